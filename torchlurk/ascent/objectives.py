@@ -1,0 +1,27 @@
+"""What an image is optimised for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""Takes `(N, C, H, W)` activations and `(N,)` channels, one for each image; returns `(N,)` scores."""
+
+
+def channel_mean(maps: Tensor, channels: Tensor) -> Tensor:
+    """The mean of each image's feature map."""
+    return maps[torch.arange(len(maps), device=maps.device), channels].mean(dim=(1, 2))
+
+
+def centre_unit(maps: Tensor, channels: Tensor) -> Tensor:
+    """The activation in the middle of each image's feature map."""
+    rows = torch.arange(len(maps), device=maps.device)
+    return maps[rows, channels, maps.shape[2] // 2, maps.shape[3] // 2]
+
+
+def output_class(logits: Tensor, classes: Tensor) -> Tensor:
+    """The logit of each image's class, from `(N, classes)` outputs."""
+    return logits[torch.arange(len(logits), device=logits.device), classes]

@@ -1,0 +1,129 @@
+"""Gradient ascent: from noise to the image that excites a filter most, many filters in one batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from torchlurk.ascent.objectives import Objective
+from torchlurk.ascent.parametrisation import (
+    colour_axes,
+    decode,
+    frequency_scale,
+    initial_spectrum,
+)
+from torchlurk.ascent.transforms import Wobble, draw, move
+from torchlurk.hooks import activation
+from torchlurk.receptive_field import Axis, Field
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is made.
+
+    Attributes:
+        steps: of the optimiser.
+        rate: learning rate of Adam, in units of the spectrum's coefficients.
+        wobble: random movement at each step.
+        bfloat16: compute the steps in bfloat16; the final score is always float32's.
+    """
+
+    steps: int = 64
+    rate: float = 0.05
+    wobble: Wobble = field(default_factory=Wobble)
+    bfloat16: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What gradient ascent found for some filters.
+
+    Attributes:
+        images: `(N, C, H, W)` in [0, 1].
+        scores: `(N,)` what the objective says of each image, unmoved, in float32.
+    """
+
+    images: Tensor
+    scores: Tensor
+
+
+def canvas(seen: Field, extent: tuple[int, int]) -> tuple[int, int]:
+    """How large an image a layer needs.
+
+    Three quarters of the receptive field hold nearly all of a unit's weight (Luo et al. 2016, "Understanding
+    the effective receptive field"); some room beside it lets the pattern repeat. Never above the
+    network's own input.
+    """
+    return _canvas_side(seen.rows, extent[0]), _canvas_side(seen.columns, extent[1])
+
+
+def _canvas_side(axis: Axis, extent: int) -> int:
+    if axis.rule is None:
+        return extent
+    wanted = axis.rule.size * 3 / 4 + 16
+    return min(extent, max(48, -(-int(wanted) // 16) * 16))
+
+
+def generator(seed: int, layer: str, channel: int, attempt: int = 0) -> torch.Generator:
+    """The randomness of one filter's image: it depends on nothing but its name and the seed."""
+    key = hashlib.sha256(f"{seed}/{layer}/{channel}/{attempt}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
+
+
+def ascend(
+    model: nn.Module,
+    layer: str,
+    channels: Sequence[int],
+    size: tuple[int, int],
+    normalise: Callable[[Tensor], Tensor],
+    objective: Objective,
+    recipe: Recipe,
+    generators: Sequence[torch.Generator],
+    *,
+    depth: int = 3,
+) -> Found:
+    """Find the images that excite some filters of a layer most (Erhan et al. 2009, Olah et al. 2017).
+
+    Args:
+        model: the network, at rest.
+        layer: dotted name.
+        channels: the filters, one an image.
+        size: `(H, W)` of the images.
+        normalise: from `(N, C, H, W)` in [0, 1] to what the network is fed.
+        objective: what to maximise.
+        recipe: how.
+        generators: one a filter, on the CPU; what is found for a filter depends on its own alone.
+        depth: C, the channels of an image.
+
+    Returns:
+        Images and scores, on the model's device.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    own = list(generators)
+    spectrum = initial_spectrum(own, depth, size).to(device).requires_grad_()
+    draws = draw(own, recipe.steps).to(device)
+    scale = frequency_scale(size).to(device)
+    colours = colour_axes(depth, device)
+    chosen = torch.tensor(list(channels), device=device)
+    optimiser = torch.optim.Adam([spectrum], lr=recipe.rate)
+    cast = torch.autocast(device.type, torch.bfloat16) if recipe.bfloat16 else nullcontext()
+    for step in range(recipe.steps):
+        optimiser.zero_grad()
+        with torch.enable_grad():
+            moved = move(decode(spectrum, size, scale, colours), draws[step], recipe.wobble)
+            x = normalise(moved).contiguous(memory_format=torch.channels_last)
+            with cast:
+                maps = activation(model, layer, x)
+            loss = -objective(maps.float(), chosen).sum()
+        (spectrum.grad,) = torch.autograd.grad(loss, [spectrum])
+        optimiser.step()
+    with torch.inference_mode():
+        images = decode(spectrum, size, scale, colours)
+        x = normalise(images).contiguous(memory_format=torch.channels_last)
+        scores = objective(activation(model, layer, x), chosen)
+    return Found(images, scores)

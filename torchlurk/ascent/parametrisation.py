@@ -1,0 +1,74 @@
+"""How an image is written down while it is being optimised.
+
+The image is a spectrum: its Fourier coefficients, each divided by its frequency, so that a step of the
+optimiser moves all scales of the picture alike (Olah et al. 2017, "Feature visualization"). Colours are
+optimised along the axes in which those of photographs are uncorrelated.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+PHOTO_COLOURS: tuple[tuple[float, ...], ...] = (
+    (0.2498, 0.1127, 0.0273),
+    (0.2583, 0.0077, -0.0525),
+    (0.2760, -0.1092, 0.0245),
+)
+"""The principal axes of the colours of photographs, each as long as the standard deviation along it;
+measured over the pixels of `data/photos`. Rows are red, green, blue; columns are brightness, red against
+blue, and green against purple."""
+
+
+def initial_spectrum(
+    generators: list[torch.Generator], channels: int, size: tuple[int, int], spread: float = 0.01
+) -> Tensor:
+    """Random spectra near the gray image.
+
+    Args:
+        generators: one an image, on the CPU: what an image starts from depends on its own alone.
+        channels: C.
+        size: `(H, W)` of the images.
+        spread: standard deviation of the coefficients.
+
+    Returns:
+        `(N, C, H, W // 2 + 1, 2)` float32 on the CPU: real and imaginary parts.
+    """
+    shape = (channels, size[0], size[1] // 2 + 1, 2)
+    return torch.stack([torch.randn(shape, generator=g) for g in generators]) * spread
+
+
+def frequency_scale(size: tuple[int, int]) -> Tensor:
+    """`(H, W // 2 + 1)`: what a coefficient is multiplied with, the inverse of its frequency."""
+    height, width = size
+    y = torch.fft.fftfreq(height)[:, None]
+    x = torch.fft.rfftfreq(width)[None, :]
+    frequency = (y.square() + x.square()).sqrt()
+    return frequency.clamp(min=1 / max(height, width)).reciprocal()
+
+
+def decode(spectrum: Tensor, size: tuple[int, int], scale: Tensor, colours: Tensor | None) -> Tensor:
+    """From spectra to images.
+
+    Args:
+        spectrum: `(N, C, H, W // 2 + 1, 2)`.
+        size: `(H, W)`.
+        scale: `frequency_scale(size)`, on the device of the spectrum.
+        colours: `(C, C)`, columns are the axes of colour; `None` to take channels as they are.
+
+    Returns:
+        `(N, C, H, W)` in (0, 1).
+    """
+    image: Tensor = torch.fft.irfft2(torch.view_as_complex(spectrum) * scale, s=size, norm="ortho")
+    if colours is not None:
+        image = torch.einsum("nchw,dc->ndhw", image, colours)
+    return image.sigmoid()
+
+
+def colour_axes(channels: int, device: torch.device) -> Tensor | None:
+    """The axes to mix colours with: those of photographs for three channels, none otherwise."""
+    if channels != 3:
+        return None
+    axes = torch.tensor(PHOTO_COLOURS, device=device)
+    longest: Tensor = torch.linalg.vector_norm(axes, dim=0).max()
+    return axes / longest

@@ -1,0 +1,1 @@
+"""From the units of a network back to the pixels."""

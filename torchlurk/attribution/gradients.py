@@ -1,0 +1,166 @@
+"""The gradients of units and of feature maps with respect to the input, many at once.
+
+The gradient of one unit needs only the input that the unit sees. So the input is cut there, and cuts of
+equal size, of whatever filters and images, run through the network together; see
+`receptive_field.Axis.cut` for why the numbers are those of the whole image. The gradient of a map's mean
+needs the whole image, but one forward serves all filters that ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from torchlurk.attribution.relu_rules import ReluRule, Rule
+from torchlurk.hooks import activation
+from torchlurk.receptive_field import Field
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of one layer on one image.
+
+    Attributes:
+        image: which of the images, an index.
+        channel: its filter.
+        y: its row in the feature map.
+        x: its column.
+    """
+
+    image: int
+    channel: int
+    y: int
+    x: int
+
+
+@dataclass(frozen=True)
+class UnitGradient:
+    """What came back from a unit.
+
+    Attributes:
+        index: which of the units asked for.
+        score: its activation, computed again from the cut alone.
+        left: where in the input the cut begins, pixels.
+        top: likewise.
+        gradient: `(C, h, w)`; it is zero outside the cut.
+    """
+
+    index: int
+    score: float
+    left: int
+    top: int
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
+class _Cut:
+    index: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+    y: int
+    x: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+
+def _cut(index: int, unit: Unit, field: Field) -> _Cut:
+    top, bottom, y = field.rows.cut(unit.y)
+    left, right, x = field.columns.cut(unit.x)
+    return _Cut(index, top, bottom, left, right, y, x)
+
+
+def unit_gradients(
+    model: nn.Module,
+    layer: str,
+    field: Field,
+    images: Sequence[Tensor],
+    units: Sequence[Unit],
+    rule: Rule,
+    *,
+    batch_pixels: int = 16 * 224 * 224,
+) -> Iterator[UnitGradient]:
+    """The gradient of each unit's activation with respect to the input.
+
+    Args:
+        model: the network, at rest.
+        layer: dotted name of the units' layer.
+        field: what the layer's units see.
+        images: each `(C, H, W)`, as the network is fed, on its device.
+        units: whose gradients are wanted.
+        rule: what ReLUs let back.
+        batch_pixels: how many pixels of input run through the network together, which bounds memory.
+
+    Yields:
+        One gradient a unit, in no particular order.
+    """
+    cuts = sorted(
+        (_cut(index, unit, field) for index, unit in enumerate(units)),
+        key=lambda cut: (cut.shape, cut.index),
+    )
+    for (height, width), group in groupby(cuts, key=lambda cut: cut.shape):
+        same = list(group)
+        at_once = max(1, batch_pixels // (height * width))
+        for start in range(0, len(same), at_once):
+            block = same[start : start + at_once]
+            x = torch.stack(
+                [images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block]
+            ).contiguous(memory_format=torch.channels_last)
+            scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
+            for cut, score, gradient in zip(block, scores, gradients, strict=True):
+                yield UnitGradient(cut.index, score, cut.left, cut.top, gradient)
+
+
+def _backward(
+    model: nn.Module, layer: str, x: Tensor, targets: Sequence[tuple[Unit, _Cut]], rule: Rule
+) -> tuple[list[float], Tensor]:
+    x = x.requires_grad_()
+    with torch.enable_grad(), ReluRule(rule):
+        maps = activation(model, layer, x)
+        rows = torch.arange(len(targets), device=x.device)
+        channel, y, column = (
+            torch.tensor(values, device=x.device)
+            for values in zip(*((unit.channel, cut.y, cut.x) for unit, cut in targets), strict=True)
+        )
+        scores = maps[rows, channel, y, column]
+        (gradient,) = torch.autograd.grad(scores.sum(), x)
+    return scores.detach().tolist(), gradient
+
+
+def place(found: UnitGradient, size: tuple[int, int]) -> Tensor:
+    """A unit's gradient in the whole input: `(C, H, W)` of the given `(H, W)`, zero outside its cut."""
+    channels, height, width = found.gradient.shape
+    whole = found.gradient.new_zeros(channels, *size)
+    whole[:, found.top : found.top + height, found.left : found.left + width] = found.gradient
+    return whole
+
+
+def map_gradients(
+    model: nn.Module, layer: str, image: Tensor, channels: Sequence[int], rule: Rule
+) -> Iterator[Tensor]:
+    """The gradient of the mean of whole feature maps of one image.
+
+    Args:
+        model: the network, at rest.
+        layer: dotted name.
+        image: `(C, H, W)`, as the network is fed.
+        channels: whose maps.
+        rule: what ReLUs let back.
+
+    Yields:
+        `(C, H, W)` for each channel, in order; one forward serves them all.
+    """
+    x = image[None].contiguous(memory_format=torch.channels_last).requires_grad_()
+    with torch.enable_grad(), ReluRule(rule):
+        maps = activation(model, layer, x)
+    for position, channel in enumerate(channels):
+        last = position == len(channels) - 1
+        (gradient,) = torch.autograd.grad(maps[0, channel].mean(), x, retain_graph=not last)
+        yield gradient[0]

@@ -1,0 +1,338 @@
+"""The command line: parses and prints, nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from tqdm import tqdm
+
+import torchlurk
+from torchlurk.errors import LurkError
+from torchlurk.store.schema import STAGES
+
+FOLDER = click.Path(path_type=Path)
+
+
+class _Commands(click.Group):
+    """Turns failures into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LurkError as problem:
+            if ctx.params["debug"]:
+                raise
+            click.echo(f"torchlurk: {problem}", err=True)
+            ctx.exit(problem.exit_code)
+        except KeyboardInterrupt:
+            click.echo("torchlurk: stopped", err=True)
+            ctx.exit(130)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as problem:
+            if ctx.params["debug"]:
+                raise
+            click.echo(
+                f"torchlurk: {type(problem).__name__}: {_one_line(problem)} "
+                "(an error of ours: torchlurk --debug shows where)",
+                err=True,
+            )
+            ctx.exit(1)
+
+
+def _one_line(problem: BaseException) -> str:
+    return " ".join(str(problem).split())[:300]
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(torchlurk.__version__, prog_name="torchlurk")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+def main(debug: bool) -> None:
+    """See what the filters of a convolutional network look for."""
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
+
+
+@contextmanager
+def _bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
+    with tqdm(total=total, desc=f"{label:9}", unit=f" {unit}s", file=sys.stderr, disable=None) as bar:
+        yield bar.update
+
+
+class _Filters(click.ParamType[int | str]):
+    """A number of filters, or `all`."""
+
+    name = "N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value == "all" or isinstance(value, int):
+            return value  # type: ignore[no-any-return]
+        if not str(value).isdigit() or int(value) < 1:
+            self.fail(f"{value!r} is neither a number from 1 nor 'all'", param, ctx)
+        return int(value)
+
+
+class _Stages(click.ParamType[tuple[str, ...]]):
+    """Names of stages with commas between."""
+
+    name = "STAGE,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        names = tuple(value) if isinstance(value, tuple) else tuple(str(value).split(","))
+        unknown = [name for name in names if name not in STAGES]
+        if unknown:
+            self.fail(f"there is no stage {unknown[0]!r}: choose of {','.join(STAGES)}", param, ctx)
+        return tuple(stage for stage in STAGES if stage in names)
+
+
+@main.command(short_help="Scan images with a network and write a store.")
+@click.option("--model", default="vgg16", help="A classifier of torchvision, by name.")
+@click.option(
+    "--weights",
+    default="auto",
+    metavar="auto|imagenet|trunk|PATH",
+    help="imagenet: torchvision's; trunk: the convolutions alone, 64 MB; auto: the first that can be "
+    "had; or a state dict (safetensors, or torch's own format).",
+)
+@click.option("--images", required=True, type=FOLDER, help="Folder of images; its subfolders are classes.")
+@click.option("--out", required=True, type=FOLDER, help="The store to write, e.g. saved_model/NAME.")
+@click.option(
+    "--words",
+    type=FOLDER,
+    help="File of lines 'folder name<TAB>words' that names the classes. [default: classes.txt in or "
+    "beside the images, if there is one]",
+)
+@click.option(
+    "--layers", multiple=True, default=("*",), metavar="GLOB",
+    help="Convolutions to scan, by dotted name; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--filters", type=_Filters(), default="all",
+    help="Gradients and ascent for the first N filters of each layer.",
+)  # fmt: skip
+@click.option("--top", type=click.IntRange(1, 64), default=4, help="Images to keep for each filter.")
+@click.option(
+    "--size",
+    type=click.IntRange(1, 4096),
+    default=224,
+    help="Height and width of the input, pixels.",
+)
+@click.option(
+    "--stages",
+    type=_Stages(),
+    default=",".join(STAGES),
+    help="What to compute, with commas between.",
+)
+@click.option(
+    "--method", type=click.Choice(["deconv", "guided", "vanilla"]), default="deconv",
+    help="What ReLUs let back in gradients.",
+)  # fmt: skip
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
+)
+@click.option(
+    "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
+    help="Of the steps of the ascent; auto: bfloat16 where the device is fast at it.",
+)  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(1, 4096), default=8, help="Images in one forward.")
+@click.option(
+    "--workers", type=click.IntRange(0, 64), default=1,
+    help="Processes that decode images; 0 decodes in the main one.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of all randomness.")
+@click.option("--overwrite", is_flag=True, help="Begin anew if the store holds something else.")
+def precompute(**options: Any) -> None:
+    """Scan a folder of images with a network and write what excites each filter.
+
+    Stages that are complete already are not computed again.
+    """
+    _precompute(**options)
+
+
+def _precompute(
+    *, model: str, weights: str, images: Path, out: Path, words: Path | None, layers: tuple[str, ...],
+    filters: int | str, top: int, size: int, stages: tuple[str, ...], method: Any, device: str,
+    precision: str, batch_size: int, workers: int, seed: int, overwrite: bool,
+) -> None:  # fmt: skip
+    from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
+    from torchlurk.datasets.folder import list_images, read_words
+    from torchlurk.devices import choose_device, fast_precision
+    from torchlurk.models.network import load_network
+    from torchlurk.models.weights import default_cache
+    from torchlurk.pipeline import precompute
+    from torchlurk.stages.job import Terminal
+    from torchlurk.store.write import check_writable
+
+    chosen = choose_device(device)
+    check_writable(out)
+    found = words or next(
+        (p for p in (images / "classes.txt", images.parent / "classes.txt") if p.is_file()), None
+    )
+    folder = list_images(images, words=read_words(found) if found else None)
+    network = load_network(model, weights, size, default_cache(), say=_say)
+    count = None if filters == "all" else int(filters)
+    config = RunConfig(
+        scan=ScanConfig(layers=layers, k=top, batch_size=batch_size),
+        gradients=GradientsConfig(filters=count, method=method),
+        ascent=AscentConfig(
+            filters=count,
+            seed=seed,
+            precision=fast_precision(chosen) if precision == "auto" else precision,
+        ),
+        stages=stages,
+        workers=workers,
+        overwrite=overwrite,
+    )
+    _say(f"{network.title} ({network.weights}) over {len(folder.paths)} images on {chosen.type}")
+    manifest = precompute(network, folder, out, config, chosen, Terminal(say=_say, bar=_bar))
+    total = sum(layer.channels for layer in manifest.layers)
+    click.echo(
+        f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "
+        f"{len(manifest.dataset.skipped)} skipped"
+    )
+
+
+@main.command(short_help="Run the whole of it on the photographs that come with Torchlurk.")
+@click.option("--weights", default="trunk", help="As of precompute.")
+@click.option("--filters", type=_Filters(), default=4, help="As of precompute.")
+@click.option("--out", type=FOLDER, default="saved_model/vgg16-photos", help="The store to write.")
+@click.option("--site", "site_out", type=FOLDER, default="_site", help="The site to write.")
+@click.pass_context
+def demo(ctx: click.Context, weights: str, filters: int | str, out: Path, site_out: Path) -> None:
+    """Scan the photographs that come with Torchlurk with VGG16, and build the site."""
+    from torchlurk.resources import photos_folder
+
+    ctx.invoke(
+        precompute,
+        images=photos_folder(),
+        out=out,
+        weights=weights,
+        filters=filters,
+        overwrite=False,
+    )
+    ctx.invoke(site, stores=(out,), out=site_out)
+    click.echo(f"to look at it: torchlurk serve {site_out}")
+
+
+@main.command(short_help="Build the site from one store or several.")
+@click.argument("stores", nargs=-1, type=FOLDER)
+@click.option("--out", type=FOLDER, default="_site", help="Folder to write; any static host can serve it.")
+def site(stores: tuple[Path, ...], out: Path) -> None:
+    """Build a folder that any static host can serve.
+
+    STORES are the networks to show; without any, all those in saved_model/.
+    """
+    from torchlurk.publish import build_site
+
+    if not stores:
+        stores = tuple(path.parent for path in sorted(Path("saved_model").glob("*/network.json")))
+    if not stores:
+        raise LurkError("there is no store in saved_model/: run torchlurk precompute first, or name one")
+    report = build_site(stores, out)
+    click.echo(f"{out}:")
+    click.echo(str(report))
+    for warning in report.warnings:
+        _say(f"warning: {warning}")
+
+
+@main.command(short_help="Serve a built site on this machine.")
+@click.argument("folder", type=FOLDER, default="_site")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes any free one.")
+@click.option("--host", default="127.0.0.1", help="Address to listen at; 0.0.0.0 lets other machines in.")
+def serve(folder: Path, port: int, host: str) -> None:
+    """Serve FOLDER, a built site, until Ctrl-C."""
+    from torchlurk.publish import make_server
+
+    with make_server(folder, host, port) as server:
+        click.echo(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")
+        server.serve_forever()
+
+
+@main.command(short_help="Say what a store holds, and whether it is whole.")
+@click.argument("store", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def inspect(store: Path, as_json: bool) -> None:
+    """Say what STORE holds; fail if a file is missing or damaged."""
+    from torchlurk.store import read
+
+    report = read.inspect(store)
+    manifest = report.manifest
+    if as_json:
+        facts = {
+            "name": manifest.name,
+            "layers": len(manifest.layers),
+            "filters": report.filters,
+            "full": report.full,
+            "k": manifest.k,
+            "images": manifest.dataset.images,
+            "skipped": len(manifest.dataset.skipped),
+            "referred": report.images,
+            "pictures": report.pictures,
+            "stages": {name: getattr(manifest.stages, name).complete for name in STAGES},
+            "worst_certificate": report.worst_certificate,
+            "problems": list(report.problems),
+        }
+        click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
+    else:
+        _print_report(report)
+    if report.problems:
+        raise LurkError(
+            f"{str(store)!r} is not whole, {len(report.problems)} problems: compute it again with --overwrite"
+        )
+
+
+def _print_report(report: Any) -> None:
+    manifest = report.manifest
+    dataset = manifest.dataset
+    click.echo(f"{manifest.name}: {manifest.title}, {manifest.model.source}, {manifest.model.weights}")
+    click.echo(
+        f"images    {dataset.images} of {dataset.name}, {len(dataset.classes)} classes, "
+        f"{len(dataset.skipped)} skipped, {report.images} referred to"
+    )
+    click.echo(f"layers    {len(manifest.layers)}")
+    click.echo(
+        f"filters   {report.filters}, {report.full} of them with "
+        f"{min(manifest.k, dataset.images)} max and avg entries each"
+    )
+    for kind, count in report.pictures.items():
+        click.echo(f"{kind:13} {count}")
+    for name in STAGES:
+        stage = getattr(manifest.stages, name)
+        click.echo(f"{name:9} {'complete' if stage.complete else 'not complete'}")
+    if report.worst_certificate is not None:
+        click.echo(f"crops explain their scores to {report.worst_certificate:.1e}")
+    for problem in report.problems:
+        click.echo(f"problem: {problem}")
+    if not report.problems:
+        click.echo("every file that it names is there and decodes")
+
+
+@main.group(short_help="Fetch a data set.")
+def data() -> None:
+    """Fetch a data set to run on."""
+
+
+@data.command("tiny-imagenet", short_help="A fixed subset of tiny-ImageNet.")
+@click.option("--per-class", type=click.IntRange(1, 500), default=10, help="Images of each of 200 classes.")
+@click.option("--out", type=FOLDER, default="data/tiny-imagenet", help="Folder to write.")
+@click.option("--archive", type=FOLDER, help="A local copy of tiny-imagenet-200.zip, not to download it.")
+def tiny_imagenet(per_class: int, out: Path, archive: Path | None) -> None:
+    """Fetch Stanford's tiny-imagenet-200.zip (237 MB) and unpack a fixed subset of it.
+
+    ImageNet's terms allow research use only.
+    """
+    from torchlurk.datasets.tiny_imagenet import fetch_tiny_imagenet
+    from torchlurk.models.weights import default_cache
+
+    report = fetch_tiny_imagenet(out, per_class=per_class, archive=archive, cache=default_cache(), say=_say)
+    click.echo(f"{out}: {report.images} images of {report.classes} classes")

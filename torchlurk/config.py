@@ -1,0 +1,85 @@
+"""What a run was asked to do: one frozen dataclass a stage, and what of it decides the result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from torchlurk.attribution.relu_rules import Rule
+from torchlurk.store.schema import STAGES, Config
+
+
+@dataclass(frozen=True)
+class ScanConfig:
+    """The scan.
+
+    Attributes:
+        layers: globs of dotted names.
+        k: images a list keeps.
+        batch_size: images a forward; it moves the last digits of scores.
+        shard_size: images a shard; no batch crosses into the next.
+    """
+
+    layers: tuple[str, ...] = ("*",)
+    k: int = 4
+    batch_size: int = 8
+    shard_size: int = 256
+
+
+@dataclass(frozen=True)
+class GradientsConfig:
+    """The gradients.
+
+    Attributes:
+        filters: the first so many filters of each layer; `None` for all.
+        method: the ReLU rule.
+    """
+
+    filters: int | None = None
+    method: Rule = "deconv"
+
+
+@dataclass(frozen=True)
+class AscentConfig:
+    """The ascent.
+
+    Attributes:
+        filters: the first so many filters of each layer; `None` for all.
+        steps: of the optimiser.
+        seed: of all randomness.
+        batch_size: filters a batch; it moves the last digits of scores.
+        precision: of the steps, `float32` or `bfloat16`.
+    """
+
+    filters: int | None = None
+    steps: int = 64
+    seed: int = 0
+    batch_size: int = 8
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run.
+
+    Attributes:
+        stages: which of `scan`, `gradients`, `ascent`.
+        workers: processes that decode images; they do not change the result.
+        overwrite: begin anew in a folder that holds another result.
+    """
+
+    scan: ScanConfig
+    gradients: GradientsConfig
+    ascent: AscentConfig
+    stages: tuple[str, ...] = STAGES
+    workers: int = 1
+    overwrite: bool = False
+
+
+def recorded(config: ScanConfig | GradientsConfig | AscentConfig) -> Config:
+    """A stage's configuration as the manifest keeps it; `filters` of `None` is `"all"`."""
+    values = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()
+    }
+    if "filters" in values and values["filters"] is None:
+        values["filters"] = "all"
+    return values

@@ -1,0 +1,1 @@
+"""Images: folders of them as indexed datasets, and where some come from."""

@@ -1,0 +1,204 @@
+"""One image file -> RGB pixels, whatever is wrong with the file.
+
+This file imports Pillow and numpy alone: it is also the program that the decoding processes run
+(see `serve`), which then start in a tenth of a second and hold no copy of torch.
+"""
+
+import json
+import signal
+import struct
+import sys
+import warnings
+import zlib
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+Pixels = npt.NDArray[np.uint8]
+
+MAX_PIXELS: Final = 100_000_000
+MAX_ASPECT: Final = 100
+# the decoders that are pure decoders: Pillow's EPS would run ghostscript on a file's word
+FORMATS: Final = tuple(
+    plugin.format
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,  # MPO too, a JPEG with more JPEGs behind it
+        PngImagePlugin.PngImageFile,
+        WebPImagePlugin.WebPImageFile,
+        BmpImagePlugin.BmpImageFile,
+        GifImagePlugin.GifImageFile,
+        TiffImagePlugin.TiffImageFile,
+        PpmImagePlugin.PpmImageFile,
+    )
+)
+ORIENTATION: Final = 0x0112
+TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# what Pillow's decoders raise on damaged files, beside OSError
+DAMAGE: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class BadImage(Exception):  # noqa: N818  # it is the image that is bad, and the scan goes on
+    """A file that cannot be taken as an image; the message is a short reason."""
+
+
+def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode an image file to RGB, as a person would see it.
+
+    The first frame of an animation; turned as its EXIF says; 16-bit gray scaled to 8 bits;
+    transparency laid on white. Pillow's warnings are kept to itself: call this from one thread.
+
+    Args:
+        path: The file; its suffix does not matter.
+        max_pixels: More than these are refused, from the header, before they are decoded.
+
+    Returns:
+        An image in mode "RGB".
+
+    Raises:
+        BadImage: It is no image, is truncated or damaged, or too large.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if path.stat().st_size == 0:
+                raise BadImage("the file is empty")
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > max_pixels:
+                    raise BadImage(f"{width} x {height} pixels are more than {max_pixels:,}")
+                image.load()
+                return _upright(image, _rgb(image))
+        except UnidentifiedImageError:
+            raise BadImage("not an image of a known format") from None
+        except Image.DecompressionBombError:
+            raise BadImage(f"more pixels than {max_pixels:,}") from None
+        except FileNotFoundError:
+            raise BadImage("the file is gone") from None
+        except PermissionError:
+            raise BadImage("the file may not be read") from None
+        except DAMAGE as error:
+            # the system's or Pillow's own words, without the path or object that some end in
+            words = getattr(error, "strerror", None) or str(error)
+            reason = (words.splitlines() or [""])[0].partition(" <")[0].replace(str(path), "")
+            raise BadImage(f"damaged: {reason.strip() or type(error).__name__}"[:120]) from None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Bring any of Pillow's modes to RGB."""
+    if image.mode.startswith("I"):
+        # Pillow clips these at 255; "I" comes from PNG and PPM as 16 bits too, from TIFF as 32
+        if image.mode == "I" and image.format not in ("PNG", "PPM"):
+            raise BadImage("32-bit integer pixels, which have no stated white")
+        wide = np.asarray(image).astype(np.int64)
+        return Image.fromarray(((wide + 128) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise BadImage("floating-point pixels, which have no stated white")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
+    """Turn pixels as the EXIF orientation of their file says."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except DAMAGE:
+        turn = None  # damaged EXIF beside good pixels
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def resize_crop(image: Image.Image, *, resize: int, size: int) -> Pixels:
+    """Bring the short side to `resize` pixels and cut the centre, as torchvision's presets do.
+
+    Args:
+        image: RGB, of any size; smaller ones are enlarged.
+        resize: Pixels.
+        size: Pixels, at most `resize`.
+
+    Returns:
+        (size, size, 3), equal to torchvision's to the bit.
+
+    Raises:
+        BadImage: It is so narrow that its centre says nothing.
+    """
+    width, height = image.size
+    short, long = min(width, height), max(width, height)
+    if long > MAX_ASPECT * short:
+        raise BadImage(f"{width} x {height} pixels are too narrow for a square")
+    # truncation and rounding are torchvision's
+    length = int(resize * long / short)
+    target = (resize, length) if width <= height else (length, resize)
+    resized = image.resize(target, Image.Resampling.BILINEAR)
+    left, top = (round((side - size) / 2) for side in target)
+    return np.array(resized.crop((left, top, left + size, top + size)))
+
+
+def serve(jobs: BinaryIO, results: BinaryIO) -> None:
+    """Decode what is asked for until `jobs` ends: the program of a decoding process.
+
+    Args:
+        jobs: Lines of JSON: `{"paths": [...], "resize": pixels, "size": pixels}`.
+        results: For each job a line of JSON, a list that has null for a good image and the reason
+            for a bad one, then the pixels of the good ones, size * size * 3 bytes each.
+    """
+    for line in jobs:
+        job = json.loads(line)
+        reasons: list[str | None] = []
+        pixels: list[Pixels] = []
+        for path in job["paths"]:
+            try:
+                image = decode(Path(path))
+                pixels.append(resize_crop(image, resize=job["resize"], size=job["size"]))
+                reasons.append(None)
+            except BadImage as error:
+                reasons.append(str(error))
+        results.write(json.dumps(reasons).encode() + b"\n")
+        for array in pixels:
+            results.write(array.data)
+        results.flush()
+
+
+if __name__ == "__main__":
+    # Ctrl-C reaches the whole group: the parent closes the pipe, and that is the end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        serve(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        sys.stderr.close()  # the parent is gone: say nothing about the unflushed rest

@@ -1,0 +1,105 @@
+"""Watching a network from outside, and leaving no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+Watcher = Callable[[Tensor], None]
+
+
+class _Reached(Exception):  # noqa: N818 - a signal, not an error: the forward has gone far enough
+    """Ends a forward once the last watched module has spoken."""
+
+
+@contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """Put a model into the state in which it is measured, and bring it back as it was.
+
+    Inside, all modules are in evaluation mode, no parameter asks for a gradient, and 4-d parameters lie in
+    channels_last order, which is what convolutions want. Afterwards, also after an exception, training
+    flags, `requires_grad`, memory and values of the parameters are those of before.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    parameters = [(p, p.requires_grad, p.data) for p in model.parameters()]
+    try:
+        for module, _ in modes:
+            module.training = False
+        for parameter, _, data in parameters:
+            parameter.requires_grad_(False)
+            if data.dim() == 4:
+                parameter.data = data.contiguous(memory_format=torch.channels_last)
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, wanted, data in parameters:
+            parameter.data = data
+            parameter.requires_grad_(wanted)
+
+
+@contextmanager
+def watching(model: nn.Module, watchers: Mapping[str, Watcher]) -> Iterator[None]:
+    """Call `watchers[name]` with the output of the module of that dotted name, on each forward inside.
+
+    A watcher must not keep the tensor: an in-place ReLU that follows will overwrite it.
+
+    Raises:
+        KeyError: a name is not a module of the model.
+    """
+    modules = dict(model.named_modules())
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    try:
+        for name, watcher in watchers.items():
+            handles.append(modules[name].register_forward_hook(_hook(watcher)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _hook(watcher: Watcher) -> Callable[[nn.Module, tuple[object, ...], Tensor], None]:
+    def hook(module: nn.Module, inputs: tuple[object, ...], output: Tensor) -> None:  # noqa: ARG001
+        watcher(output)
+
+    return hook
+
+
+def forward_until(model: nn.Module, x: Tensor, names: Iterable[str]) -> None:
+    """One forward that ends when the last of `names` has given its output.
+
+    Args:
+        model: a network.
+        x: `(N, C, H, W)`, its input.
+        names: dotted module names, each called at least once by the forward.
+    """
+    left = set(names)
+
+    def tick(name: str) -> Watcher:
+        def watcher(output: Tensor) -> None:  # noqa: ARG001
+            left.discard(name)
+            if not left:
+                raise _Reached
+
+        return watcher
+
+    # Registered last, so it speaks after the watchers that the caller has set on the same module.
+    with watching(model, {name: tick(name) for name in list(left)}):
+        try:
+            model(x)
+        except _Reached:
+            return
+
+
+def activation(model: nn.Module, layer: str, x: Tensor) -> Tensor:
+    """The output of one layer, `(N, C', H', W')`; the network behind it is not run.
+
+    The tensor is the layer's own output: with a gradient history if `x` has one.
+    """
+    kept: list[Tensor] = []
+    with watching(model, {layer: kept.append}):
+        forward_until(model, x, [layer])
+    return kept[0]

@@ -1,0 +1,1 @@
+"""Networks: their weights, and what of them can be watched."""

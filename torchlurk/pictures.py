@@ -1,0 +1,125 @@
+"""From numbers to 8-bit pictures: tiles, strips, JPEG. Knows no model."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+Pixels = NDArray[np.uint8]
+"""`(H, W, 3)`, or `(H, W, 1)` for one channel."""
+
+Size = tuple[int, int]
+"""`(height, width)` in pixels."""
+
+GRAY = 128
+"""The padding around a crop, and the zero of a gradient."""
+
+SMALL = 48
+"""A tile smaller than this is enlarged, in whole steps and without smoothing, to at least this."""
+
+LARGE = 112
+"""A tile larger than this is made smaller: four of them side by side are what a page shows."""
+
+
+def tile_size(natural: Size) -> Size:
+    """How large a tile of a picture of `natural` size is drawn, its proportions kept.
+
+    >>> tile_size((3, 3)), tile_size((92, 92)), tile_size((224, 112))
+    ((48, 48), (92, 92), (112, 56))
+    """
+    height, width = natural
+    long = max(natural)
+    if long < SMALL:
+        factor = -(-SMALL // long)
+        return height * factor, width * factor
+    if long > LARGE:
+        return max(1, round(height * LARGE / long)), max(1, round(width * LARGE / long))
+    return natural
+
+
+def crop(pixels: Pixels, window: tuple[int, int, int, int], tile: Size) -> Pixels:
+    """Cut a window out of an image and draw it as a tile; what lies outside the image is gray.
+
+    Args:
+        pixels: `(H, W, C)` image.
+        window: `(left, top, right, bottom)`, may reach over the image.
+        tile: size to draw it at.
+    """
+    left, top, right, bottom = window
+    channels = pixels.shape[2]
+    cut = np.full((bottom - top, right - left, channels), GRAY, dtype=np.uint8)
+    inside = pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    y, x = max(-top, 0), max(-left, 0)
+    cut[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return _resize(cut, tile)
+
+
+def _resize(pixels: Pixels, size: Size) -> Pixels:
+    if pixels.shape[:2] == size:
+        return pixels
+    enlarged = size[0] > pixels.shape[0] or size[1] > pixels.shape[1]
+    method = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
+    picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
+    resized = np.asarray(picture.resize((size[1], size[0]), method))
+    return resized.reshape(*size, pixels.shape[2])
+
+
+def crop_gradient(gradient: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    """The same cut of a gradient `(C, H, W)`; zero outside. Returns `(C, h, w)`."""
+    left, top, right, bottom = window
+    height, width = gradient.shape[-2:]
+    # A negative pad of `F.pad` cuts, so one call does for windows inside and across the border.
+    return F.pad(gradient, (-left, right - width, -top, bottom - height))
+
+
+def gradient_tiles(gradients: Tensor, tile: Size) -> list[Pixels]:
+    """Draw signed gradients: mid-gray is zero, the largest absolute value of each is full colour.
+
+    Args:
+        gradients: `(N, C, H, W)` float.
+        tile: size to draw them at.
+
+    Returns:
+        N tiles.
+    """
+    size = tuple(gradients.shape[-2:])
+    if size != tile:
+        enlarged = tile[0] > size[0] or tile[1] > size[1]
+        mode = {"mode": "nearest"} if enlarged else {"mode": "bilinear", "antialias": True}
+        gradients = F.interpolate(gradients, tile, **mode)
+    peak = gradients.abs().amax(dim=(1, 2, 3), keepdim=True)
+    scaled = gradients / peak.where(peak > 0, torch.ones_like(peak))
+    return to_pixels(scaled * (127 / 255) + GRAY / 255)
+
+
+def to_pixels(images: Tensor) -> list[Pixels]:
+    """`(N, C, H, W)` in [0, 1] as N arrays of bytes; more than three channels show the first three."""
+    shown = images[:, :3] if images.shape[1] >= 3 else images[:, :1]
+    array = shown.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return [np.ascontiguousarray(one) for one in array]
+
+
+def strip(tiles: Sequence[Pixels]) -> Pixels:
+    """Tiles of one size, side by side."""
+    return np.concatenate(list(tiles), axis=1)
+
+
+def jpeg(pixels: Pixels, quality: int = 85, *, sharp_colour: bool = False) -> bytes:
+    """Encode as JPEG.
+
+    Args:
+        pixels: `(H, W, 3)` or `(H, W, 1)`.
+        quality: of Pillow, 1 to 95.
+        sharp_colour: keep colour at full resolution, which small and enlarged pictures need.
+    """
+    buffer = io.BytesIO()
+    picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
+    picture.save(buffer, "JPEG", quality=quality, subsampling=0 if sharp_colour else 2)
+    return buffer.getvalue()

@@ -1,0 +1,171 @@
+"""The order of the stages: scan, gradients, ascent; each leaves the store complete up to itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import nn
+
+from torchlurk.config import RunConfig, recorded
+from torchlurk.datasets.folder import ImageFolder, load_pixels
+from torchlurk.errors import LurkError
+from torchlurk.graph import trace
+from torchlurk.hooks import at_rest
+from torchlurk.models.network import Network
+from torchlurk.pictures import Pixels
+from torchlurk.portraits import Source
+from torchlurk.stages import ascent, gradients, scan
+from torchlurk.stages.job import Job, Terminal, mark
+from torchlurk.stages.scan import new_manifest
+from torchlurk.store import schema
+from torchlurk.store.read import read_manifest
+from torchlurk.store.schema import Manifest, Stage
+from torchlurk.store.write import check_writable, write_index
+
+PIXELS_KEPT = 2048
+"""Decoded images kept in memory while pictures are made: 300 MB at 224 px."""
+
+
+def precompute(
+    network: Network,
+    folder: ImageFolder,
+    out: Path,
+    config: RunConfig,
+    device: torch.device,
+    terminal: Terminal,
+) -> Manifest:
+    """Run the stages that are asked for and not yet done, and write the store.
+
+    Args:
+        network: what to look into; it comes back as it was, but on `device`.
+        folder: the images to show it.
+        out: the store's folder.
+        config: what to do.
+        device: where to compute.
+        terminal: how to tell.
+
+    Returns:
+        The manifest as it stands at the end.
+
+    Raises:
+        LurkError: the input cannot be used; nothing that was computed before is lost.
+    """
+    check_writable(out)
+    model = network.module.to(device)
+    with at_rest(model):
+        graph = trace(model, network.shape, _selector(config.scan.layers))
+        if not graph.layers:
+            raise LurkError(_no_layer(model, config.scan.layers))
+        job = Job(network, folder, graph, _source(network, folder, device), out, config, terminal)
+        manifest = _earlier(job, device)
+        if "scan" in config.stages and not (manifest and manifest.stages.scan.complete):
+            manifest = scan.run(job, device)
+        if manifest is None:
+            raise LurkError(
+                f"{str(out)!r} holds no scan to go on from: add scan to --stages (there are "
+                f"{', '.join(config.stages)})"
+            )
+        for name, run in (("gradients", gradients.run), ("ascent", ascent.run)):
+            wanted = recorded(getattr(config, name))
+            done: Stage = getattr(manifest.stages, name)
+            if name not in config.stages:
+                continue
+            if done.complete and done.config == wanted:
+                terminal.say(f"{name}: complete already")
+                continue
+            manifest = mark(job, manifest, name, Stage(complete=False, config=wanted))
+            run(job, manifest)
+            manifest = mark(job, manifest, name, Stage(complete=True, config=wanted))
+    write_index(out.parent)
+    return manifest
+
+
+def _selector(globs: Iterable[str]) -> Callable[[str, nn.Module], bool]:
+    patterns = tuple(globs)
+
+    def wanted(name: str, module: nn.Module) -> bool:
+        return isinstance(module, nn.Conv2d) and any(fnmatchcase(name, p) for p in patterns)
+
+    return wanted
+
+
+def _no_layer(model: nn.Module, globs: tuple[str, ...]) -> str:
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    near = get_close_matches(globs[0], names, n=3, cutoff=0.3) or names[:3]
+    return (
+        f"no convolution is named {' or '.join(globs)}: the network has {len(names)}, "
+        f"for instance {', '.join(near)}"
+    )
+
+
+def _source(network: Network, folder: ImageFolder, device: torch.device) -> Source:
+    @lru_cache(maxsize=PIXELS_KEPT)
+    def pixels(image: int) -> Pixels:
+        return load_pixels(folder, network.preprocess, [image])[0].numpy()
+
+    return Source(pixels, network.preprocess.normalise, network.shape, device)
+
+
+def _earlier(job: Job, device: torch.device) -> Manifest | None:
+    """The manifest of an earlier run to go on from; `None` to begin anew.
+
+    Raises:
+        LurkError: the folder holds the result of something else.
+    """
+    if not (job.out / "network.json").exists():
+        _refuse_foreign(job.out)
+        return None
+    if job.config.overwrite:
+        _clear(job.out)
+        return None
+    found = read_manifest(job.out)
+    if not found.stages.scan.complete:
+        _clear(job.out)
+        return None
+    wanted = new_manifest(job, device, [])
+    for what in ("model", "input", "layers", "k", "device"):
+        old, new = getattr(found, what), getattr(wanted, what)
+        if old != new:
+            raise LurkError(_differs(job, what, old, new))
+    if found.dataset.digest != wanted.dataset.digest:
+        raise LurkError(_differs(job, "images", found.dataset.name, wanted.dataset.name))
+    if found.stages.scan.config != wanted.stages.scan.config:
+        old, new = found.stages.scan.config, wanted.stages.scan.config
+        raise LurkError(_differs(job, "scan", old, new))
+    if "scan" in job.config.stages:
+        job.terminal.say("scan: complete already")
+    return found
+
+
+def _differs(job: Job, what: str, old: object, new: object) -> str:
+    def brief(value: object) -> str:
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        return text if len(text) <= 80 else f"{text[:79]}…"
+
+    return (
+        f"{str(job.out)!r} was computed from other {what} ({brief(old)}, not {brief(new)}): "
+        "choose another --out, or give --overwrite to lose it"
+    )
+
+
+def _refuse_foreign(out: Path) -> None:
+    strange = sorted(path.name for path in out.iterdir())
+    if strange:
+        raise LurkError(
+            f"{str(out)!r} is no store and holds other files ({strange[0]!r}): choose another --out"
+        )
+
+
+def _clear(out: Path) -> None:
+    """Remove what a store consists of, and nothing else that may lie in the folder."""
+    for name in ("images", "layers", *schema.PICTURE_KINDS):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("network.json", "images.json", schema.SUMS):
+        (out / name).unlink(missing_ok=True)

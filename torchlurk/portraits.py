@@ -1,0 +1,219 @@
+"""For the filters of one layer: crops, gradients and ascent, as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from torchlurk import pictures
+from torchlurk.ascent import optimise
+from torchlurk.ascent.objectives import channel_mean
+from torchlurk.attribution import gradients
+from torchlurk.attribution.relu_rules import Rule
+from torchlurk.graph import Layer
+from torchlurk.pictures import Pixels, Size
+from torchlurk.store.schema import Filter
+
+MADE_AT_ONCE = 64
+"""Filters whose unit gradients are computed together: enough for cuts of equal size to meet."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the pixels come from.
+
+    Attributes:
+        pixels: gives the `(H, W, C)` bytes of an image by its id.
+        normalise: from `(N, H, W, C)` bytes to `(N, C, H, W)`, as the network is fed.
+        shape: `(C, H, W)` of the network's input.
+        device: of the network.
+    """
+
+    pixels: Callable[[int], Pixels]
+    normalise: Callable[[Tensor], Tensor]
+    shape: tuple[int, int, int]
+    device: torch.device
+
+    def image(self, image: int) -> Tensor:
+        """An image as the network is fed it: `(C, H, W)`."""
+        pixels = torch.from_numpy(self.pixels(image)).to(self.device)
+        return self.normalise(pixels[None])[0]
+
+
+def field_size(layer: Layer, source: Source) -> Size:
+    """Height and width in pixels of the layer's receptive field, padding included."""
+    rows, columns = layer.field.rows.rule, layer.field.columns.rule
+    if rows is None or columns is None:
+        return source.shape[1], source.shape[2]
+    return rows.size, columns.size
+
+
+def tiles(layer: Layer, source: Source) -> dict[str, Size]:
+    """The size of a tile of each kind of picture of a layer."""
+    seen = pictures.tile_size(field_size(layer, source))
+    whole = pictures.tile_size((source.shape[1], source.shape[2]))
+    return {
+        "cropped": seen,
+        "cropped_grad": seen,
+        "max_grads": whole,
+        "avg_grads": whole,
+        "max_activ": optimise.canvas(layer.field, (source.shape[1], source.shape[2])),
+    }
+
+
+def crops(layer: Layer, filters: Sequence[Filter], source: Source) -> Iterator[tuple[int, Pixels]]:
+    """The strip of each filter's receptive fields, by channel."""
+    tile = tiles(layer, source)["cropped"]
+    for entry in filters:
+        yield (
+            entry.channel,
+            pictures.strip(
+                [
+                    pictures.crop(source.pixels(e.image), layer.field.window(*e.position), tile)
+                    for e in entry.max
+                ]
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class UnitPictures:
+    """The gradients of a filter's winning units.
+
+    Attributes:
+        channel: the filter.
+        whole: strip of the gradients in the whole input.
+        cropped: strip of the same, cut at the receptive field.
+        scores: what the units scored, computed again from the crops alone.
+    """
+
+    channel: int
+    whole: Pixels
+    cropped: Pixels
+    scores: tuple[float, ...]
+
+
+def unit_pictures(
+    model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule
+) -> Iterator[UnitPictures]:
+    """The gradient strips of the `max` entries of each filter."""
+    size = tiles(layer, source)
+    for start in range(0, len(filters), MADE_AT_ONCE):
+        block = filters[start : start + MADE_AT_ONCE]
+        used = sorted({e.image for entry in block for e in entry.max})
+        index = {image: i for i, image in enumerate(used)}
+        units = [
+            gradients.Unit(index[e.image], entry.channel, *e.position) for entry in block for e in entry.max
+        ]
+        images = [source.image(image) for image in used]
+        whole: dict[int, Pixels] = {}
+        cropped: dict[int, Pixels] = {}
+        scores: dict[int, float] = {}
+        for found in gradients.unit_gradients(model, layer.name, layer.field, images, units, rule):
+            unit = units[found.index]
+            full = gradients.place(found, source.shape[1:])
+            window = layer.field.window(unit.y, unit.x)
+            cut = pictures.crop_gradient(full, window)
+            whole[found.index] = pictures.gradient_tiles(full[None], size["max_grads"])[0]
+            cropped[found.index] = pictures.gradient_tiles(cut[None], size["cropped_grad"])[0]
+            scores[found.index] = found.score
+        at = 0
+        for entry in block:
+            own = range(at, at := at + len(entry.max))
+            yield UnitPictures(
+                entry.channel,
+                pictures.strip([whole[i] for i in own]),
+                pictures.strip([cropped[i] for i in own]),
+                tuple(scores[i] for i in own),
+            )
+
+
+def map_pictures(
+    model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule
+) -> Iterator[tuple[int, Pixels]]:
+    """The gradient strip of the `avg` entries of each filter; one forward an image serves them all."""
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    for entry in filters:
+        for rank, e in enumerate(entry.avg):
+            wanted.setdefault(e.image, []).append((entry.channel, rank))
+    tile = tiles(layer, source)["avg_grads"]
+    drawn: dict[tuple[int, int], Pixels] = {}
+    left = {entry.channel: len(entry.avg) for entry in filters}
+    for image in sorted(wanted):
+        channels = [channel for channel, _ in wanted[image]]
+        found = gradients.map_gradients(model, layer.name, source.image(image), channels, rule)
+        for (channel, rank), gradient in zip(wanted[image], found, strict=True):
+            drawn[channel, rank] = pictures.gradient_tiles(gradient[None], tile)[0]
+            left[channel] -= 1
+            if not left[channel]:
+                ranks = sorted(r for c, r in drawn if c == channel)
+                yield channel, pictures.strip([drawn.pop((channel, r)) for r in ranks])
+
+
+@dataclass(frozen=True)
+class AscentPicture:
+    """The image that gradient ascent found for a filter.
+
+    Attributes:
+        channel: the filter.
+        picture: the image.
+        score: the mean activation it reaches.
+        ratio: to the highest mean activation of a real image; `None` where that is not positive.
+        found: whether it excites the filter at all.
+    """
+
+    channel: int
+    picture: Pixels
+    score: float
+    ratio: float | None
+    found: bool
+
+
+def ascent_pictures(
+    model: nn.Module,
+    layer: Layer,
+    filters: Sequence[Filter],
+    source: Source,
+    normalise: Callable[[Tensor], Tensor],
+    recipe: optimise.Recipe,
+    seed: int,
+    *,
+    at_once: int,
+) -> Iterator[AscentPicture]:
+    """The image that excites each filter most; what fails once is tried again from another seed."""
+    size = tiles(layer, source)["max_activ"]
+
+    def attempt(block: Sequence[Filter], number: int) -> Mapping[int, AscentPicture]:
+        channels = [entry.channel for entry in block]
+        found = optimise.ascend(
+            model, layer.name, channels, size, normalise, channel_mean, recipe,
+            [optimise.generator(seed, layer.name, c, number) for c in channels],
+            depth=source.shape[0],
+        )  # fmt: skip
+        drawn = pictures.to_pixels(found.images)
+        contrast = found.images.std(dim=(1, 2, 3))
+        return {
+            entry.channel: AscentPicture(
+                entry.channel,
+                picture,
+                score,
+                score / entry.avg[0].score if entry.avg[0].score > 0 else None,
+                found=score > 0 and spread > 0.02,
+            )
+            for entry, picture, score, spread in zip(
+                block, drawn, found.scores.tolist(), contrast.tolist(), strict=True
+            )
+        }
+
+    for start in range(0, len(filters), at_once):
+        block = filters[start : start + at_once]
+        results = dict(attempt(block, 0))
+        failed = [entry for entry in block if not results[entry.channel].found]
+        if failed:
+            for channel, again in attempt(failed, 1).items():
+                if again.found or again.score > results[channel].score:
+                    results[channel] = again
+        yield from (results[entry.channel] for entry in block)

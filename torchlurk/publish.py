@@ -1,0 +1,382 @@
+"""Store(s) and the site's files become one folder that any static host can serve.
+
+`build_site` writes it, `make_server` and `serve` show it locally. Everything in the folder is
+referred to by relative URLs, so it works under any path.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import jinja2
+
+import torchlurk
+from torchlurk.errors import LurkError
+
+FORMAT = 1
+TITLE = "Torchlurk"
+MARKER = ".torchlurk-site"
+STORES = "saved_model"
+CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'"
+FIRST_VIEW = ("page", "styles", "scripts", "vendor")
+
+_STATIC = ("css/*.css", "js/**/*.js", "vendor/**/*", "*.svg")
+_PICTURES = ("cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ")
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+}
+_TEXT = (".html", ".css", ".js", ".json", ".svg", ".md", ".txt", "")
+_BIG_SITE = 10**9
+_BIG_FILE = 100 * 10**6
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the files of one kind come to; `gzip_bytes` equals `bytes` for pictures."""
+
+    files: int = 0
+    bytes: int = 0
+    gzip_bytes: int = 0
+
+    def __add__(self, other: Share) -> Share:
+        """The two together."""
+        return Share(
+            self.files + other.files,
+            self.bytes + other.bytes,
+            self.gzip_bytes + other.gzip_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class SiteReport:
+    """What `build_site` wrote."""
+
+    out: Path
+    networks: tuple[str, ...]
+    kinds: dict[str, Share]
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def total(self) -> Share:
+        """All kinds together."""
+        return sum(self.kinds.values(), Share())
+
+    @property
+    def first_view_gzip_bytes(self) -> int:
+        """What a visitor fetches before any data or picture, compressed."""
+        return sum(self.kinds[kind].gzip_bytes for kind in FIRST_VIEW if kind in self.kinds)
+
+
+@dataclass(frozen=True)
+class _Store:
+    folder: Path
+    name: str
+    title: str
+
+
+def site_source() -> Path:
+    """The folder of the site's own files: inside the package, or beside it in a checkout."""
+    package = Path(torchlurk.__file__).parent
+    inside = package / "site"
+    return inside if (inside / "index.html").is_file() else package.parent / "site"
+
+
+def build_site(stores: Sequence[Path], out: Path) -> SiteReport:
+    """Write a folder that any static host can serve.
+
+    The folder is built beside `out` and swapped in at the end: a failed build leaves `out` as
+    it was.
+
+    Args:
+        stores: folders of stores, each with a `network.json`.
+        out: the folder to write; absent, empty, or the result of an earlier call.
+
+    Returns:
+        What was written, by kind, with warnings about sizes that hosts refuse.
+
+    Raises:
+        LurkError: a store cannot be read, two share a name, or `out` cannot be used.
+    """
+    if not stores:
+        raise LurkError("no store given: a site needs at least one; run `torchlurk precompute` first")
+    opened = sorted((_open(Path(store)) for store in stores), key=lambda store: store.name)
+    for one, two in pairwise(opened):
+        if one.name == two.name:
+            raise LurkError(
+                f"{two.folder}: its network is named {two.name!r}, as is the one in {one.folder}; "
+                "a site needs distinct names: precompute one of them with another --name"
+            )
+    out = Path(out).absolute()
+    _check_out(out, opened)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.new-", dir=out.parent))
+    except OSError as error:
+        raise LurkError(f"{out}: cannot write there ({error.strerror}); choose another folder") from error
+    try:
+        fresh.chmod(0o755)
+        _write(opened, fresh)
+        report = _report(fresh, out, opened)
+        _swap(fresh, out)
+    except OSError as error:
+        raise LurkError(
+            f"{error.filename or out}: {error.strerror}; make room or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return report
+
+
+def _open(folder: Path) -> _Store:
+    path = folder / "network.json"
+    remedy = "give a folder that `torchlurk precompute` wrote"
+    try:
+        manifest: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LurkError(f"{folder}: no readable network.json ({error.strerror}); {remedy}") from error
+    except ValueError as error:
+        raise LurkError(f"{path}: not valid JSON; run `torchlurk precompute` again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise LurkError(
+            f"{path}: format is {found!r}, this version publishes {FORMAT}; "
+            "precompute again, or install the Torchlurk that wrote it"
+        )
+    name = manifest.get("name")
+    if not isinstance(name, str) or name in ("", ".", "..", "index.json") or re.search(r"[/\\\0]", name):
+        raise LurkError(f"{path}: name is {name!r}, which cannot be a folder; precompute again")
+    title = manifest.get("title")
+    return _Store(folder.resolve(), name, title if isinstance(title, str) else name)
+
+
+def _check_out(out: Path, stores: Sequence[_Store]) -> None:
+    real = out.resolve()
+    for store in stores:
+        if real.is_relative_to(store.folder):
+            raise LurkError(f"{out}: lies in the store {store.folder}; choose a folder outside it")
+        if store.folder.is_relative_to(real):
+            raise LurkError(f"{out}: the store {store.folder} lies in it; choose another folder")
+    if not out.exists() and not out.is_symlink():
+        return
+    if not out.is_dir() or out.is_symlink():
+        raise LurkError(f"{out}: is not a plain folder; choose another name")
+    try:
+        filled = any(out.iterdir())
+    except OSError as error:
+        raise LurkError(f"{out}: cannot be read ({error.strerror}); choose another folder") from error
+    if filled and not (out / MARKER).is_file():
+        raise LurkError(
+            f"{out}: is neither empty nor an earlier site (no {MARKER} in it); "
+            "choose another folder or empty this one"
+        )
+
+
+def _write(stores: Sequence[_Store], fresh: Path) -> None:
+    source = site_source()
+    static: list[Path] = []
+    for pattern in _STATIC:
+        static += sorted(path for path in source.glob(pattern) if path.is_file())
+    names = [path.relative_to(source).as_posix() for path in static]
+    for path, name in zip(static, names, strict=True):
+        _copy(path, fresh / name)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    page = environment.from_string((source / "index.html").read_text(encoding="utf-8")).render(
+        title=TITLE,
+        csp=CSP,
+        index=f"{STORES}/index.json",
+        styles=[name for name in names if name.endswith(".css")],
+        modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js).*\.js", name)],
+    )
+    (fresh / "index.html").write_text(page, encoding="utf-8")
+    (fresh / ".nojekyll").touch()
+    (fresh / MARKER).write_text("A folder that torchlurk wrote and may replace.\n", encoding="utf-8")
+    for store in stores:
+        for path in _files(store.folder):
+            _link(path, fresh / STORES / store.name / path.relative_to(store.folder))
+    index = {
+        "format": FORMAT,
+        "networks": [{"name": s.name, "path": s.name, "title": s.title} for s in stores],
+    }
+    (fresh / STORES / "index.json").write_text(
+        json.dumps(index, sort_keys=True, ensure_ascii=False, separators=(",", ":")),
+        encoding="utf-8",
+    )
+
+
+def _files(store: Path) -> Iterator[Path]:
+    """The files that the format names, and no others."""
+    yield store / "network.json"
+    patterns = ["images.json", "images/*.jpg", "layers/*.json"]
+    patterns += [f"{folder}/*/*.jpg" for folder in _PICTURES]
+    for pattern in patterns:
+        yield from sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != ".")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if source.is_symlink():
+            raise OSError
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+
+
+def _swap(fresh: Path, out: Path) -> None:
+    if not out.exists():
+        fresh.rename(out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old-", dir=out.parent))
+    try:
+        out.rename(old / "site")
+        try:
+            fresh.rename(out)
+        except OSError:
+            (old / "site").rename(out)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _kind(name: str) -> str:
+    if name.startswith("vendor/"):
+        return "vendor"
+    if name.startswith(f"{STORES}/"):
+        return "data" if name.endswith(".json") else "pictures"
+    by_suffix = {".html": "page", ".css": "styles", ".js": "scripts"}
+    return by_suffix.get(Path(name).suffix, "other")
+
+
+def _report(fresh: Path, out: Path, stores: Sequence[_Store]) -> SiteReport:
+    kinds: dict[str, Share] = {}
+    warnings: list[str] = []
+    for path in sorted(path for path in fresh.rglob("*") if path.is_file()):
+        name = path.relative_to(fresh).as_posix()
+        size = path.stat().st_size
+        text = path.suffix in _TEXT
+        packed = len(gzip.compress(path.read_bytes(), 6, mtime=0)) if text else size
+        kind = _kind(name)
+        kinds[kind] = kinds.get(kind, Share()) + Share(1, size, packed)
+        if size > _BIG_FILE:
+            warnings.append(f"{name} has {size / 1e6:.0f} MB: GitHub refuses files over 100 MB")
+    total = sum(share.bytes for share in kinds.values())
+    if total > _BIG_SITE:
+        warnings.append(f"the site has {total / 1e9:.1f} GB: GitHub Pages hosts 1 GB at most")
+    return SiteReport(out, tuple(store.name for store in stores), kinds, tuple(warnings))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD with files of one folder."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "torchlurk"
+    sys_version = ""
+    timeout = 30
+    root: Path
+
+    def do_GET(self) -> None:
+        """Send a file."""
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        """Send what GET would, without the file."""
+        self._answer(body=False)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the base class's name
+        """Stay quiet."""
+
+    def end_headers(self) -> None:
+        """Add the headers that every answer has."""
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Security-Policy", f"{CSP}; frame-ancestors 'self'")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def _answer(self, body: bool) -> None:
+        path = self._find()
+        try:
+            data = path.read_bytes() if path else None
+        except OSError:
+            data = None
+        if path is None or data is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        self.send_response(HTTPStatus.OK)
+        kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def _find(self) -> Path | None:
+        """The file that is asked for; None when there is none, or when it is not in the folder."""
+        try:
+            name = unquote_to_bytes(urlsplit(self.path).path).decode("utf-8")
+        except ValueError:
+            return None
+        parts = name.split("/")[1:]
+        if not name.startswith("/") or "\0" in name or "\\" in name:
+            return None
+        if any(part in (".", "..") or part.startswith(".") for part in parts) or "" in parts[:-1]:
+            return None
+        if parts[-1] == "":
+            parts[-1] = "index.html"
+        path = self.root.joinpath(*parts).resolve()
+        return path if path.is_relative_to(self.root) and path.is_file() else None
+
+
+def make_server(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> ThreadingHTTPServer:
+    """A server of one folder, not yet running; port 0 takes any free one.
+
+    Raises:
+        LurkError: `folder` is no folder, or the address cannot be had.
+    """
+    root = Path(folder).resolve()
+    if not root.is_dir():
+        raise LurkError(f"{folder}: is no folder; build a site there with `torchlurk site`")
+    handler = type("Handler", (_Handler,), {"root": root})
+    try:
+        server = ThreadingHTTPServer((host, port), handler)
+    except (OSError, OverflowError) as error:
+        raise LurkError(
+            f"{host}:{port}: cannot listen there ({error}); choose another with --port"
+        ) from error
+    server.daemon_threads = True
+    return server
+
+
+def serve(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve a folder until interrupted."""
+    with make_server(folder, host, port) as server:
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,176 @@
+"""Which pixels a unit sees, exactly.
+
+A receptive field is a product of two intervals, one per axis, so everything here is about one axis. An
+`Axis` says for each index of a feature map which half-open interval of the input's pixels it sees; one
+function per kind of operation takes the axis of the operation's input to that of its output. Borders are
+exact: padding is not part of the input, and a trailing pixel that a stride leaves out is not seen.
+
+Beside the intervals an axis keeps the arithmetic rule that they follow away from the borders
+(`Rule`: size, stride, offset), which is what a person wants to read, and what a cut is made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Index i sees pixels `i * stride + offset` up to `i * stride + offset + size`, not included."""
+
+    size: int
+    stride: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What the indices of one axis of a feature map see of that axis of the input.
+
+    Attributes:
+        first: `(n,)` first pixel seen by each index.
+        stop: `(n,)` one past the last pixel seen; not above `first` where nothing is seen but padding.
+        extent: length of the input's axis in pixels.
+        rule: the rule away from the borders; `None` where there is none, as after a global operation.
+    """
+
+    first: Ints
+    stop: Ints
+    extent: int
+    rule: Rule | None
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def interval(self, index: int) -> tuple[int, int]:
+        """The pixels `[first, stop)` that one index sees."""
+        first = int(self.first[index])
+        return first, max(first, int(self.stop[index]))
+
+    def cut(self, index: int) -> tuple[int, int, int]:
+        """The stretch of input from which this index alone can be computed again, exactly.
+
+        It starts at the receptive field, moved down to a multiple of the total stride, so that every
+        layer's grid falls on the same pixels; where the field reaches over a border the cut ends at that
+        border, and so the layers pad there as they did on the whole input.
+
+        Returns:
+            first pixel, one past the last pixel, and the index in the feature map of the cut.
+        """
+        if self.rule is None:
+            return 0, self.extent, index
+        start = index * self.rule.stride + self.rule.offset
+        stop = min(start + self.rule.size, self.extent)
+        start = max(start, 0) // self.rule.stride * self.rule.stride
+        return start, stop, index - start // self.rule.stride
+
+
+def pixels(extent: int) -> Axis:
+    """The axis of the input itself: each pixel sees itself."""
+    index = np.arange(extent, dtype=np.int64)
+    return Axis(index, index + 1, extent, Rule(size=1, stride=1, offset=0))
+
+
+def window(axis: Axis, kernel: int, stride: int, padding: int, dilation: int, length: int) -> Axis:
+    """After a convolution or a pooling.
+
+    Args:
+        axis: what the operation's input sees.
+        kernel: taps.
+        stride: step between windows, in indices of the input's axis.
+        padding: indices added before the first.
+        dilation: step between taps.
+        length: how many windows there are; with `ceil_mode` the last may reach over the end.
+    """
+    taps = np.arange(length, dtype=np.int64)[:, None] * stride - padding
+    taps = taps + np.arange(kernel, dtype=np.int64)[None, :] * dilation
+    seen = (taps >= 0) & (taps < len(axis))
+    inside = taps.clip(0, len(axis) - 1)
+    first = np.where(seen, axis.first[inside], axis.extent).min(axis=1)
+    stop = np.where(seen, axis.stop[inside], 0).max(axis=1)
+    rule = axis.rule and Rule(
+        size=axis.rule.size + (kernel - 1) * dilation * axis.rule.stride,
+        stride=axis.rule.stride * stride,
+        offset=axis.rule.offset - padding * axis.rule.stride,
+    )
+    return Axis(first, stop, axis.extent, rule)
+
+
+def adaptive(axis: Axis, length: int) -> Axis:
+    """After an adaptive pooling to `length` indices."""
+    if length == len(axis):
+        return axis
+    if len(axis) % length == 0:
+        kernel = len(axis) // length
+        pooled = window(axis, kernel, kernel, 0, 1, length)
+        return pooled if length > 1 else everything(axis, 1)
+    index = np.arange(length, dtype=np.int64)
+    begin = index * len(axis) // length
+    end = -(-(index + 1) * len(axis) // length)
+    first = np.array([axis.first[a:b].min() for a, b in zip(begin, end, strict=True)])
+    stop = np.array([axis.stop[a:b].max() for a, b in zip(begin, end, strict=True)])
+    return Axis(first, stop, axis.extent, None)
+
+
+def everything(axis: Axis, length: int) -> Axis:
+    """After an operation that mixes the whole axis: linear layers, global pooling, attention."""
+    first, stop = int(axis.first.min()), int(axis.stop.max())
+    return Axis(
+        np.full(length, first, dtype=np.int64),
+        np.full(length, stop, dtype=np.int64),
+        axis.extent,
+        None,
+    )
+
+
+def union(axes: Sequence[Axis]) -> Axis:
+    """Where branches meet: a sum, a product, a concatenation of channels.
+
+    An axis of length 1 is broadcast, as the tensors are.
+    """
+    length = max(len(axis) for axis in axes)
+    spread = [everything(axis, length) if len(axis) < length else axis for axis in axes]
+    rules = [axis.rule for axis in spread]
+    return Axis(
+        np.min([axis.first for axis in spread], axis=0),
+        np.max([axis.stop for axis in spread], axis=0),
+        spread[0].extent,
+        _union_rule(rules),
+    )
+
+
+def _union_rule(rules: Sequence[Rule | None]) -> Rule | None:
+    known = [rule for rule in rules if rule is not None]
+    if len(known) < len(rules) or len({rule.stride for rule in known}) > 1:
+        return None
+    offset = min(rule.offset for rule in known)
+    stop = max(rule.offset + rule.size for rule in known)
+    return Rule(size=stop - offset, stride=known[0].stride, offset=offset)
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive fields of a feature map: its rows and its columns."""
+
+    rows: Axis
+    columns: Axis
+
+    def box(self, y: int, x: int) -> tuple[int, int, int, int]:
+        """What unit (y, x) sees: `(left, top, right, bottom)`, half-open pixels of the input."""
+        top, bottom = self.rows.interval(y)
+        left, right = self.columns.interval(x)
+        return left, top, right, bottom
+
+    def window(self, y: int, x: int) -> tuple[int, int, int, int]:
+        """The same, not clipped to the input: it tells how much of the field is padding."""
+        if self.rows.rule is None or self.columns.rule is None:
+            return self.box(y, x)
+        top = y * self.rows.rule.stride + self.rows.rule.offset
+        left = x * self.columns.rule.stride + self.columns.rule.offset
+        return left, top, left + self.columns.rule.size, top + self.rows.rule.size

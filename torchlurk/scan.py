@@ -1,0 +1,222 @@
+"""One pass over the images: top-k lists, class profiles and statistics of all layers at once.
+
+Everything is reduced inside the hooks, while the activations are still warm and before an in-place ReLU
+can overwrite them; nothing is kept that grows with the number of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from torchlurk import topk
+from torchlurk.hooks import Watcher, forward_until, watching
+from torchlurk.topk import TopK
+
+ACTIVATION_EDGES: tuple[float, ...] = tuple(
+    sign * 2.0 ** (step / 2)
+    for sign, steps in ((-1, range(18, -7, -1)), (1, range(-6, 19)))
+    for step in steps
+)
+"""Borders of the bins in which maxima are counted: two to an octave, from 1/8 to 512, in both signs.
+
+They are fixed before the first image, so counts of different shards add up."""
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """What is known of the C filters of one layer after some images.
+
+    Attributes:
+        max: the images with the highest single activation.
+        avg: the images with the highest mean activation.
+        max_by_class: `(classes, C)` float64, sums over the images of each class of the maxima.
+        avg_by_class: the same of the means.
+        max_squares: `(C,)` float64, sums of the squared maxima.
+        avg_squares: the same of the means.
+        positive_by_class: `(classes, C)` float64, sums of the positive parts of the maxima.
+        active: `(C,)` int64, how many images have a positive activation.
+        counts: `(C, bins)` int64, how many images have their maximum in each bin.
+    """
+
+    max: TopK
+    avg: TopK
+    max_by_class: Tensor
+    avg_by_class: Tensor
+    max_squares: Tensor
+    avg_squares: Tensor
+    positive_by_class: Tensor
+    active: Tensor
+    counts: Tensor
+
+
+@dataclass(frozen=True)
+class ScanState:
+    """What is known of all layers after some images.
+
+    Attributes:
+        images: `(classes,)` int64, how many images of each class were seen.
+        layers: by layer name.
+    """
+
+    images: Tensor
+    layers: dict[str, LayerState]
+
+
+def empty(channels: dict[str, int], classes: int, k: int) -> ScanState:
+    """The state before the first image.
+
+    Args:
+        channels: how many filters each layer has, by name.
+        classes: how many classes the images have.
+        k: how many images a list keeps.
+    """
+    return ScanState(
+        torch.zeros(classes, dtype=torch.int64),
+        {name: _empty_layer(count, classes, k) for name, count in channels.items()},
+    )
+
+
+def _empty_layer(channels: int, classes: int, k: int) -> LayerState:
+    def sums(*shape: int) -> Tensor:
+        return torch.zeros(*shape, dtype=torch.float64)
+
+    return LayerState(
+        max=topk.empty(channels, k),
+        avg=topk.empty(channels, k),
+        max_by_class=sums(classes, channels),
+        avg_by_class=sums(classes, channels),
+        max_squares=sums(channels),
+        avg_squares=sums(channels),
+        positive_by_class=sums(classes, channels),
+        active=torch.zeros(channels, dtype=torch.int64),
+        counts=torch.zeros(channels, len(ACTIVATION_EDGES) + 1, dtype=torch.int64),
+    )
+
+
+def merge(a: ScanState, b: ScanState) -> ScanState:
+    """What is known after the images of both states; they have no image in common."""
+    return ScanState(
+        a.images + b.images,
+        {name: _merge_layer(layer, b.layers[name]) for name, layer in a.layers.items()},
+    )
+
+
+def _merge_layer(a: LayerState, b: LayerState) -> LayerState:
+    return LayerState(
+        max=topk.merge(a.max, b.max),
+        avg=topk.merge(a.avg, b.avg),
+        max_by_class=a.max_by_class + b.max_by_class,
+        avg_by_class=a.avg_by_class + b.avg_by_class,
+        max_squares=a.max_squares + b.max_squares,
+        avg_squares=a.avg_squares + b.avg_squares,
+        positive_by_class=a.positive_by_class + b.positive_by_class,
+        active=a.active + b.active,
+        counts=a.counts + b.counts,
+    )
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """One batch at one layer: `(N, C)` maxima and means, and the way to the places of the maxima."""
+
+    maxima: Tensor
+    means: Tensor
+
+
+def reduce_map(x: Tensor) -> Reduced:
+    """Maximum and mean of each feature map of `(N, C, H, W)`; float32."""
+    return Reduced(x.amax(dim=(2, 3)).float(), x.mean(dim=(2, 3), dtype=torch.float32))
+
+
+def places_of_maxima(x: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
+    """Where some feature maps have their maximum, the first place in reading order if there are several.
+
+    Args:
+        x: `(N, C, H, W)` activations.
+        rows: `(M,)` indices into N.
+        channels: `(M,)` indices into C.
+
+    Returns:
+        `(M,)` int64, each `y * W + x`.
+    """
+    maps = x[rows, channels].flatten(1)
+    # `argmax` promises no order among equals; the first is found among those that equal the maximum.
+    return (maps == maps.amax(dim=1, keepdim=True)).to(torch.uint8).argmax(dim=1)
+
+
+def _observe(state: LayerState, x: Tensor, images: Tensor, labels: Tensor, edges: Tensor) -> LayerState:
+    reduced = reduce_map(x)
+
+    def locate(rows: Tensor, channels: Tensor) -> Tensor:
+        return places_of_maxima(x, rows.to(x.device), channels.to(x.device)).cpu()
+
+    maxima, means = reduced.maxima.cpu(), reduced.means.cpu()
+    exact_max, exact_avg = maxima.double(), means.double()
+    bins = torch.bucketize(maxima, edges, right=True)
+    return LayerState(
+        max=topk.push(state.max, maxima, images, locate),
+        avg=topk.push(state.avg, means, images),
+        max_by_class=state.max_by_class.index_add(0, labels, exact_max),
+        avg_by_class=state.avg_by_class.index_add(0, labels, exact_avg),
+        max_squares=state.max_squares + exact_max.square().sum(0),
+        avg_squares=state.avg_squares + exact_avg.square().sum(0),
+        positive_by_class=state.positive_by_class.index_add(0, labels, exact_max.clamp(min=0)),
+        active=state.active + (maxima > 0).sum(0),
+        counts=state.counts.scatter_add(1, bins.T, torch.ones_like(bins.T)),
+    )
+
+
+@dataclass(frozen=True)
+class ScanBatch:
+    """Images as the network is fed them.
+
+    Attributes:
+        images: `(N,)` int64 ids.
+        labels: `(N,)` int64 classes.
+        x: `(N, C, H, W)` float32 on the network's device.
+    """
+
+    images: Tensor
+    labels: Tensor
+    x: Tensor
+
+
+def scan(model: nn.Module, start: ScanState, batches: Iterable[ScanBatch]) -> Iterator[ScanState]:
+    """Take a state through batches of images, giving the state after each.
+
+    Args:
+        model: the network, at rest.
+        start: the state before; its layers are the ones watched.
+        batches: images, each id once.
+
+    Yields:
+        The state after each batch.
+    """
+    current = dict(start.layers)
+    seen = start.images
+    edges = torch.tensor(ACTIVATION_EDGES)
+    for batch in batches:
+        with torch.inference_mode(), _observing(model, current, batch, edges):
+            forward_until(model, batch.x, start.layers)
+        seen = seen.index_add(0, batch.labels, torch.ones_like(batch.labels))
+        yield ScanState(seen, dict(current))
+
+
+@contextmanager
+def _observing(
+    model: nn.Module, current: dict[str, LayerState], batch: ScanBatch, edges: Tensor
+) -> Iterator[None]:
+    def watcher(name: str) -> Watcher:
+        def observe(output: Tensor) -> None:
+            current[name] = _observe(current[name], output, batch.images, batch.labels, edges)
+
+        return observe
+
+    watchers: dict[str, Callable[[Tensor], None]] = {name: watcher(name) for name in current}
+    with watching(model, watchers):
+        yield

@@ -1,0 +1,1 @@
+"""The stages of a run: each takes a job and leaves the store complete up to itself."""

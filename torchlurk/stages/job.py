@@ -1,0 +1,92 @@
+"""What the stages share: the job, and how it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from torch import nn
+
+from torchlurk import pictures
+from torchlurk.config import RunConfig
+from torchlurk.datasets.folder import ImageFolder
+from torchlurk.graph import Graph
+from torchlurk.models.network import Network
+from torchlurk.pictures import Pixels
+from torchlurk.portraits import Source
+from torchlurk.store import schema
+from torchlurk.store.read import read_layer
+from torchlurk.store.schema import Filter, LayerFile, Manifest, Stage
+from torchlurk.store.write import write_bytes, write_json, write_sums
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """How a run tells what it does.
+
+    Attributes:
+        say: a line of news.
+        bar: a progress bar: takes a label, a total and a unit, gives a function to advance it by n.
+    """
+
+    say: Callable[[str], None]
+    bar: Callable[[str, int, str], AbstractContextManager[Callable[[int], object]]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the stages share."""
+
+    network: Network
+    folder: ImageFolder
+    graph: Graph
+    source: Source
+    out: Path
+    config: RunConfig
+    terminal: Terminal
+
+    @property
+    def model(self) -> nn.Module:
+        """The network's module."""
+        return self.network.module
+
+
+def write_picture(job: Job, kind: str, layer: str, channel: int, pixels: Pixels) -> None:
+    """Encode a picture of a filter and put it where the format wants it."""
+    sharp = kind in ("cropped", "cropped_grad", "max_activ")
+    data = pictures.jpeg(pixels, 88 if sharp else 82, sharp_colour=sharp)
+    write_bytes(job.out / schema.picture_path(kind, layer, channel), data)
+
+
+def having(entry: Filter, *kinds: str) -> Filter:
+    """The filter with pictures of these kinds added to those it has."""
+    have = [kind for kind in schema.PICTURE_KINDS if kind in entry.pictures or kind in kinds]
+    return msgspec.structs.replace(entry, pictures=have)
+
+
+def replace(file: LayerFile, changed: dict[int, Filter]) -> LayerFile:
+    """The layer with some of its filters, by channel, replaced."""
+    filters = [changed.get(entry.channel, entry) for entry in file.filters]
+    return msgspec.structs.replace(file, filters=filters)
+
+
+def first(file: LayerFile, count: int | None) -> list[Filter]:
+    """The first `count` filters of a layer, or all."""
+    return file.filters if count is None else file.filters[:count]
+
+
+def layer_files(job: Job, manifest: Manifest) -> dict[str, LayerFile]:
+    """All layers of the store, by name."""
+    return {layer.name: read_layer(job.out, layer) for layer in manifest.layers}
+
+
+def mark(job: Job, manifest: Manifest, name: str, stage: Stage) -> Manifest:
+    """Write the manifest with a stage's new state, and the digests of all JSON; returns it."""
+    stages = msgspec.structs.replace(manifest.stages, **{name: stage})
+    manifest = msgspec.structs.replace(manifest, stages=stages)
+    write_json(job.out / "network.json", manifest)
+    write_sums(job.out)
+    return manifest

@@ -1,0 +1,142 @@
+"""The scan: lists, profiles and statistics of all layers, with crops and the images they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+
+import torch
+
+from torchlurk import pictures, portraits, records, scan
+from torchlurk.config import recorded
+from torchlurk.datasets.folder import batches
+from torchlurk.errors import LurkError
+from torchlurk.stages.job import Job, having, mark, replace, write_picture
+from torchlurk.store import schema
+from torchlurk.store.schema import Manifest, Stage
+from torchlurk.store.write import write_bytes, write_json
+
+
+def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) -> Manifest:
+    """The manifest after a scan that could not read the `skipped` files."""
+    network, folder = job.network, job.folder
+    sizes = {layer.name: portraits.tiles(layer, job.source) for layer in job.graph.layers}
+    waiting = Stage(complete=False, config=None)
+    return Manifest(
+        format=schema.FORMAT,
+        name=job.out.name,
+        title=network.title,
+        model=schema.Model(
+            source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
+        ),
+        input=schema.Input(
+            shape=network.shape,
+            mean=[schema.number(m) for m in network.preprocess.mean],
+            std=[schema.number(s) for s in network.preprocess.std],
+        ),
+        dataset=schema.Dataset(
+            name=folder.name,
+            images=len(folder.paths) - len(skipped),
+            classes=list(folder.classes),
+            digest=folder.digest,
+            skipped=skipped,
+        ),
+        k=job.config.scan.k,
+        device="cuda" if device.type == "cuda" else "cpu",
+        layers=[records.manifest_layer(layer) for layer in job.graph.layers],
+        edges=list(job.graph.edges),
+        tiles=schema.Tiles(
+            **{kind: {name: size[kind] for name, size in sizes.items()} for kind in schema.PICTURE_KINDS}
+        ),
+        activation_edges=[schema.number(edge) for edge in scan.ACTIVATION_EDGES],
+        stages=schema.Stages(
+            scan=Stage(complete=True, config=recorded(job.config.scan)),
+            gradients=waiting,
+            ascent=waiting,
+        ),
+    )
+
+
+def run(job: Job, device: torch.device) -> Manifest:
+    """Scan all images and write what was found.
+
+    Raises:
+        LurkError: not one image could be read.
+    """
+    config = job.config.scan
+    channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
+    state = scan.empty(channels, len(job.folder.classes), config.k)
+    skipped: list[schema.Skipped] = []
+    total = len(job.folder.paths)
+    # From here on the folder is a store, if only a beginning: the next run may clear it.
+    begun = new_manifest(job, device, [])
+    mark(job, begun, "scan", Stage(complete=False, config=None))
+    with (
+        job.terminal.bar("scan", total, "image") as advance,
+        closing(_feed(job, device, skipped, advance)) as feed,
+    ):
+        for current in scan.scan(job.model, state, feed):
+            state = current
+    if not int(state.images.sum()):
+        first = skipped[0]
+        raise LurkError(
+            f"none of the {total} images of {job.folder.name!r} could be read "
+            f"({first.path!r}: {first.reason}): give a folder of photographs"
+        )
+    manifest = new_manifest(job, device, skipped)
+    files = {
+        layer.name: records.layer_file(layer, state.layers[layer.name], state.images, job.folder.labels)
+        for layer in job.graph.layers
+    }
+    _write_crops(job, files)
+    _write_images(job, files)
+    for layer in manifest.layers:
+        write_json(job.out / layer.data, files[layer.name])
+    return mark(job, manifest, "scan", manifest.stages.scan)
+
+
+def _feed(
+    job: Job, device: torch.device, skipped: list[schema.Skipped], advance: Callable[[int], object]
+) -> Generator[scan.ScanBatch, None, None]:
+    config = job.config
+    source = batches(
+        job.folder,
+        job.network.preprocess,
+        batch_size=config.scan.batch_size,
+        shard_size=config.scan.shard_size,
+        workers=config.workers,
+    )
+    for batch in source:
+        skipped.extend(schema.Skipped(path=s.path, reason=s.reason) for s in batch.skipped)
+        if batch.indices:
+            yield scan.ScanBatch(
+                torch.tensor(batch.indices),
+                torch.tensor(batch.labels),
+                job.network.preprocess.normalise(batch.pixels.to(device, non_blocking=True)),
+            )
+        advance(len(batch.indices) + len(batch.skipped))
+
+
+def _write_crops(job: Job, files: dict[str, schema.LayerFile]) -> None:
+    total = sum(file.channels for file in files.values())
+    with job.terminal.bar("crops", total, "filter") as advance:
+        for layer in job.graph.layers:
+            file = files[layer.name]
+            for channel, pixels in portraits.crops(layer, file.filters, job.source):
+                write_picture(job, "cropped", layer.name, channel, pixels)
+                advance(1)
+            files[layer.name] = replace(file, {f.channel: having(f, "cropped") for f in file.filters})
+
+
+def _write_images(job: Job, files: dict[str, schema.LayerFile]) -> None:
+    used = sorted({image for file in files.values() for f in file.filters for image in schema.referred(f)})
+    with job.terminal.bar("images", len(used), "image") as advance:
+        for image in used:
+            data = pictures.jpeg(job.source.pixels(image), 88)
+            write_bytes(job.out / schema.image_path(image), data)
+            advance(1)
+    listed = {
+        str(image): schema.ImageEntry(path=job.folder.paths[image], label=job.folder.labels[image])
+        for image in used
+    }
+    write_json(job.out / "images.json", listed)

@@ -1,0 +1,1 @@
+"""The store: the format, its writer and its reader. Never imports torch."""

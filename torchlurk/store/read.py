@@ -1,0 +1,186 @@
+"""Reading a store, and saying what is wrong with one. Needs neither a model nor torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from PIL import Image
+
+from torchlurk.errors import LurkError
+from torchlurk.store.schema import (
+    FORMAT,
+    PICTURE_KINDS,
+    SUMS,
+    Images,
+    Index,
+    Layer,
+    LayerFile,
+    Manifest,
+    image_path,
+    picture_path,
+    referred,
+)
+
+T = TypeVar("T")
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise LurkError(
+            f"cannot read {str(path)!r} ({problem.strerror or problem}): is this a store?"
+        ) from problem
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        newer = _newer_format(data)
+        if newer is not None:
+            raise LurkError(
+                f"{str(path)!r} has format {newer}, this Torchlurk reads format {FORMAT}: upgrade it"
+            ) from problem
+        raise LurkError(
+            f"{str(path)!r} is damaged ({problem}): compute it again with --overwrite"
+        ) from problem
+
+
+def _newer_format(data: bytes) -> int | None:
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    found = value.get("format") if isinstance(value, dict) else None
+    return found if isinstance(found, int) and found > FORMAT else None
+
+
+def read_index(folder: Path) -> Index:
+    """`index.json` of a folder of stores. Raises `LurkError` if it is missing or damaged."""
+    return _read(folder / "index.json", Index)
+
+
+def read_manifest(store: Path) -> Manifest:
+    """`network.json` of a store. Raises `LurkError` if it is missing or damaged."""
+    return _read(store / "network.json", Manifest)
+
+
+def read_images(store: Path) -> Images:
+    """`images.json` of a store. Raises `LurkError` if it is missing or damaged."""
+    return _read(store / "images.json", Images)
+
+
+def read_layer(store: Path, layer: Layer) -> LayerFile:
+    """A layer's file. Raises `LurkError` if it is missing or damaged, or not the layer's."""
+    found = _read(store / layer.data, LayerFile)
+    if found.layer != layer.name or [f.channel for f in found.filters] != list(range(layer.channels)):
+        raise LurkError(
+            f"{str(store / layer.data)!r} is not the data of {layer.name!r} with its "
+            f"{layer.channels} filters: compute it again with --overwrite"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a store holds.
+
+    Attributes:
+        manifest: its manifest.
+        filters: how many filters it describes.
+        full: how many of them have `min(k, images)` entries in both lists.
+        pictures: how many pictures of each kind there are.
+        images: how many images it refers to.
+        worst_certificate: the largest of the entries' certificates; `None` if there is none.
+        problems: what is missing or damaged, a line each; empty for a good store.
+    """
+
+    manifest: Manifest
+    filters: int = 0
+    full: int = 0
+    pictures: dict[str, int] = field(default_factory=dict)
+    images: int = 0
+    worst_certificate: float | None = None
+    problems: tuple[str, ...] = ()
+
+
+def inspect(store: Path) -> Report:
+    """Read all of a store, and check that each file that the JSON names is there and decodes.
+
+    Raises:
+        LurkError: the manifest itself cannot be read.
+    """
+    manifest = read_manifest(store)
+    problems = list(_check_sums(store, manifest))
+    pictures = dict.fromkeys(PICTURE_KINDS, 0)
+    filters = full = 0
+    expected = min(manifest.k, manifest.dataset.images)
+    used: set[int] = set()
+    certificates: list[float] = []
+    for layer in manifest.layers:
+        try:
+            data = read_layer(store, layer)
+        except LurkError as problem:
+            problems.append(str(problem))
+            continue
+        for entry in data.filters:
+            filters += 1
+            full += len(entry.max) == expected and len(entry.avg) == expected
+            certificates.extend(e.certificate for e in entry.max if e.certificate is not None)
+            used.update(referred(entry))
+            for kind in entry.pictures:
+                pictures[kind] += 1
+                tiles = {"avg_grads": len(entry.avg), "max_activ": 1}.get(kind, len(entry.max))
+                height, width = getattr(manifest.tiles, kind)[layer.name]
+                path = store / picture_path(kind, layer.name, entry.channel)
+                problems.extend(_check_picture(path, (width * tiles, height)))
+    if full < filters:
+        problems.append(f"{filters - full} filters have fewer than {expected} entries in a list")
+    problems.extend(_check_images(store, manifest, used))
+    worst = max(certificates, default=None)
+    return Report(manifest, filters, full, pictures, len(used), worst, tuple(problems))
+
+
+def _check_sums(store: Path, manifest: Manifest) -> Iterator[str]:
+    try:
+        lines = (store / SUMS).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        yield f"cannot read {str(store / SUMS)!r} ({problem})"
+        return
+    sums = {line[66:]: line[:64] for line in lines}
+    for name in ("network.json", "images.json", *(layer.data for layer in manifest.layers)):
+        try:
+            found = hashlib.sha256((store / name).read_bytes()).hexdigest()
+        except OSError as problem:
+            yield f"cannot read {str(store / name)!r} ({problem.strerror or problem})"
+            continue
+        if sums.get(name) != found:
+            yield f"{str(store / name)!r} is not what was written: its digest differs from {SUMS}"
+
+
+def _check_images(store: Path, manifest: Manifest, used: set[int]) -> Iterator[str]:
+    try:
+        listed = {int(name) for name in read_images(store)}
+    except (LurkError, ValueError) as problem:
+        yield str(problem)
+        return
+    for image in sorted(used - listed):
+        yield f"image {image} is referred to, but images.json does not list it"
+    height, width = manifest.input.shape[1:]
+    for image in sorted(listed):
+        yield from _check_picture(store / image_path(image), (width, height))
+
+
+def _check_picture(path: Path, size: tuple[int, int]) -> Iterator[str]:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            if picture.size != size:
+                yield f"{str(path)!r} is {picture.size} px, not {size}"
+    except FileNotFoundError:
+        yield f"{str(path)!r} is missing"
+    except (OSError, SyntaxError, ValueError) as problem:
+        yield f"{str(path)!r} does not decode ({problem})"

@@ -1,0 +1,267 @@
+"""The format of a store as types: what `docs/format.md` says, checked when read.
+
+Decoding is strict: a missing key, an unknown key or a value of another type is an error that names where.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+FORMAT = 1
+
+PICTURE_KINDS = ("cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ")
+"""The folders of pictures by filter, in the order in which `Filter.pictures` names them."""
+
+SUMS = "SHA256SUMS"
+"""The file with the digests of the JSON files."""
+
+STAGES = ("scan", "gradients", "ascent")
+
+Format = Annotated[int, msgspec.Meta(ge=FORMAT, le=FORMAT)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Size = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Relative = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\\\x00]+$")]
+Config = dict[str, int | float | bool | str | list[str] | None]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What all parts of the format have in common: immutable, and no unknown keys."""
+
+
+class NetworkEntry(Record, frozen=True):
+    """A line of `index.json`."""
+
+    name: str
+    title: str
+    path: Relative
+
+
+class Index(Record, frozen=True):
+    """`index.json`: the networks there are."""
+
+    format: Format
+    networks: list[NetworkEntry]
+
+
+class Model(Record, frozen=True):
+    """Where the network and its weights come from."""
+
+    source: str
+    weights: str
+    weights_sha256: Digest
+
+
+class Input(Record, frozen=True):
+    """What the network is fed: shape `[C, H, W]`, and the normalisation by channel."""
+
+    shape: tuple[Size, Size, Size]
+    mean: list[float]
+    std: list[float]
+
+
+class Skipped(Record, frozen=True):
+    """A file that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+class Dataset(Record, frozen=True):
+    """The images that were scanned."""
+
+    name: str
+    images: Count
+    classes: list[str]
+    digest: Digest
+    skipped: list[Skipped]
+
+
+class ReceptiveField(Record, frozen=True):
+    """The rule of a receptive field, `[height, width]` each, in pixels of the input."""
+
+    size: tuple[Size, Size]
+    stride: tuple[Size, Size]
+    offset: tuple[int, int]
+
+
+class Layer(Record, frozen=True):
+    """A layer in the manifest."""
+
+    name: str
+    kind: str
+    channels: Size
+    shape: tuple[Size, Size, Size]
+    receptive_field: ReceptiveField | None
+    data: Relative
+
+
+class Stage(Record, frozen=True):
+    """Whether a stage is complete, and the configuration it was run with."""
+
+    complete: bool
+    config: Config | None
+
+
+class Stages(Record, frozen=True):
+    """The three stages."""
+
+    scan: Stage
+    gradients: Stage
+    ascent: Stage
+
+
+Tile = tuple[Size, Size]
+
+
+class Tiles(Record, frozen=True):
+    """By layer name, the `[height, width]` of a tile of each kind of picture."""
+
+    cropped: dict[str, Tile]
+    max_grads: dict[str, Tile]
+    cropped_grad: dict[str, Tile]
+    avg_grads: dict[str, Tile]
+    max_activ: dict[str, Tile]
+
+
+class Manifest(Record, frozen=True):
+    """`network.json`."""
+
+    format: Format
+    name: str
+    title: str
+    model: Model
+    input: Input
+    dataset: Dataset
+    k: Size
+    device: Literal["cpu", "cuda"]
+    layers: list[Layer]
+    edges: list[tuple[str, str]]
+    tiles: Tiles
+    activation_edges: list[float]
+    stages: Stages
+
+
+class MaxEntry(Record, frozen=True):
+    """An image in a list by single activation."""
+
+    image: Count
+    label: Count = msgspec.field(name="class")
+    score: float
+    position: tuple[Count, Count]
+    box: tuple[Count, Count, Count, Count]
+    certificate: float | None
+
+
+class AvgEntry(Record, frozen=True):
+    """An image in a list by mean activation."""
+
+    image: Count
+    label: Count = msgspec.field(name="class")
+    score: float
+
+
+class Profile(Record, frozen=True):
+    """The classes that excite a filter most: `[class, mean]`, highest first."""
+
+    max: list[tuple[Count, float]]
+    avg: list[tuple[Count, float]]
+
+
+class Stats(Record, frozen=True):
+    """What a filter does over all images."""
+
+    mean: float
+    std: Annotated[float, msgspec.Meta(ge=0)]
+    max_mean: float
+    max_std: Annotated[float, msgspec.Meta(ge=0)]
+    active: Share
+    selectivity: Share | None
+    distribution: list[tuple[Count, Size]]
+
+
+class Ascent(Record, frozen=True):
+    """What the picture of gradient ascent reaches."""
+
+    score: float
+    ratio: float | None
+    found: bool
+
+
+class Filter(Record, frozen=True):
+    """One filter of a layer."""
+
+    channel: Count
+    max: list[MaxEntry]
+    avg: list[AvgEntry]
+    classes: Profile
+    stats: Stats
+    pictures: list[Literal["cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ"]]
+    ascent: Ascent | None
+
+
+class LayerFile(Record, frozen=True):
+    """`layers/<layer>.json`."""
+
+    format: Format
+    layer: str
+    channels: Size
+    k: Size
+    filters: list[Filter]
+
+
+class ImageEntry(Record, frozen=True):
+    """An image that some filter refers to."""
+
+    path: str
+    label: Count = msgspec.field(name="class")
+
+
+Images = dict[str, ImageEntry]
+"""`images.json`, by image id."""
+
+
+def referred(entry: Filter) -> set[int]:
+    """The ids of the images that a filter refers to."""
+    return {e.image for e in entry.max} | {e.image for e in entry.avg}
+
+
+def number(value: float) -> float:
+    """A float with the seven significant digits that float32 has, so that bytes do not carry noise."""
+    return float(f"{value:.7g}")
+
+
+def safe_name(name: str) -> str:
+    """A layer's name as part of a path; two names never become the same.
+
+    A character other than a letter, a digit, `.`, `_` or `-` becomes `%` and two hex digits a byte,
+    and so does a leading dot, so that no name leaves its folder or hides.
+    """
+
+    def plain(position: int, character: str) -> bool:
+        if character == ".":
+            return position > 0
+        return character.isascii() and (character.isalnum() or character in "_-")
+
+    return "".join(
+        c if plain(i, c) else "".join(f"%{byte:02x}" for byte in c.encode("utf-8", "surrogatepass"))
+        for i, c in enumerate(name)
+    )
+
+
+def layer_path(layer: str) -> str:
+    """Where a layer's data lies in the store."""
+    return f"layers/{safe_name(layer)}.json"
+
+
+def picture_path(kind: str, layer: str, channel: int) -> str:
+    """Where a picture of a filter lies in the store."""
+    return f"{kind}/{safe_name(layer)}/{channel}.jpg"
+
+
+def image_path(image: int) -> str:
+    """Where an image lies in the store, as the network saw it."""
+    return f"images/{image}.jpg"
