@@ -144,6 +144,12 @@ class _Stages(click.ParamType[tuple[str, ...]]):
     "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
     help="Of the steps of the ascent; auto: bfloat16 where the device is fast at it.",
 )  # fmt: skip
+@click.option(
+    "--scan-precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    help="Of the scan; bfloat16 scores its candidates again in float32, which pays for many images.",
+)
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=8, help="Images in one forward.")
 @click.option(
     "--workers", type=click.IntRange(0, 64), default=1,
@@ -162,7 +168,7 @@ def precompute(**options: Any) -> None:
 def _precompute(
     *, model: str, weights: str, images: Path, out: Path, words: Path | None, layers: tuple[str, ...],
     filters: int | str, top: int, size: int, stages: tuple[str, ...], method: Any, device: str,
-    precision: str, batch_size: int, workers: int, seed: int, overwrite: bool,
+    precision: str, scan_precision: str, batch_size: int, workers: int, seed: int, overwrite: bool,
 ) -> None:  # fmt: skip
     from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
     from torchlurk.datasets.folder import list_images, read_words
@@ -182,7 +188,7 @@ def _precompute(
     network = load_network(model, weights, size, default_cache(), say=_say)
     count = None if filters == "all" else int(filters)
     config = RunConfig(
-        scan=ScanConfig(layers=layers, k=top, batch_size=batch_size),
+        scan=ScanConfig(layers=layers, k=top, batch_size=batch_size, precision=scan_precision),
         gradients=GradientsConfig(filters=count, method=method),
         ascent=AscentConfig(
             filters=count,
@@ -204,7 +210,7 @@ def _precompute(
 
 @main.command(short_help="Run the whole of it on the photographs that come with Torchlurk.")
 @click.option("--weights", default="trunk", help="As of precompute.")
-@click.option("--filters", type=_Filters(), default=4, help="As of precompute.")
+@click.option("--filters", type=_Filters(), default=8, help="As of precompute.")
 @click.option("--out", type=FOLDER, default="saved_model/vgg16-photos", help="The store to write.")
 @click.option("--site", "site_out", type=FOLDER, default="_site", help="The site to write.")
 @click.pass_context
@@ -239,8 +245,11 @@ def site(stores: tuple[Path, ...], out: Path) -> None:
     if not stores:
         raise LurkError("there is no store in saved_model/: run torchlurk precompute first, or name one")
     report = build_site(stores, out)
-    click.echo(f"{out}:")
-    click.echo(str(report))
+    click.echo(f"{out}: {', '.join(report.networks)}")
+    click.echo(f"{'':10}{'files':>8}{'MB':>9}{'MB gzip':>9}")
+    for kind, share in [*report.kinds.items(), ("total", report.total)]:
+        click.echo(f"{kind:10}{share.files:8}{share.bytes / 1e6:9.2f}{share.gzip_bytes / 1e6:9.2f}")
+    click.echo(f"first view, besides data and pictures: {report.first_view_gzip_bytes / 1e3:.0f} KB gzip")
     for warning in report.warnings:
         _say(f"warning: {warning}")
 
@@ -251,7 +260,7 @@ def site(stores: tuple[Path, ...], out: Path) -> None:
 @click.option("--host", default="127.0.0.1", help="Address to listen at; 0.0.0.0 lets other machines in.")
 def serve(folder: Path, port: int, host: str) -> None:
     """Serve FOLDER, a built site, until Ctrl-C."""
-    from torchlurk.publish import make_server
+    from torchlurk.serving import make_server
 
     with make_server(folder, host, port) as server:
         click.echo(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")

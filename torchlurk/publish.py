@@ -1,7 +1,6 @@
 """Store(s) and the site's files become one folder that any static host can serve.
 
-`build_site` writes it, `make_server` and `serve` show it locally. Everything in the folder is
-referred to by relative URLs, so it works under any path.
+Everything in the folder is referred to by relative URLs, so it works under any path.
 """
 
 from __future__ import annotations
@@ -14,17 +13,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
 
 import jinja2
 
-import torchlurk
 from torchlurk.errors import LurkError
+from torchlurk.resources import site_folder
 
 FORMAT = 1
 TITLE = "Torchlurk"
@@ -35,17 +31,6 @@ FIRST_VIEW = ("page", "styles", "scripts", "vendor")
 
 _STATIC = ("css/*.css", "js/**/*.js", "vendor/**/*", "*.svg")
 _PICTURES = ("cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ")
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json; charset=utf-8",
-    ".md": "text/markdown; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
-}
 _TEXT = (".html", ".css", ".js", ".json", ".svg", ".md", ".txt", "")
 _BIG_SITE = 10**9
 _BIG_FILE = 100 * 10**6
@@ -93,13 +78,6 @@ class _Store:
     folder: Path
     name: str
     title: str
-
-
-def site_source() -> Path:
-    """The folder of the site's own files: inside the package, or beside it in a checkout."""
-    package = Path(torchlurk.__file__).parent
-    inside = package / "site"
-    return inside if (inside / "index.html").is_file() else package.parent / "site"
 
 
 def build_site(stores: Sequence[Path], out: Path) -> SiteReport:
@@ -193,7 +171,7 @@ def _check_out(out: Path, stores: Sequence[_Store]) -> None:
 
 
 def _write(stores: Sequence[_Store], fresh: Path) -> None:
-    source = site_source()
+    source = site_folder()
     static: list[Path] = []
     for pattern in _STATIC:
         static += sorted(path for path in source.glob(pattern) if path.is_file())
@@ -289,94 +267,3 @@ def _report(fresh: Path, out: Path, stores: Sequence[_Store]) -> SiteReport:
     if total > _BIG_SITE:
         warnings.append(f"the site has {total / 1e9:.1f} GB: GitHub Pages hosts 1 GB at most")
     return SiteReport(out, tuple(store.name for store in stores), kinds, tuple(warnings))
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD with files of one folder."""
-
-    protocol_version = "HTTP/1.1"
-    server_version = "torchlurk"
-    sys_version = ""
-    timeout = 30
-    root: Path
-
-    def do_GET(self) -> None:
-        """Send a file."""
-        self._answer(body=True)
-
-    def do_HEAD(self) -> None:
-        """Send what GET would, without the file."""
-        self._answer(body=False)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the base class's name
-        """Stay quiet."""
-
-    def end_headers(self) -> None:
-        """Add the headers that every answer has."""
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Content-Security-Policy", f"{CSP}; frame-ancestors 'self'")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("Cache-Control", "no-cache")
-        super().end_headers()
-
-    def _answer(self, body: bool) -> None:
-        path = self._find()
-        try:
-            data = path.read_bytes() if path else None
-        except OSError:
-            data = None
-        if path is None or data is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        self.send_response(HTTPStatus.OK)
-        kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-    def _find(self) -> Path | None:
-        """The file that is asked for; None when there is none, or when it is not in the folder."""
-        try:
-            name = unquote_to_bytes(urlsplit(self.path).path).decode("utf-8")
-        except ValueError:
-            return None
-        parts = name.split("/")[1:]
-        if not name.startswith("/") or "\0" in name or "\\" in name:
-            return None
-        if any(part in (".", "..") or part.startswith(".") for part in parts) or "" in parts[:-1]:
-            return None
-        if parts[-1] == "":
-            parts[-1] = "index.html"
-        path = self.root.joinpath(*parts).resolve()
-        return path if path.is_relative_to(self.root) and path.is_file() else None
-
-
-def make_server(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> ThreadingHTTPServer:
-    """A server of one folder, not yet running; port 0 takes any free one.
-
-    Raises:
-        LurkError: `folder` is no folder, or the address cannot be had.
-    """
-    root = Path(folder).resolve()
-    if not root.is_dir():
-        raise LurkError(f"{folder}: is no folder; build a site there with `torchlurk site`")
-    handler = type("Handler", (_Handler,), {"root": root})
-    try:
-        server = ThreadingHTTPServer((host, port), handler)
-    except (OSError, OverflowError) as error:
-        raise LurkError(
-            f"{host}:{port}: cannot listen there ({error}); choose another with --port"
-        ) from error
-    server.daemon_threads = True
-    return server
-
-
-def serve(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve a folder until interrupted."""
-    with make_server(folder, host, port) as server:
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return

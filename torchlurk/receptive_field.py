@@ -12,7 +12,7 @@ Beside the intervals an axis keeps the arithmetic rule that they follow away fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +61,10 @@ class Axis:
         border, and so the layers pad there as they did on the whole input.
 
         Returns:
-            first pixel, one past the last pixel, and the index in the feature map of the cut.
+            first pixel, one past the last pixel, and the index in the feature map of the cut. It is
+            the whole input where there is no rule, or where the index sees nothing but padding.
         """
-        if self.rule is None:
+        if self.rule is None or self.stop[index] <= self.first[index]:
             return 0, self.extent, index
         start = index * self.rule.stride + self.rule.offset
         stop = min(start + self.rule.size, self.extent)
@@ -77,7 +78,15 @@ def pixels(extent: int) -> Axis:
     return Axis(index, index + 1, extent, Rule(size=1, stride=1, offset=0))
 
 
-def window(axis: Axis, kernel: int, stride: int, padding: int, dilation: int, length: int) -> Axis:
+def window(
+    axis: Axis,
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    length: int,
+    mode: str = "zeros",
+) -> Axis:
     """After a convolution or a pooling.
 
     Args:
@@ -87,13 +96,15 @@ def window(axis: Axis, kernel: int, stride: int, padding: int, dilation: int, le
         padding: indices added before the first.
         dilation: step between taps.
         length: how many windows there are; with `ceil_mode` the last may reach over the end.
+        mode: what stands in the padding: pixels if `reflect`, `replicate` or `circular`, else a constant.
     """
     taps = np.arange(length, dtype=np.int64)[:, None] * stride - padding
     taps = taps + np.arange(kernel, dtype=np.int64)[None, :] * dilation
-    seen = (taps >= 0) & (taps < len(axis))
-    inside = taps.clip(0, len(axis) - 1)
-    first = np.where(seen, axis.first[inside], axis.extent).min(axis=1)
-    stop = np.where(seen, axis.stop[inside], 0).max(axis=1)
+    first, stop = _hulls(axis, taps)
+    filled = _hulls(axis, _filled(taps, len(axis), mode))
+    if not (np.array_equal(first, filled[0]) and np.array_equal(stop, filled[1])):
+        # The padding shows pixels that the window itself does not reach: no cut would hold them.
+        return Axis(*filled, axis.extent, None)
     rule = axis.rule and Rule(
         size=axis.rule.size + (kernel - 1) * dilation * axis.rule.stride,
         stride=axis.rule.stride * stride,
@@ -102,14 +113,32 @@ def window(axis: Axis, kernel: int, stride: int, padding: int, dilation: int, le
     return Axis(first, stop, axis.extent, rule)
 
 
+def _hulls(axis: Axis, taps: Ints) -> tuple[Ints, Ints]:
+    """What windows see, of which each row has the taps: indices, those out of bounds are padding."""
+    seen = (taps >= 0) & (taps < len(axis))
+    inside = taps.clip(0, len(axis) - 1)
+    first = np.where(seen, axis.first[inside], axis.extent).min(axis=1)
+    stop = np.where(seen, axis.stop[inside], 0).max(axis=1)
+    return first, stop
+
+
+def _filled(taps: Ints, length: int, mode: str) -> Ints:
+    """Which index stands where a tap is in the padding."""
+    if mode == "reflect":
+        taps = np.abs(taps)
+        return np.where(taps < length, taps, 2 * (length - 1) - taps)
+    if mode == "replicate":
+        return taps.clip(0, length - 1)
+    if mode == "circular":
+        return taps % length
+    return taps
+
+
 def adaptive(axis: Axis, length: int) -> Axis:
-    """After an adaptive pooling to `length` indices."""
-    if length == len(axis):
-        return axis
-    if len(axis) % length == 0:
-        kernel = len(axis) // length
-        pooled = window(axis, kernel, kernel, 0, 1, length)
-        return pooled if length > 1 else everything(axis, 1)
+    """After an adaptive pooling to `length` indices.
+
+    Its windows depend on the size of the map, so there is no rule that would hold on a cut.
+    """
     index = np.arange(length, dtype=np.int64)
     begin = index * len(axis) // length
     end = -(-(index + 1) * len(axis) // length)
@@ -127,6 +156,11 @@ def everything(axis: Axis, length: int) -> Axis:
         axis.extent,
         None,
     )
+
+
+def uncut(axis: Axis) -> Axis:
+    """After an operation that works on the whole axis and on no stretch of it, as a fixed mask does."""
+    return replace(axis, rule=None)
 
 
 def union(axes: Sequence[Axis]) -> Axis:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,10 @@ from torchlurk import topk
 from torchlurk.hooks import Watcher, forward_until, watching
 from torchlurk.topk import TopK
 
-ACTIVATION_EDGES: tuple[float, ...] = tuple(
-    sign * 2.0 ** (step / 2)
-    for sign, steps in ((-1, range(18, -7, -1)), (1, range(-6, 19)))
-    for step in steps
+ACTIVATION_EDGES: tuple[float, ...] = (
+    *(-(2.0 ** (step / 2)) for step in range(18, -7, -1)),
+    0.0,
+    *(2.0 ** (step / 2) for step in range(-6, 19)),
 )
 """Borders of the bins in which maxima are counted: two to an octave, from 1/8 to 512, in both signs.
 
@@ -144,9 +144,8 @@ def places_of_maxima(x: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
     Returns:
         `(M,)` int64, each `y * W + x`.
     """
-    maps = x[rows, channels].flatten(1)
-    # `argmax` promises no order among equals; the first is found among those that equal the maximum.
-    return (maps == maps.amax(dim=1, keepdim=True)).to(torch.uint8).argmax(dim=1)
+    # Of equal maxima `argmax` gives the first; `max` and `topk` promise nothing.
+    return x[rows, channels].flatten(1).argmax(dim=1)
 
 
 def _observe(state: LayerState, x: Tensor, images: Tensor, labels: Tensor, edges: Tensor) -> LayerState:
@@ -186,13 +185,17 @@ class ScanBatch:
     x: Tensor
 
 
-def scan(model: nn.Module, start: ScanState, batches: Iterable[ScanBatch]) -> Iterator[ScanState]:
+def scan(
+    model: nn.Module, start: ScanState, batches: Iterable[ScanBatch], *, bfloat16: bool = False
+) -> Iterator[ScanState]:
     """Take a state through batches of images, giving the state after each.
 
     Args:
         model: the network, at rest.
         start: the state before; its layers are the ones watched.
         batches: images, each id once.
+        bfloat16: compute the forward in bfloat16, which is faster and leaves scores two to three
+            digits; `candidates` says whom to score again.
 
     Yields:
         The state after each batch.
@@ -201,7 +204,8 @@ def scan(model: nn.Module, start: ScanState, batches: Iterable[ScanBatch]) -> It
     seen = start.images
     edges = torch.tensor(ACTIVATION_EDGES)
     for batch in batches:
-        with torch.inference_mode(), _observing(model, current, batch, edges):
+        cast = torch.autocast(batch.x.device.type, torch.bfloat16, enabled=bfloat16)
+        with torch.inference_mode(), cast, _observing(model, current, batch, edges):
             forward_until(model, batch.x, start.layers)
         seen = seen.index_add(0, batch.labels, torch.ones_like(batch.labels))
         yield ScanState(seen, dict(current))
@@ -211,8 +215,13 @@ def scan(model: nn.Module, start: ScanState, batches: Iterable[ScanBatch]) -> It
 def _observing(
     model: nn.Module, current: dict[str, LayerState], batch: ScanBatch, edges: Tensor
 ) -> Iterator[None]:
+    unseen = set(current)
+
     def watcher(name: str) -> Watcher:
         def observe(output: Tensor) -> None:
+            if name not in unseen:  # a module that is called again: its first call counts
+                return
+            unseen.remove(name)
             current[name] = _observe(current[name], output, batch.images, batch.labels, edges)
 
         return observe
@@ -220,3 +229,19 @@ def _observing(
     watchers: dict[str, Callable[[Tensor], None]] = {name: watcher(name) for name in current}
     with watching(model, watchers):
         yield
+
+
+def candidates(state: ScanState) -> list[int]:
+    """The ids of all images in some list, ascending: those to score again after a rough scan."""
+    lists = [kept.images for layer in state.layers.values() for kept in (layer.max, layer.avg)]
+    found = torch.unique(torch.cat([images.flatten() for images in lists]))
+    return [image for image in found.tolist() if image != topk.NO_IMAGE]
+
+
+def with_lists(rough: ScanState, exact: ScanState) -> ScanState:
+    """The statistics of a rough scan of all images, and the lists of an exact one of its candidates."""
+    layers = {
+        name: replace(layer, max=exact.layers[name].max, avg=exact.layers[name].avg)
+        for name, layer in rough.layers.items()
+    }
+    return ScanState(rough.images, layers)

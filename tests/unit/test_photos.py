@@ -11,11 +11,7 @@ PHOTOS = Path(__file__).resolve().parents[2] / "data" / "photos"
 FREE = {
     "Public domain",
     "CC0-1.0",
-    *(
-        f"CC-{kind}-{version}"
-        for kind in ("BY", "BY-SA")
-        for version in ("2.0", "2.5", "3.0", "4.0")
-    ),
+    *(f"CC-{kind}-{version}" for kind in ("BY", "BY-SA") for version in ("2.0", "2.5", "3.0", "4.0")),
 }
 COLUMNS = ["file", "author", "title", "licence", "source"]
 

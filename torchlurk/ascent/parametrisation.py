@@ -44,7 +44,8 @@ def frequency_scale(size: tuple[int, int]) -> Tensor:
     y = torch.fft.fftfreq(height)[:, None]
     x = torch.fft.rfftfreq(width)[None, :]
     frequency = (y.square() + x.square()).sqrt()
-    return frequency.clamp(min=1 / max(height, width)).reciprocal()
+    steepest = 1 / max(height, width)
+    return torch.clamp(frequency, min=steepest).reciprocal()
 
 
 def decode(spectrum: Tensor, size: tuple[int, int], scale: Tensor, colours: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ needs the whole image, but one forward serves all filters that ask for it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from torchlurk.attribution.relu_rules import ReluRule, Rule
 from torchlurk.hooks import activation
-from torchlurk.receptive_field import Field
+from torchlurk.receptive_field import Field, uncut
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,25 @@ def unit_gradients(
             x = torch.stack(
                 [images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block]
             ).contiguous(memory_format=torch.channels_last)
-            scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
+            try:
+                scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
+            except RuntimeError as problem:
+                if isinstance(problem, torch.OutOfMemoryError) or _is_whole(field):
+                    raise
+                # A branch beside the unit's own may not take so small an input: give it all of it.
+                whole = Field(uncut(field.rows), uncut(field.columns))
+                chosen = [units[c.index] for c in block]
+                for found in unit_gradients(
+                    model, layer, whole, images, chosen, rule, batch_pixels=batch_pixels
+                ):
+                    yield replace(found, index=block[found.index].index)
+                continue
             for cut, score, gradient in zip(block, scores, gradients, strict=True):
                 yield UnitGradient(cut.index, score, cut.left, cut.top, gradient)
+
+
+def _is_whole(field: Field) -> bool:
+    return field.rows.rule is None and field.columns.rule is None
 
 
 def _backward(
@@ -123,7 +139,8 @@ def _backward(
 ) -> tuple[list[float], Tensor]:
     x = x.requires_grad_()
     with torch.enable_grad(), ReluRule(rule):
-        maps = activation(model, layer, x)
+        # A copy, for the network may begin by working in place, which a leaf does not bear.
+        maps = activation(model, layer, x.clone())
         rows = torch.arange(len(targets), device=x.device)
         channel, y, column = (
             torch.tensor(values, device=x.device)
@@ -157,9 +174,9 @@ def map_gradients(
     Yields:
         `(C, H, W)` for each channel, in order; one forward serves them all.
     """
-    x = image[None].contiguous(memory_format=torch.channels_last).requires_grad_()
+    x = image[None].clone(memory_format=torch.channels_last).requires_grad_()
     with torch.enable_grad(), ReluRule(rule):
-        maps = activation(model, layer, x)
+        maps = activation(model, layer, x.clone())
     for position, channel in enumerate(channels):
         last = position == len(channels) - 1
         (gradient,) = torch.autograd.grad(maps[0, channel].mean(), x, retain_graph=not last)

@@ -12,6 +12,7 @@ place, or by a module used twice. The model is not touched.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, get_args
 
@@ -27,15 +28,12 @@ RULES: tuple[Rule, ...] = get_args(Rule)
 
 
 class _Rectify(torch.autograd.Function):
-    """`min(max(x, 0), ceiling)` forward, in place or not; a ReLU rule backward."""
+    """`min(max(x, 0), ceiling)` forward, in place or not; deconv or guided backward."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, ceiling: float, in_place: bool, by_input: bool, by_gradient: bool
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, ceiling: float, in_place: bool, by_input: bool) -> Tensor:
         if by_input:
-            ctx.save_for_backward((x > 0) & (x < ceiling))
-        ctx.by_gradient = by_gradient
+            ctx.save_for_backward((x > 0) & (x < ceiling) if ceiling < math.inf else x > 0)
         if in_place:
             # The network may go on with `x` itself rather than with what the call returns.
             ctx.mark_dirty(x)
@@ -44,11 +42,10 @@ class _Rectify(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if ctx.by_gradient:
-            gradient = gradient.clamp(min=0)
+        gradient = gradient.clamp(min=0)
         for passes in ctx.saved_tensors:
-            gradient = gradient * passes
-        return gradient, None, None, None, None
+            gradient = gradient.masked_fill(~passes, 0)
+        return gradient, None, None, None
 
 
 _RELUS: frozenset[Any] = frozenset(
@@ -64,6 +61,10 @@ _RELUS: frozenset[Any] = frozenset(
 _RELU6S: frozenset[Any] = frozenset({F.relu6})
 _HARDTANHS: frozenset[Any] = frozenset({F.hardtanh, F.hardtanh_, torch._C._nn.hardtanh})
 
+_IN_PLACE: frozenset[Any] = frozenset({F.relu_, torch.relu_, Tensor.relu_, F.hardtanh_})
+_INPLACE_ARGUMENT: dict[Any, int] = {F.relu: 1, F.relu6: 1, F.hardtanh: 3}
+"""Where `inplace` stands among the arguments of the functions that take it."""
+
 
 class ReluRule(TorchFunctionMode):
     """While active, every ReLU and ReLU6 follows a rule on the way back.
@@ -76,8 +77,7 @@ class ReluRule(TorchFunctionMode):
         if rule not in RULES:
             raise LurkError(f"there is no ReLU rule {rule!r}: choose one of {', '.join(RULES)}")
         super().__init__()
-        self._by_input = rule in ("guided", "vanilla")
-        self._by_gradient = rule in ("deconv", "guided")
+        self._rule = rule
 
     def __torch_function__(
         self,
@@ -87,26 +87,17 @@ class ReluRule(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = dict(kwargs or {})
-        ceiling = _ceiling(func, args, given)
+        ceiling = None if self._rule == "vanilla" else _ceiling(func, args, given)
         if ceiling is None:
             return func(*args, **given)
         x = args[0] if args else given["input"]
-        in_place = func in _IN_PLACE or bool(
-            given.get("inplace")
-            or (func in _INPLACE_ARGUMENT and args[_INPLACE_ARGUMENT[func] :][:1] == (True,))
-        )
-        return _Rectify.apply(x, ceiling, in_place, self._by_input, self._by_gradient)
-
-
-_IN_PLACE: frozenset[Any] = frozenset({F.relu_, torch.relu_, Tensor.relu_, F.hardtanh_})
-_INPLACE_ARGUMENT: dict[Any, int] = {F.relu: 1, F.relu6: 1, F.hardtanh: 3}
-"""Where `inplace` stands among the arguments of the functions that take it."""
+        return _Rectify.apply(x, ceiling, _in_place(func, args, given), self._rule == "guided")
 
 
 def _ceiling(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> float | None:
     """Where the function stops rising, if it is a rectifier; `None` if it is none."""
     if func in _RELUS:
-        return float("inf")
+        return math.inf
     if func in _RELU6S:
         return 6.0
     if func in _HARDTANHS:
@@ -114,3 +105,11 @@ def _ceiling(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> floa
         high = args[2] if len(args) > 2 else given.get("max_val", 1.0)
         return float(high) if low == 0 else None
     return None
+
+
+def _in_place(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> bool:
+    """Whether the call overwrites its input."""
+    if func in _IN_PLACE:
+        return True
+    at = _INPLACE_ARGUMENT.get(func)
+    return bool(args[at] if at is not None and len(args) > at else given.get("inplace", False))

@@ -128,7 +128,7 @@ def _imagenet(model: str, download: Download, hub: Path) -> Weights:
             "take a name from torchvision.models.list_models(), or give --weights PATH"
         ) from None
     path = hub / "checkpoints" / best.url.rsplit("/", 1)[1]
-    prefix = path.stem.rsplit("-", 1)[1]  # torchvision's file names end in their own hash
+    prefix = path.stem.replace("_", "-").rpartition("-")[2]  # the names end in the file's hash
     if not path.exists():
         download(best.url, path, prefix)
     found = read_weights(path)

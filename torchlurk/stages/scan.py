@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import dataclasses
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 import torch
@@ -15,6 +16,9 @@ from torchlurk.stages.job import Job, having, mark, replace, write_picture
 from torchlurk.store import schema
 from torchlurk.store.schema import Manifest, Stage
 from torchlurk.store.write import write_bytes, write_json
+
+SPARE = 2
+"""A rough scan keeps so many times k candidates a list: its ranks are right up to near neighbours."""
 
 
 def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) -> Manifest:
@@ -64,19 +68,17 @@ def run(job: Job, device: torch.device) -> Manifest:
         LurkError: not one image could be read.
     """
     config = job.config.scan
-    channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
-    state = scan.empty(channels, len(job.folder.classes), config.k)
     skipped: list[schema.Skipped] = []
     total = len(job.folder.paths)
     # From here on the folder is a store, if only a beginning: the next run may clear it.
     begun = new_manifest(job, device, [])
     mark(job, begun, "scan", Stage(complete=False, config=None))
-    with (
-        job.terminal.bar("scan", total, "image") as advance,
-        closing(_feed(job, device, skipped, advance)) as feed,
-    ):
-        for current in scan.scan(job.model, state, feed):
-            state = current
+    if config.precision == "bfloat16":
+        rough = _pass(job, device, range(total), config.k * SPARE, skipped, bfloat16=True)
+        again = scan.candidates(rough)
+        state = scan.with_lists(rough, _pass(job, device, again, config.k, [], bfloat16=False))
+    else:
+        state = _pass(job, device, range(total), config.k, skipped, bfloat16=False)
     if not int(state.images.sum()):
         first = skipped[0]
         raise LurkError(
@@ -95,12 +97,43 @@ def run(job: Job, device: torch.device) -> Manifest:
     return mark(job, manifest, "scan", manifest.stages.scan)
 
 
+def _pass(
+    job: Job,
+    device: torch.device,
+    images: Sequence[int],
+    k: int,
+    skipped: list[schema.Skipped],
+    *,
+    bfloat16: bool,
+) -> scan.ScanState:
+    """Scan the images of these ids; what cannot be read is added to `skipped`."""
+    channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
+    state = scan.empty(channels, len(job.folder.classes), k)
+    label = "scan" if len(images) == len(job.folder.paths) else "again"
+    with (
+        job.terminal.bar(label, len(images), "image") as advance,
+        closing(_feed(job, device, images, skipped, advance)) as feed,
+    ):
+        for current in scan.scan(job.model, state, feed, bfloat16=bfloat16):
+            state = current
+    return state
+
+
 def _feed(
-    job: Job, device: torch.device, skipped: list[schema.Skipped], advance: Callable[[int], object]
+    job: Job,
+    device: torch.device,
+    images: Sequence[int],
+    skipped: list[schema.Skipped],
+    advance: Callable[[int], object],
 ) -> Generator[scan.ScanBatch, None, None]:
-    config = job.config
+    config, folder = job.config, job.folder
+    chosen = dataclasses.replace(
+        folder,
+        paths=tuple(folder.paths[image] for image in images),
+        labels=tuple(folder.labels[image] for image in images),
+    )
     source = batches(
-        job.folder,
+        chosen,
         job.network.preprocess,
         batch_size=config.scan.batch_size,
         shard_size=config.scan.shard_size,
@@ -110,7 +143,7 @@ def _feed(
         skipped.extend(schema.Skipped(path=s.path, reason=s.reason) for s in batch.skipped)
         if batch.indices:
             yield scan.ScanBatch(
-                torch.tensor(batch.indices),
+                torch.tensor([images[index] for index in batch.indices]),
                 torch.tensor(batch.labels),
                 job.network.preprocess.normalise(batch.pixels.to(device, non_blocking=True)),
             )

@@ -1,0 +1,47 @@
+"""`python -m benchmarks [--json] [--quick]`: the table of Torchlurk beside its peers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+import click
+
+from benchmarks.ascents import ascents_row
+from benchmarks.gradients import gradients_row
+from benchmarks.measure import Row, ceilings, machine, peak_memory
+from benchmarks.scanning import memory_row, scan_rows
+from benchmarks.setting import make_setting
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON rather than a table.")
+@click.option("--quick", is_flag=True, help="A tenth of the work, for a look.")
+@click.option("--only", default="scan,gradients,ascent,memory", help="Which rows, with commas between.")
+def run(as_json: bool, quick: bool, only: str) -> None:
+    """Measure Torchlurk beside what a user would pick instead."""
+    setting = make_setting()
+    work: dict[str, Callable[[], list[Row]]] = {
+        "scan": lambda: scan_rows(setting, 48 if quick else 500, 1 if quick else 3),
+        "gradients": lambda: [gradients_row(setting, 2 if quick else 8)],
+        "ascent": lambda: [ascents_row(setting, 1 if quick else 2, steps=64)],
+        "memory": lambda: [memory_row(50 if quick else 500, 200 if quick else 5000)],
+    }
+    rows = [row for name in only.split(",") for row in work[name]()]
+    facts = {"machine": machine(), "ceilings": ceilings(), "peak_memory_gb": peak_memory() / 1e9}
+    if as_json:
+        click.echo(json.dumps({**facts, "rows": [asdict(row) for row in rows]}, indent=2))
+        return
+    click.echo(json.dumps(facts))
+    for row in rows:
+        click.echo(
+            f"{'reached' if row.reached else 'MISSED ':8} {row.ratio:7.2f}  {row.work} | "
+            f"beside {row.beside} | {row.ours:.4g} s, {row.theirs:.4g} s | {row.goal}"
+        )
+        if row.note:
+            click.echo(f"{'':17} {row.note}")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,64 @@
+"""What all benchmarks run on: VGG16's trunk and the photographs of the demo."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from torchlurk.datasets.folder import ImageFolder, list_images, load_pixels
+from torchlurk.graph import Graph, trace
+from torchlurk.hooks import at_rest
+from torchlurk.models.network import Network, load_network
+from torchlurk.models.weights import default_cache
+from torchlurk.resources import photos_folder
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Network, graph and images."""
+
+    network: Network
+    graph: Graph
+    folder: ImageFolder
+
+    @property
+    def trunk(self) -> nn.Sequential:
+        """The convolutions, as a plain user would call them."""
+        features = self.network.module.get_submodule("features")
+        assert isinstance(features, nn.Sequential)
+        return features
+
+    def images(self, count: int) -> Tensor:
+        """The first so many photographs, as the network is fed: `(N, 3, 224, 224)`, channels_last."""
+        total = len(self.folder.paths)
+        step = max(1, total // count)
+        pixels = load_pixels(self.folder, self.network.preprocess, range(0, total, step)[:count])
+        return self.network.preprocess.normalise(pixels)
+
+
+def make_setting() -> Setting:
+    """Load the trunk and list the photographs."""
+    network = load_network(
+        "vgg16", "trunk", 224, default_cache(), say=lambda line: print(line, file=sys.stderr)
+    )
+    with at_rest(network.module):
+        graph = trace(network.module, network.shape, lambda _, module: isinstance(module, nn.Conv2d))
+    torch.manual_seed(0)
+    return Setting(network, graph, list_images(photos_folder()))
+
+
+def sample(setting: Setting, count: int) -> list[tuple[str, list[int]]]:
+    """A stratified sample: `count` filters of each layer, evenly spread over its channels."""
+    return [
+        (layer.name, [layer.shape[0] * (2 * i + 1) // (2 * count) for i in range(count)])
+        for layer in setting.graph.layers
+    ]
+
+
+def weighted(setting: Setting, by_layer: dict[str, float]) -> float:
+    """The mean over all filters of the network of a figure that is known by layer."""
+    total = sum(layer.shape[0] for layer in setting.graph.layers)
+    return sum(by_layer[layer.name] * layer.shape[0] for layer in setting.graph.layers) / total

@@ -1,0 +1,2 @@
+/** dagre (layered graph layout), from the script that index.html loads before the modules. */
+export default globalThis.dagre;

@@ -1,0 +1,60 @@
+/** Sorting and choosing the filters of a layer. Pure. */
+
+const KEYS = {
+  channel: null,
+  selectivity: (filter) => filter.stats.selectivity,
+  active: (filter) => filter.stats.active,
+  score: (filter) => filter.max[0]?.score,
+};
+
+/** The value that a sort looks at; null where it has none. */
+export function sortValue(filter, sort) {
+  return KEYS[sort]?.(filter) ?? null;
+}
+
+/** Whether an image of the class is among the filter's best. */
+export function hasClass(filter, index) {
+  return filter.max.some((entry) => entry.class === index);
+}
+
+/**
+ * The filters to show, in order: highest first, equals by channel, those without a value last.
+ * @param {object[]} filters
+ * @param {{sort: string, class: number|null}} choice
+ */
+export function choose(filters, { sort, class: index }) {
+  const chosen = index === null ? filters.slice() : filters.filter((f) => hasClass(f, index));
+  const value = (filter) => sortValue(filter, sort) ?? -Infinity;
+  return chosen.sort((a, b) => {
+    const [x, y] = [value(a), value(b)];
+    return (x === y ? 0 : y - x) || a.channel - b.channel;
+  });
+}
+
+/**
+ * How many filters have each class among their best, most frequent first.
+ * @param {object[]} filters
+ * @returns {Array<[number, number]>} pairs of class and number of filters
+ */
+export function classCounts(filters) {
+  const counts = new Map();
+  for (const filter of filters) {
+    for (const index of new Set(filter.max.map((entry) => entry.class))) {
+      if (index !== null && index !== undefined) counts.set(index, (counts.get(index) ?? 0) + 1);
+    }
+  }
+  return [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+}
+
+/** How many filters no image excites. */
+export function deadCount(filters) {
+  return filters.filter((filter) => filter.stats.active === 0).length;
+}
+
+/** The middle of the known values; null where there are none. */
+export function median(values) {
+  const known = values.filter((value) => Number.isFinite(value)).sort((a, b) => a - b);
+  if (!known.length) return null;
+  const half = known.length >> 1;
+  return known.length % 2 ? known[half] : (known[half - 1] + known[half]) / 2;
+}

@@ -1,0 +1,97 @@
+/** Questions to a manifest (network.json). Pure. */
+import { urlOf } from "./store.js";
+
+/** The folders of pictures, and what a person calls them. */
+export const PICTURES = {
+  max_activ: "filter image",
+  cropped: "crop",
+  cropped_grad: "gradient of the crop",
+  max_grads: "gradient",
+  avg_grads: "gradient of the average",
+};
+
+/**
+ * @param {object} manifest
+ * @param {string} name
+ * @returns {number} the layer's place, -1 when there is none
+ */
+export function layerIndex(manifest, name) {
+  return manifest.layers.findIndex((layer) => layer.name === name);
+}
+
+/** The sum of all layers' filters. */
+export function filterCount(manifest) {
+  return manifest.layers.reduce((sum, layer) => sum + layer.channels, 0);
+}
+
+/** A layer's folder name, as the store writes it: the name of its data file. */
+export function layerFolder(layer) {
+  return layer.data.slice(layer.data.lastIndexOf("/") + 1).replace(/\.json$/, "");
+}
+
+/**
+ * The URL of a filter's picture.
+ * @param {string} root the network's folder
+ * @param {object} layer
+ * @param {string} kind a key of PICTURES
+ * @param {number} channel
+ */
+export function pictureUrl(root, layer, kind, channel) {
+  return `${root}${kind}/${urlOf(layerFolder(layer))}/${channel}.jpg`;
+}
+
+/** The URL of a whole image. */
+export function imageUrl(root, id) {
+  return `${root}images/${encodeURIComponent(id)}.jpg`;
+}
+
+/** How many of a layer's filters, from 0, have a filter image. */
+export function ascentCount(manifest, layer) {
+  const { complete, config } = manifest.stages.ascent ?? {};
+  if (!complete) return 0;
+  const filters = config?.filters;
+  if (config?.layers && Array.isArray(config.layers) && !config.layers.includes(layer.name)) return 0;
+  if (filters === "all" || filters === undefined || filters === null) return layer.channels;
+  return Math.max(0, Math.min(layer.channels, Number(filters) || 0));
+}
+
+/** The tile kind that a layer shows unless told otherwise. */
+export function usualTile(manifest, layer) {
+  return ascentCount(manifest, layer) === layer.channels ? "ascent" : "crop";
+}
+
+/**
+ * A few of a layer's pictures that exist without asking its data: spread evenly over the channels.
+ * @param {object} manifest
+ * @param {object} layer
+ * @param {number} most
+ * @returns {Array<{kind: string, channel: number}>}
+ */
+export function previews(manifest, layer, most) {
+  const made = ascentCount(manifest, layer);
+  const enough = made > 0 && made >= Math.min(most, layer.channels);
+  const kind = enough ? "max_activ" : "cropped";
+  if (kind === "cropped" && !manifest.stages.scan?.complete) return [];
+  const from = enough ? made : layer.channels;
+  const n = Math.min(most, from);
+  return Array.from({ length: n }, (_, i) => ({ kind, channel: Math.floor((i * from) / n) }));
+}
+
+/** `[height, width]` of one tile of a folder's strips; null where the manifest does not say. */
+export function tileSize(manifest, kind, layer) {
+  return manifest.tiles?.[kind]?.[layer.name] ?? null;
+}
+
+/** What share of the input's width a layer's unit sees: 1 for all of it. */
+export function seenShare(manifest, layer) {
+  if (!layer.receptive_field) return 1;
+  const [, height, width] = manifest.input.shape;
+  const [h, w] = layer.receptive_field.size;
+  return Math.min(1, Math.max(h / height, w / width));
+}
+
+/** A class's name; a number where there is none. */
+export function className(manifest, index) {
+  if (index === null || index === undefined) return "no class";
+  return manifest.dataset.classes[index] ?? `class ${index}`;
+}

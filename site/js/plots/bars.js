@@ -1,0 +1,54 @@
+/** Horizontal bars, one a class. */
+import d3 from "../d3.js";
+import { cut, number } from "../format.js";
+
+const ROW = 26;
+
+/**
+ * @param {Array<{label: string, value: number}>} rows
+ * @param {number} width
+ * @param {string} tone a class of the stylesheet
+ * @returns {SVGElement}
+ */
+export function bars(rows, width, tone) {
+  const names = Math.min(190, Math.max(84, width * 0.34));
+  const figures = 56;
+  const letters = Math.floor(names / 7);
+  const height = rows.length * ROW;
+  const x = d3
+    .scaleLinear()
+    .domain([Math.min(0, d3.min(rows, (row) => row.value)), Math.max(0, d3.max(rows, (row) => row.value))])
+    .range([names + 10, width - figures]);
+  const svg = d3.create("svg").attr("width", width).attr("height", height).attr("aria-hidden", "true");
+  const row = svg
+    .selectAll("g")
+    .data(rows)
+    .join("g")
+    .attr("transform", (_, i) => `translate(0,${i * ROW})`);
+  row
+    .append("text")
+    .attr("class", "name")
+    .attr("x", names)
+    .attr("y", ROW / 2)
+    .attr("dy", "0.35em")
+    .attr("text-anchor", "end")
+    .text((d) => cut(d.label, letters))
+    .append("title")
+    .text((d) => d.label);
+  row
+    .append("rect")
+    .attr("class", (d) => `bar ${tone}${d.value < 0 ? " below" : ""}`)
+    .attr("x", (d) => Math.min(x(0), x(d.value)))
+    .attr("y", 5)
+    .attr("height", ROW - 10)
+    .attr("width", (d) => Math.max(1, Math.abs(x(d.value) - x(0))))
+    .attr("rx", 2);
+  row
+    .append("text")
+    .attr("class", "figure")
+    .attr("x", (d) => Math.max(x(0), x(d.value)) + 6)
+    .attr("y", ROW / 2)
+    .attr("dy", "0.35em")
+    .text((d) => number(d.value));
+  return svg.node();
+}

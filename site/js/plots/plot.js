@@ -1,0 +1,21 @@
+/** A place for a plot that is drawn again when its width changes. */
+import { h } from "../dom.js";
+
+/**
+ * @param {string} label what the plot shows, for those who do not see it
+ * @param {(width: number) => SVGElement} draw
+ * @param {AbortSignal} signal ends the watching
+ */
+export function plot(label, draw, signal) {
+  const place = h("div", { class: "plot", role: "img", "aria-label": label });
+  let last = 0;
+  const watch = new ResizeObserver(([entry]) => {
+    const width = Math.floor(entry.contentRect.width);
+    if (width === last || width < 40) return;
+    last = width;
+    place.replaceChildren(draw(width));
+  });
+  watch.observe(place);
+  signal.addEventListener("abort", () => watch.disconnect(), { once: true });
+  return place;
+}

@@ -1,0 +1,127 @@
+/**
+ * Reading a store: fetch, cache, abort, and what can go wrong. No DOM.
+ */
+import { Lru } from "./lru.js";
+
+/** The newest format that this site reads. */
+export const FORMAT = 1;
+
+/** What could not be read, and why, in words for the visitor. */
+export class StoreError extends Error {
+  /**
+   * @param {"missing"|"broken"|"format"|"offline"|"unknown"} kind
+   * @param {string} message
+   */
+  constructor(kind, message) {
+    super(message);
+    this.name = "StoreError";
+    this.kind = kind;
+  }
+}
+
+/**
+ * The URL path of a path of the store: each part encoded (a file name may hold a `%`).
+ * @param {string} path
+ */
+export function urlOf(path) {
+  return path.split("/").map(encodeURIComponent).join("/");
+}
+
+function check(value, what, fields) {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new StoreError("broken", `${what} is not an object.`);
+  }
+  if (fields.includes("format") && value.format !== FORMAT) {
+    if (typeof value.format === "number" && value.format > FORMAT) {
+      throw new StoreError(
+        "format",
+        `${what} has format ${value.format}; this page reads format ${FORMAT}. ` +
+          "Build the site again with a newer Torchlurk.",
+      );
+    }
+    throw new StoreError("broken", `${what} does not say that it has format ${FORMAT}.`);
+  }
+  for (const field of fields) {
+    if (!(field in value)) throw new StoreError("broken", `${what} lacks “${field}”.`);
+  }
+  return value;
+}
+
+const NEEDED = {
+  index: ["format", "networks"],
+  network: ["format", "name", "layers", "edges", "dataset", "input", "stages", "tiles", "activation_edges"],
+  layer: ["format", "layer", "filters"],
+  images: [],
+};
+
+/**
+ * @param {object} options
+ * @param {string} options.index URL of index.json
+ * @param {typeof fetch} [options.fetch]
+ * @param {number} [options.layers] how many layers to keep in memory
+ */
+export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), layers = 6 }) {
+  const base = index.slice(0, index.lastIndexOf("/") + 1);
+  const kept = new Map();
+  const keptLayers = new Lru(layers);
+
+  async function read(url, kind, signal) {
+    const what = decodeURIComponent(url.slice(base.length));
+    let response;
+    try {
+      response = await fetch(url, { signal });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new StoreError("offline", `${what} could not be fetched: the connection failed.`);
+    }
+    if (!response.ok) {
+      throw new StoreError("missing", `${what} could not be fetched (status ${response.status}).`);
+    }
+    let text;
+    try {
+      text = await response.text();
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new StoreError("offline", `${what} arrived only in part: the connection failed.`);
+    }
+    let value;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      throw new StoreError("broken", `${what} is not valid JSON.`);
+    }
+    return check(value, what, NEEDED[kind]);
+  }
+
+  async function once(cache, url, kind, signal) {
+    return cache.get(url) ?? remember(cache, url, await read(url, kind, signal));
+  }
+
+  function remember(cache, url, value) {
+    cache.set(url, value);
+    return value;
+  }
+
+  async function folder(name, signal) {
+    const { networks } = await once(kept, index, "index", signal);
+    const entry = networks.find((network) => network.name === name);
+    if (!entry) throw new StoreError("unknown", `There is no network “${name}” here.`);
+    return `${base}${urlOf(entry.path)}/`;
+  }
+
+  return {
+    /** The networks there are. */
+    index: (signal) => once(kept, index, "index", signal),
+    /** The URL of a network's folder, with a slash at its end. */
+    folder,
+    /** The manifest of a network. */
+    network: async (name, signal) =>
+      once(kept, `${await folder(name, signal)}network.json`, "network", signal),
+    /** The images of a network that some filter refers to. */
+    images: async (name, signal) =>
+      once(kept, `${await folder(name, signal)}images.json`, "images", signal),
+    /** One layer: `data` is the path that the manifest gives. */
+    layer: async (name, data, signal) =>
+      once(keptLayers, `${await folder(name, signal)}${urlOf(data)}`, "layer", signal),
+  };
+}

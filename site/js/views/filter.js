@@ -1,0 +1,123 @@
+/** One filter: what excites it most, and the numbers behind that. */
+import { h, paper, replace } from "../dom.js";
+import { cut, number, percent, times } from "../format.js";
+import { className, layerIndex } from "../manifest.js";
+import { StoreError } from "../store.js";
+import { format } from "../state.js";
+import { choices, neighbours } from "./controls.js";
+import { averages, madeImage, strongest } from "./filter-pictures.js";
+import { profile, responses, statistics } from "./filter-numbers.js";
+
+const SHOW_NAMES = { image: "Image", gradient: "Gradient", overlay: "Overlay" };
+
+/** One sentence that says what kind of filter this is. */
+function summary(manifest, filter) {
+  const { active, selectivity } = filter.stats;
+  if (active === 0) return "No image of this data set excites this filter anywhere: it is dead here.";
+  const best = filter.classes.max[0];
+  const words = [`It responds somewhere in ${active === 1 ? "every image" : `${percent(active)} of the images`}`];
+  if (best) words.push(`, most of all to “${cut(className(manifest, best[0]), 60)}”`);
+  if (selectivity !== null && selectivity !== undefined) {
+    const how = selectivity > 0.6 ? "strongly" : selectivity > 0.3 ? "moderately" : "barely";
+    words.push(`, and is ${how} selective for its class (${number(selectivity, 2)})`);
+  }
+  return `${words.join("")}.`;
+}
+
+function find(manifest, route, filters) {
+  const filter = filters.find((one) => one.channel === route.channel);
+  if (filter) return filter;
+  throw new StoreError(
+    "unknown",
+    `${cut(route.layer)} has no filter ${route.channel}: they are numbered from 0 to ${filters.length - 1}.`,
+  );
+}
+
+function section(title, explanation, ...content) {
+  return h(
+    "section",
+    { class: "block" },
+    h("header", { class: "block-head" }, h("h2", null, title), h("p", null, explanation)),
+    content,
+  );
+}
+
+/** @param {object} ctx */
+export async function filterView(ctx) {
+  const { store, route, signal } = ctx;
+  const [manifest, root] = await Promise.all([
+    store.network(route.network, signal),
+    store.folder(route.network, signal),
+  ]);
+  const layer = manifest.layers[layerIndex(manifest, route.layer)];
+  if (!layer) throw new StoreError("unknown", `${cut(manifest.name)} has no layer “${cut(route.layer)}”.`);
+  const { filters } = await store.layer(route.network, layer.data, signal);
+  const filter = find(manifest, route, filters);
+  // Paths of images are a courtesy: without them everything else still stands.
+  const images = await store.images(route.network, signal).catch((error) => {
+    if (signal.aborted) throw error;
+    return {};
+  });
+  const scene = { ctx, manifest, root, layer, filter, images, signal };
+  const step = (channel) =>
+    channel >= 0 && channel < filters.length
+      ? { href: format({ ...ctx.current(), channel }), text: String(channel) }
+      : null;
+  const top = h("div", { class: "figures" });
+  const mean = h("div", { class: "figures" });
+  const bar = h("div", { class: "toolbar" });
+  const nav = h("div", { class: "nav-slot" });
+
+  function draw(now) {
+    const focused = document.activeElement?.closest?.(".toolbar .choice")?.dataset.value ?? null;
+    const options = Object.keys(SHOW_NAMES).map((value) => ({
+      value, text: SHOW_NAMES[value], href: format({ ...now, show: value }),
+    }));
+    replace(nav, neighbours("filter", step(filter.channel - 1), step(filter.channel + 1)));
+    replace(bar, choices("Show", options, now.show));
+    if (focused) [...bar.querySelectorAll(".choice")].find((one) => one.dataset.value === focused)?.focus();
+    replace(top, strongest(scene, now.show));
+    replace(mean, averages(scene, now.show));
+  }
+  draw(route);
+  const field = layer.receptive_field ? `${times(layer.receptive_field.size)} pixels` : "the whole input";
+  return {
+    title: `Filter ${filter.channel}, ${layer.name}, ${manifest.title ?? manifest.name}`,
+    crumbs: [
+      { text: layer.name, href: format({ ...route, channel: null, show: "image" }) },
+      { text: String(filter.channel), href: format(route) },
+    ],
+    steps: { before: step(filter.channel - 1)?.href, after: step(filter.channel + 1)?.href },
+    node: h(
+      "article",
+      { class: "view filter" },
+      h(
+        "header",
+        { class: "intro" },
+        h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, `Filter ${filter.channel}`), nav),
+        h("p", { class: "lede" }, summary(manifest, filter)),
+      ),
+      h(
+        "div",
+        { class: "hero" },
+        madeImage(scene),
+        section(
+          "Strongest responses",
+          ["The images with the highest single activation; the box is the receptive field of the unit that responds (", field, "). Below each, that patch and its gradient."],
+          bar,
+          top,
+        ),
+      ),
+      section(
+        "Highest on average",
+        ["The images that excite the filter most over their whole area. A gradient shows which pixels excite it, by ",
+          paper("https://arxiv.org/abs/1311.2901", "deconvolution"), " or ",
+          paper("https://arxiv.org/abs/1412.6806", "guided backpropagation"), "; mid-gray means none."],
+        mean,
+      ),
+      h("div", { class: "plots" }, profile(scene), responses(scene)),
+      statistics(scene),
+    ),
+    update: draw,
+  };
+}

@@ -1,0 +1,80 @@
+"""The made-up site, and a browser."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from .made_up_site import BRANCH_EDGES, BRANCHES, CHAIN, HOSTILE, make_store, served
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = Path("/usr/bin/chromium")
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("stores")
+    chain = [(a[0], b[0]) for a, b in pairwise(CHAIN)]
+    return [
+        make_store(folder, "chain", CHAIN, chain),
+        make_store(folder, "fork", BRANCHES, BRANCH_EDGES, rich=2),
+        make_store(folder, "hostile", BRANCHES, BRANCH_EDGES, text=HOSTILE),
+    ]
+
+
+@pytest.fixture(scope="session")
+def site(stores, tmp_path_factory) -> Iterator[str]:
+    """The URL of the site."""
+    with served(stores, tmp_path_factory.mktemp("host")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs a browser at {CHROMIUM}")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+        yield browser
+        browser.close()
+
+
+class Troubles(list):
+    """What went wrong on a page: console errors, exceptions, failed requests."""
+
+    def watch(self, page) -> None:
+        page.on("console", lambda m: m.type in ("error", "warning") and self.append(m.text))
+        page.on("pageerror", lambda error: self.append(str(error)))
+        page.on("response", lambda r: r.status >= 400 and self.append(f"{r.status} {r.url}"))
+        page.on("requestfailed", self.failed)
+
+    def failed(self, request) -> None:
+        # Leaving a view aborts what it was still fetching: that is meant.
+        if request.failure != "net::ERR_ABORTED":
+            self.append(f"{request.failure} {request.url}")
+
+
+@pytest.fixture
+def troubles() -> Troubles:
+    return Troubles()
+
+
+@pytest.fixture
+def page(chromium, troubles):
+    """A page of a fresh profile, 1280 wide; what goes wrong on it is in `troubles`."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(8000)
+    troubles.watch(page)
+    yield page
+    context.close()

@@ -1,0 +1,172 @@
+"""A made-up but complete store, and the site built from it, served under a prefix."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from torchlurk.publish import build_site
+from torchlurk.serving import make_server
+
+K = 4
+EDGES = [-8, -4, -2, -1, -0.5, -0.25, 0.25, 0.5, 1, 2, 4, 8]
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
+CLASSES = ["tench", "tabby cat", "lighthouse", "a name that is long " * 10]
+DIGEST = "0" * 64
+PREFIX = "some/prefix"
+
+
+@cache
+def jpeg(seed: int, height: int, width: int) -> bytes:
+    """A colourful picture."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width) * 2 * np.pi
+    waves = rng.uniform(0.5, 3, (3, 2))
+    shift = rng.uniform(0, 6, 3)
+    planes = [np.sin(a * x + b * y + s) for (a, b), s in zip(waves, shift, strict=True)]
+    buffer = BytesIO()
+    Image.fromarray((127 + 127 * np.stack(planes, -1)).astype(np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def put(path: Path, data: bytes | object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(data, bytes):
+        data = json.dumps(data, sort_keys=True).encode()
+    path.write_bytes(data)
+
+
+def filter_record(channel: int, pictures: list[str], classes: int, dead: bool) -> dict:
+    scale = 0 if dead else 1 + channel % 7
+    entries = [
+        {
+            "image": i,
+            "class": (channel + i) % classes if classes else None,
+            "score": 1.5 * scale - 0.1 * i,
+            "position": [i, 3],
+            "box": [8 * i, 4, 8 * i + 12, 16],
+            "certificate": 1e-7,
+        }
+        for i in range(K)
+    ]
+    means = [[c, scale - 0.4 * c] for c in range(min(10, classes))]
+    return {
+        "channel": channel,
+        "max": entries,
+        "avg": [{key: e[key] for key in ("image", "class", "score")} for e in entries],
+        "classes": {"max": means, "avg": means},
+        "stats": {
+            "mean": 0.1 * scale,
+            "std": 0.2,
+            "max_mean": 1.0 * scale,
+            "max_std": 0.5,
+            "active": 0 if dead else min(1, 0.2 * scale),
+            "selectivity": (channel * 37 % 100) / 100,
+            "distribution": [[3, 1], [6, 10], [8, 30 + channel % 5], [10, 2]],
+        },
+        "pictures": pictures,
+        "ascent": {"score": 9.5, "ratio": 2.25} if "max_activ" in pictures else None,
+    }
+
+
+def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **odd) -> Path:
+    """A store: `rich` filters of a layer have every picture; `text` replaces every string."""
+    store = folder / name
+    text = odd.get("text")
+    rich = odd.get("rich", 24)
+    label = (lambda words: f"{text} {words}") if text else str
+    classes = [label(c) for c in CLASSES]
+    tiles: dict[str, dict] = {}
+    kinds = {"cropped": 48, "max_grads": 64, "cropped_grad": 48, "avg_grads": 64, "max_activ": 64}
+    entries = []
+    for number, (layer, channels) in enumerate(layers):
+        for kind, side in kinds.items():
+            tiles.setdefault(kind, {})[label(layer)] = [side, side]
+        size = 3 + 12 * number
+        entries.append(
+            {
+                "name": label(layer),
+                "kind": label("Conv2d"),
+                "channels": channels,
+                "shape": [channels, 64, 64],
+                "data": f"layers/{layer}.json",
+                "receptive_field": {"size": [size] * 2, "stride": [1, 1], "offset": [-1, -1]}
+                if number < 4
+                else None,
+            }
+        )
+        records = []
+        for channel in range(channels):
+            full = channel < rich
+            pictures = list(kinds) if full else ["cropped"]
+            records.append(filter_record(channel, pictures, len(classes), channel == 5))
+            for kind in pictures:
+                side = kinds[kind]
+                width = side if kind == "max_activ" else side * K
+                seed = (number * 31 + channel) % 12
+                put(store / kind / layer / f"{channel}.jpg", jpeg(seed, side, width))
+        layer_record = {"format": 1, "layer": label(layer), "channels": channels, "k": K}
+        put(store / "layers" / f"{layer}.json", {**layer_record, "filters": records})
+    for i in range(K):
+        put(store / "images" / f"{i}.jpg", jpeg(100 + i, 64, 64))
+    put(
+        store / "images.json",
+        {str(i): {"path": label(f"cat/{i}.jpg"), "class": 0} for i in range(K)},
+    )
+    done = {"complete": True, "config": {"k": K, "filters": rich, "method": "deconv"}}
+    manifest = {
+        "format": odd.get("format", 1),
+        "name": name,
+        "title": label(name.title()),
+        "device": "cpu",
+        "k": K,
+        "model": {"source": "toy", "weights": "random", "weights_sha256": DIGEST},
+        "input": {"shape": [3, 64, 64], "mean": [0.5] * 3, "std": [0.25] * 3},
+        "dataset": {
+            "name": label("toys"),
+            "images": 1234,
+            "classes": classes,
+            "digest": DIGEST,
+            "skipped": [{"path": label("cat/9.jpg"), "reason": label("not an image")}],
+        },
+        "layers": entries,
+        "edges": [[label(a), label(b)] for a, b in edges],
+        "tiles": tiles,
+        "activation_edges": EDGES,
+        "stages": {"scan": done, "gradients": done, "ascent": done},
+    }
+    put(store / "network.json", manifest)
+    return store
+
+
+CHAIN = [("conv1", 16), ("conv2", 512), ("conv3", 32)]
+BRANCHES = [("stem", 8), ("left", 8), ("right.1", 8), ("right.2", 8), ("join", 8), ("head", 8)]
+BRANCH_EDGES = [
+    ("stem", "left"),
+    ("stem", "right.1"),
+    ("right.1", "right.2"),
+    ("left", "join"),
+    ("right.2", "join"),
+    ("stem", "join"),
+    ("join", "head"),
+]
+
+
+@contextmanager
+def served(stores: list[Path], folder: Path) -> Iterator[str]:
+    build_site(stores, folder / PREFIX)
+    server = make_server(folder, port=0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/{PREFIX}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

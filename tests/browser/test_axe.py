@@ -1,0 +1,48 @@
+"""No accessibility fault that axe-core knows, in any view, in both themes."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1"
+VIEWS = [
+    "#/chain",
+    "#/fork",
+    "#/chain/conv3",
+    "#/fork/join?tile=ascent",
+    "#/chain/conv3/1",
+    "#/chain/conv2/300",
+    "#/nope",
+]
+
+
+def test_axe_is_the_one_that_was_vendored():
+    for line in (AXE / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256((AXE / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_violations(page, site, view):
+    page.emulate_media(reduced_motion="reduce")  # a colour half way would fail
+    page.goto(site + view)
+    page.wait_for_selector(".view, .message")
+    page.evaluate(AXE.joinpath("axe.min.js").read_text())
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_timeout(60)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        faults = [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found]
+        assert faults == [], theme
+
+
+def test_axe_on_the_search_dialog(page, site):
+    page.goto(f"{site}#/chain")
+    page.wait_for_selector(".card")
+    page.keyboard.press("/")
+    page.fill("#search-input", "c")
+    page.wait_for_selector(".hits a")
+    page.evaluate(AXE.joinpath("axe.min.js").read_text())
+    found = page.evaluate("axe.run('dialog')")["violations"]
+    assert [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found] == []

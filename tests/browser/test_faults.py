@@ -1,0 +1,112 @@
+"""Hostile texts, damaged and missing files: said in place, the rest goes on."""
+
+import json
+import shutil
+
+import pytest
+from playwright.sync_api import expect
+
+from .made_up_site import CHAIN, HOSTILE, make_store, served
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A store of one network, to be damaged by the test before it is served."""
+    store = make_store(tmp_path / "store", "chain", [("conv1", 16), CHAIN[2]], [("conv1", "conv3")])
+
+    class Damaged:
+        folder = store
+
+        def serve(self):
+            return served([store], tmp_path / "host")
+
+    return Damaged()
+
+
+def test_hostile_strings_are_text(page, site, troubles):
+    for view in ["#/hostile", f"#/hostile/{HOSTILE.replace('/', '%2F')} join"]:
+        page.goto("about:blank")
+        page.goto(site + view)
+        page.wait_for_selector(".view")
+        assert "<img src=x" in page.inner_text("h1")
+    page.locator(".tile").first.click()
+    page.wait_for_selector(".view.filter")
+    assert "<img src=x" in page.inner_text("figcaption >> nth=1")
+    page.keyboard.press("/")
+    page.fill("#search-input", "<img")
+    page.wait_for_selector(".hits a")
+    assert page.title() != "owned"
+    assert page.locator('img[src="x"]').count() == 0
+    assert troubles == []
+
+
+def test_hostile_hash(page, site):
+    for view in [
+        "#/<img src=x onerror=alert(1)>",
+        "#/chain/%E0%A4%A/9",
+        "#/chain/nope",
+        "#/chain/conv1/99999",
+    ]:
+        page.goto("about:blank")
+        page.goto(site + view)
+        expect(page.locator(".message")).to_be_visible()
+        page.click(".message a")
+        page.wait_for_selector(".view, .message")
+
+
+def test_missing_picture(page, damaged):
+    shutil.rmtree(damaged.folder / "images")
+    with damaged.serve() as url:
+        page.goto(f"{url}#/chain/conv1/0")
+        expect(page.locator(".lost").first).to_have_text("missing")
+        expect(page.locator(".lost")).to_have_count(8)
+        expect(page.locator(".stat")).to_have_count(5)
+
+
+def test_broken_layer(page, damaged):
+    (damaged.folder / "layers" / "conv1.json").write_text('{"format": 1, "lay')
+    with damaged.serve() as url:
+        page.goto(f"{url}#/chain/conv1")
+        expect(page.locator(".message")).to_contain_text("not valid JSON")
+        page.click("text=One level up")
+        page.click(".card[data-layer=conv3]")
+        expect(page.locator(".tile")).to_have_count(32)
+
+
+def test_newer_layer_format(page, damaged):
+    path = damaged.folder / "layers" / "conv1.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    with damaged.serve() as url:
+        page.goto(f"{url}#/chain/conv1")
+        expect(page.locator(".message")).to_contain_text("has format 2")
+
+
+def test_lost_network_and_again(page, damaged):
+    with damaged.serve() as url:
+        page.goto(url)
+        page.wait_for_selector(".card")
+        page.route("**/layers/*", lambda route: route.abort())
+        page.click(".card >> nth=0")
+        expect(page.locator(".message")).to_contain_text("connection failed")
+        page.unroute("**/layers/*")
+        page.click("text=Try again")
+        expect(page.locator(".tile")).to_have_count(16)
+
+
+def test_missing_images_json_costs_only_paths(page, damaged):
+    (damaged.folder / "images.json").unlink()
+    with damaged.serve() as url:
+        page.goto(f"{url}#/chain/conv1/0")
+        expect(page.locator(".view .entry")).to_have_count(9)
+
+
+def test_slow_layer_is_abandoned(page, damaged):
+    with damaged.serve() as url:
+        page.goto(url)
+        page.wait_for_selector(".card")
+        page.route("**/layers/conv1.json", lambda _: None)  # never answers
+        page.click(".card >> nth=0")
+        page.wait_for_selector(".skeleton")
+        page.go_back()
+        page.click(".card >> nth=1")
+        expect(page.locator("h1")).to_have_text("conv3")

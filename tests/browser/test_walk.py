@@ -1,0 +1,200 @@
+"""Walking the site by mouse, by keyboard, by URL."""
+
+import re
+from itertools import combinations
+
+import pytest
+from playwright.sync_api import expect
+
+VIEWS = ["#/chain", "#/chain/conv2", "#/chain/conv2/7", "#/chain/conv2/300", "#/fork", "#/fork/join"]
+
+
+def heading(page, text):
+    expect(page.locator("h1")).to_have_text(text)
+
+
+def test_by_mouse(page, site, troubles):
+    page.goto(site)
+    heading(page, "Chain")
+    page.click(".card[data-layer=conv2]")
+    heading(page, "conv2")
+    expect(page.locator(".tile")).to_have_count(512)
+    page.click("text=Selectivity >> nth=-1")
+    page.wait_for_url(re.compile(r"sort=selectivity"))
+    first = page.locator(".tile").first
+    assert first.locator(".tile-value").inner_text() == "0.99"
+    first.click()
+    heading(page, "Filter 27")
+    page.click("a[rel=next]")
+    heading(page, "Filter 28")
+    page.go_back()
+    heading(page, "Filter 27")
+    page.go_back()
+    heading(page, "conv2")
+    expect(page.locator(".tile:focus .tile-number")).to_have_text("27")
+    page.go_forward()
+    heading(page, "Filter 27")
+    page.click(".crumbs a >> nth=0")
+    heading(page, "Chain")
+    assert troubles == []
+
+
+def test_by_keyboard(page, site, troubles):
+    page.goto(site)
+    page.locator(".card").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    heading(page, "conv2")
+    page.locator(".tile").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    number = int(page.locator(".tile:focus .tile-number").inner_text())
+    assert number > 3
+    page.keyboard.press("Enter")
+    heading(page, f"Filter {number}")
+    page.keyboard.press("ArrowRight")
+    heading(page, f"Filter {number + 1}")
+    page.keyboard.press("Escape")
+    heading(page, "conv2")
+    page.keyboard.press("Escape")
+    heading(page, "Chain")
+    expect(page.locator(".card:focus")).to_have_attribute("data-layer", "conv2")
+    assert troubles == []
+
+
+def test_one_tile_is_in_the_tab_order(page, site):
+    page.goto(f"{site}#/chain/conv2")
+    expect(page.locator(".tile")).to_have_count(512)
+    expect(page.locator('.tile[tabindex="0"]')).to_have_count(1)
+
+
+@pytest.mark.parametrize("view", ["#/hostile", *VIEWS])
+def test_deep_link_reload_and_no_sideways_scrolling(page, site, troubles, view):
+    page.goto(site + view)
+    page.wait_for_selector(".view")
+    before = page.inner_text("h1")
+    page.reload()
+    heading(page, before)
+    assert page.url == site + view
+    for width in (2560, 1280, 700, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(60)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+    assert troubles == []
+
+
+def test_layer_json_is_fetched_only_when_opened(page, site):
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url))
+    page.goto(site)
+    page.wait_for_selector(".card")
+    page.wait_for_load_state("networkidle")
+    assert not [url for url in fetched if "/layers/" in url]
+    page.click(".card[data-layer=conv1]")
+    page.wait_for_selector(".tile")
+    assert [url.rpartition("/")[2] for url in fetched if "/layers/" in url] == ["conv1.json"]
+
+
+def test_tiles_load_lazily(page, site):
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url))
+    page.goto(f"{site}#/chain/conv2")
+    page.wait_for_selector(".tile")
+    page.wait_for_load_state("networkidle")
+    assert 0 < len([url for url in fetched if "/cropped/" in url]) < 400
+
+
+def test_class_and_tile_kind(page, site, troubles):
+    page.goto(f"{site}#/fork/join")
+    page.click("text=Filter image")
+    expect(page.locator(".instead")).to_have_count(6)
+    expect(page.locator(".status")).to_contain_text("6 without this picture")
+    page.select_option("#class-choice", "2")
+    page.wait_for_url(re.compile(r"class=2"))
+    expect(page.locator(".status")).to_contain_text("lighthouse")
+    page.reload()
+    expect(page.locator("#class-choice")).to_have_value("2")
+    assert troubles == []
+
+
+def test_show_gradient_and_overlay(page, site, troubles):
+    page.goto(f"{site}#/chain/conv2/7")
+    expect(page.locator("svg.box")).to_have_count(4)
+    page.click("text=Overlay")
+    expect(page.locator(".over")).to_have_count(8)
+    page.click(".choice:text-is('Gradient')")
+    expect(page.locator(".over")).to_have_count(0)
+    expect(page.locator(".choice[aria-current]")).to_have_text("Gradient")
+    assert page.url.endswith("show=gradient")
+    assert troubles == []
+
+
+def test_what_was_not_computed_is_said(page, site, troubles):
+    page.goto(f"{site}#/chain/conv2/300?show=gradient")
+    expect(page.locator(".absent")).to_have_count(3)
+    expect(page.locator(".absent").first).to_contain_text("larger --filters")
+    assert troubles == []
+
+
+def test_search(page, site, troubles):
+    page.goto(f"{site}#/chain")
+    page.wait_for_selector(".card")
+    page.keyboard.press("/")
+    page.fill("#search-input", "conv2 142")
+    expect(page.locator(".hits a")).to_have_count(1)
+    page.keyboard.press("Enter")
+    heading(page, "Filter 142")
+    page.click("[aria-label^=Search]")
+    page.fill("#search-input", "lightho")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"conv2\?class=2"))
+    page.keyboard.press("/")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).not_to_be_visible()
+    heading(page, "conv2")
+    assert troubles == []
+
+
+def test_switch_network_and_theme(page, site, troubles):
+    page.goto(site)
+    page.click(".networks >> text=Fork")
+    heading(page, "Fork")
+    expect(page.locator(".wires path")).to_have_count(7)
+    dark = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(dark)
+    page.click("[aria-label='Light or dark']")
+    assert page.evaluate(dark) != before
+    page.reload()
+    heading(page, "Fork")
+    assert page.evaluate(dark) != before
+    assert troubles == []
+
+
+@pytest.mark.parametrize("view", VIEWS[:3])
+def test_controls_are_large_enough_to_tap(page, site, view):
+    page.goto(site + view)
+    page.wait_for_selector(".view")
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        small = page.evaluate(
+            """() => [...document.querySelectorAll("button, select, summary, .choice, .button, .card")]
+                 .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 44)
+                 .map((e) => e.outerHTML.slice(0, 120))"""
+        )
+        assert small == [], width
+
+
+@pytest.mark.parametrize("view", ["#/chain", "#/fork"])
+def test_cards_do_not_overlap(page, site, view):
+    page.goto(site + view)
+    page.wait_for_selector(".card")
+    for width in (2560, 1280, 700):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(60)
+        boxes = page.evaluate(
+            "[...document.querySelectorAll('.card')].map(e => e.getBoundingClientRect().toJSON())"
+        )
+        for a, b in combinations(boxes, 2):
+            apart = a["right"] <= b["left"] or b["right"] <= a["left"]
+            assert apart or a["bottom"] <= b["top"] or b["bottom"] <= a["top"], width

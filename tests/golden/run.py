@@ -1,0 +1,37 @@
+"""The golden run, and `python -m tests.golden.run` to write what it should give anew."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+
+from tests.golden.network import golden_network, write_images
+from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
+from torchlurk.datasets.folder import list_images
+from torchlurk.pipeline import precompute
+from torchlurk.stages.job import Terminal
+
+EXPECTED = Path(__file__).parent / "expected"
+QUIET = Terminal(say=lambda line: None, bar=lambda label, total, unit: nullcontext(lambda n: None))
+
+
+def golden_run(out: Path, *, batch_size: int = 4, workers: int = 0, filters: int | None = 2) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "waves"
+        write_images(images)
+        config = RunConfig(
+            scan=ScanConfig(k=3, batch_size=batch_size),
+            gradients=GradientsConfig(filters=filters),
+            ascent=AscentConfig(filters=filters, steps=8),
+            workers=workers,
+        )
+        precompute(golden_network(), list_images(images), out, config, torch.device("cpu"), QUIET)
+
+
+if __name__ == "__main__":
+    shutil.rmtree(EXPECTED, ignore_errors=True)
+    golden_run(EXPECTED / "branching")

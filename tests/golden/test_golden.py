@@ -1,0 +1,132 @@
+"""An input folder against a whole output folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.golden.run import EXPECTED, golden_run
+from torchlurk.store.read import inspect
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved_model")
+    golden_run(folder / "branching")
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal, up to the rounding by which processors differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(
+            # a certificate is rounding noise itself
+            max(a[k] or 0, b[k] or 0) < 1e-4 if k == "certificate" else same(a[k], b[k])
+            for k in a
+        )
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, float) or isinstance(b, float):
+        return bool(np.isclose(a, b, rtol=1e-4, atol=1e-6))
+    return bool(a == b)
+
+
+def test_the_tree_is_the_expected_one(made: Path) -> None:
+    assert sorted(files(made)) == sorted(files(EXPECTED))
+
+
+def test_every_json_file_is_the_expected_one(made: Path) -> None:
+    expected = files(EXPECTED)
+    for name, data in files(made).items():
+        if name.endswith(".json"):
+            assert same(json.loads(data), json.loads(expected[name])), name
+
+
+def test_every_picture_is_the_expected_one(made: Path) -> None:
+    for path in sorted(EXPECTED.rglob("*.jpg")):
+        with Image.open(path) as a, Image.open(made / path.relative_to(EXPECTED)) as b:
+            difference = np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int))
+        assert difference.mean() < 1, path
+
+
+def test_no_file_tells_where_or_when_it_was_made(made: Path) -> None:
+    for name, data in files(made).items():
+        if not name.endswith(".jpg"):
+            assert str(made).encode() not in data, name
+
+
+def test_the_store_is_whole(made: Path) -> None:
+    report = inspect(made / "branching")
+    assert report.problems == ()
+    assert report.filters == report.full == 15
+    assert report.pictures == {
+        "cropped": 15, "max_grads": 8, "cropped_grad": 8, "avg_grads": 8, "max_activ": 8,
+    }  # fmt: skip
+    assert report.manifest.edges == [
+        ("stem", "left"), ("stem", "right"), ("left", "head"), ("right", "head"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_the_same_command_gives_the_same_bytes(made: Path, tmp_path: Path, workers: int) -> None:
+    golden_run(tmp_path / "branching", workers=workers)
+    assert files(tmp_path) == files(made)
+
+
+def test_stages_run_later_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    golden_run(tmp_path / "branching", filters=1)
+    golden_run(tmp_path / "branching", filters=2)
+    assert files(tmp_path) == files(made)
+
+
+def test_another_batch_size_moves_no_more_than_the_last_digits(made: Path, tmp_path: Path) -> None:
+    golden_run(tmp_path / "branching", batch_size=1)
+    for name, data in files(made).items():
+        if name.startswith("branching/layers/"):
+            theirs = json.loads(files(tmp_path)[name])
+            for one, other in zip(json.loads(data)["filters"], theirs["filters"], strict=True):
+                for kind in ("max", "avg"):
+                    assert [e["image"] for e in one[kind]] == [e["image"] for e in other[kind]]
+                    scores = [[e["score"] for e in f[kind]] for f in (one, other)]
+                    np.testing.assert_allclose(*scores, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["layers/head.json", "images.json", "network.json", "SHA256SUMS"])
+def test_a_changed_byte_is_found(tmp_path: Path, name: str) -> None:
+    golden_run(tmp_path / "branching")
+    path = tmp_path / "branching" / name
+    data = bytearray(path.read_bytes())
+    # The last digit, which is never that of the format: the JSON stays valid, and says something else.
+    digit = max(i for i, byte in enumerate(data) if byte in b"123456")
+    data[digit] += 1
+    path.write_bytes(data)
+    assert any(name in problem for problem in inspect(tmp_path / "branching").problems)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "images/0.jpg",
+        "cropped/stem/3.jpg",
+        "max_grads/head/0.jpg",
+        "max_activ/left/1.jpg",
+        "layers/stem.json",
+    ],
+)
+def test_a_missing_or_damaged_file_is_found(tmp_path: Path, name: str) -> None:
+    golden_run(tmp_path / "branching")
+    path = tmp_path / "branching" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert any(name in p for p in inspect(tmp_path / "branching").problems)
+    path.unlink()
+    assert any(name in p for p in inspect(tmp_path / "branching").problems)

@@ -1,0 +1,329 @@
+"""Receptive fields against the support of the input's gradient.
+
+The oracle is the same network with positive weights, sums in place of maxima and no nonlinearity, fed with
+ones: no two paths cancel, so a unit's gradient is positive exactly at the pixels that it sees.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from tests.networks import GRAPH_SIZE, GRAPHS, seeded
+from torchlurk import graph
+from torchlurk.errors import LurkError
+from torchlurk.graph import Layer
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+
+IDENTITIES: set[Any] = {
+    F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.hardtanh, F.batch_norm,
+    F.dropout, F.sigmoid, torch.sigmoid, F.local_response_norm,
+}  # fmt: skip
+POOLINGS: set[Any] = {F.max_pool2d, torch.max_pool2d}
+
+
+class Linearised(TorchFunctionMode):
+    """Nonlinear functions do nothing, maxima become sums."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in IDENTITIES:
+            return args[0].clone()
+        if func in POOLINGS:
+            length = func(*args, **given).shape[2:]
+            names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+            return window_sums(args[0], length, **(dict(zip(names, args[1:], strict=False)) | given))
+        if func is F.adaptive_max_pool2d:
+            return F.adaptive_avg_pool2d(*args[:2])
+        return func(*args, **given)
+
+
+def window_sums(
+    x: Tensor, length: tuple[int, int], kernel_size: Any, stride: Any, padding: Any, dilation: Any, **_: Any
+) -> Tensor:
+    """The sums of a pooling's windows, `length` of them, of which the last may reach over the end."""
+    kernel, step, before, gap = (
+        value if isinstance(value, tuple) else (value, value)
+        for value in (kernel_size, stride or kernel_size, padding, dilation)
+    )
+    channels = x.shape[1]
+    after = [step[i] * length[i] + gap[i] * kernel[i] for i in (0, 1)]
+    x = F.pad(x, (before[1], after[1], before[0], after[0]))
+    ones = x.new_full((channels, 1, *kernel), 1 / (kernel[0] * kernel[1]))
+    return F.conv2d(x, ones, None, step, 0, gap, channels)[:, :, : length[0], : length[1]]
+
+
+@contextmanager
+def listening(model: nn.Module, kept: dict[str, Tensor]) -> Iterator[None]:
+    """Copy the output of each module at its first call."""
+
+    def listen(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            if name not in kept and isinstance(output, Tensor):
+                kept[name] = output.clone()
+
+        return hook
+
+    handles = [m.register_forward_hook(listen(name)) for name, m in model.named_modules()]
+    yield
+    for handle in handles:
+        handle.remove()
+
+
+def positive(model: nn.Module) -> nn.Module:
+    """The network in float64 with positive weights that average."""
+    model = copy.deepcopy(model).double()
+    for parameter in model.parameters():
+        share = 1 / max(1, parameter[0].numel()) if parameter.dim() > 1 else 1.0
+        parameter.data.fill_(share)
+        parameter.requires_grad_(False)
+    return model
+
+
+Unit = tuple[int, int]
+Box = tuple[int, int, int, int]
+
+
+def supports(
+    model: nn.Module, shape: tuple[int, int, int], units: Mapping[str, list[Unit]]
+) -> Iterator[tuple[str, Unit, Box | None]]:
+    """The hull `(left, top, right, bottom)` of what each unit sees; `None` for nothing."""
+    most = max(len(own) for own in units.values())
+    x = torch.ones(most, *shape, dtype=torch.float64, requires_grad=True)
+    kept: dict[str, Tensor] = {}
+    model = positive(model)
+    with listening(model, kept), Linearised():
+        model(x)
+    for name, own in units.items():
+        summed = kept[name].sum(1)
+        score = sum(summed[index, y, x] for index, (y, x) in enumerate(own))
+        (gradient,) = torch.autograd.grad(score, x, retain_graph=True)
+        for index, unit in enumerate(own):
+            assert gradient[index].min() >= 0
+            seen = gradient[index].sum(0) > 0
+            rows, columns = (seen.any(i).nonzero().flatten().tolist() for i in (1, 0))
+            box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if rows else None
+            yield name, unit, box
+
+
+def leaves(_: str, module: nn.Module) -> bool:
+    return not any(True for _ in module.children())
+
+
+def convolutions(_: str, module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d)
+
+
+def some_units(layer: Layer) -> list[Unit]:
+    """Corners, borders, and places inside."""
+    height, width = layer.shape[1:]
+    places = [
+        (0, 0),
+        (height - 1, width - 1),
+        (0, width - 1),
+        (height - 1, 0),
+        (height // 2, width // 2),
+        (0, width // 3),
+        (height // 3, 0),
+        (min(1, height - 1), max(0, width - 2)),
+        (2 * height // 3, width // 4),
+    ]
+    return list(dict.fromkeys(places))
+
+
+def check_exact(model: nn.Module, shape: tuple[int, int, int], layers: list[Layer], count: int = 99) -> None:
+    by_name = {layer.name: layer for layer in layers}
+    units = {layer.name: some_units(layer)[:count] for layer in layers}
+    for name, (y, x), seen in supports(model, shape, units):
+        left, top, right, bottom = by_name[name].field.box(y, x)
+        if seen is None:
+            assert left >= right or top >= bottom, (name, y, x)
+        else:
+            assert (left, top, right, bottom) == seen, (name, y, x)
+
+
+@cache
+def built(name: str) -> tuple[nn.Sequential, tuple[Layer, ...]]:
+    model = seeded(GRAPHS[name])
+    return model, graph.trace(model, GRAPH_SIZE, leaves).layers
+
+
+# The oracle's batch norm does nothing while the real one measures the map; and a number that comes from
+# the network's tensors may carry anything, so it counts as seeing everything.
+DECLARED_WHOLE = {"measured batch norm", "scaled by its size"}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_fields_are_the_support_of_the_gradient(name: str) -> None:
+    model, layers = built(name)
+    if name in DECLARED_WHOLE:
+        (last,) = (layer for layer in layers if layer.name == "2")
+        assert {last.field.box(*unit) for unit in some_units(last)} == {(0, 0, 53, 37)}
+        return
+    check_exact(model, GRAPH_SIZE, list(layers))
+
+
+small = st.integers(1, 3)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> nn.Module:
+    kernel = (draw(st.integers(1, 5)), draw(st.integers(1, 5)))
+    stride, gap = (draw(small), draw(small)), (draw(small), draw(small))
+    kind = draw(st.sampled_from(["conv", "conv", "max", "average"]))
+    if kind == "conv":
+        padding = (draw(st.integers(0, 4)), draw(st.integers(0, 4)))
+        return nn.Conv2d(2, 2, kernel, stride, padding, gap)
+    half = (draw(st.integers(0, kernel[0] // 2)), draw(st.integers(0, kernel[1] // 2)))
+    ceil = draw(st.booleans())
+    if kind == "max":
+        return nn.MaxPool2d(kernel, stride, half, gap, ceil_mode=ceil)
+    return nn.AvgPool2d(kernel, stride, half, ceil, draw(st.booleans()))
+
+
+chains = st.lists(windows(), min_size=1, max_size=4)
+sides = st.integers(5, 41)
+
+
+@settings(max_examples=120)
+@given(chains, sides, sides)
+def test_chains_of_windows(modules: list[nn.Module], height: int, width: int) -> None:
+    model = nn.Sequential(*modules).eval()
+    try:
+        layers = graph.trace(model, (2, height, width), leaves).layers
+    except LurkError:
+        assume(False)
+    check_exact(model, (2, height, width), list(layers))
+
+
+@settings(max_examples=120)
+@given(chains, sides, sides)
+def test_cuts_of_chains(modules: list[nn.Module], height: int, width: int) -> None:
+    model = nn.Sequential(*modules).eval()
+    try:
+        layers = graph.trace(model, (2, height, width), leaves).layers
+    except LurkError:
+        assume(False)
+    check_cuts(model, (2, height, width), layers[-1:])
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_cuts_give_the_numbers_of_the_whole_image(name: str) -> None:
+    model, layers = built(name)
+    check_cuts(model, GRAPH_SIZE, layers)
+
+
+def check_cuts(model: nn.Module, shape: tuple[int, int, int], layers: tuple[Layer, ...]) -> None:
+    """The activation and the gradient from a unit's cut equal those from the image."""
+    model = copy.deepcopy(model).double()
+    draw = torch.Generator().manual_seed(3)
+    image = torch.randn(1, *shape, generator=draw, dtype=torch.float64).requires_grad_()
+    maps: dict[str, Tensor] = {}
+    with listening(model, maps):
+        model(image)
+    for layer in layers:
+        # A name may stand for a module inside an in-place one; its first output was copied.
+        for channel, (y, x) in enumerate(some_units(layer)):
+            score = maps[layer.name][0, channel % layer.shape[0], y, x]
+            (whole,) = torch.autograd.grad(score, image, retain_graph=True)
+            top, bottom, cy = layer.field.rows.cut(y)
+            left, right, cx = layer.field.columns.cut(x)
+            part = image.detach()[:, :, top:bottom, left:right].clone().requires_grad_()
+            kept: dict[str, Tensor] = {}
+            with listening(model, kept):
+                run_to(model, layer.name, part)
+            again = kept[layer.name][0, channel % layer.shape[0], cy, cx]
+            torch.testing.assert_close(again, score, rtol=1e-9, atol=1e-12)
+            (gradient,) = torch.autograd.grad(again, part)
+            placed = torch.zeros_like(whole)
+            placed[:, :, top:bottom, left:right] = gradient
+            torch.testing.assert_close(placed, whole, rtol=1e-9, atol=1e-12)
+
+
+def run_to(model: nn.Module, name: str, x: Tensor) -> None:
+    """Run a sequence of modules as far as the one that holds the layer."""
+    for child, module in model.named_children():
+        x = module(x)
+        if name.split(".")[0] == child:
+            return
+
+
+def test_cuts_are_small() -> None:
+    """A cut is the field, widened by less than the total stride: not the whole image."""
+    _, layers = built("residual")
+    last = layers[-1].field
+    model = nn.Sequential(nn.Conv2d(3, 2, 3, 1, 1), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3, 1, 1))
+    inside = graph.trace(model.eval(), (3, 64, 64), convolutions).layers[-1].field
+    assert inside.box(10, 12) == (21, 17, 29, 25)
+    assert inside.rows.cut(10) == (16, 25, 2)
+    assert inside.columns.cut(12) == (20, 29, 2)
+    assert last.rows.rule is not None
+
+
+VGG = [("0", 3, 1), ("2", 5, 1), ("5", 10, 2), ("7", 14, 2), ("14", 40, 4), ("21", 92, 8), ("28", 196, 16)]
+
+
+def test_vgg16_has_its_known_sizes() -> None:
+    model = torchvision.models.vgg16(weights=None, init_weights=False).features.eval()
+    found = graph.trace(model, (3, 64, 48), convolutions)
+    assert len(found.layers) == 13
+    for name, size, stride in VGG:
+        for axis in (found.layer(name).field.rows, found.layer(name).field.columns):
+            assert axis.rule is not None
+            assert (axis.rule.size, axis.rule.stride) == (size, stride)
+
+
+def googlenet() -> nn.Module:
+    # `transform_input` is what loading trained weights turns on.
+    return torchvision.models.googlenet(
+        weights=None, init_weights=False, aux_logits=False, transform_input=True
+    )
+
+
+def inception_v3() -> nn.Module:
+    return torchvision.models.inception_v3(
+        weights=None, init_weights=False, aux_logits=False, transform_input=True
+    )
+
+
+TORCHVISION: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
+    "vgg16": (
+        lambda: torchvision.models.vgg16(weights=None, init_weights=False).features,
+        (3, 75, 93),
+    ),
+    "resnet18": (lambda: torchvision.models.resnet18(weights=None), (3, 75, 93)),
+    "densenet121": (lambda: torchvision.models.densenet121(weights=None), (3, 75, 93)),
+    "googlenet": (googlenet, (3, 75, 93)),
+    "inception_v3": (inception_v3, (3, 91, 107)),
+    "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(weights=None), (3, 75, 93)),
+    "squeezenet1_1": (lambda: torchvision.models.squeezenet1_1(weights=None), (3, 75, 93)),
+}
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvision(name: str) -> None:
+    make, shape = TORCHVISION[name]
+    model = seeded(make)
+    layers = graph.trace(model, shape, convolutions).layers
+    assert len(layers) == sum(isinstance(m, nn.Conv2d) for m in model.modules())
+    step = max(1, len(layers) // 6)
+    check_exact(model, shape, [*layers[::step], layers[-1]], 3)

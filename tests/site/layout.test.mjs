@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import vm from "node:vm";
+import { isChain, layout, ranks, rounded, smooth } from "../../site/js/layout.js";
+
+const file = new URL("../../site/vendor/dagre-3.1.3/dagre.min.js", import.meta.url);
+vm.runInThisContext(readFileSync(file, "utf8"));
+const dagre = globalThis.dagre;
+const box = { width: 200, height: 100, gapX: 40, gapY: 40, room: 1000 };
+
+function chain(n) {
+  const names = Array.from({ length: n }, (_, i) => `l${i}`);
+  return [names, names.slice(1).map((name, i) => [names[i], name])];
+}
+
+function apart(plan) {
+  const all = [...plan.cards.values()];
+  for (const [i, a] of all.entries()) {
+    for (const b of all.slice(i + 1)) {
+      const clear = Math.abs(a.x - b.x) >= box.width || Math.abs(a.y - b.y) >= box.height;
+      assert.ok(clear, `${JSON.stringify(a)} ${JSON.stringify(b)}`);
+    }
+  }
+  for (const { x } of all) assert.ok(x >= 0 && x + box.width <= Math.max(plan.width, box.width) + 1);
+}
+
+test("a chain fills rows from the left", () => {
+  const plan = layout(dagre, ...chain(13), box);
+  assert.deepEqual([plan.cards.get("l3").x, plan.cards.get("l3").row], [720, 0]);
+  assert.deepEqual([plan.cards.get("l4").x, plan.cards.get("l4").y], [0, 140]);
+  assert.equal(plan.height, 4 * 100 + 3 * 40);
+  assert.equal(plan.edges.length, 12);
+  apart(plan);
+});
+
+test("branches lie beside each other", () => {
+  const names = ["a", "b", "c", "d", "e"];
+  const plan = layout(dagre, names, [["a", "b"], ["a", "c"], ["b", "d"], ["c", "d"], ["a", "d"], ["d", "e"]], box);
+  assert.equal(plan.cards.get("b").x, plan.cards.get("c").x);
+  assert.equal(plan.edges.length, 6);
+  apart(plan);
+});
+
+test("residual networks fold into rows, whatever the room", () => {
+  const [names, edges] = chain(50);
+  for (let i = 0; i + 3 < 50; i += 3) edges.push([names[i], names[i + 3]]);
+  for (const room of [240, 700, 2500]) {
+    const plan = layout(dagre, names, edges, { ...box, room });
+    apart(plan);
+    for (const { d } of plan.edges) assert.ok(!d.includes("NaN"), d);
+  }
+});
+
+test("a dense network is laid out in good time", () => {
+  const names = Array.from({ length: 120 }, (_, i) => `l${i}`);
+  const edges = names.flatMap((a, i) => names.slice(i + 1).map((b) => [a, b]));
+  const start = performance.now();
+  apart(layout(dagre, names, edges, box));
+  assert.ok(performance.now() - start < 1500);
+});
+
+test("odd graphs: no layers, no edges, edges to strangers", () => {
+  assert.doesNotThrow(() => layout(dagre, ["a"], [], box));
+  assert.doesNotThrow(() => layout(dagre, [], [], box));
+  const plan = layout(dagre, ["a", "b"], [["x", "a"], ["a", "a"], ["b", "y"]], box);
+  assert.equal(plan.cards.size, 2);
+  apart(plan);
+});
+
+test("ranks, chains, paths", () => {
+  assert.deepEqual([...ranks(["a", "b", "c"], [["a", "b"], ["b", "c"], ["a", "c"]])].map(([, r]) => r), [0, 1, 2]);
+  assert.ok(isChain(...chain(3)));
+  assert.ok(!isChain(["a", "b"], []));
+  assert.equal(smooth([[0, 0], [10, 0]]), "M0,0H10");
+  assert.match(rounded([[0, 0], [10, 0], [10, 10]], 4), /^M0,0L6,0Q10,0,10,4L10,10$/);
+});

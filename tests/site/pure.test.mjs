@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { choose, classCounts, deadCount, median } from "../../site/js/filters.js";
+import { count, cut, number, percent, plural } from "../../site/js/format.js";
+import { ascentCount, layerFolder, pictureUrl, previews, usualTile } from "../../site/js/manifest.js";
+import { match } from "../../site/js/match.js";
+import { bins, range } from "../../site/js/plots/histogram.js";
+
+const filter = (channel, selectivity, active, score, classes) => ({
+  channel,
+  stats: { selectivity, active },
+  max: classes.map((c) => ({ class: c, score })),
+});
+const filters = [filter(0, 0.2, 1, 5, [1, 1]), filter(1, null, 0, 0, [2]), filter(2, 0.9, 0.5, 5, [1, 2]), filter(3, 0, 0.5, -1, [0])];
+const order = (choice) => choose(filters, { class: null, ...choice }).map((f) => f.channel);
+
+test("filters are sorted, highest first, equals by channel, unknown last", () => {
+  assert.deepEqual(order({ sort: "channel" }), [0, 1, 2, 3]);
+  assert.deepEqual(order({ sort: "selectivity" }), [2, 0, 3, 1]);
+  assert.deepEqual(order({ sort: "active" }), [0, 2, 3, 1]);
+  assert.deepEqual(order({ sort: "score" }), [0, 2, 1, 3]);
+  assert.deepEqual(order({ sort: "score", class: 2 }), [2, 1]);
+});
+
+test("a class counts once a filter", () => {
+  assert.deepEqual(classCounts(filters), [[1, 2], [2, 2], [0, 1]]);
+  assert.equal(deadCount(filters), 1);
+  assert.equal(median([3, null, 1, 2]), 2);
+  assert.equal(median([null]), null);
+});
+
+test("numbers as people read them", () => {
+  assert.equal(number(1234.5), "1235");
+  assert.equal(number(-0.01234), "\u22120.0123");
+  assert.equal(number(0), "0");
+  assert.equal(number(123456), "123\u202f456");
+  assert.equal(number(null), "\u2013");
+  assert.equal(number(1e-9), "1.00e-9");
+  assert.equal(count(1234567), "1\u202f234\u202f567");
+  assert.equal(percent(1), "100\u202f%");
+  assert.equal(percent(0.9999), "> 99.9\u202f%");
+  assert.equal(percent(0.00001), "< 0.1\u202f%");
+  assert.equal(percent(0.034), "3.4\u202f%");
+  assert.equal(plural(1, "image"), "1 image");
+  assert.equal(cut("abcdef", 4), "abc\u2026");
+});
+
+const layer = { name: "a b", data: "layers/a%20b.json", channels: 20, kind: "Conv2d" };
+const manifest = (ascent) => ({
+  layers: [layer, { ...layer, name: "head.3", channels: 4 }],
+  dataset: { classes: ["Tabby cat", "tench"] },
+  stages: { scan: { complete: true }, ascent },
+});
+
+test("pictures have deterministic places", () => {
+  assert.equal(layerFolder(layer), "a%20b");
+  assert.equal(pictureUrl("s/", layer, "cropped", 7), "s/cropped/a%2520b/7.jpg");
+});
+
+test("how many filter images there are", () => {
+  const made = (config, complete = true) => ascentCount(manifest({ complete, config }), layer);
+  assert.equal(made({ filters: "all" }), 20);
+  assert.equal(made({ filters: 8 }), 8);
+  assert.equal(made({ filters: 800 }), 20);
+  assert.equal(made({ filters: 8 }, false), 0);
+  assert.equal(made(null, false), 0);
+});
+
+test("cards show filter images only where there are enough", () => {
+  const kinds = (filters) => previews(manifest({ complete: true, config: { filters } }), layer, 4);
+  assert.deepEqual(kinds("all").map((p) => p.channel), [0, 5, 10, 15]);
+  assert.equal(kinds(4)[3].channel, 3);
+  assert.equal(kinds(2)[0].kind, "cropped");
+  const none = { ...manifest({ complete: false }), stages: { scan: { complete: false }, ascent: { complete: false } } };
+  assert.deepEqual(previews(none, layer, 4), []);
+  assert.equal(usualTile(manifest({ complete: true, config: { filters: 8 } }), layer), "crop");
+});
+
+test("search finds layers, filters and classes", () => {
+  const found = (query, current) => match(manifest({}), query, current).map((hit) => [hit.kind, hit.to.layer, hit.to.channel ?? hit.to.class]);
+  assert.deepEqual(found("head.3"), [["layer", "head.3", null]]);
+  assert.deepEqual(found("head.3 2"), [["filter", "head.3", 2]]);
+  assert.deepEqual(found("15"), [["filter", "a b", 15]]);
+  assert.deepEqual(found("filter 2", "head.3"), [["filter", "head.3", 2], ["filter", "a b", 2]]);
+  assert.deepEqual(found("TENCH"), [["class", "head.3", 1]]);
+  assert.deepEqual(found("tench", "a b"), [["class", "a b", 1]]);
+  assert.equal(found("zzz").length, 0);
+  assert.equal(found("").length, 2);
+});
+
+test("bins reach one past the occupied ones, within the borders", () => {
+  const rows = bins([[2, 5], [4, 1]], [-1, 0, 1, 2]);
+  assert.deepEqual(rows.map((row) => row.images), [0, 5, 0, 1]);
+  assert.deepEqual([rows[0].from, rows[0].to, rows.at(-1).to], [-1, 0, Infinity]);
+  assert.equal(range(rows.at(-1)), "2.00 or more");
+  assert.deepEqual(bins([], [0]), []);
+});

@@ -1,0 +1,258 @@
+"""The command line, as a user meets it: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from click.testing import CliRunner, Result
+from PIL import Image
+from safetensors.torch import save_file
+
+from torchlurk.cli import main
+from torchlurk.store.read import read_layer, read_manifest
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained SqueezeNet: small, and it runs at small sizes."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.safetensors"
+    save_file(torchvision.models.squeezenet1_1(weights=None).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> Result:
+        return CliRunner().invoke(main, list(arguments))
+
+    return command
+
+
+@pytest.fixture
+def scan(run: Run, weights: Path) -> Run:
+    def command(images: Path, *more: str) -> Result:
+        return run(
+            "precompute", "--model", "squeezenet1_1", "--weights", str(weights), "--size", "64",
+            "--layers", "features.3.*", "--filters", "1", "--workers", "0", "--device", "cpu",
+            "--images", str(images), "--out", "saved_model/net", *more,
+        )  # fmt: skip
+
+    return command
+
+
+def photos(folder: Path, *names: str) -> Path:
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        colour = (40 * number % 256, 90, 255 - 30 * number % 256)
+        picture = Image.new("RGB", (80, 70), colour)
+        picture.paste((255, 255, 0), (10 + 5 * number, 10, 40, 40))
+        picture.save(path)
+    return folder
+
+
+def refused(result: Result, *words: str) -> None:
+    """It failed with one line on stderr that holds these words, and no traceback."""
+    assert result.exit_code == 1, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("torchlurk: ")
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in line
+
+
+def test_a_store_from_empty_folder_to_site(scan: Run, run: Run, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "cats/a.png", "cats/b.png", "dogs/c.png", "dogs/d.jpg", "dogs/e.png")
+    result = scan(images)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "saved_model/net: 3 layers, 144 filters, 5 images, 0 skipped\n"
+    assert "squeezenet" in result.stderr.lower()
+    told = run("inspect", "saved_model/net", "--json")
+    assert told.exit_code == 0
+    facts = json.loads(told.stdout)
+    assert facts["filters"] == facts["full"] == facts["pictures"]["cropped"] == 144
+    assert facts["pictures"]["max_activ"] == facts["pictures"]["avg_grads"] == 3
+    assert facts["worst_certificate"] < 1e-3
+    built = run("site", "--out", "_site")
+    assert built.exit_code == 0, built.output
+    assert (tmp_path / "_site/index.html").is_file()
+    assert (tmp_path / "_site/saved_model/net/network.json").is_file()
+
+
+def test_inspect_fails_on_a_missing_file(scan: Run, run: Run, tmp_path: Path) -> None:
+    scan(photos(tmp_path / "photos", "a.png"), "--stages", "scan")
+    assert run("inspect", "saved_model/net").exit_code == 0
+    (tmp_path / "saved_model/net/images/0.jpg").unlink()
+    refused(run("inspect", "saved_model/net"), "not whole", "1 problems", "--overwrite")
+
+
+def test_one_image_gives_short_lists(scan: Run, tmp_path: Path) -> None:
+    assert scan(photos(tmp_path / "photos", "only.png")).exit_code == 0
+    store = tmp_path / "saved_model/net"
+    manifest = read_manifest(store)
+    for layer in manifest.layers:
+        for entry in read_layer(store, layer).filters:
+            assert len(entry.max) == len(entry.avg) == 1
+            assert entry.stats.selectivity is None
+
+
+def test_bad_files_among_good_ones_are_skipped_and_told(scan: Run, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "cats/a.png", "cats/b.jpg", "dogs/c.png")
+    (images / "cats/empty.jpg").write_bytes(b"")
+    (images / "cats/text.png").write_text("no picture")
+    whole = (images / "cats/b.jpg").read_bytes()
+    (images / "dogs/half.jpg").write_bytes(whole[: len(whole) // 2])
+    result = scan(images, "--stages", "scan")
+    assert result.exit_code == 0
+    assert "3 images, 3 skipped" in result.stdout
+    manifest = read_manifest(tmp_path / "saved_model/net")
+    assert manifest.dataset.images == 3
+    assert {s.path for s in manifest.dataset.skipped} == {"cats/empty.jpg", "cats/text.png", "dogs/half.jpg"}
+    assert all(s.reason for s in manifest.dataset.skipped)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "I;16", "RGBA"])
+def test_pictures_of_every_mode_are_read(scan: Run, tmp_path: Path, mode: str) -> None:
+    images = photos(tmp_path / "photos", "a.png")
+    picture = (
+        Image.new("I;16", (80, 80), 30000) if mode == "I;16" else Image.new("RGB", (80, 80)).convert(mode)
+    )
+    picture.save(images / f"b.{'tif' if mode == 'CMYK' else 'png'}")
+    result = scan(images, "--stages", "scan")
+    assert "2 images, 0 skipped" in result.stdout, result.output
+
+
+@pytest.mark.parametrize(
+    "name", ["with space", "quote\"'s", "<script>alert(1)</script>".replace("/", "_"), "x" * 200]
+)
+def test_class_names_are_taken_as_they_are(scan: Run, tmp_path: Path, name: str) -> None:
+    assert scan(photos(tmp_path / "photos", f"{name}/a.png", "b/c.png"), "--stages", "scan").exit_code == 0
+    assert name in read_manifest(tmp_path / "saved_model/net").dataset.classes
+
+
+def test_words_name_the_classes(scan: Run, tmp_path: Path) -> None:
+    images = photos(tmp_path / "set/images", "n01/a.png", "n02/b.png")
+    (tmp_path / "set/classes.txt").write_text("n01\tgoldfish\nn02\tbullfrog\n")
+    assert scan(images, "--stages", "scan").exit_code == 0
+    assert read_manifest(tmp_path / "saved_model/net").dataset.classes == ["goldfish", "bullfrog"]
+
+
+def test_a_missing_folder_is_refused(scan: Run, tmp_path: Path) -> None:
+    refused(scan(tmp_path / "nowhere"), "nowhere", "does not exist")
+
+
+def test_an_empty_folder_is_refused(scan: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    refused(scan(tmp_path / "photos"), "photos")
+
+
+def test_a_folder_without_one_readable_image_is_refused(scan: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(b"")
+    refused(scan(tmp_path / "photos"), "none of the 1 images", "a.jpg")
+
+
+def test_weights_of_another_shape_are_refused(run: Run, weights: Path, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "a.png")
+    refused(
+        run("precompute", "--model", "resnet18", "--weights", str(weights), "--images", str(images),
+            "--out", "saved_model/net"),
+        "squeezenet.safetensors", "another architecture",
+    )  # fmt: skip
+
+
+def test_an_unknown_network_is_refused_with_a_hint(run: Run, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "a.png")
+    refused(run("precompute", "--model", "vgg61", "--images", str(images), "--out", "o"), "vgg61", "vgg16")
+
+
+def test_a_size_too_small_is_refused_before_the_scan(scan: Run, tmp_path: Path) -> None:
+    refused(scan(photos(tmp_path / "photos", "a.png"), "--size", "6"), "6 x 6 px", "--size")
+
+
+def test_an_unknown_layer_is_refused_with_near_names(run: Run, weights: Path, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "a.png")
+    refused(
+        run("precompute", "--model", "squeezenet1_1", "--weights", str(weights), "--images", str(images),
+            "--layers", "features.3.squeze", "--size", "64", "--out", "saved_model/net"),
+        "features.3.squeze", "features.3.squeeze",
+    )  # fmt: skip
+
+
+def test_an_output_that_cannot_be_written_is_refused(run: Run, weights: Path, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "a.png")
+    (tmp_path / "file").write_text("in the way")
+    refused(
+        run("precompute", "--model", "squeezenet1_1", "--weights", str(weights), "--images", str(images),
+            "--out", "file/net"),
+        "file/net", "--out",
+    )  # fmt: skip
+
+
+def test_a_folder_of_other_files_is_not_taken_for_a_store(scan: Run, tmp_path: Path) -> None:
+    mine = photos(tmp_path / "saved_model/net", "images/precious.png")
+    refused(scan(photos(tmp_path / "photos", "a.png"), "--overwrite"), "no store", "--out")
+    assert (mine / "images/precious.png").is_file()
+
+
+def test_another_configuration_on_the_same_folder_is_refused(scan: Run, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "a.png", "b.png")
+    assert scan(images, "--stages", "scan").exit_code == 0
+    refused(scan(images, "--top", "2", "--stages", "scan"), "other k", "--overwrite")
+    assert scan(images, "--top", "2", "--stages", "scan", "--overwrite").exit_code == 0
+    photos(images, "c.png")
+    refused(scan(images, "--top", "2", "--stages", "scan"), "other images", "--overwrite")
+
+
+def test_a_later_stage_without_a_scan_is_refused(scan: Run, tmp_path: Path) -> None:
+    refused(scan(photos(tmp_path / "photos", "a.png"), "--stages", "ascent"), "no scan", "--stages")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--filters", "0"),
+        ("--filters", "some"),
+        ("--top", "0"),
+        ("--stages", "scan,paint"),
+        ("--method", "magic"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(scan: Run, tmp_path: Path, option: str, value: str) -> None:
+    result = scan(photos(tmp_path / "photos", "a.png"), option, value)
+    assert result.exit_code == 2
+    assert option in result.stderr
+
+
+def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:
+    result = run("--debug", "inspect", str(tmp_path / "nowhere"))
+    assert isinstance(result.exception, Exception)
+    refused(run("inspect", str(tmp_path / "nowhere")), "nowhere")
+
+
+def test_every_option_has_help_and_a_default_or_is_required() -> None:
+    for command in main.commands.values():
+        for option in command.params:
+            if option.param_type_name == "option":
+                record = option.to_info_dict()
+                assert record["help"], (command.name, option.name)
+
+
+def test_site_without_a_store_says_what_to_do(run: Run) -> None:
+    refused(run("site"), "saved_model/", "precompute")
+
+
+def test_quiet_when_stderr_is_no_terminal(scan: Run, tmp_path: Path) -> None:
+    result = scan(photos(tmp_path / "photos", "a.png"), "--stages", "scan")
+    assert not re.search(r"\d+%", result.stderr)

@@ -1,0 +1,150 @@
+"""What the documents say is so: commands parse, the example fits the schema, the rooms stand in order."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from torchlurk.cli import main
+from torchlurk.store import schema
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def shell_lines(document: Path) -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", document.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.split(" #")[0].strip() for line in lines if line.strip()]
+
+
+ALL_LINES = [(document.name, line) for document in DOCUMENTS for line in shell_lines(document)]
+
+
+@pytest.mark.parametrize(("document", "line"), ALL_LINES)
+def test_every_command_in_the_documents_exists(document: str, line: str) -> None:
+    program, *arguments = shlex.split(line)
+    if program == "make":
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert set(arguments) <= set(targets)
+    elif program == "torchlurk":
+        command: click.Command = main
+        context = click.Context(main)
+        while isinstance(command, click.Group):
+            command = command.commands[arguments.pop(0)]
+        command.make_context(command.name, arguments, parent=context)
+    else:
+        assert program == "pip"
+        assert arguments[0] == "install"
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    for name in main.commands:
+        assert f"torchlurk {name}" in text
+
+
+def test_the_readme_never_installs_the_others_package() -> None:
+    for document in DOCUMENTS:
+        assert not re.search(r"pip install torchlurk\b", document.read_text("utf-8"))
+
+
+def test_links_and_pictures_of_the_documents_exist() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
+            if not target.startswith("https://"):
+                assert (document.parent / target).exists(), (document.name, target)
+
+
+def example() -> dict[str, Any]:
+    text = (ROOT / "docs/format.md").read_text("utf-8")
+    return json.loads(re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[-1])
+
+
+KINDS = {
+    "index.json": schema.Index,
+    "toy/network.json": schema.Manifest,
+    "toy/images.json": schema.Images,
+    "toy/layers/0.json": schema.LayerFile,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_example_of_the_format_fits_the_schema(name: str) -> None:
+    found = msgspec.convert(example()[name], KINDS[name])
+    assert msgspec.json.decode(msgspec.json.encode(found)) == example()[name]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_schema_wants_every_key_of_the_example(name: str) -> None:
+    whole = example()[name]
+    if name == "toy/images.json":
+        whole = whole["0"]
+    for key in whole:
+        kind = schema.ImageEntry if name == "toy/images.json" else KINDS[name]
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({k: v for k, v in whole.items() if k != key}, kind)
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({**whole, "unknown": 1}, kind)
+
+
+def keys(kind: Any) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(kind)}
+
+
+def test_the_format_document_names_every_key_of_the_schema() -> None:
+    text = (ROOT / "docs/format.md").read_text("utf-8")
+    for kind in vars(schema).values():
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            for key in keys(kind):
+                assert f"`{key}`" in text or f'"{key}"' in text, (kind.__name__, key)
+
+
+def rooms() -> list[str]:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    return [
+        name.removesuffix(".py").rstrip("/")
+        for name in re.findall(r"^\| `([a-z_]+(?:\.py|/))` \|", text, re.M)
+    ]
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("torchlurk"):
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("torchlurk.")}
+    return found
+
+
+def test_the_architecture_lists_every_room_once() -> None:
+    package = ROOT / "torchlurk"
+    there = {p.stem if p.is_file() else p.name for p in package.iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert sorted(rooms()) == sorted(there - {"__init__", "__pycache__"})
+
+
+def test_a_room_imports_only_from_rooms_above_it() -> None:
+    order = {room: number for number, room in enumerate(rooms())}
+    for path in sorted((ROOT / "torchlurk").rglob("*.py")):
+        room = path.relative_to(ROOT / "torchlurk").parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        for other in imports(path) & order.keys():
+            assert order[other] <= order[room], f"{path} imports {other}"
+
+
+def test_the_store_never_imports_torch() -> None:
+    for path in (ROOT / "torchlurk/store").glob("*.py"):
+        assert not re.search(r"^\s*(import|from) torch\b(?!lurk)", path.read_text("utf-8"), re.MULTILINE), (
+            path
+        )
