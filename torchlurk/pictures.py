@@ -21,6 +21,9 @@ Size = tuple[int, int]
 GRAY = 128
 """The padding around a crop, and the zero of a gradient."""
 
+BRIGHT = 0.99
+"""The quantile of a gradient's sizes, zeros left out, that is drawn in full colour."""
+
 SMALL = 48
 """A tile smaller than this is enlarged, in whole steps and without smoothing, to at least this."""
 
@@ -80,7 +83,7 @@ def crop_gradient(gradient: Tensor, window: tuple[int, int, int, int]) -> Tensor
 
 
 def gradient_tiles(gradients: Tensor, tile: Size) -> list[Pixels]:
-    """Draw signed gradients: mid-gray is zero, the largest absolute value of each is full colour.
+    """Draw signed gradients: mid-gray is zero, full colour is `BRIGHT` of what the gradient has of size.
 
     Args:
         gradients: `(N, C, H, W)` float.
@@ -94,9 +97,17 @@ def gradient_tiles(gradients: Tensor, tile: Size) -> list[Pixels]:
         enlarged = tile[0] > size[0] or tile[1] > size[1]
         mode = {"mode": "nearest"} if enlarged else {"mode": "bilinear", "antialias": True}
         gradients = F.interpolate(gradients, tile, **mode)
-    peak = gradients.abs().amax(dim=(1, 2, 3), keepdim=True)
-    scaled = gradients / peak.where(peak > 0, torch.ones_like(peak))
-    return to_pixels(scaled * (127 / 255) + GRAY / 255)
+    scaled = [one / _full_colour(one) for one in gradients]
+    return to_pixels((torch.stack(scaled) * (127 / 255) + GRAY / 255).clamp(0, 1))
+
+
+def _full_colour(gradient: Tensor) -> Tensor:
+    """The size at which a gradient is drawn in full colour: a few spikes must not leave the rest gray."""
+    sizes = gradient.abs().flatten()
+    sizes = sizes[sizes > 0]
+    if not len(sizes):
+        return torch.ones((), device=gradient.device)
+    return sizes.kthvalue(max(1, round(len(sizes) * BRIGHT))).values
 
 
 def to_pixels(images: Tensor) -> list[Pixels]:

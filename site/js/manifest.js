@@ -95,3 +95,25 @@ export function className(manifest, index) {
   if (index === null || index === undefined) return "no class";
   return manifest.dataset.classes[index] ?? `class ${index}`;
 }
+
+/**
+ * How to enlarge a crop so that the part of it that lies in the image fills a square, without its padding.
+ * @param {object} layer of the manifest
+ * @param {{position: number[], box: number[]}} entry of a `max` list
+ * @returns {{scale: number, x: number, y: number}|null} the factor, and the corner to begin at as a share of the
+ *   crop; null where there is no padding
+ */
+export function withoutPadding(layer, { position, box }) {
+  const seen = layer.receptive_field;
+  if (!seen) return null;
+  const [left, top, right, bottom] = box;
+  const start = [0, 1].map((axis) => position[axis] * seen.stride[axis] + seen.offset[axis]);
+  const [height, width] = [(bottom - top) / seen.size[0], (right - left) / seen.size[1]];
+  const share = Math.min(height, width);
+  if (share <= 0 || share >= 1) return null;
+  return {
+    scale: 1 / share,
+    x: (left - start[1]) / seen.size[1] + (width - share) / 2,
+    y: (top - start[0]) / seen.size[0] + (height - share) / 2,
+  };
+}

@@ -5,10 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from playwright import sync_api
 
 from .made_up_site import BRANCH_EDGES, BRANCHES, CHAIN, HOSTILE, make_store, served
 
-sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = Path("/usr/bin/chromium")
 ARGS = [
     "--no-sandbox",
@@ -41,8 +41,7 @@ def site(stores, tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def chromium():
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs a browser at {CHROMIUM}")
+    assert CHROMIUM.exists(), "the browser tests need Debian's chromium: run make chromium"
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
         yield browser

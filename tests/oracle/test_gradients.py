@@ -123,7 +123,7 @@ def test_units(name: str, layer_name: str, rule: Rule) -> None:
     layer, pictures = layers[layer_name], images()
     units = some_units(layer)
     found = list(
-        gradients.unit_gradients(model, layer_name, layer.field, pictures, units, rule, batch_pixels=4000)
+        gradients.unit_gradients(model, layer_name, layer.field, pictures, units, rule, batch_pixels=30)
     )
     assert sorted(one.index for one in found) == list(range(len(units)))
     kept: list[Tensor] = []

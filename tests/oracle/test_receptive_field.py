@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from tests.networks import GRAPH_SIZE, GRAPHS, seeded
+from tests.networks import GRAPH_SIZE, GRAPHS, Call, conv, inception, residual, seeded
 from torchlurk import graph
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer
@@ -327,3 +327,35 @@ def test_torchvision(name: str) -> None:
     assert len(layers) == sum(isinstance(m, nn.Conv2d) for m in model.modules())
     step = max(1, len(layers) // 6)
     check_exact(model, shape, [*layers[::step], layers[-1]], 3)
+
+
+def test_edges_join_layers_that_no_third_one_parts() -> None:
+    model = seeded(lambda: nn.Sequential(conv(3, 4, 1), residual(4), residual(4, 2), inception(4)))
+    found = graph.trace(model, GRAPH_SIZE, convolutions)
+    first, second = "1.0.branches.0.", "2.0.branches."
+    names = ["0", f"{first}0", f"{first}3", f"{second}0.0", f"{second}0.3", f"{second}1"]
+    names += [f"3.branches.{branch}" for branch in ("0", "1.0", "1.2", "2", "3.1")]
+    assert [layer.name for layer in found.layers] == names
+    sums = {f"{second}0.3", f"{second}1"}
+    assert set(found.edges) == {
+        ("0", f"{first}0"),
+        (f"{first}0", f"{first}3"),
+        *((source, to) for source in ("0", f"{first}3") for to in (f"{second}0.0", f"{second}1")),
+        (f"{second}0.0", f"{second}0.3"),
+        *((source, f"3.branches.{to}") for source in sums for to in ("0", "1.0", "2", "3.1")),
+        ("3.branches.1.0", "3.branches.1.2"),
+    }
+    assert len(found.edges) == len(set(found.edges))
+    assert found.layer(f"{second}1").shape == (4, 19, 27)
+
+
+def test_what_cannot_be_followed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(LurkError, match=r"^an input of 5 x 53 px .* larger --size$"):
+        graph.trace(GRAPHS["ceil mode"](), (3, 5, 53), leaves)
+
+    def by_value(x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+    with pytest.raises(LurkError, match=r"^the data flow of Sequential cannot be followed \(.*torch\.fx"):
+        graph.trace(nn.Sequential(Call(by_value)), GRAPH_SIZE, leaves)
+    assert capsys.readouterr() == ("", "")

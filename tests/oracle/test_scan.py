@@ -278,3 +278,18 @@ def test_memory_does_not_grow_with_images() -> None:
             sizes.append(alive())
     assert len(sizes) == 2
     assert sizes[0] == sizes[1]
+
+
+def test_a_maximum_on_an_edge_belongs_above_it() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False)).eval()
+    model[0].weight.data.fill_(1.0)
+    edges = torch.tensor(scan.ACTIVATION_EDGES)
+    assert edges.diff().min() > 0
+    values = torch.cat([torch.tensor([-1000.0]), edges])
+    images = torch.arange(len(values))
+    x = values[:, None, None, None].expand(-1, 1, 3, 3).clone()
+    x[:, :, 1:] -= 1e-3
+    batch = scan.ScanBatch(images, torch.zeros_like(images), x)
+    state = last(scan.scan(model, scan.empty({"0": 1}, 1, 2), iter([batch])))
+    assert state.layers["0"].counts.tolist() == [[1] * len(values)]
+    assert state.layers["0"].active.item() == int((values > 0).sum())

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { choose, classCounts, deadCount, median } from "../../site/js/filters.js";
 import { count, cut, number, percent, plural } from "../../site/js/format.js";
-import { ascentCount, layerFolder, pictureUrl, previews, usualTile } from "../../site/js/manifest.js";
+import { ascentCount, layerFolder, pictureUrl, previews, usualTile, withoutPadding } from "../../site/js/manifest.js";
 import { match } from "../../site/js/match.js";
 import { bins, range } from "../../site/js/plots/histogram.js";
 
@@ -94,4 +94,15 @@ test("bins reach one past the occupied ones, within the borders", () => {
   assert.deepEqual([rows[0].from, rows[0].to, rows.at(-1).to], [-1, 0, Infinity]);
   assert.equal(range(rows.at(-1)), "2.00 or more");
   assert.deepEqual(bins([], [0]), []);
+});
+
+test("a crop at the border is enlarged to the part that lies in the image", () => {
+  const layer = { receptive_field: { size: [10, 10], stride: [2, 2], offset: [-4, -4] } };
+  assert.equal(withoutPadding(layer, { position: [5, 5], box: [6, 6, 16, 16] }), null);
+  // Rows -4..6, of which 0..6 are in the image: the lower six tenths; columns likewise.
+  assert.deepEqual(withoutPadding(layer, { position: [0, 0], box: [0, 0, 6, 6] }), { scale: 1 / 0.6, x: 0.4, y: 0.4 });
+  // Only rows are cut: the square is taken from the middle of the columns.
+  const { scale, x, y } = withoutPadding(layer, { position: [0, 5], box: [6, 0, 16, 6] });
+  assert.ok(Math.abs(scale - 1 / 0.6) < 1e-9 && Math.abs(x - 0.2) < 1e-9 && Math.abs(y - 0.4) < 1e-9);
+  assert.equal(withoutPadding({ receptive_field: null }, { position: [0, 0], box: [0, 0, 8, 8] }), null);
 });

@@ -62,8 +62,6 @@ _RELU6S: frozenset[Any] = frozenset({F.relu6})
 _HARDTANHS: frozenset[Any] = frozenset({F.hardtanh, F.hardtanh_, torch._C._nn.hardtanh})
 
 _IN_PLACE: frozenset[Any] = frozenset({F.relu_, torch.relu_, Tensor.relu_, F.hardtanh_})
-_INPLACE_ARGUMENT: dict[Any, int] = {F.relu: 1, F.relu6: 1, F.hardtanh: 3}
-"""Where `inplace` stands among the arguments of the functions that take it."""
 
 
 class ReluRule(TorchFunctionMode):
@@ -91,7 +89,9 @@ class ReluRule(TorchFunctionMode):
         if ceiling is None:
             return func(*args, **given)
         x = args[0] if args else given["input"]
-        return _Rectify.apply(x, ceiling, _in_place(func, args, given), self._rule == "guided")
+        # torch's own Python functions hand their options on by name, however they were given.
+        in_place = func in _IN_PLACE or bool(given.get("inplace"))
+        return _Rectify.apply(x, ceiling, in_place, self._rule == "guided")
 
 
 def _ceiling(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> float | None:
@@ -105,11 +105,3 @@ def _ceiling(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> floa
         high = args[2] if len(args) > 2 else given.get("max_val", 1.0)
         return float(high) if low == 0 else None
     return None
-
-
-def _in_place(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> bool:
-    """Whether the call overwrites its input."""
-    if func in _IN_PLACE:
-        return True
-    at = _INPLACE_ARGUMENT.get(func)
-    return bool(args[at] if at is not None and len(args) > at else given.get("inplace", False))

@@ -37,7 +37,7 @@ export function bars(rows, width, tone) {
     .text((d) => d.label);
   row
     .append("rect")
-    .attr("class", (d) => `bar ${tone}${d.value < 0 ? " below" : ""}`)
+    .attr("class", (d) => `mark ${tone}${d.value < 0 ? " below" : ""}`)
     .attr("x", (d) => Math.min(x(0), x(d.value)))
     .attr("y", 5)
     .attr("height", ROW - 10)

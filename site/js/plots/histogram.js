@@ -77,7 +77,7 @@ export function histogram(rows, width) {
     .selectAll("rect")
     .data(rows)
     .join("rect")
-    .attr("class", (row) => `bar ${row.to <= 0 ? "off" : "max"}`)
+    .attr("class", (row) => `mark ${row.to <= 0 ? "off" : "max"}`)
     .attr("x", (row) => x(row.bin))
     .attr("width", Math.max(1, x.bandwidth()))
     .attr("y", (row) => y(row.images))

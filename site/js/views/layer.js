@@ -2,7 +2,7 @@
 import { h, paper, replace } from "../dom.js";
 import { choose, classCounts, deadCount, median, sortValue } from "../filters.js";
 import { count, cut, number, percent, plural, times } from "../format.js";
-import { PICTURES, className, layerIndex, pictureUrl, tileSize, usualTile } from "../manifest.js";
+import { PICTURES, className, layerIndex, pictureUrl, tileSize, usualTile, withoutPadding } from "../manifest.js";
 import { frame, picture } from "../pictures.js";
 import { rove } from "../roving.js";
 import { StoreError } from "../store.js";
@@ -49,11 +49,12 @@ function tile(ctx, manifest, root, layer, filter, kind) {
   const size = there && tileSize(manifest, there, layer);
   const alt = there ? `${PICTURES[there]} of filter ${filter.channel}` : "";
   const n = there === "max_activ" ? 1 : filter.max.length;
+  const zoom = there === "cropped" || there === "cropped_grad" ? withoutPadding(layer, filter.max[0]) : null;
   return [
     frame(
       null,
       there
-        ? picture({ src: pictureUrl(root, layer, there, filter.channel), alt, at: [0, n], natural: size?.[1] })
+        ? picture({ src: pictureUrl(root, layer, there, filter.channel), alt, at: [0, n], natural: size?.[1], zoom })
         : h("span", { class: "lost" }, "no picture"),
       there && there !== folder ? h("span", { class: "instead" }, "crop") : null,
     ),

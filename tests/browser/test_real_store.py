@@ -1,0 +1,51 @@
+"""A store that the pipeline wrote, walked in a browser under a path prefix."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.golden.run import EXPECTED
+
+from .made_up_site import served
+
+BROKEN = "() => [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src)"
+LOADED = "() => [...document.images].every((i) => i.complete && i.naturalWidth > 0)"
+HIDDEN_BARS = """() => [...document.querySelectorAll('g:has(> text.figure) > rect.mark')]
+    .filter((bar) => { const box = bar.getBoundingClientRect(); return !box.width || !box.height; }).length"""
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    store = Path(EXPECTED) / "branching"
+    with served([store], tmp_path_factory.mktemp("real")) as url:
+        yield url
+
+
+def test_network_layer_filter_with_real_pictures(page, real, troubles):
+    page.goto(real)
+    expect(page.locator("h1")).to_have_text("Branching")
+    expect(page.locator(".card")).to_have_count(4)
+    page.wait_for_function(LOADED)
+    page.click(".card[data-layer=head]")
+    expect(page.locator(".tile")).to_have_count(5)
+    page.wait_for_function(LOADED)
+    page.locator(".tile").first.click()
+    expect(page.locator("h1")).to_have_text("Filter 0")
+    page.wait_for_function(LOADED)
+    # Three images by max, each with its crop and its gradient, three by average, and the filter image.
+    assert page.locator("main img").count() >= 13
+    expect(page.locator("svg.box")).to_have_count(3)
+    assert page.locator(".plot rect.mark").count() >= 4
+    assert page.evaluate(BROKEN) == []
+    assert troubles == []
+
+
+@pytest.mark.parametrize("width", [360, 1280, 2560])
+def test_bars_are_seen_at_every_width(page, real, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{real}#/branching/head/0")
+    expect(page.locator("h1")).to_have_text("Filter 0")
+    assert page.locator("g:has(> text.figure) > rect.mark").count() == 4
+    assert page.evaluate(HIDDEN_BARS) == 0
