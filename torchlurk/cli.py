@@ -141,6 +141,10 @@ class _Stages(click.ParamType[tuple[str, ...]]):
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
 )
 @click.option(
+    "--ascent", type=click.Choice(["fourier", "naive"]), default="fourier",
+    help="How filter images are made; naive: plain pixels, as the first Torchlurk did.",
+)  # fmt: skip
+@click.option(
     "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
     help="Of the steps of the ascent; auto: bfloat16 where the device is fast at it.",
 )  # fmt: skip
@@ -168,7 +172,8 @@ def precompute(**options: Any) -> None:
 def _precompute(
     *, model: str, weights: str, images: Path, out: Path, words: Path | None, layers: tuple[str, ...],
     filters: int | str, top: int, size: int, stages: tuple[str, ...], method: Any, device: str,
-    precision: str, scan_precision: str, batch_size: int, workers: int, seed: int, overwrite: bool,
+    ascent: str, precision: str, scan_precision: str, batch_size: int, workers: int, seed: int,
+    overwrite: bool,
 ) -> None:  # fmt: skip
     from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
     from torchlurk.datasets.folder import list_images, read_words
@@ -192,6 +197,7 @@ def _precompute(
         gradients=GradientsConfig(filters=count, method=method),
         ascent=AscentConfig(
             filters=count,
+            way=ascent,
             seed=seed,
             precision=fast_precision(chosen) if precision == "auto" else precision,
         ),

@@ -46,13 +46,15 @@ class AscentConfig:
 
     Attributes:
         filters: the first so many filters of each layer; `None` for all.
-        steps: of the optimiser.
+        way: `fourier`, or `naive` for plain pixels, whose figures are fixed.
+        steps: of the optimiser, in the Fourier way.
         seed: of all randomness.
         batch_size: filters a batch; it moves the last digits of scores.
         precision: of the steps, `float32` or `bfloat16`.
     """
 
     filters: int | None = None
+    way: str = "fourier"
     steps: int = 64
     seed: int = 0
     batch_size: int = 8

@@ -81,7 +81,7 @@ def precompute(
                 terminal.say(f"{name}: complete already")
                 continue
             manifest = mark(job, manifest, name, Stage(complete=False, config=wanted))
-            run(job, manifest)
+            manifest = run(job, manifest)
             manifest = mark(job, manifest, name, Stage(complete=True, config=wanted))
     write_index(out.parent)
     return manifest

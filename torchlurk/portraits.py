@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from torchlurk import pictures
 from torchlurk.ascent import optimise
-from torchlurk.ascent.objectives import channel_mean
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import Rule
 from torchlurk.graph import Layer
 from torchlurk.pictures import Pixels, Size
 from torchlurk.store.schema import Filter
+
+GRAY_SPREAD = 0.02
+"""An image whose values, of 0 to 1, spread less than this is gray."""
 
 MADE_AT_ONCE = 64
 """Filters whose unit gradients are computed together: enough for cuts of equal size to meet."""
@@ -172,27 +174,18 @@ class AscentPicture:
     found: bool
 
 
+Ascend = Callable[[Layer, Sequence[int], Sequence[torch.Generator]], optimise.Found]
+"""Finds the images of some filters of a layer, each with a generator of its own."""
+
+
 def ascent_pictures(
-    model: nn.Module,
-    layer: Layer,
-    filters: Sequence[Filter],
-    source: Source,
-    normalise: Callable[[Tensor], Tensor],
-    recipe: optimise.Recipe,
-    seed: int,
-    *,
-    at_once: int,
+    layer: Layer, filters: Sequence[Filter], ascend: Ascend, seed: int, *, at_once: int
 ) -> Iterator[AscentPicture]:
     """The image that excites each filter most; what fails once is tried again from another seed."""
-    size = tiles(layer, source)["max_activ"]
 
     def attempt(block: Sequence[Filter], number: int) -> Mapping[int, AscentPicture]:
         channels = [entry.channel for entry in block]
-        found = optimise.ascend(
-            model, layer.name, channels, size, normalise, channel_mean, recipe,
-            [optimise.generator(seed, layer.name, c, number) for c in channels],
-            depth=source.shape[0],
-        )  # fmt: skip
+        found = ascend(layer, channels, [optimise.generator(seed, layer.name, c, number) for c in channels])
         drawn = pictures.to_pixels(found.images)
         contrast = found.images.std(dim=(1, 2, 3))
         return {
@@ -201,7 +194,7 @@ def ascent_pictures(
                 picture,
                 score,
                 score / entry.avg[0].score if entry.avg[0].score > 0 else None,
-                found=score > 0 and spread > 0.02,
+                found=score > 0 and spread > GRAY_SPREAD,
             )
             for entry, picture, score, spread in zip(
                 block, drawn, found.scores.tolist(), contrast.tolist(), strict=True

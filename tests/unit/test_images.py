@@ -146,13 +146,18 @@ def difference(first: Image.Image, second: Image.Image) -> int:
     return int(np.abs(a - b).max())
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
-@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        (kind, mode)
+        for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+        for mode in ("RGB", "L", "1", "P")
+        if (kind, mode) != ("PPM", "P")  # there are no palettes in PPM
+    ],
+)
 def test_every_format_decodes(tmp_path: Path, kind: str, mode: str) -> None:
     if kind == "JPEG" and mode == "P":
         mode = "CMYK"
-    if kind == "PPM" and mode == "P":
-        pytest.skip("PPM has no palettes")
     image = Image.linear_gradient("L").resize((40, 30)).convert("RGB").convert(mode)
     options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
     found = saved(tmp_path / "x", image, format=kind, **options)

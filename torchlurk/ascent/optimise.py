@@ -18,8 +18,12 @@ from torchlurk.ascent.parametrisation import (
     initial_spectrum,
 )
 from torchlurk.ascent.transforms import Wobble, draw, move
+from torchlurk.attribution.relu_rules import LeakyRelu
 from torchlurk.hooks import activation
 from torchlurk.receptive_field import Axis, Field
+
+LEAK = 0.1
+"""The share of the gradient that passes a ReLU that is off, in the first steps."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,14 @@ class Recipe:
         steps: of the optimiser.
         rate: learning rate of Adam, in units of the spectrum's coefficients.
         wobble: random movement at each step.
+        waking: steps at the start in which a share of the gradient passes ReLUs that are off.
         bfloat16: compute the steps in bfloat16; the final score is always float32's.
     """
 
     steps: int = 64
     rate: float = 0.05
     wobble: Wobble = field(default_factory=Wobble)
+    waking: int = 8
     bfloat16: bool = False
 
 
@@ -117,7 +123,7 @@ def ascend(
         with torch.enable_grad():
             moved = move(decode(spectrum, size, scale, colours), draws[step], recipe.wobble)
             x = normalise(moved).contiguous(memory_format=torch.channels_last)
-            with cast:
+            with cast, LeakyRelu(LEAK) if step < recipe.waking else nullcontext():
                 maps = activation(model, layer, x)
             loss = -objective(maps.float(), chosen).sum()
         (spectrum.grad,) = torch.autograd.grad(loss, [spectrum])

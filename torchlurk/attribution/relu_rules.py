@@ -48,6 +48,24 @@ class _Rectify(torch.autograd.Function):
         return gradient, None, None, None
 
 
+class _Leak(torch.autograd.Function):
+    """`min(max(x, 0), ceiling)` forward, in place or not; backward, a share passes where nothing would."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, ceiling: float, in_place: bool, share: float) -> Tensor:
+        ctx.save_for_backward((x > 0) & (x < ceiling))
+        ctx.share = share
+        if in_place:
+            ctx.mark_dirty(x)
+            return x.clamp_(0, ceiling)
+        return x.clamp(0, ceiling)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (passes,) = ctx.saved_tensors
+        return gradient.where(passes, gradient * ctx.share), None, None, None
+
+
 _RELUS: frozenset[Any] = frozenset(
     {
         F.relu,
@@ -92,6 +110,31 @@ class ReluRule(TorchFunctionMode):
         # torch's own Python functions hand their options on by name, however they were given.
         in_place = func in _IN_PLACE or bool(given.get("inplace"))
         return _Rectify.apply(x, ceiling, in_place, self._rule == "guided")
+
+
+class LeakyRelu(TorchFunctionMode):
+    """While active, a share of the gradient passes every ReLU that is off, so that a dead one can wake.
+
+    It is no attribution: an ascent begins with it, from images that may excite nothing.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._share = share
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        ceiling = _ceiling(func, args, given)
+        if ceiling is None:
+            return func(*args, **given)
+        x = args[0] if args else given["input"]
+        return _Leak.apply(x, ceiling, func in _IN_PLACE or bool(given.get("inplace")), self._share)
 
 
 def _ceiling(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> float | None:

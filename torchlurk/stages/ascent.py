@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import torch
 from torch import Tensor
 
-from torchlurk import portraits
-from torchlurk.ascent.optimise import Recipe
+from torchlurk import pictures, portraits
+from torchlurk.ascent.naive import naive_ascend
+from torchlurk.ascent.objectives import channel_mean
+from torchlurk.ascent.optimise import Found, Recipe, ascend, canvas
+from torchlurk.graph import Layer
+from torchlurk.portraits import Ascend
 from torchlurk.stages.job import Job, first, having, layer_files, replace, write_picture
 from torchlurk.store import schema
 from torchlurk.store.schema import Manifest
 from torchlurk.store.write import write_json
 
 
-def run(job: Job, manifest: Manifest) -> None:
-    """Write the image of each of the chosen filters of each layer."""
+def run(job: Job, manifest: Manifest) -> Manifest:
+    """Write the image of each of the chosen filters of each layer; returns the manifest with its sizes."""
     config = job.config.ascent
     files = layer_files(job, manifest)
     total = sum(len(first(file, config.filters)) for file in files.values())
-    recipe = Recipe(steps=config.steps, bfloat16=config.precision == "bfloat16")
+    find = _naive(job) if config.way == "naive" else _fourier(job)
+    sizes: dict[str, pictures.Size] = {}
     with job.terminal.bar("ascent", total, "filter") as advance:
         for layer in job.graph.layers:
             file = files[layer.name]
             chosen = first(file, config.filters)
             by_channel = {entry.channel: entry for entry in chosen}
             for made in portraits.ascent_pictures(
-                job.model, layer, chosen, job.source, _normaliser(job), recipe, config.seed,
-                at_once=config.batch_size,
-            ):  # fmt: skip
+                layer, chosen, find, config.seed, at_once=config.batch_size
+            ):
                 write_picture(job, "max_activ", layer.name, made.channel, made.picture)
+                sizes[layer.name] = (made.picture.shape[0], made.picture.shape[1])
                 quality = schema.Ascent(
                     score=schema.number(made.score),
                     ratio=None if made.ratio is None else schema.number(made.ratio),
@@ -41,10 +46,44 @@ def run(job: Job, manifest: Manifest) -> None:
                 by_channel[made.channel] = having(entry, "max_activ")
                 advance(1)
             write_json(job.out / schema.layer_path(layer.name), replace(file, by_channel))
+    tiles = msgspec.structs.replace(manifest.tiles, max_activ=sizes)
+    return msgspec.structs.replace(manifest, tiles=tiles)
 
 
-def _normaliser(job: Job) -> Callable[[Tensor], Tensor]:
+def _fourier(job: Job) -> Ascend:
+    config = job.config.ascent
+    recipe = Recipe(steps=config.steps, bfloat16=config.precision == "bfloat16")
+    normalise, _ = _scales(job)
+    depth, *extent = job.source.shape
+
+    def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> Found:
+        size = canvas(layer.field, (extent[0], extent[1]))
+        return ascend(
+            job.model, layer.name, channels, size, normalise, channel_mean, recipe, generators, depth=depth
+        )
+
+    return find
+
+
+def _naive(job: Job) -> Ascend:
+    normalise, denormalise = _scales(job)
+    depth, height, width = job.source.shape
+
+    def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> Found:
+        return naive_ascend(
+            job.model, layer.name, channels, (height, width), normalise, denormalise, channel_mean,
+            generators, depth=depth,
+        )  # fmt: skip
+
+    return find
+
+
+Scale = Callable[[Tensor], Tensor]
+
+
+def _scales(job: Job) -> tuple[Scale, Scale]:
+    """From values in [0, 1] to what the network is fed, and back."""
     preprocess = job.network.preprocess
     mean = torch.tensor(preprocess.mean, device=job.source.device).view(-1, 1, 1)
     std = torch.tensor(preprocess.std, device=job.source.device).view(-1, 1, 1)
-    return lambda images: (images - mean) / std
+    return lambda images: (images - mean) / std, lambda fed: fed * std + mean

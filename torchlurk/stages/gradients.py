@@ -14,7 +14,7 @@ CERTIFIED = 1e-3
 """The relative difference above which a crop does not explain its score."""
 
 
-def run(job: Job, manifest: Manifest) -> None:
+def run(job: Job, manifest: Manifest) -> Manifest:
     """Write the gradients of each layer's chosen filters; say so if a crop does not explain its score."""
     config = job.config.gradients
     files = layer_files(job, manifest)
@@ -47,3 +47,4 @@ def run(job: Job, manifest: Manifest) -> None:
             f"a crop gives a score that differs by {worst:.1e} from the scan's, which is more than "
             f"{CERTIFIED:g}: see the certificates in layers/"
         )
+    return manifest

@@ -1,0 +1,44 @@
+"""`python -m benchmarks.contact_sheet STORE PICTURE`: the filter images of a store on one sheet, a row a layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from PIL import Image, ImageDraw
+
+from torchlurk.store.read import read_layer, read_manifest
+from torchlurk.store.schema import picture_path
+
+SIDE, GAP, MARGIN = 104, 6, 96
+
+
+def contact_sheet(store: Path, columns: int) -> Image.Image:
+    """The first filter images of each layer but the first, whose 3 x 3 pixels show colours alone."""
+    manifest = read_manifest(store)
+    layers = manifest.layers[1:]
+    width = MARGIN + columns * (SIDE + GAP)
+    sheet = Image.new("RGB", (width, len(layers) * (SIDE + GAP) + GAP), "white")
+    write = ImageDraw.Draw(sheet)
+    for row, layer in enumerate(layers):
+        top = GAP + row * (SIDE + GAP)
+        write.text((GAP, top + SIDE // 2 - 6), layer.name, fill="black")
+        made = [f for f in read_layer(store, layer).filters if "max_activ" in f.pictures][:columns]
+        for column, entry in enumerate(made):
+            with Image.open(store / picture_path("max_activ", layer.name, entry.channel)) as picture:
+                tile = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            sheet.paste(tile, (MARGIN + column * (SIDE + GAP), top))
+    return sheet
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("picture", type=click.Path(path_type=Path))
+@click.option("--columns", default=8, show_default=True, help="Filters of each layer.")
+def main(store: Path, picture: Path, columns: int) -> None:
+    """Write the filter images of STORE to PICTURE."""
+    contact_sheet(store, columns).save(picture, quality=70)
+
+
+if __name__ == "__main__":
+    main()
