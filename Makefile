@@ -30,7 +30,7 @@ test: lint chromium
 	$(BIN)/python -m pytest
 
 bench: $(STAMP)
-	$(BIN)/python -m pip install --quiet '.[bench]' --constraint requirements/constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint requirements/constraints.txt
 	$(BIN)/python -m benchmarks
 
 # The browser of the tests: the system's own, from Debian.

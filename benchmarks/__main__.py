@@ -25,7 +25,7 @@ def run(as_json: bool, quick: bool, only: str) -> None:
     work: dict[str, Callable[[], list[Row]]] = {
         "scan": lambda: scan_rows(setting, 48 if quick else 500, 1 if quick else 3),
         "gradients": lambda: [gradients_row(setting, 2 if quick else 8)],
-        "ascent": lambda: [ascents_row(setting, 1 if quick else 2, steps=64)],
+        "ascent": lambda: [ascents_row(setting, 1, steps=64)],
         "memory": lambda: [memory_row(50 if quick else 500, 200 if quick else 5000)],
     }
     rows = [row for name in only.split(",") for row in work[name]()]

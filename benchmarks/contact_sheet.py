@@ -1,4 +1,4 @@
-"""`python -m benchmarks.contact_sheet STORE PICTURE`: the filter images of a store on one sheet, a row a layer."""
+"""`python -m benchmarks.contact_sheet STORE PICTURE`: a store's filter images on one sheet, a row a layer."""
 
 from __future__ import annotations
 

@@ -39,9 +39,7 @@ class Row:
 
 
 def interleaved(contestants: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each contestant, run in turn after a warm-up: a drift of the machine hits all alike."""
-    for run in contestants.values():
-        run()
+    """Seconds of each contestant, run in turn, so that a drift of the machine hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, run in contestants.items():

@@ -90,6 +90,24 @@ def test_a_store_from_empty_folder_to_site(scan: Run, run: Run, tmp_path: Path) 
     assert (tmp_path / "_site/saved_model/net/network.json").is_file()
 
 
+def test_the_naive_way_and_a_rough_scan_give_whole_stores(scan: Run, run: Run, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "cats/a.png", "cats/b.png", "dogs/c.png")
+    assert scan(images).exit_code == 0
+    exact = {layer.name: layer for layer in read_manifest(tmp_path / "saved_model/net").layers}
+    before = {n: read_layer(tmp_path / "saved_model/net", layer) for n, layer in exact.items()}
+    result = scan(images, "--ascent", "naive", "--scan-precision", "bfloat16", "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert run("inspect", "saved_model/net").exit_code == 0
+    manifest = read_manifest(tmp_path / "saved_model/net")
+    assert set(manifest.tiles.max_activ.values()) == {(64, 64)}
+    for layer in manifest.layers:
+        for old, new in zip(
+            before[layer.name].filters, read_layer(tmp_path / "saved_model/net", layer).filters, strict=True
+        ):
+            # With three images all are candidates, so the lists are float32's own.
+            assert [(e.image, e.score) for e in old.avg] == [(e.image, e.score) for e in new.avg]
+
+
 def test_inspect_fails_on_a_missing_file(scan: Run, run: Run, tmp_path: Path) -> None:
     scan(photos(tmp_path / "photos", "a.png"), "--stages", "scan")
     assert run("inspect", "saved_model/net").exit_code == 0
