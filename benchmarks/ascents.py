@@ -47,7 +47,7 @@ def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
                 begin = time.perf_counter()
                 images = render.render_vis(
                     model.eval(), f"{name.replace('.', '_')}:{channel}", thresholds=(128,), show_image=False,
-                    progress=False, device="cpu",
+                    progress=False,
                 )  # fmt: skip
                 spent += time.perf_counter() - begin
             x = (torch.from_numpy(images[-1]).permute(0, 3, 1, 2).float() - mean) / std

@@ -13,7 +13,7 @@ import torch
 from benchmarks.measure import Row, interleaved, median
 from benchmarks.setting import Setting, make_setting
 from torchlurk import scan
-from torchlurk.datasets.folder import batches
+from torchlurk.datasets.folder import batches, load_pixels
 from torchlurk.hooks import at_rest
 
 BATCH = 8
@@ -62,27 +62,40 @@ def bare(setting: Setting, count: int, *, bfloat16: bool = False) -> None:
 
 
 def naive(setting: Setting, count: int) -> None:
-    """One image at a time, and for each layer a loop over its filters, as the first Torchlurk did."""
+    """One image at a time, and for each layer a Python loop over its filters.
+
+    It does what the first Torchlurk did for each image: decode and transform it in the same process, take
+    maximum (with its place) and mean of each map, and for each filter compare the score with its list, in
+    which it may take a place, and add it to the sums of the image's class.
+    """
     names = {layer.name.removeprefix("features."): layer.shape[0] for layer in setting.graph.layers}
-    best: dict[tuple[str, int], list[tuple[float, int]]] = {}
-    average: dict[tuple[str, int], list[tuple[float, int]]] = {}
-    images = setting.images(count)
+    lists: dict[tuple[str, int, str], list[tuple[float, int, int]]] = {}
+    by_class: dict[tuple[str, int, str], dict[int, float]] = {}
+    total = len(setting.folder.paths)
     with torch.inference_mode():
-        for number, image in enumerate(images):
-            x = image[None].contiguous()
+        for number in range(count):
+            pixels = load_pixels(setting.folder, setting.network.preprocess, [number % total])
+            label = setting.folder.labels[number % total]
+            x = setting.network.preprocess.normalise(pixels).contiguous()
             for name, module in setting.trunk.named_children():
                 x = module(x)
                 if name not in names:
                     continue
+                maps = x.flatten(2)
+                maxima, places = maps.max(dim=2)
+                means = maps.mean(dim=2)
                 for channel in range(names[name]):
-                    for lists, score in (
-                        (best, x[0, channel].max().item()),
-                        (average, x[0, channel].mean().item()),
-                    ):
-                        entries = lists.setdefault((name, channel), [])
-                        entries.append((score, number))
-                        entries.sort(key=lambda entry: -entry[0])
-                        del entries[4:]
+                    place = int(places[0, channel])
+                    for kind, scores in (("max", maxima), ("avg", means)):
+                        score = scores[0, channel].item()
+                        key = (name, channel, kind)
+                        best = lists.setdefault(key, [])
+                        if len(best) < 4 or score > best[-1][0]:
+                            best.append((score, number, place))
+                            best.sort(key=lambda entry: -entry[0])
+                            del best[4:]
+                        sums = by_class.setdefault(key, {})
+                        sums[label] = sums.get(label, 0.0) + score
 
 
 def scan_rows(setting: Setting, count: int, repeats: int) -> list[Row]:

@@ -22,7 +22,7 @@ from torchlurk.models.network import Network
 from torchlurk.pictures import Pixels
 from torchlurk.portraits import Source
 from torchlurk.stages import ascent, gradients, scan
-from torchlurk.stages.job import Job, Terminal, mark
+from torchlurk.stages.job import Job, Terminal, forget, mark
 from torchlurk.stages.scan import new_manifest
 from torchlurk.store import schema
 from torchlurk.store.read import read_manifest
@@ -80,6 +80,8 @@ def precompute(
             if done.complete and done.config == wanted:
                 terminal.say(f"{name}: complete already")
                 continue
+            if done.config is not None:
+                forget(job, manifest, name)
             manifest = mark(job, manifest, name, Stage(complete=False, config=wanted))
             manifest = run(job, manifest)
             manifest = mark(job, manifest, name, Stage(complete=True, config=wanted))

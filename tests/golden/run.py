@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from tests.golden.network import golden_network, write_images
+from torchlurk.attribution.relu_rules import Rule
 from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.datasets.folder import list_images
 from torchlurk.pipeline import precompute
@@ -19,13 +20,15 @@ EXPECTED = Path(__file__).parent / "expected"
 QUIET = Terminal(say=lambda line: None, bar=lambda label, total, unit: nullcontext(lambda n: None))
 
 
-def golden_run(out: Path, *, batch_size: int = 4, workers: int = 0, filters: int | None = 2) -> None:
+def golden_run(
+    out: Path, *, batch_size: int = 4, workers: int = 0, filters: int | None = 2, method: Rule = "deconv"
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "waves"
         write_images(images)
         config = RunConfig(
             scan=ScanConfig(k=3, batch_size=batch_size),
-            gradients=GradientsConfig(filters=filters),
+            gradients=GradientsConfig(filters=filters, method=method),
             ascent=AscentConfig(filters=filters, steps=8),
             workers=workers,
         )

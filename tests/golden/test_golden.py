@@ -88,6 +88,13 @@ def test_stages_run_later_give_the_same_bytes(made: Path, tmp_path: Path) -> Non
     assert files(tmp_path) == files(made)
 
 
+def test_what_another_configuration_left_is_gone(tmp_path: Path) -> None:
+    golden_run(tmp_path / "a/branching", filters=2, method="guided")
+    golden_run(tmp_path / "a/branching", filters=1)
+    golden_run(tmp_path / "b/branching", filters=1)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
 def test_another_batch_size_moves_no_more_than_the_last_digits(made: Path, tmp_path: Path) -> None:
     golden_run(tmp_path / "branching", batch_size=1)
     for name, data in files(made).items():

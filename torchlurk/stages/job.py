@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -90,3 +91,31 @@ def mark(job: Job, manifest: Manifest, name: str, stage: Stage) -> Manifest:
     write_json(job.out / "network.json", manifest)
     write_sums(job.out)
     return manifest
+
+
+PICTURES_OF = {
+    "gradients": ("max_grads", "cropped_grad", "avg_grads"),
+    "ascent": ("max_activ",),
+}
+"""Which pictures a stage makes."""
+
+
+def forget(job: Job, manifest: Manifest, name: str) -> None:
+    """Take back what a stage wrote with another configuration, so that two never mix in one store."""
+    kinds = PICTURES_OF[name]
+    for layer, file in layer_files(job, manifest).items():
+        filters = []
+        for entry in file.filters:
+            kept = [kind for kind in entry.pictures if kind not in kinds]
+            entry = msgspec.structs.replace(entry, pictures=kept)
+            if name == "ascent":
+                entry = msgspec.structs.replace(entry, ascent=None)
+            else:
+                bare = [msgspec.structs.replace(e, certificate=None) for e in entry.max]
+                entry = msgspec.structs.replace(entry, max=bare)
+            filters.append(entry)
+        path = job.out / schema.layer_path(layer)
+        write_json(path, msgspec.structs.replace(file, filters=filters))
+    # After the JSON, which so never names a picture that is gone.
+    for kind in kinds:
+        shutil.rmtree(job.out / kind, ignore_errors=True)
