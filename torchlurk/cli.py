@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +270,8 @@ def serve(folder: Path, port: int, host: str) -> None:
 
     with make_server(folder, host, port) as server:
         click.echo(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 @main.command(short_help="Say what a store holds, and whether it is whole.")

@@ -112,12 +112,3 @@ def make_server(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> Thre
         raise LurkError(
             f"{host}:{port}: cannot listen there ({error}); choose another with --port"
         ) from error
-
-
-def serve(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve a folder until interrupted."""
-    with make_server(folder, host, port) as server:
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -274,3 +278,21 @@ def test_site_without_a_store_says_what_to_do(run: Run) -> None:
 def test_quiet_when_stderr_is_no_terminal(scan: Run, tmp_path: Path) -> None:
     result = scan(photos(tmp_path / "photos", "a.png"), "--stages", "scan")
     assert not re.search(r"\d+%", result.stderr)
+
+
+def test_serve_answers_until_interrupted(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<h1>here</h1>")
+    command = [sys.executable, "-m", "torchlurk", "serve", str(tmp_path), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[0]
+        assert url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert answer.read() == b"<h1>here</h1>"
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=10) == 0
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    code = "import sys, torchlurk.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
