@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.networks import Branching, module_relus, residual, seeded
-from torchlurk.attribution.relu_rules import RULES, ReluRule, Rule
+from torchlurk.attribution.relu_rules import RULES, Rule, relu_rule
 from torchlurk.errors import LurkError
 
 pytestmark = [
@@ -113,7 +113,7 @@ def form(request: pytest.FixtureRequest) -> str:
 
 def back(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
     x = x.clone().requires_grad_()
-    with ReluRule(rule):
+    with relu_rule(rule):
         score = model(x)[:, target].sum()
     return torch.autograd.grad(score, x)[0]
 
@@ -146,7 +146,7 @@ def test_the_value_is_the_networks_own(form: str, rule: Rule) -> None:
     x = 9 * random(1, 2, 5, 7)
     with torch.no_grad():
         plain = model(x.clone())
-        with ReluRule(rule):
+        with relu_rule(rule):
             assert torch.equal(model(x.clone()), plain)
 
 
@@ -157,7 +157,7 @@ def test_at_the_corners(top: float, rule: Rule) -> None:
     g = torch.tensor([2.0, 2.0, 2.0, -2.0, 2.0, 2.0], dtype=torch.float64)
     function = F.relu if top == INFINITE else F.relu6
     x = z.clone().requires_grad_()
-    with ReluRule(rule):
+    with relu_rule(rule):
         (found,) = torch.autograd.grad(function(x), x, g)
     passes = [0, 0, 0, 1, 1, 1] if top == INFINITE else [0, 0, 0, 1, 0, 0]
     wanted = {
@@ -203,7 +203,7 @@ def test_what_is_no_rectifier_is_left_alone(name: str, rule: Rule) -> None:
 
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(LurkError, match=r"'relu'.*deconv, guided, vanilla"):
-        ReluRule("relu")  # type: ignore[arg-type]
+        relu_rule("relu")  # type: ignore[arg-type]
 
 
 def captum_says(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:

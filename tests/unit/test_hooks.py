@@ -14,7 +14,7 @@ from tests.networks import BRANCHING_LAYERS, Branching, Call, branching_maps, se
 from torchlurk import graph, scan
 from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
-from torchlurk.attribution.relu_rules import ReluRule
+from torchlurk.attribution.relu_rules import relu_rule
 from torchlurk.hooks import activation, at_rest, forward_until, watching
 
 SIZE = (3, 21, 26)
@@ -208,7 +208,7 @@ def climb(model: Awkward) -> None:
 
 
 def rules(model: Awkward) -> None:
-    with at_rest(model), ReluRule("deconv"), ReluRule("guided"):
+    with at_rest(model), relu_rule("deconv"), relu_rule("guided"):
         model(images())
 
 

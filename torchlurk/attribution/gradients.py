@@ -15,7 +15,7 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from torchlurk.attribution.relu_rules import ReluRule, Rule
+from torchlurk.attribution.relu_rules import Rule, relu_rule
 from torchlurk.hooks import activation
 from torchlurk.receptive_field import Field, uncut
 
@@ -138,7 +138,7 @@ def _backward(
     model: nn.Module, layer: str, x: Tensor, targets: Sequence[tuple[Unit, _Cut]], rule: Rule
 ) -> tuple[list[float], Tensor]:
     x = x.requires_grad_()
-    with torch.enable_grad(), ReluRule(rule):
+    with torch.enable_grad(), relu_rule(rule):
         # A copy, for the network may begin by working in place, which a leaf does not bear.
         maps = activation(model, layer, x.clone())
         rows = torch.arange(len(targets), device=x.device)
@@ -175,7 +175,7 @@ def map_gradients(
         `(C, H, W)` for each channel, in order; one forward serves them all.
     """
     x = image[None].clone(memory_format=torch.channels_last).requires_grad_()
-    with torch.enable_grad(), ReluRule(rule):
+    with torch.enable_grad(), relu_rule(rule):
         maps = activation(model, layer, x.clone())
     for position, channel in enumerate(channels):
         last = position == len(channels) - 1

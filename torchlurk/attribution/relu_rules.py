@@ -13,7 +13,9 @@ place, or by a module used twice. The model is not touched.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -82,45 +84,12 @@ _HARDTANHS: frozenset[Any] = frozenset({F.hardtanh, F.hardtanh_, torch._C._nn.ha
 _IN_PLACE: frozenset[Any] = frozenset({F.relu_, torch.relu_, Tensor.relu_, F.hardtanh_})
 
 
-class ReluRule(TorchFunctionMode):
-    """While active, every ReLU and ReLU6 follows a rule on the way back.
+class _Rectifiers(TorchFunctionMode, ABC):
+    """While active, every rectifier is computed by `rectify`; all other functions as ever."""
 
-    Raises:
-        LurkError: the rule has no such name.
-    """
-
-    def __init__(self, rule: Rule) -> None:
-        if rule not in RULES:
-            raise LurkError(f"there is no ReLU rule {rule!r}: choose one of {', '.join(RULES)}")
-        super().__init__()
-        self._rule = rule
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = dict(kwargs or {})
-        ceiling = None if self._rule == "vanilla" else _ceiling(func, args, given)
-        if ceiling is None:
-            return func(*args, **given)
-        x = args[0] if args else given["input"]
-        # torch's own Python functions hand their options on by name, however they were given.
-        in_place = func in _IN_PLACE or bool(given.get("inplace"))
-        return _Rectify.apply(x, ceiling, in_place, self._rule == "guided")
-
-
-class LeakyRelu(TorchFunctionMode):
-    """While active, a share of the gradient passes every ReLU that is off, so that a dead one can wake.
-
-    It is no attribution: an ascent begins with it, from images that may excite nothing.
-    """
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self._share = share
+    @abstractmethod
+    def rectify(self, x: Tensor, ceiling: float, in_place: bool) -> Tensor:
+        """`min(max(x, 0), ceiling)`, with a backward of its own."""
 
     def __torch_function__(
         self,
@@ -134,7 +103,47 @@ class LeakyRelu(TorchFunctionMode):
         if ceiling is None:
             return func(*args, **given)
         x = args[0] if args else given["input"]
-        return _Leak.apply(x, ceiling, func in _IN_PLACE or bool(given.get("inplace")), self._share)
+        # torch's own Python functions hand their options on by name, however they were given.
+        return self.rectify(x, ceiling, func in _IN_PLACE or bool(given.get("inplace")))
+
+
+class _Rule(_Rectifiers):
+    """Deconvolution, or guided backprop."""
+
+    def __init__(self, by_input: bool) -> None:
+        super().__init__()
+        self._by_input = by_input
+
+    def rectify(self, x: Tensor, ceiling: float, in_place: bool) -> Tensor:
+        found: Tensor = _Rectify.apply(x, ceiling, in_place, self._by_input)
+        return found
+
+
+class LeakyRelu(_Rectifiers):
+    """While active, a share of the gradient passes every ReLU that is off, so that a dead one can wake.
+
+    It is no attribution: an ascent begins with it, from images that may excite nothing.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._share = share
+
+    def rectify(self, x: Tensor, ceiling: float, in_place: bool) -> Tensor:
+        """The same value as ever; backward, all where it is on and a share where it is off."""
+        found: Tensor = _Leak.apply(x, ceiling, in_place, self._share)
+        return found
+
+
+def relu_rule(rule: Rule) -> AbstractContextManager[object]:
+    """While active, every ReLU and ReLU6 follows a rule on the way back; vanilla is autograd's own.
+
+    Raises:
+        LurkError: the rule has no such name.
+    """
+    if rule not in RULES:
+        raise LurkError(f"there is no ReLU rule {rule!r}: choose one of {', '.join(RULES)}")
+    return nullcontext() if rule == "vanilla" else _Rule(by_input=rule == "guided")
 
 
 def _ceiling(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> float | None:
