@@ -214,3 +214,18 @@ def test_a_filter_behind_dead_relus_wakes() -> None:
         net[2].bias.fill_(0.0)
     assert float(net(torch.full((1, 3, *SIZE), 0.5)).detach().amax()) == 0
     assert float(run(net, "2", [0], steps=64).scores[0]) > 0.3
+
+
+def test_an_output_class_can_be_the_objective() -> None:
+    torch.manual_seed(5)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+    with at_rest(net):
+        found = ascend(
+            net, "4", [0, 1, 2, 3], SIZE, same, output_class, Recipe(steps=48),
+            [generator(0, "4", c) for c in range(4)],
+        )  # fmt: skip
+        with torch.no_grad():
+            logits = net(found.images)
+            noise = net(torch.rand(64, 3, *SIZE, generator=torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(found.scores, logits.diagonal())
+    assert (found.scores > noise.amax(0)).all()
