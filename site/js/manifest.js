@@ -117,3 +117,13 @@ export function withoutPadding(layer, { position, box }) {
     y: (top - start[0]) / seen.size[0] + (height - share) / 2,
   };
 }
+
+/**
+ * What to call the networks of a site: by title, and by name too where two share a title.
+ * @param {Array<{name: string, title: string}>} networks
+ * @returns {string[]}
+ */
+export function networkLabels(networks) {
+  const shared = (title) => networks.filter((one) => one.title === title).length > 1;
+  return networks.map(({ name, title }) => (shared(title) ? `${title} (${name})` : title));
+}

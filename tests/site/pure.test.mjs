@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { choose, classCounts, deadCount, median } from "../../site/js/filters.js";
 import { count, cut, number, percent, plural } from "../../site/js/format.js";
-import { ascentCount, layerFolder, pictureUrl, previews, usualTile, withoutPadding } from "../../site/js/manifest.js";
+import { ascentCount, layerFolder, networkLabels, pictureUrl, previews, usualTile, withoutPadding } from "../../site/js/manifest.js";
 import { match } from "../../site/js/match.js";
 import { bins, range } from "../../site/js/plots/histogram.js";
 
@@ -105,4 +105,9 @@ test("a crop at the border is enlarged to the part that lies in the image", () =
   const { scale, x, y } = withoutPadding(layer, { position: [0, 5], box: [6, 0, 16, 6] });
   assert.ok(Math.abs(scale - 1 / 0.6) < 1e-9 && Math.abs(x - 0.2) < 1e-9 && Math.abs(y - 0.4) < 1e-9);
   assert.equal(withoutPadding({ receptive_field: null }, { position: [0, 0], box: [0, 0, 8, 8] }), null);
+});
+
+test("networks that share a title are told apart by name", () => {
+  const list = [{ name: "a", title: "VGG16" }, { name: "b", title: "VGG16" }, { name: "c", title: "AlexNet" }];
+  assert.deepEqual(networkLabels(list), ["VGG16 (a)", "VGG16 (b)", "AlexNet"]);
 });

@@ -13,7 +13,7 @@ const ROW = 26;
 export function bars(rows, width, tone) {
   const names = Math.min(190, Math.max(84, width * 0.34));
   const figures = 56;
-  const letters = Math.floor(names / 7);
+  const letters = Math.floor(names / 7.8);
   const height = rows.length * ROW;
   const x = d3
     .scaleLinear()

@@ -3,7 +3,7 @@ import { h, s } from "../dom.js";
 import { count, cut, plural, times } from "../format.js";
 import dagre from "../dagre.js";
 import { isChain, layout } from "../layout.js";
-import { className, filterCount, pictureUrl, previews, seenShare, tileSize } from "../manifest.js";
+import { className, filterCount, pictureUrl, previews, seenShare, tileSize, networkLabels } from "../manifest.js";
 import { frame, picture } from "../pictures.js";
 import { rove } from "../roving.js";
 import { format } from "../state.js";
@@ -78,12 +78,14 @@ function skipped(files) {
 
 function networks(list, current) {
   if (list.length < 2) return null;
+  const labels = networkLabels(list);
   return h(
     "nav",
     { class: "networks", "aria-label": "Networks" },
-    list.map(({ name, title }) =>
-      h("a", { class: "choice", href: format({ network: name }), title, "aria-current": name === current ? "page" : null }, cut(title, 40)),
-    ),
+    list.map(({ name }, i) => {
+      const here = name === current ? "page" : null;
+      return h("a", { class: "choice", href: format({ network: name }), title: labels[i], "aria-current": here }, cut(labels[i], 40));
+    }),
   );
 }
 
