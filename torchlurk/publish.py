@@ -6,7 +6,6 @@ Everything in the folder is referred to by relative URLs, so it works under any 
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import re
 import shutil
@@ -15,14 +14,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
 from torchlurk.errors import LurkError
 from torchlurk.resources import site_folder
+from torchlurk.store.read import read_manifest
+from torchlurk.store.schema import FORMAT, PICTURE_KINDS, Index, NetworkEntry
+from torchlurk.store.write import write_json
 
-FORMAT = 1
 TITLE = "Torchlurk"
 MARKER = ".torchlurk-site"
 STORES = "saved_model"
@@ -30,7 +30,6 @@ CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'no
 FIRST_VIEW = ("page", "styles", "scripts", "vendor")
 
 _STATIC = ("css/*.css", "js/**/*.js", "vendor/**/*", "*.svg")
-_PICTURES = ("cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ")
 _TEXT = (".html", ".css", ".js", ".json", ".svg", ".md", ".txt", "")
 _BIG_SITE = 10**9
 _BIG_FILE = 100 * 10**6
@@ -103,7 +102,7 @@ def build_site(stores: Sequence[Path], out: Path) -> SiteReport:
         if one.name == two.name:
             raise LurkError(
                 f"{two.folder}: its network is named {two.name!r}, as is the one in {one.folder}; "
-                "a site needs distinct names: precompute one of them with another --name"
+                "a site needs distinct names: precompute one of them into another folder (--out)"
             )
     out = Path(out).absolute()
     _check_out(out, opened)
@@ -127,25 +126,13 @@ def build_site(stores: Sequence[Path], out: Path) -> SiteReport:
 
 
 def _open(folder: Path) -> _Store:
-    path = folder / "network.json"
-    remedy = "give a folder that `torchlurk precompute` wrote"
-    try:
-        manifest: Any = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LurkError(f"{folder}: no readable network.json ({error.strerror}); {remedy}") from error
-    except ValueError as error:
-        raise LurkError(f"{path}: not valid JSON; run `torchlurk precompute` again") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else None
-        raise LurkError(
-            f"{path}: format is {found!r}, this version publishes {FORMAT}; "
-            "precompute again, or install the Torchlurk that wrote it"
-        )
-    name = manifest.get("name")
-    if not isinstance(name, str) or name in ("", ".", "..", "index.json") or re.search(r"[/\\\0]", name):
-        raise LurkError(f"{path}: name is {name!r}, which cannot be a folder; precompute again")
-    title = manifest.get("title")
-    return _Store(folder.resolve(), name, title if isinstance(title, str) else name)
+    manifest = read_manifest(folder)
+    name = manifest.name
+    if name in ("", ".", "..", "index.json") or re.search(r"[/\\\0]", name):
+        raise LurkError(f"{folder}: its name is {name!r}, which cannot be a folder; precompute it again")
+    if not manifest.stages.scan.complete:
+        raise LurkError(f"{folder}: its scan is not complete; run the same `torchlurk precompute` again")
+    return _Store(folder.resolve(), name, manifest.title)
 
 
 def _check_out(out: Path, stores: Sequence[_Store]) -> None:
@@ -192,21 +179,15 @@ def _write(stores: Sequence[_Store], fresh: Path) -> None:
     for store in stores:
         for path in _files(store.folder):
             _link(path, fresh / STORES / store.name / path.relative_to(store.folder))
-    index = {
-        "format": FORMAT,
-        "networks": [{"name": s.name, "path": s.name, "title": s.title} for s in stores],
-    }
-    (fresh / STORES / "index.json").write_text(
-        json.dumps(index, sort_keys=True, ensure_ascii=False, separators=(",", ":")),
-        encoding="utf-8",
-    )
+    networks = [NetworkEntry(name=s.name, title=s.title, path=s.name) for s in stores]
+    write_json(fresh / STORES / "index.json", Index(format=FORMAT, networks=networks))
 
 
 def _files(store: Path) -> Iterator[Path]:
     """The files that the format names, and no others."""
     yield store / "network.json"
     patterns = ["images.json", "images/*.jpg", "layers/*.json"]
-    patterns += [f"{folder}/*/*.jpg" for folder in _PICTURES]
+    patterns += [f"{folder}/*/*.jpg" for folder in PICTURE_KINDS]
     for pattern in patterns:
         yield from sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != ".")
 

@@ -13,13 +13,23 @@ from torchlurk.errors import LurkError
 from torchlurk.publish import MARKER, build_site
 from torchlurk.resources import site_folder
 from torchlurk.serving import make_server
+from torchlurk.store.schema import STAGES
+
+WAITING = {"complete": False, "config": None}
+
+
+def manifest_of(name: str, **changes: object) -> str:
+    """The manifest of the format document's example, under another name."""
+    text = (Path(__file__).parents[2] / "docs/format.md").read_text("utf-8")
+    example = json.loads(re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[-1])
+    return json.dumps({**example["toy/network.json"], "name": name, "title": name.upper(), **changes})
 
 
 def make_store(folder: Path, name: str = "toy", **manifest: object) -> Path:
     """A store as far as publishing looks, and some files that do not belong to it."""
     store = folder / name
     files = {
-        "network.json": json.dumps({"format": 1, "name": name, "title": name.upper(), **manifest}),
+        "network.json": manifest_of(name, **manifest),
         "images.json": "{}",
         "images/0.jpg": "picture",
         "layers/a.json": "{}",
@@ -150,11 +160,13 @@ def test_refuses_no_store(tmp_path):
     ("text", "word"),
     [
         (None, "network.json"),
-        ("{", "not valid JSON"),
-        ("[]", "format is None"),
-        ('{"format": 2, "name": "toy"}', "format is 2"),
-        ('{"format": 1, "name": "../toy"}', "cannot be a folder"),
-        ('{"format": 1}', "cannot be a folder"),
+        ("{", "is damaged"),
+        ("[]", "is damaged"),
+        (manifest_of("toy", format=2), "has format 2"),
+        (manifest_of("../toy"), "cannot be a folder"),
+        (manifest_of(""), "cannot be a folder"),
+        ('{"format": 1}', "missing required field"),
+        (manifest_of("toy", stages=dict.fromkeys(STAGES, WAITING)), "scan is not complete"),
     ],
 )
 def test_refuses_unreadable_store(store, tmp_path, text, word):

@@ -29,6 +29,14 @@ Rule = Literal["deconv", "guided", "vanilla"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
 
+def _rectified(ctx: Any, x: Tensor, ceiling: float, in_place: bool) -> Tensor:
+    if not in_place:
+        return x.clamp(0, ceiling)
+    # The network may go on with `x` itself rather than with what the call returns.
+    ctx.mark_dirty(x)
+    return x.clamp_(0, ceiling)
+
+
 class _Rectify(torch.autograd.Function):
     """`min(max(x, 0), ceiling)` forward, in place or not; deconv or guided backward."""
 
@@ -36,11 +44,7 @@ class _Rectify(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, ceiling: float, in_place: bool, by_input: bool) -> Tensor:
         if by_input:
             ctx.save_for_backward((x > 0) & (x < ceiling) if ceiling < math.inf else x > 0)
-        if in_place:
-            # The network may go on with `x` itself rather than with what the call returns.
-            ctx.mark_dirty(x)
-            return x.clamp_(0, ceiling)
-        return x.clamp(0, ceiling)
+        return _rectified(ctx, x, ceiling, in_place)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -57,10 +61,7 @@ class _Leak(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, ceiling: float, in_place: bool, share: float) -> Tensor:
         ctx.save_for_backward((x > 0) & (x < ceiling))
         ctx.share = share
-        if in_place:
-            ctx.mark_dirty(x)
-            return x.clamp_(0, ceiling)
-        return x.clamp(0, ceiling)
+        return _rectified(ctx, x, ceiling, in_place)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

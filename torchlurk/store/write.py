@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from torchlurk.errors import LurkError
+from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import FORMAT, SUMS, Index, NetworkEntry
 
 
@@ -71,8 +72,6 @@ def write_index(folder: Path) -> Index:
     Returns:
         What was written.
     """
-    from torchlurk.store.read import read_manifest
-
     networks = []
     for path in sorted(folder.glob("*/network.json")):
         try:
