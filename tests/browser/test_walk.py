@@ -22,7 +22,7 @@ def test_by_mouse(page, site, troubles):
     page.click("text=Selectivity >> nth=-1")
     page.wait_for_url(re.compile(r"sort=selectivity"))
     first = page.locator(".tile").first
-    assert first.locator(".tile-value").inner_text() == "0.99"
+    expect(first.locator(".tile-value")).to_have_text("0.99")
     first.click()
     heading(page, "Filter 27")
     page.click("a[rel=next]")
