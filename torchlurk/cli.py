@@ -138,11 +138,20 @@ class _Stages(click.ParamType[tuple[str, ...]]):
     help="What ReLUs let back in gradients.",
 )  # fmt: skip
 @click.option(
+    "--certify", type=click.Choice(["chosen", "all"]), default="chosen",
+    help="Feed the crops of these filters to the network again, to prove that they explain their scores: of "
+    "those chosen by --filters, which costs nothing, or of all.",
+)  # fmt: skip
+@click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
 )
 @click.option(
     "--ascent", type=click.Choice(["fourier", "naive"]), default="fourier",
     help="How filter images are made; naive: plain pixels, as the first Torchlurk did.",
+)  # fmt: skip
+@click.option(
+    "--objective", type=click.Choice(["mean", "position"]), default="mean",
+    help="What filter images excite: the whole feature map, or the unit in its middle.",
 )  # fmt: skip
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
@@ -154,10 +163,14 @@ class _Stages(click.ParamType[tuple[str, ...]]):
     default="float32",
     help="Of the scan; bfloat16 scores its candidates again in float32, which pays for many images.",
 )
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=8, help="Images in one forward.")
 @click.option(
-    "--workers", type=click.IntRange(0, 64), default=1,
-    help="Processes that decode images; 0 decodes in the main one.",
+    "--batch-size", type=click.IntRange(1, 4096),
+    help="Images in one forward. [default: 8 on a cpu, 64 or 256 on cuda]",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(0, 64),
+    help="Processes that decode images, and threads that write pictures; 0 does both in the main one. "
+    "[default: 1 on a cpu, up to 16 before cuda]",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of all randomness.")
 @click.option("--overwrite", is_flag=True, help="Begin anew if the store holds something else.")
@@ -172,12 +185,12 @@ def precompute(**options: Any) -> None:
 def _precompute(
     *, model: str, weights: str, images: Path, out: Path, words: Path | None, layers: tuple[str, ...],
     filters: int | str, top: int, size: int, stages: tuple[str, ...], method: Any, device: str,
-    ascent: str, precision: str, scan_precision: str, batch_size: int, workers: int, seed: int,
-    overwrite: bool,
+    certify: str, ascent: str, objective: str, precision: str, scan_precision: str,
+    batch_size: int | None, workers: int | None, seed: int, overwrite: bool,
 ) -> None:  # fmt: skip
     from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
     from torchlurk.datasets.folder import list_images, read_words
-    from torchlurk.devices import choose_device, fast_precision
+    from torchlurk.devices import choose_device, fast_precision, usual_batch, usual_workers
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.pipeline import precompute
@@ -192,17 +205,20 @@ def _precompute(
     folder = list_images(images, words=read_words(found) if found else None)
     network = load_network(model, weights, size, default_cache(), say=_say)
     count = None if filters == "all" else int(filters)
+    batch = batch_size or usual_batch(chosen)
     config = RunConfig(
-        scan=ScanConfig(layers=layers, k=top, batch_size=batch_size, precision=scan_precision),
-        gradients=GradientsConfig(filters=count, method=method),
+        scan=ScanConfig(layers=layers, k=top, batch_size=batch, precision=scan_precision),
+        gradients=GradientsConfig(filters=count, method=method, certify=certify, batch_size=2 * batch),
         ascent=AscentConfig(
             filters=count,
             way=ascent,
+            objective=objective,
             seed=seed,
+            batch_size=batch,
             precision=fast_precision(chosen) if precision == "auto" else precision,
         ),
         stages=stages,
-        workers=workers,
+        workers=usual_workers(chosen) if workers is None else workers,
         overwrite=overwrite,
     )
     _say(f"{network.title} ({network.weights}) over {len(folder.paths)} images on {chosen.type}")

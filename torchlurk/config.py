@@ -34,10 +34,14 @@ class GradientsConfig:
     Attributes:
         filters: the first so many filters of each layer; `None` for all.
         method: the ReLU rule.
+        certify: which crops are proved to explain their scores: of the `chosen` filters, or of `all`.
+        batch_size: images' worth of pixels a batch.
     """
 
     filters: int | None = None
     method: Rule = "deconv"
+    certify: str = "chosen"
+    batch_size: int = 16
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class AscentConfig:
     Attributes:
         filters: the first so many filters of each layer; `None` for all.
         way: `fourier`, or `naive` for plain pixels, whose figures are fixed.
+        objective: what is maximised, a key of `objectives.OBJECTIVES`.
         steps: of the optimiser, in the Fourier way.
         seed: of all randomness.
         batch_size: filters a batch; it moves the last digits of scores.
@@ -55,6 +60,7 @@ class AscentConfig:
 
     filters: int | None = None
     way: str = "fourier"
+    objective: str = "mean"
     steps: int = 64
     seed: int = 0
     batch_size: int = 8
@@ -67,7 +73,7 @@ class RunConfig:
 
     Attributes:
         stages: which of `scan`, `gradients`, `ascent`.
-        workers: processes that decode images; they do not change the result.
+        workers: processes that decode images, and threads that write pictures; they do not change the result.
         overwrite: begin anew in a folder that holds another result.
     """
 

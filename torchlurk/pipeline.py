@@ -15,6 +15,7 @@ from torch import nn
 
 from torchlurk.config import RunConfig, recorded
 from torchlurk.datasets.folder import ImageFolder, load_pixels
+from torchlurk.devices import exact
 from torchlurk.errors import LurkError
 from torchlurk.graph import trace
 from torchlurk.hooks import at_rest
@@ -24,6 +25,7 @@ from torchlurk.portraits import Source
 from torchlurk.stages import ascent, gradients, scan
 from torchlurk.stages.job import Job, Terminal, forget, mark
 from torchlurk.stages.scan import new_manifest
+from torchlurk.stages.writers import writing
 from torchlurk.store import schema
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import Manifest, Stage
@@ -59,11 +61,12 @@ def precompute(
     """
     check_writable(out)
     model = network.module.to(device)
-    with at_rest(model):
+    with exact(device), at_rest(model), writing(config.workers) as writers:
         graph = trace(model, network.shape, _selector(config.scan.layers))
         if not graph.layers:
             raise LurkError(_no_layer(model, config.scan.layers))
-        job = Job(network, folder, graph, _source(network, folder, device), out, config, terminal)
+        source = _source(network, folder, device)
+        job = Job(network, folder, graph, source, out, config, terminal, writers)
         manifest = _earlier(job, device)
         if "scan" in config.stages and not (manifest and manifest.stages.scan.complete):
             manifest = scan.run(job, device)

@@ -20,7 +20,7 @@ GRAY_SPREAD = 0.02
 """An image whose values, of 0 to 1, spread less than this is gray."""
 
 MADE_AT_ONCE = 64
-"""Filters whose unit gradients are computed together: enough for cuts of equal size to meet."""
+"""Filters, or images, whose units are computed together: enough for cuts of equal size to meet."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,10 @@ class UnitPictures:
 
 
 def unit_pictures(
-    model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule
+    model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule, *, at_once: int
 ) -> Iterator[UnitPictures]:
-    """The gradient strips of the `max` entries of each filter."""
+    """The gradient strips of the `max` entries of each filter; `at_once` images' worth of pixels a batch."""
+    batch_pixels = at_once * source.shape[1] * source.shape[2]
     size = tiles(layer, source)
     for start in range(0, len(filters), MADE_AT_ONCE):
         block = filters[start : start + MADE_AT_ONCE]
@@ -114,7 +115,9 @@ def unit_pictures(
         whole: dict[int, Pixels] = {}
         cropped: dict[int, Pixels] = {}
         scores: dict[int, float] = {}
-        for found in gradients.unit_gradients(model, layer.name, layer.field, images, units, rule):
+        for found in gradients.unit_gradients(
+            model, layer.name, layer.field, images, units, rule, batch_pixels=batch_pixels
+        ):
             unit = units[found.index]
             full = gradients.place(found, source.shape[1:])
             window = layer.field.window(unit.y, unit.x)
@@ -131,6 +134,34 @@ def unit_pictures(
                 pictures.strip([cropped[i] for i in own]),
                 tuple(scores[i] for i in own),
             )
+
+
+def scores_of_crops(
+    model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, *, at_once: int
+) -> Iterator[list[tuple[int, int, float]]]:
+    """What the `max` entries of the filters score, computed again from their crops alone.
+
+    Yields:
+        For some images after others, the filter, the rank in its list and the score of each entry there.
+    """
+    wanted: dict[int, list[tuple[int, int, tuple[int, int]]]] = {}
+    for entry in filters:
+        for rank, e in enumerate(entry.max):
+            wanted.setdefault(e.image, []).append((entry.channel, rank, e.position))
+    used = sorted(wanted)
+    for start in range(0, len(used), MADE_AT_ONCE):
+        block = used[start : start + MADE_AT_ONCE]
+        asked = [(index, *one) for index, image in enumerate(block) for one in wanted[image]]
+        units = [gradients.Unit(index, channel, *position) for index, channel, _, position in asked]
+        scores = gradients.unit_scores(
+            model,
+            layer.name,
+            layer.field,
+            [source.image(image) for image in block],
+            units,
+            batch_pixels=at_once * source.shape[1] * source.shape[2],
+        )
+        yield [(channel, rank, score) for (_, channel, rank, _), score in zip(asked, scores, strict=True)]
 
 
 def map_pictures(
@@ -163,7 +194,7 @@ class AscentPicture:
         channel: the filter.
         picture: the image.
         score: the mean activation it reaches.
-        ratio: to the highest mean activation of a real image; `None` where that is not positive.
+        ratio: to the highest such activation of a real image; `None` where that is not positive.
         found: whether it excites the filter at all.
     """
 
@@ -179,9 +210,24 @@ Ascend = Callable[[Layer, Sequence[int], Sequence[torch.Generator]], optimise.Fo
 
 
 def ascent_pictures(
-    layer: Layer, filters: Sequence[Filter], ascend: Ascend, seed: int, *, at_once: int
+    layer: Layer,
+    filters: Sequence[Filter],
+    ascend: Ascend,
+    seed: int,
+    best: Callable[[Filter], float],
+    *,
+    at_once: int,
 ) -> Iterator[AscentPicture]:
-    """The image that excites each filter most; what fails once is tried again from another seed."""
+    """The image that excites each filter most; what fails once is tried again from another seed.
+
+    Args:
+        layer: which.
+        filters: of it.
+        ascend: how images are found.
+        seed: of all randomness.
+        best: what the best real image gives a filter, in the terms of the objective.
+        at_once: filters a batch.
+    """
 
     def attempt(block: Sequence[Filter], number: int) -> Mapping[int, AscentPicture]:
         channels = [entry.channel for entry in block]
@@ -193,7 +239,7 @@ def ascent_pictures(
                 entry.channel,
                 picture,
                 score,
-                score / entry.avg[0].score if entry.avg[0].score > 0 else None,
+                score / best(entry) if best(entry) > 0 else None,
                 found=score > 0 and spread > GRAY_SPREAD,
             )
             for entry, picture, score, spread in zip(

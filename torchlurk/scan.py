@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,35 +68,51 @@ class ScanState:
     layers: dict[str, LayerState]
 
 
-def empty(channels: dict[str, int], classes: int, k: int) -> ScanState:
+def empty(channels: dict[str, int], classes: int, k: int, device: torch.device | None = None) -> ScanState:
     """The state before the first image.
 
     Args:
         channels: how many filters each layer has, by name.
         classes: how many classes the images have.
         k: how many images a list keeps.
+        device: of the network, for the state stays where the activations are; the CPU by default.
     """
     return ScanState(
-        torch.zeros(classes, dtype=torch.int64),
-        {name: _empty_layer(count, classes, k) for name, count in channels.items()},
+        torch.zeros(classes, dtype=torch.int64, device=device),
+        {name: _empty_layer(count, classes, k, device) for name, count in channels.items()},
     )
 
 
-def _empty_layer(channels: int, classes: int, k: int) -> LayerState:
+def _empty_layer(channels: int, classes: int, k: int, device: torch.device | None) -> LayerState:
     def sums(*shape: int) -> Tensor:
-        return torch.zeros(*shape, dtype=torch.float64)
+        return torch.zeros(*shape, dtype=torch.float64, device=device)
 
     return LayerState(
-        max=topk.empty(channels, k),
-        avg=topk.empty(channels, k),
+        max=topk.empty(channels, k, device),
+        avg=topk.empty(channels, k, device),
         max_by_class=sums(classes, channels),
         avg_by_class=sums(classes, channels),
         max_squares=sums(channels),
         avg_squares=sums(channels),
         positive_by_class=sums(classes, channels),
-        active=torch.zeros(channels, dtype=torch.int64),
-        counts=torch.zeros(channels, len(ACTIVATION_EDGES) + 1, dtype=torch.int64),
+        active=torch.zeros(channels, dtype=torch.int64, device=device),
+        counts=torch.zeros(channels, len(ACTIVATION_EDGES) + 1, dtype=torch.int64, device=device),
     )
+
+
+def to(state: ScanState, device: torch.device) -> ScanState:
+    """The same on another device."""
+
+    def moved(lists: TopK) -> TopK:
+        return TopK(lists.scores.to(device), lists.images.to(device), lists.places.to(device))
+
+    layers = {}
+    for name, layer in state.layers.items():
+        parts: dict[str, Any] = {
+            key: moved(v) if isinstance(v, TopK) else v.to(device) for key, v in vars(layer).items()
+        }
+        layers[name] = LayerState(**parts)
+    return ScanState(state.images.to(device), layers)
 
 
 def merge(a: ScanState, b: ScanState) -> ScanState:
@@ -150,24 +167,35 @@ def places_of_maxima(x: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
 
 def _observe(state: LayerState, x: Tensor, images: Tensor, labels: Tensor, edges: Tensor) -> LayerState:
     reduced = reduce_map(x)
-
-    def locate(rows: Tensor, channels: Tensor) -> Tensor:
-        return places_of_maxima(x, rows.to(x.device), channels.to(x.device)).cpu()
-
-    maxima, means = reduced.maxima.cpu(), reduced.means.cpu()
+    maxima, means = reduced.maxima, reduced.means
     exact_max, exact_avg = maxima.double(), means.double()
     bins = torch.bucketize(maxima, edges, right=True)
     return LayerState(
-        max=topk.push(state.max, maxima, images, locate),
+        max=_push_maxima(state.max, x, maxima, images),
         avg=topk.push(state.avg, means, images),
-        max_by_class=state.max_by_class.index_add(0, labels, exact_max),
-        avg_by_class=state.avg_by_class.index_add(0, labels, exact_avg),
+        max_by_class=add_by_class(state.max_by_class, labels, exact_max),
+        avg_by_class=add_by_class(state.avg_by_class, labels, exact_avg),
         max_squares=state.max_squares + exact_max.square().sum(0),
         avg_squares=state.avg_squares + exact_avg.square().sum(0),
-        positive_by_class=state.positive_by_class.index_add(0, labels, exact_max.clamp(min=0)),
+        positive_by_class=add_by_class(state.positive_by_class, labels, exact_max.clamp(min=0)),
         active=state.active + (maxima > 0).sum(0),
         counts=state.counts.scatter_add(1, bins.T, torch.ones_like(bins.T)),
     )
+
+
+def _push_maxima(state: TopK, x: Tensor, maxima: Tensor, images: Tensor) -> TopK:
+    if x.device.type == "cpu":
+        return topk.push(state, maxima, images, lambda rows, channels: places_of_maxima(x, rows, channels))
+    # One more pass over the map costs such a device less than waiting for it to say which are wanted.
+    return topk.push_all(state, maxima, images, x.flatten(2).argmax(dim=2))
+
+
+def add_by_class(sums: Tensor, labels: Tensor, values: Tensor) -> Tensor:
+    """Add `(N, C)` values to the `(classes, C)` sums of their classes, always in the same order."""
+    if sums.device.type == "cpu":
+        return sums.index_add(0, labels, values)
+    # On cuda `index_add` adds in whatever order its threads come; `index_put` sorts first.
+    return sums.index_put((labels,), values, accumulate=True)
 
 
 @dataclass(frozen=True)
@@ -177,7 +205,7 @@ class ScanBatch:
     Attributes:
         images: `(N,)` int64 ids.
         labels: `(N,)` int64 classes.
-        x: `(N, C, H, W)` float32 on the network's device.
+        x: `(N, C, H, W)` float32 on the network's device, as are the other two.
     """
 
     images: Tensor
@@ -202,7 +230,7 @@ def scan(
     """
     current = dict(start.layers)
     seen = start.images
-    edges = torch.tensor(ACTIVATION_EDGES)
+    edges = torch.tensor(ACTIVATION_EDGES, device=seen.device)
     for batch in batches:
         cast = torch.autocast(batch.x.device.type, torch.bfloat16, enabled=bfloat16)
         with torch.inference_mode(), cast, _observing(model, current, batch, edges):

@@ -68,6 +68,22 @@ def merge(a: TopK, b: TopK) -> TopK:
     return TopK(scores.gather(1, best), images.gather(1, best), places.gather(1, best))
 
 
+def push_all(state: TopK, scores: Tensor, images: Tensor, places: Tensor) -> TopK:
+    """Offer a batch of images to the lists, the places of all scores being known.
+
+    Args:
+        state: `(C, k)` lists.
+        scores: `(N, C)`, what each image scores with each filter.
+        images: `(N,)` int64 ids of the images, none of them in the lists yet.
+        places: `(N, C)` int64 places of the scores.
+
+    Returns:
+        The new lists; nothing waits for the device.
+    """
+    ids = images.to(state.images).expand(scores.shape[1], len(scores))
+    return merge(state, TopK(scores.T.to(state.scores), ids, places.T))
+
+
 def push(
     state: TopK,
     scores: Tensor,

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from tests.networks import Branching, Call, conv, inception, module_relus, residual, seeded
 from torchlurk import graph
 from torchlurk.attribution import gradients
-from torchlurk.attribution.gradients import Unit
+from torchlurk.attribution.gradients import Unit, unit_scores
 from torchlurk.attribution.relu_rules import RULES, Rule
 from torchlurk.graph import Layer
+from torchlurk.hooks import activation, at_rest
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations"),
@@ -181,6 +182,20 @@ def test_batches_do_not_matter(layer_name: str) -> None:
         assert (a.left, a.top) == (b.left, b.top)
         assert a.score == pytest.approx(b.score, rel=1e-12)
         torch.testing.assert_close(a.gradient, b.gradient, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize(("name", "layer_name"), LAYERS)
+def test_scores_alone_are_those_of_the_whole_image(name: str, layer_name: str) -> None:
+    model, _, layers = prepared(name)
+    layer = layers[layer_name]
+    units = some_units(layer)
+    # Several filters at one place share a forward; their order must not be lost by it.
+    units = [*units, *(Unit(u.image, (u.channel + 1) % layer.shape[0], u.y, u.x) for u in reversed(units))]
+    with at_rest(model), torch.inference_mode():
+        maps = activation(model, layer_name, torch.stack(images()))
+        wanted = [float(maps[u.image, u.channel, u.y, u.x]) for u in units]
+        found = unit_scores(model, layer_name, layer.field, images(), units, batch_pixels=3000)
+    assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
 
 def test_only_a_cut_runs() -> None:

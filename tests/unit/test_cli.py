@@ -112,6 +112,52 @@ def test_the_naive_way_and_a_rough_scan_give_whole_stores(scan: Run, run: Run, t
             assert [(e.image, e.score) for e in old.avg] == [(e.image, e.score) for e in new.avg]
 
 
+def test_every_crop_can_be_certified(scan: Run, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "a.png", "b.png", "c.png", "d.png", "e.png")
+    assert scan(images, "--certify", "all").exit_code == 0
+    store = tmp_path / "saved_model" / "net"
+    for layer in read_manifest(store).layers:
+        entries = [entry for f in read_layer(store, layer).filters for entry in f.max]
+        assert len(entries) == 4 * layer.channels
+        assert all(entry.certificate is not None and entry.certificate < 1e-3 for entry in entries)
+
+
+@pytest.mark.parametrize(("channel", "certify"), [(0, "chosen"), (3, "all")])
+def test_a_crop_that_does_not_explain_its_score_is_told(
+    scan: Run, tmp_path: Path, channel: int, certify: str
+) -> None:
+    images = photos(tmp_path / "photos", "a.png", "b.png", "c.png")
+    assert scan(images, "--stages", "scan").exit_code == 0
+    store = tmp_path / "saved_model" / "net"
+    layer = read_manifest(store).layers[0]
+    path = store / layer.data
+    record = json.loads(path.read_text())
+    record["filters"][channel]["max"][0]["score"] *= 1.1
+    path.write_text(json.dumps(record))
+    result = scan(images, "--stages", "gradients", "--certify", certify)
+    assert result.exit_code == 0
+    assert f"(filter {channel} of {layer.name}): see the certificates" in result.stderr
+    assert "by 9.1e-02" in result.stderr
+
+
+def test_filter_images_can_be_made_for_one_position(scan: Run, tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos", "a.png", "b.png", "c.png")
+    store = tmp_path / "saved_model" / "net"
+
+    def first_filter(objective: str) -> tuple[bytes, float, float]:
+        assert scan(images, "--objective", objective).exit_code == 0
+        layer = read_manifest(store).layers[0]
+        entry = read_layer(store, layer).filters[0]
+        assert entry.ascent is not None
+        picture = store / "max_activ" / layer.name / "0.jpg"
+        return picture.read_bytes(), entry.ascent.score, entry.ascent.ratio or 0
+
+    mean, position = first_filter("mean"), first_filter("position")
+    assert mean[0] != position[0]
+    entry = read_layer(store, read_manifest(store).layers[0]).filters[0]
+    assert position[2] == pytest.approx(position[1] / entry.max[0].score, rel=1e-5)
+
+
 def test_inspect_fails_on_a_missing_file(scan: Run, run: Run, tmp_path: Path) -> None:
     scan(photos(tmp_path / "photos", "a.png"), "--stages", "scan")
     assert run("inspect", "saved_model/net").exit_code == 0

@@ -85,6 +85,19 @@ def wanted(offer: Offer, channel: int) -> list[tuple[float, int, int]]:
 
 
 @given(offers())
+def test_offering_all_places_equals_asking_for_those_wanted(offer: Offer) -> None:
+    state = topk.empty(offer.channels, offer.k)
+    for batch in (batch for shard in offer.shards for batch in shard):
+        table = torch.tensor([offer.table[i] for i in batch]).reshape(len(batch), offer.channels)
+        places = torch.tensor([[place(i, c) for c in range(offer.channels)] for i in batch])
+        places = places.reshape(len(batch), offer.channels).long()
+        asked = pushed(offer, batch, state, located=True)
+        state = topk.push_all(state, table, torch.tensor(batch, dtype=torch.int64), places)
+        assert vars(state).keys() == vars(asked).keys()
+        assert all(torch.equal(vars(state)[key], vars(asked)[key]) for key in vars(state))
+
+
+@given(offers())
 def test_any_split_and_any_order_of_merging_equals_sorting_everything(offer: Offer) -> None:
     found = computed(offer)
     assert found.k == offer.k

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -20,6 +21,10 @@ def centre_unit(maps: Tensor, channels: Tensor) -> Tensor:
     """The activation in the middle of each image's feature map."""
     rows = torch.arange(len(maps), device=maps.device)
     return maps[rows, channels, maps.shape[2] // 2, maps.shape[3] // 2]
+
+
+OBJECTIVES: Mapping[str, Objective] = MappingProxyType({"mean": channel_mean, "position": centre_unit})
+"""Those for feature maps, as a user names them."""
 
 
 def output_class(logits: Tensor, classes: Tensor) -> Tensor:

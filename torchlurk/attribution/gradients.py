@@ -101,6 +101,73 @@ def unit_gradients(
     Yields:
         One gradient a unit, in no particular order.
     """
+    for block in _blocks(units, field, batch_pixels):
+        x = _inputs(images, units, block)
+        try:
+            scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
+        except RuntimeError as problem:
+            if isinstance(problem, torch.OutOfMemoryError) or _is_whole(field):
+                raise
+            # A branch beside the unit's own may not take so small an input: give it all of it.
+            chosen = [units[c.index] for c in block]
+            for found in unit_gradients(
+                model, layer, _whole(field), images, chosen, rule, batch_pixels=batch_pixels
+            ):
+                yield replace(found, index=block[found.index].index)
+            continue
+        for cut, score, gradient in zip(block, scores, gradients, strict=True):
+            yield UnitGradient(cut.index, score, cut.left, cut.top, gradient)
+
+
+def unit_scores(
+    model: nn.Module,
+    layer: str,
+    field: Field,
+    images: Sequence[Tensor],
+    units: Sequence[Unit],
+    *,
+    batch_pixels: int = 16 * 224 * 224,
+) -> list[float]:
+    """The activation of each unit, computed again from its cut alone; no gradient.
+
+    Units of several filters at one place of one image share a forward.
+
+    Args:
+        model: the network, at rest.
+        layer: dotted name of the units' layer.
+        field: what the layer's units see.
+        images: each `(C, H, W)`, as the network is fed, on its device.
+        units: whose activations are wanted.
+        batch_pixels: how many pixels of input run through the network together, which bounds memory.
+    """
+    at_place: dict[tuple[int, int, int], list[int]] = {}
+    for index, unit in enumerate(units):
+        at_place.setdefault((unit.image, unit.y, unit.x), []).append(index)
+    places = [units[indices[0]] for indices in at_place.values()]
+    members = list(at_place.values())
+    scores = [0.0] * len(units)
+    for block in _blocks(places, field, batch_pixels):
+        try:
+            with torch.inference_mode():
+                maps = activation(model, layer, _inputs(images, places, block))
+        except RuntimeError as problem:
+            if isinstance(problem, torch.OutOfMemoryError) or _is_whole(field):
+                raise
+            chosen = [units[index] for cut in block for index in members[cut.index]]
+            again = unit_scores(model, layer, _whole(field), images, chosen, batch_pixels=batch_pixels)
+            for index, score in zip((i for cut in block for i in members[cut.index]), again, strict=True):
+                scores[index] = score
+            continue
+        for row, cut in enumerate(block):
+            own = members[cut.index]
+            found = maps[row, [units[index].channel for index in own], cut.y, cut.x].tolist()
+            for index, score in zip(own, found, strict=True):
+                scores[index] = score
+    return scores
+
+
+def _blocks(units: Sequence[Unit], field: Field, batch_pixels: int) -> Iterator[list[_Cut]]:
+    """The units' cuts, so many of one size at a time as hold so many pixels."""
     cuts = sorted(
         (_cut(index, unit, field) for index, unit in enumerate(units)),
         key=lambda cut: (cut.shape, cut.index),
@@ -109,25 +176,16 @@ def unit_gradients(
         same = list(group)
         at_once = max(1, batch_pixels // (height * width))
         for start in range(0, len(same), at_once):
-            block = same[start : start + at_once]
-            x = torch.stack(
-                [images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block]
-            ).contiguous(memory_format=torch.channels_last)
-            try:
-                scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
-            except RuntimeError as problem:
-                if isinstance(problem, torch.OutOfMemoryError) or _is_whole(field):
-                    raise
-                # A branch beside the unit's own may not take so small an input: give it all of it.
-                whole = Field(uncut(field.rows), uncut(field.columns))
-                chosen = [units[c.index] for c in block]
-                for found in unit_gradients(
-                    model, layer, whole, images, chosen, rule, batch_pixels=batch_pixels
-                ):
-                    yield replace(found, index=block[found.index].index)
-                continue
-            for cut, score, gradient in zip(block, scores, gradients, strict=True):
-                yield UnitGradient(cut.index, score, cut.left, cut.top, gradient)
+            yield same[start : start + at_once]
+
+
+def _inputs(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence[_Cut]) -> Tensor:
+    cut = [images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block]
+    return torch.stack(cut).contiguous(memory_format=torch.channels_last)
+
+
+def _whole(field: Field) -> Field:
+    return Field(uncut(field.rows), uncut(field.columns))
 
 
 def _is_whole(field: Field) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 import torch
@@ -10,14 +11,19 @@ from torch import Tensor
 
 from torchlurk import pictures, portraits
 from torchlurk.ascent.naive import naive_ascend
-from torchlurk.ascent.objectives import channel_mean
+from torchlurk.ascent.objectives import OBJECTIVES
 from torchlurk.ascent.optimise import Found, Recipe, ascend, canvas
 from torchlurk.graph import Layer
 from torchlurk.portraits import Ascend
 from torchlurk.stages.job import Job, first, having, layer_files, replace, write_picture
 from torchlurk.store import schema
-from torchlurk.store.schema import Manifest
+from torchlurk.store.schema import Filter, Manifest
 from torchlurk.store.write import write_json
+
+BEST: Mapping[str, Callable[[Filter], float]] = MappingProxyType(
+    {"mean": lambda entry: entry.avg[0].score, "position": lambda entry: entry.max[0].score}
+)
+"""For each objective, what the best real image reaches of it."""
 
 
 def run(job: Job, manifest: Manifest) -> Manifest:
@@ -33,7 +39,7 @@ def run(job: Job, manifest: Manifest) -> Manifest:
             chosen = first(file, config.filters)
             by_channel = {entry.channel: entry for entry in chosen}
             for made in portraits.ascent_pictures(
-                layer, chosen, find, config.seed, at_once=config.batch_size
+                layer, chosen, find, config.seed, BEST[config.objective], at_once=config.batch_size
             ):
                 write_picture(job, "max_activ", layer.name, made.channel, made.picture)
                 sizes[layer.name] = (made.picture.shape[0], made.picture.shape[1])
@@ -45,6 +51,7 @@ def run(job: Job, manifest: Manifest) -> Manifest:
                 entry = msgspec.structs.replace(by_channel[made.channel], ascent=quality)
                 by_channel[made.channel] = having(entry, "max_activ")
                 advance(1)
+            job.writers.finish()
             write_json(job.out / schema.layer_path(layer.name), replace(file, by_channel))
     tiles = msgspec.structs.replace(manifest.tiles, max_activ=sizes)
     return msgspec.structs.replace(manifest, tiles=tiles)
@@ -55,11 +62,12 @@ def _fourier(job: Job) -> Ascend:
     recipe = Recipe(steps=config.steps, bfloat16=config.precision == "bfloat16")
     normalise, _ = _scales(job)
     depth, *extent = job.source.shape
+    objective = OBJECTIVES[config.objective]
 
     def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> Found:
         size = canvas(layer.field, (extent[0], extent[1]))
         return ascend(
-            job.model, layer.name, channels, size, normalise, channel_mean, recipe, generators, depth=depth
+            job.model, layer.name, channels, size, normalise, objective, recipe, generators, depth=depth
         )
 
     return find
@@ -68,10 +76,11 @@ def _fourier(job: Job) -> Ascend:
 def _naive(job: Job) -> Ascend:
     normalise, denormalise = _scales(job)
     depth, height, width = job.source.shape
+    objective = OBJECTIVES[job.config.ascent.objective]
 
     def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> Found:
         return naive_ascend(
-            job.model, layer.name, channels, (height, width), normalise, denormalise, channel_mean,
+            job.model, layer.name, channels, (height, width), normalise, denormalise, objective,
             generators, depth=depth,
         )  # fmt: skip
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 
 from torchlurk import portraits, records
+from torchlurk.graph import Layer
 from torchlurk.stages.job import Job, first, having, layer_files, replace, write_picture
 from torchlurk.store import schema
-from torchlurk.store.schema import Manifest
+from torchlurk.store.schema import Filter, Manifest
 from torchlurk.store.write import write_json
 
 CERTIFIED = 1e-3
@@ -18,33 +21,78 @@ def run(job: Job, manifest: Manifest) -> Manifest:
     """Write the gradients of each layer's chosen filters; say so if a crop does not explain its score."""
     config = job.config.gradients
     files = layer_files(job, manifest)
-    total = sum(len(first(file, config.filters)) for file in files.values())
-    worst = 0.0
-    with job.terminal.bar("gradients", 2 * total, "filter") as advance:
+    total = 2 * sum(len(first(file, config.filters)) for file in files.values())
+    worst: list[tuple[float, str, int]] = []
+    with job.terminal.bar("gradients", total, "filter") as advance:
         for layer in job.graph.layers:
             file = files[layer.name]
-            chosen = first(file, config.filters)
-            by_channel = {entry.channel: entry for entry in chosen}
-            for made in portraits.unit_pictures(job.model, layer, chosen, job.source, config.method):
-                write_picture(job, "max_grads", layer.name, made.channel, made.whole)
-                write_picture(job, "cropped_grad", layer.name, made.channel, made.cropped)
-                entry = by_channel[made.channel]
-                certified = [
-                    records.with_certificate(e, again)
-                    for e, again in zip(entry.max, made.scores, strict=True)
-                ]
-                worst = max([worst, *(e.certificate or 0.0 for e in certified)])
-                entry = msgspec.structs.replace(entry, max=certified)
-                by_channel[made.channel] = having(entry, "max_grads", "cropped_grad")
-                advance(1)
-            for channel, strip in portraits.map_pictures(job.model, layer, chosen, job.source, config.method):
-                write_picture(job, "avg_grads", layer.name, channel, strip)
-                by_channel[channel] = having(by_channel[channel], "avg_grads")
-                advance(1)
-            write_json(job.out / schema.layer_path(layer.name), replace(file, by_channel))
-    if worst > CERTIFIED:
-        job.terminal.say(
-            f"a crop gives a score that differs by {worst:.1e} from the scan's, which is more than "
-            f"{CERTIFIED:g}: see the certificates in layers/"
-        )
+            made = _pictures(job, layer, first(file, config.filters), advance)
+            job.writers.finish()
+            files[layer.name] = replace(file, made)
+            write_json(job.out / schema.layer_path(layer.name), files[layer.name])
+    if config.certify == "all":
+        _certify_rest(job, files)
+    for name, file in files.items():
+        worst += [(e.certificate or 0.0, name, f.channel) for f in file.filters for e in f.max]
+    _report(job, worst)
     return manifest
+
+
+def _pictures(
+    job: Job, layer: Layer, chosen: Sequence[Filter], advance: Callable[[int], object]
+) -> dict[int, Filter]:
+    """Write the strips of some filters of a layer; returns the filters, which now name them, by channel."""
+    config = job.config.gradients
+    by_channel = {entry.channel: entry for entry in chosen}
+    for made in portraits.unit_pictures(
+        job.model, layer, chosen, job.source, config.method, at_once=config.batch_size
+    ):
+        write_picture(job, "max_grads", layer.name, made.channel, made.whole)
+        write_picture(job, "cropped_grad", layer.name, made.channel, made.cropped)
+        entry = by_channel[made.channel]
+        certified = [
+            records.with_certificate(e, again) for e, again in zip(entry.max, made.scores, strict=True)
+        ]
+        entry = msgspec.structs.replace(entry, max=certified)
+        by_channel[made.channel] = having(entry, "max_grads", "cropped_grad")
+        advance(1)
+    for channel, strip in portraits.map_pictures(job.model, layer, chosen, job.source, config.method):
+        write_picture(job, "avg_grads", layer.name, channel, strip)
+        by_channel[channel] = having(by_channel[channel], "avg_grads")
+        advance(1)
+    return by_channel
+
+
+def _certify_rest(job: Job, files: dict[str, schema.LayerFile]) -> None:
+    """Certify the crops of the filters that no gradient was computed for."""
+    at_once = job.config.gradients.batch_size
+    rest = {
+        name: [f for f in file.filters if any(e.certificate is None for e in f.max)]
+        for name, file in files.items()
+    }
+    total = sum(len(f.max) for filters in rest.values() for f in filters)
+    with job.terminal.bar("crops", total, "crop") as advance:
+        for layer in job.graph.layers:
+            by_channel = {f.channel: list(f.max) for f in rest[layer.name]}
+            for scores in portraits.scores_of_crops(
+                job.model, layer, rest[layer.name], job.source, at_once=at_once
+            ):
+                for channel, rank, again in scores:
+                    entries = by_channel[channel]
+                    entries[rank] = records.with_certificate(entries[rank], again)
+                advance(len(scores))
+            certified = {
+                f.channel: msgspec.structs.replace(f, max=by_channel[f.channel]) for f in rest[layer.name]
+            }
+            files[layer.name] = replace(files[layer.name], certified)
+            write_json(job.out / schema.layer_path(layer.name), files[layer.name])
+
+
+def _report(job: Job, certificates: Sequence[tuple[float, str, int]]) -> None:
+    beyond = sorted((one for one in certificates if one[0] > CERTIFIED), reverse=True)
+    if beyond:
+        difference, layer, channel = beyond[0]
+        job.terminal.say(
+            f"{len(beyond)} crops give a score that differs from the scan's by more than {CERTIFIED:g}, "
+            f"at worst by {difference:.1e} (filter {channel} of {layer}): see the certificates in layers/"
+        )

@@ -18,6 +18,7 @@ from torchlurk.graph import Graph
 from torchlurk.models.network import Network
 from torchlurk.pictures import Pixels
 from torchlurk.portraits import Source
+from torchlurk.stages.writers import Writers
 from torchlurk.store import schema
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest, Stage
@@ -48,6 +49,7 @@ class Job:
     out: Path
     config: RunConfig
     terminal: Terminal
+    writers: Writers
 
     @property
     def model(self) -> nn.Module:
@@ -56,10 +58,14 @@ class Job:
 
 
 def write_picture(job: Job, kind: str, layer: str, channel: int, pixels: Pixels) -> None:
-    """Encode a picture of a filter and put it where the format wants it."""
+    """Have a picture of a filter encoded and put where the format wants it; `job.writers` says when it is."""
     sharp = kind in ("cropped", "cropped_grad", "max_activ")
-    data = pictures.jpeg(pixels, 88 if sharp else 82, sharp_colour=sharp)
-    write_bytes(job.out / schema.picture_path(kind, layer, channel), data)
+    path = job.out / schema.picture_path(kind, layer, channel)
+
+    def write() -> None:
+        write_bytes(path, pictures.jpeg(pixels, 88 if sharp else 82, sharp_colour=sharp))
+
+    job.writers.put(write)
 
 
 def having(entry: Filter, *kinds: str) -> Filter:

@@ -11,6 +11,7 @@ import torch
 from torchlurk import pictures, portraits, records, scan
 from torchlurk.config import recorded
 from torchlurk.datasets.folder import batches
+from torchlurk.devices import send
 from torchlurk.errors import LurkError
 from torchlurk.stages.job import Job, having, mark, replace, write_picture
 from torchlurk.store import schema
@@ -108,7 +109,7 @@ def _pass(
 ) -> scan.ScanState:
     """Scan the images of these ids; what cannot be read is added to `skipped`."""
     channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
-    state = scan.empty(channels, len(job.folder.classes), k)
+    state = scan.empty(channels, len(job.folder.classes), k, device)
     label = "scan" if len(images) == len(job.folder.paths) else "again"
     with (
         job.terminal.bar(label, len(images), "image") as advance,
@@ -116,7 +117,7 @@ def _pass(
     ):
         for current in scan.scan(job.model, state, feed, bfloat16=bfloat16):
             state = current
-    return state
+    return scan.to(state, torch.device("cpu"))
 
 
 def _feed(
@@ -142,10 +143,11 @@ def _feed(
     for batch in source:
         skipped.extend(schema.Skipped(path=s.path, reason=s.reason) for s in batch.skipped)
         if batch.indices:
+            ids = torch.tensor([images[index] for index in batch.indices])
             yield scan.ScanBatch(
-                torch.tensor([images[index] for index in batch.indices]),
-                torch.tensor(batch.labels),
-                job.network.preprocess.normalise(batch.pixels.to(device, non_blocking=True)),
+                send(ids, device),
+                send(torch.tensor(batch.labels), device),
+                job.network.preprocess.normalise(send(batch.pixels, device)),
             )
         advance(len(batch.indices) + len(batch.skipped))
 
@@ -159,15 +161,22 @@ def _write_crops(job: Job, files: dict[str, schema.LayerFile]) -> None:
                 write_picture(job, "cropped", layer.name, channel, pixels)
                 advance(1)
             files[layer.name] = replace(file, {f.channel: having(f, "cropped") for f in file.filters})
+    job.writers.finish()
+
+
+def _write_image(job: Job, image: int) -> None:
+    pixels = job.source.pixels(image)
+    path = job.out / schema.image_path(image)
+    job.writers.put(lambda: write_bytes(path, pictures.jpeg(pixels, 88)))
 
 
 def _write_images(job: Job, files: dict[str, schema.LayerFile]) -> None:
     used = sorted({image for file in files.values() for f in file.filters for image in schema.referred(f)})
     with job.terminal.bar("images", len(used), "image") as advance:
         for image in used:
-            data = pictures.jpeg(job.source.pixels(image), 88)
-            write_bytes(job.out / schema.image_path(image), data)
+            _write_image(job, image)
             advance(1)
+    job.writers.finish()
     listed = {
         str(image): schema.ImageEntry(path=job.folder.paths[image], label=job.folder.labels[image])
         for image in used

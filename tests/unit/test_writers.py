@@ -1,0 +1,67 @@
+"""Threads that write: all is done, and what fails is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from torchlurk.stages.writers import writing
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_all_is_done_when_finished(threads: int) -> None:
+    done: list[int] = []
+    with writing(threads) as writers:
+        for number in range(500):
+            writers.put(partial(done.append, number))
+        writers.finish()
+        assert sorted(done) == list(range(500))
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_failure_is_told_by_the_next_finish_at_the_latest(threads: int) -> None:
+    def fail() -> None:
+        raise OSError("no room")
+
+    def all_of_it() -> None:
+        with writing(threads) as writers:
+            writers.put(fail)
+            writers.finish()
+
+    with pytest.raises(OSError, match="no room"):
+        all_of_it()
+
+
+def test_no_more_than_some_wait() -> None:
+    gate = threading.Event()
+    waiting: list[int] = []
+    with writing(1) as writers:
+        threading.Timer(0.05, gate.set).start()
+        for number in range(3 * writers.room):
+            writers.put(lambda number=number: (gate.wait(), waiting.append(number)))  # type: ignore[misc]
+            assert len(writers.pending) <= writers.room
+        writers.finish()
+    assert len(waiting) == 3 * writers.room
+
+
+def test_an_exception_ends_the_threads_and_drops_what_waits() -> None:
+    before = threading.active_count()
+    begun: list[int] = []
+
+    def slow(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.02)
+
+    def interrupted() -> None:
+        with writing(1) as writers:
+            for number in range(50):
+                writers.put(partial(slow, number))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert threading.active_count() == before
+    assert len(begun) < 50
