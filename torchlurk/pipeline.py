@@ -172,5 +172,5 @@ def _clear(out: Path) -> None:
     """Remove what a store consists of, and nothing else that may lie in the folder."""
     for name in ("images", "layers", *schema.PICTURE_KINDS):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("network.json", "images.json", schema.SUMS):
+    for name in ("network.json", "images.json", "classes.json", schema.SUMS):
         (out / name).unlink(missing_ok=True)

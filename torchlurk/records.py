@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -88,6 +89,25 @@ def layer_file(layer: Layer, state: LayerState, images: Tensor, labels: tuple[in
         k=state.max.k,
         filters=filters,
     )
+
+
+def classes_file(files: Sequence[schema.LayerFile], classes: int) -> schema.Classes:
+    """Which filters prefer which class: those whose profile by maxima has it first, most selective first.
+
+    Args:
+        files: all layers, in the manifest's order.
+        classes: how many there are.
+    """
+    filters: list[list[tuple[int, int, float | None]]] = [[] for _ in range(classes)]
+    for position, file in enumerate(files):
+        for entry in file.filters:
+            # What no image excites prefers nothing, though some class comes first in its profile.
+            if entry.classes.max and entry.stats.active > 0:
+                preferred = entry.classes.max[0][0]
+                filters[preferred].append((position, entry.channel, entry.stats.selectivity))
+    for rows in filters:
+        rows.sort(key=lambda row: (-(row[2] or 0.0), row[0], row[1]))
+    return schema.Classes(format=schema.FORMAT, filters=filters)
 
 
 def _entries(lists: TopK, channel: int) -> list[tuple[int, float, int]]:

@@ -107,7 +107,9 @@ def test_another_batch_size_moves_no_more_than_the_last_digits(made: Path, tmp_p
                     np.testing.assert_allclose(*scores, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["layers/head.json", "images.json", "network.json", "SHA256SUMS"])
+@pytest.mark.parametrize(
+    "name", ["layers/head.json", "images.json", "classes.json", "network.json", "SHA256SUMS"]
+)
 def test_a_changed_byte_is_found(tmp_path: Path, name: str) -> None:
     golden_run(tmp_path / "branching")
     path = tmp_path / "branching" / name

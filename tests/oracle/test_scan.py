@@ -192,6 +192,22 @@ def test_selectivity(case: tuple[int, dict[str, LayerFile]]) -> None:
                 assert entry.stats.selectivity == pytest.approx(wanted, abs=1e-4)
 
 
+def test_who_prefers_which_class(case: tuple[int, dict[str, LayerFile]]) -> None:
+    count, files = case
+    labels = np.array(photographs(count)[1])
+    rows: list[list[tuple[float, int, int]]] = [[] for _ in range(CLASSES)]
+    for position, name in enumerate(files):
+        for entry in files[name].filters:
+            best = truth(count)[name][:, entry.channel].reshape(count, -1).max(1)
+            means = {int(c): best[labels == c].mean() for c in np.unique(labels)}
+            preferred = min(means, key=lambda c: (-means[c], c))
+            if best.max() > 0:
+                rows[preferred].append((-(entry.stats.selectivity or 0), position, entry.channel))
+    found = records.classes_file(list(files.values()), CLASSES).filters
+    assert [[(-(s or 0), layer, c) for layer, c, s in row] for row in found] == [sorted(r) for r in rows]
+    assert sum(map(len, found)) > 0
+
+
 def test_first_of_equal_maxima_in_reading_order() -> None:
     x = torch.full((2, 3, 5, 7), -1.0)
     x[0, 1, 3, 2] = x[0, 1, 1, 5] = x[0, 1, 1, 6] = 2.0

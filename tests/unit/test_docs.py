@@ -72,6 +72,7 @@ def example() -> dict[str, Any]:
 KINDS = {
     "index.json": schema.Index,
     "toy/network.json": schema.Manifest,
+    "toy/classes.json": schema.Classes,
     "toy/images.json": schema.Images,
     "toy/layers/0.json": schema.LayerFile,
 }

@@ -31,6 +31,7 @@ def make_store(folder: Path, name: str = "toy", **manifest: object) -> Path:
     files = {
         "network.json": manifest_of(name, **manifest),
         "images.json": "{}",
+        "classes.json": "{}",
         "images/0.jpg": "picture",
         "layers/a.json": "{}",
         "cropped/a%20b/0.jpg": "crop",
@@ -65,6 +66,7 @@ def test_what_is_written(store, tmp_path):
         "saved_model/index.json",
         "saved_model/toy/network.json",
         "saved_model/toy/images.json",
+        "saved_model/toy/classes.json",
         "saved_model/toy/images/0.jpg",
         "saved_model/toy/layers/a.json",
         "saved_model/toy/cropped/a%20b/0.jpg",

@@ -95,6 +95,8 @@ def run(job: Job, device: torch.device) -> Manifest:
     _write_images(job, files)
     for layer in manifest.layers:
         write_json(job.out / layer.data, files[layer.name])
+    in_order = [files[layer.name] for layer in manifest.layers]
+    write_json(job.out / "classes.json", records.classes_file(in_order, len(job.folder.classes)))
     return mark(job, manifest, "scan", manifest.stages.scan)
 
 

@@ -16,6 +16,7 @@ from torchlurk.store.schema import (
     FORMAT,
     PICTURE_KINDS,
     SUMS,
+    Classes,
     Images,
     Index,
     Layer,
@@ -71,6 +72,11 @@ def read_manifest(store: Path) -> Manifest:
 def read_images(store: Path) -> Images:
     """`images.json` of a store. Raises `LurkError` if it is missing or damaged."""
     return _read(store / "images.json", Images)
+
+
+def read_classes(store: Path) -> Classes:
+    """`classes.json` of a store. Raises `LurkError` if it is missing or damaged."""
+    return _read(store / "classes.json", Classes)
 
 
 def read_layer(store: Path, layer: Layer) -> LayerFile:
@@ -140,6 +146,7 @@ def inspect(store: Path) -> Report:
     if full < filters:
         problems.append(f"{filters - full} filters have fewer than {expected} entries in a list")
     problems.extend(_check_images(store, manifest, used))
+    problems.extend(_check_classes(store, manifest))
     worst = max(certificates, default=None)
     return Report(manifest, filters, full, pictures, len(used), worst, tuple(problems))
 
@@ -151,7 +158,7 @@ def _check_sums(store: Path, manifest: Manifest) -> Iterator[str]:
         yield f"cannot read {str(store / SUMS)!r} ({problem})"
         return
     sums = {line[66:]: line[:64] for line in lines}
-    for name in ("network.json", "images.json", *(layer.data for layer in manifest.layers)):
+    for name in ("network.json", "images.json", "classes.json", *(layer.data for layer in manifest.layers)):
         try:
             found = hashlib.sha256((store / name).read_bytes()).hexdigest()
         except OSError as problem:
@@ -172,6 +179,20 @@ def _check_images(store: Path, manifest: Manifest, used: set[int]) -> Iterator[s
     height, width = manifest.input.shape[1:]
     for image in sorted(listed):
         yield from _check_picture(store / image_path(image), (width, height))
+
+
+def _check_classes(store: Path, manifest: Manifest) -> Iterator[str]:
+    try:
+        found = read_classes(store)
+    except LurkError as problem:
+        yield str(problem)
+        return
+    rows = [row for rows in found.filters for row in rows]
+    if len(found.filters) != len(manifest.dataset.classes) or any(
+        layer >= len(manifest.layers) or channel >= manifest.layers[layer].channels
+        for layer, channel, _ in rows
+    ):
+        yield f"{str(store / 'classes.json')!r} names classes or filters that there are not"
 
 
 def _check_picture(path: Path, size: tuple[int, int]) -> Iterator[str]:

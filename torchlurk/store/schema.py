@@ -220,6 +220,13 @@ class ImageEntry(Record, frozen=True):
     label: Count = msgspec.field(name="class")
 
 
+class Classes(Record, frozen=True):
+    """`classes.json`: by class, the filters that prefer it, as `[layer, channel, selectivity]`."""
+
+    format: Format
+    filters: list[list[tuple[Count, Count, Share | None]]]
+
+
 Images = dict[str, ImageEntry]
 """`images.json`, by image id."""
 
