@@ -151,6 +151,46 @@ def center(x: Tensor) -> Tensor:
     return torch.cat(parts, 1)
 
 
+def half_and_half(x: Tensor) -> Tensor:
+    """Half of the channels are worked on, as in ShuffleNet."""
+    left, right = x.chunk(2, dim=1)
+    return torch.cat((left, F.relu(right)), dim=1)
+
+
+def shuffle(x: Tensor) -> Tensor:
+    n, channels, height, width = x.size()
+    x = x.view(n, 2, channels // 2, height, width)
+    return torch.transpose(x, 1, 2).contiguous().view(n, channels, height, width)
+
+
+class Functional(nn.Module):
+    """A convolution that is no module."""
+
+    def __init__(self, channels: int, out: int, kernel: int, **more: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out, channels, kernel, kernel))
+        self.more = more
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, **self.more)
+
+
+class ChannelsLast(nn.Module):
+    """A block as ConvNeXt's: normalised and mixed by channel, with the channels behind the map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.wide = nn.Linear(channels, 2 * channels)
+        self.narrow = nn.Linear(2 * channels, channels)
+        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = self.norm(torch.permute(x, (0, 2, 3, 1)))
+        inside = self.narrow(F.gelu(self.wide(inside))).permute(0, 3, 1, 2)
+        return x + self.scale * inside
+
+
 GRAPHS: dict[str, Callable[[], nn.Sequential]] = {
     "odd strides": lambda: nn.Sequential(
         conv(3, 4, 5, 3, 1), nn.ReLU(), conv(4, 4, (3, 2), (1, 2), (0, 1)), conv(4, 2, 3, 2)
@@ -235,6 +275,29 @@ GRAPHS: dict[str, Callable[[], nn.Sequential]] = {
     "local response norm": lambda: nn.Sequential(
         conv(3, 6, 3, 2), nn.ReLU(), nn.LocalResponseNorm(3), conv(6, 2, 3)
     ),
+    "functional convolution": lambda: nn.Sequential(
+        conv(3, 3, 3, 2), Functional(3, 2, 3, stride=2, padding=1), conv(2, 2, 3)
+    ),
+    "cut and shuffled channels": lambda: nn.Sequential(
+        conv(3, 4, 3, 2), Call(half_and_half), Call(shuffle), conv(4, 2, 3, 2)
+    ),
+    "channels last": lambda: nn.Sequential(
+        conv(3, 4, 3, 2, 1), ChannelsLast(4), conv(4, 2, 3, 2)
+    ),
+    "flipped map": lambda: nn.Sequential(
+        conv(3, 3, (3, 5), 2), Call(lambda x: x.transpose(2, 3)), conv(3, 2, 1),
+        Call(lambda x: x.permute(0, 1, 3, 2)), conv(2, 2, 2),
+    ),
+    "transposed convolution": lambda: nn.Sequential(
+        conv(3, 3, 3, 2, 1), nn.ConvTranspose2d(3, 3, 3, 2, 1, output_padding=1), conv(3, 2, 2),
+        nn.ConvTranspose2d(2, 2, (2, 5), (3, 1), dilation=(1, 2)),
+    ),
+    "resampled": lambda: nn.Sequential(
+        conv(3, 3, 3, 2), nn.Upsample(scale_factor=2), conv(3, 3, 3),
+        Call(lambda x: F.interpolate(x, size=(11, 20), mode="bilinear")), conv(3, 2, 2),
+        Call(lambda x: F.interpolate(x, (17, 9), mode="bilinear", align_corners=True)),
+    ),
+    "group norm": lambda: nn.Sequential(conv(3, 4, 3, 2), nn.GroupNorm(2, 4), conv(4, 2, 3)),
     "measured batch norm": lambda: nn.Sequential(
         conv(3, 3, 3, 2), nn.BatchNorm2d(3, track_running_stats=False), conv(3, 2, 3)
     ),

@@ -113,8 +113,9 @@ class _Stages(click.ParamType[tuple[str, ...]]):
     "beside the images, if there is one]",
 )
 @click.option(
-    "--layers", multiple=True, default=("*",), metavar="GLOB",
-    help="Convolutions to scan, by dotted name; may be repeated.",
+    "--layers", multiple=True, default=("kind:Conv2d",), metavar="NAME|GLOB|kind:KIND|logits",
+    help="Layers to scan: a module's dotted name; a glob of names, of convolutions if no kind is given; a "
+    "kind, such as kind:ReLU; or the network's output. May be repeated.",
 )  # fmt: skip
 @click.option(
     "--filters", type=_Filters(), default="all",

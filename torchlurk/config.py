@@ -13,14 +13,14 @@ class ScanConfig:
     """The scan.
 
     Attributes:
-        layers: globs of dotted names.
+        layers: patterns, see `graph.select`.
         k: images a list keeps.
         batch_size: images a forward; it moves the last digits of scores.
         shard_size: images a shard; no batch crosses into the next.
         precision: of the forward, `float32`, or `bfloat16` with the candidates scored again in float32.
     """
 
-    layers: tuple[str, ...] = ("*",)
+    layers: tuple[str, ...] = ("kind:Conv2d",)
     k: int = 4
     batch_size: int = 8
     shard_size: int = 256

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from torchlurk.errors import LurkError
 
 Watcher = Callable[[Tensor], None]
 
@@ -41,11 +45,51 @@ def at_rest(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(wanted)
 
 
+def as_map(module: nn.Module, output: object) -> Tensor:
+    """What a module gave as `(N, C, H, W)`, a view of it: C filters, and a map of each.
+
+    `(N, C, H, W)` is that already, but what a linear layer or a layer normalisation gives has its filters
+    last. `(N, C)` has maps of one place. `(N, T, C)` are tokens: those of a square grid are laid out as one,
+    and one more in front, the class token, is left out; others lie in a column. Of several tensors the
+    first is taken.
+
+    Raises:
+        LurkError: there is no tensor in it, or one of another shape.
+    """
+    tensor = next((leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)), None)
+    if tensor is None:
+        raise LurkError(
+            f"a {type(module).__name__} gives no tensor but {type(output).__name__}: leave it out by --layers"
+        )
+    if tensor.dim() == 4:
+        return tensor.permute(0, 3, 1, 2) if filters_last(module) else tensor
+    if tensor.dim() == 2:
+        return tensor[:, :, None, None]
+    if tensor.dim() != 3:
+        raise LurkError(
+            f"a {type(module).__name__} gives {tuple(tensor.shape)}, which is neither (N, C, H, W), "
+            "(N, T, C) nor (N, C): leave it out by --layers"
+        )
+    tokens = tensor.shape[1]
+    for skipped in (0, 1):
+        side = math.isqrt(tokens - skipped)
+        if side > 1 and side * side == tokens - skipped:
+            return torch.unflatten(tensor[:, skipped:], 1, (side, side)).permute(0, 3, 1, 2)
+    return tensor.transpose(1, 2)[..., None]
+
+
+def filters_last(module: nn.Module) -> bool:
+    """Whether a module gives `(N, H, W, C)`, and not `(N, C, H, W)`."""
+    # A subclass may well be one that turns its input about, as torchvision's LayerNorm2d does.
+    return isinstance(module, nn.Linear) or type(module) is nn.LayerNorm
+
+
 @contextmanager
 def watching(model: nn.Module, watchers: Mapping[str, Watcher]) -> Iterator[None]:
     """Call `watchers[name]` with the output of the module of that dotted name, on each forward inside.
 
-    A watcher must not keep the tensor: an in-place ReLU that follows will overwrite it.
+    The output comes as `as_map` has it. A watcher must not keep the tensor: an in-place ReLU that follows
+    will overwrite it.
 
     Raises:
         KeyError: a name is not a module of the model.
@@ -61,9 +105,9 @@ def watching(model: nn.Module, watchers: Mapping[str, Watcher]) -> Iterator[None
             handle.remove()
 
 
-def _hook(watcher: Watcher) -> Callable[[nn.Module, tuple[object, ...], Tensor], None]:
-    def hook(module: nn.Module, inputs: tuple[object, ...], output: Tensor) -> None:  # noqa: ARG001
-        watcher(output)
+def _hook(watcher: Watcher) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+    def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:  # noqa: ARG001
+        watcher(as_map(module, output))
 
     return hook
 
@@ -95,9 +139,9 @@ def forward_until(model: nn.Module, x: Tensor, names: Iterable[str]) -> None:
 
 
 def activation(model: nn.Module, layer: str, x: Tensor) -> Tensor:
-    """The output of one layer, `(N, C', H', W')`; the network behind it is not run.
+    """The output of one layer, `(N, C', H', W')` as `as_map` has it; the network behind it is not run.
 
-    The tensor is the layer's own output: with a gradient history if `x` has one.
+    The tensor is the layer's own output, or a view of it: with a gradient history if `x` has one.
     """
     kept: list[Tensor] = []
     with watching(model, {layer: kept.append}):

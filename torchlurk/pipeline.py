@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 import torch
-from torch import nn
 
 from torchlurk.config import RunConfig, recorded
 from torchlurk.datasets.folder import ImageFolder, load_pixels
 from torchlurk.devices import exact
 from torchlurk.errors import LurkError
-from torchlurk.graph import trace
+from torchlurk.graph import select
 from torchlurk.hooks import at_rest
 from torchlurk.models.network import Network
 from torchlurk.pictures import Pixels
@@ -62,9 +58,7 @@ def precompute(
     check_writable(out)
     model = network.module.to(device)
     with exact(device), at_rest(model), writing(config.workers) as writers:
-        graph = trace(model, network.shape, _selector(config.scan.layers))
-        if not graph.layers:
-            raise LurkError(_no_layer(model, config.scan.layers))
+        graph = select(model, network.shape, config.scan.layers)
         source = _source(network, folder, device)
         job = Job(network, folder, graph, source, out, config, terminal, writers)
         manifest = _earlier(job, device)
@@ -90,24 +84,6 @@ def precompute(
             manifest = mark(job, manifest, name, Stage(complete=True, config=wanted))
     write_index(out.parent)
     return manifest
-
-
-def _selector(globs: Iterable[str]) -> Callable[[str, nn.Module], bool]:
-    patterns = tuple(globs)
-
-    def wanted(name: str, module: nn.Module) -> bool:
-        return isinstance(module, nn.Conv2d) and any(fnmatchcase(name, p) for p in patterns)
-
-    return wanted
-
-
-def _no_layer(model: nn.Module, globs: tuple[str, ...]) -> str:
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
-    near = get_close_matches(globs[0], names, n=3, cutoff=0.3) or names[:3]
-    return (
-        f"no convolution is named {' or '.join(globs)}: the network has {len(names)}, "
-        f"for instance {', '.join(near)}"
-    )
 
 
 def _source(network: Network, folder: ImageFolder, device: torch.device) -> Source:

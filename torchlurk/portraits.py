@@ -45,17 +45,14 @@ class Source:
         return self.normalise(pixels[None])[0]
 
 
-def field_size(layer: Layer, source: Source) -> Size:
+def field_size(layer: Layer) -> Size:
     """Height and width in pixels of the layer's receptive field, padding included."""
-    rows, columns = layer.field.rows.rule, layer.field.columns.rule
-    if rows is None or columns is None:
-        return source.shape[1], source.shape[2]
-    return rows.size, columns.size
+    return layer.field.rows.size, layer.field.columns.size
 
 
 def tiles(layer: Layer, source: Source) -> dict[str, Size]:
     """The size of a tile of each kind of picture of a layer."""
-    seen = pictures.tile_size(field_size(layer, source))
+    seen = pictures.tile_size(field_size(layer))
     whole = pictures.tile_size((source.shape[1], source.shape[2]))
     return {
         "cropped": seen,

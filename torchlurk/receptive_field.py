@@ -38,12 +38,14 @@ class Axis:
         stop: `(n,)` one past the last pixel seen; not above `first` where nothing is seen but padding.
         extent: length of the input's axis in pixels.
         rule: the rule away from the borders; `None` where there is none, as after a global operation.
+        cuttable: whether an index could be computed from a stretch of the axis alone, had it a rule.
     """
 
     first: Ints
     stop: Ints
     extent: int
     rule: Rule | None
+    cuttable: bool = True
 
     def __len__(self) -> int:
         return len(self.first)
@@ -52,6 +54,25 @@ class Axis:
         """The pixels `[first, stop)` that one index sees."""
         first = int(self.first[index])
         return first, max(first, int(self.stop[index]))
+
+    @property
+    def size(self) -> int:
+        """How many pixels an index sees, padding included; the most of any where there is no rule."""
+        return self.rule.size if self.rule else max(1, int((self.stop - self.first).max()))
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether an index can be computed from the whole axis only."""
+        return self.rule is None or not self.cuttable
+
+    def window(self, index: int) -> tuple[int, int]:
+        """What one index sees, widened to `size` where the axis or a border cuts it short."""
+        if self.rule is not None:
+            first = index * self.rule.stride + self.rule.offset
+            return first, first + self.rule.size
+        first, stop = self.interval(index)
+        first -= (self.size - (stop - first)) // 2
+        return first, first + self.size
 
     def cut(self, index: int) -> tuple[int, int, int]:
         """The stretch of input from which this index alone can be computed again, exactly.
@@ -62,9 +83,9 @@ class Axis:
 
         Returns:
             first pixel, one past the last pixel, and the index in the feature map of the cut. It is
-            the whole input where there is no rule, or where the index sees nothing but padding.
+            the whole input where that is needed, or where the index sees nothing but padding.
         """
-        if self.rule is None or self.stop[index] <= self.first[index]:
+        if self.rule is None or not self.cuttable or self.stop[index] <= self.first[index]:
             return 0, self.extent, index
         start = index * self.rule.stride + self.rule.offset
         stop = min(start + self.rule.size, self.extent)
@@ -110,7 +131,7 @@ def window(
         stride=axis.rule.stride * stride,
         offset=axis.rule.offset - padding * axis.rule.stride,
     )
-    return Axis(first, stop, axis.extent, rule)
+    return Axis(first, stop, axis.extent, rule, axis.cuttable)
 
 
 def _hulls(axis: Axis, taps: Ints) -> tuple[Ints, Ints]:
@@ -132,6 +153,42 @@ def _filled(taps: Ints, length: int, mode: str) -> Ints:
     if mode == "circular":
         return taps % length
     return taps
+
+
+def transposed(axis: Axis, kernel: int, stride: int, padding: int, dilation: int, length: int) -> Axis:
+    """After a transposed convolution, of the same arguments as `window`; it has no rule in whole pixels."""
+    reach = np.arange(length, dtype=np.int64)[:, None] + padding
+    reach = reach - np.arange(kernel, dtype=np.int64)[None, :] * dilation
+    # An index takes part where the step falls on it exactly; elsewhere there is nothing, as in padding.
+    taps = np.where(reach % stride == 0, reach // stride, -1)
+    first, stop = _hulls(axis, taps)
+    return Axis(first, stop, axis.extent, None)
+
+
+def resampled(axis: Axis, length: int, mode: str, *, corners: bool) -> Axis:
+    """After an interpolation to `length` indices, `nearest` or `bilinear`; it has no rule in whole pixels.
+
+    Args:
+        axis: what the operation's input sees.
+        length: indices of the result.
+        mode: `nearest` takes one index, `bilinear` the two beside the point.
+        corners: whether the outermost indices of both lie on each other (`align_corners`).
+    """
+    index = np.arange(length, dtype=np.float64)
+    if mode == "nearest":
+        near = np.floor(index * len(axis) / length).astype(np.int64)
+        taps = near[:, None]
+    else:
+        if corners:
+            point = index * ((len(axis) - 1) / (length - 1) if length > 1 else 0.0)
+        else:
+            point = np.maximum((index + 0.5) * len(axis) / length - 0.5, 0.0)
+        low = np.floor(point).astype(np.int64)
+        # A point that lies on an index takes nothing of the next.
+        high = np.where(point > low, low + 1, low)
+        taps = np.stack([low, high], axis=1).clip(0, len(axis) - 1)
+    first, stop = _hulls(axis, taps)
+    return Axis(first, stop, axis.extent, None)
 
 
 def adaptive(axis: Axis, length: int) -> Axis:
@@ -160,7 +217,7 @@ def everything(axis: Axis, length: int) -> Axis:
 
 def uncut(axis: Axis) -> Axis:
     """After an operation that works on the whole axis and on no stretch of it, as a fixed mask does."""
-    return replace(axis, rule=None)
+    return replace(axis, cuttable=False)
 
 
 def union(axes: Sequence[Axis]) -> Axis:
@@ -176,6 +233,7 @@ def union(axes: Sequence[Axis]) -> Axis:
         np.max([axis.stop for axis in spread], axis=0),
         spread[0].extent,
         _union_rule(rules),
+        all(axis.cuttable for axis in spread),
     )
 
 
@@ -202,9 +260,12 @@ class Field:
         return left, top, right, bottom
 
     def window(self, y: int, x: int) -> tuple[int, int, int, int]:
-        """The same, not clipped to the input: it tells how much of the field is padding."""
-        if self.rows.rule is None or self.columns.rule is None:
-            return self.box(y, x)
-        top = y * self.rows.rule.stride + self.rows.rule.offset
-        left = x * self.columns.rule.stride + self.columns.rule.offset
-        return left, top, left + self.columns.rule.size, top + self.rows.rule.size
+        """The same, not clipped to the input, and of one size for all units: padding is part of it."""
+        top, bottom = self.rows.window(y)
+        left, right = self.columns.window(x)
+        return left, top, right, bottom
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether its units can be computed from the whole input only."""
+        return self.rows.needs_all and self.columns.needs_all

@@ -137,6 +137,20 @@ def _merge_layer(a: LayerState, b: LayerState) -> LayerState:
     )
 
 
+class NotFinite(Exception):  # noqa: N818  # it is the activation that is not
+    """An activation is NaN or infinite.
+
+    Attributes:
+        layer: the first where one is, in execution order.
+        image: the id of an image that gives it.
+    """
+
+    def __init__(self, layer: str, image: int) -> None:
+        super().__init__(f"an activation of {layer} is not finite")
+        self.layer = layer
+        self.image = image
+
+
 @dataclass(frozen=True)
 class Reduced:
     """One batch at one layer: `(N, C)` maxima and means, and the way to the places of the maxima."""
@@ -165,12 +179,16 @@ def places_of_maxima(x: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
     return x[rows, channels].flatten(1).argmax(dim=1)
 
 
-def _observe(state: LayerState, x: Tensor, images: Tensor, labels: Tensor, edges: Tensor) -> LayerState:
+def _observe(
+    state: LayerState, x: Tensor, images: Tensor, labels: Tensor, edges: Tensor
+) -> tuple[LayerState, Tensor]:
     reduced = reduce_map(x)
     maxima, means = reduced.maxima, reduced.means
     exact_max, exact_avg = maxima.double(), means.double()
     bins = torch.bucketize(maxima, edges, right=True)
-    return LayerState(
+    # A NaN or an infinity of either sign is in the maximum, the mean, or both.
+    finite = (maxima + means).isfinite().all(dim=1)
+    updated = LayerState(
         max=_push_maxima(state.max, x, maxima, images),
         avg=topk.push(state.avg, means, images),
         max_by_class=add_by_class(state.max_by_class, labels, exact_max),
@@ -181,6 +199,7 @@ def _observe(state: LayerState, x: Tensor, images: Tensor, labels: Tensor, edges
         active=state.active + (maxima > 0).sum(0),
         counts=state.counts.scatter_add(1, bins.T, torch.ones_like(bins.T)),
     )
+    return updated, finite
 
 
 def _push_maxima(state: TopK, x: Tensor, maxima: Tensor, images: Tensor) -> TopK:
@@ -227,22 +246,32 @@ def scan(
 
     Yields:
         The state after each batch.
+
+    Raises:
+        NotFinite: an activation is NaN or infinite, and has no place in an order.
     """
     current = dict(start.layers)
     seen = start.images
     edges = torch.tensor(ACTIVATION_EDGES, device=seen.device)
     for batch in batches:
         cast = torch.autocast(batch.x.device.type, torch.bfloat16, enabled=bfloat16)
-        with torch.inference_mode(), cast, _observing(model, current, batch, edges):
+        finite: dict[str, Tensor] = {}
+        with torch.inference_mode(), cast, _observing(model, current, batch, edges, finite):
             forward_until(model, batch.x, start.layers)
+        _check(finite, batch.images)
         seen = seen.index_add(0, batch.labels, torch.ones_like(batch.labels))
         yield ScanState(seen, dict(current))
 
 
 @contextmanager
 def _observing(
-    model: nn.Module, current: dict[str, LayerState], batch: ScanBatch, edges: Tensor
+    model: nn.Module,
+    current: dict[str, LayerState],
+    batch: ScanBatch,
+    edges: Tensor,
+    finite: dict[str, Tensor],
 ) -> Iterator[None]:
+    """Bring `current` up to date with a batch that runs inside, and say in `finite` which images are."""
     unseen = set(current)
 
     def watcher(name: str) -> Watcher:
@@ -250,13 +279,21 @@ def _observing(
             if name not in unseen:  # a module that is called again: its first call counts
                 return
             unseen.remove(name)
-            current[name] = _observe(current[name], output, batch.images, batch.labels, edges)
+            current[name], finite[name] = _observe(current[name], output, batch.images, batch.labels, edges)
 
         return observe
 
     watchers: dict[str, Callable[[Tensor], None]] = {name: watcher(name) for name in current}
     with watching(model, watchers):
         yield
+
+
+def _check(finite: dict[str, Tensor], images: Tensor) -> None:
+    # One question for all layers: each would make a cuda device wait.
+    table = torch.stack(list(finite.values())).cpu()
+    if not table.all():
+        layer, row = (~table).nonzero()[0].tolist()
+        raise NotFinite(list(finite)[layer], int(images[row]))
 
 
 def candidates(state: ScanState) -> list[int]:

@@ -13,7 +13,7 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 
 
 def channel_mean(maps: Tensor, channels: Tensor) -> Tensor:
-    """The mean of each image's feature map."""
+    """The mean of each image's feature map; of a layer of logits, whose maps have one place, the logit."""
     return maps[torch.arange(len(maps), device=maps.device), channels].mean(dim=(1, 2))
 
 
@@ -25,8 +25,3 @@ def centre_unit(maps: Tensor, channels: Tensor) -> Tensor:
 
 OBJECTIVES: Mapping[str, Objective] = MappingProxyType({"mean": channel_mean, "position": centre_unit})
 """Those for feature maps, as a user names them."""
-
-
-def output_class(logits: Tensor, classes: Tensor) -> Tensor:
-    """The logit of each image's class, from `(N, classes)` outputs."""
-    return logits[torch.arange(len(logits), device=logits.device), classes]

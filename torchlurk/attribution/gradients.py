@@ -106,7 +106,7 @@ def unit_gradients(
         try:
             scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
         except RuntimeError as problem:
-            if isinstance(problem, torch.OutOfMemoryError) or _is_whole(field):
+            if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
                 raise
             # A branch beside the unit's own may not take so small an input: give it all of it.
             chosen = [units[c.index] for c in block]
@@ -151,7 +151,7 @@ def unit_scores(
             with torch.inference_mode():
                 maps = activation(model, layer, _inputs(images, places, block))
         except RuntimeError as problem:
-            if isinstance(problem, torch.OutOfMemoryError) or _is_whole(field):
+            if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
                 raise
             chosen = [units[index] for cut in block for index in members[cut.index]]
             again = unit_scores(model, layer, _whole(field), images, chosen, batch_pixels=batch_pixels)
@@ -186,10 +186,6 @@ def _inputs(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence[_Cu
 
 def _whole(field: Field) -> Field:
     return Field(uncut(field.rows), uncut(field.columns))
-
-
-def _is_whole(field: Field) -> bool:
-    return field.rows.rule is None and field.columns.rule is None
 
 
 def _backward(

@@ -48,13 +48,15 @@ def _pictures(
         job.model, layer, chosen, job.source, config.method, at_once=config.batch_size
     ):
         write_picture(job, "max_grads", layer.name, made.channel, made.whole)
-        write_picture(job, "cropped_grad", layer.name, made.channel, made.cropped)
+        if not layer.sees_all:
+            write_picture(job, "cropped_grad", layer.name, made.channel, made.cropped)
         entry = by_channel[made.channel]
         certified = [
             records.with_certificate(e, again) for e, again in zip(entry.max, made.scores, strict=True)
         ]
         entry = msgspec.structs.replace(entry, max=certified)
-        by_channel[made.channel] = having(entry, "max_grads", "cropped_grad")
+        made_kinds = ["max_grads"] if layer.sees_all else ["max_grads", "cropped_grad"]
+        by_channel[made.channel] = having(entry, *made_kinds)
         advance(1)
     for channel, strip in portraits.map_pictures(job.model, layer, chosen, job.source, config.method):
         write_picture(job, "avg_grads", layer.name, channel, strip)

@@ -117,8 +117,14 @@ def _pass(
         job.terminal.bar(label, len(images), "image") as advance,
         closing(_feed(job, device, images, skipped, advance)) as feed,
     ):
-        for current in scan.scan(job.model, state, feed, bfloat16=bfloat16):
-            state = current
+        try:
+            for current in scan.scan(job.model, state, feed, bfloat16=bfloat16):
+                state = current
+        except scan.NotFinite as problem:
+            raise LurkError(
+                f"layer {problem.layer!r}, and none before it, gives NaN or infinity for image "
+                f"{job.folder.paths[problem.image]!r}: look at its weights, and at that image"
+            ) from problem
     return scan.to(state, torch.device("cpu"))
 
 
@@ -159,6 +165,9 @@ def _write_crops(job: Job, files: dict[str, schema.LayerFile]) -> None:
     with job.terminal.bar("crops", total, "filter") as advance:
         for layer in job.graph.layers:
             file = files[layer.name]
+            if layer.sees_all:  # a crop would be the image itself
+                advance(file.channels)
+                continue
             for channel, pixels in portraits.crops(layer, file.filters, job.source):
                 write_picture(job, "cropped", layer.name, channel, pixels)
                 advance(1)

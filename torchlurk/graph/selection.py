@@ -1,0 +1,103 @@
+"""Which layers a user means by globs of dotted names, by kinds, and by `logits`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from torch import fx, nn
+
+from torchlurk.errors import LurkError
+from torchlurk.graph.layers import Graph, Wanted, arrange
+from torchlurk.graph.tracing import Traced, follow, is_data
+
+USUAL = "Conv2d"
+"""The kind of layer that is meant where no kind is named."""
+
+
+def select(model: nn.Module, shape: tuple[int, int, int], patterns: Sequence[str]) -> Graph:
+    """The layers of a network that some patterns name.
+
+    A pattern is the dotted name of a module, whatever its kind; or a glob of names; or `kind:` and a glob of
+    class names, case aside; or `logits`, the module that gives the network's output. Globs and kinds
+    narrow each other: without a kind only convolutions are meant, without a glob all names.
+
+    Args:
+        model: a network at rest.
+        shape: `(C, H, W)` of its input.
+        patterns: at least one.
+
+    Raises:
+        LurkError: a pattern names nothing, or an input of that shape does not pass through the network.
+    """
+    traced = follow(model, shape)
+    graph = arrange(traced, model, shape, _wanted(model, traced, patterns))
+    if not graph.layers:
+        raise LurkError(_nothing(model, patterns))
+    return graph
+
+
+def _wanted(model: nn.Module, traced: Traced, patterns: Sequence[str]) -> Wanted:
+    names = {name for name, _ in model.named_modules() if name}
+    exact = {pattern for pattern in patterns if pattern in names}
+    kinds = [p.removeprefix("kind:").lower() for p in patterns if p.startswith("kind:")]
+    if "logits" in patterns and "logits" not in names:
+        exact.add(_logits(model, traced))
+    globs = [p for p in patterns if p not in names and p != "logits" and not p.startswith("kind:")]
+    for glob in globs:
+        if not any(fnmatchcase(name, glob) for name in names):
+            raise LurkError(_nothing(model, (glob,)))
+    by_pattern = bool(globs or kinds)
+
+    def wanted(name: str, module: nn.Module) -> bool:
+        if name in exact:
+            return True
+        kind = type(module).__name__.lower()
+        return (
+            by_pattern
+            and any(fnmatchcase(kind, one) for one in kinds or [USUAL.lower()])
+            and any(fnmatchcase(name, one) for one in globs or ["*"])
+        )
+
+    return wanted
+
+
+def _logits(model: nn.Module, traced: Traced) -> str:
+    """The innermost module that gives what the network gives, but for its shape."""
+    given = {node: name for name, node in traced.outputs.items() if name}
+    innermost: dict[fx.Node, str] = {}
+    for name, node in traced.outputs.items():
+        if name and name.count(".") >= innermost.get(node, "").count("."):
+            innermost[node] = name
+    node = next(node for node in traced.nodes if node.op == "output")
+    while node not in given:
+        before = [source for source in node.all_input_nodes if is_data(source)]
+        if len(before) != 1:
+            raise LurkError(
+                f"no single module of {type(model).__name__} gives its output: name a layer, not 'logits'"
+            )
+        (node,) = before
+    return innermost[node]
+
+
+def _nothing(model: nn.Module, patterns: Sequence[str]) -> str:
+    modules = {name: type(module).__name__ for name, module in model.named_modules() if name}
+    counts = Counter(modules.values())
+    near = [
+        hint
+        for pattern in patterns
+        for hint in (
+            [
+                f"kind:{kind}"
+                for kind in get_close_matches(pattern.removeprefix("kind:"), counts, n=3, cutoff=0.5)
+            ]
+            if pattern.startswith("kind:")
+            else get_close_matches(pattern, modules, n=3, cutoff=0.4)
+        )
+    ]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.most_common(5))
+    wanted = " or ".join(repr(pattern) for pattern in patterns)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"no layer matches {wanted}: {meant}the network has {kinds}"
