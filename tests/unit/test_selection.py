@@ -74,7 +74,7 @@ def test_a_network_that_ends_in_a_function_has_no_logits() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.a(x) + self.b(x)
 
-    with pytest.raises(LurkError, match="^no single module of Two gives its output"):
+    with pytest.raises(LurkError, match=r"^no single module of Two gives its output"):
         names(Two().eval(), "logits")
 
 
