@@ -186,7 +186,7 @@ def _write(stores: Sequence[_Store], fresh: Path) -> None:
 def _files(store: Path) -> Iterator[Path]:
     """The files that the format names, and no others."""
     yield store / "network.json"
-    patterns = ["images.json", "images/*.jpg", "layers/*.json"]
+    patterns = ["images.json", "classes.json", "images/*.jpg", "layers/*.json"]
     patterns += [f"{folder}/*/*.jpg" for folder in PICTURE_KINDS]
     for pattern in patterns:
         yield from sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != ".")
