@@ -5,6 +5,8 @@
 
 /** More than this many dummy nodes would make dagre slow; then edges are drawn straight. */
 const MOST_SPAN = 1500;
+/** Wider than this, no screen shows a row. */
+const MOST_COLUMNS = 40;
 
 /** The longest path to each layer, from the layers without inputs. */
 export function ranks(names, edges) {
@@ -61,20 +63,57 @@ function layered(dagre, names, edges, box) {
 }
 
 /**
+ * Which column each layer is in, and how high: one long line, not yet folded into rows.
  * @param {object|null} dagre
  * @param {string[]} names layers in execution order
  * @param {Array<[string, string]>} edges
- * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
- *   the size of a card, the gaps, and the width there is
- * @returns {{width: number, height: number, cards: Map<string, {x: number, y: number}>,
- *   edges: Array<{from: string, to: string, d: string}>}}
+ * @param {{width: number, height: number, gapX: number, gapY: number}} box the size of a card, and the gaps
  */
-export function layout(dagre, names, edges, box) {
+export function unroll(dagre, names, edges, box) {
   const rank = ranks(names, edges);
   const span = edges.reduce((sum, [a, b]) => sum + Math.max(0, (rank.get(b) ?? 0) - (rank.get(a) ?? 0)), 0);
-  const plan = dagre && !isChain(names, edges) && span <= MOST_SPAN
+  return dagre && !isChain(names, edges) && span <= MOST_SPAN
     ? layered(dagre, names, edges, box)
     : simple(names, edges, box);
+}
+
+/**
+ * Where every card goes in the width there is.
+ * @param {object|null} dagre
+ * @param {string[]} names
+ * @param {Array<[string, string]>} edges
+ * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
+ */
+export function layout(dagre, names, edges, box) {
+  return fold(unroll(dagre, names, edges, box), box);
+}
+
+/**
+ * Rows of the number of columns that lets all be seen largest in a window of a given size.
+ * @param {ReturnType<typeof unroll>} plan
+ * @param {{width: number, height: number, gapX: number, gapY: number}} box
+ * @param {{width: number, height: number}} view
+ */
+export function foldToFit(plan, box, view) {
+  const step = box.width + box.gapX;
+  let best = null;
+  let bestScale = 0;
+  for (let columns = 2; columns <= MOST_COLUMNS; columns++) {
+    const folded = fold(plan, { ...box, room: columns * step - box.gapX });
+    const scale = Math.min(view.width / folded.width, view.height / folded.height);
+    if (scale > bestScale) [best, bestScale] = [folded, scale];
+    if (folded.rows === 1) break;
+  }
+  return best;
+}
+
+/**
+ * @param {ReturnType<typeof unroll>} plan
+ * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
+ * @returns {{width: number, height: number, rows: number, cards: Map<string, {x: number, y: number, row: number}>,
+ *   edges: Array<{from: string, to: string, d: string}>}}
+ */
+export function fold(plan, box) {
   const step = box.width + box.gapX;
   const columns = Math.max(1, Math.floor((box.room + box.gapX) / step));
   const rowOf = (column) => Math.floor(column / columns);
@@ -103,6 +142,7 @@ export function layout(dagre, names, edges, box) {
   return {
     width: widest * step - box.gapX,
     height: y - box.gapY,
+    rows: rows.length,
     cards,
     edges: plan.paths
       .filter(({ from, to }) => cards.has(from) && cards.has(to))

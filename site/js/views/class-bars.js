@@ -1,0 +1,40 @@
+/** In which layers a class lives: one bar a layer, as high as its share of the layer's filters. */
+import { h } from "../dom.js";
+import { count, percent, plural } from "../format.js";
+import { rove } from "../roving.js";
+
+/**
+ * @param {import("../classes.js").Home[]} all every layer
+ * @param {import("../classes.js").Home} most the one with the largest share
+ * @param {(at: number) => void} go to the layer's filters
+ */
+export function homeBars(all, most, go) {
+  const bars = all.map(({ at, layer, filters, share }) => {
+    const words = `${layer.name}: ${count(filters.length)} of ${plural(layer.channels, "filter")} (${percent(share)})`;
+    const inside = [
+      h("span", { class: "life-room" }, h("span", { class: "life-mark", style: { height: `${(share / most.share) * 100}%` } })),
+      h("span", { class: "life-number", "aria-hidden": "true" }, at + 1),
+    ];
+    return h(
+      "li",
+      null,
+      filters.length
+        ? h("button", { type: "button", class: "life", title: words, "aria-label": words, tabindex: at === most.at ? "0" : "-1", on: { click: () => go(at) } }, inside)
+        : h("span", { class: "life none", title: words }, inside, h("span", { class: "unseen" }, words)),
+    );
+  });
+  const list = h("ol", { class: "life-bars" }, bars);
+  rove(list, () => [...list.querySelectorAll("button")]);
+  return h(
+    "section",
+    { class: "lives", "aria-labelledby": "lives" },
+    h("h2", { id: "lives" }, "Where it lives"),
+    h(
+      "p",
+      { class: "lives-meaning" },
+      "A bar for each layer, from the first to the last: the share of its filters that prefer this class. ",
+      `The highest, ${most.layer.name.length > 60 ? `layer ${most.at + 1}` : most.layer.name}, stands for ${percent(most.share)}. A bar leads to its filters.`,
+    ),
+    list,
+  );
+}
