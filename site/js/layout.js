@@ -3,6 +3,8 @@
  * Pure: dagre ranks the layers and keeps edges clear of cards; this file folds its long line into rows.
  */
 
+import { withoutShortcuts } from "./shortcuts.js";
+
 /** More than this many dummy nodes would make dagre slow; then edges are drawn straight. */
 const MOST_SPAN = 1500;
 /** Wider than this, no screen shows a row. */
@@ -78,6 +80,19 @@ export function unroll(dagre, names, edges, box) {
 }
 
 /**
+ * The same, with the shortcuts past other layers left out of the arrangement and drawn over the rows.
+ * @param {object|null} dagre
+ * @param {string[]} names
+ * @param {Array<[string, string]>} edges
+ * @param {{width: number, height: number, gapX: number, gapY: number}} box
+ */
+export function unrollTight(dagre, names, edges, box) {
+  const { plain, shortcuts } = withoutShortcuts(names, edges);
+  const plan = unroll(dagre, names, plain, box);
+  return { nodes: plan.nodes, paths: [...plan.paths, ...shortcuts.map(([from, to]) => ({ from, to, points: [], over: true }))] };
+}
+
+/**
  * Where every card goes in the width there is.
  * @param {object|null} dagre
  * @param {string[]} names
@@ -111,7 +126,7 @@ export function foldToFit(plan, box, view) {
  * @param {ReturnType<typeof unroll>} plan
  * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
  * @returns {{width: number, height: number, rows: number, cards: Map<string, {x: number, y: number, row: number}>,
- *   edges: Array<{from: string, to: string, d: string}>}}
+ *   edges: Array<{from: string, to: string, over: boolean, d: string}>}}
  */
 export function fold(plan, box) {
   const step = box.width + box.gapX;
@@ -139,6 +154,7 @@ export function fold(plan, box) {
     cards.set(name, { x: (node.column % columns) * step, y: row.y + node.y - row.top, row: rowOf(node.column) });
   }
   const widest = Math.min(columns, Math.max(...[...plan.nodes.values()].map((n) => n.column)) + 1);
+  const edge = widest * step - box.gapX / 2;
   return {
     width: widest * step - box.gapX,
     height: y - box.gapY,
@@ -146,8 +162,21 @@ export function fold(plan, box) {
     cards,
     edges: plan.paths
       .filter(({ from, to }) => cards.has(from) && cards.has(to))
-      .map(({ from, to, points }) => ({ from, to, d: route(cards.get(from), cards.get(to), points) })),
+      .map(({ from, to, points, over = false }) => {
+        const [a, b] = [cards.get(from), cards.get(to)];
+        return { from, to, over, d: over ? shortcut(a, b) : route(a, b, points) };
+      }),
   };
+
+  /** Up, along over the row, and down; by the right edge into another row. */
+  function shortcut(a, b) {
+    const [out, into] = [a.x + box.width * 0.7, b.x + box.width * 0.3];
+    const far = a.row === b.row ? Math.abs(b.x - a.x) / step : columns;
+    const lift = Math.min(box.gapY * 0.85, box.gapY * 0.2 + far * 3);
+    const [over, under] = [rows[a.row].y - lift, rows[b.row].y - lift];
+    const along = a.row === b.row ? [] : [[edge, over], [edge, under]];
+    return rounded([[out, a.y], [out, over], ...along, [into, under], [into, b.y]], 8);
+  }
 
   function route(a, b, points) {
     const start = [a.x + box.width, a.y + box.height / 2];

@@ -48,7 +48,10 @@ export function fit(world, view, margin) {
 export function beginning(world, view, margin, first) {
   const whole = fit(world, view, margin);
   if (whole.k >= LEAST) return whole;
-  return { k: READABLE, x: margin - READABLE * first.x, y: margin - READABLE * first.y };
+  const k = READABLE;
+  // From the top, if the first card can be seen from there: its neighbours may lie higher than it does.
+  const top = k * (first.y + first.height) + 2 * margin <= view.height ? 0 : first.y;
+  return { k, x: margin - k * first.x, y: 2 * margin - k * top };
 }
 
 /** Whether nothing of the drawing lies outside the window. */

@@ -17,6 +17,11 @@ function fieldSign(share) {
   );
 }
 
+/** A name that may go on in the next line after its dots. */
+function breakable(name) {
+  return name.split(/(?<=[./_-])/).flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
+}
+
 /**
  * @param {object} manifest
  * @param {string} root the network's folder
@@ -34,7 +39,7 @@ export function card(manifest, root, index, { from, pictures: most }) {
       "span",
       { class: "card-head" },
       h("span", { class: "card-number", "aria-hidden": "true" }, String(index + 1).padStart(2, "0")),
-      h("span", { class: "card-name", title: layer.name }, cut(layer.name, 80)),
+      h("span", { class: "card-name", title: layer.name }, breakable(cut(layer.name, 80))),
     ),
     h(
       "span",

@@ -3,16 +3,20 @@ import { h } from "../dom.js";
 import { count, percent, plural } from "../format.js";
 import { rove } from "../roving.js";
 
+/** Up to so many layers, each bar says what it stands for. */
+const ROOMY = 24;
+
 /**
  * @param {import("../classes.js").Home[]} all every layer
  * @param {import("../classes.js").Home} most the one with the largest share
  * @param {(at: number) => void} go to the layer's filters
  */
 export function homeBars(all, most, go) {
+  const roomy = all.length <= ROOMY;
   const bars = all.map(({ at, layer, filters, share }) => {
     const words = `${layer.name}: ${count(filters.length)} of ${plural(layer.channels, "filter")} (${percent(share)})`;
     const inside = [
-      h("span", { class: "life-room" }, h("span", { class: "life-mark", style: { height: `${(share / most.share) * 100}%` } })),
+      h("span", { class: "life-room" }, roomy && filters.length ? h("span", { class: "life-value", "aria-hidden": "true" }, percent(share)) : null, h("span", { class: "life-mark", style: { height: `calc((100% - var(--above)) * ${share / most.share})` } })),
       h("span", { class: "life-number", "aria-hidden": "true" }, at + 1),
     ];
     return h(
@@ -23,7 +27,7 @@ export function homeBars(all, most, go) {
         : h("span", { class: "life none", title: words }, inside, h("span", { class: "unseen" }, words)),
     );
   });
-  const list = h("ol", { class: "life-bars" }, bars);
+  const list = h("ol", { class: roomy ? "life-bars" : "life-bars many" }, bars);
   rove(list, () => [...list.querySelectorAll("button")]);
   return h(
     "section",

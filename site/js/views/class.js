@@ -1,7 +1,7 @@
 /** A class: the filters of all layers that prefer it. */
 import { firstTiles, homes, summary } from "../classes.js";
 import { h, replace } from "../dom.js";
-import { count, cut, number, plural } from "../format.js";
+import { count, cut, plural } from "../format.js";
 import { ascentCount, className } from "../manifest.js";
 import { StoreError } from "../store.js";
 import { format } from "../state.js";
@@ -139,8 +139,8 @@ export async function classView(ctx) {
   const lede = h(
     "p",
     { class: "lede" },
-    `${plural(sum.filters, "filter responds", "filters respond")} more strongly to images of \u201c${called}\u201d than to those of any other class, `,
-    "comparing the average of each image\u2019s highest response. The number under a tile is the filter\u2019s selectivity: ",
+    `${plural(sum.filters, "filter responds", "filters respond")} more strongly to images of \u201c${called}\u201d than to those of any other class `,
+    "(on average, each image counted by its highest response). The number under a tile is the filter\u2019s selectivity: ",
     "1 if only this class excites it, 0 if all classes do alike. Each layer begins with its most selective.",
   );
   return {

@@ -1,13 +1,13 @@
 /** The layers of a network and what flows where: a list, rows down the page, or a map to move about in. */
 import { h, s } from "../dom.js";
 import dagre from "../dagre.js";
-import { foldToFit, layout, unroll } from "../layout.js";
+import { foldToFit, layout, unrollTight } from "../layout.js";
 import { manner } from "../pan.js";
 import { rove } from "../roving.js";
 import { map } from "./map.js";
 
 const ROWS = { gapX: 36, gapY: 44, least: 268, most: 360 };
-const MAP = { gapX: 44, gapY: 44, width: 212 };
+const MAP = { gapX: 44, gapY: 60, width: 212 };
 
 function draw(cards, lines, plan, shift) {
   for (const node of cards) {
@@ -15,7 +15,7 @@ function draw(cards, lines, plan, shift) {
     node.style.translate = `${shift + x}px ${y}px`;
   }
   lines.replaceChildren(
-    ...plan.edges.map(({ from, to, d }) => s("path", { d, transform: `translate(${shift},0)`, data: { from, to } })),
+    ...plan.edges.map(({ from, to, over, d }) => s("path", { d, class: over ? "shortcut" : null, transform: `translate(${shift},0)`, data: { from, to } })),
   );
 }
 
@@ -81,7 +81,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
     if (!unrolled) {
       place.style.setProperty("--card", `${MAP.width}px`);
       const box = { ...MAP, height: tallest(cards) };
-      unrolled = { box, plan: unroll(dagre, names, manifest.edges, box) };
+      unrolled = { box, plan: unrollTight(dagre, names, manifest.edges, box) };
     }
     const { box, plan } = unrolled;
     const folded = foldToFit(plan, box, view);
