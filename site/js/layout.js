@@ -111,24 +111,19 @@ export function layout(dagre, names, edges, box) {
  */
 export function foldToFit(plan, box, view) {
   const step = box.width + box.gapX;
-  let best = null;
+  let best = 0;
   let bestScale = 0;
   for (let columns = 2; columns <= MOST_COLUMNS; columns++) {
-    const folded = fold(plan, { ...box, room: columns * step - box.gapX });
-    const scale = Math.min(view.width / folded.width, view.height / folded.height);
-    if (scale > bestScale) [best, bestScale] = [folded, scale];
-    if (folded.rows === 1) break;
+    const { width, height, rows } = measure(plan, { ...box, room: columns * step - box.gapX });
+    const scale = Math.min(view.width / width, view.height / height);
+    if (scale > bestScale) [best, bestScale] = [columns, scale];
+    if (rows.length === 1) break;
   }
-  return best;
+  return fold(plan, { ...box, room: best * step - box.gapX });
 }
 
-/**
- * @param {ReturnType<typeof unroll>} plan
- * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
- * @returns {{width: number, height: number, rows: number, cards: Map<string, {x: number, y: number, row: number}>,
- *   edges: Array<{from: string, to: string, over: boolean, d: string}>}}
- */
-export function fold(plan, box) {
+/** The rows that columns are folded into, and how large it all is. */
+function measure(plan, box) {
   const step = box.width + box.gapX;
   const columns = Math.max(1, Math.floor((box.room + box.gapX) / step));
   const rowOf = (column) => Math.floor(column / columns);
@@ -138,8 +133,13 @@ export function fold(plan, box) {
     rows[row].top = Math.min(rows[row].top, top);
     rows[row].bottom = Math.max(rows[row].bottom, bottom);
   };
-  for (const { column, y } of plan.nodes.values()) grow(rowOf(column), y, y + box.height);
+  let last = -Infinity;
+  for (const { column, y } of plan.nodes.values()) {
+    grow(rowOf(column), y, y + box.height);
+    last = Math.max(last, column);
+  }
   for (const { from, to, points } of plan.paths) {
+    if (!points.length) continue;
     const row = rowOf(plan.nodes.get(from)?.column ?? 0);
     if (row === rowOf(plan.nodes.get(to)?.column ?? 0)) for (const { y } of points) grow(row, y - 8, y + 8);
   }
@@ -148,16 +148,27 @@ export function fold(plan, box) {
     row.y = y;
     y += row.bottom - row.top + box.gapY;
   }
+  const widest = Math.min(columns, last + 1);
+  return { step, columns, rowOf, rows, width: widest * step - box.gapX, height: y - box.gapY };
+}
+
+/**
+ * @param {ReturnType<typeof unroll>} plan
+ * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
+ * @returns {{width: number, height: number, rows: number, cards: Map<string, {x: number, y: number, row: number}>,
+ *   edges: Array<{from: string, to: string, over: boolean, d: string}>}}
+ */
+export function fold(plan, box) {
+  const { step, columns, rowOf, rows, width, height } = measure(plan, box);
   const cards = new Map();
   for (const [name, node] of plan.nodes) {
     const row = rows[rowOf(node.column)];
     cards.set(name, { x: (node.column % columns) * step, y: row.y + node.y - row.top, row: rowOf(node.column) });
   }
-  const widest = Math.min(columns, Math.max(...[...plan.nodes.values()].map((n) => n.column)) + 1);
-  const edge = widest * step - box.gapX / 2;
+  const edge = width + box.gapX / 2;
   return {
-    width: widest * step - box.gapX,
-    height: y - box.gapY,
+    width,
+    height,
     rows: rows.length,
     cards,
     edges: plan.paths

@@ -72,7 +72,7 @@ function unknown(manifest, index) {
       "p",
       null,
       "An earlier Torchlurk wrote this store, without the list of which filters prefer a class. ",
-      "Run the same torchlurk precompute again to add it. Each layer can show the filters that have an image of this class among their best:",
+      "Run the same ", h("code", null, "torchlurk precompute"), " again to add it. Each layer can show the filters that have an image of this class among their best:",
     ),
     h(
       "ul",

@@ -7,6 +7,8 @@ import { rove } from "../roving.js";
 import { map } from "./map.js";
 
 const ROWS = { gapX: 36, gapY: 44, least: 268, most: 360 };
+/** With more shortcuts than this for each layer, only those of the layer that is pointed at are drawn. */
+const TANGLE = 5;
 const MAP = { gapX: 44, gapY: 60, width: 212 };
 
 function draw(cards, lines, plan, shift) {
@@ -53,12 +55,13 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
     h("ol", { class: "cards" }, cards.map((node) => h("li", null, node))),
   );
   const place = h("div", { class: "graph listed", role: "group", "aria-label": label }, world);
-  const hint = h(
-    "p",
-    { class: "graph-hint", hidden: true },
-    "Drag to move about. The wheel, two fingers or the keys + and \u2212 zoom; 0 shows the whole network. Arrow keys go from layer to layer.",
-  );
   const moving = map(place, world, { memory, name: manifest.name, signal });
+  const bar = h(
+    "div",
+    { class: "map-bar", hidden: true },
+    h("p", null, "Drag to move about; the wheel, two fingers or the keys + and \u2212 zoom, 0 shows the whole network. Arrow keys go from layer to layer."),
+    moving.tools,
+  );
   const focus = (node) => {
     node.focus({ preventScroll: moving.on });
     if (moving.on) place.scrollIntoView({ block: "nearest" });
@@ -85,6 +88,8 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
     }
     const { box, plan } = unrolled;
     const folded = foldToFit(plan, box, view);
+    const shortcuts = folded.edges.filter(({ over }) => over).length;
+    place.classList.toggle("tangled", shortcuts > TANGLE * cards.length);
     draw(cards, lines, folded, 0);
     moving.begin({ width: folded.width, height: folded.height }, view, box, cards, folded.cards);
   }
@@ -96,7 +101,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
     if (drawn?.how !== how) {
       place.classList.toggle("listed", how === "list");
       place.classList.toggle("map", how === "map");
-      hint.hidden = how !== "map";
+      bar.hidden = how !== "map";
       place.style.height = "";
       if (how !== "map") moving.end();
     }
@@ -115,7 +120,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
   watch.observe(place);
   signal.addEventListener("abort", () => watch.disconnect(), { once: true });
   return {
-    node: h("div", { class: "graph-place" }, place, hint),
+    node: h("div", { class: "graph-place" }, bar, place),
     arrange,
     show(node) {
       roving.mark(node);

@@ -38,7 +38,7 @@ export function map(place, world, { memory, name, signal }) {
   const zoom = d3
     .zoom()
     .filter((event) => {
-      if (event.target.closest?.(".map-tools, .minimap")) return false;
+      if (event.target.closest?.(".minimap")) return false;
       if (event.type === "wheel") return event.ctrlKey || performance.now() - scrolled > SCROLLING;
       return !event.ctrlKey && !event.button;
     })
@@ -86,6 +86,8 @@ export function map(place, world, { memory, name, signal }) {
   addEventListener("scroll", () => (scrolled = performance.now()), { passive: true, signal });
 
   return {
+    /** The buttons. */
+    tools,
     get on() {
       return here !== null;
     },
@@ -107,8 +109,7 @@ export function map(place, world, { memory, name, signal }) {
         ])
         .duration(still.matches ? 0 : 220);
       place.tabIndex = -1; // so that a click on it makes the keys work
-      if (!tools.isConnected) {
-        place.prepend(tools);
+      if (!small.node.isConnected) {
         place.append(small.node);
         target.call(zoom);
       }
@@ -123,7 +124,6 @@ export function map(place, world, { memory, name, signal }) {
       target.interrupt().on(".zoom", null);
       place.removeAttribute("tabindex");
       place.classList.remove("far");
-      tools.remove();
       small.node.remove();
       for (const property of ["transform", "width", "height", "--k"]) world.style.removeProperty(property);
     },
