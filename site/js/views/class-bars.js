@@ -18,13 +18,14 @@ export function homeBars(all, most, go) {
     const inside = [
       h("span", { class: "life-room" }, roomy && filters.length ? h("span", { class: "life-value", "aria-hidden": "true" }, percent(share)) : null, h("span", { class: "life-mark", style: { height: `calc((100% - var(--above)) * ${share / most.share})` } })),
       h("span", { class: "life-number", "aria-hidden": "true" }, at + 1),
+      h("span", { class: "unseen" }, words),
     ];
     return h(
       "li",
       null,
       filters.length
-        ? h("button", { type: "button", class: "life", title: words, "aria-label": words, tabindex: at === most.at ? "0" : "-1", on: { click: () => go(at) } }, inside)
-        : h("span", { class: "life none", title: words }, inside, h("span", { class: "unseen" }, words)),
+        ? h("button", { type: "button", class: "life", title: words, tabindex: at === most.at ? "0" : "-1", on: { click: () => go(at) } }, inside)
+        : h("span", { class: "life none", title: words }, inside),
     );
   });
   const list = h("ol", { class: roomy ? "life-bars" : "life-bars many" }, bars);

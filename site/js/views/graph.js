@@ -96,8 +96,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
 
   function arrange() {
     if (!cards.length) return;
-    const room = place.clientWidth;
-    const how = manner({ room, layers: cards.length, chain });
+    const how = manner({ room: place.offsetWidth, layers: cards.length, chain });
     if (drawn?.how !== how) {
       place.classList.toggle("listed", how === "list");
       place.classList.toggle("map", how === "map");
@@ -105,6 +104,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
       place.style.height = "";
       if (how !== "map") moving.end();
     }
+    const room = place.clientWidth; // only now: a map has a border
     const height = how === "map" ? place.clientHeight : 0;
     if (drawn && drawn.how === how && drawn.room === room && drawn.height === height) return;
     drawn = { how, room, height };
