@@ -11,6 +11,11 @@ import { choices, fact, neighbours } from "./controls.js";
 
 const TILE_NAMES = { crop: "Best crop", ascent: "Filter image" };
 
+const MEANINGS = {
+  crop: "A tile shows the one patch that excites the filter most. It may come from another class: which class a filter prefers is an average over all images.",
+  ascent: "A tile shows a picture that was made from noise to excite the filter as much as it can.",
+};
+
 /** The tile kinds that make sense across layers; others show the crop. */
 function kindOf(route) {
   return route.tile === "ascent" ? "ascent" : "crop";
@@ -120,6 +125,7 @@ export async function classView(ctx) {
     .filter(({ filters }) => filters.length)
     .map((home) => homeSection(home, { manifest, root, store, signal, most, scale: sum.most.share }));
   const bar = h("div", { class: "toolbar" });
+  const meaning = h("p", { class: "lives-meaning", role: "status" });
   const made = manifest.layers.some((layer) => ascentCount(manifest, layer) > 0);
 
   function draw(now) {
@@ -133,6 +139,7 @@ export async function classView(ctx) {
       otherClass(ctx, manifest, index),
     );
     if (focused) [...bar.querySelectorAll(".choice")].find((one) => one.dataset.value === focused)?.focus();
+    meaning.textContent = MEANINGS[kind];
     for (const section of sections) section.draw(kind);
   }
   draw(route);
@@ -151,6 +158,7 @@ export async function classView(ctx) {
       head(manifest, index, sum, lede),
       homeBars(all, sum.most, (at) => sections.find((section) => section.at === at)?.enter()),
       bar,
+      meaning,
       sections.map(({ node }) => node),
     ),
     update: draw,
