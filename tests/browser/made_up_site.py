@@ -177,7 +177,7 @@ BRANCH_EDGES = [
 
 
 def residual(stages=(3, 4, 6, 3), channels=12) -> tuple[list[tuple[str, int]], list[tuple[str, str]]]:
-    """Layers and edges like those of a residual network: what a block adds to is what all before it added to."""
+    """Layers and edges like those of a residual network: a block adds to what all before it added to."""
     layers, edges = [("stem", channels)], []
     stream = ["stem"]
     for stage, blocks in enumerate(stages, 1):

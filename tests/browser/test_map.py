@@ -19,7 +19,7 @@ def residual(page, site):
     page.emulate_media(reduced_motion="reduce")  # moves at once
     page.goto(f"{site}#/residual")
     expect(page.locator(".graph.map")).to_be_visible()
-    page.locator(".graph").evaluate("(e) => scrollTo(0, e.getBoundingClientRect().top + scrollY - 100)")
+    page.locator(".graph").evaluate("(e) => scrollTo(0, e.getBoundingClientRect().top + scrollY - 180)")
     page.wait_for_timeout(400)
     return page
 
@@ -39,15 +39,16 @@ def test_wheel_buttons_and_drag(residual, troubles):
     expect(page.locator(".card")).to_have_count(70)
     whole(page)
     least = page.evaluate(SCALE)
+    page.wait_for_timeout(400)  # a click may have scrolled the page
     page.mouse.move(*middle(page, ".graph"))
     page.mouse.wheel(0, -300)
     page.wait_for_function(f"() => ({SCALE})() > {least * 1.2}")
     expect(page.locator(".minimap")).to_be_visible()
     before = page.evaluate(SCALE)
     page.click("[aria-label^='Zoom in']")
-    assert page.evaluate(SCALE) == pytest.approx(before * 1.5)
+    assert page.evaluate(SCALE) == pytest.approx(before * 1.5, rel=1e-4)
     page.click("[aria-label^='Zoom out']")
-    assert page.evaluate(SCALE) == pytest.approx(before)
+    assert page.evaluate(SCALE) == pytest.approx(before, rel=1e-4)
     at, url = page.evaluate(PLACE), page.url
     page.mouse.move(*middle(page, ".graph"))
     page.mouse.down()
@@ -56,7 +57,7 @@ def test_wheel_buttons_and_drag(residual, troubles):
     assert page.evaluate(PLACE) != at
     assert page.url == url  # a drag that begins or ends on a card opens nothing
     whole(page)
-    assert page.evaluate(SCALE) == pytest.approx(least)
+    assert page.evaluate(SCALE) == pytest.approx(least, rel=1e-4)
     assert troubles == []
 
 
@@ -73,7 +74,8 @@ def test_minimap(residual, troubles):
     page.mouse.move(box["x"] + 20, box["y"] + box["height"] - 20, steps=3)
     page.mouse.up()
     assert page.evaluate(PLACE) != right
-    assert page.locator(".card[data-layer=head]").evaluate(INSIDE)
+    expect(page.locator(".card[data-layer=head]")).to_be_in_viewport()
+    expect(page.locator(".card[data-layer=stem]")).not_to_be_in_viewport()
     assert troubles == []
 
 
@@ -84,9 +86,9 @@ def test_by_keyboard(residual, troubles):
     least = page.evaluate(SCALE)
     page.keyboard.press("+")
     page.keyboard.press("+")
-    assert page.evaluate(SCALE) == pytest.approx(least * 2.25)
+    assert page.evaluate(SCALE) == pytest.approx(least * 2.25, rel=1e-4)
     page.keyboard.press("-")
-    assert page.evaluate(SCALE) == pytest.approx(least * 1.5)
+    assert page.evaluate(SCALE) == pytest.approx(least * 1.5, rel=1e-4)
     page.keyboard.press("+")
     page.keyboard.press("+")
     for key in ["End", "ArrowLeft", "ArrowUp", "Home", *["ArrowRight"] * 7]:
@@ -147,7 +149,7 @@ def test_by_touch(chromium, site):
     page = context.new_page()
     page.goto(f"{site}#/residual")
     page.wait_for_selector(".graph.map")
-    page.locator(".graph").evaluate("(e) => scrollTo(0, e.getBoundingClientRect().top + scrollY - 100)")
+    page.locator(".graph").evaluate("(e) => scrollTo(0, e.getBoundingClientRect().top + scrollY - 180)")
     least = page.evaluate(SCALE)
     x, y = middle(page, ".graph")
     client = context.new_cdp_session(page)
