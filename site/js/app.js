@@ -2,6 +2,7 @@
 import { replace } from "./dom.js";
 import { openStore } from "./store.js";
 import { format, parse, samePage, up } from "./state.js";
+import { classView } from "./views/class.js";
 import { filterView } from "./views/filter.js";
 import { layerView } from "./views/layer.js";
 import { message, skeleton } from "./views/message.js";
@@ -11,7 +12,8 @@ import { shell } from "./views/shell.js";
 
 function viewOf(route) {
   if (route.channel !== null) return filterView;
-  return route.layer !== null ? layerView : networkView;
+  if (route.layer !== null) return layerView;
+  return route.class !== null ? classView : networkView;
 }
 
 /**
@@ -25,6 +27,7 @@ export function start(main, bar, index) {
   let shown = null; // the route that is drawn, and its view
   let view = null;
   let running = new AbortController();
+  const memory = new Map(); // where each network's map was left, for the way back
   const current = () => parse(location.hash);
   const go = (hash) => {
     location.hash = hash;
@@ -34,7 +37,7 @@ export function start(main, bar, index) {
 
   function waiting(route) {
     // Only when it takes a moment, so that what is in memory never flashes.
-    return setTimeout(() => replace(main, skeleton(route.layer === null ? 8 : 24)), 120);
+    return setTimeout(() => replace(main, skeleton(route.layer === null && route.class === null ? 8 : 24)), 120);
   }
 
   async function settle(route, signal) {
@@ -61,7 +64,7 @@ export function start(main, bar, index) {
     main.setAttribute("aria-busy", "true");
     try {
       const route = await settle(asked, signal);
-      const next = await viewOf(route)({ store, route, signal, current, go });
+      const next = await viewOf(route)({ store, route, signal, current, go, search, memory });
       if (signal.aborted) return;
       const manifest = await store.network(route.network, signal);
       clearTimeout(timer);

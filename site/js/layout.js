@@ -3,8 +3,12 @@
  * Pure: dagre ranks the layers and keeps edges clear of cards; this file folds its long line into rows.
  */
 
+import { withoutShortcuts } from "./shortcuts.js";
+
 /** More than this many dummy nodes would make dagre slow; then edges are drawn straight. */
 const MOST_SPAN = 1500;
+/** Wider than this, no screen shows a row. */
+const MOST_COLUMNS = 40;
 
 /** The longest path to each layer, from the layers without inputs. */
 export function ranks(names, edges) {
@@ -61,20 +65,65 @@ function layered(dagre, names, edges, box) {
 }
 
 /**
+ * Which column each layer is in, and how high: one long line, not yet folded into rows.
  * @param {object|null} dagre
  * @param {string[]} names layers in execution order
  * @param {Array<[string, string]>} edges
- * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
- *   the size of a card, the gaps, and the width there is
- * @returns {{width: number, height: number, cards: Map<string, {x: number, y: number}>,
- *   edges: Array<{from: string, to: string, d: string}>}}
+ * @param {{width: number, height: number, gapX: number, gapY: number}} box the size of a card, and the gaps
  */
-export function layout(dagre, names, edges, box) {
+export function unroll(dagre, names, edges, box) {
   const rank = ranks(names, edges);
   const span = edges.reduce((sum, [a, b]) => sum + Math.max(0, (rank.get(b) ?? 0) - (rank.get(a) ?? 0)), 0);
-  const plan = dagre && !isChain(names, edges) && span <= MOST_SPAN
+  return dagre && !isChain(names, edges) && span <= MOST_SPAN
     ? layered(dagre, names, edges, box)
     : simple(names, edges, box);
+}
+
+/**
+ * The same, with the shortcuts past other layers left out of the arrangement and drawn over the rows.
+ * @param {object|null} dagre
+ * @param {string[]} names
+ * @param {Array<[string, string]>} edges
+ * @param {{width: number, height: number, gapX: number, gapY: number}} box
+ */
+export function unrollTight(dagre, names, edges, box) {
+  const { plain, shortcuts } = withoutShortcuts(names, edges);
+  const plan = unroll(dagre, names, plain, box);
+  return { nodes: plan.nodes, paths: [...plan.paths, ...shortcuts.map(([from, to]) => ({ from, to, points: [], over: true }))] };
+}
+
+/**
+ * Where every card goes in the width there is.
+ * @param {object|null} dagre
+ * @param {string[]} names
+ * @param {Array<[string, string]>} edges
+ * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
+ */
+export function layout(dagre, names, edges, box) {
+  return fold(unroll(dagre, names, edges, box), box);
+}
+
+/**
+ * Rows of the number of columns that lets all be seen largest in a window of a given size.
+ * @param {ReturnType<typeof unroll>} plan
+ * @param {{width: number, height: number, gapX: number, gapY: number}} box
+ * @param {{width: number, height: number}} view
+ */
+export function foldToFit(plan, box, view) {
+  const step = box.width + box.gapX;
+  let best = 0;
+  let bestScale = 0;
+  for (let columns = 2; columns <= MOST_COLUMNS; columns++) {
+    const { width, height, rows } = measure(plan, { ...box, room: columns * step - box.gapX });
+    const scale = Math.min(view.width / width, view.height / height);
+    if (scale > bestScale) [best, bestScale] = [columns, scale];
+    if (rows.length === 1) break;
+  }
+  return fold(plan, { ...box, room: best * step - box.gapX });
+}
+
+/** The rows that columns are folded into, and how large it all is. */
+function measure(plan, box) {
   const step = box.width + box.gapX;
   const columns = Math.max(1, Math.floor((box.room + box.gapX) / step));
   const rowOf = (column) => Math.floor(column / columns);
@@ -84,8 +133,13 @@ export function layout(dagre, names, edges, box) {
     rows[row].top = Math.min(rows[row].top, top);
     rows[row].bottom = Math.max(rows[row].bottom, bottom);
   };
-  for (const { column, y } of plan.nodes.values()) grow(rowOf(column), y, y + box.height);
+  let last = -Infinity;
+  for (const { column, y } of plan.nodes.values()) {
+    grow(rowOf(column), y, y + box.height);
+    last = Math.max(last, column);
+  }
   for (const { from, to, points } of plan.paths) {
+    if (!points.length) continue;
     const row = rowOf(plan.nodes.get(from)?.column ?? 0);
     if (row === rowOf(plan.nodes.get(to)?.column ?? 0)) for (const { y } of points) grow(row, y - 8, y + 8);
   }
@@ -94,20 +148,46 @@ export function layout(dagre, names, edges, box) {
     row.y = y;
     y += row.bottom - row.top + box.gapY;
   }
+  const widest = Math.min(columns, last + 1);
+  return { step, columns, rowOf, rows, width: widest * step - box.gapX, height: y - box.gapY };
+}
+
+/**
+ * @param {ReturnType<typeof unroll>} plan
+ * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
+ * @returns {{width: number, height: number, rows: number, cards: Map<string, {x: number, y: number, row: number}>,
+ *   edges: Array<{from: string, to: string, over: boolean, d: string}>}}
+ */
+export function fold(plan, box) {
+  const { step, columns, rowOf, rows, width, height } = measure(plan, box);
   const cards = new Map();
   for (const [name, node] of plan.nodes) {
     const row = rows[rowOf(node.column)];
     cards.set(name, { x: (node.column % columns) * step, y: row.y + node.y - row.top, row: rowOf(node.column) });
   }
-  const widest = Math.min(columns, Math.max(...[...plan.nodes.values()].map((n) => n.column)) + 1);
+  const edge = width + box.gapX / 2;
   return {
-    width: widest * step - box.gapX,
-    height: y - box.gapY,
+    width,
+    height,
+    rows: rows.length,
     cards,
     edges: plan.paths
       .filter(({ from, to }) => cards.has(from) && cards.has(to))
-      .map(({ from, to, points }) => ({ from, to, d: route(cards.get(from), cards.get(to), points) })),
+      .map(({ from, to, points, over = false }) => {
+        const [a, b] = [cards.get(from), cards.get(to)];
+        return { from, to, over, d: over ? shortcut(a, b) : route(a, b, points) };
+      }),
   };
+
+  /** Up, along over the row, and down; by the right edge into another row. */
+  function shortcut(a, b) {
+    const [out, into] = [a.x + box.width * 0.7, b.x + box.width * 0.3];
+    const far = a.row === b.row ? Math.abs(b.x - a.x) / step : columns;
+    const lift = Math.min(box.gapY * 0.85, box.gapY * 0.2 + far * 3);
+    const [over, under] = [rows[a.row].y - lift, rows[b.row].y - lift];
+    const along = a.row === b.row ? [] : [[edge, over], [edge, under]];
+    return rounded([[out, a.y], [out, over], ...along, [into, under], [into, b.y]], 8);
+  }
 
   function route(a, b, points) {
     const start = [a.x + box.width, a.y + box.height / 2];

@@ -44,7 +44,6 @@ export function match(manifest, query, current = null, most = 8) {
   const separated = asked && (asked[1] === "" || /[\s:/#]\d+$/.test(text));
   const name = separated ? asked[1].replace(/\bfilter$/, "").trim() : "";
   const filters = separated ? filterHits(manifest, name, Number(asked[2]), current) : [];
-  const home = current ?? manifest.layers.at(-1)?.name;
   const classes = manifest.dataset.classes
     .map((label, index) => ({ label, index }))
     .filter(({ label }) => label.toLowerCase().includes(text))
@@ -52,8 +51,8 @@ export function match(manifest, query, current = null, most = 8) {
     .map(({ label, index }) => ({
       kind: "class",
       label,
-      detail: `filters of ${home} with this class among their best`,
-      to: { layer: home, channel: null, class: index },
+      detail: "the filters that prefer this class, in all layers",
+      to: { layer: null, channel: null, class: index, sort: "channel" },
     }));
-  return [layers, filters, home ? classes : []].flatMap((hits) => hits.slice(0, most));
+  return [layers, filters, classes].flatMap((hits) => hits.slice(0, most));
 }

@@ -3,8 +3,9 @@
 /**
  * @param {HTMLElement} grid
  * @param {() => HTMLElement[]} items those that can be reached, in their order
+ * @param {(item: HTMLElement) => void} [focus] how to go to one
  */
-export function rove(grid, items) {
+export function rove(grid, items, focus = (item) => item.focus()) {
   const mark = (chosen) => {
     for (const item of grid.querySelectorAll('[tabindex="0"]')) item.tabIndex = -1;
     if (chosen) chosen.tabIndex = 0;
@@ -22,7 +23,7 @@ export function rove(grid, items) {
     if (to === null) return;
     event.preventDefault();
     event.stopPropagation();
-    all[to]?.focus();
+    if (all[to]) focus(all[to]);
   });
   return { reset: () => mark(items()[0]), mark };
 }

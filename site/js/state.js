@@ -2,6 +2,8 @@
  * Where the visitor is: a route, and the hash that says it. Pure.
  *
  *     #/<network>/<layer>/<channel>?sort=…&tile=…&class=…&show=…
+ *
+ * Without a layer, a class is a page of its own: the filters of all layers that prefer it.
  */
 
 export const SORTS = ["channel", "selectivity", "active", "score"];
@@ -98,7 +100,7 @@ export function format(route) {
  */
 export function up(route) {
   if (route.channel !== null) return { ...route, channel: null };
-  if (route.layer !== null) return { ...route, layer: null, class: null };
+  if (route.layer !== null || route.class !== null) return { ...route, layer: null, class: null };
   return null;
 }
 
@@ -108,5 +110,6 @@ export function up(route) {
  * @param {Route|null} b
  */
 export function samePage(a, b) {
-  return Boolean(a && b) && ["network", "layer", "channel"].every((key) => a[key] === b[key]);
+  if (!a || !b || ["network", "layer", "channel"].some((key) => a[key] !== b[key])) return false;
+  return a.layer !== null || a.class === b.class;
 }

@@ -2,6 +2,7 @@
  * Reading a store: fetch, cache, abort, and what can go wrong. No DOM.
  */
 import { Lru } from "./lru.js";
+import { sharing } from "./sharing.js";
 
 /** The newest format that this site reads. */
 export const FORMAT = 1;
@@ -52,6 +53,7 @@ const NEEDED = {
   network: ["format", "name", "layers", "edges", "dataset", "input", "stages", "tiles", "activation_edges"],
   layer: ["format", "layer", "filters"],
   images: [],
+  classes: ["format", "filters"],
 };
 
 /**
@@ -64,6 +66,7 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
   const base = index.slice(0, index.lastIndexOf("/") + 1);
   const kept = new Map();
   const keptLayers = new Lru(layers);
+  const share = sharing();
 
   async function read(url, kind, signal) {
     const what = decodeURIComponent(url.slice(base.length));
@@ -94,12 +97,13 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
   }
 
   async function once(cache, url, kind, signal) {
-    return cache.get(url) ?? remember(cache, url, await read(url, kind, signal));
-  }
-
-  function remember(cache, url, value) {
-    cache.set(url, value);
-    return value;
+    const known = cache.get(url);
+    if (known) return known;
+    return share(url, signal, async (wanted) => {
+      const value = await read(url, kind, wanted);
+      cache.set(url, value);
+      return value;
+    });
   }
 
   async function folder(name, signal) {
@@ -120,6 +124,9 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     /** The images of a network that some filter refers to. */
     images: async (name, signal) =>
       once(kept, `${await folder(name, signal)}images.json`, "images", signal),
+    /** For each class, the filters that prefer it; a store that an older version wrote has none. */
+    classes: async (name, signal) =>
+      once(kept, `${await folder(name, signal)}classes.json`, "classes", signal),
     /** One layer: `data` is the path that the manifest gives. */
     layer: async (name, data, signal) =>
       once(keptLayers, `${await folder(name, signal)}${urlOf(data)}`, "layer", signal),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright import sync_api
 
-from .made_up_site import BRANCH_EDGES, BRANCHES, CHAIN, HOSTILE, make_store, served
+from .made_up_site import BRANCH_EDGES, BRANCHES, CHAIN, HOSTILE, make_store, residual, served
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGS = [
@@ -29,6 +29,8 @@ def stores(tmp_path_factory) -> list[Path]:
         make_store(folder, "chain", CHAIN, chain),
         make_store(folder, "fork", BRANCHES, BRANCH_EDGES, rich=2),
         make_store(folder, "hostile", BRANCHES, BRANCH_EDGES, text=HOSTILE),
+        make_store(folder, "old", CHAIN[::2], [("conv1", "conv3")], by_class=False),
+        make_store(folder, "residual", *residual(), rich=2),
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,24 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
         "stages": {"scan": done, "gradients": done, "ascent": done},
     }
     put(store / "network.json", manifest)
+    if odd.get("by_class", True):
+        put(store / "classes.json", {"format": 1, "filters": by_class(layers, len(classes))})
     return store
+
+
+def by_class(layers: list[tuple[str, int]], classes: int) -> list[list]:
+    """For each class, the filters that prefer it: the last class has none, and dead filters have none."""
+    lists: list[list] = [[] for _ in range(classes)]
+    for number, (_, channels) in enumerate(layers):
+        for channel in range(channels):
+            # The first class lives everywhere, the others only in some layers, more the deeper.
+            away = classes - 1 > 1 and (channel * 7 + number) % 11 < min(10, number)
+            at = 1 + (channel + number // 3) % (classes - 2) if away else 0
+            if channel != 5:
+                lists[at].append([number, channel, None if channel == 3 else (channel * 37 % 100) / 100])
+    for rows in lists:
+        rows.sort(key=lambda row: (row[2] is None, -(row[2] or 0), row[0], row[1]))
+    return lists
 
 
 CHAIN = [("conv1", 16), ("conv2", 512), ("conv3", 32)]
@@ -156,6 +174,30 @@ BRANCH_EDGES = [
     ("stem", "join"),
     ("join", "head"),
 ]
+
+
+def residual(stages=(3, 4, 6, 3), channels=12) -> tuple[list[tuple[str, int]], list[tuple[str, str]]]:
+    """Layers and edges like those of a residual network: a block adds to what all before it added to."""
+    layers, edges = [("stem", channels)], []
+    stream = ["stem"]
+    for stage, blocks in enumerate(stages, 1):
+        for block in range(blocks):
+            names = [f"layer{stage}.{block}.conv{i}" for i in (1, 2, 3)]
+            layers += [(name, channels) for name in names]
+            edges += [(one, names[0]) for one in stream] + list(pairwise(names))
+            if block == 0:
+                down = f"layer{stage}.0.downsample.0"
+                layers.append((down, channels))
+                edges += [(one, down) for one in stream]
+                stream = [down]
+            stream = [*stream, names[2]]
+    for i in range(8):  # a tail of branches that meet
+        layers += [(f"mix.{i}.wide", channels), (f"mix.{i}.narrow", channels)]
+        edges += [(one, name) for one in stream for name in (f"mix.{i}.wide", f"mix.{i}.narrow")]
+        stream = [f"mix.{i}.wide", f"mix.{i}.narrow"]
+    layers.append(("head", 400))
+    edges += [(one, "head") for one in stream]
+    return layers, edges
 
 
 @contextmanager

@@ -13,6 +13,11 @@ VIEWS = [
     "#/fork/join?tile=ascent",
     "#/chain/conv3/1",
     "#/chain/conv2/300",
+    "#/residual",
+    "#/residual?class=0",
+    "#/chain?class=2&tile=ascent",
+    "#/chain?class=3",
+    "#/old?class=1",
     "#/nope",
 ]
 

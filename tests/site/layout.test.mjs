@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import vm from "node:vm";
-import { isChain, layout, ranks, rounded, smooth } from "../../site/js/layout.js";
+import { foldToFit, isChain, layout, ranks, rounded, smooth, unrollTight } from "../../site/js/layout.js";
 
 const file = new URL("../../site/vendor/dagre-3.1.3/dagre.min.js", import.meta.url);
 vm.runInThisContext(readFileSync(file, "utf8"));
@@ -74,4 +74,25 @@ test("ranks, chains, paths", () => {
   assert.ok(!isChain(["a", "b"], []));
   assert.equal(smooth([[0, 0], [10, 0]]), "M0,0H10");
   assert.match(rounded([[0, 0], [10, 0], [10, 10]], 4), /^M0,0L6,0Q10,0,10,4L10,10$/);
+});
+
+test("a map of a residual network fills its window, shortcuts over the rows", () => {
+  const [names, edges] = chain(60);
+  for (let i = 0; i + 3 < 60; i += 3) edges.push([names[i], names[i + 3]]);
+  const plan = foldToFit(unrollTight(dagre, names, edges, box), box, { width: 1200, height: 700 });
+  apart(plan);
+  assert.equal(plan.edges.length, edges.length);
+  assert.equal(plan.edges.filter(({ over }) => over).length, 19);
+  for (const { d } of plan.edges) assert.ok(!d.includes("NaN"), d);
+  const across = 1200 / plan.width;
+  const down = 700 / plan.height;
+  assert.ok(Math.max(across, down) / Math.min(across, down) < 1.5, `${across} ${down}`);
+});
+
+test("a dense network of 120 layers becomes a map in good time", () => {
+  const names = Array.from({ length: 120 }, (_, i) => `l${i}`);
+  const edges = names.flatMap((a, i) => names.slice(i + 1).map((b) => [a, b]));
+  const start = performance.now();
+  apart(foldToFit(unrollTight(dagre, names, edges, box), box, { width: 1200, height: 700 }));
+  assert.ok(performance.now() - start < 2500);
 });

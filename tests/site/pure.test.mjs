@@ -82,8 +82,8 @@ test("search finds layers, filters and classes", () => {
   assert.deepEqual(found("head.3 2"), [["filter", "head.3", 2]]);
   assert.deepEqual(found("15"), [["filter", "a b", 15]]);
   assert.deepEqual(found("filter 2", "head.3"), [["filter", "head.3", 2], ["filter", "a b", 2]]);
-  assert.deepEqual(found("TENCH"), [["class", "head.3", 1]]);
-  assert.deepEqual(found("tench", "a b"), [["class", "a b", 1]]);
+  assert.deepEqual(found("TENCH"), [["class", null, 1]]);
+  assert.deepEqual(found("tench", "a b"), [["class", null, 1]]);
   assert.equal(found("zzz").length, 0);
   assert.equal(found("").length, 2);
 });

@@ -5,6 +5,7 @@ import { format, parse, samePage, up } from "../../site/js/state.js";
 const routes = [
   {},
   { network: "vgg16" },
+  { network: "vgg16", class: 0 },
   { network: "vgg16", layer: "features.28", sort: "score", tile: "ascent", class: 0 },
   { network: "vgg16", layer: "features.28", channel: 0, show: "overlay" },
   { network: "a/b?c#d", layer: "<script>&%2F", channel: 511, class: 3 },
@@ -44,4 +45,11 @@ test("switches do not make another page", () => {
   assert.ok(samePage(parse("#/n/l?sort=score"), parse("#/n/l")));
   assert.ok(!samePage(parse("#/n/l/1"), parse("#/n/l")));
   assert.ok(!samePage(null, parse("#/n")));
+});
+
+test("a class without a layer is a page of its own, below the network", () => {
+  assert.ok(!samePage(parse("#/n?class=1"), parse("#/n")));
+  assert.ok(!samePage(parse("#/n?class=1"), parse("#/n?class=2")));
+  assert.ok(samePage(parse("#/n?class=1&tile=crop"), parse("#/n?class=1")));
+  assert.equal(format(up(parse("#/n?class=1"))), "#/n");
 });

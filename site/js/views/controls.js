@@ -24,11 +24,12 @@ export function choices(label, options, current) {
 
 /**
  * Links to the neighbours, either of which may be missing.
- * @param {string} what "layer" or "filter"
+ * @param {string} what "layer", "filter" or "class"
  * @param {{href: string, text: string}|null} before
  * @param {{href: string, text: string}|null} after
+ * @param {string} [many] the plural of `what`
  */
-export function neighbours(what, before, after) {
+export function neighbours(what, before, after, many = `${what}s`) {
   const one = (side, to, path, words) =>
     to
       ? h(
@@ -41,7 +42,7 @@ export function neighbours(what, before, after) {
       : null;
   return h(
     "nav",
-    { class: "neighbours", "aria-label": `Neighbouring ${what}s` },
+    { class: "neighbours", "aria-label": `Neighbouring ${many}` },
     one("before", before, "M15 5l-7 7 7 7", "Previous"),
     one("after", after, "M9 5l7 7-7 7", "Next"),
   );

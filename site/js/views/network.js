@@ -1,66 +1,20 @@
 /** The network: its layers in order, as cards with a few pictures each, and what flows where. */
-import { h, s } from "../dom.js";
-import { count, cut, plural, times } from "../format.js";
-import dagre from "../dagre.js";
-import { isChain, layout } from "../layout.js";
-import { className, filterCount, pictureUrl, previews, seenShare, tileSize, networkLabels } from "../manifest.js";
-import { frame, picture } from "../pictures.js";
-import { rove } from "../roving.js";
+import { ahead, thrifty } from "../ahead.js";
+import { h } from "../dom.js";
+import { count, cut, plural } from "../format.js";
+import { isChain } from "../layout.js";
+import { className, filterCount, previews, networkLabels } from "../manifest.js";
+import { manner } from "../pan.js";
 import { format } from "../state.js";
+import { card } from "./card.js";
 import { fact } from "./controls.js";
+import { graph } from "./graph.js";
 
+/** How many pictures a card has: on a map, where cards are many and small, fewer. */
 const STRIP = 8;
-
-/** A square for the input, and in it the part that one unit sees. */
-function fieldSign(share) {
-  const side = Math.max(1.5, 22 * share);
-  const at = 12 - side / 2;
-  return s(
-    "svg",
-    { class: "field", viewBox: "0 0 24 24", "aria-hidden": "true" },
-    s("rect", { class: "input", x: 1, y: 1, width: 22, height: 22, rx: 2 }),
-    s("rect", { class: "seen", x: at, y: at, width: side, height: side, rx: share === 1 ? 2 : 0.5 }),
-  );
-}
-
-function card(ctx, manifest, root, layer, index, from) {
-  const pictures = previews(manifest, layer, STRIP);
-  const href = format({ network: manifest.name, layer: layer.name });
-  return h(
-    "a",
-    { class: "card", href, tabindex: index === 0 ? "0" : "-1", data: { layer: layer.name } },
-    h(
-      "span",
-      { class: "card-head" },
-      h("span", { class: "card-number", "aria-hidden": "true" }, String(index + 1).padStart(2, "0")),
-      h("span", { class: "card-name", title: layer.name }, cut(layer.name, 80)),
-    ),
-    h(
-      "span",
-      { class: "strip", "aria-hidden": "true" },
-      pictures.map(({ kind, channel }) =>
-        frame(
-          null,
-          picture({
-            src: pictureUrl(root, layer, kind, channel),
-            alt: "",
-            at: [0, kind === "cropped" ? 2 : 1],
-            eager: index < 4,
-            natural: tileSize(manifest, kind, layer)?.[1],
-          }),
-        ),
-      ),
-    ),
-    h(
-      "span",
-      { class: "card-facts" },
-      h("span", { class: "card-filters" }, h("b", null, count(layer.channels)), " filters"),
-      h("span", { class: "card-field" }, fieldSign(seenShare(manifest, layer)), layer.receptive_field ? `${times(layer.receptive_field.size)} px` : "whole input"),
-    ),
-    h("span", { class: "card-kind" }, h("span", { class: "card-type", title: layer.kind }, cut(layer.kind, 40)), h("span", { class: "card-shape" }, layer.shape.join("\u202f×\u202f"))),
-    from ? h("span", { class: "card-from" }, `from ${from}`) : null,
-  );
-}
+const FEW = 4;
+/** How many classes are named before there is only the search. */
+const CLASSES = 13;
 
 function skipped(files) {
   if (!files.length) return null;
@@ -89,43 +43,41 @@ function networks(list, current) {
   );
 }
 
-/** Where every card goes, and the lines between them; done again when the width changes. */
-function arrange(place, cards, lines, manifest) {
-  const names = manifest.layers.map((layer) => layer.name);
-  const room = place.clientWidth;
-  const narrow = room < 620;
-  place.classList.toggle("listed", narrow);
-  if (narrow) {
-    place.style.height = "";
-    for (const node of cards) node.style.translate = "";
-    lines.replaceChildren();
-    return;
-  }
-  const gapX = 36;
-  const columns = Math.max(2, Math.floor((room + gapX) / (268 + gapX)));
-  const width = Math.min(360, Math.floor((room + gapX) / columns - gapX));
-  place.style.setProperty("--card", `${width}px`);
-  const height = Math.max(...cards.map((node) => node.offsetHeight));
-  const plan = layout(dagre, names, manifest.edges, { width, height, gapX, gapY: 44, room });
-  const shift = Math.max(0, (room - plan.width) / 2);
-  place.style.height = `${plan.height}px`;
-  for (const node of cards) {
-    const { x, y } = plan.cards.get(node.dataset.layer);
-    node.style.translate = `${shift + x}px ${y}px`;
-  }
-  lines.replaceChildren(
-    ...plan.edges.map(({ from, to, d }) => s("path", { d, transform: `translate(${shift},0)`, data: { from, to } })),
+/** The way in by class: a few by name, the rest by searching. */
+function classes(manifest, search) {
+  const { classes: names } = manifest.dataset;
+  if (!names.length) return null;
+  return h(
+    "nav",
+    { class: "by-class", "aria-label": "Classes" },
+    h("span", { class: "by-class-label" }, "Or begin with a class"),
+    h(
+      "ul",
+      null,
+      names.slice(0, CLASSES).map((name, index) =>
+        h("li", null, h("a", { class: "chip", href: format({ network: manifest.name, class: index }), title: name }, cut(name, 28))),
+      ),
+      names.length > CLASSES
+        ? h("li", null, h("button", { type: "button", class: "chip", on: { click: search } }, `search all ${count(names.length)}\u2026`))
+        : null,
+    ),
   );
 }
 
-function highlight(place, lines) {
-  const show = (event) => {
-    const name = event.target.closest?.(".card")?.dataset.layer;
-    for (const path of lines.children) {
-      path.classList.toggle("lit", name !== undefined && (path.dataset.from === name || path.dataset.to === name));
-    }
+/** A card that is pointed at or focused for a moment has its layer fetched. */
+function fetchAhead(place, ctx, manifest) {
+  if (thrifty()) return;
+  const { store, route, signal } = ctx;
+  const next = ahead({ signal, fetch: (data, wanted) => store.layer(route.network, data, wanted) });
+  const want = ({ target }) => {
+    const name = target.closest?.(".card")?.dataset.layer;
+    const layer = name === undefined ? null : manifest.layers.find((one) => one.name === name);
+    if (layer) next.want(layer.data);
+    else next.leave();
   };
-  for (const type of ["pointerover", "pointerleave", "focusin", "focusout"]) place.addEventListener(type, show);
+  place.addEventListener("pointerover", (event) => event.pointerType !== "touch" && want(event));
+  place.addEventListener("pointerleave", next.leave);
+  place.addEventListener("focusin", want);
 }
 
 /** @param {object} ctx */
@@ -138,24 +90,17 @@ export async function networkView(ctx) {
   ]);
   const { dataset, layers, edges } = manifest;
   const title = manifest.title ?? manifest.name;
-  const known = new Set(layers.map((layer) => layer.name));
-  const plain = isChain(layers.map((layer) => layer.name), edges);
+  const names = layers.map((layer) => layer.name);
+  const known = new Set(names);
+  const chain = isChain(names, edges);
   const inputs = (name) => edges.filter(([a, b]) => b === name && known.has(a)).map(([a]) => a);
-  const cards = layers.map((layer, i) =>
-    card(ctx, manifest, root, layer, i, plain ? null : cut(inputs(layer.name).join(", "), 120)),
+  const pictures = manner({ room: Infinity, layers: layers.length, chain }) === "map" ? FEW : STRIP;
+  const cards = layers.map(({ name }, i) =>
+    card(manifest, root, i, { from: chain ? null : cut(inputs(name).join(", "), 120), pictures }),
   );
-  const lines = s("g", { class: "edges" });
-  const place = h(
-    "div",
-    { class: "graph listed" },
-    s("svg", { class: "wires", "aria-hidden": "true" }, lines),
-    h("ol", { class: "cards" }, cards.map((node) => h("li", null, node))),
-  );
-  const roving = rove(place, () => cards);
-  highlight(place, lines);
-  const watch = new ResizeObserver(() => arrange(place, cards, lines, manifest));
-  watch.observe(place);
-  signal.addEventListener("abort", () => watch.disconnect(), { once: true });
+  const label = `The layers of ${cut(title)}, and which feeds which`;
+  const drawing = graph({ manifest, chain, cards, label, memory: ctx.memory, signal });
+  fetchAhead(drawing.node, ctx, manifest);
   const kind = layers.length ? previews(manifest, layers[0], STRIP)[0]?.kind : null;
   return {
     title,
@@ -185,14 +130,15 @@ export async function networkView(ctx) {
           fact("input", `${manifest.input.shape.slice(1).join("\u202f×\u202f")} px`),
           fact("data set", h("span", { title: dataset.name }, cut(dataset.name, 40))),
         ),
+        classes(manifest, ctx.search),
         skipped(dataset.skipped),
       ),
-      place,
+      drawing.node,
     ),
-    ready: () => arrange(place, cards, lines, manifest),
+    ready: drawing.arrange,
     focus: (previous) => {
       const node = previous?.network === route.network && cards.find((one) => one.dataset.layer === previous.layer);
-      if (node) roving.mark(node);
+      if (node) drawing.show(node);
       return node || null;
     },
   };

@@ -1,0 +1,69 @@
+/** A layer as a card: its name, a few pictures, what it is. */
+import { h, s } from "../dom.js";
+import { count, cut, times } from "../format.js";
+import { pictureUrl, previews, seenShare, tileSize } from "../manifest.js";
+import { frame, picture } from "../pictures.js";
+import { format } from "../state.js";
+
+/** A square for the input, and in it the part that one unit sees. */
+function fieldSign(share) {
+  const side = Math.max(1.5, 22 * share);
+  const at = 12 - side / 2;
+  return s(
+    "svg",
+    { class: "field", viewBox: "0 0 24 24", "aria-hidden": "true" },
+    s("rect", { class: "input", x: 1, y: 1, width: 22, height: 22, rx: 2 }),
+    s("rect", { class: "seen", x: at, y: at, width: side, height: side, rx: share === 1 ? 2 : 0.5 }),
+  );
+}
+
+/** A name that may go on in the next line after its dots. */
+function breakable(name) {
+  return name.split(/(?<=[./_-])/).flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
+}
+
+/**
+ * @param {object} manifest
+ * @param {string} root the network's folder
+ * @param {number} index the layer's place
+ * @param {{from: string|null, pictures: number}} options the layers it follows, where that is not plain; how many pictures
+ */
+export function card(manifest, root, index, { from, pictures: most }) {
+  const layer = manifest.layers[index];
+  const pictures = previews(manifest, layer, most);
+  const href = format({ network: manifest.name, layer: layer.name });
+  return h(
+    "a",
+    { class: "card", href, draggable: "false", tabindex: index === 0 ? "0" : "-1", data: { layer: layer.name } },
+    h(
+      "span",
+      { class: "card-head" },
+      h("span", { class: "card-number", "aria-hidden": "true" }, String(index + 1).padStart(2, "0")),
+      h("span", { class: "card-name", title: layer.name }, breakable(cut(layer.name, 80))),
+    ),
+    h(
+      "span",
+      { class: "strip", "aria-hidden": "true" },
+      pictures.map(({ kind, channel }) =>
+        frame(
+          null,
+          picture({
+            src: pictureUrl(root, layer, kind, channel),
+            alt: "",
+            at: [0, kind === "cropped" ? 2 : 1],
+            eager: index < 4,
+            natural: tileSize(manifest, kind, layer)?.[1],
+          }),
+        ),
+      ),
+    ),
+    h(
+      "span",
+      { class: "card-facts" },
+      h("span", { class: "card-filters" }, h("b", null, count(layer.channels)), " filters"),
+      h("span", { class: "card-field" }, fieldSign(seenShare(manifest, layer)), layer.receptive_field ? `${times(layer.receptive_field.size)} px` : "whole input"),
+    ),
+    h("span", { class: "card-kind" }, h("span", { class: "card-type", title: layer.kind }, cut(layer.kind, 40)), h("span", { class: "card-shape" }, layer.shape.join("\u202f×\u202f"))),
+    from ? h("span", { class: "card-from" }, `from ${from}`) : null,
+  );
+}
