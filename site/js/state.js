@@ -4,8 +4,8 @@
  *     #/<network>/<layer>/<channel>?sort=…&tile=…&class=…&show=…
  */
 
-export const SORTS = ["channel", "selectivity", "active", "score"];
-export const TILES = ["ascent", "crop", "gradient"];
+export const SORTS = ["channel", "selectivity", "active", "dead", "score"];
+export const TILES = ["ascent", "crop", "image", "gradient"];
 export const SHOWS = ["image", "gradient", "overlay"];
 
 /**
