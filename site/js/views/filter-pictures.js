@@ -97,6 +97,8 @@ export function averages(scene, show) {
   ];
 }
 
+const known = (value) => value !== null && value !== undefined;
+
 /** The image that gradient ascent finds. */
 export function madeImage(scene) {
   const { manifest, root, layer, filter } = scene;
@@ -124,11 +126,11 @@ export function madeImage(scene) {
             ? h(
                 "figcaption",
                 null,
-                h("span", { class: "score", title: "activation" }, number(filter.ascent.score)),
-                h("span", { class: "class" }, "activation reached"),
-                filter.ascent.ratio === null || filter.ascent.ratio === undefined
-                  ? null
-                  : h("span", { class: "where" }, `${number(filter.ascent.ratio, 2)} times what the best real image reaches under the same objective`),
+                h("span", { class: "score" }, number(filter.ascent.score)),
+                h("span", { class: "class" }, hasMap(layer) ? "mean activation reached" : "activation reached"),
+                known(filter.ascent.ratio)
+                  ? h("span", { class: "where" }, `${number(filter.ascent.ratio, 2)} times that of the best image of the data set`)
+                  : null,
               )
             : null,
         )

@@ -94,8 +94,9 @@ export async function filterView(ctx) {
     channel >= 0 && channel < filters.length
       ? { href: format({ ...ctx.current(), channel }), text: String(channel) }
       : null;
-  const top = h("div", { class: "figures" });
-  const mean = h("div", { class: "figures" });
+  const figures = (entries) => h("div", { class: "figures", style: { "--entries": entries.length } });
+  const top = figures(filter.max);
+  const mean = figures(filter.avg);
   const bar = h("div", { class: "toolbar" });
   const nav = h("div", { class: "nav-slot" });
 

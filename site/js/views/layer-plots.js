@@ -41,7 +41,7 @@ function subjects(filters) {
     {
       title: "Strongest activation",
       values: score,
-      text: (value) => number(value, value >= 1000 ? 4 : 2),
+      text: (value) => String(Number(value.toPrecision(3))),
       words: () => ["The highest response to any image. ", half(score, number)],
     },
     {
@@ -50,7 +50,7 @@ function subjects(filters) {
       clip: true,
       text: (value) => `${Math.round(value * 100) / 100}×`,
       words: () => [
-        "How many times the best real image's response the made picture reaches. ",
+        "How many times the mean response of the best image the made picture reaches. ",
         ratio.length < filters.length ? `Known for ${plural(ratio.length, "filter")}.` : half(ratio, short),
       ],
     },

@@ -3,6 +3,7 @@ import { h, replace } from "../dom.js";
 import { choose, classCounts, deadCount, median, sortValue } from "../filters.js";
 import { count, cut, number, percent, plural, times } from "../format.js";
 import { className, hasMap, layerIndex, usualTile } from "../manifest.js";
+import { frame } from "../pictures.js";
 import { StoreError } from "../store.js";
 import { format, up } from "../state.js";
 import { choices, fact, neighbours } from "./controls.js";
@@ -102,11 +103,11 @@ export async function layerView(ctx) {
   const grid = tileGrid({
     label: `Filters of ${cut(layer.name)}`,
     signal,
-    make: (filter) =>
+    make: (filter, bare) =>
       h(
         "a",
         { class: "tile", href: format({ ...drawn.now, channel: filter.channel }) },
-        tilePicture(manifest, root, layer, filter, drawn.kind),
+        bare ? frame(null) : tilePicture(manifest, root, layer, filter, drawn.kind),
         h(
           "span",
           { class: "tile-foot" },

@@ -11,9 +11,16 @@ import { keyTarget, layGrid, placeOf, tilesBetween } from "../virtual.js";
 const SPARE = 3;
 
 /**
+ * After a leap only what is on the screen is put in the page at once; the rest follows this much later (in ms).
+ * Of several leaps in such a time, as when the scroll bar is dragged, only the first and the last show pictures:
+ * to ask for hundreds that nobody will see takes longer than a frame has.
+ */
+const CALM = 120;
+
+/**
  * @param {object} options
  * @param {string} options.label what the grid holds, for those who do not see it
- * @param {(item: any) => HTMLAnchorElement} options.make makes a tile
+ * @param {(item: any, bare: boolean) => HTMLAnchorElement} options.make makes a tile; a bare one has no picture yet
  * @param {AbortSignal} options.signal ends the watching
  */
 export function tileGrid({ label, make, signal }) {
@@ -22,6 +29,10 @@ export function tileGrid({ label, make, signal }) {
   let items = [];
   let grid = null; // not laid out before it has a width
   let active = 0; // the tile that was last reached
+  let drawnTop = 0; // where the window was when tiles were last put in the page
+  let calm = 0; // a timer
+  let leapTime = -Infinity;
+  const bare = new Set(); // the tiles that have no picture yet
 
   const linkAt = (index) => cells.get(index)?.firstElementChild ?? null;
   const focused = () => node.contains(document.activeElement);
@@ -32,11 +43,13 @@ export function tileGrid({ label, make, signal }) {
     for (const image of cell.querySelectorAll("img")) if (!image.complete) image.removeAttribute("src");
     cell.remove();
     cells.delete(index);
+    bare.delete(index);
   }
 
-  function put(index, after) {
+  function put(index, after, hurried) {
     const { x, y } = placeOf(grid, index);
-    const link = make(items[index]);
+    const link = make(items[index], hurried);
+    if (hurried) bare.add(index);
     link.tabIndex = -1;
     const cell = h("li", { "aria-posinset": index + 1, "aria-setsize": items.length }, link);
     cell.dataset.index = index;
@@ -49,15 +62,23 @@ export function tileGrid({ label, make, signal }) {
   function draw() {
     if (!grid) return;
     const top = -node.getBoundingClientRect().top;
-    const [from, to] = tilesBetween(grid, top, top + innerHeight, SPARE);
+    const leapt = cells.size > 0 && Math.abs(top - drawnTop) > innerHeight;
+    const hurried = leapt && performance.now() - leapTime < CALM;
+    if (leapt) leapTime = performance.now();
+    drawnTop = top;
+    clearTimeout(calm);
+    if (leapt) calm = setTimeout(draw, CALM);
+    const [from, to] = tilesBetween(grid, top, top + innerHeight, leapt ? 0 : SPARE);
     const wanted = new Set(Array.from({ length: to - from }, (_, i) => from + i));
     if (active < items.length) wanted.add(active);
-    for (const index of [...cells.keys()]) if (!wanted.has(index)) drop(index);
+    const redone = focused() && bare.has(active) && !hurried;
+    for (const index of [...cells.keys()]) if (!wanted.has(index) || (bare.has(index) && !hurried)) drop(index);
     let next = node.firstElementChild;
     for (const index of [...wanted].sort((a, b) => a - b)) {
       if (cells.get(index) === next && next) next = next.nextElementSibling;
-      else put(index, next);
+      else put(index, next, hurried && index !== active);
     }
+    if (redone) linkAt(active).focus({ preventScroll: true });
     mark(top);
   }
 
@@ -131,7 +152,7 @@ export function tileGrid({ label, make, signal }) {
       const watch = new ResizeObserver(() => (node.clientWidth && grid.width !== node.clientWidth ? relay() : draw()));
       watch.observe(node);
       if (node.parentElement) watch.observe(node.parentElement);
-      signal.addEventListener("abort", () => watch.disconnect(), { once: true });
+      signal.addEventListener("abort", () => (watch.disconnect(), clearTimeout(calm)), { once: true });
     },
     /**
      * Show these, in this order.
