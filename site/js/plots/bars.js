@@ -29,7 +29,6 @@ export function bars(rows, width, tone, controls) {
     .attr("role", "button")
     .attr("tabindex", "-1")
     .attr("aria-controls", controls)
-    .attr("aria-label", (d) => `${d.label}: ${number(d.value)}. Show its images`)
     .attr("data-index", (_, i) => i)
     .attr("transform", (_, i) => `translate(0,${i * ROW})`);
   // All of a row answers to the pointer, however short its bar is.
@@ -41,7 +40,8 @@ export function bars(rows, width, tone, controls) {
     .attr("y", ROW / 2)
     .attr("dy", "0.35em")
     .attr("text-anchor", "end")
-    .text((d) => cut(d.label, letters))
+    .text((d) => `${cut(d.label, letters)} `) // the space parts the name from the figure when read aloud
+    .filter((d) => d.label.length > letters)
     .append("title")
     .text((d) => d.label);
   row

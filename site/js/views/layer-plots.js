@@ -72,7 +72,7 @@ export function layerPlots(filters, signal) {
       return h(
         "div",
         { class: "spread" },
-        h("h3", null, title),
+        h("h2", null, title),
         plot(label, (width) => spreadPlot(rows, width, text), signal),
         h("p", null, words()),
       );

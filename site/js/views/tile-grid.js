@@ -102,7 +102,7 @@ export function tileGrid({ label, make, signal }) {
   function relay() {
     if (node.clientWidth === 0) return;
     const old = grid;
-    const top = old ? -node.getBoundingClientRect().top : 0;
+    const top = old ? drawnTop : 0; // by now, what is above the grid may have moved it
     const [first] = old && top > 0 ? tilesBetween(old, top, top) : [0];
     const offset = old && top > 0 ? top - placeOf(old, first).y : 0;
     lay();
@@ -147,9 +147,9 @@ export function tileGrid({ label, make, signal }) {
     start() {
       relay();
       addEventListener("scroll", draw, { passive: true, signal });
-      addEventListener("resize", draw, { signal });
+      addEventListener("resize", () => grid?.width === node.clientWidth && draw(), { signal });
       // The parent grows when something above the grid does: then other rows are near the window.
-      const watch = new ResizeObserver(() => (node.clientWidth && grid.width !== node.clientWidth ? relay() : draw()));
+      const watch = new ResizeObserver(() => (grid?.width === node.clientWidth ? draw() : relay()));
       watch.observe(node);
       if (node.parentElement) watch.observe(node.parentElement);
       signal.addEventListener("abort", () => (watch.disconnect(), clearTimeout(calm)), { once: true });
@@ -162,9 +162,8 @@ export function tileGrid({ label, make, signal }) {
       for (const index of [...cells.keys()]) drop(index);
       items = list;
       active = 0;
-      if (!grid) return;
-      lay();
-      draw();
+      grid = null; // hidden, it has no width
+      if (node.clientWidth > 0) relay();
     },
     /**
      * The link of a tile, wherever it is, for the focus to go to.
