@@ -23,7 +23,7 @@ def wide(tmp_path_factory):
 
 def number(page) -> int:
     """The filter whose tile has the focus."""
-    return int(page.locator(".tile:focus .tile-number").inner_text())
+    return int(page.locator(".view .tile:focus .tile-number").inner_text())
 
 
 def in_window(page, selector: str) -> bool:
@@ -36,13 +36,13 @@ def in_window(page, selector: str) -> bool:
 
 def test_few_tiles_are_in_the_page(page, wide, troubles):
     page.goto(f"{wide}#/big/wide")
-    expect(page.locator(".tile").first).to_be_visible()
-    assert page.locator(".tile").count() < 200
+    expect(page.locator(".view .tile").first).to_be_visible()
+    assert page.locator(".view .tile").count() < 200
     tall = page.evaluate("document.querySelector('.tiles').offsetHeight")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     expect(page.locator(f"li[aria-posinset='{COUNT}'] .tile-number")).to_have_text(str(COUNT - 1))
     expect(page.locator(f"li[aria-posinset='{COUNT}'] img")).to_be_visible()
-    assert page.locator(".tile").count() < 200
+    assert page.locator(".view .tile").count() < 200
     assert page.evaluate("document.querySelector('.tiles').offsetHeight") == tall
     page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
     page.wait_for_timeout(300)
@@ -57,7 +57,7 @@ def test_few_tiles_are_in_the_page(page, wide, troubles):
 
 def test_keyboard_reaches_all(page, wide, troubles):
     page.goto(f"{wide}#/big/wide")
-    page.locator(".tile").first.focus()
+    page.locator(".view .tile").first.focus()
     page.keyboard.press("End")
     assert number(page) == COUNT - 1
     assert in_window(page, ".tile:focus")
@@ -79,7 +79,7 @@ def test_keyboard_reaches_all(page, wide, troubles):
     )
     assert order == sorted(order)
     assert len(order) < 250
-    expect(page.locator('.tile[tabindex="0"]')).to_have_count(1)
+    expect(page.locator('.view .tile[tabindex="0"]')).to_have_count(1)
     # Scrolling away does not lose the focus.
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(200)
@@ -92,7 +92,7 @@ def test_keyboard_reaches_all(page, wide, troubles):
 
 def test_back_restores_focus_and_place(page, wide, troubles):
     page.goto(f"{wide}#/big/wide?sort=selectivity&tile=image")
-    page.locator(".tile").first.focus()
+    page.locator(".view .tile").first.focus()
     for _ in range(9):
         page.keyboard.press("PageDown")
     here = number(page)
@@ -100,7 +100,7 @@ def test_back_restores_focus_and_place(page, wide, troubles):
     expect(page.locator("h1")).to_have_text(f"Filter {here}")
     page.go_back()
     expect(page.locator("h1")).to_have_text("wide")
-    expect(page.locator(".tile:focus .tile-number")).to_have_text(str(here))
+    expect(page.locator(".view .tile:focus .tile-number")).to_have_text(str(here))
     assert in_window(page, ".tile:focus")
     assert page.evaluate("scrollY") > 1000
     page.keyboard.press("ArrowRight")
@@ -119,8 +119,10 @@ def test_deep_link_and_reload(page, wide, troubles):
         expect(page.locator(".choice[aria-current]")).to_have_text(["Best image", "Least active"])
         expect(page.locator("#class-choice")).to_have_value("1")
         expect(page.locator(".status")).to_contain_text("tabby cat")
-        expect(page.locator(".tile").first.locator(".tile-value")).to_have_text(re.compile(r"^0.%$"))
-        expect(page.locator(".tile").first.locator("svg.box")).to_have_count(1)
+        expect(page.locator(".view .tile").first.locator(".view .tile-value")).to_have_text(
+            re.compile(r"^0.%$")
+        )
+        expect(page.locator(".view .tile").first.locator("svg.box")).to_have_count(1)
         page.reload()
     assert troubles == []
 
@@ -131,15 +133,15 @@ def test_a_choice_keeps_the_focus_on_its_control(page, wide):
     choice.focus()
     page.keyboard.press("Enter")
     expect(page.locator(".choice:focus")).to_have_text("Least active")
-    expect(page.locator(".tile").first.locator(".tile-number")).to_have_text("5")
+    expect(page.locator(".view .tile").first.locator(".view .tile-number")).to_have_text("5")
 
 
 def test_an_empty_result_says_so(page, wide, troubles):
     page.goto(f"{wide}#/big/wide?class=99")
     expect(page.locator(".status")).to_contain_text("0 filters with an image of")
-    expect(page.locator(".tile")).to_have_count(0)
+    expect(page.locator(".view .tile")).to_have_count(0)
     page.click("text=Show all filters")
-    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.locator(".view .tile").first).to_be_visible()
     assert troubles == []
 
 
@@ -160,7 +162,7 @@ def test_a_layer_without_a_map(page, wide, troubles):
     expect(page.locator(".choice[aria-current]").first).to_have_text("Best image")
     expect(page.locator(".choice:text-is('Best crop')")).to_have_count(0)
     expect(page.locator("svg.box")).to_have_count(0)
-    page.locator(".tile").first.click()
+    page.locator(".view .tile").first.click()
     expect(page.locator("h1")).to_have_text("Filter 0")
     expect(page.locator("main")).to_contain_text(
         "This layer has no map: each filter gives one number per image"
@@ -193,7 +195,7 @@ def test_every_width_and_theme(page, wide, width, view, troubles):
 
 def test_a_change_of_width_keeps_the_place(page, wide):
     page.goto(f"{wide}#/big/wide")
-    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.locator(".view .tile").first).to_be_visible()
     page.evaluate("scrollTo(0, 9000)")
     page.wait_for_timeout(250)
     top = """() => [...document.querySelectorAll('.tiles > li')]

@@ -119,7 +119,7 @@ def test_class_and_tile_kind(page, site, troubles):
 
 def test_show_gradient_and_overlay(page, site, troubles):
     page.goto(f"{site}#/chain/conv2/7")
-    expect(page.locator("svg.box")).to_have_count(4)
+    expect(page.locator(".figures svg.box")).to_have_count(4)
     page.click("text=Overlay")
     expect(page.locator(".over")).to_have_count(8)
     page.click(".choice:text-is('Gradient')")
