@@ -14,7 +14,7 @@ const share = (value) => `${Math.round(value * 100)}\u202f%`;
 /** What is plotted, and what it means in plain words. */
 function subjects(filters) {
   const dead = deadCount(filters);
-  const half = (values, text) => `Half of the filters are above ${text(median(values))}.`;
+  const half = (values, text) => `Half of the filters reach ${text(median(values))} or more.`;
   const pick = (of) => filters.map(of).filter((value) => Number.isFinite(value));
   const selectivity = pick((filter) => filter.stats.selectivity);
   const active = pick((filter) => filter.stats.active);
@@ -35,7 +35,7 @@ function subjects(filters) {
       text: share,
       words: () => [
         "In how many of the images a filter responds. ",
-        dead ? `${plural(dead, "filter responds", "filters respond")} to none: dead.` : half(active, percent),
+        dead ? `${plural(dead, "filter responds", "filters respond")} to none: dead.` : half(active, percent).replace(" or more", median(active) === 1 ? "" : " or more"),
       ],
     },
     {
