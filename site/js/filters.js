@@ -4,8 +4,12 @@ const KEYS = {
   channel: null,
   selectivity: (filter) => filter.stats.selectivity,
   active: (filter) => filter.stats.active,
+  dead: (filter) => filter.stats.active,
   score: (filter) => filter.max[0]?.score,
 };
+
+/** The sorts that begin with the lowest value. */
+const RISING = new Set(["dead"]);
 
 /** The value that a sort looks at; null where it has none. */
 export function sortValue(filter, sort) {
@@ -18,17 +22,46 @@ export function hasClass(filter, index) {
 }
 
 /**
- * The filters to show, in order: highest first, equals by channel, those without a value last.
+ * The filters to show, in order: highest first (lowest, for the sort "dead"), equals by channel, those without
+ * a value last.
  * @param {object[]} filters
  * @param {{sort: string, class: number|null}} choice
  */
 export function choose(filters, { sort, class: index }) {
   const chosen = index === null ? filters.slice() : filters.filter((f) => hasClass(f, index));
-  const value = (filter) => sortValue(filter, sort) ?? -Infinity;
+  const sign = RISING.has(sort) ? -1 : 1;
+  const value = (filter) => {
+    const known = sortValue(filter, sort);
+    return known === null ? -Infinity : sign * known;
+  };
   return chosen.sort((a, b) => {
     const [x, y] = [value(a), value(b)];
     return (x === y ? 0 : y - x) || a.channel - b.channel;
   });
+}
+
+/**
+ * Images of a class to look at: those among the filter's best come first, then others that the store has.
+ * @param {Array<{image: number, class: number|null, score: number}>} best the filter's `max` or `avg`
+ * @param {Record<string, {class: number|null}>} images of images.json, by id
+ * @param {number} index the class
+ * @param {number} [most]
+ * @returns {Array<{image: number, rank: number|null, entry: object|null}>} `rank` counts from 1 in `best`
+ */
+export function classImages(best, images, index, most = 6) {
+  const found = [];
+  const seen = new Set();
+  best.forEach((entry, i) => {
+    if (entry.class !== index || seen.has(entry.image)) return;
+    seen.add(entry.image);
+    found.push({ image: entry.image, rank: i + 1, entry });
+  });
+  for (const id of Object.keys(images)) {
+    if (found.length >= most) break;
+    if (images[id].class !== index || seen.has(Number(id))) continue;
+    found.push({ image: Number(id), rank: null, entry: null });
+  }
+  return found.slice(0, most);
 }
 
 /**

@@ -55,8 +55,14 @@ export function ascentCount(manifest, layer) {
   return Math.max(0, Math.min(layer.channels, Number(filters) || 0));
 }
 
+/** Whether a filter of the layer gives a map: a number for each of many places of an image, not one in all. */
+export function hasMap(layer) {
+  return layer.shape.slice(1).some((side) => side > 1);
+}
+
 /** The tile kind that a layer shows unless told otherwise. */
 export function usualTile(manifest, layer) {
+  if (!hasMap(layer)) return "image"; // a unit sees all of the image, so there is no crop
   return ascentCount(manifest, layer) === layer.channels ? "ascent" : "crop";
 }
 
@@ -105,7 +111,7 @@ export function className(manifest, index) {
  */
 export function withoutPadding(layer, { position, box }) {
   const seen = layer.receptive_field;
-  if (!seen) return null;
+  if (!seen || !position || !box) return null;
   const [left, top, right, bottom] = box;
   const start = [0, 1].map((axis) => position[axis] * seen.stride[axis] + seen.offset[axis]);
   const [height, width] = [(bottom - top) / seen.size[0], (right - left) / seen.size[1]];

@@ -71,7 +71,7 @@ export function boxOver(box, [, height, width]) {
   const rect = { x: left, y: top, width: w, height: h2, "vector-effect": "non-scaling-stroke" };
   return s(
     "svg",
-    { class: "box", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+    { class: "box", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "xMidYMid meet", "aria-hidden": "true" },
     small ? null : s("path", { class: "dim", d: whole + hole, "fill-rule": "evenodd" }),
     small ? [s("circle", { class: "halo", ...ring }), s("circle", { class: "line", ...ring })] : null,
     s("rect", { class: "halo", ...rect }),

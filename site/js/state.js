@@ -6,8 +6,8 @@
  * Without a layer, a class is a page of its own: the filters of all layers that prefer it.
  */
 
-export const SORTS = ["channel", "selectivity", "active", "score"];
-export const TILES = ["ascent", "crop", "gradient"];
+export const SORTS = ["channel", "selectivity", "active", "dead", "score"];
+export const TILES = ["ascent", "crop", "image", "gradient"];
 export const SHOWS = ["image", "gradient", "overlay"];
 
 /**

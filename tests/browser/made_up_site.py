@@ -77,10 +77,15 @@ def filter_record(channel: int, pictures: list[str], classes: int, dead: bool) -
 
 
 def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **odd) -> Path:
-    """A store: `rich` filters of a layer have every picture; `text` replaces every string."""
+    """A store: `rich` filters of a layer have every picture; `text` replaces every string.
+
+    Layers in `flat` give one number per image; images have `side` pixels a side.
+    """
     store = folder / name
     text = odd.get("text")
     rich = odd.get("rich", 24)
+    flat = odd.get("flat", ())
+    input_side = odd.get("side", 64)
     label = (lambda words: f"{text} {words}") if text else str
     classes = [label(c) for c in CLASSES]
     tiles: dict[str, dict] = {}
@@ -95,10 +100,10 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
                 "name": label(layer),
                 "kind": label("Conv2d"),
                 "channels": channels,
-                "shape": [channels, 64, 64],
+                "shape": [channels, 1, 1] if layer in flat else [channels, 64, 64],
                 "data": f"layers/{layer}.json",
                 "receptive_field": {"size": [size] * 2, "stride": [1, 1], "offset": [-1, -1]}
-                if number < 4
+                if number < 4 and layer not in flat
                 else None,
             }
         )
@@ -106,7 +111,13 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
         for channel in range(channels):
             full = channel < rich
             pictures = list(kinds) if full else ["cropped"]
-            records.append(filter_record(channel, pictures, len(classes), channel == 5))
+            if layer in flat:
+                pictures = [kind for kind in pictures if not kind.startswith("cropped")]
+            record = filter_record(channel, pictures, len(classes), channel == 5)
+            if layer in flat:
+                for entry in record["max"]:
+                    entry.update(position=[0, 0], box=[0, 0, input_side, input_side])
+            records.append(record)
             for kind in pictures:
                 side = kinds[kind]
                 width = side if kind == "max_activ" else side * K
@@ -115,7 +126,7 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
         layer_record = {"format": 1, "layer": label(layer), "channels": channels, "k": K}
         put(store / "layers" / f"{layer}.json", {**layer_record, "filters": records})
     for i in range(K):
-        put(store / "images" / f"{i}.jpg", jpeg(100 + i, 64, 64))
+        put(store / "images" / f"{i}.jpg", jpeg(100 + i, input_side, input_side))
     put(
         store / "images.json",
         {str(i): {"path": label(f"cat/{i}.jpg"), "class": 0} for i in range(K)},
@@ -128,7 +139,7 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
         "device": "cpu",
         "k": K,
         "model": {"source": "toy", "weights": "random", "weights_sha256": DIGEST},
-        "input": {"shape": [3, 64, 64], "mean": [0.5] * 3, "std": [0.25] * 3},
+        "input": {"shape": [3, input_side, input_side], "mean": [0.5] * 3, "std": [0.25] * 3},
         "dataset": {
             "name": label("toys"),
             "images": 1234,

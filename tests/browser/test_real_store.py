@@ -37,7 +37,7 @@ def test_network_layer_filter_with_real_pictures(page, real, troubles):
     expect(page.locator("g:has(> text.figure) > rect.mark")).to_have_count(4)
     # Three images by max, each with its crop and its gradient, three by average, and the filter image.
     assert page.locator("main img").count() >= 13
-    expect(page.locator("svg.box")).to_have_count(3)
+    expect(page.locator(".figures svg.box")).to_have_count(3)
     assert page.evaluate(BROKEN) == []
     assert troubles == []
 

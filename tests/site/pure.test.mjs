@@ -45,7 +45,7 @@ test("numbers as people read them", () => {
   assert.equal(cut("abcdef", 4), "abc\u2026");
 });
 
-const layer = { name: "a b", data: "layers/a%20b.json", channels: 20, kind: "Conv2d" };
+const layer = { name: "a b", data: "layers/a%20b.json", channels: 20, kind: "Conv2d", shape: [20, 8, 8] };
 const manifest = (ascent) => ({
   layers: [layer, { ...layer, name: "head.3", channels: 4 }],
   dataset: { classes: ["Tabby cat", "tench"] },

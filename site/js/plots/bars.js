@@ -1,4 +1,4 @@
-/** Horizontal bars, one a class. */
+/** Horizontal bars, one a class, each of which can be pointed at or focused. */
 import d3 from "../d3.js";
 import { cut, number } from "../format.js";
 
@@ -8,9 +8,10 @@ const ROW = 26;
  * @param {Array<{label: string, value: number}>} rows
  * @param {number} width
  * @param {string} tone a class of the stylesheet
- * @returns {SVGElement}
+ * @param {string} controls id of what a bar changes
+ * @returns {SVGElement} with one `g.class-bar` a row, in order
  */
-export function bars(rows, width, tone) {
+export function bars(rows, width, tone, controls) {
   const names = Math.min(190, Math.max(84, width * 0.34));
   const figures = 56;
   const letters = Math.floor(names / 7.8);
@@ -19,12 +20,19 @@ export function bars(rows, width, tone) {
     .scaleLinear()
     .domain([Math.min(0, d3.min(rows, (row) => row.value)), Math.max(0, d3.max(rows, (row) => row.value))])
     .range([names + 10, width - figures]);
-  const svg = d3.create("svg").attr("width", width).attr("height", height).attr("aria-hidden", "true");
+  const svg = d3.create("svg").attr("width", width).attr("height", height);
   const row = svg
     .selectAll("g")
     .data(rows)
     .join("g")
+    .attr("class", "class-bar")
+    .attr("role", "button")
+    .attr("tabindex", "-1")
+    .attr("aria-controls", controls)
+    .attr("data-index", (_, i) => i)
     .attr("transform", (_, i) => `translate(0,${i * ROW})`);
+  // All of a row answers to the pointer, however short its bar is.
+  row.append("rect").attr("class", "reach").attr("width", width).attr("height", ROW).attr("rx", 5);
   row
     .append("text")
     .attr("class", "name")
@@ -32,7 +40,8 @@ export function bars(rows, width, tone) {
     .attr("y", ROW / 2)
     .attr("dy", "0.35em")
     .attr("text-anchor", "end")
-    .text((d) => cut(d.label, letters))
+    .text((d) => `${cut(d.label, letters)} `) // the space parts the name from the figure when read aloud
+    .filter((d) => d.label.length > letters)
     .append("title")
     .text((d) => d.label);
   row

@@ -5,9 +5,10 @@ import { h } from "../dom.js";
  * @param {string} label what the plot shows, for those who do not see it
  * @param {(width: number) => SVGElement} draw
  * @param {AbortSignal} signal ends the watching
+ * @param {"img"|"group"} [role] a group where parts of the plot can be reached, an image otherwise
  */
-export function plot(label, draw, signal) {
-  const place = h("div", { class: "plot", role: "img", "aria-label": label });
+export function plot(label, draw, signal, role = "img") {
+  const place = h("div", { class: "plot", role, "aria-label": label });
   let last = 0;
   const watch = new ResizeObserver(([entry]) => {
     const width = Math.floor(entry.contentRect.width);

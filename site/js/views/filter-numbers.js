@@ -1,40 +1,9 @@
-/** The numbers of one filter: class profile, distribution, statistics. */
+/** The numbers of one filter: distribution, statistics. */
 import { h, paper } from "../dom.js";
-import { cut, number, percent, plural } from "../format.js";
-import { className } from "../manifest.js";
-import { bars } from "../plots/bars.js";
+import { number, percent, plural } from "../format.js";
+import { hasMap } from "../manifest.js";
 import { bins, histogram, range } from "../plots/histogram.js";
 import { plot } from "../plots/plot.js";
-
-function panel(scene, title, pairs, tone) {
-  const { manifest, signal } = scene;
-  const rows = pairs.map(([index, value]) => ({ label: className(manifest, index), value }));
-  const words = rows.slice(0, 3).map((row) => `${cut(row.label, 40)} ${number(row.value)}`).join(", ");
-  return h(
-    "div",
-    { class: "panel" },
-    h("h3", null, title),
-    rows.length
-      ? plot(`${title}, by class: ${words}`, (width) => bars(rows, width, tone), signal)
-      : h("p", { class: "absent" }, "No classes in this data set."),
-  );
-}
-
-/** Which classes excite the filter most. */
-export function profile(scene) {
-  const { classes } = scene.filter;
-  return h(
-    "section",
-    { class: "block profile" },
-    h(
-      "header",
-      { class: "block-head" },
-      h("h2", null, "Classes"),
-      h("p", null, "The ten classes whose images excite the filter most: the mean, over a class, of an image's strongest response and of its mean response."),
-    ),
-    h("div", { class: "panels" }, panel(scene, "Strongest response", classes.max, "max"), panel(scene, "Mean response", classes.avg, "avg")),
-  );
-}
 
 /** How the strongest responses are spread over the images. */
 export function responses(scene) {
@@ -63,6 +32,7 @@ export function responses(scene) {
 export function statistics(scene) {
   const { manifest, filter } = scene;
   const { stats } = filter;
+  const map = hasMap(scene.layer);
   const checks = filter.max.map((entry) => entry.certificate).filter((value) => value !== null && value !== undefined);
   const line = (term, value, ...meaning) =>
     h("div", { class: "stat" }, h("dt", null, term), h("dd", { class: "stat-value" }, value), h("dd", { class: "stat-meaning" }, meaning));
@@ -75,12 +45,14 @@ export function statistics(scene) {
       { class: "stats" },
       line("Active", percent(stats.active), stats.active === 0
         ? "No image gives a positive response anywhere: a dead filter."
-        : "The share of images with a positive response anywhere."),
+        : `The share of images with a positive response${map ? " anywhere" : ""}.`),
       line("Class selectivity", number(stats.selectivity, 2), "0 when all classes excite it alike, 1 when only one does ",
         "(", paper("https://arxiv.org/abs/1803.06959", "Morcos et al. 2018"), ")."),
-      line("Strongest response", `${number(stats.max_mean)} ± ${number(stats.max_std)}`, "Mean and spread, over the images, of the highest activation in each."),
-      line("Mean response", `${number(stats.mean)} ± ${number(stats.std)}`, "Mean and spread, over the images, of the activation averaged over each."),
-      checks.length
+      line(map ? "Strongest response" : "Response", `${number(stats.max_mean)} ± ${number(stats.max_std)}`, map
+        ? "Mean and spread, over the images, of the highest activation in each."
+        : "Mean and spread, over the images, of the one number that each gives."),
+      map ? line("Mean response", `${number(stats.mean)} ± ${number(stats.std)}`, "Mean and spread, over the images, of the activation averaged over each.") : null,
+      checks.length && map
         ? line("Crop check", number(Math.max(...checks), 2), "The largest relative difference when a crop alone is fed to the network again: near 0 proves that the crop is all the unit sees.")
         : null,
     ),

@@ -1,7 +1,7 @@
 /** The pictures of one filter: the images, with box or gradient, the crops, and the made image. */
 import { h, paper } from "../dom.js";
 import { cut, number } from "../format.js";
-import { className, imageUrl, pictureUrl, tileSize } from "../manifest.js";
+import { className, hasMap, imageUrl, pictureUrl, tileSize } from "../manifest.js";
 import { boxOver, frame, picture } from "../pictures.js";
 
 
@@ -19,7 +19,7 @@ function caption(scene, entry, rank, position) {
     h("span", { class: "rank" }, rank + 1),
     h("span", { class: "score", title: "activation" }, number(entry.score)),
     h("span", { class: "class", title: path ? `${name}\n${path}` : name }, cut(name, 60)),
-    position ? h("span", { class: "where" }, `row ${position[0]}, column ${position[1]}`) : null,
+    position ? h("span", { class: "where" }, `map row ${position[0]}, column ${position[1]}`) : null,
   );
 }
 
@@ -44,7 +44,7 @@ function main(scene, entry, index, entries, folder, show) {
     show === "gradient"
       ? frame([height, width], gradient(`gradient for ${name}, image ${entry.image}`))
       : frame([height, width], whole(), show === "overlay" ? h("span", { class: "over" }, gradient("")) : null);
-  if (entry.box && show !== "gradient") node.append(boxOver(entry.box, manifest.input.shape));
+  if (entry.box && hasMap(layer) && show !== "gradient") node.append(boxOver(entry.box, manifest.input.shape));
   return node;
 }
 
@@ -73,7 +73,7 @@ export function strongest(scene, show) {
         "figure",
         { class: "entry" },
         main(scene, entry, i, filter.max, "max_grads", show),
-        caption(scene, entry, i, entry.position),
+        caption(scene, entry, i, hasMap(scene.layer) ? entry.position : null),
         h(
           "div",
           { class: "pair" },
@@ -82,7 +82,7 @@ export function strongest(scene, show) {
         ),
       ),
     ),
-    has("cropped_grad") && has("max_grads") ? null : absent("Gradients:"),
+    has("max_grads") && (has("cropped_grad") || !hasMap(scene.layer)) ? null : absent("Gradients:"),
   ];
 }
 
@@ -96,6 +96,8 @@ export function averages(scene, show) {
     show !== "image" && !filter.pictures.includes("avg_grads") ? absent("Gradients of the average:") : null,
   ];
 }
+
+const known = (value) => value !== null && value !== undefined;
 
 /** The image that gradient ascent finds. */
 export function madeImage(scene) {
@@ -117,15 +119,18 @@ export function madeImage(scene) {
           "figure",
           { class: "entry" },
           frame(size, picture({ src: pictureUrl(root, layer, "max_activ", filter.channel), alt: `filter image of filter ${filter.channel}`, eager: true, natural: size?.[1] })),
+          filter.ascent?.found === false
+            ? h("figcaption", null, h("span", { class: "where" }, "No picture was found that excites this filter: what is shown is the last attempt."))
+            : null,
           filter.ascent
             ? h(
                 "figcaption",
                 null,
-                h("span", { class: "score", title: "activation" }, number(filter.ascent.score)),
-                h("span", { class: "class" }, "activation reached"),
-                filter.ascent.ratio === null || filter.ascent.ratio === undefined
-                  ? null
-                  : h("span", { class: "where" }, `${number(filter.ascent.ratio, 2)} times what the best real image reaches under the same objective`),
+                h("span", { class: "score" }, number(filter.ascent.score)),
+                h("span", { class: "class" }, hasMap(layer) ? "mean activation reached" : "activation reached"),
+                known(filter.ascent.ratio)
+                  ? h("span", { class: "where" }, `${number(filter.ascent.ratio, 2)} times that of the best image of the data set`)
+                  : null,
               )
             : null,
         )

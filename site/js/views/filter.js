@@ -1,21 +1,24 @@
 /** One filter: what excites it most, and the numbers behind that. */
 import { h, paper, replace } from "../dom.js";
 import { cut, number, percent, times } from "../format.js";
-import { className, layerIndex } from "../manifest.js";
+import { className, hasMap, imageUrl, layerIndex, pictureUrl } from "../manifest.js";
+import { prefetch } from "../prefetch.js";
 import { StoreError } from "../store.js";
 import { format } from "../state.js";
 import { choices, neighbours } from "./controls.js";
 import { averages, madeImage, strongest } from "./filter-pictures.js";
-import { profile, responses, statistics } from "./filter-numbers.js";
+import { profile } from "./filter-classes.js";
+import { responses, statistics } from "./filter-numbers.js";
 
 const SHOW_NAMES = { image: "Image", gradient: "Gradient", overlay: "Overlay" };
 
 /** One sentence that says what kind of filter this is. */
-function summary(manifest, filter) {
+function summary(manifest, layer, filter) {
   const { active, selectivity } = filter.stats;
-  if (active === 0) return "No image of this data set excites this filter anywhere: it is dead here.";
+  if (active === 0) return "No image of this data set excites this filter: it is dead here.";
   const best = filter.classes.max[0];
-  const words = [`It responds somewhere in ${active === 1 ? "every image" : `${percent(active)} of the images`}`];
+  const where = hasMap(layer) ? "somewhere in" : "to";
+  const words = [`It responds ${where} ${active === 1 ? "every image" : `${percent(active)} of the images`}`];
   if (best) words.push(`, most of all to “${cut(className(manifest, best[0]), 60)}”`);
   if (selectivity !== null && selectivity !== undefined) {
     const how = selectivity > 0.6 ? "strongly" : selectivity > 0.3 ? "moderately" : "barely";
@@ -31,6 +34,34 @@ function find(manifest, route, filters) {
     "unknown",
     `${cut(route.layer)} has no filter ${route.channel}: they are numbered from 0 to ${filters.length - 1}.`,
   );
+}
+
+/** All pictures of a filter's page. */
+function picturesOf(root, layer, filter) {
+  return [
+    ...filter.pictures.map((kind) => pictureUrl(root, layer, kind, filter.channel)),
+    ...[...filter.max, ...filter.avg].map((entry) => imageUrl(root, entry.image)),
+  ];
+}
+
+function methods() {
+  return [
+    paper("https://arxiv.org/abs/1311.2901", "deconvolution"), " or ",
+    paper("https://arxiv.org/abs/1412.6806", "guided backpropagation"),
+  ];
+}
+
+/** What the images are, in plain words. */
+function strongestWords(layer) {
+  if (!hasMap(layer)) {
+    return [
+      "This layer has no map: each filter gives one number per image. These are the images with the highest; a gradient shows which pixels excite the filter, by ",
+      ...methods(),
+      "; mid-gray means none.",
+    ];
+  }
+  const field = layer.receptive_field ? `${times(layer.receptive_field.size)} pixels` : "the whole input";
+  return ["The images with the highest single activation; the box is the receptive field of the unit that responds (", field, "). Below each, that patch and its gradient."];
 }
 
 function section(title, explanation, ...content) {
@@ -63,8 +94,9 @@ export async function filterView(ctx) {
     channel >= 0 && channel < filters.length
       ? { href: format({ ...ctx.current(), channel }), text: String(channel) }
       : null;
-  const top = h("div", { class: "figures" });
-  const mean = h("div", { class: "figures" });
+  const figures = (entries) => h("div", { class: "figures", style: { "--entries": entries.length } });
+  const top = figures(filter.max);
+  const mean = figures(filter.avg);
   const bar = h("div", { class: "toolbar" });
   const nav = h("div", { class: "nav-slot" });
 
@@ -80,7 +112,8 @@ export async function filterView(ctx) {
     replace(mean, averages(scene, now.show));
   }
   draw(route);
-  const field = layer.receptive_field ? `${times(layer.receptive_field.size)} pixels` : "the whole input";
+  const map = hasMap(layer);
+  const near = [filter.channel + 1, filter.channel - 1].map((channel) => filters.find((one) => one.channel === channel));
   return {
     title: `Filter ${filter.channel}, ${layer.name}, ${manifest.title ?? manifest.name}`,
     crumbs: [
@@ -95,7 +128,7 @@ export async function filterView(ctx) {
         "header",
         { class: "intro" },
         h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, `Filter ${filter.channel}`), nav),
-        h("p", { class: "lede" }, summary(manifest, filter)),
+        h("p", { class: "lede" }, summary(manifest, layer, filter)),
       ),
       h(
         "div",
@@ -103,21 +136,21 @@ export async function filterView(ctx) {
         madeImage(scene),
         section(
           "Strongest responses",
-          ["The images with the highest single activation; the box is the receptive field of the unit that responds (", field, "). Below each, that patch and its gradient."],
+          strongestWords(layer),
           bar,
           top,
         ),
       ),
-      section(
+      map ? section(
         "Highest on average",
         ["The images that excite the filter most over their whole area. A gradient shows which pixels excite it, by ",
-          paper("https://arxiv.org/abs/1311.2901", "deconvolution"), " or ",
-          paper("https://arxiv.org/abs/1412.6806", "guided backpropagation"), "; mid-gray means none."],
+          ...methods(), "; mid-gray means none."],
         mean,
-      ),
+      ) : null,
       h("div", { class: "plots" }, profile(scene), responses(scene)),
       statistics(scene),
     ),
     update: draw,
+    ready: () => prefetch(near.flatMap((one) => (one ? picturesOf(root, layer, one) : [])), signal),
   };
 }

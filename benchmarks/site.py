@@ -1,0 +1,227 @@
+"""`python -m benchmarks.site [FOLDER]`: what the page weighs, and how quick it is, beside its budgets."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+
+from torchlurk.publish import STORES, build_site
+from torchlurk.serving import make_server
+
+CHROMIUM = "/usr/bin/chromium"
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PER = 512
+
+# From the arrival of a layer's data to the frame that shows its tiles: the second
+# animation frame after the tiles are in the page begins when the first was painted.
+OPEN = """(hash) => new Promise((done) => {
+  const watch = new MutationObserver(() => {
+    if (!document.querySelector('.view.layer .tile')) return;
+    watch.disconnect();
+    requestAnimationFrame(() => requestAnimationFrame((painted) => {
+      const data = performance.getEntriesByType('resource').filter((e) => e.name.includes('/layers/')).at(-1);
+      done(painted - data.responseEnd);
+    }));
+  });
+  watch.observe(document.querySelector('main'), { childList: true, subtree: true });
+  location.hash = hash;
+})"""
+
+# Scroll down by a quarter of the window each frame, then back by leaps, and time every frame.
+SCROLL = """() => new Promise((done) => {
+  const frames = [];
+  const most = 240;
+  let last = null;
+  const height = document.documentElement.scrollHeight;
+  const step = (now) => {
+    if (last !== null) frames.push(now - last);
+    last = now;
+    if (frames.length >= most) return done(frames);
+    if (frames.length < most * 2 / 3) scrollBy(0, innerHeight / 4);
+    else scrollTo(0, height * ((frames.length * 0.37) % 1));
+    requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+})"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A line of the table.
+
+    Attributes:
+        name: what was measured.
+        value: the figure.
+        unit: its unit.
+        budget: what it may be at most.
+    """
+
+    name: str
+    value: float
+    unit: str
+    budget: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the budget is kept."""
+        return self.value <= self.budget
+
+
+def packed(data: bytes) -> float:
+    """KB after gzip, as a static host would send it."""
+    return len(gzip.compress(data, 6, mtime=0)) / 1000
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    server = make_server(folder, port=0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def layers_of(store: Path) -> list[dict[str, Any]]:
+    manifest: dict[str, Any] = json.loads((store / "network.json").read_text())
+    return list(manifest["layers"])
+
+
+def widened(store: Path, count: int, out: Path) -> Path:
+    """A store of one layer of so many filters: those of the store's widest layer, over and over."""
+    manifest: dict[str, Any] = json.loads((store / "network.json").read_text())
+    widest = max(manifest["layers"], key=lambda layer: int(layer["channels"]))
+    data = json.loads((store / widest["data"]).read_text())
+    records = data["filters"]
+    filters = [{**records[i % len(records)], "channel": i} for i in range(count)]
+    name = Path(widest["data"]).stem
+    out.mkdir(parents=True)
+    (out / "layers").mkdir()
+    (out / widest["data"]).write_text(json.dumps({**data, "channels": count, "filters": filters}))
+    layer = {**widest, "channels": count, "shape": [count, *widest["shape"][1:]]}
+    wide = {**manifest, "name": out.name, "title": out.name, "layers": [layer], "edges": []}
+    (out / "network.json").write_text(json.dumps(wide))
+    os.link(store / "images.json", out / "images.json")
+    (out / "images").mkdir()
+    for path in (store / "images").glob("*.jpg"):
+        os.link(path, out / "images" / path.name)
+    for i, record in enumerate(filters):
+        for kind in record["pictures"]:
+            target = out / kind / name / f"{i}.jpg"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(store / kind / name / f"{i % len(records)}.jpg", target)
+    return out
+
+
+def fresh_page(browser: Browser) -> Page:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(30_000)
+    return page
+
+
+def first_view(browser: Browser, url: str) -> Figure:
+    """All that the first view fetches, besides pictures."""
+    page = fresh_page(browser)
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))  # it marks the function
+    page.goto(url)
+    page.wait_for_selector(".view")
+    page.wait_for_load_state("networkidle")
+    weight = sum(packed(one.body()) for one in answers if not one.url.endswith((".jpg", ".png")))
+    page.context.close()
+    return Figure("first view besides pictures", weight, "KB gzip", 350)
+
+
+def heaviest_layer(stores: list[Path]) -> Figure:
+    """The layer whose data weighs most for its number of filters."""
+    weights = [
+        packed((store / layer["data"]).read_bytes()) / int(layer["channels"]) * PER
+        for store in stores
+        for layer in layers_of(store)
+    ]
+    return Figure(f"heaviest layer's data per {PER} filters", max(weights), "KB gzip", 300)
+
+
+def opening(browser: Browser, url: str, network: str, layer: str, count: int, repeats: int) -> list[Figure]:
+    """Opening a layer from its network's page, then scrolling it: the median, and the worst frame."""
+    waits: list[float] = []
+    worst: list[float] = []
+    for _ in range(repeats):
+        page = fresh_page(browser)
+        page.goto(f"{url}#/{network}")
+        page.wait_for_selector(".view")
+        page.wait_for_load_state("networkidle")
+        waits.append(float(page.evaluate(OPEN, f"#/{network}/{layer}")))
+        page.wait_for_load_state("networkidle")
+        worst.append(max(float(frame) for frame in page.evaluate(SCROLL)))
+        page.context.close()
+    middle = sorted(waits)[len(waits) // 2]
+    return [
+        Figure(f"{count} filters: from data to painted tiles", middle, "ms", 300),
+        Figure(f"{count} filters: worst frame in scrolling", sorted(worst)[len(worst) // 2], "ms", 100),
+    ]
+
+
+def stores_of(folder: Path) -> list[Path]:
+    """The stores in a site's folder, or the store itself."""
+    if (folder / "network.json").is_file():
+        return [folder]
+    root = folder / STORES if (folder / STORES).is_dir() else folder
+    found = sorted(path.parent for path in root.glob("*/network.json"))
+    if not found:
+        raise click.ClickException(f"{folder}: neither a site nor a store; build one with `torchlurk site`")
+    return found
+
+
+def measure(folder: Path, repeats: int) -> list[Figure]:
+    """All figures of a site, or of the site that a store makes."""
+    stores = stores_of(folder)
+    widest = max(stores, key=lambda store: max(int(layer["channels"]) for layer in layers_of(store)))
+    with tempfile.TemporaryDirectory(dir=folder.absolute().parent) as scratch, sync_playwright() as play:
+        room = Path(scratch)
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        site = folder
+        if not (folder / "index.html").is_file():
+            site = build_site(stores, room / "own").out
+        figures: list[Figure] = []
+        with served(site) as url:
+            figures.append(first_view(browser, url))
+        figures.append(heaviest_layer(stores))
+        for count in (512, 2048):
+            wide = widened(widest, count, room / f"wide{count}")
+            with served(build_site([wide], room / f"site{count}").out) as url:
+                layer = str(layers_of(wide)[0]["name"])
+                figures += opening(browser, url, wide.name, layer, count, repeats)
+        browser.close()
+    return figures
+
+
+@click.command()
+@click.argument("folder", default="_site", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--repeats", default=3, show_default=True, help="How often to time; the median counts.")
+def run(folder: Path, repeats: int) -> None:
+    """Measure the page of FOLDER, a built site or a store, beside its budgets."""
+    figures = measure(folder, repeats)
+    for figure in figures:
+        word = "kept" if figure.kept else "BROKEN"
+        click.echo(f"{word:7} {figure.value:8.1f} of {figure.budget:4.0f} {figure.unit:8} {figure.name}")
+    sys.exit(0 if all(figure.kept for figure in figures) else 1)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,204 @@
+"""A layer of 2,048 filters: walked, sorted, left and found again."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from .made_up_site import make_store, served
+from .test_axe import AXE
+
+COUNT = 2048
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A site with a layer of 2,048 filters, and one without a map."""
+    layers = [("wide", COUNT), ("logits", 24)]
+    store = make_store(tmp_path_factory.mktemp("wide"), "big", layers, [("wide", "logits")], flat=["logits"])
+    with served([store], tmp_path_factory.mktemp("host")) as url:
+        yield url
+
+
+def number(page) -> int:
+    """The filter whose tile has the focus."""
+    return int(page.locator(".view .tile:focus .tile-number").inner_text())
+
+
+def in_window(page, selector: str) -> bool:
+    return page.evaluate(
+        """(selector) => { const box = document.querySelector(selector).getBoundingClientRect();
+             return box.top >= 0 && box.bottom <= innerHeight; }""",
+        selector,
+    )
+
+
+def test_few_tiles_are_in_the_page(page, wide, troubles):
+    page.goto(f"{wide}#/big/wide")
+    expect(page.locator(".view .tile").first).to_be_visible()
+    assert page.locator(".view .tile").count() < 200
+    tall = page.evaluate("document.querySelector('.tiles').offsetHeight")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator(f"li[aria-posinset='{COUNT}'] .tile-number")).to_have_text(str(COUNT - 1))
+    expect(page.locator(f"li[aria-posinset='{COUNT}'] img")).to_be_visible()
+    assert page.locator(".view .tile").count() < 200
+    assert page.evaluate("document.querySelector('.tiles').offsetHeight") == tall
+    page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+    page.wait_for_timeout(300)
+    seen = page.evaluate(
+        """() => [...document.querySelectorAll('.tiles > li')]
+             .filter((li) => li.getBoundingClientRect().bottom > 0)
+             .map((li) => Number(li.ariaPosInSet))[0]"""
+    )
+    assert COUNT * 0.3 < seen < COUNT * 0.7
+    assert troubles == []
+
+
+def test_keyboard_reaches_all(page, wide, troubles):
+    page.goto(f"{wide}#/big/wide")
+    page.locator(".view .tile").first.focus()
+    page.keyboard.press("End")
+    assert number(page) == COUNT - 1
+    assert in_window(page, ".tile:focus")
+    page.keyboard.press("ArrowRight")
+    assert number(page) == COUNT - 1
+    page.keyboard.press("PageUp")
+    up = number(page)
+    assert COUNT - 120 < up < COUNT - 20
+    page.keyboard.press("PageDown")
+    assert number(page) == COUNT - 1
+    for _ in range(30):
+        page.keyboard.press("ArrowUp")
+    assert in_window(page, ".tile:focus")
+    middle = number(page)
+    assert middle < COUNT - 250
+    # What is in the page stands in its order, and only one is in the tab order.
+    order = page.evaluate(
+        "[...document.querySelectorAll('.tiles > li')].map((li) => Number(li.getAttribute('aria-posinset')))"
+    )
+    assert order == sorted(order)
+    assert len(order) < 250
+    expect(page.locator('.view .tile[tabindex="0"]')).to_have_count(1)
+    # Scrolling away does not lose the focus.
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(200)
+    assert number(page) == middle
+    page.keyboard.press("Home")
+    assert number(page) == 0
+    assert in_window(page, ".tile:focus")
+    assert troubles == []
+
+
+def test_back_restores_focus_and_place(page, wide, troubles):
+    page.goto(f"{wide}#/big/wide?sort=selectivity&tile=image")
+    page.locator(".view .tile").first.focus()
+    for _ in range(9):
+        page.keyboard.press("PageDown")
+    here = number(page)
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text(f"Filter {here}")
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("wide")
+    expect(page.locator(".view .tile:focus .tile-number")).to_have_text(str(here))
+    assert in_window(page, ".tile:focus")
+    assert page.evaluate("scrollY") > 1000
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".view.filter")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".view.layer")
+    assert in_window(page, ".tile:focus")
+    assert page.url.endswith("sort=selectivity&tile=image")
+    assert troubles == []
+
+
+def test_deep_link_and_reload(page, wide, troubles):
+    page.goto(f"{wide}#/big/wide?sort=dead&tile=image&class=1")
+    for _ in range(2):
+        expect(page.locator(".choice[aria-current]")).to_have_text(["Best image", "Least active"])
+        expect(page.locator("#class-choice")).to_have_value("1")
+        expect(page.locator(".status")).to_contain_text("tabby cat")
+        expect(page.locator(".view .tile").first.locator(".tile-value")).to_have_text(re.compile(r"^0.%$"))
+        expect(page.locator(".view .tile").first.locator("svg.box")).to_have_count(1)
+        page.reload()
+    assert troubles == []
+
+
+def test_a_choice_keeps_the_focus_on_its_control(page, wide):
+    page.goto(f"{wide}#/big/wide")
+    choice = page.locator(".choice", has_text="Least active")
+    choice.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".choice:focus")).to_have_text("Least active")
+    expect(page.locator(".view .tile").first.locator(".tile-number")).to_have_text("5")
+
+
+def test_an_empty_result_says_so(page, wide, troubles):
+    page.goto(f"{wide}#/big/wide?class=99")
+    expect(page.locator(".status")).to_contain_text("0 filters with an image of")
+    expect(page.locator(".view .tile")).to_have_count(0)
+    page.click("text=Show all filters")
+    expect(page.locator(".view .tile").first).to_be_visible()
+    assert troubles == []
+
+
+def test_the_layer_is_plotted(page, wide):
+    page.goto(f"{wide}#/big/wide")
+    expect(page.locator(".spread svg")).to_have_count(4)
+    labels = page.locator(".spread .plot").evaluate_all("(all) => all.map((e) => e.ariaLabel)")
+    assert len(labels) == 4
+    assert all(label.startswith("Histogram of ") and "most (" in label for label in labels)
+    bars = page.locator(".spread").first.locator("rect.mark")
+    expect(bars).to_have_count(20)
+    expect(page.locator(".spread").nth(1)).to_contain_text("1 filter responds to none: dead")
+
+
+def test_a_layer_without_a_map(page, wide, troubles):
+    page.goto(f"{wide}#/big/logits")
+    expect(page.locator(".lede")).to_contain_text("one number per image")
+    expect(page.locator(".choice[aria-current]").first).to_have_text("Best image")
+    expect(page.locator(".choice:text-is('Best crop')")).to_have_count(0)
+    expect(page.locator("svg.box")).to_have_count(0)
+    page.locator(".view .tile").first.click()
+    expect(page.locator("h1")).to_have_text("Filter 0")
+    expect(page.locator("main")).to_contain_text(
+        "This layer has no map: each filter gives one number per image"
+    )
+    expect(page.locator("main")).not_to_contain_text("Highest on average")
+    expect(page.locator("main")).not_to_contain_text("map row")
+    expect(page.locator("svg.box")).to_have_count(0)
+    expect(page.locator(".absent")).to_have_count(0)
+    page.click(".choice:text-is('Overlay')")
+    expect(page.locator(".over")).to_have_count(4)
+    assert troubles == []
+
+
+@pytest.mark.parametrize("width", [360, 1280, 2560])
+@pytest.mark.parametrize("view", ["wide", "logits", "logits/0"])
+def test_every_width_and_theme(page, wide, width, view, troubles):
+    page.emulate_media(reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{wide}#/big/{view}")
+    page.wait_for_selector(".view")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate(Path(AXE / "axe.min.js").read_text())
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_timeout(60)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        assert [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found] == [], theme
+    assert troubles == []
+
+
+def test_a_change_of_width_keeps_the_place(page, wide):
+    page.goto(f"{wide}#/big/wide")
+    expect(page.locator(".view .tile").first).to_be_visible()
+    page.evaluate("scrollTo(0, 9000)")
+    page.wait_for_timeout(250)
+    top = """() => [...document.querySelectorAll('.tiles > li')]
+      .filter((li) => li.getBoundingClientRect().bottom > 0).map((li) => Number(li.ariaPosInSet))[0]"""
+    before = page.evaluate(top)
+    page.set_viewport_size({"width": 700, "height": 900})
+    page.wait_for_timeout(300)
+    assert abs(page.evaluate(top) - before) <= 12
