@@ -34,6 +34,7 @@ IDENTITIES: set[Any] = {
     F.dropout, F.sigmoid, torch.sigmoid, F.local_response_norm, F.gelu, F.layer_norm, F.group_norm, F.silu,
     F.hardswish, F.hardsigmoid,
 }  # fmt: skip
+PRODUCTS: set[Any] = {torch.mul, Tensor.mul, Tensor.mul_}
 POOLINGS: set[Any] = {F.max_pool2d, torch.max_pool2d}
 
 
@@ -54,6 +55,8 @@ class Linearised(TorchFunctionMode):
             length = func(*args, **given).shape[2:]
             names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
             return window_sums(args[0], length, **(dict(zip(names, args[1:], strict=False)) | given))
+        if func in PRODUCTS and all(isinstance(x, Tensor) and x.requires_grad for x in args[:2]):
+            return args[0] + args[1]  # where a factor is nearly zero, the other's gradient would be lost
         if func is F.adaptive_max_pool2d:
             return F.adaptive_avg_pool2d(*args[:2])
         return func(*args, **given)

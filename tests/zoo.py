@@ -1,0 +1,120 @@
+"""Networks of all kinds, untrained, for small inputs: torchvision's, and three awkward ones of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tests.networks import seeded
+
+M = torchvision.models
+
+
+class Reused(nn.Module):
+    """One ReLU for all, functions and in-place methods beside it, and a convolution that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.again, self.last = (
+            nn.Conv2d(3, 6, 3),
+            nn.Conv2d(6, 6, 3, padding=1),
+            nn.Conv2d(6, 4, 3),
+        )
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.stem(x))
+        x = F.relu(self.again(x))
+        x = self.again(F.max_pool2d(x, 2)).relu_()
+        return self.head(self.relu(self.last(x)).mean((2, 3)))
+
+
+class TwoRoads(nn.Module):
+    """The input goes in at two places, at two scales, and what comes out is merged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(3, 4, 5, padding=2)
+        self.merged, self.head = nn.Conv2d(8, 5, 3), nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        small = F.relu(self.coarse(F.avg_pool2d(x, 2)))
+        x = torch.cat([F.relu(self.fine(x)), small], dim=1)
+        return self.head(F.relu(self.merged(x)).amax((2, 3)))
+
+
+class Moody(nn.Module):
+    """Its path depends on its data, which no symbolic trace can follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.high, self.low = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 5)
+        self.last, self.head = nn.Conv2d(4, 5, 3), nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        x = self.high(x) if float(x.mean()) > -1 else self.low(x)
+        return self.head(F.relu(self.last(F.relu(x))).flatten(2).amax(2))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, and what an input must be to pass through it.
+
+    Attributes:
+        make: makes it.
+        size: height and width of a small input.
+        layers: patterns of the layers that are looked at.
+    """
+
+    make: Callable[[], nn.Module]
+    size: int = 64
+    layers: tuple[str, ...] = ("kind:Conv2d", "logits")
+
+
+ZOO: dict[str, Case] = {
+    "alexnet": Case(M.alexnet),
+    "vgg11": Case(M.vgg11),
+    "vgg16_bn": Case(M.vgg16_bn),
+    "resnet18": Case(M.resnet18),
+    "resnet50": Case(M.resnet50),
+    "densenet121": Case(M.densenet121),
+    "googlenet": Case(lambda: M.googlenet(init_weights=False, aux_logits=False)),
+    "inception_v3": Case(lambda: M.inception_v3(init_weights=False, aux_logits=False), 91),
+    "mobilenet_v2": Case(M.mobilenet_v2),
+    "mobilenet_v3_small": Case(M.mobilenet_v3_small),
+    "efficientnet_b0": Case(M.efficientnet_b0),
+    "squeezenet1_1": Case(M.squeezenet1_1),
+    "shufflenet_v2_x0_5": Case(M.shufflenet_v2_x0_5),
+    "regnet_y_400mf": Case(M.regnet_y_400mf),
+    "mnasnet0_5": Case(M.mnasnet0_5),
+    "convnext_tiny": Case(M.convnext_tiny, layers=("kind:Conv2d", "kind:CNBlock", "logits")),
+    "vit_b_16": Case(
+        lambda: M.VisionTransformer(64, 16, 3, 4, 64, 128),
+        layers=("kind:Conv2d", "kind:EncoderBlock", "logits"),
+    ),
+    "reused and functional ReLUs": Case(Reused, 40),
+    "two inputs merged": Case(TwoRoads, 40),
+    "a path that depends on the data": Case(Moody, 40),
+}
+
+
+def made(name: str) -> nn.Module:
+    """The network in float64, the same each time, at rest, with no two normalisations alike."""
+    model = seeded(ZOO[name].make)
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.copy_(torch.randn(module.num_features, generator=draw) * 0.1)
+                module.running_var.copy_(torch.rand(module.num_features, generator=draw) + 0.5)
+    return model.double()
