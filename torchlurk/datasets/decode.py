@@ -206,7 +206,9 @@ def _resize(image: Image.Image, cut: Cut) -> Image.Image:
     method = Image.Resampling[cut.interpolation.upper()]
     if cut.resize is None:
         if (height, width) != cut.size:
-            raise BadImage(f"{width} x {height} pixels, where the network takes {cut.size[1]} x {cut.size[0]}")
+            raise BadImage(
+                f"{width} x {height} pixels, where the network takes {cut.size[1]} x {cut.size[0]}"
+            )
         return image
     if not isinstance(cut.resize, int):
         return image.resize((cut.resize[1], cut.resize[0]), method)
@@ -244,7 +246,8 @@ def serve(jobs: BinaryIO, results: BinaryIO) -> None:
 
 def _cut_of(fields: dict[str, Any]) -> Cut:
     """A cut as JSON has brought it over, its pairs as lists."""
-    return Cut(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+    pairs: dict[str, Any] = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+    return Cut(**(fields | pairs))
 
 
 if __name__ == "__main__":

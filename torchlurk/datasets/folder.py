@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -34,6 +33,7 @@ __all__ = [
 ]
 
 SHARD_SIZE: Final = 256
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -114,9 +114,7 @@ def batches(
     return _run(folder, preprocess, plan, min(workers, len(plan)))
 
 
-def _run(
-    folder: ImageSet, preprocess: Input, plan: list[tuple[int, range]], workers: int
-) -> Iterator[Batch]:
+def _run(folder: ImageSet, preprocess: Input, plan: list[tuple[int, range]], workers: int) -> Iterator[Batch]:
     """Decode the planned batches; the processes live as long as the generator."""
     cut = preprocess.cut
     files = [[folder.file(at) for at in positions] for _, positions in plan]

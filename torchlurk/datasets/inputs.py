@@ -70,6 +70,8 @@ class Preprocess:
         mean: Of each channel, of values in [0, 1]; one channel is gray, three are red, green, blue.
         std: Of each channel, likewise.
         interpolation: As Pillow calls it, e.g. "bilinear" or "bicubic".
+        reciprocal: Multiply bytes by 1 / 255, as torchvision's transforms v2 do, rather than divide by
+            255: the two differ in the last bit.
     """
 
     size: int | tuple[int, int] = 224
@@ -77,6 +79,7 @@ class Preprocess:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = "bilinear"
+    reciprocal: bool = False
 
     def __post_init__(self) -> None:
         # a short side that is given as one number must reach around the square; others may be padded
@@ -143,7 +146,9 @@ class Preprocess:
         mean = torch.tensor(self.mean, device=batch.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=batch.device).view(-1, 1, 1)
         # the permuted view of NHWC is channels_last as it stands; the operations are torchvision's
-        return batch.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+        values = batch.permute(0, 3, 1, 2).float()
+        values = values.mul_(1 / 255) if self.reciprocal else values.div_(255)
+        return values.sub_(mean).div_(std)
 
     def display(self, decoded: Decoded) -> Pixels:
         """The pixels themselves, gray ones three times: (H, W, 3)."""
