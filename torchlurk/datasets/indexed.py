@@ -186,7 +186,7 @@ def open_torchvision(
     try:
         if "root" in options:
             root.mkdir(parents=True, exist_ok=True)
-        items: Items = kind(**options)
+        items: Any = kind(**options)
         title = f"{name}-{split or 'test'}" if options.keys() & {"train", "split"} else name
         return index_items(items, title, words=words)
     except LurkError:

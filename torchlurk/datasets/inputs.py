@@ -1,7 +1,7 @@
 """What a network wants to be fed: from an image to its input, and back to a picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -153,6 +153,30 @@ class Preprocess:
     def display(self, decoded: Decoded) -> Pixels:
         """The pixels themselves, gray ones three times: (H, W, 3)."""
         return as_colours(decoded, self.shown)
+
+
+def resized(preprocess: Preprocess, size: int | tuple[int, int]) -> Preprocess:
+    """The same for an input of another size; what is resized before the cut changes in proportion.
+
+    Args:
+        preprocess: For one size.
+        size: Another: height and width, pixels; one number for a square.
+
+    Returns:
+        For that size.
+    """
+    before, after = preprocess.shape[1:], _pair(size)
+    if isinstance(preprocess.resize, int):
+        longest = max(after)
+        short: int | tuple[int, int] = max(longest, round(longest * preprocess.resize / max(before)))
+    elif preprocess.resize is None:
+        short = max(after)
+    else:
+        height, width = (
+            round(new * whole / old) for new, whole, old in zip(after, preprocess.resize, before, strict=True)
+        )
+        short = (height, width)
+    return replace(preprocess, size=size, resize=short)
 
 
 def as_colours(pixels: Pixels, shown: Sequence[int]) -> Pixels:

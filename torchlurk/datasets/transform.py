@@ -269,22 +269,11 @@ def _same(known: Preprocess, image: Image.Image, value: torch.Tensor) -> bool:
     return torch.equal(ours, value)
 
 
-def from_preset(preset: ImageClassification, size: int | None = None) -> Preprocess:
-    """What torchvision's preset of a classifier does.
-
-    Args:
-        preset: Of weights: `weights.transforms()`.
-        size: Another height and width, pixels; what is resized before changes in proportion.
-
-    Returns:
-        The same, to the bit.
-    """
-    crop, short = int(preset.crop_size[-1]), int(preset.resize_size[-1])
-    if size is not None:
-        crop, short = size, max(size, round(size * short / crop))
+def from_preset(preset: ImageClassification) -> Preprocess:
+    """What torchvision's preset of a classifier (`weights.transforms()`) does, to the bit."""
     return Preprocess(
-        size=crop,
-        resize=short,
+        size=int(preset.crop_size[-1]),
+        resize=int(preset.resize_size[-1]),
         mean=_all(preset.mean, 1),
         std=_all(preset.std, 1),
         interpolation=_interpolation(preset.interpolation),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
@@ -127,13 +126,8 @@ def _feed(
     advance: Callable[[int], object],
 ) -> Generator[scan.ScanBatch, None, None]:
     config, folder = job.config, job.folder
-    chosen = dataclasses.replace(
-        folder,
-        paths=tuple(folder.paths[image] for image in images),
-        labels=tuple(folder.labels[image] for image in images),
-    )
     source = batches(
-        chosen,
+        folder.take(images),
         job.network.preprocess,
         batch_size=config.scan.batch_size,
         shard_size=config.scan.shard_size,
@@ -165,7 +159,7 @@ def _write_images(job: Job, files: dict[str, schema.LayerFile]) -> None:
     used = sorted({image for file in files.values() for f in file.filters for image in schema.referred(f)})
     with job.terminal.bar("images", len(used), "image") as advance:
         for image in used:
-            data = pictures.jpeg(job.source.pixels(image), 88)
+            data = pictures.jpeg(job.source.picture(image), 88)
             write_bytes(job.out / schema.image_path(image), data)
             advance(1)
     listed = {
