@@ -157,9 +157,10 @@ def input_of(transform: Transform, first: Callable[[], Image.Image], shown: tupl
                 return same
     shown = shown_channels(shape[0], shown)
     norms = [step for step in steps if isinstance(step, transforms.Normalize | v2.Normalize)]
-    if len(norms) == 1 and len(norms[0].mean) in (1, shape[0]) and min(norms[0].std) > 0:
+    if len(norms) == 1:
         mean, std = (_all(values, shape[0]) for values in (norms[0].mean, norms[0].std))
-        return Called(transform, shape, mean, std, shown)
+        if len(mean) == len(std) == shape[0] and min(std) > 0:
+            return Called(transform, shape, mean, std, shown)
     low, high = float(value.min()), float(value.max())
     if norms or low < 0 or high > 1:
         spread = (high - low) or 1.0
@@ -188,8 +189,9 @@ def shown_channels(channels: int, wanted: tuple[int, ...] = ()) -> tuple[int, ..
     return wanted
 
 
-def _all(values: Iterable[float], channels: int) -> tuple[float, ...]:
-    kept = tuple(float(value) for value in values)
+def _all(values: float | Iterable[float], channels: int) -> tuple[float, ...]:
+    """A value for each channel, of which one may stand for all."""
+    kept = tuple(float(value) for value in values) if isinstance(values, Iterable) else (float(values),)
     return kept * channels if len(kept) == 1 else kept
 
 
@@ -232,9 +234,10 @@ def _known(steps: list[Any], shape: tuple[int, int, int]) -> Preprocess | None:
             short: Any = size[0] if len(size) == 1 else size
             found = replace(found, resize=short, interpolation=_interpolation(step.interpolation))
         elif kind == "norm":
-            if len(step.mean) != len(found.mean) or len(step.std) != len(found.std) or min(step.std) <= 0:
+            mean, std = (_all(values, len(found.mean)) for values in (step.mean, step.std))
+            if len(mean) != len(found.mean) or len(std) != len(found.mean) or min(std) <= 0:
                 return None
-            found = replace(found, mean=_all(step.mean, 1), std=_all(step.std, 1))
+            found = replace(found, mean=mean, std=std)
     # without a cut, images of other proportions would come out in another size: let those be told
     loose = isinstance(found.resize, int) and not any(_kind(step) == "crop" for step in steps)
     return found if len(found.mean) == shape[0] and not loose else None
