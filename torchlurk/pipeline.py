@@ -109,7 +109,8 @@ def _no_layer(model: nn.Module, globs: tuple[str, ...]) -> str:
 
 
 def _source(network: Network, folder: ImageSet, device: torch.device) -> Source:
-    @lru_cache(maxsize=PIXELS_KEPT)
+    # float32, which only this process makes, takes four times the room of bytes
+    @lru_cache(maxsize=PIXELS_KEPT if network.preprocess.cut else PIXELS_KEPT // 4)
     def pixels(image: int) -> Decoded:
         kept: Decoded = load_pixels(folder, network.preprocess, [image])[0].numpy()
         return kept

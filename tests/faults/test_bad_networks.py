@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ NETS = """
 
     def colour(): return net(), T.Compose([T.Resize(18), T.CenterCrop((16, 18)), T.ToTensor()])
     def gray(): return net(1), T.Compose([T.Grayscale(), T.Resize((14, 12)), T.ToTensor()])
+    def digits(): return net(1), T.Compose([T.ToTensor(), T.Normalize((0.13,), (0.31,))])
     def called():
         steps = [T.Lambda(lambda i: i.resize((15, 13))), T.ToTensor(), T.Normalize([0.4] * 3, [0.3] * 3)]
         return net(), T.Compose(steps)
@@ -195,6 +197,30 @@ def test_images_by_a_table_and_words_by_a_list(here: Path, scan: Callable[..., R
     dataset = read_manifest(here / "saved/net").dataset
     assert (dataset.name, dataset.images, dataset.classes) == ("t", 2, ["Cats", "Dogs"])
     assert [s.path for s in dataset.skipped] == ["photos/b/9.png"]
+
+
+def test_a_network_of_gray_digits_over_a_data_set_by_name(here: Path, scan: Callable[..., Result]) -> None:
+    raw = here / "sets/MNIST/raw"
+    raw.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    for split in ("train", "t10k"):
+        head = struct.pack(">IIII", 0x803, 6, 28, 28)
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(head + pixels.tobytes())
+        (raw / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 6) + bytes(range(6)))
+    more = ("--images", "torchvision:MNIST", "--data-root", "sets", "--stages", "scan,gradients")
+    assert scan("nets.py:digits", *more).exit_code == 0
+    report = inspect(here / "saved/net")
+    assert report.problems == ()
+    manifest = report.manifest
+    assert manifest.input.shape == (1, 28, 28)
+    assert manifest.input.mean == [0.13]
+    assert (manifest.dataset.name, manifest.dataset.images) == ("MNIST-test", 6)
+    assert manifest.dataset.classes[5] == "5 - five"
+    with Image.open(here / "saved/net/images/3.jpg") as picture:
+        assert np.abs(np.asarray(picture.convert("L")).astype(int) - pixels[3]).mean() < 12
+    assert scan("nets.py:digits", *more, "--workers", "2", out="other/net").exit_code == 0
+    for name in ("layers/0.json", "images.json", "network.json"):
+        assert (here / "saved/net" / name).read_bytes() == (here / "other/net" / name).read_bytes()
 
 
 def test_untrained_networks_are_the_same_for_a_seed(here: Path, scan: Callable[..., Result]) -> None:

@@ -80,6 +80,7 @@ OTHERS: dict[str, tuple[Callable[[Image.Image], Any], bool]] = {
         False,
     ),
     "gray after the cut": (v1.Compose([v1.Resize((9, 9)), v1.Grayscale(), v1.ToTensor()]), False),
+    "a cut of what is not resized": (v1.Compose([v1.CenterCrop((47, 60)), v1.ToTensor()]), False),
     "no cut": (v1.Compose([v1.Resize(20), v1.ToTensor()]), False),
     "unknown scale": (named, True),
 }

@@ -121,7 +121,7 @@ def _labels(items: Items, name: str) -> list[int]:
         found = [items[index][1] for index in range(len(items))]
     try:
         labels = [int(label) for label in found]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # the last is torch's
         labels = [-1]
     if min(labels) < 0:
         raise LurkError(
@@ -131,12 +131,12 @@ def _labels(items: Items, name: str) -> list[int]:
     return labels
 
 
-def _digest_pixels(items: Items, update: Callable[[bytes], object]) -> None:
+def _digest_pixels(items: Items, update: Callable[[bytes | memoryview], object]) -> None:
     data: Any = getattr(items, "data", None)
     if hasattr(data, "numpy"):
         data = data.numpy()
     if isinstance(data, np.ndarray) and len(data) == len(items):
-        update(np.ascontiguousarray(data).tobytes())
+        update(np.ascontiguousarray(data).data.cast("B"))
         return
     for index in range(len(items)):
         image = items[index][0]

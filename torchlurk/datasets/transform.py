@@ -108,7 +108,7 @@ def call(transform: Transform, image: Image.Image) -> torch.Tensor:
     # what it draws at random must neither differ between two calls nor move the caller's generator
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         try:
             value = transform(image)
         except Exception as error:
@@ -239,7 +239,9 @@ def _known(steps: list[Any], shape: tuple[int, int, int]) -> Preprocess | None:
                 return None
             found = replace(found, mean=mean, std=std)
     # without a cut, images of other proportions would come out in another size: let those be told
-    loose = isinstance(found.resize, int) and not any(_kind(step) == "crop" for step in steps)
+    # and what is cut without having been resized may be of any size, where `Preprocess` wants one
+    cut = any(_kind(step) == "crop" for step in steps)
+    loose = (isinstance(found.resize, int) and not cut) or (found.resize is None and cut)
     return found if len(found.mean) == shape[0] and not loose else None
 
 

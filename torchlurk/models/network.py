@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from PIL import Image
 from torch import nn
+from torchvision import transforms
 
 from torchlurk.datasets.inputs import Input, Preprocess, resized
 from torchlurk.datasets.transform import Called, input_of, shown_channels
@@ -111,7 +112,7 @@ def _own(
     else:
         found = read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
         fit_weights(module, found)
-    preprocess = _plain_input(module) if transform is None else _input(transform, first, show)
+    preprocess = _plain_input(module) if transform is None else _input(module, transform, first, show)
     return Network(
         module=module,
         title=type(module).__name__,
@@ -122,20 +123,31 @@ def _own(
     )
 
 
-def _input(transform: Any, first: Callable[[], Image.Image], show: tuple[int, ...]) -> Input:
+def _input(
+    module: nn.Module, transform: Any, first: Callable[[], Image.Image], show: tuple[int, ...]
+) -> Input:
     """The user's transform as an input; it may be one already."""
     if hasattr(transform, "normalise") and hasattr(transform, "decoded"):
         return cast("Input", transform)
-    return input_of(transform, first, show)
+    found = input_of(transform, first)
+    if found.shape[0] == 3 and _channels(module) == 1:
+        # its author had gray images, as MNIST's are; here all come as RGB
+        return input_of(transforms.Compose([transforms.Grayscale(), transform]), first, show)
+    return input_of(transform, first, show) if show else found
+
+
+def _channels(module: nn.Module) -> int | None:
+    """How many channels the first convolution takes."""
+    layer = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
+    return layer.in_channels if layer else None
 
 
 def _plain_input(module: nn.Module) -> Preprocess:
     """What a network is fed that comes without a transform: gray as it is, colours as ImageNet's are."""
-    layer = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
-    channels = layer.in_channels if layer else 3
+    channels = _channels(module)
     if channels == 1:
         return Preprocess(mean=(0.0,), std=(1.0,))
-    if channels == 3:
+    if channels in (3, None):
         return Preprocess()
     raise LurkError(
         f"the network wants {channels} channels: let its function return (network, transform), where the "

@@ -45,7 +45,7 @@ def make_own(spec: str, seed: int) -> tuple[nn.Module, Any]:
     is_file = where.endswith(".py") or "/" in where
     folder = Path(where).resolve().parent if is_file else Path.cwd()
     with torch.random.fork_rng(devices=[]), _importing_from(folder, forget=is_file):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         module = _load_file(Path(where)) if is_file else _load_module(where)
         function = _find(module, name, where)
         if isinstance(function, nn.Module):

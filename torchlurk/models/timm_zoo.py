@@ -86,7 +86,7 @@ def _made(timm: Any, name: str, seed: int, **options: Any) -> nn.Module:
     """The network as it initialises itself, from a seed of its own."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         module: nn.Module = timm.create_model(name, pretrained=False, **options)
     return module
 

@@ -99,7 +99,7 @@ def resolve_weights(
             reason = f"torchvision's weights of {model} cannot be fetched ({brief(error)})"
         if weights != "auto" or model not in SOURCES:
             other = "--weights trunk or " if model in SOURCES else ""
-            raise LurkError(f"{reason}: give {other}--weights PATH")
+            raise LurkError(f"{reason}: give {other}--weights PATH, or random for an untrained network")
         say(f"{reason}: taking the trunk, its convolutions without the classifier")
     state = load_trunk(model, cache, say=say, download=download_trunk)
     return Weights(state, "trunk", SOURCES[model].sha256, partial=True)

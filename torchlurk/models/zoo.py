@@ -86,7 +86,7 @@ def _random(model: str, options: dict[str, Any], seed: int) -> nn.Module:
     """The network as it initialises itself, from a seed of its own."""
     heads = {"aux_logits": False, "init_weights": True} if model in WITH_HEADS else {}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         module: nn.Module = torchvision.models.get_model(model, weights=None, **heads, **options)
     return module
 
