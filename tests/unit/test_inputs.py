@@ -69,6 +69,7 @@ KNOWN: dict[str, Callable[[Image.Image], Any]] = {
 def test_a_composition_of_usual_steps_is_split(name: str) -> None:
     found = input_of(KNOWN[name], lambda: noise(0))
     assert isinstance(found, Preprocess)
+    assert input_of(KNOWN[name], lambda: Image.new("RGB", noise(0).size)) == found
     for seed in range(3):
         assert torch.equal(fed(found, noise(seed)), KNOWN[name](noise(seed)))
     assert found.display(found.decoded(noise(0))).shape == (*found.shape[1:], 3)

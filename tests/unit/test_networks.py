@@ -24,7 +24,7 @@ from torchlurk.models.check import as_logits, check_network
 from torchlurk.models.checkpoint import read_weights, state_digest
 from torchlurk.models.network import Network, load_network
 from torchlurk.models.timm_zoo import load_timm
-from torchlurk.models.weights import resolve_weights, weights_entry
+from torchlurk.models.weights import published_prefix, resolve_weights, weights_entry
 
 
 def load(model: str, weights: str = "auto", size: Any = None, **options: Any) -> Network:
@@ -118,6 +118,31 @@ def test_weights_by_torchvisions_own_name(tmp_path: Path) -> None:
         resolve_weights(
             "resnet50", "IMAGENET1K_V1", tmp_path, say=print, download=download, hub=tmp_path
         )  # fmt: skip
+
+
+def test_a_classifier_that_was_published_as_nan_is_left_out(tmp_path: Path) -> None:
+    network = torchvision.models.alexnet()
+    nn.init.constant_(network.classifier[6].bias, torch.nan)
+    torch.save(network.state_dict(), tmp_path / "x.pt")
+    digest = read_weights(tmp_path / "x.pt").sha256
+    entry = types.SimpleNamespace(url=f"http://x/alexnet_features-{digest[:8]}.pth", name="FEATURES")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "x.pt").rename(tmp_path / "checkpoints" / entry.url.rsplit("/", 1)[1])
+
+    class Entries:
+        DEFAULT = entry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torchvision.models, "get_model_weights", lambda _: Entries)
+        found = resolve_weights("alexnet", "DEFAULT", tmp_path, say=print, hub=tmp_path)
+    assert (found.name, found.partial) == ("imagenet:FEATURES", True)
+    assert {key.split(".")[0] for key in found.state} == {"features"}
+
+
+def test_what_published_weights_were_fed_is_known_by_their_digest() -> None:
+    entry = torchvision.models.GoogLeNet_Weights.IMAGENET1K_V1
+    assert published_prefix(entry) == "1378be20"
+    assert published_prefix(torchvision.models.Inception_V3_Weights.DEFAULT) == "0cc3c7bd"
 
 
 def test_weights_of_another_architecture_are_counted(tmp_path: Path) -> None:

@@ -193,6 +193,7 @@ def open_torchvision(
         raise
     except Exception as error:  # torchvision has no one exception for it
         line = next(iter(str(error).splitlines()), "") or type(error).__name__
+        line = line.removeprefix("<urlopen error ").removesuffix(">")
         raise LurkError(
             f"data set {name!r} of torchvision cannot be had ({line[:160]}): "
             f"put its files into {str(root)!r} (--data-root), or take another"

@@ -152,8 +152,11 @@ def input_of(transform: Transform, first: Callable[[], Image.Image], shown: tupl
     shape = (value.shape[0], value.shape[1], value.shape[2])
     known = _known(steps, shape)
     if known is not None and not shown:
+        # a photograph may be black, and tell nothing of how it is scaled
+        noise = _noise(image.size)
+        again = call(transform, noise)
         for same in (known, replace(known, reciprocal=True)):
-            if _same(same, image, value):
+            if _same(same, image, value) and _same(same, noise, again):
                 return same
     shown = shown_channels(shape[0], shown)
     norms = [step for step in steps if isinstance(step, transforms.Normalize | v2.Normalize)]
@@ -238,8 +241,8 @@ def _known(steps: list[Any], shape: tuple[int, int, int]) -> Preprocess | None:
             if len(mean) != len(found.mean) or len(std) != len(found.mean) or min(std) <= 0:
                 return None
             found = replace(found, mean=mean, std=std)
-    # without a cut, images of other proportions would come out in another size: let those be told
-    # and what is cut without having been resized may be of any size, where `Preprocess` wants one
+    # Without a cut, images of other proportions would come out in another size, and are to be told; what
+    # is cut but not resized may be of any size, where `Preprocess` wants one.
     cut = any(_kind(step) == "crop" for step in steps)
     loose = (isinstance(found.resize, int) and not cut) or (found.resize is None and cut)
     return found if len(found.mean) == shape[0] and not loose else None
@@ -263,6 +266,12 @@ def _interpolation(mode: Any) -> str:
     if isinstance(mode, int):
         return Image.Resampling(mode).name.lower()
     return {InterpolationMode.NEAREST_EXACT: "nearest"}.get(mode, str(InterpolationMode(mode).value))
+
+
+def _noise(size: tuple[int, int]) -> Image.Image:
+    """An image of all values, the same each time: (width, height) pixels, RGB."""
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
 
 
 def _same(known: Preprocess, image: Image.Image, value: torch.Tensor) -> bool:
