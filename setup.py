@@ -60,8 +60,10 @@ setup(
             "playwright>=1.44",  # drives the system's chromium
             "pytest>=8.2",
             "ruff>=0.5",
+            "timm>=1.0",  # networks of timm
             "zennit>=0.5.1",  # a second oracle for attributions
         ],
+        "timm": ["timm>=1.0"],  # networks by the name timm:NAME
         "bench": ["captum>=0.7", "torch-lucent==0.1.8"],
     },
     entry_points={"console_scripts": ["torchlurk = torchlurk.cli:main"]},

@@ -117,4 +117,6 @@ def made(name: str) -> nn.Module:
                 assert module.running_var is not None
                 module.running_mean.copy_(torch.randn(module.num_features, generator=draw) * 0.1)
                 module.running_var.copy_(torch.rand(module.num_features, generator=draw) + 0.5)
+            if isinstance(module, nn.Linear) and not module.weight.any():
+                module.weight.copy_(torch.randn(module.weight.shape, generator=draw))  # as a trained one
     return model.double()

@@ -13,6 +13,7 @@ import msgspec
 from tqdm import tqdm
 
 import torchlurk
+from torchlurk import options
 from torchlurk.errors import LurkError
 from torchlurk.store.schema import STAGES
 
@@ -67,50 +68,45 @@ def _bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]
         yield bar.update
 
 
-class _Filters(click.ParamType[int | str]):
-    """A number of filters, or `all`."""
-
-    name = "N|all"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        if value == "all" or isinstance(value, int):
-            return value  # type: ignore[no-any-return]
-        if not str(value).isdigit() or int(value) < 1:
-            self.fail(f"{value!r} is neither a number from 1 nor 'all'", param, ctx)
-        return int(value)
-
-
-class _Stages(click.ParamType[tuple[str, ...]]):
-    """Names of stages with commas between."""
-
-    name = "STAGE,..."
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        names = tuple(value) if isinstance(value, tuple) else tuple(str(value).split(","))
-        unknown = [name for name in names if name not in STAGES]
-        if unknown:
-            self.fail(f"there is no stage {unknown[0]!r}: choose of {','.join(STAGES)}", param, ctx)
-        return tuple(stage for stage in STAGES if stage in names)
-
-
 @main.command(short_help="Scan images with a network and write a store.")
-@click.option("--model", default="vgg16", help="A classifier of torchvision, by name.")
+@click.option(
+    "--model",
+    default="vgg16",
+    metavar="NAME|timm:NAME|FILE.py:FUNCTION|MODULE:FUNCTION",
+    help="A classifier of torchvision or of timm, or a function without arguments that returns a network, "
+    "or (network, transform).",
+)
 @click.option(
     "--weights",
     default="auto",
-    metavar="auto|imagenet|trunk|PATH",
-    help="imagenet: torchvision's; trunk: the convolutions alone, 64 MB; auto: the first that can be "
-    "had; or a state dict (safetensors, or torch's own format).",
+    metavar="auto|imagenet|trunk|NAME|FILE|random",
+    help="imagenet: torchvision's best; trunk: the convolutions alone, 64 MB; auto: the first that can be "
+    "had, or what your function gives; NAME: torchvision's name of some, such as IMAGENET1K_V2; FILE: a "
+    "state dict (safetensors, or torch's own format); random: untrained.",
 )
-@click.option("--images", required=True, type=FOLDER, help="Folder of images; its subfolders are classes.")
+@click.option(
+    "--allow-unsafe-pickle",
+    is_flag=True,
+    help="Let a FILE of weights run any code while it is read; only if you trust whoever made it.",
+)
+@click.option(
+    "--images",
+    required=True,
+    metavar="FOLDER|FILE.csv|torchvision:NAME[:SPLIT]",
+    help="A folder of images, whose subfolders are classes; a table of path,label; or a data set of "
+    "torchvision, by name.",
+)
+@click.option(
+    "--data-root",
+    type=FOLDER,
+    help="Folder for torchvision's data sets. [default: datasets in the user's cache]",
+)
 @click.option("--out", required=True, type=FOLDER, help="The store to write, e.g. saved_model/NAME.")
 @click.option(
     "--words",
     type=FOLDER,
-    help="File of lines 'folder name<TAB>words' that names the classes. [default: classes.txt in or "
-    "beside the images, if there is one]",
+    help="File that names the classes: lines 'folder name<TAB>words', or a name a line, in order. "
+    "[default: classes.txt in or beside the images, if there is one]",
 )
 @click.option(
     "--layers", multiple=True, default=("kind:Conv2d",), metavar="NAME|GLOB|kind:KIND|logits",
@@ -118,19 +114,24 @@ class _Stages(click.ParamType[tuple[str, ...]]):
     "kind, such as kind:ReLU; or the network's output. May be repeated.",
 )  # fmt: skip
 @click.option(
-    "--filters", type=_Filters(), default="all",
+    "--filters", type=options.Filters(), default="all",
     help="Gradients and ascent for the first N filters of each layer.",
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(1, 64), default=4, help="Images to keep for each filter.")
 @click.option(
     "--size",
-    type=click.IntRange(1, 4096),
-    default=224,
-    help="Height and width of the input, pixels.",
+    type=options.Size(),
+    help="Height and width of the input, pixels. [default: what the network was made for]",
+)
+@click.option(
+    "--show-channels",
+    type=options.Channels(),
+    help="Which channels of the input to show as red, green and blue, where it has more than three. "
+    "[default: 0,1,2]",
 )
 @click.option(
     "--stages",
-    type=_Stages(),
+    type=options.Stages(),
     default=",".join(STAGES),
     help="What to compute, with commas between.",
 )
@@ -173,24 +174,26 @@ class _Stages(click.ParamType[tuple[str, ...]]):
     help="Processes that decode images, and threads that write pictures; 0 does both in the main one. "
     "[default: 1 on a cpu, up to 16 before cuda]",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of all randomness.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of all randomness.")
 @click.option("--overwrite", is_flag=True, help="Begin anew if the store holds something else.")
-def precompute(**options: Any) -> None:
+def precompute(**given: Any) -> None:
     """Scan a folder of images with a network and write what excites each filter.
 
     Stages that are complete already are not computed again.
     """
-    _precompute(**options)
+    _precompute(**given)
 
 
 def _precompute(
-    *, model: str, weights: str, images: Path, out: Path, words: Path | None, layers: tuple[str, ...],
-    filters: int | str, top: int, size: int, stages: tuple[str, ...], method: Any, device: str,
-    certify: str, ascent: str, objective: str, precision: str, scan_precision: str,
+    *, model: str, weights: str, allow_unsafe_pickle: bool, images: str, data_root: Path | None, out: Path,
+    words: Path | None, layers: tuple[str, ...], filters: int | str, top: int,
+    size: int | tuple[int, int] | None, show_channels: tuple[int, ...] | None, stages: tuple[str, ...],
+    method: Any, certify: str, device: str, ascent: str, objective: str, precision: str, scan_precision: str,
     batch_size: int | None, workers: int | None, seed: int, overwrite: bool,
 ) -> None:  # fmt: skip
     from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
-    from torchlurk.datasets.folder import list_images, read_words
+    from torchlurk.datasets.choose import open_images
+    from torchlurk.datasets.folder import first_image
     from torchlurk.devices import choose_device, fast_precision, usual_batch, usual_workers
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
@@ -200,11 +203,19 @@ def _precompute(
 
     chosen = choose_device(device)
     check_writable(out)
-    found = words or next(
-        (p for p in (images / "classes.txt", images.parent / "classes.txt") if p.is_file()), None
+    cache = default_cache()
+    folder = open_images(str(images), words=words, data_root=data_root or cache / "datasets")
+    network = load_network(
+        model,
+        weights,
+        size,
+        cache,
+        say=_say,
+        seed=seed,
+        first=lambda: first_image(folder),
+        show=show_channels or (),
+        unsafe_pickle=allow_unsafe_pickle,
     )
-    folder = list_images(images, words=read_words(found) if found else None)
-    network = load_network(model, weights, size, default_cache(), say=_say)
     count = None if filters == "all" else int(filters)
     batch = batch_size or usual_batch(chosen)
     config = RunConfig(
@@ -233,7 +244,7 @@ def _precompute(
 
 @main.command(short_help="Run the whole of it on the photographs that come with Torchlurk.")
 @click.option("--weights", default="trunk", help="As of precompute.")
-@click.option("--filters", type=_Filters(), default=8, help="As of precompute.")
+@click.option("--filters", type=options.Filters(), default=8, help="As of precompute.")
 @click.option("--out", type=FOLDER, default="saved_model/vgg16-photos", help="The store to write.")
 @click.option("--site", "site_out", type=FOLDER, default="_site", help="The site to write.")
 @click.pass_context

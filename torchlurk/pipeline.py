@@ -10,13 +10,14 @@ import msgspec
 import torch
 
 from torchlurk.config import RunConfig, recorded
-from torchlurk.datasets.folder import ImageFolder, load_pixels
+from torchlurk.datasets.folder import load_pixels
+from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.inputs import Decoded
 from torchlurk.devices import exact
 from torchlurk.errors import LurkError
 from torchlurk.graph import select
 from torchlurk.hooks import at_rest
 from torchlurk.models.network import Network
-from torchlurk.pictures import Pixels
 from torchlurk.portraits import Source
 from torchlurk.stages import ascent, gradients, scan
 from torchlurk.stages.job import Job, Terminal, forget, mark
@@ -33,7 +34,7 @@ PIXELS_KEPT = 2048
 
 def precompute(
     network: Network,
-    folder: ImageFolder,
+    folder: ImageSet,
     out: Path,
     config: RunConfig,
     device: torch.device,
@@ -86,12 +87,15 @@ def precompute(
     return manifest
 
 
-def _source(network: Network, folder: ImageFolder, device: torch.device) -> Source:
-    @lru_cache(maxsize=PIXELS_KEPT)
-    def pixels(image: int) -> Pixels:
-        return load_pixels(folder, network.preprocess, [image])[0].numpy()
+def _source(network: Network, folder: ImageSet, device: torch.device) -> Source:
+    # float32, which only this process makes, takes four times the room of bytes
+    @lru_cache(maxsize=PIXELS_KEPT if network.preprocess.cut else PIXELS_KEPT // 4)
+    def pixels(image: int) -> Decoded:
+        kept: Decoded = load_pixels(folder, network.preprocess, [image])[0].numpy()
+        return kept
 
-    return Source(pixels, network.preprocess.normalise, network.shape, device)
+    preprocess = network.preprocess
+    return Source(pixels, preprocess.normalise, network.shape, device, preprocess.display, preprocess.shown)
 
 
 def _earlier(job: Job, device: torch.device) -> Manifest | None:

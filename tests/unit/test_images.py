@@ -239,13 +239,13 @@ def test_pixels_equal_torchvisions_to_the_bit(width: int, height: int, sizes: tu
     image = noise(width * 1000 + height, width, height)
     preset = torchvision.models.VGG16_Weights.DEFAULT.transforms(crop_size=size, resize_size=resize)
     ours = Preprocess(size=size, resize=resize)
-    pixels = torch.from_numpy(ours.to_uint8(image))[None]
+    pixels = torch.from_numpy(ours.decoded(image))[None]
     assert torch.equal(ours.normalise(pixels)[0], preset(image))
 
 
 def test_the_default_is_torchvisions_and_channels_last() -> None:
     image = noise(0, 500, 375)
-    pixels = torch.from_numpy(Preprocess().to_uint8(image))[None].repeat(2, 1, 1, 1)
+    pixels = torch.from_numpy(Preprocess().decoded(image))[None].repeat(2, 1, 1, 1)
     found = Preprocess().normalise(pixels)
     assert torch.equal(found[1], torchvision.models.VGG16_Weights.DEFAULT.transforms()(image))
     assert found.is_contiguous(memory_format=torch.channels_last)
@@ -259,7 +259,7 @@ def test_preprocess_refuses_what_cannot_be() -> None:
     with pytest.raises(LurkError, match="std"):
         Preprocess(std=(1.0, 0.0, 1.0))
     with pytest.raises(BadImage, match="1 x 101 pixels are too narrow"):
-        Preprocess().to_uint8(Image.new("RGB", (1, 101)))
+        Preprocess().decoded(Image.new("RGB", (1, 101)))
 
 
 # batches

@@ -18,22 +18,9 @@ import torchvision
 from safetensors.torch import save_file
 
 from torchlurk.errors import LurkError
-from torchlurk.models.trunk import (
-    SOURCES,
-    Source,
-    convert,
-    load_trunk,
-    read_member,
-    read_pickle,
-    state_digest,
-)
-from torchlurk.models.weights import (
-    Weights,
-    default_cache,
-    fit_weights,
-    read_weights,
-    resolve_weights,
-)
+from torchlurk.models.checkpoint import Weights, fit_weights, read_weights, state_digest
+from torchlurk.models.trunk import SOURCES, Source, convert, load_trunk, read_member, read_pickle
+from torchlurk.models.weights import default_cache, resolve_weights
 
 
 def small() -> torch.nn.Sequential:

@@ -1,4 +1,4 @@
-"""One image file -> RGB pixels, whatever is wrong with the file.
+"""One image file -> pixels, whatever is wrong with the file.
 
 This file imports Pillow and numpy alone: it is also the program that the decoding processes run
 (see `serve`), which then start in a tenth of a second and hold no copy of torch.
@@ -10,8 +10,9 @@ import struct
 import sys
 import warnings
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,7 @@ FORMATS: Final = tuple(
         PpmImagePlugin.PpmImageFile,
     )
 )
+INTERPOLATIONS: Final = tuple(method.name.lower() for method in Image.Resampling)
 ORIENTATION: Final = 0x0112
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -70,6 +72,24 @@ DAMAGE: Final = (
     zlib.error,
     Image.DecompressionBombError,
 )
+
+
+@dataclass(frozen=True)
+class Cut:
+    """From an image of any size to an array of one size.
+
+    Attributes:
+        size: (height, width) of the array, pixels; cut from the centre, on black where it is larger.
+        resize: What the short side is brought to before, pixels; or (height, width), whatever the
+            proportions; or None for images that all have `size` already.
+        interpolation: One of `INTERPOLATIONS`.
+        channels: 3, or 1 for gray.
+    """
+
+    size: tuple[int, int]
+    resize: int | tuple[int, int] | None
+    interpolation: str = "bilinear"
+    channels: int = 3
 
 
 class BadImage(Exception):  # noqa: N818  # it is the image that is bad, and the scan goes on
@@ -102,7 +122,7 @@ def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
                 if width * height > max_pixels:
                     raise BadImage(f"{width} x {height} pixels are more than {max_pixels:,}")
                 image.load()
-                return _upright(image, _rgb(image))
+                return _upright(image, to_rgb(image))
         except UnidentifiedImageError:
             raise BadImage("not an image of a known format") from None
         except Image.DecompressionBombError:
@@ -118,8 +138,18 @@ def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise BadImage(f"damaged: {reason.strip() or type(error).__name__}"[:120]) from None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Bring any of Pillow's modes to RGB."""
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Bring any of Pillow's modes to RGB.
+
+    Args:
+        image: Loaded, in any mode.
+
+    Returns:
+        The same in mode "RGB".
+
+    Raises:
+        BadImage: Its numbers have no stated white.
+    """
     if image.mode.startswith("I"):
         # Pillow clips these at 255; "I" comes from PNG and PPM as 16 bits too, from TIFF as 32
         if image.mode == "I" and image.format not in ("PNG", "PPM"):
@@ -144,48 +174,67 @@ def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
     return rgb if turn is None else rgb.transpose(turn)
 
 
-def resize_crop(image: Image.Image, *, resize: int, size: int) -> Pixels:
-    """Bring the short side to `resize` pixels and cut the centre, as torchvision's presets do.
+def cut_image(image: Image.Image, cut: Cut) -> Pixels:
+    """Resize an image and cut its centre, as torchvision's transforms do.
 
     Args:
         image: RGB, of any size; smaller ones are enlarged.
-        resize: Pixels.
-        size: Pixels, at most `resize`.
+        cut: How.
 
     Returns:
-        (size, size, 3), equal to torchvision's to the bit.
+        (height, width, channels), equal to torchvision's to the bit.
 
     Raises:
-        BadImage: It is so narrow that its centre says nothing.
+        BadImage: It is so narrow that its centre says nothing, or not of the size that is wanted
+            where nothing is to be resized.
     """
+    height, width = cut.size
+    if cut.channels == 1:
+        image = image.convert("L")
+    resized = _resize(image, cut)
+    # torchvision's: rounded where it cuts, rounded down where it pads with black
+    left, top = (
+        round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
+        for side, wanted in zip(resized.size, (width, height), strict=True)
+    )
+    pixels = np.array(resized.crop((left, top, left + width, top + height)))
+    return pixels.reshape(height, width, cut.channels)
+
+
+def _resize(image: Image.Image, cut: Cut) -> Image.Image:
     width, height = image.size
+    method = Image.Resampling[cut.interpolation.upper()]
+    if cut.resize is None:
+        if (height, width) != cut.size:
+            raise BadImage(
+                f"{width} x {height} pixels, where the network takes {cut.size[1]} x {cut.size[0]}"
+            )
+        return image
+    if not isinstance(cut.resize, int):
+        return image.resize((cut.resize[1], cut.resize[0]), method)
     short, long = min(width, height), max(width, height)
     if long > MAX_ASPECT * short:
-        raise BadImage(f"{width} x {height} pixels are too narrow for a square")
-    # truncation and rounding are torchvision's
-    length = int(resize * long / short)
-    target = (resize, length) if width <= height else (length, resize)
-    resized = image.resize(target, Image.Resampling.BILINEAR)
-    left, top = (round((side - size) / 2) for side in target)
-    return np.array(resized.crop((left, top, left + size, top + size)))
+        raise BadImage(f"{width} x {height} pixels are too narrow to be cut")
+    length = int(cut.resize * long / short)  # torchvision truncates
+    return image.resize((cut.resize, length) if width <= height else (length, cut.resize), method)
 
 
 def serve(jobs: BinaryIO, results: BinaryIO) -> None:
     """Decode what is asked for until `jobs` ends: the program of a decoding process.
 
     Args:
-        jobs: Lines of JSON: `{"paths": [...], "resize": pixels, "size": pixels}`.
+        jobs: Lines of JSON: `{"paths": [...], "cut": the fields of a Cut}`.
         results: For each job a line of JSON, a list that has null for a good image and the reason
-            for a bad one, then the pixels of the good ones, size * size * 3 bytes each.
+            for a bad one, then the pixels of the good ones, a byte a channel.
     """
     for line in jobs:
         job = json.loads(line)
         reasons: list[str | None] = []
         pixels: list[Pixels] = []
+        cut = _cut_of(job["cut"])
         for path in job["paths"]:
             try:
-                image = decode(Path(path))
-                pixels.append(resize_crop(image, resize=job["resize"], size=job["size"]))
+                pixels.append(cut_image(decode(Path(path)), cut))
                 reasons.append(None)
             except BadImage as error:
                 reasons.append(str(error))
@@ -193,6 +242,12 @@ def serve(jobs: BinaryIO, results: BinaryIO) -> None:
         for array in pixels:
             results.write(array.data)
         results.flush()
+
+
+def _cut_of(fields: dict[str, Any]) -> Cut:
+    """A cut as JSON has brought it over, its pairs as lists."""
+    pairs: dict[str, Any] = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+    return Cut(**(fields | pairs))
 
 
 if __name__ == "__main__":

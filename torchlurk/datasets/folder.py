@@ -1,17 +1,18 @@
-"""A folder of images as batches of pixels: fixed order, fixed shards, bad files recorded."""
+"""A data set as batches of pixels: fixed order, fixed shards, bad images recorded."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 from PIL import Image
 
-from torchlurk.datasets.decode import BadImage, Pixels, decode, resize_crop
-from torchlurk.datasets.listing import ImageFolder, list_images, read_words
+from torchlurk.datasets.decode import BadImage, decode
+from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.inputs import Decoded, Input, Preprocess
+from torchlurk.datasets.listing import ImageFolder, list_images
+from torchlurk.datasets.words import read_words
 from torchlurk.datasets.worker import Worker
 from torchlurk.errors import LurkError
 
@@ -19,72 +20,19 @@ __all__ = [
     "BadImage",
     "Batch",
     "ImageFolder",
+    "ImageSet",
+    "Input",
     "Preprocess",
     "Skipped",
     "batches",
     "decode",
+    "first_image",
     "list_images",
     "load_pixels",
     "read_words",
 ]
 
 SHARD_SIZE: Final = 256
-IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-IMAGENET_STD: Final = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """How a network wants its images.
-
-    Attributes:
-        size: Height and width of the network's input, pixels.
-        resize: What the short side is brought to before the centre is cut, pixels.
-        mean: Of each colour, of values in [0, 1].
-        std: Of each colour, likewise.
-    """
-
-    size: int = 224
-    resize: int = 256
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.size <= self.resize:
-            raise LurkError(
-                f"an input of {self.size} pixels cannot be cut from a short side of {self.resize}: "
-                "take 1 <= size <= resize"
-            )
-        if min(self.std) <= 0:
-            raise LurkError(f"std {self.std} must be positive in every colour")
-
-    def to_uint8(self, image: Image.Image) -> Pixels:
-        """Resize and cut an image; equal to torchvision's ImageClassification preset.
-
-        Args:
-            image: RGB, of any size.
-
-        Returns:
-            (size, size, 3), uint8.
-
-        Raises:
-            BadImage: It is too narrow to be cut to a square.
-        """
-        return resize_crop(image, resize=self.resize, size=self.size)
-
-    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Turn pixels into the network's input.
-
-        Args:
-            pixels: (N, H, W, 3), uint8, on any device.
-
-        Returns:
-            (N, 3, H, W), float32 in channels_last order, on the same device.
-        """
-        mean = torch.tensor(self.mean, device=pixels.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(-1, 1, 1)
-        # the permuted view of NHWC is channels_last as it stands; the operations are torchvision's
-        return pixels.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
 
 
 @dataclass(frozen=True)
@@ -92,7 +40,7 @@ class Skipped:
     """An image that was left out, and why.
 
     Attributes:
-        path: As in `ImageFolder.paths`.
+        path: As in `ImageSet.paths`.
         reason: A few words.
     """
 
@@ -105,9 +53,9 @@ class Batch:
     """Consecutive images of one shard, without the bad ones.
 
     Attributes:
-        indices: Positions in `ImageFolder.paths`.
+        indices: Positions in `ImageSet.paths`.
         labels: Their classes.
-        pixels: (N, H, W, 3), uint8, on the CPU; N is 0 where every image was bad.
+        pixels: (N, H, W, C), what `Input.decoded` keeps, on the CPU; N is 0 where every image was bad.
         skipped: The bad ones among the images that the batch was cut from.
         shard: Which `shard_size` consecutive paths of the folder it belongs to.
     """
@@ -120,24 +68,25 @@ class Batch:
 
 
 def batches(
-    folder: ImageFolder,
-    preprocess: Preprocess,
+    folder: ImageSet,
+    preprocess: Input,
     *,
     batch_size: int = 32,
     shard_size: int = SHARD_SIZE,
     workers: int = 2,
     shards: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
-    """Decode a folder, batch after batch, in its order.
+    """Decode a data set, batch after batch, in its order.
 
-    The folder is cut into shards and each shard into batches before anything is decoded: which
-    images share a batch depends on the folder and the two sizes alone, and a bad image makes its
+    The data set is cut into shards and each shard into batches before anything is decoded: which
+    images share a batch depends on the data set and the two sizes alone, and a bad image makes its
     batch smaller. Each worker is a process that decodes one batch ahead, so at most `workers`
-    batches wait. Close the iterator, or drop it, and the processes end.
+    batches wait. Close the iterator, or drop it, and the processes end. Images that do not lie in
+    files, and inputs that only this process can make, are decoded in the caller.
 
     Args:
-        folder: What `list_images` found.
-        preprocess: How images are cut.
+        folder: The images.
+        preprocess: What is made of them.
         batch_size: Images in a batch, at most.
         shard_size: Images in a shard; no batch crosses into the next.
         workers: Decoding processes; 0 decodes in the caller, between the batches.
@@ -165,19 +114,17 @@ def batches(
     return _run(folder, preprocess, plan, min(workers, len(plan)))
 
 
-def _run(
-    folder: ImageFolder, preprocess: Preprocess, plan: list[tuple[int, range]], workers: int
-) -> Iterator[Batch]:
+def _run(folder: ImageSet, preprocess: Input, plan: list[tuple[int, range]], workers: int) -> Iterator[Batch]:
     """Decode the planned batches; the processes live as long as the generator."""
-    if not workers:
+    cut = preprocess.cut
+    files = [[folder.file(at) for at in positions] for _, positions in plan]
+    if not workers or cut is None or any(file is None for job in files for file in job):
         for shard, positions in plan:
             yield _batch(folder, shard, positions, *_decode_here(folder, preprocess, positions))
         return
-    paths = [[_path(folder, at) for at in positions] for _, positions in plan]
+    paths = [[str(file) for file in job] for job in files]
     with ExitStack() as stack:
-        pool = [
-            stack.enter_context(closing(Worker(preprocess.resize, preprocess.size))) for _ in range(workers)
-        ]
+        pool = [stack.enter_context(closing(Worker(cut))) for _ in range(workers)]
         for worker, job in zip(pool, paths, strict=False):
             worker.send(job)
         for number, (shard, positions) in enumerate(plan):
@@ -189,13 +136,8 @@ def _run(
             yield _batch(folder, shard, positions, reasons, pixels)
 
 
-def _path(folder: ImageFolder, at: int) -> str:
-    """Say where an image lies."""
-    return str(folder.root / folder.paths[at])
-
-
 def _batch(
-    folder: ImageFolder,
+    folder: ImageSet,
     shard: int,
     positions: Sequence[int],
     reasons: Sequence[str | None],
@@ -217,32 +159,34 @@ def _batch(
 
 
 def _decode_here(
-    folder: ImageFolder, preprocess: Preprocess, positions: Sequence[int]
+    folder: ImageSet, preprocess: Input, positions: Sequence[int]
 ) -> tuple[list[str | None], torch.Tensor]:
     """Decode in this process."""
     reasons: list[str | None] = []
-    pixels: list[Pixels] = []
+    pixels: list[Decoded] = []
     for at in positions:
         try:
-            pixels.append(preprocess.to_uint8(decode(Path(_path(folder, at)))))
+            pixels.append(preprocess.decoded(folder.open(at)))
             reasons.append(None)
         except BadImage as error:
             reasons.append(str(error))
-    shape = (len(pixels), preprocess.size, preprocess.size, 3)
-    stacked = np.stack(pixels) if pixels else np.empty(shape, np.uint8)
-    return reasons, torch.from_numpy(stacked)
+    if not pixels:
+        channels, height, width = preprocess.shape
+        kind = torch.float32 if preprocess.cut is None else torch.uint8
+        return reasons, torch.empty((0, height, width, channels), dtype=kind)
+    return reasons, torch.stack([torch.from_numpy(one) for one in pixels])
 
 
-def load_pixels(folder: ImageFolder, preprocess: Preprocess, indices: Sequence[int]) -> torch.Tensor:
+def load_pixels(folder: ImageSet, preprocess: Input, indices: Sequence[int]) -> torch.Tensor:
     """Decode the images that a later stage needs again.
 
     Args:
-        folder: What `list_images` found.
-        preprocess: How images are cut.
+        folder: The images.
+        preprocess: What is made of them.
         indices: Positions in `folder.paths`.
 
     Returns:
-        (len(indices), H, W, 3), uint8.
+        (len(indices), H, W, C), as `Input.decoded` keeps them.
 
     Raises:
         LurkError: One of them can no longer be decoded.
@@ -255,3 +199,17 @@ def load_pixels(folder: ImageFolder, preprocess: Preprocess, indices: Sequence[i
                 "the folder has changed, scan it anew"
             )
     return pixels
+
+
+def first_image(folder: ImageSet) -> Image.Image:
+    """The first image that can be read, RGB.
+
+    Raises:
+        LurkError: There is none.
+    """
+    for at in range(len(folder.paths)):
+        try:
+            return folder.open(at)
+        except BadImage:
+            continue
+    raise LurkError(f"none of the {len(folder.paths)} images of {folder.name!r} could be read: give others")

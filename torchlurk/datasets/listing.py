@@ -2,14 +2,20 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+from PIL import Image
+
+from torchlurk.datasets.decode import decode
+from torchlurk.datasets.words import Words, name_classes
 from torchlurk.errors import LurkError
 
 SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"))
+COMMON: Final = frozenset(("images", "train", "val", "valid", "validation", "test", "data"))
+"""What folders of images are called whatever is in them: the folder above says more."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,7 @@ class ImageFolder:
     """The images of a folder, indexed.
 
     Attributes:
-        name: The folder's own name.
+        name: The folder's own name, or that of the folder above where the own one is `COMMON`.
         paths: Relative to the folder, with forward slashes, sorted by their bytes.
         labels: For each path, an index into `classes`.
         classes: The first-level subfolders that hold images, by name or by the words for it.
@@ -32,8 +38,28 @@ class ImageFolder:
     digest: str
     root: Path = field(repr=False, compare=False)
 
+    def file(self, at: int) -> Path:
+        """Where an image lies."""
+        return self.root / self.paths[at]
 
-def list_images(root: Path, *, words: Mapping[str, str] | None = None) -> ImageFolder:
+    def open(self, at: int) -> Image.Image:
+        """Decode an image to RGB.
+
+        Raises:
+            BadImage: It cannot be decoded.
+        """
+        return decode(self.file(at))
+
+    def take(self, ids: Sequence[int]) -> Self:
+        """The same folder with these images alone, in this order."""
+        return replace(
+            self,
+            paths=tuple(self.paths[at] for at in ids),
+            labels=tuple(self.labels[at] for at in ids),
+        )
+
+
+def list_images(root: Path, *, words: Words | None = None) -> ImageFolder:
     """List the images of a folder and digest their bytes.
 
     A first-level subfolder is a class, at whatever depth below it its images lie. Without such
@@ -43,13 +69,14 @@ def list_images(root: Path, *, words: Mapping[str, str] | None = None) -> ImageF
 
     Args:
         root: The folder.
-        words: What to call a subfolder, for those it names.
+        words: What to call a subfolder, for those it names; or a name for each class, in order.
 
     Returns:
         The list; at least one image.
 
     Raises:
-        LurkError: There is no such folder, it cannot be read, or it holds no images.
+        LurkError: There is no such folder, it cannot be read, it holds no images, or there are more or fewer
+            `words` than classes.
     """
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
@@ -62,8 +89,7 @@ def list_images(root: Path, *, words: Mapping[str, str] | None = None) -> ImageF
             f"image folder {str(root)!r} holds no images: looked for "
             f"{', '.join(sorted(SUFFIXES))} in it and in its subfolders, one of them a class"
         )
-    # resolved, so that "." has a name too
-    name = root.resolve().name or "images"
+    name = set_name(root)
     tops = [path.split("/")[0] if nested else name for path in paths]
     folders = sorted(set(tops), key=os.fsencode)
     position = {folder: index for index, folder in enumerate(folders)}
@@ -71,10 +97,18 @@ def list_images(root: Path, *, words: Mapping[str, str] | None = None) -> ImageF
         name=name,
         paths=tuple(paths),
         labels=tuple(position[top] for top in tops),
-        classes=tuple((words or {}).get(folder, folder) for folder in folders),
-        digest=_digest(root, paths),
+        classes=name_classes(folders, words),
+        digest=digest_files(root, paths),
         root=root,
     )
+
+
+def set_name(root: Path) -> str:
+    """Name the data set that lies in a folder."""
+    root = root.resolve()  # so that "." has a name too
+    if root.name.lower() in COMMON:
+        root = root.parent if root.parent.name else root
+    return root.name or "images"
 
 
 def _walk(root: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
@@ -103,8 +137,16 @@ def _walk(root: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterator
             yield path
 
 
-def _digest(root: Path, paths: list[str]) -> str:
-    """Digest paths and contents; a file that cannot be read counts by its path."""
+def digest_files(root: Path, paths: Sequence[str]) -> str:
+    """Digest paths and contents; a file that cannot be read counts by its path.
+
+    Args:
+        root: The folder.
+        paths: Of files, relative to it.
+
+    Returns:
+        A sha256 in hex.
+    """
     total = hashlib.sha256()
     for path in paths:
         total.update(os.fsencode(path) + b"\0")
@@ -114,34 +156,3 @@ def _digest(root: Path, paths: list[str]) -> str:
         except OSError:
             total.update(b"unreadable")
     return total.hexdigest()
-
-
-def read_words(path: Path) -> dict[str, str]:
-    """Read what class folders are called, such as `n01443537<TAB>goldfish, Carassius auratus`.
-
-    Args:
-        path: UTF-8 text: a line a class, the folder's name first, then a tab or else a comma,
-            then the words. Empty lines are passed over.
-
-    Returns:
-        Words by folder name.
-
-    Raises:
-        LurkError: It cannot be read, or a line is not of that form.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise LurkError(f"class words {str(path)!r} cannot be read: {reason}") from None
-    words: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        folder, separator, rest = line.partition("\t" if "\t" in line else ",")
-        if not (separator and folder.strip() and rest.strip()):
-            raise LurkError(
-                f"{path}, line {number}, is {line[:40]!r}: write the folder's name, a tab, then the words"
-            )
-        words[folder.strip()] = rest.strip()
-    return words

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import IO, cast
 
 import torch
@@ -25,15 +26,13 @@ from torchlurk.errors import LurkError
 class Worker:
     """Works on one batch at a time."""
 
-    def __init__(self, resize: int, size: int) -> None:
+    def __init__(self, cut: decode.Cut) -> None:
         """Start the process.
 
         Args:
-            resize: As for `decode.resize_crop`, pixels.
-            size: Likewise.
+            cut: As for `decode.cut_image`.
         """
-        self._resize = resize
-        self._size = size
+        self._cut = cut
         self._paths: Sequence[str] = ()
         # decoders written in C complain there of every bad file; it is read when the process dies
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
@@ -55,7 +54,7 @@ class Worker:
             paths: The images' files.
         """
         self._paths = paths
-        job = {"paths": list(paths), "resize": self._resize, "size": self._size}
+        job = {"paths": list(paths), "cut": asdict(self._cut)}
         with contextlib.suppress(BrokenPipeError):  # `receive` says it better
             self._jobs.write(json.dumps(job).encode() + b"\n")
             self._jobs.flush()
@@ -65,14 +64,14 @@ class Worker:
 
         Returns:
             For each path None or the reason why the image is bad, and the pixels of the good
-            ones, (N, size, size, 3), uint8.
+            ones, (N, H, W, C), uint8.
 
         Raises:
             LurkError: The process has died, of a decoder's crash or for want of memory.
         """
         line = self._results.readline()
         reasons: list[str | None] = json.loads(line) if line.endswith(b"\n") else []
-        shape = (reasons.count(None), self._size, self._size, 3)
+        shape = (reasons.count(None), *self._cut.size, self._cut.channels)
         pixels = torch.empty(shape, dtype=torch.uint8)
         view = memoryview(pixels.numpy().data).cast("B") if pixels.numel() else memoryview(b"")
         while view and (got := self._results.readinto(view)):  # type: ignore[attr-defined]

@@ -3,92 +3,163 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
-import torch
-import torchvision
+from PIL import Image
 from torch import nn
+from torchvision import transforms
 
-from torchlurk.datasets.folder import Preprocess
+from torchlurk.datasets.inputs import Input, Preprocess, resized
+from torchlurk.datasets.transform import Called, input_of, shown_channels
 from torchlurk.errors import LurkError
-from torchlurk.models.weights import Weights, fit_weights, resolve_weights
+from torchlurk.models.check import check_network
+from torchlurk.models.checkpoint import Weights, fit_weights, read_weights, state_digest
+from torchlurk.models.own import make_own, source_of
+from torchlurk.models.record import Network
+from torchlurk.models.timm_zoo import PREFIX as TIMM
+from torchlurk.models.timm_zoo import load_timm
+from torchlurk.models.zoo import load_torchvision
+
+__all__ = ["Network", "load_network"]
+
+TORCHVISION = "torchvision:"
+WORDS = ("imagenet", "trunk", "DEFAULT")
+"""Weights that only torchvision's networks have."""
 
 
-@dataclass(frozen=True)
-class Network:
-    """A network ready to be scanned.
-
-    Attributes:
-        module: takes `(N, C, H, W)`; in evaluation mode.
-        title: what a person calls it, e.g. `VGG16`.
-        source: where its code comes from, e.g. `torchvision:vgg16`.
-        weights: where its weights come from, as `Weights.name`.
-        weights_sha256: digest of the weights file.
-        preprocess: how an image becomes its input.
-    """
-
-    module: nn.Module
-    title: str
-    source: str
-    weights: str
-    weights_sha256: str
-    preprocess: Preprocess
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """`(C, H, W)` of its input."""
-        return 3, self.preprocess.size, self.preprocess.size
+def _gray() -> Image.Image:
+    """An image to try a transform on where there is none of the user's."""
+    return Image.new("RGB", (256, 256), (128, 128, 128))
 
 
-def load_network(model: str, weights: str, size: int, cache: Path, *, say: Callable[[str], None]) -> Network:
-    """Make a classifier of torchvision and load its weights.
+def load_network(
+    model: str,
+    weights: str,
+    size: int | tuple[int, int] | None,
+    cache: Path,
+    *,
+    say: Callable[[str], None],
+    seed: int = 0,
+    first: Callable[[], Image.Image] = _gray,
+    show: tuple[int, ...] = (),
+    unsafe_pickle: bool = False,
+) -> Network:
+    """Make a network, load its weights, and see that it runs.
 
     Args:
-        model: its name in torchvision, e.g. `vgg16`.
-        weights: `auto`, `imagenet`, `trunk` or a path, see `resolve_weights`.
-        size: height and width of its input in pixels.
+        model: a classifier of torchvision, e.g. `vgg16`; `timm:NAME`; or a function that makes the
+            network, `path/to/file.py:function` or `package.module:function`.
+        weights: `auto`, `random`, a file; or a word of `resolve_weights`.
+        size: height and width of its input in pixels, in place of those that its own preset has.
         cache: folder for converted weights.
         say: is told, in a line, what takes long or was chosen.
+        seed: of weights that are initialised at random.
+        first: opens the first image that will be fed, for transforms that say nothing of what they give.
+        show: which channels of the input pictures show, where they are not one or three; `()` for the
+            first three.
+        unsafe_pickle: as for `read_weights`.
+
+    Returns:
+        The network, in evaluation mode, on the CPU.
 
     Raises:
-        LurkError: there is no such network, or its weights cannot be found or do not fit.
+        LurkError: there is no such network, its weights cannot be found or do not fit, or it cannot be
+            fed what it would be.
     """
-    known = torchvision.models.list_models(module=torchvision.models)
-    if model not in known:
-        near = get_close_matches(model, known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "try vgg16"
-        raise LurkError(f"torchvision has no classifier {model!r}: {hint}")
-    found = resolve_weights(model, weights, cache, say=say)
-    # Made without memory, so that nothing is initialised at random only to be overwritten.
-    with torch.device("meta"):
-        module: nn.Module = torchvision.models.get_model(model, weights=None)
-    if found.partial:
-        _drop_head(module, found)
-    module = module.to_empty(device="cpu")
-    fit_weights(module, found)
+    if model.startswith(TIMM):
+        found = load_timm(model, weights, first=first, seed=seed, unsafe_pickle=unsafe_pickle, say=say)
+        if size is not None:
+            found = _fed(found, _of_size(found.preprocess, size))
+    elif ":" in model and not model.startswith(TORCHVISION):
+        found = _own(model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle, show=show)
+    else:
+        name = model.removeprefix(TORCHVISION)
+        found = load_torchvision(
+            name, weights, size, cache, seed=seed, unsafe_pickle=unsafe_pickle, say=say
+        )  # fmt: skip
+    if show and not isinstance(found.preprocess, Called):
+        shown_channels(found.shape[0], show)
+        raise LurkError(
+            f"--show-channels {','.join(map(str, show))}: the input has {found.shape[0]} channels, which "
+            "are shown as they are; leave it out"
+        )
+    check_network(found.module, found.shape)
+    return found
+
+
+def _own(
+    model: str,
+    weights: str,
+    size: int | tuple[int, int] | None,
+    *,
+    first: Callable[[], Image.Image],
+    seed: int,
+    unsafe_pickle: bool,
+    show: tuple[int, ...],
+) -> Network:
+    """A network that a function of the user's makes."""
+    if weights == "random" or (weights in WORDS and not Path(weights).exists()):
+        raise LurkError(
+            f"--weights {weights} is for networks of torchvision and timm: leave it out for the weights that "
+            f"{model} gives, or name a file"
+        )
+    module, transform = make_own(model, seed)
+    if weights == "auto":
+        state = module.state_dict()
+        found = Weights(state, "own", state_digest(state))
+    else:
+        found = read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
+        fit_weights(module, found)
+    preprocess = _plain_input(module) if transform is None else _input(module, transform, first, show)
     return Network(
-        module=module.eval(),
-        title=_title(model),
-        source=f"torchvision:{model}",
+        module=module,
+        title=type(module).__name__,
+        source=source_of(model),
         weights=found.name,
         weights_sha256=found.sha256,
-        preprocess=Preprocess(size=size, resize=max(size, round(size * 256 / 224))),
+        preprocess=preprocess if size is None else _of_size(preprocess, size),
     )
 
 
-def _drop_head(module: nn.Module, weights: Weights) -> None:
-    """Replace by nothing the parts that there are no weights for: they would compute noise."""
-    covered = {key.split(".")[0] for key in weights.state}
-    for name, _ in list(module.named_children()):
-        if name not in covered:
-            setattr(module, name, nn.Identity())
+def _input(
+    module: nn.Module, transform: Any, first: Callable[[], Image.Image], show: tuple[int, ...]
+) -> Input:
+    """The user's transform as an input; it may be one already."""
+    if hasattr(transform, "normalise") and hasattr(transform, "decoded"):
+        return cast("Input", transform)
+    found = input_of(transform, first)
+    if found.shape[0] == 3 and _channels(module) == 1:
+        # its author had gray images, as MNIST's are; here all come as RGB
+        return input_of(transforms.Compose([transforms.Grayscale(), transform]), first, show)
+    return input_of(transform, first, show) if show else found
 
 
-def _title(model: str) -> str:
-    special = {"vgg": "VGG", "alexnet": "AlexNet", "resnet": "ResNet", "squeezenet": "SqueezeNet"}
-    for prefix, title in special.items():
-        if model.startswith(prefix):
-            return title + model.removeprefix(prefix).replace("_", " ").replace("1 ", " 1.")
-    return model
+def _channels(module: nn.Module) -> int | None:
+    """How many channels the first convolution takes."""
+    layer = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
+    return layer.in_channels if layer else None
+
+
+def _plain_input(module: nn.Module) -> Preprocess:
+    """What a network is fed that comes without a transform: gray as it is, colours as ImageNet's are."""
+    channels = _channels(module)
+    if channels == 1:
+        return Preprocess(mean=(0.0,), std=(1.0,))
+    if channels in (3, None):
+        return Preprocess()
+    raise LurkError(
+        f"the network wants {channels} channels: let its function return (network, transform), where the "
+        "transform makes them of a PIL image"
+    )
+
+
+def _of_size(preprocess: Input, size: int | tuple[int, int]) -> Input:
+    if isinstance(preprocess, Preprocess):
+        return resized(preprocess, size)
+    raise LurkError(f"--size {size}: the network comes with its own transform, change it there")
+
+
+def _fed(network: Network, preprocess: Input) -> Network:
+    return replace(network, preprocess=preprocess)

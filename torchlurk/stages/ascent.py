@@ -39,7 +39,13 @@ def run(job: Job, manifest: Manifest) -> Manifest:
             chosen = first(file, config.filters)
             by_channel = {entry.channel: entry for entry in chosen}
             for made in portraits.ascent_pictures(
-                layer, chosen, find, config.seed, BEST[config.objective], at_once=config.batch_size
+                layer,
+                chosen,
+                find,
+                job.source,
+                config.seed,
+                BEST[config.objective],
+                at_once=config.batch_size,
             ):
                 write_picture(job, "max_activ", layer.name, made.channel, made.picture)
                 sizes[layer.name] = (made.picture.shape[0], made.picture.shape[1])

@@ -13,7 +13,7 @@ from torch import nn
 
 from torchlurk import pictures
 from torchlurk.config import RunConfig
-from torchlurk.datasets.folder import ImageFolder
+from torchlurk.datasets.images import ImageSet
 from torchlurk.graph import Graph
 from torchlurk.models.network import Network
 from torchlurk.pictures import Pixels
@@ -43,7 +43,7 @@ class Job:
     """All that the stages share."""
 
     network: Network
-    folder: ImageFolder
+    folder: ImageSet
     graph: Graph
     source: Source
     out: Path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
@@ -136,13 +135,8 @@ def _feed(
     advance: Callable[[int], object],
 ) -> Generator[scan.ScanBatch, None, None]:
     config, folder = job.config, job.folder
-    chosen = dataclasses.replace(
-        folder,
-        paths=tuple(folder.paths[image] for image in images),
-        labels=tuple(folder.labels[image] for image in images),
-    )
     source = batches(
-        chosen,
+        folder.take(images),
         job.network.preprocess,
         batch_size=config.scan.batch_size,
         shard_size=config.scan.shard_size,
@@ -176,7 +170,7 @@ def _write_crops(job: Job, files: dict[str, schema.LayerFile]) -> None:
 
 
 def _write_image(job: Job, image: int) -> None:
-    pixels = job.source.pixels(image)
+    pixels = job.source.picture(image)
     path = job.out / schema.image_path(image)
     job.writers.put(lambda: write_bytes(path, pictures.jpeg(pixels, 88)))
 

@@ -1,0 +1,36 @@
+"""From what a user names to a data set."""
+
+from pathlib import Path
+
+from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.indexed import PREFIX, open_torchvision
+from torchlurk.datasets.listing import list_images
+from torchlurk.datasets.table import read_table
+from torchlurk.datasets.words import read_words
+
+
+def open_images(images: str, *, words: Path | None, data_root: Path) -> ImageSet:
+    """Open the images that a user named.
+
+    Args:
+        images: A folder, a CSV file of paths and labels, or `torchvision:NAME[:SPLIT]`.
+        words: A file that names the classes, see `read_words`; None takes `classes.txt` in or beside a
+            folder or beside a table, if there is one.
+        data_root: The folder for torchvision's data sets.
+
+    Returns:
+        The data set, with at least one image.
+
+    Raises:
+        LurkError: It cannot be had, or the file of words does not fit it.
+    """
+    if images.startswith(PREFIX):
+        return open_torchvision(images, data_root, words=read_words(words) if words else None)
+    path = Path(images)
+    if words is None:
+        beside = (path / "classes.txt", path.parent / "classes.txt")
+        words = next((file for file in beside if file.is_file()), None)
+    names = read_words(words) if words else None
+    if path.suffix.lower() == ".csv" and not path.is_dir():
+        return read_table(path, words=names)
+    return list_images(path, words=names)

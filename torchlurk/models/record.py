@@ -1,0 +1,37 @@
+"""A network that is ready to be scanned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from torchlurk.datasets.inputs import Input
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network ready to be scanned.
+
+    Attributes:
+        module: takes `(N, C, H, W)`; in evaluation mode.
+        title: what a person calls it, e.g. `VGG16`.
+        source: where its code comes from, e.g. `torchvision:vgg16`; never a folder.
+        weights: where its weights come from, as `Weights.name`.
+        weights_sha256: digest of the weights file, or of the state dict where there is no file.
+        preprocess: how an image becomes its input.
+        classes: what its outputs stand for, in order; `()` where that is not known.
+    """
+
+    module: nn.Module
+    title: str
+    source: str
+    weights: str
+    weights_sha256: str
+    preprocess: Input
+    classes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(C, H, W)` of its input."""
+        return self.preprocess.shape
