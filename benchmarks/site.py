@@ -217,6 +217,8 @@ def measure(folder: Path, repeats: int) -> list[Figure]:
 def run(folder: Path, repeats: int) -> None:
     """Measure the page of FOLDER, a built site or a store, beside its budgets."""
     figures = measure(folder, repeats)
+    # Other work on the machine makes frames late: the load says whether to believe them.
+    click.echo(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for figure in figures:
         word = "kept" if figure.kept else "BROKEN"
         click.echo(f"{word:7} {figure.value:8.1f} of {figure.budget:4.0f} {figure.unit:8} {figure.name}")
