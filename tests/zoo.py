@@ -60,7 +60,7 @@ class Moody(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.stem(x))
-        x = self.high(x) if float(x.mean()) > -1 else self.low(x)
+        x = self.high(x) if x.detach().mean() > -1 else self.low(x)
         return self.head(F.relu(self.last(F.relu(x))).flatten(2).amax(2))
 
 
@@ -72,37 +72,46 @@ class Case:
         make: makes it.
         size: height and width of a small input.
         layers: patterns of the layers that are looked at.
+        note: what does not hold of it, and why.
     """
 
     make: Callable[[], nn.Module]
     size: int = 64
     layers: tuple[str, ...] = ("kind:Conv2d", "logits")
+    note: str = ""
 
+
+EXCITED = "squeeze-excitation mixes the whole map: what follows the first sees the whole input"
+SMOOTH = "its nonlinearity is no ReLU, so the three rules give the plain gradient"
 
 ZOO: dict[str, Case] = {
     "alexnet": Case(M.alexnet),
-    "vgg11": Case(M.vgg11),
-    "vgg16_bn": Case(M.vgg16_bn),
+    "vgg11": Case(lambda: M.vgg11(init_weights=False)),
+    "vgg16_bn": Case(lambda: M.vgg16_bn(init_weights=False)),
     "resnet18": Case(M.resnet18),
     "resnet50": Case(M.resnet50),
     "densenet121": Case(M.densenet121),
     "googlenet": Case(lambda: M.googlenet(init_weights=False, aux_logits=False)),
     "inception_v3": Case(lambda: M.inception_v3(init_weights=False, aux_logits=False), 91),
     "mobilenet_v2": Case(M.mobilenet_v2),
-    "mobilenet_v3_small": Case(M.mobilenet_v3_small),
-    "efficientnet_b0": Case(M.efficientnet_b0),
+    "mobilenet_v3_small": Case(M.mobilenet_v3_small, note=f"{EXCITED}; Hardswish is no ReLU"),
+    "efficientnet_b0": Case(M.efficientnet_b0, note=f"{EXCITED}; {SMOOTH}"),
     "squeezenet1_1": Case(M.squeezenet1_1),
-    "shufflenet_v2_x0_5": Case(M.shufflenet_v2_x0_5),
-    "regnet_y_400mf": Case(M.regnet_y_400mf),
+    "shufflenet_v2_x0_5": Case(
+        M.shufflenet_v2_x0_5, note="edges are of tensors: some join layers that share no channel"
+    ),
+    "regnet_y_400mf": Case(M.regnet_y_400mf, note=EXCITED),
     "mnasnet0_5": Case(M.mnasnet0_5),
-    "convnext_tiny": Case(M.convnext_tiny, layers=("kind:Conv2d", "kind:CNBlock", "logits")),
+    "convnext_tiny": Case(M.convnext_tiny, layers=("kind:Conv2d", "kind:CNBlock", "logits"), note=SMOOTH),
     "vit_b_16": Case(
         lambda: M.VisionTransformer(64, 16, 3, 4, 64, 128),
         layers=("kind:Conv2d", "kind:EncoderBlock", "logits"),
+        note="attention mixes all tokens, so its blocks see the whole input; their maps leave out the class "
+        f"token; it takes one size of input, so nothing is cut; {SMOOTH}",
     ),
     "reused and functional ReLUs": Case(Reused, 40),
     "two inputs merged": Case(TwoRoads, 40),
-    "a path that depends on the data": Case(Moody, 40),
+    "a path that depends on the data": Case(Moody, 40, note="the path is that of one input; nothing is cut"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -292,3 +293,43 @@ def test_torchvision_as_captum_on_its_rewrite(name: str) -> None:
     for rule in RULES:
         found = back(model, x, rule, 4)
         check_same(found, captum_says(rewritten, x, rule, 4), 1e-8)
+
+
+class Ruled(nn.Module):
+    """A rectifier with a ceiling that goes back by the algebra of a rule."""
+
+    def __init__(self, rule: Rule, top: float) -> None:
+        super().__init__()
+        self.rule, self.top = rule, top
+
+    def forward(self, x: Tensor) -> Tensor:
+        back, top = ALGEBRA[self.rule], self.top
+
+        class Rectify(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, z: Tensor) -> Tensor:
+                ctx.save_for_backward(z)
+                return z.clamp(0, top)
+
+            @staticmethod
+            def backward(ctx: Any, g: Tensor) -> Tensor:
+                return back(g, ctx.saved_tensors[0], top)
+
+        return Rectify.apply(x.clone())
+
+
+@pytest.mark.parametrize("make", [torchvision.models.mobilenet_v2, torchvision.models.mnasnet0_5])
+def test_torchvision_rectifiers_with_a_ceiling(make: Callable[..., nn.Module], rule: Rule) -> None:
+    """No other library has the rules for ReLU6: against modules that go back by plain algebra."""
+    model = seeded(lambda: make(weights=None)).double()
+    rewritten = copy.deepcopy(model)
+    replaced = 0
+    for module in list(rewritten.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.ReLU6 | nn.ReLU):
+                setattr(module, name, Ruled(rule, 6.0 if isinstance(child, nn.ReLU6) else INFINITE))
+                replaced += 1
+    assert replaced > 30
+    x = random(1, 3, 64, 64)
+    wanted = torch.autograd.grad(rewritten(x.requires_grad_())[0, 4], x)[0]
+    check_same(back(model, x.detach(), rule, 4), wanted, 1e-10)

@@ -105,7 +105,7 @@ def unit_gradients(
         x = _inputs(images, units, block)
         try:
             scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
-        except RuntimeError as problem:
+        except (RuntimeError, ValueError, AssertionError) as problem:
             if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
                 raise
             # A branch beside the unit's own may not take so small an input: give it all of it.
@@ -150,7 +150,7 @@ def unit_scores(
         try:
             with torch.inference_mode():
                 maps = activation(model, layer, _inputs(images, places, block))
-        except RuntimeError as problem:
+        except (RuntimeError, ValueError, AssertionError) as problem:
             if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
                 raise
             chosen = [units[index] for cut in block for index in members[cut.index]]
