@@ -23,22 +23,26 @@ setup(
         "torchlurk",
         "torchlurk.ascent",
         "torchlurk.attribution",
+        "torchlurk.graph",
         "torchlurk.models",
         "torchlurk.datasets",
         "torchlurk.stages",
         "torchlurk.store",
         "torchlurk.site",
         "torchlurk.photos",
+        "torchlurk.networks",
     ],
     package_dir={
         "torchlurk": "torchlurk",
         "torchlurk.site": "site",
         "torchlurk.photos": "data/photos",
+        "torchlurk.networks": "data/networks",
     },
     package_data={
         "torchlurk": ["py.typed"],
         "torchlurk.site": ["*.html", "css/*", "js/*", "js/*/*", "vendor/*", "vendor/*/*", "*.svg"],
         "torchlurk.photos": ["*.csv", "*/*.jpg"],
+        "torchlurk.networks": ["*.safetensors"],
     },
     install_requires=[
         "torch>=2.5",  # the engine

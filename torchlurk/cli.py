@@ -79,10 +79,11 @@ def _bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]
 @click.option(
     "--weights",
     default="auto",
-    metavar="auto|imagenet|trunk|NAME|FILE|random",
-    help="imagenet: torchvision's best; trunk: the convolutions alone, 64 MB; auto: the first that can be "
-    "had, or what your function gives; NAME: torchvision's name of some, such as IMAGENET1K_V2; FILE: a "
-    "state dict (safetensors, or torch's own format); random: untrained.",
+    metavar="auto|imagenet|trunk|caffe|NAME|FILE|random",
+    help="imagenet: torchvision's best; trunk: the convolutions alone, 64 MB; caffe: SqueezeNet 1.1 "
+    "as its authors trained it, 5 MB; auto: the first that can be had, or what your function gives; NAME: "
+    "torchvision's name of some, such as IMAGENET1K_V2; FILE: a state dict (safetensors, or torch's own "
+    "format); random: untrained.",
 )
 @click.option(
     "--allow-unsafe-pickle",
@@ -249,8 +250,8 @@ def _precompute(
 @click.option("--site", "site_out", type=FOLDER, default="_site", help="The site to write.")
 @click.pass_context
 def demo(ctx: click.Context, weights: str, filters: int | str, out: Path, site_out: Path) -> None:
-    """Scan the photographs that come with Torchlurk with VGG16, and build the site."""
-    from torchlurk.resources import photos_folder
+    """Scan the photographs that come with Torchlurk with VGG16 and a small network, and build the site."""
+    from torchlurk.resources import networks_folder, photos_folder
 
     ctx.invoke(
         precompute,
@@ -260,7 +261,18 @@ def demo(ctx: click.Context, weights: str, filters: int | str, out: Path, site_o
         filters=filters,
         overwrite=False,
     )
-    ctx.invoke(site, stores=(out,), out=site_out)
+    small = out.parent / "small-photos"
+    networks = networks_folder()
+    ctx.invoke(
+        precompute,
+        model=f"{networks / 'small.py'}:colour",
+        weights=str(networks / "small-colour.safetensors"),
+        images=str(photos_folder()),
+        out=small,
+        layers=("kind:Conv2d", "logits"),
+        filters=max(filters, 32) if isinstance(filters, int) else filters,
+    )
+    ctx.invoke(site, stores=(out, small), out=site_out)
     click.echo(f"to look at it: torchlurk serve {site_out}")
 
 

@@ -38,7 +38,13 @@ def manifest_layer(layer: Layer) -> schema.Layer:
     )
 
 
-def layer_file(layer: Layer, state: LayerState, images: Tensor, labels: tuple[int, ...]) -> schema.LayerFile:
+def layer_file(
+    layer: Layer,
+    state: LayerState,
+    images: Tensor,
+    labels: tuple[int, ...],
+    names: Sequence[str] | None = None,
+) -> schema.LayerFile:
     """All that a scan knows of a layer.
 
     Args:
@@ -46,6 +52,7 @@ def layer_file(layer: Layer, state: LayerState, images: Tensor, labels: tuple[in
         state: its part of the scan's state.
         images: `(classes,)` how many images of each class were scanned.
         labels: the class of each image id.
+        names: of its filters, where they are the classes that the network was trained on.
     """
     present = images > 0
     classes = present.nonzero().flatten().tolist()
@@ -87,6 +94,7 @@ def layer_file(layer: Layer, state: LayerState, images: Tensor, labels: tuple[in
         layer=layer.name,
         channels=layer.shape[0],
         k=state.max.k,
+        names=None if names is None else list(names),
         filters=filters,
     )
 

@@ -19,6 +19,11 @@ def photos_folder(package: Path = Path(__file__).parent) -> Path:
     return _beside(package, "photos", "data/photos")
 
 
+def networks_folder(package: Path = Path(__file__).parent) -> Path:
+    """The small networks and their weights, likewise."""
+    return _beside(package, "networks", "data/networks")
+
+
 def site_folder(package: Path = Path(__file__).parent) -> Path:
     """The files of the site, likewise."""
     return _beside(package, "site", "site")

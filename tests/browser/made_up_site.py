@@ -124,6 +124,9 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
                 seed = (number * 31 + channel) % 12
                 put(store / kind / layer / f"{channel}.jpg", jpeg(seed, side, width))
         layer_record = {"format": 1, "layer": label(layer), "channels": channels, "k": K}
+        layer_record["names"] = (
+            [label(f"kind {c} of things") for c in range(channels)] if layer in flat else None
+        )
         put(store / "layers" / f"{layer}.json", {**layer_record, "filters": records})
     for i in range(K):
         put(store / "images" / f"{i}.jpg", jpeg(100 + i, input_side, input_side))

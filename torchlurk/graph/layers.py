@@ -57,11 +57,13 @@ class Graph:
         layers: those that were wanted.
         edges: pairs of names.
         recorded: whether this is the path of one input, where the path depends on the data.
+        logits: the module that gives the network's output; `None` where none does.
     """
 
     layers: tuple[Layer, ...]
     edges: tuple[tuple[str, str], ...]
     recorded: bool = False
+    logits: str | None = None
 
     def layer(self, name: str) -> Layer:
         """The layer of that name."""

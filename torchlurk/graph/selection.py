@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -33,18 +34,23 @@ def select(model: nn.Module, shape: tuple[int, int, int], patterns: Sequence[str
         LurkError: a pattern names nothing, or an input of that shape does not pass through the network.
     """
     traced = follow(model, shape)
-    graph = arrange(traced, model, shape, _wanted(model, traced, patterns))
+    logits = _logits(traced)
+    graph = arrange(traced, model, shape, _wanted(model, logits, patterns))
     if not graph.layers:
         raise LurkError(_nothing(model, patterns))
-    return graph
+    return replace(graph, logits=logits)
 
 
-def _wanted(model: nn.Module, traced: Traced, patterns: Sequence[str]) -> Wanted:
+def _wanted(model: nn.Module, logits: str | None, patterns: Sequence[str]) -> Wanted:
     names = {name for name, _ in model.named_modules() if name}
     exact = {pattern for pattern in patterns if pattern in names}
     kinds = [p.removeprefix("kind:").lower() for p in patterns if p.startswith("kind:")]
     if "logits" in patterns and "logits" not in names:
-        exact.add(_logits(model, traced))
+        if logits is None:
+            raise LurkError(
+                f"no single module of {type(model).__name__} gives its output: name a layer, not 'logits'"
+            )
+        exact.add(logits)
     globs = [p for p in patterns if p not in names and p != "logits" and not p.startswith("kind:")]
     for glob in globs:
         if not any(fnmatchcase(name, glob) for name in names):
@@ -64,8 +70,8 @@ def _wanted(model: nn.Module, traced: Traced, patterns: Sequence[str]) -> Wanted
     return wanted
 
 
-def _logits(model: nn.Module, traced: Traced) -> str:
-    """The innermost module that gives what the network gives, but for its shape."""
+def _logits(traced: Traced) -> str | None:
+    """The innermost module that gives what the network gives, but for its shape; `None` if none does."""
     given = {node: name for name, node in traced.outputs.items() if name}
     innermost: dict[fx.Node, str] = {}
     for name, node in traced.outputs.items():
@@ -75,9 +81,7 @@ def _logits(model: nn.Module, traced: Traced) -> str:
     while node not in given:
         before = [source for source in node.all_input_nodes if is_data(source)]
         if len(before) != 1:
-            raise LurkError(
-                f"no single module of {type(model).__name__} gives its output: name a layer, not 'logits'"
-            )
+            return None
         (node,) = before
     return innermost[node]
 

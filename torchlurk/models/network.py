@@ -25,7 +25,7 @@ from torchlurk.models.zoo import load_torchvision
 __all__ = ["Network", "load_network"]
 
 TORCHVISION = "torchvision:"
-WORDS = ("imagenet", "trunk", "DEFAULT")
+WORDS = ("imagenet", "trunk", "caffe", "DEFAULT")
 """Weights that only torchvision's networks have."""
 
 
@@ -105,7 +105,7 @@ def _own(
             f"--weights {weights} is for networks of torchvision and timm: leave it out for the weights that "
             f"{model} gives, or name a file"
         )
-    module, transform = make_own(model, seed)
+    module, transform, names = make_own(model, seed)
     if weights == "auto":
         state = module.state_dict()
         found = Weights(state, "own", state_digest(state))
@@ -120,6 +120,7 @@ def _own(
         weights=found.name,
         weights_sha256=found.sha256,
         preprocess=preprocess if size is None else _of_size(preprocess, size),
+        classes=names,
     )
 
 

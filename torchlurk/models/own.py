@@ -21,7 +21,7 @@ from torch import nn
 from torchlurk.errors import LurkError
 
 
-def make_own(spec: str, seed: int) -> tuple[nn.Module, Any]:
+def make_own(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, ...]]:
     """Call the function that makes a network.
 
     What it draws at random comes from the seed, and the caller's generator is left as it was; so are
@@ -32,7 +32,8 @@ def make_own(spec: str, seed: int) -> tuple[nn.Module, Any]:
         seed: of torch's generator.
 
     Returns:
-        The network in float32 on the CPU, in evaluation mode, and its transform, or None.
+        The network in float32 on the CPU, in evaluation mode; its transform, or None; and the names of its
+        outputs, `()` if the function gives none.
 
     Raises:
         LurkError: the file cannot be run, has no such function, or that gives something else.
@@ -53,7 +54,7 @@ def make_own(spec: str, seed: int) -> tuple[nn.Module, Any]:
         else:
             _check_callable(function, f"{where}:{name}")
             made = _run(lambda: function(), f"{where}:{name}")
-    network, transform = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    network, transform, names = _parts(made, f"{where}:{name}")
     if not isinstance(network, nn.Module):
         raise LurkError(
             f"{where}:{name} gives {_kind(made)}: return the network, a torch.nn.Module, or "
@@ -65,7 +66,20 @@ def make_own(spec: str, seed: int) -> tuple[nn.Module, Any]:
             "a PIL image and gives a float tensor (C, H, W)"
         )
     plain: nn.Module = network.to("cpu", torch.float32).eval()
-    return plain, transform
+    return plain, transform, names
+
+
+def _parts(made: Any, what: str) -> tuple[Any, Any, tuple[str, ...]]:
+    """The network, its transform and its outputs' names, of which the last two may be left out."""
+    if not isinstance(made, tuple) or len(made) not in (2, 3):
+        return made, None, ()
+    network, transform, *rest = made
+    names = tuple(rest[0]) if rest else ()
+    if any(not isinstance(name, str) for name in names):
+        raise LurkError(
+            f"{what} gives names of outputs that are no strings: return (network, transform, names)"
+        )
+    return network, transform, names
 
 
 def source_of(spec: str) -> str:

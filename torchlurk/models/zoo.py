@@ -15,6 +15,7 @@ from torch import nn
 from torchlurk.datasets.inputs import Preprocess, resized
 from torchlurk.datasets.transform import from_preset
 from torchlurk.errors import LurkError
+from torchlurk.models import squeezenet
 from torchlurk.models.checkpoint import Weights, fit_weights, state_digest
 from torchlurk.models.record import Network
 from torchlurk.models.weights import published_prefix, resolve_weights, weights_entry
@@ -70,6 +71,8 @@ def load_torchvision(
             published = any(found.sha256.startswith(published_prefix(e)) for e in type(entry))
             options["transform_input"] = published
         module = _filled(model, options, found)
+        if found.name == "caffe":
+            preprocess = replace(preprocess, mean=squeezenet.MEAN, std=squeezenet.STD)
     names = tuple(entry.meta.get("categories") or ()) if entry else ()
     return Network(
         module=module.eval(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -13,12 +14,16 @@ from torchlurk import pictures, portraits
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import OBJECTIVES
 from torchlurk.ascent.optimise import Found, Recipe, ascend, canvas
+from torchlurk.ascent.transforms import Wobble
 from torchlurk.graph import Layer
 from torchlurk.portraits import Ascend
 from torchlurk.stages.job import Job, first, having, layer_files, replace, write_picture
 from torchlurk.store import schema
 from torchlurk.store.schema import Filter, Manifest
 from torchlurk.store.write import write_json
+
+STEADY = 48
+"""An image smaller than this, in pixels, is moved less between the steps of its ascent."""
 
 BEST: Mapping[str, Callable[[Filter], float]] = MappingProxyType(
     {"mean": lambda entry: entry.avg[0].score, "position": lambda entry: entry.max[0].score}
@@ -72,8 +77,11 @@ def _fourier(job: Job) -> Ascend:
 
     def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> Found:
         size = canvas(layer.field, (extent[0], extent[1]))
+        # A small image is moved less, or its pattern would be all blur.
+        moved = Wobble(shift=Wobble.shift * min(1.0, min(size) / STEADY))
+        own = dataclasses.replace(recipe, wobble=moved)
         return ascend(
-            job.model, layer.name, channels, size, normalise, objective, recipe, generators, depth=depth
+            job.model, layer.name, channels, size, normalise, objective, own, generators, depth=depth
         )
 
     return find

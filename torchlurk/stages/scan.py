@@ -12,6 +12,7 @@ from torchlurk.config import recorded
 from torchlurk.datasets.folder import batches
 from torchlurk.devices import send
 from torchlurk.errors import LurkError
+from torchlurk.graph import Layer
 from torchlurk.stages.job import Job, having, mark, replace, write_picture
 from torchlurk.store import schema
 from torchlurk.store.schema import Manifest, Stage
@@ -87,7 +88,9 @@ def run(job: Job, device: torch.device) -> Manifest:
         )
     manifest = new_manifest(job, device, skipped)
     files = {
-        layer.name: records.layer_file(layer, state.layers[layer.name], state.images, job.folder.labels)
+        layer.name: records.layer_file(
+            layer, state.layers[layer.name], state.images, job.folder.labels, _names(job, layer)
+        )
         for layer in job.graph.layers
     }
     _write_crops(job, files)
@@ -97,6 +100,12 @@ def run(job: Job, device: torch.device) -> Manifest:
     in_order = [files[layer.name] for layer in manifest.layers]
     write_json(job.out / "classes.json", records.classes_file(in_order, len(job.folder.classes)))
     return mark(job, manifest, "scan", manifest.stages.scan)
+
+
+def _names(job: Job, layer: Layer) -> tuple[str, ...] | None:
+    """What the filters of a layer stand for: the network's classes, if it gives the network's output."""
+    classes = job.network.classes
+    return classes if layer.name == job.graph.logits and len(classes) == layer.shape[0] else None
 
 
 def _pass(
@@ -172,7 +181,9 @@ def _write_crops(job: Job, files: dict[str, schema.LayerFile]) -> None:
 def _write_image(job: Job, image: int) -> None:
     pixels = job.source.picture(image)
     path = job.out / schema.image_path(image)
-    job.writers.put(lambda: write_bytes(path, pictures.jpeg(pixels, 88)))
+    # Of a small image a page shows each pixel.
+    small = max(pixels.shape[:2]) <= pictures.LARGE
+    job.writers.put(lambda: write_bytes(path, pictures.jpeg(pixels, 95 if small else 88, sharp_colour=small)))
 
 
 def _write_images(job: Job, files: dict[str, schema.LayerFile]) -> None:

@@ -210,6 +210,7 @@ class LayerFile(Record, frozen=True):
     layer: str
     channels: Size
     k: Size
+    names: list[str] | None
     filters: list[Filter]
 
 

