@@ -50,7 +50,7 @@ def test_every_layer_is_there_and_fits() -> None:
 
 
 def test_colours_and_scale_are_the_authors() -> None:
-    """The first layer on an image as ours is fed equals theirs on blue, green, red from 0 to 255, less the mean."""
+    """The first layer as we feed it equals theirs on blue, green, red from 0 to 255, less the mean."""
     layers = arrays()
     weight, bias = (torch.from_numpy(a).double() for a in layers["conv1"])
     rgb = torch.randint(0, 256, (1, 3, 9, 9), generator=torch.Generator().manual_seed(0)).double()
