@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from torchlurk.cli import main
-from torchlurk.store.read import inspect, read_manifest
+from torchlurk.store.read import inspect, read_layer, read_manifest
 
 NETS = """
     import torch
@@ -61,6 +61,11 @@ NETS = """
     def gives_none(): return Wrong(None)
     def gives_words(): return Wrong({"a": "b"})
     def two(): return Two()
+    def logarithm():
+        class Log(nn.Module):
+            def forward(self, x): return torch.log(-1 - x.abs())
+        return nn.Sequential(nn.Conv2d(3, 4, 1), Log(), nn.Conv2d(4, 3, 3)), T.ToTensor()
+    def named(): return net(), T.Compose([T.Resize((12, 12)), T.ToTensor()]), ("x", "y", "z")
     def infinite():
         made = net()
         made[2].weight.data[0] = float("inf")
@@ -187,6 +192,34 @@ def test_what_will_not_do_is_one_line(
         assert word in line
     # nothing is begun before all is known to fit
     assert not (here / "saved/net/network.json").exists()
+
+
+def test_an_activation_that_is_not_finite_is_named(here: Path, scan: Callable[..., Result]) -> None:
+    line = refused(scan("nets.py:logarithm"))
+    assert "layer '2', and none before it, gives NaN or infinity for image 'a/0.png'" in line
+
+
+def test_what_the_logits_stand_for_is_kept(here: Path, scan: Callable[..., Result]) -> None:
+    assert scan("nets.py:named", "--layers", "logits", "--layers", "0").exit_code == 0
+    report = inspect(here / "saved/net")
+    assert report.problems == ()
+    first, last = report.manifest.layers
+    assert (first.name, last.name, last.shape) == ("0", "4", (3, 1, 1))
+    assert read_layer(here / "saved/net", first).names is None
+    logits = read_layer(here / "saved/net", last)
+    assert logits.names == ["x", "y", "z"]
+    # One number a filter and image: no crop, and both lists say the same.
+    assert logits.filters[0].pictures == ["max_grads", "avg_grads", "max_activ"]
+    assert [e.score for e in logits.filters[0].max] == [e.score for e in logits.filters[0].avg]
+    assert report.worst_certificate is not None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [("3.*", "2 Conv2d"), ("kind:Linear", "kind:"), ("logit", "no layer matches 'logit'")],
+)
+def test_layers_that_there_are_not(here: Path, scan: Callable[..., Result], pattern: str, words: str) -> None:
+    assert words in refused(scan("nets.py:colour", "--layers", pattern))
 
 
 def test_images_by_a_table_and_words_by_a_list(here: Path, scan: Callable[..., Result]) -> None:
