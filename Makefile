@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo serve test lint bench clean
+.PHONY: install demo serve test lint bench bench-site clean
 
 install: $(STAMP)
 
@@ -32,6 +32,10 @@ test: lint chromium
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint requirements/constraints.txt
 	$(BIN)/python -m benchmarks
+
+# How the page keeps its budgets, on the demo's site.
+bench-site: $(STAMP) chromium
+	$(BIN)/python -m benchmarks.site _site
 
 # The browser of the tests: the system's own, from Debian.
 .PHONY: chromium

@@ -1,0 +1,80 @@
+"""What a network gives when it is tried, before it is scanned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from torchlurk.errors import LurkError
+from torchlurk.models.check import as_logits, check_network
+
+
+class Gives(nn.Module):
+    def __init__(self, give: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.give = give
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.give(self.conv(x).mean((2, 3)))
+
+
+class Two(nn.Module):
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return image * mask
+
+
+class Nothing(nn.Module):
+    def forward(self) -> torch.Tensor:
+        return torch.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("give", "kind", "logits"),
+    [
+        (lambda x: x, "Tensor", 4),
+        (lambda x: (x, x), "tuple", 4),
+        (lambda x: {"out": x}, "dict", None),
+        (lambda x: [None, x[:, :, None, None]], "list", None),
+    ],
+)
+def test_what_can_run_is_let_run(give: Callable[[torch.Tensor], Any], kind: str, logits: int | None) -> None:
+    module = Gives(give).train()
+    found = check_network(module, (3, 8, 8))
+    assert (found.kind, found.logits) == (kind, logits)
+    assert module.training
+    assert module.conv.weight.requires_grad
+    output = module(torch.zeros(2, 3, 8, 8))
+    if logits:
+        assert as_logits(output).shape == (2, 4)
+    else:
+        with pytest.raises(LurkError, match="not a row of logits an image"):
+            as_logits(output)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "message"),
+    [
+        (Gives(lambda _: None), (3, 8, 8), "gives None for an input of 8 x 8 px: its forward must return"),
+        (Gives(lambda _: {"a": 1}), (3, 8, 8), "gives a dict for an input"),
+        (Gives(lambda x: x), (3, 2, 9), r"input of 2 x 9 px does not pass .* choose the --size"),
+        (Gives(lambda x: x), (1, 8, 8), "does not take an input of 1 channels"),
+        (Two(), (3, 8, 8), r"wants 2 inputs \(image, mask\): wrap it"),
+        (Nothing(), (3, 8, 8), "wants no input: wrap it"),
+    ],
+)
+def test_what_cannot_run_is_one_line(module: nn.Module, shape: tuple[int, int, int], message: str) -> None:
+    with pytest.raises(LurkError, match=message) as caught:
+        check_network(module, shape)
+    assert "\n" not in str(caught.value)
+
+
+def test_infinite_weights_are_named() -> None:
+    module = Gives(lambda x: x)
+    module.conv.weight.data[0, 0, 0, 0] = torch.inf
+    with pytest.raises(LurkError, match=r"conv\.weight of the network holds NaN or infinity"):
+        check_network(module, (3, 8, 8))
