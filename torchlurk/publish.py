@@ -86,7 +86,7 @@ def build_site(stores: Sequence[Path], out: Path) -> SiteReport:
     it was.
 
     Args:
-        stores: folders of stores, each with a `network.json`.
+        stores: folders of stores, each with a `network.json`; the page begins with the first.
         out: the folder to write; absent, empty, or the result of an earlier call.
 
     Returns:
@@ -97,8 +97,8 @@ def build_site(stores: Sequence[Path], out: Path) -> SiteReport:
     """
     if not stores:
         raise LurkError("no store given: a site needs at least one; run `torchlurk precompute` first")
-    opened = sorted((_open(Path(store)) for store in stores), key=lambda store: store.name)
-    for one, two in pairwise(opened):
+    opened = [_open(Path(store)) for store in stores]
+    for one, two in pairwise(sorted(opened, key=lambda store: store.name)):
         if one.name == two.name:
             raise LurkError(
                 f"{two.folder}: its network is named {two.name!r}, as is the one in {one.folder}; "

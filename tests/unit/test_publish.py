@@ -316,3 +316,12 @@ def test_server_refuses_what_it_cannot_do(tmp_path):
         taken.listen()
         with pytest.raises(LurkError, match="--port"):
             make_server(tmp_path, port=taken.getsockname()[1])
+
+
+def test_the_page_begins_with_the_first_store(tmp_path: Path) -> None:
+    stores = [make_store(tmp_path / "stores", name) for name in ("b", "c", "a")]
+    build_site(stores, tmp_path / "site")
+    index = json.loads((tmp_path / "site/saved_model/index.json").read_text())
+    assert [network["name"] for network in index["networks"]] == ["b", "c", "a"]
+    with pytest.raises(LurkError, match="distinct names"):
+        build_site([*stores, make_store(tmp_path / "others", "b")], tmp_path / "site")
