@@ -22,7 +22,7 @@ const FOLDERS = { crop: "cropped", ascent: "max_activ" };
 export function homeSection(home, { manifest, root, store, signal, most, scale }) {
   const { at, layer, filters, share } = home;
   const made = ascentCount(manifest, layer);
-  const grid = h("ol", { class: "tiles", "aria-label": `Filters of ${cut(layer.name)}` });
+  const grid = h("ol", { class: "home-tiles", "aria-label": `Filters of ${cut(layer.name)}` });
   const cells = new Map();
   const zooms = new Map(); // by channel, once the layer's data are there
   let kind = null;
