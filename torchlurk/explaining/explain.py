@@ -146,7 +146,7 @@ def explain(
         )
     shown = list(read_all(files, preprocess))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    with exact(like.device), at_rest(model):
+    with torch.inference_mode(False), exact(like.device), at_rest(model):
         results = []
         for at, (name, feed) in enumerate(shown):
             x, black = feed.to(like)

@@ -80,15 +80,14 @@ class Method:
 
     Attributes:
         label: what a picture of it is called.
-        drawn: in `colour`, from its lowest value to its highest; or in `gray`, the sum of its sizes over
-            channels.
+        drawn: how, a key of `drawing.WAYS`.
         compute: the attribution of one image, `(1, C, H, W)`, given the score, the image and a black one.
         fixed: what one should know of how it is computed.
         figures: which attributes of the recipe decide it.
     """
 
     label: str
-    drawn: Literal["colour", "gray"]
+    drawn: Literal["stretched", "signed", "gray"]
     compute: Callable[[Score, Tensor, Tensor, Recipe], Attributed]
     fixed: Mapping[str, str]
     figures: tuple[str, ...] = ()
@@ -132,11 +131,11 @@ def _kept(values: Tensor) -> Tensor:
 
 
 METHODS: Final[Mapping[str, Method]] = {
-    "gradient": Method("gradient", "colour", _gradient, {"relu": "vanilla"}),
+    "gradient": Method("gradient", "stretched", _gradient, {"relu": "vanilla"}),
     "saliency": Method("saliency", "gray", _gradient, {"relu": "vanilla"}),
-    "guided": Method("guided backprop", "colour", _guided, {"relu": "guided"}),
-    "deconv": Method("deconvolution", "colour", _deconv, {"relu": "deconv"}),
-    "input_x_gradient": Method("input × gradient", "gray", _times_input, {"relu": "vanilla"}),
+    "guided": Method("guided backprop", "signed", _guided, {"relu": "guided"}),
+    "deconv": Method("deconvolution", "signed", _deconv, {"relu": "deconv"}),
+    "input_x_gradient": Method("input x gradient", "gray", _times_input, {"relu": "vanilla"}),
     "smoothgrad": Method("SmoothGrad", "gray", _smooth, {"relu": "vanilla"}, ("samples", "sigma", "seed")),
     "integrated": Method(
         "integrated gradients", "gray", _integrated, {"baseline": "black", "rule": "midpoint"}, ("steps",)

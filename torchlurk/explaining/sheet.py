@@ -107,6 +107,6 @@ def _short(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width:
     """A text in one line, cut where there is no more room."""
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(f"{text}…") > width:
+    while text and font.getlength(f"{text}...") > width:
         text = text[:-1]
-    return f"{text}…"
+    return f"{text}..."
