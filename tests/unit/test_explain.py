@@ -239,15 +239,15 @@ def test_random_weights_beside(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     (one,) = scores(tmp_path / "made").images
     assert [copy.layers for copy in one.randomized] == [
-        ("head",), ("head", "last"), ("head", "last", "conv")
+        ("head",), ("head", "last", "conv"), ("head", "last", "conv", "unused")
     ]  # fmt: skip
     for copy in one.randomized:
-        assert copy.of == 3
+        assert copy.of == 4
         assert set(copy.similarity) == set(copy.pictures) == {"guided", "integrated"}
         assert all((tmp_path / "made" / path).is_file() for path in copy.pictures.values())
     run("cat.png", "--randomize", "all", "--methods", "guided", "--out", "all")
     (one,) = scores(tmp_path / "all").images
-    assert [copy.layers for copy in one.randomized] == [("head", "last", "conv")]
+    assert [copy.layers for copy in one.randomized] == [("head", "last", "conv", "unused")]
     assert one.randomized[0].pictures == {"guided": "1-cat/random/guided.png"}
 
 

@@ -103,7 +103,8 @@ def _groups(model: nn.Module, x: Tensor) -> dict[str, list[str]]:
         owner = parameter.rpartition(".")[0]
         while owner and owner not in called:  # as of an attention that is computed by one function
             owner = owner.rpartition(".")[0]
-        groups[owner].append(parameter)
+        # What the network itself holds comes last, under its own name.
+        groups.setdefault(owner or parameter.rpartition(".")[0] or parameter, []).append(parameter)
     return {name: parameters for name, parameters in groups.items() if parameters}
 
 
