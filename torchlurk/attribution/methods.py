@@ -6,8 +6,9 @@ of the shape of its input. Images of a batch do not mix. None of them touches th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from torchlurk.errors import LurkError
 
 Score = Callable[[Tensor], Tensor]
 """`(N, C, H, W)`, as the network is fed, to `(N,)`; each value depends on its own image alone."""
+
+AT_ONCE = 8
+"""So many noisy copies, or steps, run through the network together, which is faster by far."""
 
 
 def gradient(score: Score, x: Tensor, rule: Rule = "vanilla") -> Tensor:
@@ -81,12 +85,24 @@ def smooth_gradient(
         `(N, C, H, W)`.
     """
     spread = sigma * (x.amax(dim=(1, 2, 3), keepdim=True) - x.amin(dim=(1, 2, 3), keepdim=True))
-    total = torch.zeros_like(x)
-    for _ in range(samples):
+
+    def noisy() -> Tensor:
         # Drawn on the CPU, so that it is the same on every device.
-        noise = torch.randn((1, *x.shape[1:]), generator=generator)
-        total += gradient(score, x + spread * noise.to(x))
-    return total / samples
+        return x + spread * torch.randn((1, *x.shape[1:]), generator=generator).to(x)
+
+    return _mean_gradient(score, [noisy] * samples)
+
+
+def _mean_gradient(score: Score, points: Sequence[Callable[[], Tensor]]) -> Tensor:
+    """The mean of the gradients at some inputs, `(N, C, H, W)` each, `AT_ONCE` of which run together."""
+    total: Tensor | None = None
+    for start in range(0, len(points), AT_ONCE):
+        batch = [point() for point in points[start : start + AT_ONCE]]
+        found = gradient(score, torch.cat(batch)).unflatten(0, (len(batch), -1)).sum(0)
+        total = found if total is None else total + found
+    if total is None:
+        raise ValueError("there is no mean of nothing")
+    return total / len(points)
 
 
 @dataclass(frozen=True)
@@ -123,10 +139,8 @@ def integrated_gradients(score: Score, x: Tensor, baseline: Tensor, *, steps: in
         steps: points on the line.
     """
     difference = x - baseline
-    total = torch.zeros_like(difference)
-    for step in range(steps):
-        total += gradient(score, baseline + difference * ((step + 0.5) / steps))
-    values = difference * total / steps
+    points = [partial(torch.add, baseline, difference, alpha=(step + 0.5) / steps) for step in range(steps)]
+    values = difference * _mean_gradient(score, points)
     with torch.no_grad():
         ends = score(x.clone()).double() - score(baseline.expand_as(x).clone()).double()
     return Integrated(values, values.double().sum(dim=(1, 2, 3)), ends)

@@ -42,9 +42,10 @@ class Randomised:
 def randomised(model: nn.Module, x: Tensor, way: Way, seed: int) -> Iterator[Randomised]:
     """Copies of a network whose weights are random.
 
-    Each parameter is drawn anew from a normal distribution of the mean and spread that its own trained
-    values have, so that a network of any kind keeps its scale. Buffers, such as the statistics of a batch
-    norm, stay.
+    Each parameter is drawn anew from a normal distribution: weights of two dimensions or more around zero
+    with the size (root mean square) of the trained ones, others, such as biases, with the mean and spread
+    of the trained ones. So a network of any kind keeps its scale. Buffers, such as the statistics of a
+    batch norm, stay.
 
     Args:
         model: the network, at rest; it is not changed.
@@ -116,7 +117,11 @@ def _redraw(parameter: nn.Parameter, name: str, seed: int) -> None:
     values = torch.randn(parameter.shape, generator=generator)
     old = parameter.detach().float()
     with torch.no_grad():
-        parameter.copy_(values.to(old.device) * old.std(correction=0) + old.mean())
+        if parameter.dim() > 1:
+            # Around zero, as networks are initialised: a mean below it would silence what follows.
+            parameter.copy_(values.to(old.device) * old.square().mean().sqrt())
+        else:
+            parameter.copy_(values.to(old.device) * old.std(correction=0) + old.mean())
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> float | None:
