@@ -98,7 +98,7 @@ def _mean_gradient(score: Score, points: Sequence[Callable[[], Tensor]]) -> Tens
     total: Tensor | None = None
     for start in range(0, len(points), AT_ONCE):
         batch = [point() for point in points[start : start + AT_ONCE]]
-        found = gradient(score, torch.cat(batch)).unflatten(0, (len(batch), -1)).sum(0)
+        found = torch.unflatten(gradient(score, torch.cat(batch)), 0, (len(batch), -1)).sum(0)
         total = found if total is None else total + found
     if total is None:
         raise ValueError("there is no mean of nothing")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -22,6 +22,9 @@ WAYS: tuple[Way, ...] = get_args(Way)
 
 STAGES = 4
 """How many networks a cascade stops at."""
+
+ATTEMPTS = 16
+"""How often weights are drawn again for a target that gives nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,13 @@ class Randomised:
     model: nn.Module = field(repr=False)
 
 
-def randomised(model: nn.Module, x: Tensor, way: Way, seed: int) -> Iterator[Randomised]:
+def randomised(
+    model: nn.Module,
+    x: Tensor,
+    way: Way,
+    seed: int,
+    alive: Callable[[nn.Module], bool] = lambda random: True,  # noqa: ARG005
+) -> Iterator[Randomised]:
     """Copies of a network whose weights are random.
 
     Each parameter is drawn anew from a normal distribution: weights of two dimensions or more around zero
@@ -52,7 +61,9 @@ def randomised(model: nn.Module, x: Tensor, way: Way, seed: int) -> Iterator[Ran
         x: `(N, C, H, W)`, an input, from whose way through the network the layers' order is known.
         way: `all` weights at once; or `cascading`, from the output towards the input, in `STAGES` steps of
             which the first is the last layer alone and the last is all.
-        seed: of the weights; those of a parameter depend on the seed and its name, not on the way.
+        seed: of the weights; what a parameter is drawn from depends on the seed and its name.
+        alive: whether a network will do. Behind a ReLU the half of all random units give nothing whatever
+            they see; the layers that were drawn last are then drawn again, up to `ATTEMPTS` times.
 
     Yields:
         One network, or those of the cascade.
@@ -69,11 +80,14 @@ def randomised(model: nn.Module, x: Tensor, way: Way, seed: int) -> Iterator[Ran
         )
     names = list(groups)
     random = copy.deepcopy(model)
+    trained, parameters = (dict(one.named_parameters()) for one in (model, random))
     done = 0
     for count in [len(names)] if way == "all" else _stops(len(names)):
-        parameters = dict(random.named_parameters())
-        for name in (name for layer in names[done:count] for name in groups[layer]):
-            _redraw(parameters[name], name, seed)
+        for attempt in range(ATTEMPTS):
+            for name in (name for layer in names[done:count] for name in groups[layer]):
+                _redraw(parameters[name], trained[name], f"{seed}/{attempt}/{name}")
+            if alive(random):
+                break
         done = count
         yield Randomised(tuple(names[:count]), len(names), random)
 
@@ -109,13 +123,13 @@ def _groups(model: nn.Module, x: Tensor) -> dict[str, list[str]]:
     return {name: parameters for name, parameters in groups.items() if parameters}
 
 
-def _redraw(parameter: nn.Parameter, name: str, seed: int) -> None:
+def _redraw(parameter: nn.Parameter, trained: nn.Parameter, seed: str) -> None:
     if not parameter.is_floating_point():
         return
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    digest = hashlib.sha256(seed.encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     values = torch.randn(parameter.shape, generator=generator)
-    old = parameter.detach().float()
+    old = trained.detach().float()
     with torch.no_grad():
         if parameter.dim() > 1:
             # Around zero, as networks are initialised: a mean below it would silence what follows.

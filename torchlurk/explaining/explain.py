@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from torchlurk.attribution.methods import gradient
 from torchlurk.attribution.randomise import Way, randomised, similarities
 from torchlurk.attribution.targets import (
     ClassLogit,
@@ -26,7 +27,7 @@ from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.transform import Transform
 from torchlurk.devices import exact
 from torchlurk.errors import LurkError
-from torchlurk.explaining.feeding import Feed, Picture, read_all
+from torchlurk.explaining.feeding import Picture, read_all
 from torchlurk.explaining.recipe import METHODS, Attributed, Completeness, Recipe
 from torchlurk.hooks import at_rest
 from torchlurk.models.check import as_logits
@@ -165,11 +166,14 @@ def explain(
                     predictions=predictions[:TOP],
                     attributions={method: one.values for method, one in found.items()},
                     completeness=next((one.completeness for one in found.values() if one.completeness), None),
+                    controls=(
+                        ()
+                        if randomize is None
+                        else _controls(model, x, black, chosen, recipe, randomize, found)
+                    ),
                 )
             )
             done(name)
-        if randomize is not None:
-            results = _controlled(model, [feed for _, feed in shown], results, like, recipe, randomize)
     return tuple(results)
 
 
@@ -234,24 +238,22 @@ def _attribute(
     return {name: METHODS[name].compute(score, x, black, recipe) for name in recipe.methods}
 
 
-def _controlled(
-    model: nn.Module,
-    feeds: Sequence[Feed],
-    results: Sequence[Explanation],
-    like: Tensor,
-    recipe: Recipe,
-    way: Way,
-) -> list[Explanation]:
-    """The same explanations, each with its controls."""
-    controls: list[tuple[Control, ...]] = [() for _ in results]
-    for random in randomised(model, feeds[0].to(like)[0], way, recipe.seed):
-        for at, (feed, trained) in enumerate(zip(feeds, results, strict=True)):
-            x, black = feed.to(like)
-            with torch.no_grad():
-                score = float(target_values(random.model, x.clone(), trained.target))
-            attributed = _attribute(random.model, x, black, trained.target, recipe)
-            found = {method: one.values for method, one in attributed.items()}
-            alike = similarities(list(trained.attributions.values()), list(found.values()))
-            similarity = dict(zip(found, alike, strict=True))
-            controls[at] += (Control(random.layers, random.of, score, found, similarity),)
-    return [replace(one, controls=own) for one, own in zip(results, controls, strict=True)]
+def _controls(
+    model: nn.Module, x: Tensor, black: Tensor, target: Target, recipe: Recipe, way: Way,
+    trained: dict[str, Attributed],
+) -> tuple[Control, ...]:  # fmt: skip
+    """The same on copies with random weights."""
+
+    def alive(random: nn.Module) -> bool:
+        return bool(gradient(lambda batch: target_values(random, batch, target), x).any())
+
+    controls = []
+    for random in randomised(model, x, way, recipe.seed, alive):
+        with torch.no_grad():
+            score = float(target_values(random.model, x.clone(), target))
+        attributed = _attribute(random.model, x, black, target, recipe)
+        found = {method: one.values for method, one in attributed.items()}
+        alike = similarities([one.values for one in trained.values()], list(found.values()))
+        similarity = dict(zip(found, alike, strict=True))
+        controls.append(Control(random.layers, random.of, score, found, similarity))
+    return tuple(controls)
