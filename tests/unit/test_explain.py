@@ -196,7 +196,7 @@ def scores(folder: Path) -> Scores:
 def test_the_command_writes_sheet_pictures_and_scores(run: Run, tmp_path: Path) -> None:
     result = run("cat.png", "a dog.jpg", "--class", "tabby", "--class", "predicted", "--out", "made")
     assert result.exit_code == 0, result.output
-    assert "cat.png: explains tabby cat (0), " in result.stdout
+    assert "cat.png: tabby cat (0), logit " in result.stdout
     assert result.stdout.count("integrated gradients sum to") == 2
     assert result.stdout.endswith("made/sheet.jpg\n")
     made = tmp_path / "made"
@@ -273,7 +273,7 @@ def test_names_from_a_file(run: Run, tmp_path: Path) -> None:
     assert run("cat.png", "--words", "words.txt", "--class", "bee", model="unnamed").exit_code == 0
     (tmp_path / "words.txt").write_text("z\tant\na\tbee\nk\tcow\n")
     result = run("cat.png", "--words", "words.txt", "--class", "ant", model="unnamed")
-    assert "explains ant (2)" in result.stdout
+    assert "cat.png: ant (2), logit" in result.stdout
     (tmp_path / "words.txt").write_text("ant\nbee\n")
     refused(run("cat.png", "--words", "words.txt", model="unnamed"), "2 names", "3 values")
 

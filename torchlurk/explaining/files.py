@@ -63,7 +63,7 @@ def write_explanations(
             cells = [Cell(pixels, note) for pixels, note in zip(tiles.values(), notes, strict=True)]
             rows.append(Row(control_caption(control), (Cell(None), *cells)))
     columns = ["image", *(METHODS[name].label for name in recipe.methods)]
-    write_bytes(out / SHEET, jpeg(contact_sheet(columns, rows, tile), 85, sharp_colour=True))
+    write_bytes(out / SHEET, jpeg(contact_sheet(columns, rows, tile), 80, sharp_colour=True))
     scores = scores_of(network, recipe, explanations, SHEET, pictures, random)
     write_json(out / SCORES, scores)
     return scores
@@ -71,15 +71,21 @@ def write_explanations(
 
 def caption(one: Explanation) -> str:
     """What stands above an image: its name, what is explained, and what the network takes it for."""
-    found = f"{one.name}: explains {one.target_name}, {one.score:.4g}"
+    what = "logit" if isinstance(one.target, ClassLogit) else "activation"
+    found = f"{one.name}: {one.target_name}, {what} {one.score:.4g}"
     if not one.predictions:
         return found
-    chosen = [p for p in one.predictions if one.target == ClassLogit(p.index)]
     best = one.predictions[0]
-    if chosen == [best]:
-        return f"{found} (predicted, {best.probability:.0%})"
-    own = f"{chosen[0].probability:.0%}; " if chosen else ""
-    return f"{found} ({own}predicted: {best.name} {best.probability:.0%})"
+    if one.target == ClassLogit(best.index):
+        return f"{found}, probability {_share(best.probability)}, the first guess"
+    own = [p.probability for p in one.predictions if one.target == ClassLogit(p.index)]
+    share = f", probability {_share(own[0])}" if own else ""
+    return f"{found}{share}; the first guess is {best.name}, {_share(best.probability)}"
+
+
+def _share(probability: float) -> str:
+    """In percent; nothing is certain."""
+    return ">99%" if probability > 0.995 else f"{probability:.0%}"
 
 
 def control_caption(control: Control) -> str:
@@ -88,10 +94,10 @@ def control_caption(control: Control) -> str:
     if count == control.of:
         which = "all weights random"
     elif count == 1:
-        which = f"weights of the last layer random ({control.layers[0]})"
+        which = f"the last layer random ({control.layers[0]})"
     else:
-        which = f"weights of the last {count} of {control.of} layers random (from {control.layers[-1]} on)"
-    return f"the same, {which}: {control.score:.4g}"
+        which = f"the last {count} of {control.of} layers random (from {control.layers[-1]} on)"
+    return f"the same with {which}: {control.score:.4g}"
 
 
 def _alike(similarity: float | None) -> str:
