@@ -23,6 +23,7 @@ setup(
         "torchlurk",
         "torchlurk.ascent",
         "torchlurk.attribution",
+        "torchlurk.explaining",
         "torchlurk.graph",
         "torchlurk.models",
         "torchlurk.datasets",

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 import torchlurk
 from torchlurk import options
+from torchlurk.commands_explain import explain
 from torchlurk.errors import LurkError
 from torchlurk.store.schema import STAGES
 
@@ -241,6 +242,9 @@ def _precompute(
         f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "
         f"{len(manifest.dataset.skipped)} skipped"
     )
+
+
+main.add_command(explain)
 
 
 @main.command(short_help="Run the whole of it on the photographs that come with Torchlurk.")

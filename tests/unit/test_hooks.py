@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from tests.networks import BRANCHING_LAYERS, Branching, Call, branching_maps, seeded
-from torchlurk import graph, scan
+from torchlurk import explaining, graph, scan
 from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import relu_rule
+from torchlurk.attribution.sensitivity import gradients as gradients_by
+from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
 from torchlurk.hooks import activation, at_rest, forward_until, watching
 
@@ -208,6 +211,26 @@ def climb(model: Awkward) -> None:
         )  # fmt: skip
 
 
+def explain_all(model: Awkward) -> None:
+    photo = Image.new("RGB", (SIZE[2], SIZE[1]), (200, 90, 10))
+    recipe = explaining.Recipe(samples=2, steps=2)
+    fed = Preprocess(size=SIZE[1:], resize=None)
+    for way, target in (("all", "predicted"), ("cascading", "body.wide:2@1,3")):
+        explaining.explain(model, fed, photo, target, recipe=recipe, randomize=way)
+
+
+def explain_what_is_not_there(model: Awkward) -> None:
+    photo = Image.new("RGB", (SIZE[2], SIZE[1]))
+    with suppress(LurkError):
+        explaining.explain(model, Preprocess(size=SIZE[1:], resize=None), photo, "body.wide:2@99,3")
+
+
+def gradients_of_all(model: Awkward) -> None:
+    found = gradients_by(model, images(), 1, layers=["body.first", "fuse"], parameters=["", "end"])
+    assert found.parameters["end.2.weight"] is not None
+    gradients_by(model, images(), "body.wide", layers=["norm"], weights=torch.ones(2, 5, 11, 13))
+
+
 def rules(model: Awkward) -> None:
     with at_rest(model), relu_rule("deconv"), relu_rule("guided"):
         model(images())
@@ -215,13 +238,17 @@ def rules(model: Awkward) -> None:
 
 ACTIONS: list[Callable[[Awkward], None]] = [
     rest, rest_twice, watch, run_until, activate, trace, scan_all, scan_some, units_all, units_some,
-    maps_all, maps_some, climb, rules,
+    maps_all, maps_some, climb, explain_all, gradients_of_all, rules,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_after_what_it_is_for(model: Awkward, action: Callable[[Awkward], None]) -> None:
     action(model)
+
+
+def test_after_a_target_that_is_not_there(model: Awkward) -> None:
+    explain_what_is_not_there(model)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, KeyboardInterrupt])

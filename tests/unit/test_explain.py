@@ -1,0 +1,424 @@
+"""Targets by name, pictures of attributions, the sheet, and the command with all that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import torchlurk
+from torchlurk.attribution.targets import ClassLogit, LayerUnit, find_class, parse_unit
+from torchlurk.cli import main
+from torchlurk.errors import LurkError
+from torchlurk.explaining import METHODS, Recipe
+from torchlurk.explaining.drawing import drawn, gray, signed, stretched
+from torchlurk.explaining.record import Scores
+from torchlurk.explaining.sheet import Cell, Row, contact_sheet
+
+NAMES = ("tabby", "tiger cat", "tiger", "bull mastiff", "crane", "crane", "König")
+
+
+def test_classes_by_number_name_and_part_of_a_name() -> None:
+    assert find_class("3", NAMES, 7) == find_class(3, (), 7) == 3
+    assert find_class("TABBY", NAMES, 7) == 0
+    assert find_class("tiger", NAMES, 7) == 2, "a whole name goes before a part of another"
+    assert find_class(" mastiff ", NAMES, 7) == 3
+    assert find_class("könig", NAMES, 7) == 6
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names", "words"),
+    [
+        ("7", NAMES, ["class 7", "0 to 6"]),
+        (-1, NAMES, ["class -1", "0 to 6"]),
+        ("tabbi", NAMES, ["'tabbi'", "did you mean tabby (0)?"]),
+        ("xyz", NAMES, ["'xyz'", "tabby (0), tiger cat (1), ", "König (6)"]),
+        ("", NAMES, ["''", "tabby (0)"]),
+        ("ti", NAMES, ["'ti'", "3 classes", "tiger cat (1), tiger (2), bull mastiff (3)"]),
+        ("crane", NAMES, ["2 classes (crane (4), crane (5))", "number"]),
+        ("tabby", (), ["'tabby'", "0 to 6", "--words"]),
+        ("dog", tuple(f"dog {i}" for i in range(40)), ["fits 40 classes", "dog 11 (11) and 28 more"]),
+    ],
+)
+def test_classes_that_there_are_not(wanted: str | int, names: tuple[str, ...], words: list[str]) -> None:
+    with pytest.raises(LurkError) as problem:
+        find_class(wanted, names, len(names) or 7)
+    for word in words:
+        assert word in str(problem.value)
+    assert "\n" not in str(problem.value)
+
+
+def test_units() -> None:
+    assert parse_unit("features.28:7") == LayerUnit("features.28", 7)
+    assert parse_unit("a:0@12,3") == LayerUnit("a", 0, (12, 3))
+    assert str(parse_unit("a.b:7@6,3")) == "a.b:7@6,3"
+    assert str(parse_unit("a.b:7")) == "a.b:7"
+    for wrong in ("features.28", "a:x", "a:1@2", "a:-1", ":1", "a:1@2,3,4", ""):
+        with pytest.raises(LurkError, match="write LAYER:CHANNEL"):
+            parse_unit(wrong)
+
+
+@pytest.mark.parametrize(
+    "given", [{"methods": ("x",)}, {"methods": ()}, {"methods": ("deconv", "deconv")}, {"samples": 0},
+              {"steps": 0}, {"sigma": -1.0}, {"sigma": float("nan")}],
+)  # fmt: skip
+def test_recipes_that_there_are_not(given: dict[str, object]) -> None:
+    with pytest.raises(LurkError):
+        Recipe(**given)  # type: ignore[arg-type]
+
+
+def test_a_stretched_picture_goes_from_lowest_to_highest() -> None:
+    values = torch.tensor([[[-1.0, 0.0], [1.0, 3.0]]] * 3) + torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1)
+    found = stretched(values, (0, 1, 2))
+    assert found[:, :, 0].tolist() == [[0, 51], [102, 204]]
+    assert found[:, :, 2].tolist() == [[51, 102], [153, 255]]
+    assert not stretched(torch.zeros(3, 2, 2), (0, 1, 2)).any()
+
+
+def test_a_gray_picture_is_the_sum_of_sizes_cut_at_the_99th_percentile() -> None:
+    values = torch.zeros(2, 10, 20)
+    values[0] = torch.linspace(0, -1, 200).view(10, 20)
+    values[1, 0, 0] = 50.0
+    found = gray(values)
+    total = values.abs().sum(0).numpy()
+    wanted = (total / np.quantile(total, 0.99)).clip(0, 1) * 255
+    assert np.array_equal(found, np.repeat(wanted.round().astype(np.uint8)[:, :, None], 3, 2))
+    assert found[0, 0, 0] == 255
+    one = torch.zeros(3, 20, 20)
+    one[1, 4, 4] = -2
+    assert gray(one).sum() == 3 * 255, "where nearly all is 0, the highest is white"
+    assert not gray(torch.zeros(3, 4, 4)).any()
+
+
+def test_a_signed_picture_has_zero_gray() -> None:
+    values = torch.zeros(3, 4, 4)
+    values[0, 0, 0], values[0, 1, 1] = 2.0, -2.0
+    found = signed(values, (0, 1, 2))
+    assert found[3, 3].tolist() == [128, 128, 128]
+    assert found[0, 0, 0] == 255
+    assert found[1, 1, 0] == 1
+
+
+@pytest.mark.parametrize(("channels", "shown"), [(1, (0,)), (3, (0, 1, 2)), (5, (4, 2, 0))])
+@pytest.mark.parametrize("method", METHODS)
+def test_inputs_of_any_channels_are_drawn(method: str, channels: int, shown: tuple[int, ...]) -> None:
+    values = torch.randn(channels, 6, 8, generator=torch.Generator().manual_seed(0))
+    assert drawn(method, values, shown).shape == (6, 8, 3)
+
+
+def test_a_sheet_shows_its_pictures_where_they_belong_and_text_that_can_be_read() -> None:
+    red, blue = np.zeros((10, 20, 3), np.uint8), np.zeros((10, 20, 3), np.uint8)
+    red[:, :, 0], blue[:, :, 2] = 255, 255
+    rows = [Row("a dog", (Cell(red), Cell(blue))), Row("x" * 500, (Cell(None), Cell(red, "0.12")))]
+    found = contact_sheet(["image", "integrated gradients"], rows, 100)
+    assert found.dtype == np.uint8
+    reds, blues = ((found == colour).all(2) for colour in ([255, 0, 0], [0, 0, 255]))
+    assert reds.sum() == 2 * 100 * 50
+    assert blues.sum() == 100 * 50
+    assert np.argwhere(reds)[0][1] < np.argwhere(blues)[0][1]
+    left = found[:, : np.argwhere(blues)[0][1]]
+    ink = (left < 100).all(2).any(1).nonzero()[0]
+    lines = np.split(ink, (np.diff(ink) > 1).nonzero()[0] + 1)
+    assert any(7 <= len(line) <= 30 for line in lines), "letters some pixels high"
+    assert np.array_equal(found, contact_sheet(["image", "integrated gradients"], rows, 100))
+
+
+# the command
+
+NETS = """
+    import torch
+    from torch import nn
+    from torchvision import transforms as T
+
+    FED = T.Compose([T.Resize((24, 20)), T.ToTensor(), T.Normalize([0.5] * 3, [0.25] * 3)])
+    NAMES = ["tabby cat", "tiger cat", "dog"]
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 3)
+            self.relu = nn.ReLU(inplace=True)
+            self.last = nn.Conv2d(5, 4, 3)
+            self.head = nn.Linear(4, 3)
+            self.unused = nn.Linear(2, 2)
+        def forward(self, x):
+            return self.head(self.last(self.relu(self.conv(x))).mean((2, 3)))
+
+    def named(): return Net(), FED, NAMES
+    def unnamed(): return Net(), FED
+    def maps(): return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), FED
+    def gray():
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+
+    class Cut(Net):
+        def forward(self, x):
+            with torch.no_grad():
+                return super().forward(x)
+
+    def cut(): return Cut(), FED, NAMES
+"""
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.py").write_text(textwrap.dedent(NETS))
+    for index, name in enumerate(("cat.png", "a dog.jpg", "third.png")):
+        pixels = np.random.default_rng(index).integers(0, 256, (33, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+
+    def command(*arguments: str, model: str = "named") -> Result:
+        return CliRunner().invoke(
+            main,
+            ["explain", *arguments, "--model", f"nets.py:{model}", "--samples", "2", "--steps", "3",
+             "--device", "cpu", "--tile", "60"],
+        )  # fmt: skip
+
+    return command
+
+
+def scores(folder: Path) -> Scores:
+    return msgspec.json.decode((folder / "scores.json").read_bytes(), type=Scores)
+
+
+def test_the_command_writes_sheet_pictures_and_scores(run: Run, tmp_path: Path) -> None:
+    result = run("cat.png", "a dog.jpg", "--class", "tabby", "--class", "predicted", "--out", "made")
+    assert result.exit_code == 0, result.output
+    assert "cat.png: tabby cat (0), logit " in result.stdout
+    assert result.stdout.count("integrated gradients sum to") == 2
+    assert result.stdout.endswith("made/sheet.jpg\n")
+    made = tmp_path / "made"
+    found = scores(made)
+    assert [one.image for one in found.images] == ["cat.png", "a dog.jpg"]
+    assert list(found.methods) == sorted(METHODS)
+    assert found.methods["integrated"] == {"baseline": "black", "rule": "midpoint", "steps": 3}
+    assert found.methods["smoothgrad"] == {"relu": "vanilla", "samples": 2, "seed": 0, "sigma": 0.15}
+    first = found.images[0]
+    assert (first.target.kind, first.target.index) == ("class", 0)
+    assert found.images[1].target.index == found.images[1].predictions[0].index
+    assert len(first.predictions) == 3
+    assert sum(p.probability for p in first.predictions) == pytest.approx(1)
+    assert first.completeness is not None
+    assert first.score == next(p.logit for p in first.predictions if p.index == 0)
+    for one in found.images:
+        assert set(one.pictures) == {"original", *METHODS}
+        for path in one.pictures.values():
+            with Image.open(made / path) as picture:
+                assert (picture.size, picture.mode) == ((20, 24), "RGB")
+    there = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+    assert there == {
+        "sheet.jpg", "scores.json", *(p for one in found.images for p in one.pictures.values())
+    }  # fmt: skip
+
+
+def test_the_same_command_writes_the_same_bytes(run: Run, tmp_path: Path) -> None:
+    for out in ("one", "two"):
+        arguments = ("cat.png", "third.png", "--randomize", "cascading", "--out", out)
+        assert run(*arguments).exit_code == 0
+    first, second = (
+        {p.relative_to(tmp_path / out): p.read_bytes() for p in (tmp_path / out).rglob("*") if p.is_file()}
+        for out in ("one", "two")
+    )
+    assert first == second
+
+
+def test_random_weights_beside(run: Run, tmp_path: Path) -> None:
+    result = run("cat.png", "--randomize", "cascading", "--methods", "guided,integrated", "--out", "made")
+    assert result.exit_code == 0, result.output
+    (one,) = scores(tmp_path / "made").images
+    assert [copy.layers for copy in one.randomized] == [
+        ("head",), ("head", "last", "conv"), ("head", "last", "conv", "unused")
+    ]  # fmt: skip
+    for copy in one.randomized:
+        assert copy.of == 4
+        assert set(copy.similarity) == set(copy.pictures) == {"guided", "integrated"}
+        assert all((tmp_path / "made" / path).is_file() for path in copy.pictures.values())
+    run("cat.png", "--randomize", "all", "--methods", "guided", "--out", "all")
+    (one,) = scores(tmp_path / "all").images
+    assert [copy.layers for copy in one.randomized] == [("head", "last", "conv", "unused")]
+    assert one.randomized[0].pictures == {"guided": "1-cat/random/guided.png"}
+
+
+@pytest.mark.parametrize(("unit", "at"), [("conv:3", None), ("last:2@4,6", (4, 6))])
+@pytest.mark.parametrize("model", ["named", "maps"])
+def test_units_of_any_network(run: Run, tmp_path: Path, model: str, unit: str, at: object) -> None:
+    unit = unit.replace("conv", "0").replace("last", "1") if model == "maps" else unit
+    result = run("cat.png", "--unit", unit, "--out", "made", model=model)
+    assert result.exit_code == 0, result.output
+    (one,) = scores(tmp_path / "made").images
+    assert (one.target.kind, one.target.name, one.target.at) == ("unit", unit, at)
+    assert len(one.predictions) == (3 if model == "named" else 0)
+
+
+def test_gray_networks_without_a_transform(run: Run, tmp_path: Path) -> None:
+    result = run("cat.png", "--size", "16", "--out", "made", model="gray")
+    assert result.exit_code == 0, result.output
+    assert scores(tmp_path / "made").input.shape == (1, 16, 16)
+
+
+def test_names_from_a_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("ant\nbee\ncow\n")
+    assert run("cat.png", "--words", "words.txt", "--class", "bee", model="unnamed").exit_code == 0
+    (tmp_path / "words.txt").write_text("z\tant\na\tbee\nk\tcow\n")
+    result = run("cat.png", "--words", "words.txt", "--class", "ant", model="unnamed")
+    assert "cat.png: ant (2), logit" in result.stdout
+    (tmp_path / "words.txt").write_text("ant\nbee\n")
+    refused(run("cat.png", "--words", "words.txt", model="unnamed"), "2 names", "3 values")
+
+
+def refused(result: Result, *words: str) -> None:
+    assert result.exit_code == 1, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("torchlurk: ")
+    assert "error of ours" not in line
+    for word in words:
+        assert word in line
+
+
+BAD: dict[str, tuple[str, list[str], list[str]]] = {
+    "no such class": ("named", ["cat.png", "--class", "doge"], ["'doge'", "did you mean dog (2)"]),
+    "several classes": ("named", ["cat.png", "--class", "cat"], ["tabby cat (0), tiger cat (1)", "number"]),
+    "a number too high": ("named", ["cat.png", "--class", "3"], ["class 3", "0 to 2"]),
+    "no names": ("unnamed", ["cat.png", "--class", "dog"], ["'dog'", "--words"]),
+    "no image": ("named", ["gone.png"], ["'gone.png'", "gone"]),
+    "no good image": ("named", ["nets.py"], ["'nets.py'", "not an image"]),
+    "the second image": ("named", ["cat.png", "nets.py"], ["'nets.py'", "not an image"]),
+    "outside the map": ("named", ["cat.png", "--unit", "conv:1@22,0"], ["22 x 18", "Y from 0 to 21"]),
+    "no such filter": ("named", ["cat.png", "--unit", "conv:5"], ["conv:5", "5 filters", "0 to 4"]),
+    "no such layer": ("named", ["cat.png", "--unit", "conc:1"], ["'conc'", "did you mean conv"]),
+    "a layer not run": ("named", ["cat.png", "--unit", "unused:1"], ["'unused'", "does not pass"]),
+    "no unit": ("named", ["cat.png", "--unit", "conv"], ["'conv'", "LAYER:CHANNEL"]),
+    "no logits": ("maps", ["cat.png"], ["no classes", "--unit"]),
+    "no gradient": ("cut", ["cat.png"], ["nothing flows back", "no_grad"]),
+    "class and unit": ("named", ["cat.png", "--unit", "conv:1", "--class", "1"], ["--unit", "--class"]),
+    "too many classes": ("named", ["cat.png", "--class", "1", "--class", "2"], ["2 times for 1 images"]),
+    "no such method": ("named", ["cat.png", "--methods", "guided,lime"], ["'lime'", "smoothgrad"]),
+    "not a folder": ("named", ["cat.png", "--out", "nets.py"], ["nets.py"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_said_in_one_line(run: Run, case: str) -> None:
+    model, arguments, words = BAD[case]
+    refused(run(*arguments, model=model), *words)
+
+
+def test_the_trunk_has_no_classes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from torchlurk.models import network
+
+    real = network.load_network
+
+    def trunk(*args: object, **more: object) -> object:
+        return replace(real(*args, **more), weights="trunk")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(network, "load_network", trunk)
+    refused(run("cat.png"), "no classes", "--unit")
+    assert run("cat.png", "--unit", "conv:1", "--out", "made").exit_code == 0
+    assert not scores(tmp_path / "made").images[0].predictions
+
+
+# in Python
+
+
+def test_what_is_exported_is_imported_when_it_is_asked_for() -> None:
+    code = (
+        "import sys, torchlurk; assert 'torch' not in sys.modules; "
+        "from torchlurk import explain, gradients; assert callable(explain) and callable(gradients)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(torchlurk.__file__).parents[1])
+    with pytest.raises(AttributeError, match="explane"):
+        _ = torchlurk.explane
+
+
+def net() -> torch.nn.Module:
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+
+
+def fed(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image.resize((12, 10)))).permute(2, 0, 1) / 255
+
+
+def test_explain_takes_any_transform_and_images_in_memory() -> None:
+    images = [Image.new(mode, (20, 20), 90) for mode in ("L", "I;16")] + [Image.new("RGBA", (9, 9))]
+    found = torchlurk.explain(
+        net(), fed, images, [1, "0:2", ClassLogit(3)], recipe=Recipe(samples=2, steps=2)
+    )
+    assert [one.name for one in found] == ["image 1", "image 2", "image 3"]
+    assert [one.target_name for one in found] == ["class 1", "0:2", "class 3"]
+    assert found[0].attributions["guided"].shape == (3, 10, 12)
+
+
+def test_explain_of_shares_leaves_them_as_they_are() -> None:
+    model = torch.nn.Sequential(net(), torch.nn.Softmax(1))
+    (found,) = torchlurk.explain(model, fed, Image.new("RGB", (9, 9), "red"), recipe=Recipe(("gradient",)))
+    assert [p.probability for p in found.predictions] == [p.logit for p in found.predictions]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"images": []}, "0 images"),
+        ({"target": [1, 2]}, "1 images and 2 targets"),
+        ({"target": 4}, "0 to 3"),
+        ({"target": ClassLogit(4)}, "0 to 3"),
+        ({"randomize": "some"}, "'some'"),
+        ({"classes": None}, "no classes"),
+        ({"classes": ["a"]}, "1 names"),
+        ({"preprocess": lambda image: 3}, "gives a int"),
+    ],
+)
+def test_what_explain_refuses(given: dict[str, object], words: str) -> None:
+    usual = {"model": net(), "preprocess": fed, "images": [Image.new("RGB", (9, 9))]}
+    with pytest.raises(LurkError, match=words):
+        torchlurk.explain(**(usual | {"recipe": Recipe(("gradient",))} | given))
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "words"),
+    [
+        (9, {}, "0 to 3"),
+        ("0:9", {}, "4 filters"),
+        ("7", {}, "no layer '7'"),
+        (0, {"layers": ["x"]}, "no layer 'x'"),
+        (0, {"parameters": ["1"]}, "no parameters"),
+        ("0", {}, r"\(2, 4, 8, 10\) values: give weights"),
+        ("0", {"weights": torch.ones(3)}, r"weights of shape \(3,\)"),
+        (lambda output: 3.0, {}, "gives a float"),
+        (lambda output: torch.ones(2), {}, "nothing flows back"),
+    ],
+)
+def test_what_gradients_refuse(target: object, more: dict[str, object], words: str) -> None:
+    with pytest.raises(LurkError, match=words):
+        torchlurk.gradients(net(), torch.zeros(2, 3, 10, 12), target, **more)
+
+
+def test_the_document_names_every_key_of_the_record() -> None:
+    text = (Path(torchlurk.__file__).parents[1] / "docs/explain.md").read_text("utf-8")
+
+    def keys(value: object) -> set[str]:
+        if isinstance(value, dict):
+            return {*value, *(key for inner in value.values() for key in keys(inner))}
+        return {key for inner in value for key in keys(inner)} if isinstance(value, list) else set()
+
+    schema = json.loads(msgspec.json.encode(msgspec.json.schema(Scores)))
+    for definition in schema["$defs"].values():
+        for key in definition["properties"]:
+            assert f"`{key}`" in text, key
+    for name in METHODS:
+        assert f"`{name}`" in text

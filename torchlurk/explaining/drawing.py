@@ -1,0 +1,83 @@
+"""Attributions as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from torch import Tensor
+
+from torchlurk.attribution.randomise import magnitude
+from torchlurk.explaining.recipe import METHODS
+from torchlurk.pictures import Pixels, gradient_tiles
+
+BRIGHT = 0.99
+"""The quantile of magnitudes that is drawn white."""
+
+
+def stretched(attribution: Tensor, shown: Sequence[int]) -> Pixels:
+    """A signed attribution in colour, its lowest value as 0 and its highest as 255.
+
+    Args:
+        attribution: `(C, H, W)`.
+        shown: which channels are red, green and blue, or the one that is gray.
+
+    Returns:
+        `(H, W, 3)`; black where all values are the same.
+    """
+    values = attribution[_three(shown)].double().numpy()
+    values = values - values.min()
+    values /= values.max() or 1.0
+    return _bytes(values.transpose(1, 2, 0))
+
+
+def signed(attribution: Tensor, shown: Sequence[int]) -> Pixels:
+    """A signed attribution in colour as in a store: zero is gray, and few values are cut off.
+
+    Args:
+        attribution: `(C, H, W)`.
+        shown: which channels are red, green and blue, or the one that is gray.
+
+    Returns:
+        `(H, W, 3)`.
+    """
+    height, width = attribution.shape[1:]
+    return gradient_tiles(attribution[_three(shown)][None], (height, width))[0]
+
+
+def gray(attribution: Tensor, shown: Sequence[int] = ()) -> Pixels:  # noqa: ARG001
+    """How much each pixel counts: the sum of sizes over channels, 0 black, the 99th percentile white.
+
+    Args:
+        attribution: `(C, H, W)`.
+        shown: of no matter, for all channels count.
+
+    Returns:
+        `(H, W, 3)`, all three the same; black where all values are 0.
+    """
+    values = magnitude(attribution).double().numpy()
+    # Where fewer than one pixel of a hundred counts at all, the highest is the white.
+    values = values / (np.quantile(values, BRIGHT) or values.max() or 1.0)
+    return _bytes(np.repeat(values[:, :, None], 3, axis=2))
+
+
+WAYS: Final[Mapping[str, Callable[[Tensor, Sequence[int]], Pixels]]] = {
+    "stretched": stretched,
+    "signed": signed,
+    "gray": gray,
+}
+"""How a method can be drawn."""
+
+
+def drawn(method: str, attribution: Tensor, shown: Sequence[int]) -> Pixels:
+    """An attribution as its method is drawn: `(H, W, 3)`."""
+    return WAYS[METHODS[method].drawn](attribution, shown)
+
+
+def _three(shown: Sequence[int]) -> list[int]:
+    return list(shown) * (3 // len(shown))
+
+
+def _bytes(values: np.ndarray) -> Pixels:
+    return np.ascontiguousarray((values.clip(0, 1) * 255).round().astype(np.uint8))

@@ -1,0 +1,259 @@
+"""From images and a network to what in each image a target depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from torchlurk.attribution.methods import gradient
+from torchlurk.attribution.randomise import Way, randomised, similarities
+from torchlurk.attribution.targets import (
+    ClassLogit,
+    LayerUnit,
+    Target,
+    find_class,
+    is_unit,
+    parse_unit,
+    target_values,
+)
+from torchlurk.datasets.decode import Pixels
+from torchlurk.datasets.inputs import Input
+from torchlurk.datasets.transform import Transform
+from torchlurk.devices import exact
+from torchlurk.errors import LurkError
+from torchlurk.explaining.feeding import Picture, read_all
+from torchlurk.explaining.recipe import METHODS, Attributed, Completeness, Recipe
+from torchlurk.hooks import at_rest
+from torchlurk.models.check import as_logits
+
+TOP = 5
+"""How many predictions are told."""
+
+PREDICTED = "predicted"
+"""The target that is each image's most likely class."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class that the network holds for likely.
+
+    Attributes:
+        index: its number.
+        name: what it is called; its number where that is not known.
+        logit: what the network gives for it.
+        probability: the softmax of the logits; the output itself where that is one already.
+    """
+
+    index: int
+    name: str
+    logit: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Control:
+    """The same on a network with random weights, for comparison.
+
+    Attributes:
+        layers: whose weights are random, from the output towards the input.
+        of: how many layers with weights there are.
+        score: the target's value.
+        attributions: by method.
+        similarity: for each method, Spearman's rank correlation of the magnitudes with those of the
+            trained network; `None` where one of them is the same everywhere.
+    """
+
+    layers: tuple[str, ...]
+    of: int
+    score: float
+    attributions: dict[str, Tensor] = field(repr=False)
+    similarity: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What in an image a target depends on.
+
+    Attributes:
+        name: of the image, a file's name.
+        picture: what the network was shown, `(H, W, 3)`, uint8.
+        target: what is explained.
+        target_name: what a person calls it.
+        score: its value on the image.
+        predictions: the most likely classes, best first; `()` for networks that have none.
+        attributions: by method, `(C, H, W)` float32, of the shape of the network's input.
+        completeness: whether integrated gradients add up; `None` if they were not asked for.
+        controls: the same on networks with random weights.
+    """
+
+    name: str
+    picture: Pixels = field(repr=False)
+    target: Target
+    target_name: str
+    score: float
+    predictions: tuple[Prediction, ...]
+    attributions: dict[str, Tensor] = field(repr=False)
+    completeness: Completeness | None
+    controls: tuple[Control, ...] = ()
+
+
+def explain(
+    model: nn.Module,
+    preprocess: Input | Transform,
+    images: Sequence[Picture] | Picture,
+    target: int | str | Target | Sequence[int | str | Target] = PREDICTED,
+    *,
+    classes: Sequence[str] | None = (),
+    recipe: Recipe | None = None,
+    randomize: Way | None = None,
+    done: Callable[[str], None] = lambda image: None,  # noqa: ARG005
+) -> tuple[Explanation, ...]:
+    """Explain images: what in each of them a class or a unit of the network depends on.
+
+    The network is computed in evaluation mode on the device it lies on, and is as it was afterwards.
+
+    Args:
+        model: a network that takes `(N, C, H, W)`.
+        preprocess: how an image becomes its input: a transform from a PIL image, RGB, to a tensor
+            `(C, H, W)`, or a `datasets.inputs.Input`.
+        images: files, or PIL images.
+        target: a class by number or name, or `"predicted"`; or a unit, `"features.28:7"` for the mean of a
+            map or `"features.28:7@6,3"`; one for all images, or a list of one for each.
+        classes: what the network's outputs are called, in order; `()` where that is not known; `None` where
+            they are no classes at all.
+        recipe: which methods, and their figures; `Recipe()` by default.
+        randomize: do the same on a copy whose weights are random: `"all"`, or `"cascading"` from the
+            output towards the input.
+        done: told the name of each image that is finished.
+
+    Returns:
+        One for each image, in order.
+
+    Raises:
+        LurkError: an image cannot be read, or there is no such target.
+    """
+    recipe = recipe or Recipe()
+    files = [images] if isinstance(images, str | Path | Image.Image) else list(images)
+    wanted = list(target) if isinstance(target, list | tuple) else [cast("int | str | Target", target)]
+    if len(wanted) not in (1, len(files)) or not files:
+        raise LurkError(
+            f"there are {len(files)} images and {len(wanted)} targets: give one target for all, or each one"
+        )
+    shown = list(read_all(files, preprocess))
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    with torch.inference_mode(False), exact(like.device), at_rest(model):
+        results = []
+        for at, (name, feed) in enumerate(shown):
+            x, black = feed.to(like)
+            predictions, count = _predict(model, x, classes)
+            chosen = _target(wanted[at % len(wanted)], predictions, classes, count)
+            with torch.no_grad():
+                score = float(target_values(model, x.clone(), chosen))
+            found = _attribute(model, x, black, chosen, recipe)
+            results.append(
+                Explanation(
+                    name=name,
+                    picture=feed.picture(),
+                    target=chosen,
+                    target_name=_called(chosen, classes),
+                    score=score,
+                    predictions=predictions[:TOP],
+                    attributions={method: one.values for method, one in found.items()},
+                    completeness=next((one.completeness for one in found.values() if one.completeness), None),
+                    controls=(
+                        ()
+                        if randomize is None
+                        else _controls(model, x, black, chosen, recipe, randomize, found)
+                    ),
+                )
+            )
+            done(name)
+    return tuple(results)
+
+
+def _predict(
+    model: nn.Module, x: Tensor, classes: Sequence[str] | None
+) -> tuple[tuple[Prediction, ...], int]:
+    """All classes by likelihood, and how many there are; none where the network gives no logits."""
+    if classes is None:
+        return (), 0
+    with torch.no_grad():
+        output = model(x.clone())
+        try:
+            logits = as_logits(output)[0].double().cpu()
+        except LurkError:
+            return (), 0
+    if classes and len(classes) != len(logits):
+        raise LurkError(
+            f"there are {len(classes)} names of classes, and the network gives {len(logits)} values: name all"
+        )
+    is_share = bool((logits >= 0).all()) and abs(float(logits.sum()) - 1) < 1e-4
+    shares = logits if is_share else logits.softmax(0)
+    order = logits.argsort(descending=True, stable=True).tolist()
+    names = classes or [str(index) for index in range(len(logits))]
+    return tuple(
+        Prediction(index, names[index], float(logits[index]), float(shares[index])) for index in order
+    ), len(logits)
+
+
+def _target(
+    wanted: int | str | Target,
+    predictions: tuple[Prediction, ...],
+    classes: Sequence[str] | None,
+    count: int,
+) -> Target:
+    if isinstance(wanted, LayerUnit):
+        return wanted
+    if isinstance(wanted, str) and is_unit(wanted):
+        return parse_unit(wanted)
+    if not predictions:
+        raise LurkError(
+            "the network has no classes, so none can be explained: name a unit, LAYER:CHANNEL (--unit)"
+        )
+    if wanted == PREDICTED:
+        return ClassLogit(predictions[0].index)
+    if isinstance(wanted, ClassLogit):
+        wanted = wanted.index
+    return ClassLogit(find_class(wanted, classes or (), count))
+
+
+def _called(target: Target, classes: Sequence[str] | None) -> str:
+    if isinstance(target, LayerUnit):
+        return str(target)
+    return f"{classes[target.index]} ({target.index})" if classes else f"class {target.index}"
+
+
+def _attribute(
+    model: nn.Module, x: Tensor, black: Tensor, target: Target, recipe: Recipe
+) -> dict[str, Attributed]:
+    def score(batch: Tensor) -> Tensor:
+        return target_values(model, batch, target)
+
+    return {name: METHODS[name].compute(score, x, black, recipe) for name in recipe.methods}
+
+
+def _controls(
+    model: nn.Module, x: Tensor, black: Tensor, target: Target, recipe: Recipe, way: Way,
+    trained: dict[str, Attributed],
+) -> tuple[Control, ...]:  # fmt: skip
+    """The same on copies with random weights."""
+
+    def alive(random: nn.Module) -> bool:
+        return bool(gradient(lambda batch: target_values(random, batch, target), x).any())
+
+    controls = []
+    for random in randomised(model, x, way, recipe.seed, alive):
+        with torch.no_grad():
+            score = float(target_values(random.model, x.clone(), target))
+        attributed = _attribute(random.model, x, black, target, recipe)
+        found = {method: one.values for method, one in attributed.items()}
+        alike = similarities([one.values for one in trained.values()], list(found.values()))
+        similarity = dict(zip(found, alike, strict=True))
+        controls.append(Control(random.layers, random.of, score, found, similarity))
+    return tuple(controls)

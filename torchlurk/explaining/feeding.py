@@ -1,0 +1,92 @@
+"""Images as a user names them, ready to be fed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from torchlurk.datasets.decode import BadImage, Pixels, decode, to_rgb
+from torchlurk.datasets.inputs import Decoded, Input
+from torchlurk.datasets.transform import Transform, input_of
+from torchlurk.errors import LurkError
+
+Picture = str | Path | Image.Image
+"""An image: a file of one, or in memory."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """An image that is ready to be fed.
+
+    Attributes:
+        preprocess: what makes a network's input of it.
+        decoded: what `preprocess` keeps of it, `(H, W, C)`.
+    """
+
+    preprocess: Input
+    decoded: Decoded
+
+    def to(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The image as a network is fed, `(1, C, H, W)`, and a black one, `(1, C, 1, 1)`.
+
+        Args:
+            like: whose device and type they get.
+        """
+        x = self.preprocess.normalise(torch.from_numpy(self.decoded)[None])
+        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.preprocess.mean, self.preprocess.std))
+        return x.to(like), (-mean / std).to(like)
+
+    def picture(self) -> Pixels:
+        """What the network is shown, `(H, W, 3)`."""
+        return self.preprocess.display(self.decoded)
+
+
+def open_image(file: Picture) -> Image.Image:
+    """An image as RGB.
+
+    Raises:
+        LurkError: it cannot be read.
+    """
+    try:
+        return to_rgb(file) if isinstance(file, Image.Image) else decode(Path(file))
+    except BadImage as problem:
+        raise LurkError(f"image {_name(file)!r} cannot be read ({problem}): give another") from None
+
+
+def read_all(files: Sequence[Picture], preprocess: Input | Transform) -> Iterator[tuple[str, Feed]]:
+    """Read images.
+
+    Args:
+        files: which.
+        preprocess: a transform from a PIL image, RGB, to a tensor, or an input that was made of one.
+
+    Yields:
+        Each image's name, and the image.
+
+    Raises:
+        LurkError: one cannot be read, or nothing can be made of it.
+    """
+    known: Input | None = None
+    for number, file in enumerate(files, 1):
+        image = open_image(file)
+        known = known or _input(preprocess, image)
+        try:
+            yield _name(file) or f"image {number}", Feed(known, known.decoded(image))
+        except BadImage as problem:
+            raise LurkError(f"image {_name(file)!r} cannot be fed ({problem}): give another") from None
+
+
+def _name(file: Picture) -> str:
+    return Path(getattr(file, "filename", "") if isinstance(file, Image.Image) else file).name
+
+
+def _input(preprocess: Input | Transform, first: Image.Image) -> Input:
+    if hasattr(preprocess, "normalise") and hasattr(preprocess, "decoded"):
+        return cast("Input", preprocess)
+    return input_of(preprocess, lambda: first)
