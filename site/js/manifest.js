@@ -71,9 +71,11 @@ export function usualTile(manifest, layer) {
  * @param {object} manifest
  * @param {object} layer
  * @param {number} most
+ * @param {Record<string, Array<[number, number]>>|null} [made] the pictures there are, where the layer is being written
  * @returns {Array<{kind: string, channel: number}>}
  */
-export function previews(manifest, layer, most) {
+export function previews(manifest, layer, most, made = null) {
+  if (made) return previewsOf(made, Math.min(most, layer.channels));
   const made = ascentCount(manifest, layer);
   const enough = made > 0 && made >= Math.min(most, layer.channels);
   const kind = enough ? "max_activ" : "cropped";
@@ -81,6 +83,14 @@ export function previews(manifest, layer, most) {
   const from = enough ? made : layer.channels;
   const n = Math.min(most, from);
   return Array.from({ length: n }, (_, i) => ({ kind, channel: Math.floor((i * from) / n) }));
+}
+
+function previewsOf(made, most) {
+  const all = (kind) => (made[kind] ?? []).flatMap(([from, to]) => Array.from({ length: to - from }, (_, i) => from + i));
+  const kind = all("max_activ").length >= most ? "max_activ" : "cropped";
+  const channels = all(kind);
+  const n = Math.min(most, channels.length);
+  return Array.from({ length: n }, (_, i) => ({ kind, channel: channels[Math.floor((i * channels.length) / n)] }));
 }
 
 /** `[height, width]` of one tile of a folder's strips; null where the manifest does not say. */

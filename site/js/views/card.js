@@ -26,11 +26,14 @@ function breakable(name) {
  * @param {object} manifest
  * @param {string} root the network's folder
  * @param {number} index the layer's place
- * @param {{from: string|null, pictures: number}} options the layers it follows, where that is not plain; how many pictures
+ * @param {object} options
+ * @param {string|null} options.from the layers it follows, where that is not plain
+ * @param {number} options.pictures how many
+ * @param {Record<string, Array<[number, number]>>|null} options.made which there are, where the layer is being written
  */
-export function card(manifest, root, index, { from, pictures: most }) {
+export function card(manifest, root, index, { from, pictures: most, made }) {
   const layer = manifest.layers[index];
-  const pictures = previews(manifest, layer, most);
+  const pictures = previews(manifest, layer, most, made);
   const href = format({ network: manifest.name, layer: layer.name });
   return h(
     "a",
