@@ -71,11 +71,11 @@ export function usualTile(manifest, layer) {
  * @param {object} manifest
  * @param {object} layer
  * @param {number} most
- * @param {Record<string, Array<[number, number]>>|null} [made] the pictures there are, where the layer is being written
+ * @param {Record<string, Array<[number, number]>>|null} [there] the pictures there are, where the layer is being written
  * @returns {Array<{kind: string, channel: number}>}
  */
-export function previews(manifest, layer, most, made = null) {
-  if (made) return previewsOf(made, Math.min(most, layer.channels));
+export function previews(manifest, layer, most, there = null) {
+  if (there) return previewsOf(there, Math.min(most, layer.channels));
   const made = ascentCount(manifest, layer);
   const enough = made > 0 && made >= Math.min(most, layer.channels);
   const kind = enough ? "max_activ" : "cropped";

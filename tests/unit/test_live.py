@@ -207,6 +207,18 @@ def test_it_begins_and_ends(store: Path) -> None:
     assert server.url == ""
 
 
+def test_closing_ends_what_a_browser_keeps_open(store: Path) -> None:
+    server = LiveServer([store])
+    connection = http.client.HTTPConnection(server.start().removeprefix("http://").rstrip("/"), timeout=5)
+    connection.request("GET", "/saved_model/toy/images/0.jpg")
+    assert connection.getresponse().read() == b"picture"
+    server.close()
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        connection.request("GET", "/saved_model/toy/images/0.jpg")
+        connection.getresponse()
+    connection.close()
+
+
 def test_ranges() -> None:
     assert ranges([]) == []
     assert ranges([0, 1, 2, 7, 8]) == [(0, 3), (7, 9)]
