@@ -79,7 +79,8 @@ export function previews(manifest, layer, most, there = null) {
   const made = ascentCount(manifest, layer);
   const enough = made > 0 && made >= Math.min(most, layer.channels);
   const kind = enough ? "max_activ" : "cropped";
-  if (kind === "cropped" && !manifest.stages.scan?.complete) return [];
+  // A unit that sees all of the image has no crop.
+  if (kind === "cropped" && !(manifest.stages.scan?.complete && hasMap(layer))) return [];
   const from = enough ? made : layer.channels;
   const n = Math.min(most, from);
   return Array.from({ length: n }, (_, i) => ({ kind, channel: Math.floor((i * from) / n) }));

@@ -48,6 +48,9 @@ function check(value, what, fields) {
   return value;
 }
 
+/** What a visitor calls a file that is not written yet. */
+const AWAITED = { layer: "This layer", classes: "What each class excites" };
+
 const NEEDED = {
   index: ["format", "networks"],
   network: ["format", "name", "layers", "edges", "dataset", "input", "stages", "tiles", "activation_edges"],
@@ -73,7 +76,9 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
   async function read(url, kind, signal) {
     const what = decodeURIComponent(url.slice(base.length));
     // To ask for what is not there yet would be an error in the visitor's console.
-    if (there && !there.has(url)) throw new StoreError("waiting", `${what} is not computed yet; it is shown here as soon as it is.`);
+    if (there && !there.has(url)) {
+      throw new StoreError("waiting", `${AWAITED[kind] ?? what} is not computed yet; it is shown here as soon as it is.`);
+    }
     let response;
     try {
       response = await fetch(url, { signal });

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +33,7 @@ class Growing:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
         part.write_text(json.dumps(record))
-        os.replace(part, path)
+        part.replace(path)
 
     def stages(self, *complete: str) -> None:
         stages = {
@@ -95,7 +94,7 @@ def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
         assert page.locator(".card img").count() == 0
 
         page.click(".card[data-layer=conv3]")
-        expect(page.locator(".message")).to_contain_text("layers/conv3.json is not computed yet")
+        expect(page.locator(".message")).to_contain_text("This layer is not computed yet")
         page.go_back()
 
         growing.pictures("cropped", "images")
@@ -169,7 +168,10 @@ def test_a_page_that_nobody_looks_at_asks_nothing(page, growing):
     with LiveServer([growing.store]) as server:
         page.goto(server.url)
         page.wait_for_selector(".card")
-        hide = "v => { Object.defineProperty(document, 'hidden', {value: v, configurable: true}); document.dispatchEvent(new Event('visibilitychange')); }"
+        hide = """value => {
+            Object.defineProperty(document, "hidden", { value, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }"""
         page.evaluate(hide, True)
         asked = []
         page.on("request", lambda request: asked.append(request.url))

@@ -213,9 +213,13 @@ def test_closing_ends_what_a_browser_keeps_open(store: Path) -> None:
     connection.request("GET", "/saved_model/toy/images/0.jpg")
     assert connection.getresponse().read() == b"picture"
     server.close()
-    with pytest.raises((http.client.HTTPException, ConnectionError)):
+
+    def again() -> None:
         connection.request("GET", "/saved_model/toy/images/0.jpg")
         connection.getresponse()
+
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        again()
     connection.close()
 
 

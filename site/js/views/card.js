@@ -34,6 +34,8 @@ function breakable(name) {
 export function card(manifest, root, index, { from, pictures: most, made }) {
   const layer = manifest.layers[index];
   const pictures = previews(manifest, layer, most, made);
+  // Room for pictures that are yet to come: cards are of one height, and nothing jumps.
+  const awaited = made && !pictures.length ? Math.min(most, layer.channels) : 0;
   const href = format({ network: manifest.name, layer: layer.name });
   return h(
     "a",
@@ -59,6 +61,7 @@ export function card(manifest, root, index, { from, pictures: most, made }) {
           }),
         ),
       ),
+      Array.from({ length: awaited }, () => frame(null)),
     ),
     h(
       "span",
