@@ -24,6 +24,9 @@ from torchlurk.stages.ascent import STEADY
 
 LOGITS = "logits"
 
+WHOLE = Recipe(rate=0.025, wobble=Wobble(shift=12.0, scale=0.2, turn=12.0))
+"""Of what sees all of the image, such as a class: slower, and moved more, or its colours become shrill."""
+
 Scale = tuple[float | Sequence[float], float | Sequence[float]]
 """Mean and standard deviation of each channel, or one of each for all, of values in [0, 1]."""
 
@@ -74,7 +77,7 @@ class FeatureVisualizer:
             preprocess: what it is fed: a `Preprocess`, or `(mean, std)`; by default ImageNet's for colours,
                 and gray as it is.
             size: height and width of its input, pixels, where `preprocess` does not say; by default 224.
-            recipe: how images are made; by default the engine's, with twice its steps.
+            recipe: how images are made; by default the engine's, and `WHOLE` for layers without a map.
             seed: of all randomness.
 
         Raises:
@@ -82,7 +85,7 @@ class FeatureVisualizer:
         """
         self.model = model
         self.preprocess = _input(model, preprocess, size)
-        self.recipe = recipe or Recipe(steps=2 * Recipe.steps)
+        self.recipe = recipe
         self.seed = seed
 
     @overload
@@ -144,15 +147,17 @@ class FeatureVisualizer:
                 f"diversity={diversity}, act_idx={act_idx}: it makes 2 or more images of one filter; give "
                 "that, or leave it out"
             )
-        recipe = replace(self.recipe, steps=self.recipe.steps if steps is None else steps)
-        recipe = recipe if wobble is None else replace(recipe, wobble=wobble)
         seed = self.seed if seed is None else seed
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         with undisturbed(self.model), exact(device):
             target = self._target(layer, position, objective, size)
             _check(target.layer, channels)
-            if wobble is None:
-                recipe = replace(recipe, wobble=_calm(recipe.wobble, target.size))
+            recipe = self.recipe or (WHOLE if target.layer.flat else Recipe())
+            recipe = replace(
+                recipe,
+                steps=recipe.steps if steps is None else steps,
+                wobble=_calm(recipe.wobble, target.size) if wobble is None else wobble,
+            )
             if diversity is not None:
                 tries = [generator(seed, target.layer.name, channels[0], n) for n in range(diversity)]
                 apart = Apart(target.apart, spread)

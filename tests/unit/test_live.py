@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import torchlurk
+from torchlurk.cli import main
 from torchlurk.errors import LurkError
 from torchlurk.live import LiveServer
 from torchlurk.publish import MARKER
@@ -226,3 +233,26 @@ def test_closing_ends_what_a_browser_keeps_open(store: Path) -> None:
 def test_ranges() -> None:
     assert ranges([]) == []
     assert ranges([0, 1, 2, 7, 8]) == [(0, 3), (7, 9)]
+
+
+def test_serve_watch_answers_until_interrupted(store: Path) -> None:
+    later = store.parent / "later"
+    command = [sys.executable, "-m", "torchlurk", "serve", "--watch", str(store), str(later), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[0]
+        assert server.stdout.readline() == f"{later}: nothing there yet, waiting for it\n"
+        with urllib.request.urlopen(f"{url}saved_model/live.json") as answer:
+            live = json.load(answer)
+        assert [network["name"] for network in live["networks"]] == ["toy"]
+        assert live["waiting"] == ["later"]
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=10) == 0
+
+
+def test_serve_says_what_it_cannot_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments, word in [(["a", "b"], "add --watch"), (["--watch"], "name the one"), ([], "_site: is no")]:
+        result = CliRunner().invoke(main, ["serve", *arguments])
+        assert result.exit_code != 0
+        assert re.search(word, result.output)
