@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from typing import overload
 
 import torch
@@ -140,8 +141,7 @@ class FeatureVisualizer:
         Raises:
             LurkError: there is no such layer, filter or unit, or the network does not take such an image.
         """
-        several = not isinstance(act_idx, int)
-        channels = [act_idx] if isinstance(act_idx, int) else [int(one) for one in act_idx]
+        several, channels = _numbers(act_idx)
         if diversity is not None and (several or diversity < 2):
             raise LurkError(
                 f"diversity={diversity}, act_idx={act_idx}: it makes 2 or more images of one filter; give "
@@ -242,6 +242,14 @@ def _layers(model: nn.Module, shape: tuple[int, int, int], name: str) -> tuple[L
 def _calm(wobble: Wobble, size: tuple[int, int]) -> Wobble:
     """The same for an image of that size: a small one is moved less, or its pattern would be all blur."""
     return replace(wobble, shift=wobble.shift * min(1.0, min(size) / STEADY))
+
+
+def _numbers(act_idx: int | Sequence[int]) -> tuple[bool, list[int]]:
+    """Whether several were given, and which; an integer of numpy or of torch is one too."""
+    try:
+        return False, [index(act_idx)]  # type: ignore[arg-type]
+    except TypeError:
+        return True, [int(one) for one in act_idx]  # type: ignore[union-attr]
 
 
 def _check(layer: Layer, channels: Sequence[int]) -> None:

@@ -55,6 +55,8 @@ def test_a_class_a_filter_and_a_batch() -> None:
     image = show(act_idx=3)
     assert isinstance(image, Image.Image)
     assert (image.size, image.mode) == ((SIDE, SIDE), "RGB")
+    assert show(np.int64(3)).tobytes() == show(torch.tensor(3)).tobytes() == image.tobytes()
+    assert [one.size for one in show(torch.tensor([0, 3]))] == [(SIDE, SIDE)] * 2
     images = show([0, 3])
     assert [one.size for one in images] == [(SIDE, SIDE)] * 2
     assert np.abs(np.asarray(images[1], int) - np.asarray(image, int)).mean() < 2  # whatever the company
