@@ -152,7 +152,7 @@ def test_the_visitor_s_place_is_kept(page, growing, troubles):
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         expect(page.locator(".tile")).to_have_count(24)
         page.locator(".tile").nth(17).focus()
-        page.wait_for_function("document.activeElement.querySelector('img')?.naturalWidth > 0")
+        page.wait_for_function("() => document.activeElement.querySelector('img')?.naturalWidth > 0")
         before = page.evaluate("[scrollY, document.activeElement.href]")
         assert before[0] > 100
         page.evaluate("window.picture = document.activeElement.querySelector('img')")
