@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 import torchlurk
 from torchlurk import options
-from torchlurk.commands_explain import explain
 from torchlurk.errors import LurkError
+from torchlurk.explain_command import explain
+from torchlurk.serve_command import serve
 from torchlurk.store.schema import STAGES
 
 FOLDER = click.Path(path_type=Path)
@@ -304,18 +305,7 @@ def site(stores: tuple[Path, ...], out: Path) -> None:
         _say(f"warning: {warning}")
 
 
-@main.command(short_help="Serve a built site on this machine.")
-@click.argument("folder", type=FOLDER, default="_site")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes any free one.")
-@click.option("--host", default="127.0.0.1", help="Address to listen at; 0.0.0.0 lets other machines in.")
-def serve(folder: Path, port: int, host: str) -> None:
-    """Serve FOLDER, a built site, until Ctrl-C."""
-    from torchlurk.serving import make_server
-
-    with make_server(folder, host, port) as server:
-        click.echo(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+main.add_command(serve)
 
 
 @main.command(short_help="Say what a store holds, and whether it is whole.")

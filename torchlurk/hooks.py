@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,38 @@ def at_rest(model: nn.Module) -> Iterator[None]:
         for parameter, wanted, data in parameters:
             parameter.data = data
             parameter.requires_grad_(wanted)
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """`at_rest`, and whatever else a forward could leave behind is taken back too.
+
+    That is the values of buffers, should a network change them even in evaluation mode, and the states of
+    torch's random numbers, on the CPU and on the model's devices. Inside, no autocast is in force. It is
+    meant for a look at a network in the middle of its training.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    kinds = {tensor.device.type for tensor in tensors}
+    cards = sorted({tensor.device.index or 0 for tensor in tensors if tensor.device.type == "cuda"})
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=cards))
+        for kind in sorted(kinds | {"cpu"}):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(at_rest(model))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for module, name, buffer, value in buffers:
+                    module._buffers[name] = buffer
+                    if not torch.equal(buffer, value):
+                        buffer.copy_(value)
 
 
 def as_map(module: nn.Module, output: object) -> Tensor:
@@ -147,3 +179,21 @@ def activation(model: nn.Module, layer: str, x: Tensor) -> Tensor:
     with watching(model, {layer: kept.append}):
         forward_until(model, x, [layer])
     return kept[0]
+
+
+def activations(model: nn.Module, layers: Sequence[str], x: Tensor) -> list[Tensor]:
+    """The outputs of several layers in one forward, as `activation` has them, but copies.
+
+    A copy is what a layer gave, whatever an in-place ReLU does to it afterwards.
+    """
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Watcher:
+        def watcher(output: Tensor) -> None:
+            kept.setdefault(name, output.clone())
+
+        return watcher
+
+    with watching(model, {name: keep(name) for name in layers}):
+        forward_until(model, x, layers)
+    return [kept[name] for name in layers]

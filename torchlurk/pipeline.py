@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from torchlurk.graph import select
 from torchlurk.hooks import at_rest
 from torchlurk.models.network import Network
 from torchlurk.portraits import Source
+from torchlurk.progress import telling
 from torchlurk.stages import ascent, gradients, scan
 from torchlurk.stages.job import Job, Terminal, forget, mark
 from torchlurk.stages.scan import new_manifest
@@ -39,6 +42,7 @@ def precompute(
     config: RunConfig,
     device: torch.device,
     terminal: Terminal,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Manifest:
     """Run the stages that are asked for and not yet done, and write the store.
 
@@ -49,6 +53,7 @@ def precompute(
         config: what to do.
         device: where to compute.
         terminal: how to tell.
+        clock: seconds, from any beginning: how often `progress.json` is written.
 
     Returns:
         The manifest as it stands at the end.
@@ -58,7 +63,12 @@ def precompute(
     """
     check_writable(out)
     model = network.module.to(device)
-    with exact(device), at_rest(model), writing(config.workers) as writers:
+    with (
+        telling(terminal, out, clock) as terminal,
+        exact(device),
+        at_rest(model),
+        writing(config.workers) as writers,
+    ):
         graph = select(model, network.shape, config.scan.layers)
         source = _source(network, folder, device)
         job = Job(network, folder, graph, source, out, config, terminal, writers)
@@ -152,5 +162,5 @@ def _clear(out: Path) -> None:
     """Remove what a store consists of, and nothing else that may lie in the folder."""
     for name in ("images", "layers", *schema.PICTURE_KINDS):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("network.json", "images.json", "classes.json", schema.SUMS):
+    for name in ("network.json", "images.json", "classes.json", schema.SUMS, schema.PROGRESS):
         (out / name).unlink(missing_ok=True)

@@ -159,21 +159,10 @@ def _check_out(out: Path, stores: Sequence[_Store]) -> None:
 
 def _write(stores: Sequence[_Store], fresh: Path) -> None:
     source = site_folder()
-    static: list[Path] = []
-    for pattern in _STATIC:
-        static += sorted(path for path in source.glob(pattern) if path.is_file())
-    names = [path.relative_to(source).as_posix() for path in static]
-    for path, name in zip(static, names, strict=True):
-        _copy(path, fresh / name)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    page = environment.from_string((source / "index.html").read_text(encoding="utf-8")).render(
-        title=TITLE,
-        csp=CSP,
-        index=f"{STORES}/index.json",
-        styles=[name for name in names if name.endswith(".css")],
-        modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js).*\.js", name)],
-    )
-    (fresh / "index.html").write_text(page, encoding="utf-8")
+    names = static_files(source)
+    for name in names:
+        _copy(source / name, fresh / name)
+    (fresh / "index.html").write_text(page(source, names), encoding="utf-8")
     (fresh / ".nojekyll").touch()
     (fresh / MARKER).write_text("A folder that torchlurk wrote and may replace.\n", encoding="utf-8")
     for store in stores:
@@ -181,6 +170,33 @@ def _write(stores: Sequence[_Store], fresh: Path) -> None:
             _link(path, fresh / STORES / store.name / path.relative_to(store.folder))
     networks = [NetworkEntry(name=s.name, title=s.title, path=s.name) for s in stores]
     write_json(fresh / STORES / "index.json", Index(format=FORMAT, networks=networks))
+
+
+def static_files(source: Path) -> list[str]:
+    """The files of the site that are served as they are: relative to its folder, with `/`."""
+    found: list[Path] = []
+    for pattern in _STATIC:
+        found += sorted(path for path in source.glob(pattern) if path.is_file())
+    return [path.relative_to(source).as_posix() for path in found]
+
+
+def page(source: Path, names: Sequence[str], live: str | None = None) -> str:
+    """The page: `index.html` of the site, filled in.
+
+    Args:
+        source: the site's folder.
+        names: its static files.
+        live: URL of what a live server tells of its stores; `None` for a site whose files do not change.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string((source / "index.html").read_text(encoding="utf-8")).render(
+        title=TITLE,
+        csp=CSP,
+        index=f"{STORES}/index.json",
+        live=live,
+        styles=[name for name in names if name.endswith(".css")],
+        modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js).*\.js", name)],
+    )
 
 
 def _files(store: Path) -> Iterator[Path]:

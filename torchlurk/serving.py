@@ -1,8 +1,13 @@
-"""A local server of one folder: a built site, and nothing outside it."""
+"""A local server of one folder, or of what a function finds, and nothing outside it."""
 
 from __future__ import annotations
 
+import hashlib
+import socket
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,14 +30,47 @@ _TYPES = {
 }
 
 
+@dataclass(frozen=True)
+class Found:
+    """What is sent.
+
+    Attributes:
+        data: all of it.
+        suffix: of the file that it is, which says its kind.
+    """
+
+    data: bytes
+    suffix: str
+
+
+Look = Callable[[tuple[str, ...]], Found | None]
+"""Takes the parts of a path, none of which is empty, hidden or `..`; gives what lies there, if anything."""
+
+
+def file_in(root: Path, parts: tuple[str, ...]) -> Found | None:
+    """A file of a folder; `None` when there is none, or when a link leads out of the folder.
+
+    Args:
+        root: the folder, resolved.
+        parts: of the path in it.
+    """
+    try:
+        path = root.joinpath(*parts).resolve()
+        if not path.is_relative_to(root) or not path.is_file():
+            return None
+        return Found(path.read_bytes(), path.suffix)
+    except (OSError, RuntimeError, ValueError):  # gone, or a link to itself, or no name at all
+        return None
+
+
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD with files of one folder."""
+    """Answers GET and HEAD with what is found."""
 
     protocol_version = "HTTP/1.1"
     server_version = "torchlurk"
     sys_version = ""
     timeout = 30
-    root: Path
+    look: Look
 
     def do_GET(self) -> None:
         """Send a file."""
@@ -54,41 +92,68 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def _answer(self, body: bool) -> None:
-        path = self._find()
-        try:
-            data = path.read_bytes() if path else None
-        except OSError:
-            data = None
-        if path is None or data is None:
+        parts = _parts(self.path)
+        found = type(self).look(parts) if parts else None
+        if found is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
+        # Of the bytes and not of the file's time, so that a page asks again for what has changed alone.
+        tag = f'"{hashlib.blake2b(found.data, digest_size=16).hexdigest()}"'
+        if tag in self.headers.get("If-None-Match", ""):
+            self.send_response(HTTPStatus.NOT_MODIFIED)
+            self.send_header("ETag", tag)
+            self.end_headers()
+            return
         self.send_response(HTTPStatus.OK)
-        kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("ETag", tag)
+        self.send_header("Content-Type", _TYPES.get(found.suffix.lower(), "application/octet-stream"))
+        self.send_header("Content-Length", str(len(found.data)))
         self.end_headers()
         if body:
-            self.wfile.write(data)
+            self.wfile.write(found.data)
 
-    def _find(self) -> Path | None:
-        """The file that is asked for; None when there is none, or when it is not in the folder."""
-        try:
-            name = unquote_to_bytes(urlsplit(self.path).path).decode("utf-8")
-        except ValueError:
-            return None
-        parts = name.split("/")[1:]
-        if not name.startswith("/") or "\0" in name or "\\" in name:
-            return None
-        if any(part in (".", "..") or part.startswith(".") for part in parts) or "" in parts[:-1]:
-            return None
-        if parts[-1] == "":
-            parts[-1] = "index.html"
-        path = self.root.joinpath(*parts).resolve()
-        return path if path.is_relative_to(self.root) and path.is_file() else None
+
+def _parts(url: str) -> tuple[str, ...] | None:
+    """The parts of the path that is asked for; `None` if it is one that no file of ours can have."""
+    try:
+        name = unquote_to_bytes(urlsplit(url).path).decode("utf-8")
+    except ValueError:
+        return None
+    parts = name.split("/")[1:]
+    if not name.startswith("/") or "\0" in name or "\\" in name:
+        return None
+    if any(part.startswith(".") for part in parts) or "" in parts[:-1]:
+        return None
+    if parts[-1] == "":
+        parts[-1] = "index.html"
+    return tuple(parts)
 
 
 class _Server(ThreadingHTTPServer):
+    """Answers each connection in a thread; closed, it ends those that a browser keeps open too."""
+
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: set[socket.socket] = set()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer, in a thread."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The connection has ended."""
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Take no more connections, and end those that there are."""
+        super().server_close()
+        for request in list(self._open):
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Stay quiet when a browser hangs up, as it does when a visitor moves on."""
@@ -105,7 +170,16 @@ def make_server(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> Thre
     root = Path(folder).resolve()
     if not root.is_dir():
         raise LurkError(f"{folder}: is no folder; build a site there with `torchlurk site`")
-    handler = type("Handler", (_Handler,), {"root": root})
+    return listen(lambda parts: file_in(root, parts), host, port)
+
+
+def listen(look: Look, host: str, port: int) -> ThreadingHTTPServer:
+    """A server of what `look` finds, not yet running.
+
+    Raises:
+        LurkError: the address cannot be had.
+    """
+    handler = type("Handler", (_Handler,), {"look": staticmethod(look)})
     try:
         return _Server((host, port), handler)
     except (OSError, OverflowError) as error:

@@ -1,10 +1,13 @@
 /** Ties it together: the hash says where we are, the view of that place is drawn. */
 import { replace } from "./dom.js";
-import { openStore } from "./store.js";
+import { busy, keeping } from "./keeping.js";
+import { concern, following } from "./live.js";
+import { StoreError, openStore } from "./store.js";
 import { format, parse, samePage, up } from "./state.js";
 import { classView } from "./views/class.js";
 import { filterView } from "./views/filter.js";
 import { layerView } from "./views/layer.js";
+import { liveBar } from "./views/live-bar.js";
 import { message, skeleton } from "./views/message.js";
 import { networkView } from "./views/network.js";
 import { searchDialog } from "./views/search.js";
@@ -20,13 +23,16 @@ function viewOf(route) {
  * @param {HTMLElement} main where views are drawn
  * @param {HTMLElement} bar the bar at the top
  * @param {string} index URL of the stores' index
+ * @param {string|undefined} live URL of what a live server tells, where there is one
  */
-export function start(main, bar, index) {
+export function start(main, bar, index, live) {
   const store = openStore({ index });
   const name = document.title;
   let shown = null; // the route that is drawn, and its view
   let view = null;
   let running = new AbortController();
+  let heard = null; // what a live server told last
+  let drawn = null; // what the view was made of, of that
   const memory = new Map(); // where each network's map was left, for the way back
   const current = () => parse(location.hash);
   const go = (hash) => {
@@ -43,15 +49,17 @@ export function start(main, bar, index) {
   async function settle(route, signal) {
     if (route.network !== null) return route;
     const { networks } = await store.index(signal);
-    if (!networks.length) throw new Error("There is no network in this site yet.");
+    if (!networks.length) throw new StoreError("waiting", "There is no network here yet; the first is shown as soon as it has begun.");
     const full = { ...route, network: networks[0].name };
     history.replaceState(null, "", format(full));
     return full;
   }
 
-  async function draw() {
+  /** Draw the view of where we are; `again`: it is there already, but what it shows has changed. */
+  async function draw({ again = false } = {}) {
     const asked = current();
-    if (view?.update && samePage(asked, shown)) {
+    drawn = heard && concern(heard, asked);
+    if (!again && view?.update && samePage(asked, shown)) {
       shown = asked;
       view.update(asked);
       return;
@@ -60,7 +68,7 @@ export function start(main, bar, index) {
     running.abort();
     running = new AbortController();
     const { signal } = running;
-    const timer = waiting(asked);
+    const timer = again ? 0 : waiting(asked);
     main.setAttribute("aria-busy", "true");
     try {
       const route = await settle(asked, signal);
@@ -71,9 +79,15 @@ export function start(main, bar, index) {
       [view, shown] = [next, route];
       document.title = `${next.title} \u2013 ${name}`;
       frame.show(route, manifest.title ?? manifest.name, next.crumbs);
-      replace(main, next.node);
-      next.ready?.();
-      arrive(next, previous, route);
+      const put = () => {
+        replace(main, next.node);
+        next.ready?.();
+      };
+      if (again) keeping(main, put);
+      else {
+        put();
+        arrive(next, previous, route);
+      }
     } catch (error) {
       clearTimeout(timer);
       if (signal.aborted) return;
@@ -103,7 +117,7 @@ export function start(main, bar, index) {
     const back = above
       ? { href: format(above), text: "One level up" }
       : { href: "#/", text: "To the first network" };
-    replace(main, message(error, draw, route.network === null ? null : back));
+    replace(main, message(error, () => draw(), route.network === null ? null : back));
   }
 
   function key(event) {
@@ -117,14 +131,34 @@ export function start(main, bar, index) {
     event.preventDefault();
   }
 
+  /** Follow stores that are being written: say what a run is at, and draw again what has changed. */
+  function follow(url) {
+    const strip = liveBar();
+    document.body.append(strip.node);
+    const told = (state, quiet) => {
+      strip.show(state, current().network, quiet);
+      if (!state) return false;
+      store.follow(state);
+      heard = state;
+      if (concern(state, current()) === drawn) return true;
+      if (main.hasAttribute("aria-busy") || busy(main)) return false;
+      draw({ again: view !== null });
+      return true;
+    };
+    const follower = following({ url, told });
+    addEventListener("hashchange", () => follower.check());
+    document.addEventListener("visibilitychange", () => (document.hidden ? follower.pause() : follower.resume()));
+    return follower.check().then(() => document.hidden && follower.pause());
+  }
+
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault(); // the hash belongs to the routes
     main.focus();
   });
   history.scrollRestoration = "manual";
-  addEventListener("hashchange", draw);
+  addEventListener("hashchange", () => draw());
   addEventListener("keydown", key);
-  return draw();
+  return live === undefined ? draw() : follow(live);
 }
 
-start(document.querySelector("main"), document.querySelector("#bar"), document.body.dataset.index);
+start(document.querySelector("main"), document.querySelector("#bar"), document.body.dataset.index, document.body.dataset.live);

@@ -17,6 +17,11 @@ export class Lru {
     return value;
   }
 
+  /** @param {string} key */
+  delete(key) {
+    this.#kept.delete(key);
+  }
+
   /**
    * @param {string} key
    * @param {any} value

@@ -71,16 +71,27 @@ export function usualTile(manifest, layer) {
  * @param {object} manifest
  * @param {object} layer
  * @param {number} most
+ * @param {Record<string, Array<[number, number]>>|null} [there] the pictures there are, where the layer is being written
  * @returns {Array<{kind: string, channel: number}>}
  */
-export function previews(manifest, layer, most) {
+export function previews(manifest, layer, most, there = null) {
+  if (there) return previewsOf(there, Math.min(most, layer.channels));
   const made = ascentCount(manifest, layer);
   const enough = made > 0 && made >= Math.min(most, layer.channels);
   const kind = enough ? "max_activ" : "cropped";
-  if (kind === "cropped" && !manifest.stages.scan?.complete) return [];
+  // A unit that sees all of the image has no crop.
+  if (kind === "cropped" && !(manifest.stages.scan?.complete && hasMap(layer))) return [];
   const from = enough ? made : layer.channels;
   const n = Math.min(most, from);
   return Array.from({ length: n }, (_, i) => ({ kind, channel: Math.floor((i * from) / n) }));
+}
+
+function previewsOf(made, most) {
+  const all = (kind) => (made[kind] ?? []).flatMap(([from, to]) => Array.from({ length: to - from }, (_, i) => from + i));
+  const kind = all("max_activ").length >= most ? "max_activ" : "cropped";
+  const channels = all(kind);
+  const n = Math.min(most, channels.length);
+  return Array.from({ length: n }, (_, i) => ({ kind, channel: channels[Math.floor((i * channels.length) / n)] }));
 }
 
 /** `[height, width]` of one tile of a folder's strips; null where the manifest does not say. */

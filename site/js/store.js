@@ -10,7 +10,7 @@ export const FORMAT = 1;
 /** What could not be read, and why, in words for the visitor. */
 export class StoreError extends Error {
   /**
-   * @param {"missing"|"broken"|"format"|"offline"|"unknown"} kind
+   * @param {"missing"|"broken"|"format"|"offline"|"unknown"|"waiting"} kind
    * @param {string} message
    */
   constructor(kind, message) {
@@ -48,6 +48,9 @@ function check(value, what, fields) {
   return value;
 }
 
+/** What a visitor calls a file that is not written yet. */
+const AWAITED = { layer: "This layer", classes: "What each class excites" };
+
 const NEEDED = {
   index: ["format", "networks"],
   network: ["format", "name", "layers", "edges", "dataset", "input", "stages", "tiles", "activation_edges"],
@@ -67,9 +70,15 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
   const kept = new Map();
   const keptLayers = new Lru(layers);
   const share = sharing();
+  let there = null; // of stores that grow: URL -> stamp of the files that are there; null where all are
+  let made = null; // by network and layer, which pictures there are
 
   async function read(url, kind, signal) {
     const what = decodeURIComponent(url.slice(base.length));
+    // To ask for what is not there yet would be an error in the visitor's console.
+    if (there && !there.has(url)) {
+      throw new StoreError("waiting", `${AWAITED[kind] ?? what} is not computed yet; it is shown here as soon as it is.`);
+    }
     let response;
     try {
       response = await fetch(url, { signal });
@@ -100,8 +109,10 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     const known = cache.get(url);
     if (known) return known;
     return share(url, signal, async (wanted) => {
+      const stamp = there?.get(url);
       const value = await read(url, kind, wanted);
-      cache.set(url, value);
+      // It may have been replaced while it was read.
+      if (there?.get(url) === stamp) cache.set(url, value);
       return value;
     });
   }
@@ -114,6 +125,28 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
   }
 
   return {
+    /**
+     * Of stores that are being written: forget what has changed, and know what is there.
+     * @param {import("./live.js").Live} live
+     */
+    follow({ networks }) {
+      const now = new Map([[index, JSON.stringify(networks.map(({ name, path }) => [name, path]))]]);
+      made = new Map();
+      for (const { name, path, files, layers } of networks) {
+        const root = `${base}${urlOf(path)}/`;
+        for (const [file, stamp] of Object.entries(files)) now.set(root + urlOf(file), stamp);
+        for (const { data, stamp } of Object.values(layers)) now.set(root + urlOf(data), stamp);
+        made.set(name, new Map(Object.entries(layers).map(([layer, one]) => [layer, one.made])));
+      }
+      for (const [url, stamp] of there ?? []) {
+        if (now.get(url) === stamp) continue;
+        kept.delete(url);
+        keptLayers.delete(url);
+      }
+      there = now;
+    },
+    /** Which pictures a layer has, by kind, as ranges of channels; null where the manifest says it. */
+    made: (name, layer) => (made ? made.get(name)?.get(layer) ?? {} : null),
     /** The networks there are. */
     index: (signal) => once(kept, index, "index", signal),
     /** The URL of a network's folder, with a slash at its end. */

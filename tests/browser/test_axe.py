@@ -4,6 +4,11 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
+
+from torchlurk.live import LiveServer
+
+from .test_live import Growing
 
 AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1"
 VIEWS = [
@@ -51,3 +56,22 @@ def test_axe_on_the_search_dialog(page, site):
     page.evaluate(AXE.joinpath("axe.min.js").read_text())
     found = page.evaluate("axe.run('dialog')")["violations"]
     assert [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found] == []
+
+
+def test_axe_on_a_page_that_follows_a_store(page, tmp_path):
+    growing = Growing(tmp_path)
+    growing.stages()
+    growing.progress("scan", "image", 120, 1234)
+    page.emulate_media(reduced_motion="reduce")
+    with LiveServer([growing.store]) as server:
+        for view in ("#/toy", "#/toy/conv1"):
+            page.goto(server.url + view)
+            page.wait_for_selector(".view, .message")
+            expect(page.locator(".live-share")).to_be_visible()
+            page.evaluate(AXE.joinpath("axe.min.js").read_text())
+            for theme in ("light", "dark"):
+                page.emulate_media(color_scheme=theme)
+                page.wait_for_timeout(60)
+                found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+                faults = [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found]
+                assert faults == [], (view, theme)

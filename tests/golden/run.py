@@ -21,7 +21,13 @@ QUIET = Terminal(say=lambda line: None, bar=lambda label, total, unit: nullconte
 
 
 def golden_run(
-    out: Path, *, batch_size: int = 4, workers: int = 0, filters: int | None = 2, method: Rule = "deconv"
+    out: Path,
+    *,
+    batch_size: int = 4,
+    workers: int = 0,
+    filters: int | None = 2,
+    method: Rule = "deconv",
+    terminal: Terminal = QUIET,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "waves"
@@ -32,7 +38,7 @@ def golden_run(
             ascent=AscentConfig(filters=filters, steps=8),
             workers=workers,
         )
-        precompute(golden_network(), list_images(images), out, config, torch.device("cpu"), QUIET)
+        precompute(golden_network(), list_images(images), out, config, torch.device("cpu"), terminal)
 
 
 if __name__ == "__main__":

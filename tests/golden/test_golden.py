@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from PIL import Image
 
 from tests.golden.run import EXPECTED, golden_run
-from torchlurk.store.read import inspect
+from torchlurk.stages.job import Terminal
+from torchlurk.store.read import inspect, read_progress
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +142,25 @@ def test_a_missing_or_damaged_file_is_found(tmp_path: Path, name: str) -> None:
     assert any(name in p for p in inspect(tmp_path / "branching").problems)
     path.unlink()
     assert any(name in p for p in inspect(tmp_path / "branching").problems)
+
+
+def test_a_run_tells_what_it_is_at_while_it_runs(tmp_path: Path) -> None:
+    out = tmp_path / "branching"
+    told: list[tuple[str, int]] = []
+
+    @contextmanager
+    def bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
+        def advance(n: int) -> None:
+            progress = read_progress(out)
+            assert progress is not None
+            assert progress.total == total
+            told.append((progress.work, progress.done))
+
+        yield advance
+
+    golden_run(out, terminal=Terminal(say=lambda line: None, bar=bar))
+    assert list(dict.fromkeys(work for work, _ in told)) == [
+        "scan", "crops", "images", "gradients", "ascent",
+    ]  # fmt: skip
+    assert read_progress(out) is None
+    assert sorted(files(out)) == sorted(files(EXPECTED / "branching"))

@@ -23,5 +23,14 @@ def centre_unit(maps: Tensor, channels: Tensor) -> Tensor:
     return maps[rows, channels, maps.shape[2] // 2, maps.shape[3] // 2]
 
 
+def unit_at(y: int, x: int) -> Objective:
+    """The activation of the unit in row `y`, column `x` of each image's feature map."""
+
+    def score(maps: Tensor, channels: Tensor) -> Tensor:
+        return maps[torch.arange(len(maps), device=maps.device), channels, y, x]
+
+    return score
+
+
 OBJECTIVES: Mapping[str, Objective] = MappingProxyType({"mean": channel_mean, "position": centre_unit})
 """Those for feature maps, as a user names them."""

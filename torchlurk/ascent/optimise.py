@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from torchlurk.ascent.diversity import Apart, cost
 from torchlurk.ascent.objectives import Objective
 from torchlurk.ascent.parametrisation import (
     colour_axes,
@@ -19,7 +20,7 @@ from torchlurk.ascent.parametrisation import (
 )
 from torchlurk.ascent.transforms import Wobble, draw, move
 from torchlurk.attribution.relu_rules import LeakyRelu
-from torchlurk.hooks import activation
+from torchlurk.hooks import activation, activations
 from torchlurk.receptive_field import Axis, Field
 
 LEAK = 0.1
@@ -92,6 +93,7 @@ def ascend(
     generators: Sequence[torch.Generator],
     *,
     depth: int = 3,
+    apart: Apart | None = None,
 ) -> Found:
     """Find the images that excite some filters of a layer most (Erhan et al. 2009, Olah et al. 2017).
 
@@ -105,6 +107,8 @@ def ascend(
         recipe: how.
         generators: one a filter, on the CPU; what is found for a filter depends on its own alone.
         depth: C, the channels of an image.
+        apart: how to make the images differ, of which there are at least two; `None` to make each as if it
+            were alone.
 
     Returns:
         Images and scores, on the model's device.
@@ -124,8 +128,14 @@ def ascend(
             moved = move(decode(spectrum, size, scale, colours), draws[step], recipe.wobble)
             x = normalise(moved).contiguous(memory_format=torch.channels_last)
             with cast, LeakyRelu(LEAK) if step < recipe.waking else nullcontext():
-                maps = activation(model, layer, x)
-            loss = -objective(maps.float(), chosen).sum()
+                if apart is None:
+                    maps, seen = activation(model, layer, x), None
+                else:
+                    maps, seen = activations(model, (layer, apart.layer), x)
+            scores = objective(maps.float(), chosen)
+            loss = -scores.sum()
+            if apart is not None and seen is not None:
+                loss = loss + cost(scores, seen, apart.weight)
         (spectrum.grad,) = torch.autograd.grad(loss, [spectrum])
         optimiser.step()
     with torch.inference_mode():

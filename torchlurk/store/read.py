@@ -15,6 +15,7 @@ from torchlurk.errors import LurkError
 from torchlurk.store.schema import (
     FORMAT,
     PICTURE_KINDS,
+    PROGRESS,
     SUMS,
     Classes,
     Images,
@@ -22,6 +23,7 @@ from torchlurk.store.schema import (
     Layer,
     LayerFile,
     Manifest,
+    Progress,
     image_path,
     picture_path,
     referred,
@@ -77,6 +79,14 @@ def read_images(store: Path) -> Images:
 def read_classes(store: Path) -> Classes:
     """`classes.json` of a store. Raises `LurkError` if it is missing or damaged."""
     return _read(store / "classes.json", Classes)
+
+
+def read_progress(store: Path) -> Progress | None:
+    """What a run of this store is at; `None` where none is under way, or none that can be read."""
+    try:
+        return _read(store / PROGRESS, Progress)
+    except LurkError:
+        return None
 
 
 def read_layer(store: Path, layer: Layer) -> LayerFile:

@@ -17,6 +17,9 @@ PICTURE_KINDS = ("cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ
 SUMS = "SHA256SUMS"
 """The file with the digests of the JSON files."""
 
+PROGRESS = "progress.json"
+"""The file that says what a run is at; it is there only while the run is, and no part of the store."""
+
 STAGES = ("scan", "gradients", "ascent")
 
 Format = Annotated[int, msgspec.Meta(ge=FORMAT, le=FORMAT)]
@@ -226,6 +229,16 @@ class Classes(Record, frozen=True):
 
     format: Format
     filters: list[list[tuple[Count, Count, Share | None]]]
+
+
+class Progress(Record, frozen=True):
+    """`progress.json`: what a run is at."""
+
+    format: Format
+    work: str
+    unit: str
+    done: Count
+    total: Count
 
 
 Images = dict[str, ImageEntry]

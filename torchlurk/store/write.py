@@ -11,7 +11,7 @@ import msgspec
 
 from torchlurk.errors import LurkError
 from torchlurk.store.read import read_manifest
-from torchlurk.store.schema import FORMAT, SUMS, Index, NetworkEntry
+from torchlurk.store.schema import FORMAT, PROGRESS, SUMS, Index, NetworkEntry
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -44,7 +44,8 @@ def write_json(path: Path, record: object) -> None:
 
 def write_sums(store: Path) -> None:
     """Write `SHA256SUMS`: the digests of the store's JSON files, as `sha256sum --check` reads them."""
-    files = [*store.glob("*.json"), *store.glob("layers/*.json")]
+    found = [*store.glob("*.json"), *store.glob("layers/*.json")]
+    files = [path for path in found if path != store / PROGRESS]
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(store).as_posix()}\n"
         for path in files

@@ -26,11 +26,16 @@ function breakable(name) {
  * @param {object} manifest
  * @param {string} root the network's folder
  * @param {number} index the layer's place
- * @param {{from: string|null, pictures: number}} options the layers it follows, where that is not plain; how many pictures
+ * @param {object} options
+ * @param {string|null} options.from the layers it follows, where that is not plain
+ * @param {number} options.pictures how many
+ * @param {Record<string, Array<[number, number]>>|null} options.made which there are, where the layer is being written
  */
-export function card(manifest, root, index, { from, pictures: most }) {
+export function card(manifest, root, index, { from, pictures: most, made }) {
   const layer = manifest.layers[index];
-  const pictures = previews(manifest, layer, most);
+  const pictures = previews(manifest, layer, most, made);
+  // Room for pictures that are yet to come: cards are of one height, and nothing jumps.
+  const awaited = made && !pictures.length ? Math.min(most, layer.channels) : 0;
   const href = format({ network: manifest.name, layer: layer.name });
   return h(
     "a",
@@ -56,6 +61,7 @@ export function card(manifest, root, index, { from, pictures: most }) {
           }),
         ),
       ),
+      Array.from({ length: awaited }, () => frame(null)),
     ),
     h(
       "span",

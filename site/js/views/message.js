@@ -7,6 +7,7 @@ const TITLES = {
   format: "This store is newer than the page",
   offline: "No connection",
   unknown: "Nothing here",
+  waiting: "Not there yet",
 };
 
 /**
@@ -16,7 +17,7 @@ const TITLES = {
  */
 export function message(error, again, back) {
   const known = error.name === "StoreError";
-  const retry = again && error.kind !== "format" && error.kind !== "unknown";
+  const retry = again && error.kind !== "format" && error.kind !== "unknown" && error.kind !== "waiting";
   return h(
     "section",
     { class: "message", role: "alert" },

@@ -96,12 +96,12 @@ export async function networkView(ctx) {
   const inputs = (name) => edges.filter(([a, b]) => b === name && known.has(a)).map(([a]) => a);
   const pictures = manner({ room: Infinity, layers: layers.length, chain }) === "map" ? FEW : STRIP;
   const cards = layers.map(({ name }, i) =>
-    card(manifest, root, i, { from: chain ? null : cut(inputs(name).join(", "), 120), pictures }),
+    card(manifest, root, i, { from: chain ? null : cut(inputs(name).join(", "), 120), pictures, made: store.made(route.network, name) }),
   );
   const label = `The layers of ${cut(title)}, and which feeds which`;
   const drawing = graph({ manifest, chain, cards, label, memory: ctx.memory, signal });
   fetchAhead(drawing.node, ctx, manifest);
-  const kind = layers.length ? previews(manifest, layers[0], STRIP)[0]?.kind : null;
+  const kind = layers.length ? previews(manifest, layers[0], STRIP, store.made(route.network, layers[0].name))[0]?.kind : null;
   return {
     title,
     crumbs: [],

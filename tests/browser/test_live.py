@@ -1,0 +1,214 @@
+"""A store that is written while its page is open."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from torchlurk.live import LiveServer
+
+from .made_up_site import make_store
+
+LAYERS = [("conv1", 16), ("conv2", 24), ("conv3", 8), ("fc", 4)]
+WAIT = 12_000
+"""A page asks every two seconds; with a browser that is busy it may take a few."""
+
+
+class Growing:
+    """A store that appears in steps, each file as a whole, pictures before what names them."""
+
+    def __init__(self, folder: Path) -> None:
+        names = [name for name, _ in LAYERS]
+        self.whole = make_store(folder / "made", "toy", LAYERS, list(pairwise(names)), flat=("fc",))
+        self.store = folder / "live" / "toy"
+        self.manifest = json.loads((self.whole / "network.json").read_text())
+
+    def put(self, name: str, record: object) -> None:
+        path = self.store / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(record))
+        part.replace(path)
+
+    def stages(self, *complete: str) -> None:
+        stages = {
+            name: stage if name in complete else {"complete": False, "config": None}
+            for name, stage in self.manifest["stages"].items()
+        }
+        self.put("network.json", {**self.manifest, "stages": stages})
+
+    def progress(self, work: str, unit: str, done: int, total: int) -> None:
+        self.put("progress.json", {"format": 1, "work": work, "unit": unit, "done": done, "total": total})
+
+    def pictures(self, *kinds: str) -> None:
+        for kind in kinds:
+            shutil.copytree(self.whole / kind, self.store / kind, dirs_exist_ok=True)
+
+    def layer(self, name: str, *kinds: str) -> None:
+        record = json.loads((self.whole / "layers" / f"{name}.json").read_text())
+        for entry in record["filters"]:
+            entry["pictures"] = [kind for kind in entry["pictures"] if kind in kinds]
+            entry["ascent"] = entry["ascent"] if "max_activ" in kinds else None
+        self.put(f"layers/{name}.json", record)
+
+    def file(self, name: str) -> None:
+        self.put(name, json.loads((self.whole / name).read_text()))
+
+
+@pytest.fixture
+def growing(tmp_path):
+    return Growing(tmp_path)
+
+
+GRADIENTS = ("cropped", "max_grads", "cropped_grad", "avg_grads")
+ALL = (*GRADIENTS, "max_activ")
+
+
+def shown(page, selector: str, count: int) -> None:
+    """So many pictures are there, and each has been drawn."""
+    expect(page.locator(selector)).to_have_count(count, timeout=WAIT)
+    page.wait_for_function(
+        "selector => [...document.querySelectorAll(selector)].every(i => i.complete && i.naturalWidth > 0)",
+        arg=selector,
+    )
+
+
+def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
+    with LiveServer([growing.store]) as server:
+        page.goto(server.url)
+        page.evaluate("window.kept = true")
+        status = page.locator(".live [role=status]")
+        expect(status).to_have_text("Waiting for the first results of toy")
+        expect(page.locator(".message")).to_contain_text("Not there yet")
+
+        growing.stages()
+        growing.progress("scan", "image", 120, 1234)
+        expect(page.locator(".card")).to_have_count(4, timeout=WAIT)
+        expect(status).to_have_text("Scanning the images")
+        expect(page.locator(".live-detail")).to_have_text("120 of 1234 images")
+        assert page.locator(".card img").count() == 0
+
+        page.click(".card[data-layer=conv3]")
+        expect(page.locator(".message")).to_contain_text("This layer is not computed yet")
+        page.go_back()
+
+        growing.pictures("cropped", "images")
+        growing.file("images.json")
+        growing.layer("conv1", "cropped")
+        growing.layer("conv2", "cropped")
+        shown(page, ".card img", 16)
+        page.click(".card[data-layer=conv3]")
+        expect(page.locator(".message")).to_be_visible()
+
+        growing.layer("conv3", "cropped")
+        shown(page, ".tile img", 8)
+        growing.layer("fc", "cropped")
+        growing.file("classes.json")
+        growing.stages("scan")
+        growing.progress("gradients", "filter", 3, 52)
+        expect(status).to_have_text("Computing gradients", timeout=WAIT)
+        page.click(".tile >> nth=2")
+        expect(page.locator("h1")).to_have_text("Filter 2")
+        expect(page.locator(".pair img")).to_have_count(4)
+
+        growing.pictures(*GRADIENTS)
+        for name, _ in LAYERS:
+            growing.layer(name, *GRADIENTS)
+        shown(page, ".pair img", 8)
+        growing.progress("ascent", "filter", 51, 52)
+        expect(status).to_have_text("Making filter images", timeout=WAIT)
+        growing.pictures(*ALL)
+        for name, _ in LAYERS:
+            growing.layer(name, *ALL)
+        growing.stages("scan", "gradients", "ascent")
+        (growing.store / "progress.json").unlink()
+        expect(page.locator(".made img")).to_have_count(1, timeout=WAIT)
+        expect(status).to_have_text("All is computed", timeout=WAIT)
+
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_timeout(3000)
+        assert asked == []
+        assert page.evaluate("window.kept")
+    assert troubles == []
+
+
+def test_the_visitor_s_place_is_kept(page, growing, troubles):
+    growing.pictures(*ALL, "images")
+    for name in ("images.json", "classes.json"):
+        growing.file(name)
+    for name, _ in LAYERS:
+        growing.layer(name, "cropped")
+    growing.stages("scan")
+    with LiveServer([growing.store]) as server:
+        page.set_viewport_size({"width": 700, "height": 500})
+        page.goto(f"{server.url}#/toy/conv2?sort=selectivity")
+        page.wait_for_selector(".tile")
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        expect(page.locator(".tile")).to_have_count(24)
+        page.locator(".tile").nth(17).focus()
+        page.wait_for_function("() => document.activeElement.querySelector('img')?.naturalWidth > 0")
+        before = page.evaluate("[scrollY, document.activeElement.href]")
+        assert before[0] > 100
+        page.evaluate("window.picture = document.activeElement.querySelector('img')")
+        growing.layer("conv2", *ALL)
+        expect(page.locator(".choice:text-is('Filter image')")).to_be_visible(timeout=WAIT)
+        assert page.evaluate("[scrollY, document.activeElement.href]") == before
+        assert page.evaluate("window.picture.isConnected")  # not blank for a moment
+    assert troubles == []
+
+
+def test_a_page_that_nobody_looks_at_asks_nothing(page, growing):
+    growing.stages()
+    with LiveServer([growing.store]) as server:
+        page.goto(server.url)
+        page.wait_for_selector(".card")
+        hide = """value => {
+            Object.defineProperty(document, "hidden", { value, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+        page.evaluate(hide, True)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_timeout(2600)
+        assert asked == []
+        with page.expect_request("**/live.json"):
+            page.evaluate(hide, False)
+
+
+def test_a_server_that_is_gone_is_told_of(page, growing):
+    growing.stages()
+    with LiveServer([growing.store]) as server:
+        page.goto(server.url)
+        page.wait_for_selector(".card")
+    expect(page.locator(".live [role=status]")).to_have_text("The server does not answer", timeout=WAIT)
+    expect(page.locator(".card")).to_have_count(4)
+
+
+def test_a_site_of_plain_files_asks_nothing(page, site):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(site)
+    page.wait_for_selector(".card")
+    page.wait_for_timeout(2600)
+    assert page.locator(".live").count() == 0
+    assert not [url for url in asked if "live.json" in url]
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_strip_fits(page, growing, width):
+    growing.stages()
+    growing.progress("scan", "image", 12, 1234)
+    with LiveServer([growing.store]) as server:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(server.url)
+        page.wait_for_selector(".card")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        box = page.locator(".live").bounding_box()
+        assert box["y"] + box["height"] == pytest.approx(800, abs=1)
+        assert box["height"] < 60

@@ -1,0 +1,231 @@
+"""Filter images from Python: what can be asked for, what comes back, and that the network stays as it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import torchlurk
+from torchlurk.ascent.diversity import gram, likeness
+from torchlurk.ascent.optimise import Recipe
+from torchlurk.ascent.transforms import Wobble
+from torchlurk.datasets.inputs import Preprocess
+from torchlurk.errors import LurkError
+from torchlurk.hooks import undisturbed
+from torchlurk.visualizer import FeatureVisualizer
+
+SIDE = 24
+PLAIN = Preprocess(size=SIDE, resize=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3)
+QUICK = Recipe(steps=12)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def net(channels: int = 3) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return nn.Sequential(
+            nn.Conv2d(channels, 8, 5, padding=2), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+            nn.Conv2d(8, 6, 3, padding=1), nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(6, 5),
+        )  # fmt: skip
+
+
+def fed(image: Image.Image) -> Tensor:
+    """What a network is fed of a picture."""
+    return (torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255 - 0.5) / 0.5
+
+
+def test_a_class_a_filter_and_a_batch() -> None:
+    show = torchlurk.FeatureVisualizer(net(), PLAIN, recipe=QUICK)
+    image = show(act_idx=3)
+    assert isinstance(image, Image.Image)
+    assert (image.size, image.mode) == ((SIDE, SIDE), "RGB")
+    assert show(np.int64(3)).tobytes() == show(torch.tensor(3)).tobytes() == image.tobytes()
+    assert [one.size for one in show(torch.tensor([0, 3]))] == [(SIDE, SIDE)] * 2
+    images = show([0, 3])
+    assert [one.size for one in images] == [(SIDE, SIDE)] * 2
+    assert np.abs(np.asarray(images[1], int) - np.asarray(image, int)).mean() < 2  # whatever the company
+    assert show(layer="4", act_idx=1, size=(16, 20)).size == (20, 16)
+
+
+def test_the_seed_decides_and_steps_help() -> None:
+    show = FeatureVisualizer(net(), PLAIN, recipe=QUICK)
+    assert show(1).tobytes() == show(1).tobytes()
+    assert show(1).tobytes() != show(1, seed=1).tobytes()
+    assert show(1, seed=1).tobytes() == FeatureVisualizer(net(), PLAIN, recipe=QUICK, seed=1)(1).tobytes()
+    model = net().eval()
+    still = Wobble(0, 0, 0)
+    few, many = (fed(show(1, steps=steps, wobble=still)) for steps in (1, 40))
+    with torch.no_grad():
+        assert float(model(many[None])[0, 1]) > float(model(few[None])[0, 1])
+
+
+def test_one_unit_is_excited_at_its_place() -> None:
+    model = net().eval()
+    show = FeatureVisualizer(model, PLAIN, recipe=Recipe(steps=40))
+    image = fed(show(2, layer="0", position=(4, 19), wobble=Wobble(0, 0, 0)))
+    with torch.no_grad():
+        maps = model[0](image[None])[0, 2]
+    assert divmod(int(maps.argmax()), SIDE) == (4, 19)
+
+
+def test_an_objective_of_ones_own() -> None:
+    def dark(maps: Tensor, channels: Tensor) -> Tensor:
+        return -maps[torch.arange(len(maps)), channels].mean(dim=(1, 2))
+
+    show = FeatureVisualizer(net(), PLAIN, recipe=QUICK)
+    assert show(1, objective=dark).tobytes() != show(1).tobytes()
+
+
+@pytest.mark.parametrize("layer", ["4", "logits"])
+def test_diverse_images_differ_and_still_excite_the_filter(layer: str) -> None:
+    model = net().eval()
+    show = FeatureVisualizer(model, PLAIN, recipe=Recipe(steps=48))
+    channel = 2
+    together = show(channel, layer, diversity=4)
+    apart = [show(channel, layer)]  # the same starts, each alone
+    assert len(together) == 4
+    alone = show(channel, layer, diversity=4, spread=0)
+    assert np.abs(np.asarray(alone[0], int) - np.asarray(apart[0], int)).mean() < 2
+
+    def judged(images: list[Image.Image]) -> tuple[float, float]:
+        x = torch.stack([fed(image) for image in images])
+        with torch.no_grad():
+            maps = model[:5](x)
+            scores = model(x)[:, channel] if layer == "logits" else maps[:, channel].mean(dim=(1, 2))
+        return float(likeness(maps).mean()), float(scores.mean())
+
+    (alike, low), (before, high) = judged(together), judged(alone)
+    assert alike < before - 0.05
+    assert low > 0.5 * high
+    assert high > 0
+
+
+def test_likeness() -> None:
+    one, other = torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, 2)
+    one[0, 0], other[0, 1] = 1.0, 3.0
+    assert likeness(torch.cat([one, one, one])).tolist() == pytest.approx([1, 1, 1])
+    assert likeness(torch.cat([one, other])).tolist() == [0, 0]
+    assert likeness(torch.cat([one, one.flip(3), -one])).tolist() == pytest.approx([0.5, 0.5, 0])
+    assert gram(one).shape == (1, 4)
+    zero = torch.zeros(2, 2, 2, 2, requires_grad=True)
+    likeness(zero).sum().backward()
+    assert zero.grad is not None
+    assert torch.isfinite(zero.grad).all()
+
+
+class Restless(nn.Module):
+    """Counts its forwards, drops at random at all times, and puts a new tensor in place of a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+        self.register_buffer("count", torch.zeros((), dtype=torch.long))
+        self.register_buffer("last", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += 1
+        self.last = x.detach().mean()
+        return self.head(F.dropout(self.conv(x), 0.1, training=True).mean(dim=(2, 3)))
+
+
+def state(model: nn.Module) -> list[Any]:
+    return [
+        {name: value.clone() for name, value in model.state_dict().items()},
+        [module.training for module in model.modules()],
+        [
+            (p.requires_grad, None if p.grad is None else p.grad.clone(), p.stride())
+            for p in model.parameters()
+        ],
+        [len(module._forward_hooks) for module in model.modules()],
+        torch.get_rng_state(),
+    ]
+
+
+@pytest.mark.parametrize("make", [net, Restless])
+def test_the_network_comes_back_as_it_was(make: Any) -> None:
+    model = make()
+    model(torch.rand(2, 3, SIDE, SIDE)).sum().backward()
+    model[0].eval() if isinstance(model, nn.Sequential) else model.head.requires_grad_(False)
+    before = copy.deepcopy(state(model))
+    own = [id(tensor) for tensor in (*model.parameters(), *model.buffers())]
+    FeatureVisualizer(model, PLAIN, recipe=Recipe(steps=2))(1, diversity=2)
+    torch.testing.assert_close(state(model), before, rtol=0, atol=0)
+    assert [id(tensor) for tensor in (*model.parameters(), *model.buffers())] == own
+
+
+def test_what_is_taken_back_after_a_failure() -> None:
+    model = net()
+    before = copy.deepcopy(state(model))
+
+    def fail() -> None:
+        with torch.autocast("cpu", torch.bfloat16), undisturbed(model):
+            assert not torch.is_autocast_enabled("cpu")
+            torch.rand(3)
+            model[1].running_mean.add_(1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    torch.testing.assert_close(state(model), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "channels", "mode"),
+    [(None, 1, "L"), (None, 3, "RGB"), ((0.5, 0.25), 3, "RGB"), (((0.1, 0.2, 0.3), (1, 1, 1)), 3, "RGB")],
+)
+def test_what_it_is_fed_is_guessed_or_told(preprocess: Any, channels: int, mode: str) -> None:
+    show = FeatureVisualizer(net(channels), preprocess, size=SIDE, recipe=Recipe(steps=1))
+    assert show.preprocess.shape == (channels, SIDE, SIDE)
+    assert show(0).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"act_idx": 5}, "has 5 filters"),
+        ({"act_idx": -1}, "numbered from 0"),
+        ({"act_idx": []}, "empty"),
+        ({"act_idx": 0, "layer": "nothing"}, "no layer"),
+        ({"act_idx": 0, "layer": "kind:Conv2d"}, "means 2 layers"),
+        ({"act_idx": 0, "layer": "4", "position": (12, 0)}, "12 rows"),
+        ({"act_idx": 0, "layer": "4", "position": (1, 0), "size": 16}, "leave size out"),
+        ({"act_idx": 0, "size": 0}, "1 pixel or more"),
+        ({"act_idx": 0, "objective": "beauty"}, "choose one of mean"),
+        ({"act_idx": 0, "diversity": 1}, "2 or more"),
+        ({"act_idx": [0, 1], "diversity": 2}, "one filter"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: dict[str, Any], word: str) -> None:
+    with pytest.raises(LurkError, match=word) as caught:
+        FeatureVisualizer(net(), PLAIN, recipe=QUICK)(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_input_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(LurkError, match="takes 7 channels"):
+        FeatureVisualizer(net(7))
+    with pytest.raises(LurkError, match="says it already"):
+        FeatureVisualizer(net(), PLAIN, size=32)
+
+
+def test_the_package_knows_what_it_has() -> None:
+    assert "FeatureVisualizer" in dir(torchlurk)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        torchlurk.Nothing  # noqa: B018

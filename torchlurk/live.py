@@ -1,0 +1,135 @@
+"""A server of stores as they are at this moment, and of a page that shows them while they grow."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from torchlurk.publish import STORES, page, static_files
+from torchlurk.resources import site_folder
+from torchlurk.serving import Found, Look, file_in, listen
+from torchlurk.snapshot import FILES, Watch, watch
+from torchlurk.store.schema import PICTURE_KINDS
+
+LIVE = f"{STORES}/live.json"
+"""The URL, relative to the page, of what the stores hold now."""
+
+_NAMED = re.compile(
+    "|".join(
+        [
+            *(re.escape(name) for name in FILES),
+            r"layers/[^/]+\.json",
+            r"images/[0-9]+\.jpg",
+            *(rf"{kind}/[^/]+/[0-9]+\.jpg" for kind in PICTURE_KINDS),
+        ]
+    )
+)
+"""The files of a store that the format names, and that a page asks for."""
+
+
+def live_files(stores: Watch, site: Path) -> Look:
+    """Finds the page, its files, those of the stores, and the two that are made when they are asked for.
+
+    Args:
+        stores: which.
+        site: the folder of the page's files.
+    """
+    site = site.resolve()
+
+    def look(parts: tuple[str, ...]) -> Found | None:
+        name = "/".join(parts)
+        if name == f"{STORES}/index.json":
+            return _json(stores.index())
+        if name == LIVE:
+            return _json(stores.live())
+        if parts[0] == STORES and len(parts) > 2:
+            folder = stores.stores.get(parts[1])
+            inside = parts[2:]
+            if folder is None or not _NAMED.fullmatch("/".join(inside)):
+                return None
+            return file_in(folder, inside)
+        names = static_files(site)
+        if name == "index.html":
+            return Found(page(site, names, LIVE).encode(), ".html")
+        return file_in(site, parts) if name in names else None
+
+    return look
+
+
+def _json(record: object) -> Found:
+    return Found(msgspec.json.encode(record, order="sorted"), ".json")
+
+
+class LiveServer:
+    """Serves stores, and a page that follows them, from a thread of its own.
+
+    The stores may be still being written, or not even begun. Nothing is copied, and nothing outside their
+    folders and the page's is served.
+
+        with LiveServer([Path("saved_model/mine")]) as server:
+            print(server.url)
+
+    Attributes:
+        url: where the page is; empty while the server does not run.
+    """
+
+    def __init__(self, stores: Sequence[Path], host: str = "127.0.0.1", port: int = 0) -> None:
+        """Not yet running.
+
+        Args:
+            stores: folders of stores; they need not exist yet.
+            host: the address to listen at; `0.0.0.0` lets other machines in.
+            port: 0 takes any free one.
+
+        Raises:
+            LurkError: two stores share a folder name, or one can be no store.
+        """
+        self.url = ""
+        self._look = live_files(watch(stores), site_folder())
+        self._address = host, port
+        self._running: tuple[ThreadingHTTPServer, threading.Thread] | None = None
+
+    def start(self) -> str:
+        """Serve from now on; returns the page's URL. Once is enough.
+
+        Raises:
+            LurkError: the address cannot be had.
+        """
+        if self._running is None:
+            host, port = self._address
+            server = listen(self._look, host, port)
+            thread = threading.Thread(
+                target=server.serve_forever, args=(0.1,), name="torchlurk-live", daemon=True
+            )
+            thread.start()
+            self._running = server, thread
+            shown = "127.0.0.1" if host in ("", "0.0.0.0") else host
+            self.url = f"http://{shown}:{server.server_address[1]}/"
+        return self.url
+
+    def close(self) -> None:
+        """Stop serving, and give the port back; twice does no harm."""
+        if self._running is not None:
+            server, thread = self._running
+            self._running, self.url = None, ""
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()

@@ -1,0 +1,302 @@
+"""Filter images of a network at hand: for a notebook, a script, a training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import index
+from typing import overload
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from torchlurk import pictures
+from torchlurk.ascent.diversity import Apart
+from torchlurk.ascent.objectives import OBJECTIVES, Objective, unit_at
+from torchlurk.ascent.optimise import Recipe, ascend, canvas, generator
+from torchlurk.ascent.transforms import Wobble
+from torchlurk.datasets.inputs import Input, Preprocess, resized
+from torchlurk.devices import exact, usual_batch
+from torchlurk.errors import LurkError
+from torchlurk.graph import Layer, select
+from torchlurk.hooks import undisturbed
+from torchlurk.stages.ascent import STEADY
+
+LOGITS = "logits"
+
+WHOLE = Recipe(rate=0.025, wobble=Wobble(shift=12.0, scale=0.2, turn=12.0))
+"""Of what sees all of the image, such as a class: slower, and moved more, or its colours become shrill."""
+
+Scale = tuple[float | Sequence[float], float | Sequence[float]]
+"""Mean and standard deviation of each channel, or one of each for all, of values in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an image is to excite.
+
+    Attributes:
+        layer: the layer, as the network has it.
+        objective: what of its maps.
+        size: `(H, W)` of the image, pixels.
+        apart: the layer in which several images of a filter are to differ.
+    """
+
+    layer: Layer
+    objective: Objective
+    size: tuple[int, int]
+    apart: str
+
+
+class FeatureVisualizer:
+    """Makes the image that excites a filter, or an output class, most (Olah et al. 2017).
+
+        show = FeatureVisualizer(model)
+        show(309)                                        # an output class
+        show([3, 7], layer="features.28")                # two filters: a list of images
+        show(7, layer="features.28", diversity=4)        # four different images of one
+        show(7, layer="features.28", position=(3, 5))    # one unit of its map
+
+    The same call gives the same image. The network comes back as it was: its modes, parameters, gradients and
+    buffers, and the state of torch's random numbers.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocess: Input | Scale | None = None,
+        *,
+        size: int | tuple[int, int] | None = None,
+        recipe: Recipe | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Nothing is computed yet.
+
+        Args:
+            model: the network, on any device, in any mode.
+            preprocess: what it is fed: a `Preprocess`, or `(mean, std)`; by default ImageNet's for colours,
+                and gray as it is.
+            size: height and width of its input, pixels, where `preprocess` does not say; by default 224.
+            recipe: how images are made; by default the engine's, and `WHOLE` for layers without a map.
+            seed: of all randomness.
+
+        Raises:
+            LurkError: the network takes neither colours nor gray, and nothing says what.
+        """
+        self.model = model
+        self.preprocess = _input(model, preprocess, size)
+        self.recipe = recipe
+        self.seed = seed
+
+    @overload
+    def __call__(
+        self, act_idx: int, layer: str = ..., position: tuple[int, int] | None = ..., *,
+        objective: str | Objective = ..., size: int | tuple[int, int] | None = ..., steps: int | None = ...,
+        wobble: Wobble | None = ..., seed: int | None = ...,
+    ) -> Image.Image: ...  # fmt: skip
+
+    @overload
+    def __call__(
+        self, act_idx: int, layer: str = ..., position: tuple[int, int] | None = ..., *,
+        objective: str | Objective = ..., size: int | tuple[int, int] | None = ..., steps: int | None = ...,
+        wobble: Wobble | None = ..., seed: int | None = ..., diversity: int, spread: float = ...,
+    ) -> list[Image.Image]: ...  # fmt: skip
+
+    @overload
+    def __call__(
+        self, act_idx: Sequence[int], layer: str = ..., position: tuple[int, int] | None = ..., *,
+        objective: str | Objective = ..., size: int | tuple[int, int] | None = ..., steps: int | None = ...,
+        wobble: Wobble | None = ..., seed: int | None = ...,
+    ) -> list[Image.Image]: ...  # fmt: skip
+
+    def __call__(
+        self,
+        act_idx: int | Sequence[int],
+        layer: str = LOGITS,
+        position: tuple[int, int] | None = None,
+        *,
+        objective: str | Objective = "mean",
+        size: int | tuple[int, int] | None = None,
+        steps: int | None = None,
+        wobble: Wobble | None = None,
+        seed: int | None = None,
+        diversity: int | None = None,
+        spread: float = 1.0,
+    ) -> Image.Image | list[Image.Image]:
+        """Make the image of a filter, or of several.
+
+        Args:
+            act_idx: the filter's number in its layer; of the output, the class. Several give a list.
+            layer: dotted name of a module; by default the one that gives the network's output.
+            position: `(y, x)` of one unit in the layer's map, for an input of full size; else all of the map.
+            objective: `mean`, `position` for the unit in the middle, or a function, see `ascent.objectives`.
+            size: height and width of the image, pixels; by default what the layer needs.
+            steps: of the optimiser, in place of the recipe's.
+            wobble: how the image is moved between steps, in place of the recipe's.
+            seed: in place of the visualizer's.
+            diversity: make so many images of one filter, which differ; then the result is a list.
+            spread: how much likeness costs them, see `ascent.diversity.Apart`.
+
+        Raises:
+            LurkError: there is no such layer, filter or unit, or the network does not take such an image.
+        """
+        several, channels = _numbers(act_idx)
+        if diversity is not None and (several or diversity < 2):
+            raise LurkError(
+                f"diversity={diversity}, act_idx={act_idx}: it makes 2 or more images of one filter; give "
+                "that, or leave it out"
+            )
+        seed = self.seed if seed is None else seed
+        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        with undisturbed(self.model), exact(device):
+            target = self._target(layer, position, objective, size)
+            _check(target.layer, channels)
+            recipe = self.recipe or (WHOLE if target.layer.flat else Recipe())
+            recipe = replace(
+                recipe,
+                steps=recipe.steps if steps is None else steps,
+                wobble=_calm(recipe.wobble, target.size) if wobble is None else wobble,
+            )
+            if diversity is not None:
+                tries = [generator(seed, target.layer.name, channels[0], n) for n in range(diversity)]
+                apart = Apart(target.apart, spread)
+                return self._make(target, channels * diversity, tries, recipe, apart)
+            made: list[Image.Image] = []
+            at_once = usual_batch(device)
+            for start in range(0, len(channels), at_once):
+                block = channels[start : start + at_once]
+                own = [generator(seed, target.layer.name, channel) for channel in block]
+                made += self._make(target, block, own, recipe, None)
+        return made if several else made[0]
+
+    def _make(
+        self,
+        target: Target,
+        channels: Sequence[int],
+        generators: Sequence[torch.Generator],
+        recipe: Recipe,
+        apart: Apart | None,
+    ) -> list[Image.Image]:
+        found = ascend(
+            self.model, target.layer.name, channels, target.size, _normalise(self.preprocess),
+            target.objective, recipe, generators, depth=self.preprocess.shape[0], apart=apart,
+        )  # fmt: skip
+        drawn = pictures.to_pixels(found.images[:, list(self.preprocess.shown)])
+        return [Image.fromarray(one.squeeze(-1) if one.shape[2] == 1 else one) for one in drawn]
+
+    def _target(
+        self,
+        name: str,
+        position: tuple[int, int] | None,
+        objective: str | Objective,
+        size: int | tuple[int, int] | None,
+    ) -> Target:
+        whole = self.preprocess.shape[1:]
+        layer, apart = _layers(self.model, self.preprocess.shape, name)
+        if isinstance(objective, str) and objective not in OBJECTIVES:
+            raise LurkError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
+        wanted = OBJECTIVES[objective] if isinstance(objective, str) else objective
+        extent = canvas(layer.field, whole)
+        if position is not None:
+            y, x = position
+            if not (0 <= y < layer.shape[1] and 0 <= x < layer.shape[2]):
+                raise LurkError(
+                    f"position {position}: the map of {layer.name!r} has {layer.shape[1]} rows and "
+                    f"{layer.shape[2]} columns, numbered from 0"
+                )
+            wanted, extent = unit_at(y, x), whole
+        if size is not None:
+            extent = (size, size) if isinstance(size, int) else size
+            if min(extent) < 1 or (position is not None and extent != whole):
+                raise LurkError(
+                    f"size {size}: take 1 pixel or more; a position is one of an input of {whole[0]} x "
+                    f"{whole[1]} pixels, so leave size out there"
+                )
+        return Target(layer, wanted, extent, apart)
+
+
+def _layers(model: nn.Module, shape: tuple[int, int, int], name: str) -> tuple[Layer, str]:
+    """The layer of that name, and the one in which its images are to differ.
+
+    That is itself, if it has a map; else the last convolution before it that has one. A convolution with as
+    many filters as the layer itself gives the classes, in a network that ends without a linear layer, and the
+    images of a class cannot differ in what makes them one.
+    """
+    graph = select(model, shape, (name,))
+    if len(graph.layers) != 1:
+        names = ", ".join(layer.name for layer in graph.layers[:5])
+        raise LurkError(f"{name!r} means {len(graph.layers)} layers ({names}, ...): name one")
+    layer = graph.layers[0]
+    if not layer.flat:
+        return layer, layer.name
+    try:
+        before = select(model, shape, ("kind:Conv*d", layer.name)).layers
+    except LurkError:  # no convolution
+        return layer, layer.name
+    order = [one.name for one in before].index(layer.name)
+    maps = [one for one in before[:order] if not one.flat and one.shape[0] != layer.shape[0]]
+    return layer, maps[-1].name if maps else layer.name
+
+
+def _calm(wobble: Wobble, size: tuple[int, int]) -> Wobble:
+    """The same for an image of that size: a small one is moved less, or its pattern would be all blur."""
+    return replace(wobble, shift=wobble.shift * min(1.0, min(size) / STEADY))
+
+
+def _numbers(act_idx: int | Sequence[int]) -> tuple[bool, list[int]]:
+    """Whether several were given, and which; an integer of numpy or of torch is one too."""
+    try:
+        return False, [index(act_idx)]  # type: ignore[arg-type]
+    except TypeError:
+        return True, [int(one) for one in act_idx]  # type: ignore[union-attr]
+
+
+def _check(layer: Layer, channels: Sequence[int]) -> None:
+    for channel in channels:
+        if not 0 <= channel < layer.shape[0]:
+            raise LurkError(
+                f"act_idx {channel}: {layer.name!r} has {layer.shape[0]} filters, numbered from 0 to "
+                f"{layer.shape[0] - 1}"
+            )
+    if not channels:
+        raise LurkError("act_idx is empty: give the number of a filter, or several")
+
+
+def _normalise(preprocess: Input) -> Callable[[Tensor], Tensor]:
+    """From values in [0, 1] to what the network is fed."""
+
+    def normalise(images: Tensor) -> Tensor:
+        mean, std = (
+            torch.tensor(values, device=images.device).view(-1, 1, 1)
+            for values in (preprocess.mean, preprocess.std)
+        )
+        return (images - mean) / std
+
+    return normalise
+
+
+def _input(model: nn.Module, preprocess: Input | Scale | None, size: int | tuple[int, int] | None) -> Input:
+    """What the network is fed, from what little the user says."""
+    if preprocess is None or isinstance(preprocess, tuple):
+        first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+        channels = first.in_channels if first else 3
+        if channels not in (1, 3):
+            raise LurkError(
+                f"the network takes {channels} channels: give what makes them as preprocess, see "
+                "torchlurk.datasets.transform.input_of"
+            )
+        found = Preprocess() if channels == 3 else Preprocess(mean=(0.0,), std=(1.0,))
+        if isinstance(preprocess, tuple):
+            mean, std = (_each(values, channels) for values in preprocess)
+            found = replace(found, mean=mean, std=std)
+        return found if size is None else resized(found, size)
+    if size is not None:
+        raise LurkError(
+            f"size {size}: the preprocess says it already, {preprocess.shape[1:]}; change it there"
+        )
+    return preprocess
+
+
+def _each(values: float | Sequence[float], channels: int) -> tuple[float, ...]:
+    return (float(values),) * channels if isinstance(values, int | float) else tuple(map(float, values))
