@@ -60,9 +60,10 @@ def lent(model: nn.Module, device: torch.device) -> Iterator[None]:
     finally:
         for parameter, data, grad, values in parameters:
             parameter.data = data
-            parameter.grad = grad
             if grad is not None and values is not None:
-                grad.data = values
+                grad.data = values  # of the parameter's type again, without which torch refuses it
+            if parameter.grad is not grad:
+                parameter.grad = grad
         for module, own, buffers in held:
             module._parameters.update(own)
             module._buffers.update(buffers)

@@ -117,9 +117,10 @@ class Lurk:
         Raises:
             LurkError: it cannot be done.
         """
+        engine = self._computing("compute_top_imgs")
         from torchlurk.lurk.computing import compute
 
-        compute(self._computing("compute_top_imgs"), "scan", overwrite=overwrite)
+        compute(engine, "scan", overwrite=overwrite)
 
     def compute_grads(
         self,
@@ -140,10 +141,10 @@ class Lurk:
         Raises:
             LurkError: there is no such layer or filter, or no scan.
         """
+        engine = self._scanned("compute_grads")
         from torchlurk.config import GradientsConfig
         from torchlurk.lurk.computing import compute
 
-        engine = self._scanned("compute_grads")
         _check_choice("method", method, ("deconv", "guided", "vanilla"))
         _check_choice("certify", certify, ("chosen", "all"))
         config = GradientsConfig(method=method, certify=certify)
@@ -172,11 +173,11 @@ class Lurk:
         Raises:
             LurkError: there is no such layer or filter, or no scan.
         """
+        engine = self._scanned("compute_viz")
         from torchlurk.config import AscentConfig
         from torchlurk.lurk.computing import compute
         from torchlurk.lurk.computing import precision as chosen
 
-        engine = self._scanned("compute_viz")
         _check_choice("way", way, ("fourier", "naive"))
         _check_choice("objective", objective, ("mean", "position"))
         _check_choice("precision", precision, ("auto", "float32", "bfloat16"))

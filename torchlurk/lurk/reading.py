@@ -232,7 +232,7 @@ class FilterView:
         folder = check_kind(kind, FOLDERS)
         return self._tile(folder, rank, len(self.entry.avg if kind == "avg" else self.entry.max))
 
-    def strip(self, folder: str) -> Image.Image:
+    def tiles(self, folder: str) -> Image.Image:
         """All tiles of a kind of picture, side by side; `folder` as in the store, such as `cropped`.
 
         Raises:
@@ -241,7 +241,7 @@ class FilterView:
         return _opened(self.file(folder))
 
     def _tile(self, folder: str, rank: int, count: int) -> Image.Image:
-        strip = self.strip(folder)
+        strip = self.tiles(folder)
         at, width = self._rank(rank, count), strip.width // count
         return strip.crop((at * width, 0, (at + 1) * width, strip.height))
 
