@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex
 
 from torchlurk.errors import LurkError
 from torchlurk.lurk import plots
-from torchlurk.lurk.reading import FilterView, GradientKind, Kind, LayerView, StoreView, open_store
+from torchlurk.lurk.reading import GradientKind, Kind, LayerView, StoreView, open_store
 from torchlurk.selection import Selection
 
 if TYPE_CHECKING:
@@ -204,10 +204,6 @@ class Lurk:
 
     def __repr__(self) -> str:
         return f"<Lurk of {str(self._out)!r}{'' if self._engine else ', to read'}>"
-
-    def filter(self, layer: str | SupportsIndex, channel: SupportsIndex) -> FilterView:
-        """A filter, as `self[layer][channel]`."""
-        return self[layer][channel]
 
     def plot_top(
         self, kind: Kind, layer: str | SupportsIndex, channel: SupportsIndex, ax: Axes | None = None
