@@ -25,6 +25,7 @@ setup(
         "torchlurk.attribution",
         "torchlurk.explaining",
         "torchlurk.graph",
+        "torchlurk.lurk",
         "torchlurk.models",
         "torchlurk.datasets",
         "torchlurk.stages",
@@ -61,13 +62,18 @@ setup(
         "test": [
             "captum>=0.7",  # an oracle for attributions
             "hypothesis>=6.100",  # property tests
+            "ipykernel>=6.29",  # runs the notebook
+            "matplotlib>=3.8",  # plots from Python
             "mypy>=1.10",
+            "nbclient>=0.10",  # runs the notebook
+            "nbformat>=5.10",  # reads it
             "playwright>=1.44",  # drives the system's chromium
             "pytest>=8.2",
             "ruff>=0.5",
             "timm>=1.0",  # networks of timm
             "zennit>=0.5.1",  # a second oracle for attributions
         ],
+        "plot": ["matplotlib>=3.8"],  # plots from Python
         "timm": ["timm>=1.0"],  # networks by the name timm:NAME
         "bench": ["captum>=0.7", "torch-lucent==0.1.8"],
     },

@@ -9,6 +9,7 @@ _LAZY = {
     "FeatureVisualizer": "torchlurk.visualizer",
     "FrameRecorder": "torchlurk.frames",
     "LiveServer": "torchlurk.live",
+    "Lurk": "torchlurk.lurk",
     "explain": "torchlurk.explaining",
     "gradients": "torchlurk.attribution.sensitivity",
 }

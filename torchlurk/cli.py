@@ -197,10 +197,11 @@ def _precompute(
     from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
     from torchlurk.datasets.choose import open_images
     from torchlurk.datasets.folder import first_image
-    from torchlurk.devices import choose_device, fast_precision, usual_batch, usual_workers
+    from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.pipeline import precompute
+    from torchlurk.selection import Selection
     from torchlurk.stages.job import Terminal
     from torchlurk.store.write import check_writable
 
@@ -219,20 +220,19 @@ def _precompute(
         show=show_channels or (),
         unsafe_pickle=allow_unsafe_pickle,
     )
-    count = None if filters == "all" else int(filters)
     batch = batch_size or usual_batch(chosen)
     config = RunConfig(
         scan=ScanConfig(layers=layers, k=top, batch_size=batch, precision=scan_precision),
-        gradients=GradientsConfig(filters=count, method=method, certify=certify, batch_size=2 * batch),
+        gradients=GradientsConfig(method=method, certify=certify, batch_size=2 * batch),
         ascent=AscentConfig(
-            filters=count,
             way=ascent,
             objective=objective,
             seed=seed,
-            batch_size=batch,
+            batch_size=ascent_batch(chosen, batch),
             precision=fast_precision(chosen) if precision == "auto" else precision,
         ),
         stages=stages,
+        chosen=Selection(filters=None if filters == "all" else int(filters)),
         workers=usual_workers(chosen) if workers is None else workers,
         overwrite=overwrite,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from torchlurk.attribution.relu_rules import Rule
+from torchlurk.selection import Selection
 from torchlurk.store.schema import STAGES, Config
 
 
@@ -32,13 +33,12 @@ class GradientsConfig:
     """The gradients.
 
     Attributes:
-        filters: the first so many filters of each layer; `None` for all.
         method: the ReLU rule.
-        certify: which crops are proved to explain their scores: of the `chosen` filters, or of `all`.
+        certify: which crops are proved to explain their scores: of the `chosen` filters, or of `all` of their
+            layers.
         batch_size: images' worth of pixels a batch.
     """
 
-    filters: int | None = None
     method: Rule = "deconv"
     certify: str = "chosen"
     batch_size: int = 16
@@ -49,21 +49,19 @@ class AscentConfig:
     """The ascent.
 
     Attributes:
-        filters: the first so many filters of each layer; `None` for all.
         way: `fourier`, or `naive` for plain pixels, whose figures are fixed.
         objective: what is maximised, a key of `objectives.OBJECTIVES`.
         steps: of the optimiser, in the Fourier way.
         seed: of all randomness.
-        batch_size: filters a batch; it moves the last digits of scores.
+        batch_size: filters a block, see `portraits.ascent_pictures`; it moves the last digits of scores.
         precision: of the steps, `float32` or `bfloat16`.
     """
 
-    filters: int | None = None
     way: str = "fourier"
     objective: str = "mean"
     steps: int = 64
     seed: int = 0
-    batch_size: int = 8
+    batch_size: int = 4
     precision: str = "float32"
 
 
@@ -73,6 +71,8 @@ class RunConfig:
 
     Attributes:
         stages: which of `scan`, `gradients`, `ascent`.
+        chosen: the filters that gradients and ascent are wanted of. It decides how much there is in a store,
+            never what: filters that were asked for earlier stay.
         workers: processes that decode images, and threads that write pictures; they do not change the result.
         overwrite: begin anew in a folder that holds another result.
     """
@@ -81,15 +81,26 @@ class RunConfig:
     gradients: GradientsConfig
     ascent: AscentConfig
     stages: tuple[str, ...] = STAGES
+    chosen: Selection = field(default_factory=Selection)
     workers: int = 1
     overwrite: bool = False
 
 
+WHICH = ("certify", "filters")
+"""Keys that say which filters a stage is for, not how it is done; stores of before may have them recorded."""
+
+
 def recorded(config: ScanConfig | GradientsConfig | AscentConfig) -> Config:
-    """A stage's configuration as the manifest keeps it; `filters` of `None` is `"all"`."""
-    values = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()
+    """A stage's configuration as the manifest keeps it: what decides the bytes of each filter."""
+    values = asdict(config).items()
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in values if key not in WHICH
     }
-    if "filters" in values and values["filters"] is None:
-        values["filters"] = "all"
-    return values
+
+
+def alike(one: Config | None, other: Config | None) -> bool:
+    """Whether two recorded configurations make the same of a filter."""
+    if one is None or other is None:
+        return one is other
+    plain = [{key: value for key, value in config.items() if key not in WHICH} for config in (one, other)]
+    return plain[0] == plain[1]

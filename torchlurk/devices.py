@@ -41,6 +41,14 @@ def usual_batch(device: torch.device) -> int:
     return 256 if memory > 32e9 else 64
 
 
+def ascent_batch(device: torch.device, batch: int) -> int:
+    """Filters that ascend together, of `batch` that there is room for: a block always runs as a whole.
+
+    Small, so that one filter alone does not take long; on a processor convolutions gain little by more.
+    """
+    return min(batch, 4 if device.type != "cuda" else 32)
+
+
 def usual_workers(device: torch.device) -> int:
     """Processes that decode images: one beside a processor that computes, many before a cuda device."""
     return 1 if device.type != "cuda" else max(1, min(16, (os.cpu_count() or 2) - 1))

@@ -77,6 +77,30 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                         buffer.copy_(value)
 
 
+@contextmanager
+def lent(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Have a model in float32 on a device, and bring it back, to the very memory that it was in.
+
+    It may lie on several devices, and hold several types; gradients of its parameters are kept.
+    """
+    parameters = [(p, p.data, p.grad, None if p.grad is None else p.grad.data) for p in model.parameters()]
+    # torch may put new objects in their place, which would then not be those that an optimiser holds
+    held = [(module, dict(module._parameters), dict(module._buffers)) for module in model.modules()]
+    try:
+        model.to(device, torch.float32)
+        yield
+    finally:
+        for parameter, data, grad, values in parameters:
+            parameter.data = data
+            if grad is not None and values is not None:
+                grad.data = values  # of the parameter's type again, without which torch refuses it
+            if parameter.grad is not grad:
+                parameter.grad = grad
+        for module, own, buffers in held:
+            module._parameters.update(own)
+            module._buffers.update(buffers)
+
+
 def as_map(module: nn.Module, output: object) -> Tensor:
     """What a module gave as `(N, C, H, W)`, a view of it: C filters, and a map of each.
 

@@ -11,25 +11,25 @@ from pathlib import Path
 import msgspec
 import torch
 
-from torchlurk.config import RunConfig, recorded
+from torchlurk.config import RunConfig, alike, recorded
 from torchlurk.datasets.folder import load_pixels
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Decoded
 from torchlurk.devices import exact
 from torchlurk.errors import LurkError
 from torchlurk.graph import select
-from torchlurk.hooks import at_rest
+from torchlurk.hooks import at_rest, lent
 from torchlurk.models.network import Network
 from torchlurk.portraits import Source
 from torchlurk.progress import telling
 from torchlurk.stages import ascent, gradients, scan
-from torchlurk.stages.job import Job, Terminal, forget, mark
+from torchlurk.stages.job import Job, Terminal, chosen, forget, layer_files, made, mark
 from torchlurk.stages.scan import new_manifest
 from torchlurk.stages.writers import writing
 from torchlurk.store import schema
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import Manifest, Stage
-from torchlurk.store.write import check_writable, write_index
+from torchlurk.store.write import alone, check_writable, write_index
 
 PIXELS_KEPT = 2048
 """Decoded images kept in memory while pictures are made: 300 MB at 224 px."""
@@ -47,7 +47,7 @@ def precompute(
     """Run the stages that are asked for and not yet done, and write the store.
 
     Args:
-        network: what to look into; it comes back as it was, but on `device`.
+        network: what to look into; it comes back as it was.
         folder: the images to show it.
         out: the store's folder.
         config: what to do.
@@ -59,12 +59,15 @@ def precompute(
         The manifest as it stands at the end.
 
     Raises:
-        LurkError: the input cannot be used; nothing that was computed before is lost.
+        LurkError: the input cannot be used, or another run writes there; nothing that was computed before
+            is lost.
     """
     check_writable(out)
-    model = network.module.to(device)
+    model = network.module
     with (
+        alone(out),
         telling(terminal, out, clock) as terminal,
+        lent(model, device),
         exact(device),
         at_rest(model),
         writing(config.workers) as writers,
@@ -72,6 +75,7 @@ def precompute(
         graph = select(model, network.shape, config.scan.layers)
         source = _source(network, folder, device)
         job = Job(network, folder, graph, source, out, config, terminal, writers)
+        chosen(job)  # what cannot be had is refused before anything is computed or lost
         manifest = _earlier(job, device)
         if "scan" in config.stages and not (manifest and manifest.stages.scan.complete):
             manifest = scan.run(job, device)
@@ -80,21 +84,41 @@ def precompute(
                 f"{str(out)!r} holds no scan to go on from: add scan to --stages (there are "
                 f"{', '.join(config.stages)})"
             )
-        for name, run in (("gradients", gradients.run), ("ascent", ascent.run)):
-            wanted = recorded(getattr(config, name))
-            done: Stage = getattr(manifest.stages, name)
-            if name not in config.stages:
-                continue
-            if done.complete and done.config == wanted:
-                terminal.say(f"{name}: complete already")
-                continue
-            if done.config is not None:
-                forget(job, manifest, name)
-            manifest = mark(job, manifest, name, Stage(complete=False, config=wanted))
-            manifest = run(job, manifest)
-            manifest = mark(job, manifest, name, Stage(complete=True, config=wanted))
+        if "gradients" in config.stages:
+            manifest = _extend(job, manifest, "gradients", gradients.complete, gradients.run)
+        if "ascent" in config.stages:
+            manifest = _extend(job, manifest, "ascent", ascent.complete, ascent.run)
     write_index(out.parent)
     return manifest
+
+
+def _extend(
+    job: Job,
+    manifest: Manifest,
+    name: str,
+    complete: Callable[[Job, Manifest], bool],
+    run: Callable[[Job, Manifest], Manifest],
+) -> Manifest:
+    """Do what a stage is asked for and has not done yet; what it has done otherwise is forgotten."""
+    wanted = recorded(getattr(job.config, name))
+    done: Stage = getattr(manifest.stages, name)
+    if done.complete and alike(done.config, wanted) and complete(job, manifest):
+        job.terminal.say(f"{name}: complete already")
+        return manifest
+    if done.config is not None and not alike(done.config, wanted):
+        job.terminal.say(f"{name}: made anew, as what there is was made with {_change(done.config, wanted)}")
+        manifest = forget(job, manifest, name)
+    have = made(layer_files(job, manifest), name)
+    manifest = mark(job, manifest, name, Stage(complete=False, config=wanted, made=have))
+    manifest = run(job, manifest)
+    have = made(layer_files(job, manifest), name)
+    return mark(job, manifest, name, Stage(complete=True, config=wanted, made=have))
+
+
+def _change(old: schema.Config, new: schema.Config) -> str:
+    """In which way a configuration was another."""
+    changed = [f"{key} {old[key]}" for key in old.keys() & new.keys() if old[key] != new[key]]
+    return ", ".join(sorted(changed)) or "other options"
 
 
 def _source(network: Network, folder: ImageSet, device: torch.device) -> Source:

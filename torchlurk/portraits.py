@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,7 @@ GRAY_SPREAD = 0.02
 """An image whose values, of 0 to 1, spread less than this is gray."""
 
 MADE_AT_ONCE = 64
-"""Filters, or images, whose units are computed together: enough for cuts of equal size to meet."""
+"""Images whose units are computed together: enough for cuts of equal size to meet."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,17 @@ class UnitPictures:
 def unit_pictures(
     model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule, *, at_once: int
 ) -> Iterator[UnitPictures]:
-    """The gradient strips of the `max` entries of each filter; `at_once` images' worth of pixels a batch."""
+    """The gradient strips of the `max` entries of each filter; `at_once` images' worth of pixels a batch.
+
+    Filters do not share batches, although their cuts could: in a batch of another size the last digits are
+    others, and what a filter gets must not depend on which others are asked for.
+    """
     batch_pixels = at_once * source.shape[1] * source.shape[2]
     size = tiles(layer, source)
-    for start in range(0, len(filters), MADE_AT_ONCE):
-        block = filters[start : start + MADE_AT_ONCE]
-        used = sorted({e.image for entry in block for e in entry.max})
+    for entry in filters:
+        used = sorted({e.image for e in entry.max})
         index = {image: i for i, image in enumerate(used)}
-        units = [
-            gradients.Unit(index[e.image], entry.channel, *e.position) for entry in block for e in entry.max
-        ]
+        units = [gradients.Unit(index[e.image], entry.channel, *e.position) for e in entry.max]
         images = [source.image(image) for image in used]
         whole: dict[int, Pixels] = {}
         cropped: dict[int, Pixels] = {}
@@ -135,15 +136,13 @@ def unit_pictures(
             whole[found.index] = pictures.gradient_tiles(source.seen(full[None]), size["max_grads"])[0]
             cropped[found.index] = pictures.gradient_tiles(source.seen(cut[None]), size["cropped_grad"])[0]
             scores[found.index] = found.score
-        at = 0
-        for entry in block:
-            own = range(at, at := at + len(entry.max))
-            yield UnitPictures(
-                entry.channel,
-                pictures.strip([whole[i] for i in own]),
-                pictures.strip([cropped[i] for i in own]),
-                tuple(scores[i] for i in own),
-            )
+        ranks = range(len(units))
+        yield UnitPictures(
+            entry.channel,
+            pictures.strip([whole[i] for i in ranks]),
+            pictures.strip([cropped[i] for i in ranks]),
+            tuple(scores[i] for i in ranks),
+        )
 
 
 def scores_of_crops(
@@ -222,6 +221,7 @@ Ascend = Callable[[Layer, Sequence[int], Sequence[torch.Generator]], optimise.Fo
 def ascent_pictures(
     layer: Layer,
     filters: Sequence[Filter],
+    wanted: Collection[int],
     ascend: Ascend,
     source: Source,
     seed: int,
@@ -231,14 +231,19 @@ def ascent_pictures(
 ) -> Iterator[AscentPicture]:
     """The image that excites each filter most; what fails once is tried again from another seed.
 
+    The filters of a layer are cut into blocks by their numbers, and a block runs as a whole even if only
+    some of it are wanted: in a batch of another size the last digits are others, which an ascent makes
+    large, and what a filter gets must not depend on which others are asked for.
+
     Args:
         layer: which.
-        filters: of it.
+        filters: all of it.
+        wanted: the channels whose images are wanted.
         ascend: how images are found.
         source: says which channels of an image are shown.
         seed: of all randomness.
         best: what the best real image gives a filter, in the terms of the objective.
-        at_once: filters a batch.
+        at_once: filters a block.
     """
 
     def attempt(block: Sequence[Filter], number: int) -> Mapping[int, AscentPicture]:
@@ -261,10 +266,13 @@ def ascent_pictures(
 
     for start in range(0, len(filters), at_once):
         block = filters[start : start + at_once]
+        asked = [entry.channel for entry in block if entry.channel in wanted]
+        if not asked:
+            continue
         results = dict(attempt(block, 0))
         failed = [entry for entry in block if not results[entry.channel].found]
-        if failed:
+        if any(entry.channel in asked for entry in failed):
             for channel, again in attempt(failed, 1).items():
                 if again.found or again.score > results[channel].score:
                     results[channel] = again
-        yield from (results[entry.channel] for entry in block)
+        yield from (results[channel] for channel in asked)

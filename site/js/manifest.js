@@ -45,14 +45,31 @@ export function imageUrl(root, id) {
   return `${root}images/${encodeURIComponent(id)}.jpg`;
 }
 
-/** How many of a layer's filters, from 0, have a filter image. */
-export function ascentCount(manifest, layer) {
-  const { complete, config } = manifest.stages.ascent ?? {};
-  if (!complete) return 0;
+/**
+ * The runs `[from, to)` of a layer's filters that have a filter image, ascending.
+ * @param {object} manifest
+ * @param {object} layer
+ * @returns {Array<[number, number]>}
+ */
+export function ascentRuns(manifest, layer) {
+  const { complete, config, made } = manifest.stages.ascent ?? {};
+  const known = made?.[layer.name];
+  if (Array.isArray(known)) return known.filter((run) => Array.isArray(run) && run[0] < run[1]);
+  // Stores of before said only, and only of a complete stage, how many of each layer there are.
   const filters = config?.filters;
-  if (config?.layers && Array.isArray(config.layers) && !config.layers.includes(layer.name)) return 0;
-  if (filters === "all" || filters === undefined || filters === null) return layer.channels;
-  return Math.max(0, Math.min(layer.channels, Number(filters) || 0));
+  if (!complete || filters === undefined) return [];
+  const count = filters === "all" ? layer.channels : Math.min(layer.channels, Number(filters) || 0);
+  return count > 0 ? [[0, count]] : [];
+}
+
+/** How many of a layer's filters have a filter image. */
+export function ascentCount(manifest, layer) {
+  return ascentRuns(manifest, layer).reduce((sum, [from, to]) => sum + to - from, 0);
+}
+
+/** Whether a filter has a filter image. */
+export function hasAscent(manifest, layer, channel) {
+  return ascentRuns(manifest, layer).some(([from, to]) => from <= channel && channel < to);
 }
 
 /** Whether a filter of the layer gives a map: a number for each of many places of an image, not one in all. */
@@ -81,9 +98,19 @@ export function previews(manifest, layer, most, there = null) {
   const kind = enough ? "max_activ" : "cropped";
   // A unit that sees all of the image has no crop.
   if (kind === "cropped" && !(manifest.stages.scan?.complete && hasMap(layer))) return [];
+  const runs = enough ? ascentRuns(manifest, layer) : [[0, layer.channels]];
   const from = enough ? made : layer.channels;
   const n = Math.min(most, from);
-  return Array.from({ length: n }, (_, i) => ({ kind, channel: Math.floor((i * from) / n) }));
+  return Array.from({ length: n }, (_, i) => ({ kind, channel: at(runs, Math.floor((i * from) / n)) }));
+}
+
+/** The channel at a place, counted over runs. */
+function at(runs, place) {
+  for (const [from, to] of runs) {
+    if (place < to - from) return from + place;
+    place -= to - from;
+  }
+  return 0;
 }
 
 function previewsOf(made, most) {

@@ -14,6 +14,7 @@ from torchlurk.attribution.relu_rules import Rule
 from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.datasets.folder import list_images
 from torchlurk.pipeline import precompute
+from torchlurk.selection import Selection
 from torchlurk.stages.job import Terminal
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -25,7 +26,8 @@ def golden_run(
     *,
     batch_size: int = 4,
     workers: int = 0,
-    filters: int | None = 2,
+    filters: int | tuple[int, ...] | None = 2,
+    layers: tuple[str, ...] | None = None,
     method: Rule = "deconv",
     terminal: Terminal = QUIET,
 ) -> None:
@@ -34,8 +36,9 @@ def golden_run(
         write_images(images)
         config = RunConfig(
             scan=ScanConfig(k=3, batch_size=batch_size),
-            gradients=GradientsConfig(filters=filters, method=method),
-            ascent=AscentConfig(filters=filters, steps=8),
+            gradients=GradientsConfig(method=method),
+            ascent=AscentConfig(steps=8),
+            chosen=Selection(layers, filters),
             workers=workers,
         )
         precompute(golden_network(), list_images(images), out, config, torch.device("cpu"), terminal)

@@ -13,8 +13,11 @@ import pytest
 from PIL import Image
 
 from tests.golden.run import EXPECTED, golden_run
+from torchlurk.errors import LurkError
 from torchlurk.stages.job import Terminal
-from torchlurk.store.read import inspect, read_progress
+from torchlurk.store.read import inspect, read_manifest, read_progress
+from torchlurk.store.schema import picture_path
+from torchlurk.store.write import alone
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +95,94 @@ def test_stages_run_later_give_the_same_bytes(made: Path, tmp_path: Path) -> Non
 
 
 def test_what_another_configuration_left_is_gone(tmp_path: Path) -> None:
-    golden_run(tmp_path / "a/branching", filters=2, method="guided")
+    golden_run(tmp_path / "a/branching", filters=1, method="guided")
     golden_run(tmp_path / "a/branching", filters=1)
     golden_run(tmp_path / "b/branching", filters=1)
     assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_what_was_asked_for_before_stays_unless_it_was_made_otherwise(tmp_path: Path) -> None:
+    golden_run(tmp_path / "branching", filters=2, method="guided")
+    golden_run(tmp_path / "branching", filters=1)
+    stages = read_manifest(tmp_path / "branching").stages
+    assert set(map(str, stages.gradients.made.values())) == {"[(0, 1)]"}
+    assert set(map(str, stages.ascent.made.values())) == {"[(0, 2)]"}
+    assert inspect(tmp_path / "branching").problems == ()
+    assert not (tmp_path / "branching/max_grads/stem/1.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [{"filters": 1}, {"filters": 5}],
+        [{"filters": (4,), "layers": ("head",)}, {"filters": (1, 2)}, {"filters": None}],
+        [{"layers": ("ri*",)}, {"filters": (2, 0), "layers": ("stem", "left")}, {}, {"filters": None}],
+    ],
+)
+def test_however_a_store_grew_its_bytes_are_those_of_one_run(
+    tmp_path: Path, requests: list[dict[str, Any]]
+) -> None:
+    for request in requests:
+        golden_run(tmp_path / "a/branching", **request)
+        assert inspect(tmp_path / "a/branching").problems == ()
+    golden_run(tmp_path / "b/branching", filters=5)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_a_run_makes_only_what_is_missing(tmp_path: Path) -> None:
+    golden_run(tmp_path / "branching", filters=(1,), layers=("head",))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
+    golden_run(tmp_path / "branching", filters=3)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert read_manifest(tmp_path / "branching").stages.ascent.made["head"] == [(0, 3)]
+
+
+def test_a_stopped_run_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def stopped(kind: str, layer: str, channel: int) -> str:
+        calls.append((kind, layer, channel))
+        if kind == "max_activ" and layer == "right":
+            raise KeyboardInterrupt
+        return picture_path(kind, layer, channel)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torchlurk.store.schema.picture_path", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            golden_run(tmp_path / "a/branching")
+    assert not read_manifest(tmp_path / "a/branching").stages.ascent.complete
+    done = tmp_path / "a/branching/max_activ/stem/0.jpg"
+    before = done.stat().st_mtime_ns
+    golden_run(tmp_path / "a/branching")
+    assert done.stat().st_mtime_ns == before
+    golden_run(tmp_path / "b/branching")
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"layers": ("haed",)}, ["haed", "head"]),
+        ({"layers": ("kind:Conv3d",)}, ["kind:Conv3d", "kind:Conv2d"]),
+        ({"filters": (9,)}, ["stem", "9", "0 to 3"]),
+    ],
+)
+def test_what_there_is_not_is_refused_before_anything_is_lost(
+    tmp_path: Path, request_: dict[str, Any], words: list[str]
+) -> None:
+    golden_run(tmp_path / "branching", filters=1)
+    before = files(tmp_path)
+    with pytest.raises(LurkError) as refused:
+        golden_run(tmp_path / "branching", method="guided", **request_)
+    assert all(word in str(refused.value) for word in words), refused.value
+    assert files(tmp_path) == before
+
+
+def test_two_runs_do_not_write_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "branching").mkdir()
+    with alone(tmp_path / "branching"), pytest.raises(LurkError, match="another run"):
+        golden_run(tmp_path / "branching")
+    golden_run(tmp_path / "branching", filters=1)
 
 
 def test_another_batch_size_moves_no_more_than_the_last_digits(made: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { choose, classCounts, deadCount, median } from "../../site/js/filters.js";
 import { count, cut, number, percent, plural } from "../../site/js/format.js";
-import { ascentCount, layerFolder, networkLabels, pictureUrl, previews, usualTile, withoutPadding } from "../../site/js/manifest.js";
+import { ascentCount, hasAscent, layerFolder, networkLabels, pictureUrl, previews, usualTile, withoutPadding } from "../../site/js/manifest.js";
 import { match } from "../../site/js/match.js";
 import { bins, range } from "../../site/js/plots/histogram.js";
 
@@ -64,6 +64,15 @@ test("how many filter images there are", () => {
   assert.equal(made({ filters: 800 }), 20);
   assert.equal(made({ filters: 8 }, false), 0);
   assert.equal(made(null, false), 0);
+});
+
+test("which filter images there are is a matter of runs", () => {
+  const told = manifest({ complete: false, config: {}, made: { [layer.name]: [[2, 6], [19, 20]] } });
+  assert.equal(ascentCount(told, layer), 5);
+  assert.deepEqual([0, 2, 5, 6, 19].map((c) => hasAscent(told, layer, c)), [false, true, true, false, true]);
+  assert.deepEqual(previews(told, layer, 5).map((p) => p.channel), [2, 3, 4, 5, 19]);
+  assert.equal(usualTile(told, layer), "crop");
+  assert.equal(ascentCount(told, { ...layer, name: "another" }), 0);
 });
 
 test("cards show filter images only where there are enough", () => {

@@ -6,14 +6,22 @@ import ast
 import json
 import re
 import shlex
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import click
+import matplotlib
 import msgspec
+import nbformat
 import pytest
+from matplotlib import pyplot
+from nbclient import NotebookClient
+from PIL import Image
+from torch import nn
 
 from torchlurk.cli import main
+from torchlurk.datasets.inputs import Preprocess
 from torchlurk.store import schema
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +52,50 @@ def test_every_command_in_the_documents_exists(document: str, line: str) -> None
     else:
         assert program == "pip"
         assert arguments[0] == "install"
+
+
+def python_snippets(heading: str) -> list[str]:
+    text = (ROOT / "README.md").read_text("utf-8")
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    for number in range(4):
+        path = tmp_path / "photos" / ("day" if number % 2 else "night") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 36), 20 + 20 * number).convert("RGB").save(path)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3))
+    model = nn.Sequential(OrderedDict(features=body))
+    names: dict[str, Any] = {"model": model, "preprocess": Preprocess(size=32, resize=32)}
+    snippets = python_snippets("From Python")
+    assert snippets
+    for snippet in snippets:
+        exec(compile(snippet, "README.md", "exec"), names)
+    pyplot.close("all")
+    assert (tmp_path / "crop.png").is_file()
+    assert (tmp_path / "saved_model/mine/max_activ/features.3/2.jpg").is_file()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.ipynb")), ids=lambda path: path.name)
+def test_notebooks_run_and_are_kept_without_outputs(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert any("data:image/jpeg" in output.get("data", {}).get("text/html", "") for output in shown)
+    assert sum("image/png" in output.get("data", {}) for output in shown) >= 2
 
 
 def test_the_readme_names_every_command() -> None:

@@ -22,7 +22,7 @@ from torchlurk.models.timm_zoo import PREFIX as TIMM
 from torchlurk.models.timm_zoo import load_timm
 from torchlurk.models.zoo import load_torchvision
 
-__all__ = ["Network", "load_network"]
+__all__ = ["Network", "load_network", "network_of"]
 
 TORCHVISION = "torchvision:"
 WORDS = ("imagenet", "trunk", "caffe", "DEFAULT")
@@ -112,13 +112,44 @@ def _own(
     else:
         found = read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
         fit_weights(module, found)
+    return network_of(
+        module, transform, names, source=source_of(model), weights=found, size=size, first=first, show=show
+    )
+
+
+def network_of(
+    module: nn.Module,
+    transform: Any,
+    names: tuple[str, ...],
+    *,
+    source: str,
+    weights: Weights,
+    size: int | tuple[int, int] | None,
+    first: Callable[[], Image.Image],
+    show: tuple[int, ...],
+) -> Network:
+    """A network of the user's own with what it is fed; it is not run.
+
+    Args:
+        module: the network.
+        transform: from a PIL image, RGB, to a float tensor (C, H, W); an `Input`; or `None`.
+        names: what its outputs stand for, `()` where that is not known.
+        source: where its code comes from.
+        weights: what it holds.
+        size: as of `load_network`, likewise the others.
+        first: opens the first image.
+        show: which channels pictures show.
+
+    Raises:
+        LurkError: the transform does not do that, or there is no other for the network's channels.
+    """
     preprocess = _plain_input(module) if transform is None else _input(module, transform, first, show)
     return Network(
         module=module,
         title=type(module).__name__,
-        source=source_of(model),
-        weights=found.name,
-        weights_sha256=found.sha256,
+        source=source,
+        weights=weights.name,
+        weights_sha256=weights.sha256,
         preprocess=preprocess if size is None else _of_size(preprocess, size),
         classes=names,
     )

@@ -17,7 +17,7 @@ from torchlurk.ascent.optimise import Found, Recipe, ascend, canvas
 from torchlurk.ascent.transforms import Wobble
 from torchlurk.graph import Layer
 from torchlurk.portraits import Ascend
-from torchlurk.stages.job import Job, first, having, layer_files, replace, write_picture
+from torchlurk.stages.job import Job, having, lacking, layer_files, replace, write_picture
 from torchlurk.store import schema
 from torchlurk.store.schema import Filter, Manifest
 from torchlurk.store.write import write_json
@@ -32,20 +32,20 @@ BEST: Mapping[str, Callable[[Filter], float]] = MappingProxyType(
 
 
 def run(job: Job, manifest: Manifest) -> Manifest:
-    """Write the image of each of the chosen filters of each layer; returns the manifest with its sizes."""
+    """Write the images of the chosen filters that have none yet; returns the manifest with their sizes."""
     config = job.config.ascent
     files = layer_files(job, manifest)
-    total = sum(len(first(file, config.filters)) for file in files.values())
+    todo = lacking(job, files, "ascent")
+    total = sum(len(filters) for filters in todo.values())
     find = _naive(job) if config.way == "naive" else _fourier(job)
-    sizes: dict[str, pictures.Size] = {}
     with job.terminal.bar("ascent", total, "filter") as advance:
-        for layer in job.graph.layers:
-            file = files[layer.name]
-            chosen = first(file, config.filters)
-            by_channel = {entry.channel: entry for entry in chosen}
+        for name, filters in todo.items():
+            layer = job.graph.layer(name)
+            by_channel = {entry.channel: entry for entry in filters}
             for made in portraits.ascent_pictures(
                 layer,
-                chosen,
+                files[name].filters,
+                by_channel.keys(),
                 find,
                 job.source,
                 config.seed,
@@ -53,7 +53,6 @@ def run(job: Job, manifest: Manifest) -> Manifest:
                 at_once=config.batch_size,
             ):
                 write_picture(job, "max_activ", layer.name, made.channel, made.picture)
-                sizes[layer.name] = (made.picture.shape[0], made.picture.shape[1])
                 quality = schema.Ascent(
                     score=schema.number(made.score),
                     ratio=None if made.ratio is None else schema.number(made.ratio),
@@ -63,9 +62,23 @@ def run(job: Job, manifest: Manifest) -> Manifest:
                 by_channel[made.channel] = having(entry, "max_activ")
                 advance(1)
             job.writers.finish()
-            write_json(job.out / schema.layer_path(layer.name), replace(file, by_channel))
-    tiles = msgspec.structs.replace(manifest.tiles, max_activ=sizes)
+            write_json(job.out / schema.layer_path(layer.name), replace(files[name], by_channel))
+    # Of all layers, as an earlier run may have been stopped before it came to this.
+    tiles = msgspec.structs.replace(manifest.tiles, max_activ=_sizes(job))
     return msgspec.structs.replace(manifest, tiles=tiles)
+
+
+def complete(job: Job, manifest: Manifest) -> bool:
+    """Whether all chosen filters have their image."""
+    return not lacking(job, layer_files(job, manifest), "ascent")
+
+
+def _sizes(job: Job) -> dict[str, pictures.Size]:
+    """The size of the images of each layer."""
+    _, height, width = job.source.shape
+    if job.config.ascent.way == "naive":
+        return {layer.name: (height, width) for layer in job.graph.layers}
+    return {layer.name: canvas(layer.field, (height, width)) for layer in job.graph.layers}
 
 
 def _fourier(job: Job) -> Ascend:

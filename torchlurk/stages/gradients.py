@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from torchlurk import portraits, records
 from torchlurk.graph import Layer
-from torchlurk.stages.job import Job, first, having, layer_files, replace, write_picture
+from torchlurk.stages.job import Job, chosen, having, lacking, layer_files, replace, write_picture
 from torchlurk.store import schema
 from torchlurk.store.schema import Filter, Manifest
 from torchlurk.store.write import write_json
@@ -18,34 +18,49 @@ CERTIFIED = 1e-3
 
 
 def run(job: Job, manifest: Manifest) -> Manifest:
-    """Write the gradients of each layer's chosen filters; say so if a crop does not explain its score."""
-    config = job.config.gradients
+    """Write the gradients that chosen filters lack; say so if a crop does not explain its score."""
     files = layer_files(job, manifest)
-    total = 2 * sum(len(first(file, config.filters)) for file in files.values())
+    todo = lacking(job, files, "gradients")
+    total = 2 * sum(len(filters) for filters in todo.values())
     worst: list[tuple[float, str, int]] = []
     with job.terminal.bar("gradients", total, "filter") as advance:
-        for layer in job.graph.layers:
-            file = files[layer.name]
-            made = _pictures(job, layer, first(file, config.filters), advance)
+        for name, filters in todo.items():
+            made = _pictures(job, job.graph.layer(name), filters, advance)
             job.writers.finish()
-            files[layer.name] = replace(file, made)
-            write_json(job.out / schema.layer_path(layer.name), files[layer.name])
-    if config.certify == "all":
-        _certify_rest(job, files)
+            files[name] = replace(files[name], made)
+            write_json(job.out / schema.layer_path(name), files[name])
+    _certify_rest(job, files)
     for name, file in files.items():
         worst += [(e.certificate or 0.0, name, f.channel) for f in file.filters for e in f.max]
     _report(job, worst)
     return manifest
 
 
+def complete(job: Job, manifest: Manifest) -> bool:
+    """Whether all chosen filters have gradients, and all crops the certificates that they are to have."""
+    files = layer_files(job, manifest)
+    return not lacking(job, files, "gradients") and not _uncertified(job, files)
+
+
+def _uncertified(job: Job, files: Mapping[str, schema.LayerFile]) -> list[str]:
+    """The layers that have crops without a certificate, where all are to have one."""
+    if job.config.gradients.certify != "all":
+        return []
+    return [
+        layer
+        for layer in chosen(job)
+        if any(e.certificate is None for f in files[layer].filters for e in f.max)
+    ]
+
+
 def _pictures(
-    job: Job, layer: Layer, chosen: Sequence[Filter], advance: Callable[[int], object]
+    job: Job, layer: Layer, filters: Sequence[Filter], advance: Callable[[int], object]
 ) -> dict[int, Filter]:
     """Write the strips of some filters of a layer; returns the filters, which now name them, by channel."""
     config = job.config.gradients
-    by_channel = {entry.channel: entry for entry in chosen}
+    by_channel = {entry.channel: entry for entry in filters}
     for made in portraits.unit_pictures(
-        job.model, layer, chosen, job.source, config.method, at_once=config.batch_size
+        job.model, layer, filters, job.source, config.method, at_once=config.batch_size
     ):
         write_picture(job, "max_grads", layer.name, made.channel, made.whole)
         if not layer.sees_all:
@@ -58,7 +73,7 @@ def _pictures(
         made_kinds = ["max_grads"] if layer.sees_all else ["max_grads", "cropped_grad"]
         by_channel[made.channel] = having(entry, *made_kinds)
         advance(1)
-    for channel, strip in portraits.map_pictures(job.model, layer, chosen, job.source, config.method):
+    for channel, strip in portraits.map_pictures(job.model, layer, filters, job.source, config.method):
         write_picture(job, "avg_grads", layer.name, channel, strip)
         by_channel[channel] = having(by_channel[channel], "avg_grads")
         advance(1)
@@ -66,28 +81,26 @@ def _pictures(
 
 
 def _certify_rest(job: Job, files: dict[str, schema.LayerFile]) -> None:
-    """Certify the crops of the filters that no gradient was computed for."""
+    """Certify the crops that no gradient was computed for, where all are to be certified."""
     at_once = job.config.gradients.batch_size
-    rest = {
-        name: [f for f in file.filters if any(e.certificate is None for e in f.max)]
-        for name, file in files.items()
-    }
-    total = sum(len(f.max) for filters in rest.values() for f in filters)
+    layers = _uncertified(job, files)
+    total = sum(len(f.max) for name in layers for f in files[name].filters)
     with job.terminal.bar("crops", total, "crop") as advance:
-        for layer in job.graph.layers:
-            by_channel = {f.channel: list(f.max) for f in rest[layer.name]}
+        for name in layers:
+            # All of the layer run again, so that digits do not depend on which of them had gradients before.
+            filters = files[name].filters
+            by_channel = {f.channel: list(f.max) for f in filters}
             for scores in portraits.scores_of_crops(
-                job.model, layer, rest[layer.name], job.source, at_once=at_once
+                job.model, job.graph.layer(name), filters, job.source, at_once=at_once
             ):
                 for channel, rank, again in scores:
                     entries = by_channel[channel]
-                    entries[rank] = records.with_certificate(entries[rank], again)
+                    if entries[rank].certificate is None:
+                        entries[rank] = records.with_certificate(entries[rank], again)
                 advance(len(scores))
-            certified = {
-                f.channel: msgspec.structs.replace(f, max=by_channel[f.channel]) for f in rest[layer.name]
-            }
-            files[layer.name] = replace(files[layer.name], certified)
-            write_json(job.out / schema.layer_path(layer.name), files[layer.name])
+            certified = {f.channel: msgspec.structs.replace(f, max=by_channel[f.channel]) for f in filters}
+            files[name] = replace(files[name], certified)
+            write_json(job.out / schema.layer_path(name), files[name])
 
 
 def _report(job: Job, certificates: Sequence[tuple[float, str, int]]) -> None:

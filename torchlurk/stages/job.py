@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 from torch import nn
 
-from torchlurk import pictures
+from torchlurk import pictures, records
 from torchlurk.config import RunConfig
 from torchlurk.datasets.images import ImageSet
 from torchlurk.graph import Graph
 from torchlurk.models.network import Network
 from torchlurk.pictures import Pixels
 from torchlurk.portraits import Source
+from torchlurk.selection import choose
 from torchlurk.stages.writers import Writers
 from torchlurk.store import schema
 from torchlurk.store.read import read_layer
@@ -80,9 +81,41 @@ def replace(file: LayerFile, changed: dict[int, Filter]) -> LayerFile:
     return msgspec.structs.replace(file, filters=filters)
 
 
-def first(file: LayerFile, count: int | None) -> list[Filter]:
-    """The first `count` filters of a layer, or all."""
-    return file.filters if count is None else file.filters[:count]
+def chosen(job: Job) -> dict[str, tuple[int, ...]]:
+    """The channels that the run is asked for, by layer.
+
+    Raises:
+        LurkError: a layer or a filter that is asked for is none that is scanned.
+    """
+    layers = [records.manifest_layer(layer) for layer in job.graph.layers]
+    return choose(job.config.chosen, layers, job.graph.logits)
+
+
+def lacking(job: Job, files: Mapping[str, LayerFile], name: str) -> dict[str, list[Filter]]:
+    """Those of the chosen filters that lack some picture of a stage, by layer."""
+    found = {
+        layer: [files[layer].filters[c] for c in channels if not has(files[layer].filters[c], name)]
+        for layer, channels in chosen(job).items()
+    }
+    return {layer: filters for layer, filters in found.items() if filters}
+
+
+def has(entry: Filter, name: str) -> bool:
+    """Whether a filter has what a stage makes."""
+    return all(kind in entry.pictures for kind in MARKS[name])
+
+
+def made(files: Mapping[str, LayerFile], name: str) -> dict[str, list[tuple[int, int]]]:
+    """By layer, where there are any, the runs of channels `[from, to)` that have what a stage makes."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for layer, file in files.items():
+        for entry in file.filters:
+            if has(entry, name):
+                runs = found.setdefault(layer, [])
+                follows = bool(runs) and runs[-1][1] == entry.channel
+                start = runs.pop()[0] if follows else entry.channel
+                runs.append((start, entry.channel + 1))
+    return found
 
 
 def layer_files(job: Job, manifest: Manifest) -> dict[str, LayerFile]:
@@ -105,9 +138,15 @@ PICTURES_OF = {
 }
 """Which pictures a stage makes."""
 
+MARKS = {"gradients": ("max_grads", "avg_grads"), "ascent": ("max_activ",)}
+"""Those that every filter has of which the stage is done; a unit that sees the whole input has no crop."""
 
-def forget(job: Job, manifest: Manifest, name: str) -> None:
+
+def forget(job: Job, manifest: Manifest, name: str) -> Manifest:
     """Take back what a stage wrote with another configuration, so that two never mix in one store."""
+    # With its own configuration still: until all is gone, a run with the new one has to forget again.
+    config = getattr(manifest.stages, name).config
+    manifest = mark(job, manifest, name, Stage(complete=False, config=config))
     kinds = PICTURES_OF[name]
     for layer, file in layer_files(job, manifest).items():
         filters = []
@@ -125,3 +164,4 @@ def forget(job: Job, manifest: Manifest, name: str) -> None:
     # After the JSON, which so never names a picture that is gone.
     for kind in kinds:
         shutil.rmtree(job.out / kind, ignore_errors=True)
+    return manifest

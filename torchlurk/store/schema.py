@@ -103,10 +103,11 @@ class Layer(Record, frozen=True):
 
 
 class Stage(Record, frozen=True):
-    """Whether a stage is complete, and the configuration it was run with."""
+    """Whether a stage is complete, its configuration, and by layer the runs `[from, to)` of its filters."""
 
     complete: bool
     config: Config | None
+    made: dict[str, list[tuple[Count, Size]]] = {}
 
 
 class Stages(Record, frozen=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -62,6 +64,36 @@ def check_writable(folder: Path) -> None:
     probe = folder / ".torchlurk-probe"
     write_bytes(probe, b"")
     probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder against other runs, in this process and in others, for as long as the context lasts.
+
+    The lock is the system's on the folder itself: it leaves no file, and ends with the process. Where the
+    system or the file system has none, there is none.
+
+    Raises:
+        LurkError: another run holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a Unix
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as problem:
+            raise LurkError(
+                f"another run is writing {str(folder)!r}: wait until it has ended, or choose another --out"
+            ) from problem
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_index(folder: Path) -> Index:

@@ -2,7 +2,7 @@
 import { thrifty } from "../ahead.js";
 import { h, replace } from "../dom.js";
 import { count, cut, number, plural } from "../format.js";
-import { PICTURES, ascentCount, pictureUrl, tileSize, withoutPadding } from "../manifest.js";
+import { PICTURES, hasAscent, pictureUrl, tileSize, withoutPadding } from "../manifest.js";
 import { frame, picture } from "../pictures.js";
 import { rove } from "../roving.js";
 import { format } from "../state.js";
@@ -21,7 +21,6 @@ const FOLDERS = { crop: "cropped", ascent: "max_activ" };
  */
 export function homeSection(home, { manifest, root, store, signal, most, scale }) {
   const { at, layer, filters, share } = home;
-  const made = ascentCount(manifest, layer);
   const grid = h("ol", { class: "home-tiles", "aria-label": `Filters of ${cut(layer.name)}` });
   const cells = new Map();
   const zooms = new Map(); // by channel, once the layer's data are there
@@ -45,7 +44,7 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
   );
 
   function paint(cell, channel) {
-    const folder = kind === "ascent" && channel >= made ? "cropped" : FOLDERS[kind];
+    const folder = kind === "ascent" && !hasAscent(manifest, layer, channel) ? "cropped" : FOLDERS[kind];
     const cropped = folder === "cropped";
     replace(
       cell.box,

@@ -1,0 +1,235 @@
+"""What a Lurk computes with: a network, images and a folder, as the command line has them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
+from torchlurk.datasets.choose import open_images
+from torchlurk.datasets.folder import first_image
+from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.indexed import index_items
+from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
+from torchlurk.errors import LurkError
+from torchlurk.models.check import check_network
+from torchlurk.models.checkpoint import Weights, state_digest
+from torchlurk.models.network import Network, load_network, network_of
+from torchlurk.models.weights import default_cache
+from torchlurk.pipeline import precompute
+from torchlurk.selection import Selection
+from torchlurk.stages.job import Terminal
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a Lurk may be told besides network, images and folder; see `Lurk`."""
+
+    top: int = 4
+    layers: tuple[str, ...] = ("kind:Conv2d",)
+    names: tuple[str, ...] | None = None
+    source: str | None = None
+    weights: str | None = None
+    size: int | tuple[int, int] | None = None
+    words: Path | None = None
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    seed: int = 0
+    progress: bool | None = None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """All that a computation needs.
+
+    Attributes:
+        network: what to look into.
+        handed: whether its module is the caller's, who may train it between two computations.
+        folder: the images.
+        out: the store's folder.
+        device: where to compute.
+        options: as they were given.
+        terminal: how to tell.
+    """
+
+    network: Network
+    handed: bool
+    folder: ImageSet
+    out: Path
+    device: torch.device
+    options: Options
+    terminal: Terminal
+
+    @property
+    def batch(self) -> int:
+        """Images in one forward."""
+        return self.options.batch_size or usual_batch(self.device)
+
+
+def make_engine(model: nn.Module | str, preprocess: Any, images: Any, out: Path, options: Options) -> Engine:
+    """Put together what a Lurk computes with; nothing is computed, but for one forward of a black image.
+
+    Raises:
+        LurkError: the network, the transform, the images or an option cannot be used.
+    """
+    with in_python():
+        _check(options)
+        device = choose_device(options.device)
+        terminal = _terminal(options.progress)
+        folder = _images(images, options.words)
+        if isinstance(model, nn.Module):
+            network = _own(model, preprocess, folder, options)
+            check_network(network.module, network.shape)
+        elif isinstance(model, str) and preprocess is None:
+            network = load_network(
+                model,
+                options.weights or "auto",
+                options.size,
+                default_cache(),
+                say=terminal.say,
+                seed=options.seed,
+                first=lambda: first_image(folder),
+            )
+        else:
+            what = "a preprocess beside a name" if isinstance(model, str) else f"a {type(model).__name__}"
+            raise LurkError(
+                f"the model is {what}: give a torch.nn.Module with its preprocess, or a name such as "
+                "'vgg16', which has its own"
+            )
+        if options.names is not None:
+            network = replace(network, classes=options.names)
+        handed = isinstance(model, nn.Module)
+        return Engine(network, handed, folder, out, device, options, terminal)
+
+
+def compute(
+    engine: Engine,
+    stage: str,
+    *,
+    chosen: Selection | None = None,
+    gradients: GradientsConfig | None = None,
+    ascent: AscentConfig | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Bring one stage of the store to where it has what is chosen.
+
+    Args:
+        engine: with what.
+        stage: `scan`, `gradients` or `ascent`.
+        chosen: the filters, for the last two.
+        gradients: how; its batch size is the engine's.
+        ascent: how; its batch size and seed are the engine's.
+        overwrite: begin anew where the folder holds the result of something else.
+
+    Raises:
+        LurkError: it cannot be done, see `pipeline.precompute`.
+    """
+    options, batch = engine.options, engine.batch
+    config = RunConfig(
+        scan=ScanConfig(layers=options.layers, k=options.top, batch_size=batch),
+        gradients=replace(gradients or GradientsConfig(), batch_size=2 * batch),
+        ascent=replace(
+            ascent or AscentConfig(), batch_size=ascent_batch(engine.device, batch), seed=options.seed
+        ),
+        stages=(stage,),
+        chosen=chosen or Selection(),
+        workers=usual_workers(engine.device) if options.workers is None else options.workers,
+        overwrite=overwrite,
+    )
+    with in_python():
+        network = engine.network
+        if engine.handed:
+            # Weights that have been trained since are others.
+            network = replace(network, weights_sha256=_digest(network.module))
+        precompute(network, engine.folder, engine.out, config, engine.device, engine.terminal)
+
+
+def precision(engine: Engine, wanted: str) -> str:
+    """The precision of the steps of an ascent: what is wanted, or what the device is fast at for `auto`."""
+    return fast_precision(engine.device) if wanted == "auto" else wanted
+
+
+@contextmanager
+def in_python() -> Iterator[None]:
+    """Let errors name arguments, where they would name options of the command line."""
+    try:
+        yield
+    except LurkError as problem:
+        words = str(problem).replace("--overwrite", "overwrite=True")
+        words = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda m: m[1].replace("-", "_") + "=", words)
+        raise LurkError(words) from problem
+
+
+def _check(options: Options) -> None:
+    for name in ("top", "batch_size"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise LurkError(f"{name}={value}: must be at least 1")
+    if any(not isinstance(name, str) for name in options.names or ()):
+        raise LurkError("names= holds something else than texts: give one for each output of the network")
+    if options.device not in ("auto", "cpu", "cuda"):
+        raise LurkError(f"there is no device {options.device!r}: choose auto, cpu or cuda")
+
+
+def _images(images: Any, words: Path | None) -> ImageSet:
+    if isinstance(images, str | Path):
+        return open_images(str(images), words=words, data_root=default_cache() / "datasets")
+    if all(hasattr(images, name) for name in ("paths", "labels", "digest", "take")):
+        return cast("ImageSet", images)
+    if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
+        return index_items(images, type(images).__name__)
+    raise LurkError(
+        f"images are a {type(images).__name__}: give a folder, a table, torchvision:NAME, or a data set of "
+        "pairs of a PIL image and a class"
+    )
+
+
+def _own(model: nn.Module, preprocess: Any, folder: ImageSet, options: Options) -> Network:
+    if preprocess is not None and not callable(preprocess) and not hasattr(preprocess, "normalise"):
+        raise LurkError(
+            f"the preprocess is a {type(preprocess).__name__}: give a function from a PIL image to a float "
+            "tensor (C, H, W), or None"
+        )
+    weights = Weights({}, options.weights or "own", _digest(model))
+    source = options.source or type(model).__name__
+    return network_of(
+        model, preprocess, (), source=source, weights=weights, size=options.size,
+        first=lambda: first_image(folder), show=(),
+    )  # fmt: skip
+
+
+def _digest(model: nn.Module) -> str:
+    state = model.state_dict()
+    return state_digest({name: value for name, value in state.items() if isinstance(value, Tensor)})
+
+
+def _terminal(progress: bool | None) -> Terminal:
+    """Bars that suit a notebook or a terminal; without being told, none where there is neither."""
+    # A notebook's stderr says that it is no terminal, and bars are shown there all the same.
+    hidden = not progress if progress is not None else (False if "ipykernel" in sys.modules else None)
+
+    def say(line: str) -> None:
+        if progress is not False:
+            tqdm.write(line, file=sys.stderr)
+
+    @contextmanager
+    def bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
+        with tqdm(total=total, desc=f"{label:9}", unit=f" {unit}s", disable=hidden, leave=False) as shown:
+            yield shown.update
+
+    return Terminal(say=say, bar=bar)
+
+
+def as_texts(values: str | Sequence[str]) -> tuple[str, ...]:
+    """One text, or several, as a tuple."""
+    return (values,) if isinstance(values, str) else tuple(values)
