@@ -22,6 +22,7 @@ from torchlurk.cli import main
 from torchlurk.errors import LurkError
 from torchlurk.explaining import METHODS, Recipe
 from torchlurk.explaining.drawing import drawn, gray, signed, stretched
+from torchlurk.explaining.files import _share
 from torchlurk.explaining.record import Scores
 from torchlurk.explaining.sheet import Cell, Row, contact_sheet
 
@@ -422,3 +423,7 @@ def test_the_document_names_every_key_of_the_record() -> None:
             assert f"`{key}`" in text, key
     for name in METHODS:
         assert f"`{name}`" in text
+
+
+def test_nothing_is_certain() -> None:
+    assert [_share(p) for p in (1.0, 0.996, 0.99, 0.5, 0.0)] == [">99%", ">99%", "99%", "50%", "0%"]
