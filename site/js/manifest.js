@@ -77,9 +77,14 @@ export function hasMap(layer) {
   return layer.shape.slice(1).some((side) => side > 1);
 }
 
+/** Whether a layer has crops: where each unit sees all of the image there is none, and no size of one. */
+export function hasCrops(manifest, layer) {
+  return hasMap(layer) && tileSize(manifest, "cropped", layer) !== null;
+}
+
 /** The tile kind that a layer shows unless told otherwise. */
 export function usualTile(manifest, layer) {
-  if (!hasMap(layer)) return "image"; // a unit sees all of the image, so there is no crop
+  if (!hasCrops(manifest, layer)) return "image";
   return ascentCount(manifest, layer) === layer.channels ? "ascent" : "crop";
 }
 
@@ -97,7 +102,7 @@ export function previews(manifest, layer, most, there = null) {
   const enough = made > 0 && made >= Math.min(most, layer.channels);
   const kind = enough ? "max_activ" : "cropped";
   // A unit that sees all of the image has no crop.
-  if (kind === "cropped" && !(manifest.stages.scan?.complete && hasMap(layer))) return [];
+  if (kind === "cropped" && !(manifest.stages.scan?.complete && hasCrops(manifest, layer))) return [];
   const runs = enough ? ascentRuns(manifest, layer) : [[0, layer.channels]];
   const from = enough ? made : layer.channels;
   const n = Math.min(most, from);

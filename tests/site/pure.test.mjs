@@ -71,18 +71,21 @@ test("which filter images there are is a matter of runs", () => {
   assert.equal(ascentCount(told, layer), 5);
   assert.deepEqual([0, 2, 5, 6, 19].map((c) => hasAscent(told, layer, c)), [false, true, true, false, true]);
   assert.deepEqual(previews(told, layer, 5).map((p) => p.channel), [2, 3, 4, 5, 19]);
-  assert.equal(usualTile(told, layer), "crop");
+  const sizes = { tiles: { cropped: { [layer.name]: [48, 48] } } };
+  assert.equal(usualTile({ ...told, ...sizes }, layer), "crop");
+  assert.equal(usualTile(told, layer), "image", "no size of a crop, no crop");
   assert.equal(ascentCount(told, { ...layer, name: "another" }), 0);
 });
 
 test("cards show filter images only where there are enough", () => {
-  const kinds = (filters) => previews(manifest({ complete: true, config: { filters } }), layer, 4);
+  const sizes = { tiles: { cropped: { [layer.name]: [48, 48] } } };
+  const kinds = (filters) => previews({ ...manifest({ complete: true, config: { filters } }), ...sizes }, layer, 4);
   assert.deepEqual(kinds("all").map((p) => p.channel), [0, 5, 10, 15]);
   assert.equal(kinds(4)[3].channel, 3);
   assert.equal(kinds(2)[0].kind, "cropped");
   const none = { ...manifest({ complete: false }), stages: { scan: { complete: false }, ascent: { complete: false } } };
   assert.deepEqual(previews(none, layer, 4), []);
-  assert.equal(usualTile(manifest({ complete: true, config: { filters: 8 } }), layer), "crop");
+  assert.equal(usualTile({ ...manifest({ complete: true, config: { filters: 8 } }), ...sizes }, layer), "crop");
 });
 
 test("search finds layers, filters and classes", () => {

@@ -15,6 +15,7 @@ import matplotlib
 import msgspec
 import nbformat
 import pytest
+import torch
 from matplotlib import pyplot
 from nbclient import NotebookClient
 from PIL import Image
@@ -68,14 +69,22 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((40, 36), 20 + 20 * number).convert("RGB").save(path)
     body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3))
-    model = nn.Sequential(OrderedDict(features=body))
-    names: dict[str, Any] = {"model": model, "preprocess": Preprocess(size=32, resize=32)}
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 400))
+    model = nn.Sequential(OrderedDict(features=body, head=head))
+    names: dict[str, Any] = {
+        "model": model,
+        "preprocess": Preprocess(size=32, resize=32),
+        "photo": Image.open(tmp_path / "photos/day/1.png"),
+        "batches": [(torch.zeros(1, 3, 32, 32), torch.zeros(1))] * 3,
+        "train": lambda model, x, y: None,
+    }
     snippets = python_snippets("From Python")
     assert snippets
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), names)
     pyplot.close("all")
-    assert (tmp_path / "crop.png").is_file()
+    for name in ("crop.png", "bee.png", "filter-3.png", "training.gif"):
+        assert (tmp_path / name).is_file()
     assert (tmp_path / "saved_model/mine/max_activ/features.3/2.jpg").is_file()
 
 

@@ -51,7 +51,14 @@ def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) 
         layers=[records.manifest_layer(layer) for layer in job.graph.layers],
         edges=list(job.graph.edges),
         tiles=schema.Tiles(
-            **{kind: {name: size[kind] for name, size in sizes.items()} for kind in schema.PICTURE_KINDS}
+            **{
+                kind: {
+                    layer.name: sizes[layer.name][kind]
+                    for layer in job.graph.layers
+                    if not (layer.sees_all and kind in ("cropped", "cropped_grad"))
+                }
+                for kind in schema.PICTURE_KINDS
+            }
         ),
         activation_edges=[schema.number(edge) for edge in scan.ACTIVATION_EDGES],
         stages=schema.Stages(
