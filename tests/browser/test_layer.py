@@ -161,7 +161,7 @@ def test_a_layer_without_a_map(page, wide, troubles):
     expect(page.locator(".choice:text-is('Best crop')")).to_have_count(0)
     expect(page.locator("svg.box")).to_have_count(0)
     page.locator(".view .tile").first.click()
-    expect(page.locator("h1")).to_have_text("Filter 0")
+    expect(page.locator("h1")).to_have_text("Filter 0: kind 0 of things")
     expect(page.locator("main")).to_contain_text(
         "This layer has no map: each filter gives one number per image"
     )

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.processes import hear_interrupts
 from torchlurk.datasets.folder import BadImage, Preprocess, batches, decode, list_images
 from torchlurk.errors import LurkError
 
@@ -221,6 +222,7 @@ def test_ctrl_c_leaves_neither_processes_nor_their_tracebacks(folder: Path) -> N
         text=True,
         cwd=REPOSITORY,
         start_new_session=True,
+        preexec_fn=hear_interrupts,
     )
     assert process.stdout is not None
     try:

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests.processes import hear_interrupts
 from torchlurk.cli import main
 from torchlurk.store.read import read_layer, read_manifest
 
@@ -329,7 +330,7 @@ def test_quiet_when_stderr_is_no_terminal(scan: Run, tmp_path: Path) -> None:
 def test_serve_answers_until_interrupted(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<h1>here</h1>")
     command = [sys.executable, "-m", "torchlurk", "serve", str(tmp_path), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=hear_interrupts) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
         assert url.startswith("http://127.0.0.1:")

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import torchlurk
+from tests.processes import hear_interrupts
 from torchlurk.cli import main
 from torchlurk.errors import LurkError
 from torchlurk.live import LiveServer
@@ -238,7 +239,7 @@ def test_ranges() -> None:
 def test_serve_watch_answers_until_interrupted(store: Path) -> None:
     later = store.parent / "later"
     command = [sys.executable, "-m", "torchlurk", "serve", "--watch", str(store), str(later), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=hear_interrupts) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
         assert server.stdout.readline() == f"{later}: nothing there yet, waiting for it\n"
