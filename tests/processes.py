@@ -6,5 +6,5 @@ import signal
 
 
 def hear_interrupts() -> None:
-    """Before a program starts: what a shell runs in the background ignores Ctrl-C, and so would its children."""
+    """Before a program starts: what a shell runs in the background ignores Ctrl-C, as its children do."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
