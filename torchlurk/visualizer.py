@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchlurk import pictures
 from torchlurk.ascent.diversity import Apart
 from torchlurk.ascent.objectives import OBJECTIVES, Objective, unit_at
-from torchlurk.ascent.optimise import Recipe, ascend, canvas, generator
+from torchlurk.ascent.optimise import Recipe, ascend, canvas_for, generator
 from torchlurk.ascent.transforms import Wobble
 from torchlurk.datasets.inputs import Input, Preprocess, resized
 from torchlurk.devices import exact, usual_batch
@@ -197,7 +197,7 @@ class FeatureVisualizer:
         if isinstance(objective, str) and objective not in OBJECTIVES:
             raise LurkError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
         wanted = OBJECTIVES[objective] if isinstance(objective, str) else objective
-        extent = canvas(layer.field, whole)
+        extent = canvas_for(self.model, layer.name, layer.field, whole, self.preprocess.shape[0])
         if position is not None:
             y, x = position
             if not (0 <= y < layer.shape[1] and 0 <= x < layer.shape[2]):

@@ -6,12 +6,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from torchlurk import graph
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import centre_unit, channel_mean
-from torchlurk.ascent.optimise import Recipe, ascend, canvas, generator
+from torchlurk.ascent.optimise import Recipe, ascend, canvas, canvas_for, generator
 from torchlurk.ascent.parametrisation import decode, frequency_scale, initial_spectrum
 from torchlurk.ascent.transforms import Wobble, draw, move
 from torchlurk.attribution.relu_rules import LeakyRelu
@@ -228,3 +230,15 @@ def test_an_output_class_can_be_the_objective() -> None:
             noise = net(torch.rand(64, 3, *SIZE, generator=torch.Generator().manual_seed(1)))
     torch.testing.assert_close(found.scores, logits.diagonal())
     assert (found.scores > noise.amax(0)).all()
+
+
+def test_a_network_of_one_size_gets_images_of_that_size() -> None:
+    """A layer that sees little needs a small canvas, which a transformer refuses."""
+    torch.manual_seed(0)
+    model = torchvision.models.VisionTransformer(64, 16, 1, 2, 16, 16).eval()
+    (layer,) = graph.select(model, (3, 64, 64), ["conv_proj"]).layers
+    assert canvas(layer.field, (64, 64)) == (48, 48)
+    assert canvas_for(model, "conv_proj", layer.field, (64, 64), 3) == (64, 64)
+    free = nn.Sequential(nn.Conv2d(3, 4, 16, 16)).eval()
+    (layer,) = graph.select(free, (3, 64, 64), ["0"]).layers
+    assert canvas_for(free, "0", layer.field, (64, 64), 3) == (48, 48)

@@ -69,6 +69,30 @@ def canvas(seen: Field, extent: tuple[int, int]) -> tuple[int, int]:
     return _canvas_side(seen.rows, extent[0]), _canvas_side(seen.columns, extent[1])
 
 
+def canvas_for(
+    model: nn.Module, layer: str, seen: Field, extent: tuple[int, int], depth: int
+) -> tuple[int, int]:
+    """The same, where the network takes an image of that size; else, as of a transformer, its own input's.
+
+    Args:
+        model: the network, at rest.
+        layer: dotted name.
+        seen: what its units see.
+        extent: `(H, W)` of the network's input.
+        depth: C of it.
+    """
+    size = canvas(seen, extent)
+    if size == extent:
+        return extent
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    try:
+        with torch.inference_mode():
+            activation(model, layer, like.new_zeros(1, depth, *size))
+    except (RuntimeError, ValueError, AssertionError):
+        return extent
+    return size
+
+
 def _canvas_side(axis: Axis, extent: int) -> int:
     if axis.rule is None:
         return extent

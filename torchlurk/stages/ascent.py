@@ -13,7 +13,7 @@ from torch import Tensor
 from torchlurk import pictures, portraits
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import OBJECTIVES
-from torchlurk.ascent.optimise import Found, Recipe, ascend, canvas
+from torchlurk.ascent.optimise import Found, Recipe, ascend, canvas_for
 from torchlurk.ascent.transforms import Wobble
 from torchlurk.graph import Layer
 from torchlurk.portraits import Ascend
@@ -75,10 +75,13 @@ def complete(job: Job, manifest: Manifest) -> bool:
 
 def _sizes(job: Job) -> dict[str, pictures.Size]:
     """The size of the images of each layer."""
-    _, height, width = job.source.shape
+    depth, height, width = job.source.shape
     if job.config.ascent.way == "naive":
         return {layer.name: (height, width) for layer in job.graph.layers}
-    return {layer.name: canvas(layer.field, (height, width)) for layer in job.graph.layers}
+    return {
+        layer.name: canvas_for(job.model, layer.name, layer.field, (height, width), depth)
+        for layer in job.graph.layers
+    }
 
 
 def _fourier(job: Job) -> Ascend:
@@ -89,7 +92,7 @@ def _fourier(job: Job) -> Ascend:
     objective = OBJECTIVES[config.objective]
 
     def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> Found:
-        size = canvas(layer.field, (extent[0], extent[1]))
+        size = canvas_for(job.model, layer.name, layer.field, (extent[0], extent[1]), depth)
         # A small image is moved less, or its pattern would be all blur.
         moved = Wobble(shift=Wobble.shift * min(1.0, min(size) / STEADY))
         own = dataclasses.replace(recipe, wobble=moved)
