@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-from tqdm import tqdm
 
 import torchlurk
-from torchlurk import options
-from torchlurk.errors import LurkError
+from torchlurk import options, terminal
+from torchlurk.errors import LurkError, Terminated
 from torchlurk.explain_command import explain
+from torchlurk.precompute_command import precompute
 from torchlurk.serve_command import serve
 from torchlurk.store.schema import STAGES
+from torchlurk.terminal import terminated
 
 FOLDER = click.Path(path_type=Path)
 
@@ -27,15 +25,16 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with terminated():
+                return super().invoke(ctx)
         except LurkError as problem:
             if ctx.params["debug"]:
                 raise
             click.echo(f"torchlurk: {problem}", err=True)
             ctx.exit(problem.exit_code)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             click.echo("torchlurk: stopped", err=True)
-            ctx.exit(130)
+            ctx.exit(143 if isinstance(stop, Terminated) else 130)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except Exception as problem:
@@ -60,191 +59,7 @@ def main(debug: bool) -> None:
     """See what the filters of a convolutional network look for."""
 
 
-def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
-
-
-@contextmanager
-def _bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
-    with tqdm(total=total, desc=f"{label:9}", unit=f" {unit}s", file=sys.stderr, disable=None) as bar:
-        yield bar.update
-
-
-@main.command(short_help="Scan images with a network and write a store.")
-@click.option(
-    "--model",
-    default="vgg16",
-    metavar="NAME|timm:NAME|FILE.py:FUNCTION|MODULE:FUNCTION",
-    help="A classifier of torchvision or of timm, or a function without arguments that returns a network, "
-    "or (network, transform).",
-)
-@click.option(
-    "--weights",
-    default="auto",
-    metavar="auto|imagenet|trunk|caffe|NAME|FILE|random",
-    help="imagenet: torchvision's best; trunk: the convolutions alone, 64 MB; caffe: SqueezeNet 1.1 "
-    "as its authors trained it, 5 MB; auto: the first that can be had, or what your function gives; NAME: "
-    "torchvision's name of some, such as IMAGENET1K_V2; FILE: a state dict (safetensors, or torch's own "
-    "format); random: untrained.",
-)
-@click.option(
-    "--allow-unsafe-pickle",
-    is_flag=True,
-    help="Let a FILE of weights run any code while it is read; only if you trust whoever made it.",
-)
-@click.option(
-    "--images",
-    required=True,
-    metavar="FOLDER|FILE.csv|torchvision:NAME[:SPLIT]",
-    help="A folder of images, whose subfolders are classes; a table of path,label; or a data set of "
-    "torchvision, by name.",
-)
-@click.option(
-    "--data-root",
-    type=FOLDER,
-    help="Folder for torchvision's data sets. [default: datasets in the user's cache]",
-)
-@click.option("--out", required=True, type=FOLDER, help="The store to write, e.g. saved_model/NAME.")
-@click.option(
-    "--words",
-    type=FOLDER,
-    help="File that names the classes: lines 'folder name<TAB>words', or a name a line, in order. "
-    "[default: classes.txt in or beside the images, if there is one]",
-)
-@click.option(
-    "--layers", multiple=True, default=("kind:Conv2d",), metavar="NAME|GLOB|kind:KIND|logits",
-    help="Layers to scan: a module's dotted name; a glob of names, of convolutions if no kind is given; a "
-    "kind, such as kind:ReLU; or the network's output. May be repeated.",
-)  # fmt: skip
-@click.option(
-    "--filters", type=options.Filters(), default="all",
-    help="Gradients and ascent for the first N filters of each layer.",
-)  # fmt: skip
-@click.option("--top", type=click.IntRange(1, 64), default=4, help="Images to keep for each filter.")
-@click.option(
-    "--size",
-    type=options.Size(),
-    help="Height and width of the input, pixels. [default: what the network was made for]",
-)
-@click.option(
-    "--show-channels",
-    type=options.Channels(),
-    help="Which channels of the input to show as red, green and blue, where it has more than three. "
-    "[default: 0,1,2]",
-)
-@click.option(
-    "--stages",
-    type=options.Stages(),
-    default=",".join(STAGES),
-    help="What to compute, with commas between.",
-)
-@click.option(
-    "--method", type=click.Choice(["deconv", "guided", "vanilla"]), default="deconv",
-    help="What ReLUs let back in gradients.",
-)  # fmt: skip
-@click.option(
-    "--certify", type=click.Choice(["chosen", "all"]), default="chosen",
-    help="Feed the crops of these filters to the network again, to prove that they explain their scores: of "
-    "those chosen by --filters, which costs nothing, or of all.",
-)  # fmt: skip
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
-)
-@click.option(
-    "--ascent", type=click.Choice(["fourier", "naive"]), default="fourier",
-    help="How filter images are made; naive: plain pixels, as the first Torchlurk did.",
-)  # fmt: skip
-@click.option(
-    "--objective", type=click.Choice(["mean", "position"]), default="mean",
-    help="What filter images excite: the whole feature map, or the unit in its middle.",
-)  # fmt: skip
-@click.option(
-    "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
-    help="Of the steps of the ascent; auto: bfloat16 where the device is fast at it.",
-)  # fmt: skip
-@click.option(
-    "--scan-precision",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    help="Of the scan; bfloat16 scores its candidates again in float32, which pays for many images.",
-)
-@click.option(
-    "--batch-size", type=click.IntRange(1, 4096),
-    help="Images in one forward. [default: 8 on a cpu, 64 or 256 on cuda]",
-)  # fmt: skip
-@click.option(
-    "--workers", type=click.IntRange(0, 64),
-    help="Processes that decode images, and threads that write pictures; 0 does both in the main one. "
-    "[default: 1 on a cpu, up to 16 before cuda]",
-)  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of all randomness.")
-@click.option("--overwrite", is_flag=True, help="Begin anew if the store holds something else.")
-def precompute(**given: Any) -> None:
-    """Scan a folder of images with a network and write what excites each filter.
-
-    Stages that are complete already are not computed again.
-    """
-    _precompute(**given)
-
-
-def _precompute(
-    *, model: str, weights: str, allow_unsafe_pickle: bool, images: str, data_root: Path | None, out: Path,
-    words: Path | None, layers: tuple[str, ...], filters: int | str, top: int,
-    size: int | tuple[int, int] | None, show_channels: tuple[int, ...] | None, stages: tuple[str, ...],
-    method: Any, certify: str, device: str, ascent: str, objective: str, precision: str, scan_precision: str,
-    batch_size: int | None, workers: int | None, seed: int, overwrite: bool,
-) -> None:  # fmt: skip
-    from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
-    from torchlurk.datasets.choose import open_images
-    from torchlurk.datasets.folder import first_image
-    from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
-    from torchlurk.models.network import load_network
-    from torchlurk.models.weights import default_cache
-    from torchlurk.pipeline import precompute
-    from torchlurk.selection import Selection
-    from torchlurk.stages.job import Terminal
-    from torchlurk.store.write import check_writable
-
-    chosen = choose_device(device)
-    check_writable(out)
-    cache = default_cache()
-    folder = open_images(str(images), words=words, data_root=data_root or cache / "datasets")
-    network = load_network(
-        model,
-        weights,
-        size,
-        cache,
-        say=_say,
-        seed=seed,
-        first=lambda: first_image(folder),
-        show=show_channels or (),
-        unsafe_pickle=allow_unsafe_pickle,
-    )
-    batch = batch_size or usual_batch(chosen)
-    config = RunConfig(
-        scan=ScanConfig(layers=layers, k=top, batch_size=batch, precision=scan_precision),
-        gradients=GradientsConfig(method=method, certify=certify, batch_size=2 * batch),
-        ascent=AscentConfig(
-            way=ascent,
-            objective=objective,
-            seed=seed,
-            batch_size=ascent_batch(chosen, batch),
-            precision=fast_precision(chosen) if precision == "auto" else precision,
-        ),
-        stages=stages,
-        chosen=Selection(filters=None if filters == "all" else int(filters)),
-        workers=usual_workers(chosen) if workers is None else workers,
-        overwrite=overwrite,
-    )
-    _say(f"{network.title} ({network.weights}) over {len(folder.paths)} images on {chosen.type}")
-    manifest = precompute(network, folder, out, config, chosen, Terminal(say=_say, bar=_bar))
-    total = sum(layer.channels for layer in manifest.layers)
-    click.echo(
-        f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "
-        f"{len(manifest.dataset.skipped)} skipped"
-    )
-
-
+main.add_command(precompute)
 main.add_command(explain)
 
 
@@ -302,7 +117,7 @@ def site(stores: tuple[Path, ...], out: Path) -> None:
         click.echo(f"{kind:10}{share.files:8}{share.bytes / 1e6:9.2f}{share.gzip_bytes / 1e6:9.2f}")
     click.echo(f"first view, besides data and pictures: {report.first_view_gzip_bytes / 1e3:.0f} KB gzip")
     for warning in report.warnings:
-        _say(f"warning: {warning}")
+        terminal.say(f"warning: {warning}")
 
 
 main.add_command(serve)
@@ -384,5 +199,7 @@ def tiny_imagenet(per_class: int, out: Path, archive: Path | None) -> None:
     from torchlurk.datasets.tiny_imagenet import fetch_tiny_imagenet
     from torchlurk.models.weights import default_cache
 
-    report = fetch_tiny_imagenet(out, per_class=per_class, archive=archive, cache=default_cache(), say=_say)
+    report = fetch_tiny_imagenet(
+        out, per_class=per_class, archive=archive, cache=default_cache(), say=terminal.say
+    )
     click.echo(f"{out}: {report.images} images of {report.classes} classes")

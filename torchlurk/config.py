@@ -17,7 +17,7 @@ class ScanConfig:
         layers: patterns, see `graph.select`.
         k: images a list keeps.
         batch_size: images a forward; it moves the last digits of scores.
-        shard_size: images a shard; no batch crosses into the next.
+        shard_size: images a shard, which is what a stop can lose; no batch crosses into the next.
         precision: of the forward, `float32`, or `bfloat16` with the candidates scored again in float32.
     """
 
@@ -74,7 +74,8 @@ class RunConfig:
         chosen: the filters that gradients and ascent are wanted of. It decides how much there is in a store,
             never what: filters that were asked for earlier stay.
         workers: processes that decode images, and threads that write pictures; they do not change the result.
-        overwrite: begin anew in a folder that holds another result.
+        threads: of the processor, for one operation; they may move the last digits.
+        overwrite: make the stages that are asked for anew, whatever the folder holds of them.
     """
 
     scan: ScanConfig
@@ -83,6 +84,7 @@ class RunConfig:
     stages: tuple[str, ...] = STAGES
     chosen: Selection = field(default_factory=Selection)
     workers: int = 1
+    threads: int = 1
     overwrite: bool = False
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from torchlurk.errors import LurkError
 
+T = TypeVar("T")
 
-def choose_device(wanted: str) -> torch.device:
+
+def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
     """The device of that name; `auto` takes cuda where there is one.
+
+    Args:
+        wanted: `auto`, `cpu` or `cuda`.
+        local_rank: which process of those on this machine wants it: they spread over what there is.
 
     Raises:
         LurkError: cuda is asked for and there is none.
@@ -21,6 +29,8 @@ def choose_device(wanted: str) -> torch.device:
         raise LurkError("--device cuda: torch sees no such device here: choose cpu or auto")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and torch.cuda.device_count() > 1:
+        return torch.device("cuda", local_rank % torch.cuda.device_count())
     return torch.device(wanted)
 
 
@@ -66,6 +76,72 @@ def exact(device: torch.device) -> Iterator[None]:
         return
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield
+
+
+@contextmanager
+def threaded(count: int) -> Iterator[None]:
+    """Compute with so many threads of the processor, by which sums may be cut; afterwards, as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass
+class Room:
+    """How many of something fit into the memory at once; it shrinks when they did not.
+
+    Attributes:
+        say: tells a line of news.
+        limit: how many; `None` until something did not fit.
+    """
+
+    say: Callable[[str], None]
+    limit: int | None = None
+
+    def of(self, wanted: int) -> int:
+        """How many to take where so many are wanted."""
+        return wanted if self.limit is None else min(wanted, self.limit)
+
+    def shrink(self, taken: int, problem: BaseException) -> None:
+        """So many did not fit: half of them from now on.
+
+        Raises:
+            LurkError: not even one fits.
+        """
+        if taken <= 1:
+            raise LurkError(
+                "not even a batch of one fits into the memory: give a smaller --size, or --device cpu"
+            ) from problem
+        if self.limit is None:
+            self.say(f"a batch of {taken} does not fit into the memory: it is halved from here on")
+        self.limit = taken // 2
+
+
+def fitting(room: Room, wanted: int, work: Callable[[int], T]) -> T:
+    """Do some work with as many at once as fit, at most the wanted number.
+
+    Raises:
+        LurkError: not even one fits.
+    """
+    while True:
+        taken = room.of(wanted)
+        try:
+            return work(taken)
+        except (RuntimeError, MemoryError) as problem:
+            if not is_out_of_memory(problem):
+                raise
+            room.shrink(taken, problem)
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Whether an exception of torch says that memory did not suffice, on whatever device."""
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
+        return True
+    # Of the processor's own memory torch says so in words only.
+    return isinstance(problem, RuntimeError) and "can't allocate memory" in str(problem)
 
 
 def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -8,3 +8,7 @@ class LurkError(Exception):
     """
 
     exit_code = 1
+
+
+class Terminated(KeyboardInterrupt):  # it is no error
+    """The process was asked to end, by SIGTERM: as Ctrl-C, with another exit code."""

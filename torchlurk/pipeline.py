@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import torch
@@ -15,7 +18,8 @@ from torchlurk.config import RunConfig, alike, recorded
 from torchlurk.datasets.folder import load_pixels
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Decoded
-from torchlurk.devices import exact
+from torchlurk.devices import Room, exact, threaded
+from torchlurk.distributed import Team
 from torchlurk.errors import LurkError
 from torchlurk.graph import select
 from torchlurk.hooks import at_rest, lent
@@ -23,13 +27,15 @@ from torchlurk.models.network import Network
 from torchlurk.portraits import Source
 from torchlurk.progress import telling
 from torchlurk.stages import ascent, gradients, scan
-from torchlurk.stages.job import Job, Terminal, chosen, forget, layer_files, made, mark
-from torchlurk.stages.scan import new_manifest
+from torchlurk.stages.beginning import new_manifest
+from torchlurk.stages.job import Job, chosen, forget, layer_files, made, mark
 from torchlurk.stages.writers import writing
 from torchlurk.store import schema
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import Manifest, Stage
-from torchlurk.store.write import alone, check_writable, write_index
+from torchlurk.store.units import PARTIAL, Pieces, digest_of, kept
+from torchlurk.store.write import alone, check_writable, sweep, write_index
+from torchlurk.telling import Terminal
 
 PIXELS_KEPT = 2048
 """Decoded images kept in memory while pictures are made: 300 MB at 224 px."""
@@ -42,9 +48,14 @@ def precompute(
     config: RunConfig,
     device: torch.device,
     terminal: Terminal,
+    team: Team | None = None,
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Manifest:
     """Run the stages that are asked for and not yet done, and write the store.
+
+    A run that was stopped, whatever by, is gone on with: of the work that it had cut into pieces, those
+    that are finished are not computed again, and the store comes out the same.
 
     Args:
         network: what to look into; it comes back as it was.
@@ -53,7 +64,9 @@ def precompute(
         config: what to do.
         device: where to compute.
         terminal: how to tell.
+        team: the processes that share the run, each of which calls this with the same; alone by default.
         clock: seconds, from any beginning: how often `progress.json` is written.
+        sleep: waits for some seconds, while others of the team compute.
 
     Returns:
         The manifest as it stands at the end.
@@ -62,57 +75,123 @@ def precompute(
         LurkError: the input cannot be used, or another run writes there; nothing that was computed before
             is lost.
     """
-    check_writable(out)
+    team = team or Team()
     model = network.module
-    with (
-        alone(out),
-        telling(terminal, out, clock) as terminal,
-        lent(model, device),
-        exact(device),
-        at_rest(model),
-        writing(config.workers) as writers,
-    ):
+    with ExitStack() as stack:
+        if team.first:
+            check_writable(out)
+            stack.enter_context(alone(out))
+            sweep(out)
+            stack.enter_context(_saying_what_is_kept(out, terminal))
+            terminal = stack.enter_context(telling(terminal, out, clock))
+        team.wait()
+        stack.enter_context(lent(model, device))
+        stack.enter_context(exact(device))
+        stack.enter_context(threaded(config.threads))
+        stack.enter_context(at_rest(model))
+        writers = stack.enter_context(writing(config.workers))
         graph = select(model, network.shape, config.scan.layers)
         source = _source(network, folder, device)
-        job = Job(network, folder, graph, source, out, config, terminal, writers)
+        room = Room(terminal.say)
+        job = Job(network, folder, graph, source, out, config, terminal, writers, team, room, sleep)
+        wanted = new_manifest(job, device, [])
+        job = replace(job, identity=_identity(wanted))
         chosen(job)  # what cannot be had is refused before anything is computed or lost
-        manifest = _earlier(job, device)
-        if "scan" in config.stages and not (manifest and manifest.stages.scan.complete):
-            manifest = scan.run(job, device)
-        if manifest is None:
-            raise LurkError(
-                f"{str(out)!r} holds no scan to go on from: add scan to --stages (there are "
-                f"{', '.join(config.stages)})"
-            )
+        manifest = team.share(lambda: _earlier(job, wanted))
+        manifest = _scanned(job, manifest, wanted, device)
         if "gradients" in config.stages:
-            manifest = _extend(job, manifest, "gradients", gradients.complete, gradients.run)
+            manifest = _extend(job, manifest, "gradients", gradients)
         if "ascent" in config.stages:
-            manifest = _extend(job, manifest, "ascent", ascent.complete, ascent.run)
-    write_index(out.parent)
+            manifest = _extend(job, manifest, "ascent", ascent)
+        if team.first:
+            write_index(out.parent)
     return manifest
 
 
-def _extend(
-    job: Job,
-    manifest: Manifest,
-    name: str,
-    complete: Callable[[Job, Manifest], bool],
-    run: Callable[[Job, Manifest], Manifest],
-) -> Manifest:
-    """Do what a stage is asked for and has not done yet; what it has done otherwise is forgotten."""
+@contextmanager
+def _saying_what_is_kept(out: Path, terminal: Terminal) -> Iterator[None]:
+    """Say, if the run is stopped, what is done and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        finished = [f"{count} of the {work}" for work, count in kept(out).items()]
+        pieces = f", and of what is not, these finished pieces: {', '.join(finished)}" if finished else ""
+        terminal.say(
+            f"what is complete is kept in {str(out)!r}{pieces}; start the same command again to go on"
+        )
+        raise
+
+
+def usual_threads(out: Path) -> int:
+    """Threads of the processor for one operation: as a store was begun with, else what torch takes."""
+    try:
+        return read_manifest(out).threads
+    except LurkError:
+        return torch.get_num_threads()
+
+
+def _identity(wanted: Manifest) -> str:
+    """The digest of all that decides what a scan gives."""
+    scan_only = msgspec.structs.replace(
+        wanted.stages, gradients=Stage(complete=False, config=None), ascent=Stage(complete=False, config=None)
+    )
+    return digest_of(msgspec.structs.replace(wanted, name="", title="", stages=scan_only))
+
+
+def _scanned(job: Job, manifest: Manifest | None, wanted: Manifest, device: torch.device) -> Manifest:
+    """The store's manifest when its scan is complete."""
+    if "scan" not in job.config.stages:
+        if manifest is None or not manifest.stages.scan.complete:
+            raise LurkError(
+                f"{str(job.out)!r} holds no scan to go on from: add scan to --stages (there are "
+                f"{', '.join(job.config.stages)})"
+            )
+        return manifest
+    if manifest is not None and manifest.stages.scan.complete:
+        job.terminal.say("scan: complete already")
+        return manifest
+    # From here on the folder is a store, if only a beginning.
+    begun = manifest or mark(job, wanted, "scan", wanted.stages.scan)
+    return scan.run(job, begun, device)
+
+
+class _Stage(Protocol):
+    """A stage that extends a store: a module of `stages`."""
+
+    WORKS: tuple[str, ...]
+
+    def run(self, job: Job, manifest: Manifest) -> Manifest:
+        """Make what is lacking."""
+
+    def complete(self, job: Job, manifest: Manifest) -> bool:
+        """Whether nothing is."""
+
+
+def _extend(job: Job, manifest: Manifest, name: str, stage: _Stage) -> Manifest:
+    """Do what a stage is asked for and has not done yet."""
     wanted = recorded(getattr(job.config, name))
     done: Stage = getattr(manifest.stages, name)
-    if done.complete and alike(done.config, wanted) and complete(job, manifest):
+    if done.config is not None and job.config.overwrite and "scan" not in job.config.stages:
+        manifest = done_nothing(job, forget(job, manifest, name), name, stage.WORKS)
+        done = getattr(manifest.stages, name)
+    lacks = job.team.share(lambda: not (done.complete and stage.complete(job, manifest)))
+    if not lacks:
         job.terminal.say(f"{name}: complete already")
         return manifest
-    if done.config is not None and not alike(done.config, wanted):
-        job.terminal.say(f"{name}: made anew, as what there is was made with {_change(done.config, wanted)}")
-        manifest = forget(job, manifest, name)
     have = made(layer_files(job, manifest), name)
-    manifest = mark(job, manifest, name, Stage(complete=False, config=wanted, made=have))
-    manifest = run(job, manifest)
+    manifest = mark(job, manifest, name, Stage(complete=False, config=wanted, made=have, fitted=done.fitted))
+    manifest = stage.run(job, manifest)
     have = made(layer_files(job, manifest), name)
-    return mark(job, manifest, name, Stage(complete=True, config=wanted, made=have))
+    fitted = job.room.limit if done.fitted is None else job.room.of(done.fitted)
+    return mark(job, manifest, name, Stage(complete=True, config=wanted, made=have, fitted=fitted))
+
+
+def done_nothing(job: Job, manifest: Manifest, name: str, works: tuple[str, ...]) -> Manifest:
+    """The manifest of a store whose stage is forgotten, with its finished pieces."""
+    if job.team.first:
+        for work in works:
+            Pieces(job.out, work, "").drop()
+    return mark(job, manifest, name, Stage(complete=False, config=None))
 
 
 def _change(old: schema.Config, new: schema.Config) -> str:
@@ -132,7 +211,7 @@ def _source(network: Network, folder: ImageSet, device: torch.device) -> Source:
     return Source(pixels, preprocess.normalise, network.shape, device, preprocess.display, preprocess.shown)
 
 
-def _earlier(job: Job, device: torch.device) -> Manifest | None:
+def _earlier(job: Job, wanted: Manifest) -> Manifest | None:
     """The manifest of an earlier run to go on from; `None` to begin anew.
 
     Raises:
@@ -141,15 +220,11 @@ def _earlier(job: Job, device: torch.device) -> Manifest | None:
     if not (job.out / "network.json").exists():
         _refuse_foreign(job.out)
         return None
-    if job.config.overwrite:
+    if job.config.overwrite and "scan" in job.config.stages:
         _clear(job.out)
         return None
     found = read_manifest(job.out)
-    if not found.stages.scan.complete:
-        _clear(job.out)
-        return None
-    wanted = new_manifest(job, device, [])
-    for what in ("model", "input", "layers", "k", "device"):
+    for what in ("model", "input", "layers", "k", "device", "threads"):
         old, new = getattr(found, what), getattr(wanted, what)
         if old != new:
             raise LurkError(_differs(job, what, old, new))
@@ -158,8 +233,13 @@ def _earlier(job: Job, device: torch.device) -> Manifest | None:
     if found.stages.scan.config != wanted.stages.scan.config:
         old, new = found.stages.scan.config, wanted.stages.scan.config
         raise LurkError(_differs(job, "scan", old, new))
-    if "scan" in job.config.stages:
-        job.terminal.say("scan: complete already")
+    for name in ("gradients", "ascent"):
+        done, asked = getattr(found.stages, name).config, recorded(getattr(job.config, name))
+        if name in job.config.stages and done and not alike(done, asked) and not job.config.overwrite:
+            raise LurkError(
+                f"{str(job.out)!r} has {name} made with {_change(done, asked)}: choose another --out, or "
+                f"give --stages {name} --overwrite to make them anew"
+            )
     return found
 
 
@@ -184,7 +264,8 @@ def _refuse_foreign(out: Path) -> None:
 
 def _clear(out: Path) -> None:
     """Remove what a store consists of, and nothing else that may lie in the folder."""
-    for name in ("images", "layers", *schema.PICTURE_KINDS):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("network.json", "images.json", "classes.json", schema.SUMS, schema.PROGRESS):
+    # The manifest first: without it there is no store, and nobody reads what is left of one.
+    for name in ("network.json", "classes.json", "images.json", schema.SUMS, schema.PROGRESS):
         (out / name).unlink(missing_ok=True)
+    for name in (PARTIAL, "images", "layers", *schema.PICTURE_KINDS):
+        shutil.rmtree(out / name, ignore_errors=True)

@@ -111,38 +111,47 @@ class UnitPictures:
 def unit_pictures(
     model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule, *, at_once: int
 ) -> Iterator[UnitPictures]:
-    """The gradient strips of the `max` entries of each filter; `at_once` images' worth of pixels a batch.
+    """The gradient strips of the `max` entries of some filters, which run together; in their order.
 
-    Filters do not share batches, although their cuts could: in a batch of another size the last digits are
-    others, and what a filter gets must not depend on which others are asked for.
+    Args:
+        model: the network, at rest.
+        layer: of the filters.
+        filters: which; the last digits depend on all of them, as cuts of equal size share batches.
+        source: where images come from.
+        rule: what ReLUs let back.
+        at_once: how many images' worth of pixels a batch has.
     """
-    batch_pixels = at_once * source.shape[1] * source.shape[2]
     size = tiles(layer, source)
+    used = sorted({e.image for entry in filters for e in entry.max})
+    index = {image: i for i, image in enumerate(used)}
+    units = [
+        gradients.Unit(index[e.image], entry.channel, *e.position) for entry in filters for e in entry.max
+    ]
+    images = [source.image(image) for image in used]
+    whole: dict[int, Pixels] = {}
+    cropped: dict[int, Pixels] = {}
+    scores: dict[int, float] = {}
+    for found in gradients.unit_gradients(
+        model, layer.name, layer.field, images, units, rule,
+        batch_pixels=at_once * source.shape[1] * source.shape[2],
+    ):  # fmt: skip
+        unit = units[found.index]
+        full = gradients.place(found, source.shape[1:])
+        window = layer.field.window(unit.y, unit.x)
+        cut = pictures.crop_gradient(full, window)
+        whole[found.index] = pictures.gradient_tiles(source.seen(full[None]), size["max_grads"])[0]
+        cropped[found.index] = pictures.gradient_tiles(source.seen(cut[None]), size["cropped_grad"])[0]
+        scores[found.index] = found.score
+    first = 0
     for entry in filters:
-        used = sorted({e.image for e in entry.max})
-        index = {image: i for i, image in enumerate(used)}
-        units = [gradients.Unit(index[e.image], entry.channel, *e.position) for e in entry.max]
-        images = [source.image(image) for image in used]
-        whole: dict[int, Pixels] = {}
-        cropped: dict[int, Pixels] = {}
-        scores: dict[int, float] = {}
-        for found in gradients.unit_gradients(
-            model, layer.name, layer.field, images, units, rule, batch_pixels=batch_pixels
-        ):
-            unit = units[found.index]
-            full = gradients.place(found, source.shape[1:])
-            window = layer.field.window(unit.y, unit.x)
-            cut = pictures.crop_gradient(full, window)
-            whole[found.index] = pictures.gradient_tiles(source.seen(full[None]), size["max_grads"])[0]
-            cropped[found.index] = pictures.gradient_tiles(source.seen(cut[None]), size["cropped_grad"])[0]
-            scores[found.index] = found.score
-        ranks = range(len(units))
+        ranks = range(first, first + len(entry.max))
         yield UnitPictures(
             entry.channel,
             pictures.strip([whole[i] for i in ranks]),
             pictures.strip([cropped[i] for i in ranks]),
             tuple(scores[i] for i in ranks),
         )
+        first += len(entry.max)
 
 
 def scores_of_crops(
@@ -226,24 +235,18 @@ def ascent_pictures(
     source: Source,
     seed: int,
     best: Callable[[Filter], float],
-    *,
-    at_once: int,
 ) -> Iterator[AscentPicture]:
     """The image that excites each filter most; what fails once is tried again from another seed.
 
-    The filters of a layer are cut into blocks by their numbers, and a block runs as a whole even if only
-    some of it are wanted: in a batch of another size the last digits are others, which an ascent makes
-    large, and what a filter gets must not depend on which others are asked for.
-
     Args:
         layer: which.
-        filters: all of it.
+        filters: those that ascend together, wanted or not: in a batch of another size the last digits are
+            others, which an ascent makes large.
         wanted: the channels whose images are wanted.
         ascend: how images are found.
         source: says which channels of an image are shown.
         seed: of all randomness.
         best: what the best real image gives a filter, in the terms of the objective.
-        at_once: filters a block.
     """
 
     def attempt(block: Sequence[Filter], number: int) -> Mapping[int, AscentPicture]:
@@ -264,15 +267,11 @@ def ascent_pictures(
             )
         }
 
-    for start in range(0, len(filters), at_once):
-        block = filters[start : start + at_once]
-        asked = [entry.channel for entry in block if entry.channel in wanted]
-        if not asked:
-            continue
-        results = dict(attempt(block, 0))
-        failed = [entry for entry in block if not results[entry.channel].found]
-        if any(entry.channel in asked for entry in failed):
-            for channel, again in attempt(failed, 1).items():
-                if again.found or again.score > results[channel].score:
-                    results[channel] = again
-        yield from (results[channel] for channel in asked)
+    asked = [entry.channel for entry in filters if entry.channel in wanted]
+    results = dict(attempt(filters, 0))
+    failed = [entry for entry in filters if not results[entry.channel].found]
+    if any(entry.channel in asked for entry in failed):
+        for channel, again in attempt(failed, 1).items():
+            if again.found or again.score > results[channel].score:
+                results[channel] = again
+    yield from (results[channel] for channel in asked)

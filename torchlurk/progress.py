@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchlurk.errors import LurkError
-from torchlurk.stages.job import Terminal
 from torchlurk.store.schema import FORMAT, PROGRESS, Progress
 from torchlurk.store.write import write_json
+from torchlurk.telling import Terminal
 
 EVERY = 1.0
 """Seconds between two writings of the file, at least: a run may advance a thousand times in one."""

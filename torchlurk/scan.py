@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlurk import topk
+from torchlurk.devices import Room, is_out_of_memory
 from torchlurk.hooks import Watcher, forward_until, watching
 from torchlurk.topk import TopK
 
@@ -231,9 +232,18 @@ class ScanBatch:
     labels: Tensor
     x: Tensor
 
+    def part(self, rows: slice) -> ScanBatch:
+        """Some of the images."""
+        return ScanBatch(self.images[rows], self.labels[rows], self.x[rows])
+
 
 def scan(
-    model: nn.Module, start: ScanState, batches: Iterable[ScanBatch], *, bfloat16: bool = False
+    model: nn.Module,
+    start: ScanState,
+    batches: Iterable[ScanBatch],
+    *,
+    bfloat16: bool = False,
+    room: Room | None = None,
 ) -> Iterator[ScanState]:
     """Take a state through batches of images, giving the state after each.
 
@@ -243,23 +253,43 @@ def scan(
         batches: images, each id once.
         bfloat16: compute the forward in bfloat16, which is faster and leaves scores two to three
             digits; `candidates` says whom to score again.
+        room: how many images fit into the memory; a batch that does not fit is halved and tried again.
 
     Yields:
         The state after each batch.
 
     Raises:
         NotFinite: an activation is NaN or infinite, and has no place in an order.
+        LurkError: not even one image fits into the memory.
     """
     current = dict(start.layers)
     seen = start.images
     edges = torch.tensor(ACTIVATION_EDGES, device=seen.device)
+    room = room or Room(say=lambda _: None)
     for batch in batches:
-        cast = torch.autocast(batch.x.device.type, torch.bfloat16, enabled=bfloat16)
-        finite: dict[str, Tensor] = {}
-        with torch.inference_mode(), cast, _observing(model, current, batch, edges, finite):
-            forward_until(model, batch.x, start.layers)
-        _check(finite, batch.images)
-        seen = seen.index_add(0, batch.labels, torch.ones_like(batch.labels))
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop(0)
+            fits = room.of(len(part.images))
+            if fits < len(part.images):
+                waiting[:0] = [part.part(slice(0, fits)), part.part(slice(fits, None))]
+                continue
+            before = dict(current)
+            cast = torch.autocast(part.x.device.type, torch.bfloat16, enabled=bfloat16)
+            finite: dict[str, Tensor] = {}
+            try:
+                with torch.inference_mode(), cast, _observing(model, current, part, edges, finite):
+                    forward_until(model, part.x, start.layers)
+            except (RuntimeError, MemoryError) as problem:
+                if not is_out_of_memory(problem):
+                    raise
+                # Some layers have counted these images already.
+                current.update(before)
+                room.shrink(len(part.images), problem)
+                waiting.insert(0, part)
+                continue
+            _check(finite, part.images)
+            seen = seen.index_add(0, part.labels, torch.ones_like(part.labels))
         yield ScanState(seen, dict(current))
 
 

@@ -140,6 +140,7 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
         "name": name,
         "title": label(name.title()),
         "device": "cpu",
+        "threads": 1,
         "k": K,
         "model": {"source": "toy", "weights": "random", "weights_sha256": DIGEST},
         "input": {"shape": [3, input_side, input_side], "mean": [0.5] * 3, "std": [0.25] * 3},

@@ -13,9 +13,12 @@ from tests.golden.network import golden_network, write_images
 from torchlurk.attribution.relu_rules import Rule
 from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.datasets.folder import list_images
+from torchlurk.distributed import Team
+from torchlurk.models.network import Network
 from torchlurk.pipeline import precompute
 from torchlurk.selection import Selection
-from torchlurk.stages.job import Terminal
+from torchlurk.store.schema import STAGES
+from torchlurk.telling import Terminal
 
 EXPECTED = Path(__file__).parent / "expected"
 QUIET = Terminal(say=lambda line: None, bar=lambda label, total, unit: nullcontext(lambda n: None))
@@ -29,19 +32,27 @@ def golden_run(
     filters: int | tuple[int, ...] | None = 2,
     layers: tuple[str, ...] | None = None,
     method: Rule = "deconv",
+    stages: tuple[str, ...] = STAGES,
+    overwrite: bool = False,
+    shard_size: int = 256,
     terminal: Terminal = QUIET,
+    network: Network | None = None,
+    team: Team | None = None,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "waves"
         write_images(images)
         config = RunConfig(
-            scan=ScanConfig(k=3, batch_size=batch_size),
+            scan=ScanConfig(k=3, batch_size=batch_size, shard_size=shard_size),
             gradients=GradientsConfig(method=method),
             ascent=AscentConfig(steps=8),
             chosen=Selection(layers, filters),
             workers=workers,
+            stages=stages,
+            overwrite=overwrite,
         )
-        precompute(golden_network(), list_images(images), out, config, torch.device("cpu"), terminal)
+        network = network or golden_network()
+        precompute(network, list_images(images), out, config, torch.device("cpu"), terminal, team)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from PIL import Image
 
 from tests.golden.run import EXPECTED, golden_run
 from torchlurk.errors import LurkError
-from torchlurk.stages.job import Terminal
 from torchlurk.store.read import inspect, read_manifest, read_progress
 from torchlurk.store.schema import picture_path
 from torchlurk.store.write import alone
+from torchlurk.telling import Terminal
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +94,20 @@ def test_stages_run_later_give_the_same_bytes(made: Path, tmp_path: Path) -> Non
     assert files(tmp_path) == files(made)
 
 
-def test_what_another_configuration_left_is_gone(tmp_path: Path) -> None:
+def test_what_was_made_otherwise_is_kept_unless_it_may_be_lost(tmp_path: Path) -> None:
     golden_run(tmp_path / "a/branching", filters=1, method="guided")
-    golden_run(tmp_path / "a/branching", filters=1)
+    before = files(tmp_path)
+    with pytest.raises(LurkError, match=r"method guided: .* --stages gradients --overwrite"):
+        golden_run(tmp_path / "a/branching", filters=1)
+    assert files(tmp_path) == before
+    golden_run(tmp_path / "a/branching", filters=1, stages=("gradients",), overwrite=True)
     golden_run(tmp_path / "b/branching", filters=1)
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-def test_what_was_asked_for_before_stays_unless_it_was_made_otherwise(tmp_path: Path) -> None:
+def test_what_is_made_anew_leaves_the_other_stages(tmp_path: Path) -> None:
     golden_run(tmp_path / "branching", filters=2, method="guided")
-    golden_run(tmp_path / "branching", filters=1)
+    golden_run(tmp_path / "branching", filters=1, stages=("gradients",), overwrite=True)
     stages = read_manifest(tmp_path / "branching").stages
     assert set(map(str, stages.gradients.made.values())) == {"[(0, 1)]"}
     assert set(map(str, stages.ascent.made.values())) == {"[(0, 2)]"}
@@ -247,7 +251,7 @@ def test_a_run_tells_what_it_is_at_while_it_runs(tmp_path: Path) -> None:
 
     golden_run(out, terminal=Terminal(say=lambda line: None, bar=bar))
     assert list(dict.fromkeys(work for work, _ in told)) == [
-        "scan", "crops", "images", "gradients", "ascent",
+        "scan", "crops", "images", "max gradients", "avg gradients", "ascent",
     ]  # fmt: skip
     assert read_progress(out) is None
     assert sorted(files(out)) == sorted(files(EXPECTED / "branching"))

@@ -146,7 +146,7 @@ def test_filter_images_can_be_made_for_one_position(scan: Run, tmp_path: Path) -
     store = tmp_path / "saved_model" / "net"
 
     def first_filter(objective: str) -> tuple[bytes, float, float]:
-        assert scan(images, "--objective", objective).exit_code == 0
+        assert scan(images, "--objective", objective, "--overwrite").exit_code == 0
         layer = read_manifest(store).layers[0]
         entry = read_layer(store, layer).filters[0]
         assert entry.ascent is not None

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from torchlurk.progress import telling
-from torchlurk.stages.job import Terminal
 from torchlurk.store.read import read_progress
 from torchlurk.store.write import write_sums
+from torchlurk.telling import Terminal
 
 
 class Clock:

@@ -25,9 +25,9 @@ from torchlurk.models.check import check_network
 from torchlurk.models.checkpoint import Weights, state_digest
 from torchlurk.models.network import Network, load_network, network_of
 from torchlurk.models.weights import default_cache
-from torchlurk.pipeline import precompute
+from torchlurk.pipeline import precompute, usual_threads
 from torchlurk.selection import Selection
-from torchlurk.stages.job import Terminal
+from torchlurk.telling import Terminal
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Options:
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    threads: int | None = None
     seed: int = 0
     progress: bool | None = None
 
@@ -144,6 +145,7 @@ def compute(
         stages=(stage,),
         chosen=chosen or Selection(),
         workers=usual_workers(engine.device) if options.workers is None else options.workers,
+        threads=options.threads or usual_threads(engine.out),
         overwrite=overwrite,
     )
     with in_python():
@@ -171,7 +173,7 @@ def in_python() -> Iterator[None]:
 
 
 def _check(options: Options) -> None:
-    for name in ("top", "batch_size"):
+    for name in ("top", "batch_size", "threads"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise LurkError(f"{name}={value}: must be at least 1")

@@ -58,6 +58,7 @@ class Lurk:
         device: str = "auto",
         batch_size: int | None = None,
         workers: int | None = None,
+        threads: int | None = None,
         seed: int = 0,
         progress: bool | None = None,
     ) -> None:
@@ -79,6 +80,7 @@ class Lurk:
             device: `auto`, `cpu` or `cuda`.
             batch_size: images in one forward.
             workers: processes that decode.
+            threads: of the processor, for one operation; the store's own, or torch's, without.
             seed: of all randomness.
             progress: whether bars and news are shown; `None` for where there is someone to see them.
 
@@ -90,7 +92,7 @@ class Lurk:
         options = Options(
             top=top, layers=as_texts(layers), names=None if names is None else tuple(names), source=source,
             weights=weights, size=size, words=None if words is None else Path(words), device=device,
-            batch_size=batch_size, workers=workers, seed=seed, progress=progress,
+            batch_size=batch_size, workers=workers, threads=threads, seed=seed, progress=progress,
         )  # fmt: skip
         self._engine: Engine | None = make_engine(model, preprocess, images, Path(out), options)
         self._out = Path(out)
@@ -129,17 +131,19 @@ class Lurk:
         method: Literal["deconv", "guided", "vanilla"] = "deconv",
         *,
         certify: Literal["chosen", "all"] = "chosen",
+        overwrite: bool = False,
     ) -> None:
-        """Compute the gradients that these filters lack; those of another method are forgotten.
+        """Compute the gradients that these filters lack.
 
         Args:
             layers: of which layers.
             filters: which of them; a number means the first so many.
             method: what ReLUs let back.
             certify: whether crops of all filters of these layers are fed to the network again.
+            overwrite: first forget all gradients that there are, such as those of another method.
 
         Raises:
-            LurkError: there is no such layer or filter, or no scan.
+            LurkError: there is no such layer or filter, no scan, or gradients of another method.
         """
         engine = self._scanned("compute_grads")
         from torchlurk.config import GradientsConfig
@@ -148,7 +152,8 @@ class Lurk:
         _check_choice("method", method, ("deconv", "guided", "vanilla"))
         _check_choice("certify", certify, ("chosen", "all"))
         config = GradientsConfig(method=method, certify=certify)
-        compute(engine, "gradients", chosen=_selection(layers, filters), gradients=config)
+        chosen = _selection(layers, filters)
+        compute(engine, "gradients", chosen=chosen, gradients=config, overwrite=overwrite)
 
     def compute_viz(
         self,
@@ -159,8 +164,9 @@ class Lurk:
         objective: Literal["mean", "position"] = "mean",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         steps: int = 64,
+        overwrite: bool = False,
     ) -> None:
-        """Find the images that these filters lack by gradient ascent; those made otherwise are forgotten.
+        """Find the images that these filters lack by gradient ascent.
 
         Args:
             layers: of which layers.
@@ -169,20 +175,22 @@ class Lurk:
             objective: excite the whole map, or the unit in its middle.
             precision: of the steps.
             steps: of the optimiser, in the Fourier way.
+            overwrite: first forget all filter images that there are, such as those made in another way.
 
         Raises:
-            LurkError: there is no such layer or filter, or no scan.
+            LurkError: there is no such layer or filter, no scan, or filter images made otherwise.
         """
         engine = self._scanned("compute_viz")
         from torchlurk.config import AscentConfig
         from torchlurk.lurk.computing import compute
-        from torchlurk.lurk.computing import precision as chosen
+        from torchlurk.lurk.computing import precision as settled
 
         _check_choice("way", way, ("fourier", "naive"))
         _check_choice("objective", objective, ("mean", "position"))
         _check_choice("precision", precision, ("auto", "float32", "bfloat16"))
-        config = AscentConfig(way=way, objective=objective, steps=steps, precision=chosen(engine, precision))
-        compute(engine, "ascent", chosen=_selection(layers, filters), ascent=config)
+        config = AscentConfig(way=way, objective=objective, steps=steps, precision=settled(engine, precision))
+        chosen = _selection(layers, filters)
+        compute(engine, "ascent", chosen=chosen, ascent=config, overwrite=overwrite)
 
     compute_layer_viz = compute_viz
 

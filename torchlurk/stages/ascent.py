@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -15,12 +15,14 @@ from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import OBJECTIVES
 from torchlurk.ascent.optimise import Found, Recipe, ascend, canvas_for
 from torchlurk.ascent.transforms import Wobble
+from torchlurk.config import recorded
+from torchlurk.devices import Room, fitting
 from torchlurk.graph import Layer
 from torchlurk.portraits import Ascend
-from torchlurk.stages.job import Job, having, lacking, layer_files, replace, write_picture
+from torchlurk.stages.blocks import Advance, Block, by_blocks
+from torchlurk.stages.job import Job, all_made, chosen, having, lacking, layer_files, write_picture
 from torchlurk.store import schema
 from torchlurk.store.schema import Filter, Manifest
-from torchlurk.store.write import write_json
 
 STEADY = 48
 """An image smaller than this, in pixels, is moved less between the steps of its ascent."""
@@ -31,38 +33,34 @@ BEST: Mapping[str, Callable[[Filter], float]] = MappingProxyType(
 """For each objective, what the best real image reaches of it."""
 
 
+WORKS: tuple[str, ...] = ("ascent",)
+"""What the pieces of the stage are called."""
+
+
 def run(job: Job, manifest: Manifest) -> Manifest:
     """Write the images of the chosen filters that have none yet; returns the manifest with their sizes."""
     config = job.config.ascent
-    files = layer_files(job, manifest)
-    todo = lacking(job, files, "ascent")
-    total = sum(len(filters) for filters in todo.values())
-    find = _naive(job) if config.way == "naive" else _fourier(job)
-    with job.terminal.bar("ascent", total, "filter") as advance:
-        for name, filters in todo.items():
-            layer = job.graph.layer(name)
-            by_channel = {entry.channel: entry for entry in filters}
-            for made in portraits.ascent_pictures(
-                layer,
-                files[name].filters,
-                by_channel.keys(),
-                find,
-                job.source,
-                config.seed,
-                BEST[config.objective],
-                at_once=config.batch_size,
-            ):
-                write_picture(job, "max_activ", layer.name, made.channel, made.picture)
-                quality = schema.Ascent(
-                    score=schema.number(made.score),
-                    ratio=None if made.ratio is None else schema.number(made.ratio),
-                    found=made.found,
-                )
-                entry = msgspec.structs.replace(by_channel[made.channel], ascent=quality)
-                by_channel[made.channel] = having(entry, "max_activ")
-                advance(1)
-            job.writers.finish()
-            write_json(job.out / schema.layer_path(layer.name), replace(files[name], by_channel))
+    wanted = chosen(job)
+    find = _in_parts(job.room, _naive(job) if config.way == "naive" else _fourier(job))
+
+    def make(block: Block, advance: Advance) -> Iterator[Filter]:
+        by_channel = {entry.channel: entry for entry in block.filters}
+        for made in portraits.ascent_pictures(
+            block.layer, block.filters, block.wanted, find, job.source, config.seed, BEST[config.objective]
+        ):
+            write_picture(job, "max_activ", block.layer.name, made.channel, made.picture)
+            quality = schema.Ascent(
+                score=schema.number(made.score),
+                ratio=None if made.ratio is None else schema.number(made.ratio),
+                found=made.found,
+            )
+            advance(1)
+            yield having(msgspec.structs.replace(by_channel[made.channel], ascent=quality), "max_activ")
+
+    by_blocks(
+        job, manifest, WORKS[0], recorded(config), lambda f: lacking(wanted, f, "max_activ"), make,
+        size=config.batch_size,
+    )  # fmt: skip
     # Of all layers, as an earlier run may have been stopped before it came to this.
     tiles = msgspec.structs.replace(manifest.tiles, max_activ=_sizes(job))
     return msgspec.structs.replace(manifest, tiles=tiles)
@@ -70,7 +68,25 @@ def run(job: Job, manifest: Manifest) -> Manifest:
 
 def complete(job: Job, manifest: Manifest) -> bool:
     """Whether all chosen filters have their image."""
-    return not lacking(job, layer_files(job, manifest), "ascent")
+    return all_made(job, layer_files(job, manifest), "ascent")
+
+
+def _in_parts(room: Room, find: Ascend) -> Ascend:
+    """The same, in parts where all filters together do not fit into the memory."""
+
+    def found(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> Found:
+        states = [generator.get_state() for generator in generators]
+
+        def attempt(at_once: int) -> list[Found]:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+            starts = range(0, len(channels), at_once)
+            return [find(layer, channels[i : i + at_once], generators[i : i + at_once]) for i in starts]
+
+        parts = fitting(room, len(channels), attempt)
+        return Found(torch.cat([p.images for p in parts]), torch.cat([p.scores for p in parts]))
+
+    return found
 
 
 def _sizes(job: Job) -> dict[str, pictures.Size]:

@@ -2,109 +2,162 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import msgspec
 
 from torchlurk import portraits, records
-from torchlurk.graph import Layer
-from torchlurk.stages.job import Job, chosen, having, lacking, layer_files, replace, write_picture
-from torchlurk.store import schema
-from torchlurk.store.schema import Filter, Manifest
-from torchlurk.store.write import write_json
+from torchlurk.config import recorded
+from torchlurk.devices import fitting
+from torchlurk.stages.blocks import Advance, Block, by_blocks
+from torchlurk.stages.job import Job, all_made, chosen, having, lacking, layer_files, write_picture
+from torchlurk.store.schema import Filter, LayerFile, Manifest
 
 CERTIFIED = 1e-3
 """The relative difference above which a crop does not explain its score."""
 
+WORKS: tuple[str, ...] = ("max gradients", "avg gradients", "certificates")
+"""What the pieces of the stage are called."""
+
+MAPS_AT_ONCE = 64
+"""Filters whose maps' gradients are one block: they share the forwards of the images that they share."""
+
 
 def run(job: Job, manifest: Manifest) -> Manifest:
     """Write the gradients that chosen filters lack; say so if a crop does not explain its score."""
-    files = layer_files(job, manifest)
-    todo = lacking(job, files, "gradients")
-    total = 2 * sum(len(filters) for filters in todo.values())
-    worst: list[tuple[float, str, int]] = []
-    with job.terminal.bar("gradients", total, "filter") as advance:
-        for name, filters in todo.items():
-            made = _pictures(job, job.graph.layer(name), filters, advance)
-            job.writers.finish()
-            files[name] = replace(files[name], made)
-            write_json(job.out / schema.layer_path(name), files[name])
-    _certify_rest(job, files)
-    for name, file in files.items():
-        worst += [(e.certificate or 0.0, name, f.channel) for f in file.filters for e in f.max]
-    _report(job, worst)
+    config = job.config.gradients
+    wanted = chosen(job)
+    decides = recorded(config)
+    at_once = max(1, config.batch_size // job.config.scan.k)
+
+    by_blocks(
+        job,
+        manifest,
+        WORKS[0],
+        decides,
+        lambda f: lacking(wanted, f, "max_grads"),
+        partial(_units, job),
+        size=at_once,
+    )
+    by_blocks(
+        job,
+        manifest,
+        WORKS[1],
+        decides,
+        lambda f: lacking(wanted, f, "avg_grads"),
+        partial(_maps, job),
+        size=MAPS_AT_ONCE,
+    )
+    files = by_blocks(
+        job,
+        manifest,
+        WORKS[2],
+        decides,
+        lambda f: _uncertified(job, f),
+        partial(_certified, job),
+        size=CROPS_AT_ONCE,
+    )
+    if job.team.first:
+        _report(job, files)
     return manifest
+
+
+CROPS_AT_ONCE = 64
+"""Filters whose crops are certified as one block; they share forwards."""
 
 
 def complete(job: Job, manifest: Manifest) -> bool:
     """Whether all chosen filters have gradients, and all crops the certificates that they are to have."""
     files = layer_files(job, manifest)
-    return not lacking(job, files, "gradients") and not _uncertified(job, files)
+    return all_made(job, files, "gradients") and not _uncertified(job, files)
 
 
-def _uncertified(job: Job, files: Mapping[str, schema.LayerFile]) -> list[str]:
-    """The layers that have crops without a certificate, where all are to have one."""
+def _uncertified(job: Job, files: Mapping[str, LayerFile]) -> dict[str, list[int]]:
+    """The filters with a crop without a certificate, by layer, where all are to have one."""
     if job.config.gradients.certify != "all":
-        return []
-    return [
-        layer
+        return {}
+    found = {
+        layer: [f.channel for f in files[layer].filters if any(e.certificate is None for e in f.max)]
         for layer in chosen(job)
-        if any(e.certificate is None for f in files[layer].filters for e in f.max)
-    ]
+    }
+    return {layer: channels for layer, channels in found.items() if channels}
 
 
-def _pictures(
-    job: Job, layer: Layer, filters: Sequence[Filter], advance: Callable[[int], object]
-) -> dict[int, Filter]:
-    """Write the strips of some filters of a layer; returns the filters, which now name them, by channel."""
-    config = job.config.gradients
-    by_channel = {entry.channel: entry for entry in filters}
-    for made in portraits.unit_pictures(
-        job.model, layer, filters, job.source, config.method, at_once=config.batch_size
-    ):
-        write_picture(job, "max_grads", layer.name, made.channel, made.whole)
+def _units(job: Job, block: Block, advance: Advance) -> Iterator[Filter]:
+    """The gradients of the `max` entries of a block, which all run together."""
+    config, layer = job.config.gradients, block.layer
+    made = fitting(
+        job.room,
+        config.batch_size,
+        lambda at_once: list(
+            portraits.unit_pictures(
+                job.model, layer, block.filters, job.source, config.method, at_once=at_once
+            )
+        ),
+    )
+    for entry, found in zip(block.filters, made, strict=True):
+        if entry.channel not in block.wanted:
+            continue
+        write_picture(job, "max_grads", layer.name, entry.channel, found.whole)
         if not layer.sees_all:
-            write_picture(job, "cropped_grad", layer.name, made.channel, made.cropped)
-        entry = by_channel[made.channel]
+            write_picture(job, "cropped_grad", layer.name, entry.channel, found.cropped)
         certified = [
-            records.with_certificate(e, again) for e, again in zip(entry.max, made.scores, strict=True)
+            records.with_certificate(e, again) for e, again in zip(entry.max, found.scores, strict=True)
         ]
-        entry = msgspec.structs.replace(entry, max=certified)
-        made_kinds = ["max_grads"] if layer.sees_all else ["max_grads", "cropped_grad"]
-        by_channel[made.channel] = having(entry, *made_kinds)
+        kinds = ["max_grads"] if layer.sees_all else ["max_grads", "cropped_grad"]
         advance(1)
-    for channel, strip in portraits.map_pictures(job.model, layer, filters, job.source, config.method):
+        yield having(msgspec.structs.replace(entry, max=certified), *kinds)
+
+
+def _maps(job: Job, block: Block, advance: Advance) -> Iterator[Filter]:
+    """The gradients of the `avg` entries of the wanted filters of a block."""
+    layer = block.layer
+    by_channel = {entry.channel: entry for entry in block.filters if entry.channel in block.wanted}
+    wanted = list(by_channel.values())
+    for channel, strip in portraits.map_pictures(
+        job.model, layer, wanted, job.source, job.config.gradients.method
+    ):
         write_picture(job, "avg_grads", layer.name, channel, strip)
-        by_channel[channel] = having(by_channel[channel], "avg_grads")
         advance(1)
-    return by_channel
+        yield having(by_channel[channel], "avg_grads")
 
 
-def _certify_rest(job: Job, files: dict[str, schema.LayerFile]) -> None:
-    """Certify the crops that no gradient was computed for, where all are to be certified."""
-    at_once = job.config.gradients.batch_size
-    layers = _uncertified(job, files)
-    total = sum(len(f.max) for name in layers for f in files[name].filters)
-    with job.terminal.bar("crops", total, "crop") as advance:
-        for name in layers:
-            # All of the layer run again, so that digits do not depend on which of them had gradients before.
-            filters = files[name].filters
-            by_channel = {f.channel: list(f.max) for f in filters}
-            for scores in portraits.scores_of_crops(
-                job.model, job.graph.layer(name), filters, job.source, at_once=at_once
-            ):
-                for channel, rank, again in scores:
-                    entries = by_channel[channel]
-                    if entries[rank].certificate is None:
-                        entries[rank] = records.with_certificate(entries[rank], again)
-                advance(len(scores))
-            certified = {f.channel: msgspec.structs.replace(f, max=by_channel[f.channel]) for f in filters}
-            files[name] = replace(files[name], certified)
-            write_json(job.out / schema.layer_path(name), files[name])
+def _certified(job: Job, block: Block, advance: Advance) -> Iterator[Filter]:
+    """The wanted filters of a block, with certificates for the crops that no gradient was computed for."""
+    scores: dict[int, dict[int, float]] = {entry.channel: {} for entry in block.filters}
+
+    def again(at_once: int) -> list[list[tuple[int, int, float]]]:
+        # All of the block, so that digits do not depend on which of them had gradients before.
+        return list(
+            portraits.scores_of_crops(job.model, block.layer, block.filters, job.source, at_once=at_once)
+        )
+
+    for found in fitting(job.room, job.config.gradients.batch_size, again):
+        for channel, rank, score in found:
+            scores[channel][rank] = score
+    for entry in block.filters:
+        if entry.channel in block.wanted:
+            certified = [
+                records.with_certificate(e, scores[entry.channel][rank]) if e.certificate is None else e
+                for rank, e in enumerate(entry.max)
+            ]
+            advance(1)
+            yield msgspec.structs.replace(entry, max=certified)
 
 
-def _report(job: Job, certificates: Sequence[tuple[float, str, int]]) -> None:
-    beyond = sorted((one for one in certificates if one[0] > CERTIFIED), reverse=True)
+def _report(job: Job, files: Mapping[str, LayerFile]) -> None:
+    """Say so if some crops do not explain their scores."""
+    beyond = sorted(
+        (
+            (e.certificate, name, f.channel)
+            for name, file in files.items()
+            for f in file.filters
+            for e in f.max
+            if e.certificate is not None and e.certificate > CERTIFIED
+        ),
+        reverse=True,
+    )
     if beyond:
         difference, layer, channel = beyond[0]
         job.terminal.say(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from torch import nn
 from torchlurk import pictures, records
 from torchlurk.config import RunConfig
 from torchlurk.datasets.images import ImageSet
+from torchlurk.devices import Room
+from torchlurk.distributed import Team
 from torchlurk.graph import Graph
 from torchlurk.models.network import Network
 from torchlurk.pictures import Pixels
@@ -23,25 +24,28 @@ from torchlurk.stages.writers import Writers
 from torchlurk.store import schema
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest, Stage
-from torchlurk.store.write import write_bytes, write_json, write_sums
-
-
-@dataclass(frozen=True)
-class Terminal:
-    """How a run tells what it does.
-
-    Attributes:
-        say: a line of news.
-        bar: a progress bar: takes a label, a total and a unit, gives a function to advance it by n.
-    """
-
-    say: Callable[[str], None]
-    bar: Callable[[str, int, str], AbstractContextManager[Callable[[int], object]]]
+from torchlurk.store.write import write_bytes, write_listed
+from torchlurk.telling import Terminal
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that the stages share."""
+    """All that the stages share.
+
+    Attributes:
+        network: what is looked into.
+        folder: the images that it is shown.
+        graph: its layers and edges.
+        source: where pixels come from.
+        out: the store's folder.
+        config: what to do.
+        terminal: how to tell.
+        writers: who encodes pictures.
+        team: the processes that share the run.
+        room: how much fits into the memory at once.
+        sleep: waits for some seconds.
+        identity: the digest of all that decides what the scan gives.
+    """
 
     network: Network
     folder: ImageSet
@@ -51,6 +55,10 @@ class Job:
     config: RunConfig
     terminal: Terminal
     writers: Writers
+    team: Team
+    room: Room
+    sleep: Callable[[float], object]
+    identity: str = ""
 
     @property
     def model(self) -> nn.Module:
@@ -91,13 +99,20 @@ def chosen(job: Job) -> dict[str, tuple[int, ...]]:
     return choose(job.config.chosen, layers, job.graph.logits)
 
 
-def lacking(job: Job, files: Mapping[str, LayerFile], name: str) -> dict[str, list[Filter]]:
-    """Those of the chosen filters that lack some picture of a stage, by layer."""
+def lacking(
+    wanted: Mapping[str, Sequence[int]], files: Mapping[str, LayerFile], kind: str
+) -> dict[str, list[int]]:
+    """Those of some channels, by layer, that lack a kind of picture."""
     found = {
-        layer: [files[layer].filters[c] for c in channels if not has(files[layer].filters[c], name)]
-        for layer, channels in chosen(job).items()
+        layer: [c for c in channels if kind not in files[layer].filters[c].pictures]
+        for layer, channels in wanted.items()
     }
-    return {layer: filters for layer, filters in found.items() if filters}
+    return {layer: channels for layer, channels in found.items() if channels}
+
+
+def all_made(job: Job, files: Mapping[str, LayerFile], name: str) -> bool:
+    """Whether the chosen filters have all that a stage makes."""
+    return not any(lacking(chosen(job), files, kind) for kind in MARKS[name])
 
 
 def has(entry: Filter, name: str) -> bool:
@@ -127,8 +142,9 @@ def mark(job: Job, manifest: Manifest, name: str, stage: Stage) -> Manifest:
     """Write the manifest with a stage's new state, and the digests of all JSON; returns it."""
     stages = msgspec.structs.replace(manifest.stages, **{name: stage})
     manifest = msgspec.structs.replace(manifest, stages=stages)
-    write_json(job.out / "network.json", manifest)
-    write_sums(job.out)
+    if job.team.first:
+        write_listed(job.out, "network.json", manifest)
+    job.team.wait()
     return manifest
 
 
@@ -159,9 +175,12 @@ def forget(job: Job, manifest: Manifest, name: str) -> Manifest:
                 bare = [msgspec.structs.replace(e, certificate=None) for e in entry.max]
                 entry = msgspec.structs.replace(entry, max=bare)
             filters.append(entry)
-        path = job.out / schema.layer_path(layer)
-        write_json(path, msgspec.structs.replace(file, filters=filters))
+        if job.team.first:
+            record = msgspec.structs.replace(file, filters=filters)
+            write_listed(job.out, schema.layer_path(layer), record)
     # After the JSON, which so never names a picture that is gone.
-    for kind in kinds:
-        shutil.rmtree(job.out / kind, ignore_errors=True)
+    if job.team.first:
+        for kind in kinds:
+            shutil.rmtree(job.out / kind, ignore_errors=True)
+    job.team.wait()
     return manifest

@@ -2,111 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator
 
+import msgspec
 import torch
 
 from torchlurk import pictures, portraits, records, scan
-from torchlurk.config import recorded
-from torchlurk.datasets.folder import batches
-from torchlurk.devices import send
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer
-from torchlurk.stages.job import Job, having, mark, replace, write_picture
+from torchlurk.shards import Shard
+from torchlurk.stages.beginning import new_manifest
+from torchlurk.stages.blocks import Block, by_blocks
+from torchlurk.stages.job import Job, having, lacking, mark, write_picture
+from torchlurk.stages.passes import scan_images
 from torchlurk.store import schema
-from torchlurk.store.schema import Manifest, Stage
-from torchlurk.store.write import write_bytes, write_json
+from torchlurk.store.read import read_manifest
+from torchlurk.store.schema import Manifest
+from torchlurk.store.units import Pieces
+from torchlurk.store.write import write_bytes, write_listed
 
 SPARE = 2
 """A rough scan keeps so many times k candidates a list: its ranks are right up to near neighbours."""
 
 
-def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) -> Manifest:
-    """The manifest after a scan that could not read the `skipped` files."""
-    network, folder = job.network, job.folder
-    sizes = {layer.name: portraits.tiles(layer, job.source) for layer in job.graph.layers}
-    waiting = Stage(complete=False, config=None)
-    return Manifest(
-        format=schema.FORMAT,
-        name=job.out.name,
-        title=network.title,
-        model=schema.Model(
-            source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
-        ),
-        input=schema.Input(
-            shape=network.shape,
-            mean=[schema.number(m) for m in network.preprocess.mean],
-            std=[schema.number(s) for s in network.preprocess.std],
-        ),
-        dataset=schema.Dataset(
-            name=folder.name,
-            images=len(folder.paths) - len(skipped),
-            classes=list(folder.classes),
-            digest=folder.digest,
-            skipped=skipped,
-        ),
-        k=job.config.scan.k,
-        device="cuda" if device.type == "cuda" else "cpu",
-        layers=[records.manifest_layer(layer) for layer in job.graph.layers],
-        edges=list(job.graph.edges),
-        tiles=schema.Tiles(
-            **{
-                kind: {
-                    layer.name: sizes[layer.name][kind]
-                    for layer in job.graph.layers
-                    if not (layer.sees_all and kind in ("cropped", "cropped_grad"))
-                }
-                for kind in schema.PICTURE_KINDS
-            }
-        ),
-        activation_edges=[schema.number(edge) for edge in scan.ACTIVATION_EDGES],
-        stages=schema.Stages(
-            scan=Stage(complete=True, config=recorded(job.config.scan)),
-            gradients=waiting,
-            ascent=waiting,
-        ),
-    )
+def run(job: Job, manifest: Manifest, device: torch.device) -> Manifest:
+    """Scan the images that are not scanned yet, and write what was found.
 
-
-def run(job: Job, device: torch.device) -> Manifest:
-    """Scan all images and write what was found.
+    Args:
+        job: for which run.
+        manifest: of the store that this run, or one before it, has begun.
+        device: where to compute.
 
     Raises:
         LurkError: not one image could be read.
     """
+    if not job.team.share(lambda: _merged(job)):
+        _scan(job, device)
+    manifest = read_manifest(job.out)
+    files = _make_crops(job, manifest)
+    _write_images(job, files)
+    if job.team.first:
+        # What there is of the shards is in the layers' files now, and those were read again for the crops.
+        for work in WORKS:
+            Pieces(job.out, work, "").drop()
+    done = msgspec.structs.replace(manifest.stages.scan, complete=True)
+    return mark(job, manifest, "scan", done)
+
+
+WORKS = ("scan", "rough", "again")
+"""What the pieces of a scan are called: of a plain one; of one in bfloat16, and of its candidates again."""
+
+
+def _merged(job: Job) -> bool:
+    """Whether all shards are merged: the file that is written last is there."""
+    return (job.out / "classes.json").exists()
+
+
+def _scan(job: Job, device: torch.device) -> None:
+    """Scan all images, and write the layers' files; the pictures are still to come."""
     config = job.config.scan
-    skipped: list[schema.Skipped] = []
     total = len(job.folder.paths)
-    # From here on the folder is a store, if only a beginning: the next run may clear it.
-    begun = new_manifest(job, device, [])
-    mark(job, begun, "scan", Stage(complete=False, config=None))
     if config.precision == "bfloat16":
-        rough = _pass(job, device, range(total), config.k * SPARE, skipped, bfloat16=True)
-        again = scan.candidates(rough)
-        state = scan.with_lists(rough, _pass(job, device, again, config.k, [], bfloat16=False))
+        rough = scan_images(job, device, "rough", range(total), config.k * SPARE, bfloat16=True)
+        again = job.team.share(lambda: scan.candidates(rough.state) if rough else [])
+        exact = scan_images(job, device, "again", again, config.k, bfloat16=False)
+        whole = rough and exact and replace_lists(rough, exact)
     else:
-        state = _pass(job, device, range(total), config.k, skipped, bfloat16=False)
+        whole = scan_images(job, device, "scan", range(total), config.k, bfloat16=False)
+    if whole is not None:
+        _write(job, device, whole)
+    job.team.wait()
+
+
+def replace_lists(rough: Shard, exact: Shard) -> Shard:
+    """A rough scan with the lists of an exact one."""
+    state = scan.with_lists(rough.state, exact.state)
+    return Shard(state, rough.skipped, min(rough.batch, exact.batch))
+
+
+def _write(job: Job, device: torch.device, whole: Shard) -> None:
+    """Write what a scan found; `classes.json` comes last, and says that all the rest is there."""
+    state = whole.state
     if not int(state.images.sum()):
-        first = skipped[0]
+        first = whole.skipped[0]
         raise LurkError(
-            f"none of the {total} images of {job.folder.name!r} could be read "
+            f"none of the {len(job.folder.paths)} images of {job.folder.name!r} could be read "
             f"({first.path!r}: {first.reason}): give a folder of photographs"
         )
-    manifest = new_manifest(job, device, skipped)
+    manifest = new_manifest(job, device, list(whole.skipped))
+    fitted = whole.batch if whole.batch < job.config.scan.batch_size else None
+    stage = msgspec.structs.replace(manifest.stages.scan, fitted=fitted)
+    stages = msgspec.structs.replace(manifest.stages, scan=stage)
     files = {
         layer.name: records.layer_file(
             layer, state.layers[layer.name], state.images, job.folder.labels, _names(job, layer)
         )
         for layer in job.graph.layers
     }
-    _write_crops(job, files)
-    _write_images(job, files)
     for layer in manifest.layers:
-        write_json(job.out / layer.data, files[layer.name])
+        write_listed(job.out, layer.data, files[layer.name])
+    write_listed(job.out, "network.json", msgspec.structs.replace(manifest, stages=stages))
     in_order = [files[layer.name] for layer in manifest.layers]
-    write_json(job.out / "classes.json", records.classes_file(in_order, len(job.folder.classes)))
-    return mark(job, manifest, "scan", manifest.stages.scan)
+    classes = records.classes_file(in_order, len(job.folder.classes))
+    write_listed(job.out, "classes.json", classes)
 
 
 def _names(job: Job, layer: Layer) -> tuple[str, ...] | None:
@@ -115,74 +113,26 @@ def _names(job: Job, layer: Layer) -> tuple[str, ...] | None:
     return classes if layer.name == job.graph.logits and len(classes) == layer.shape[0] else None
 
 
-def _pass(
-    job: Job,
-    device: torch.device,
-    images: Sequence[int],
-    k: int,
-    skipped: list[schema.Skipped],
-    *,
-    bfloat16: bool,
-) -> scan.ScanState:
-    """Scan the images of these ids; what cannot be read is added to `skipped`."""
-    channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
-    state = scan.empty(channels, len(job.folder.classes), k, device)
-    label = "scan" if len(images) == len(job.folder.paths) else "again"
-    with (
-        job.terminal.bar(label, len(images), "image") as advance,
-        closing(_feed(job, device, images, skipped, advance)) as feed,
-    ):
-        try:
-            for current in scan.scan(job.model, state, feed, bfloat16=bfloat16):
-                state = current
-        except scan.NotFinite as problem:
-            raise LurkError(
-                f"layer {problem.layer!r}, and none before it, gives NaN or infinity for image "
-                f"{job.folder.paths[problem.image]!r}: look at its weights, and at that image"
-            ) from problem
-    return scan.to(state, torch.device("cpu"))
+CROPS_AT_ONCE = 64
+"""Filters a block of crops: pictures that need no network, so a block takes a second or two."""
 
 
-def _feed(
-    job: Job,
-    device: torch.device,
-    images: Sequence[int],
-    skipped: list[schema.Skipped],
-    advance: Callable[[int], object],
-) -> Generator[scan.ScanBatch, None, None]:
-    config, folder = job.config, job.folder
-    source = batches(
-        folder.take(images),
-        job.network.preprocess,
-        batch_size=config.scan.batch_size,
-        shard_size=config.scan.shard_size,
-        workers=config.workers,
+def _make_crops(job: Job, manifest: Manifest) -> dict[str, schema.LayerFile]:
+    """Write the crops of all filters that lack them; returns the layers, which now name them."""
+    # Of a unit that sees all, the crop would be the image itself.
+    every = {layer.name: range(layer.shape[0]) for layer in job.graph.layers if not layer.sees_all}
+
+    def make(block: Block, advance: Callable[[int], object]) -> Iterator[schema.Filter]:
+        entries = [entry for entry in block.filters if entry.channel in block.wanted]
+        made = portraits.crops(block.layer, entries, job.source)
+        for entry, (channel, pixels) in zip(entries, made, strict=True):
+            write_picture(job, "cropped", block.layer.name, channel, pixels)
+            advance(1)
+            yield having(entry, "cropped")
+
+    return by_blocks(
+        job, manifest, "crops", None, lambda files: lacking(every, files, "cropped"), make, size=CROPS_AT_ONCE
     )
-    for batch in source:
-        skipped.extend(schema.Skipped(path=s.path, reason=s.reason) for s in batch.skipped)
-        if batch.indices:
-            ids = torch.tensor([images[index] for index in batch.indices])
-            yield scan.ScanBatch(
-                send(ids, device),
-                send(torch.tensor(batch.labels), device),
-                job.network.preprocess.normalise(send(batch.pixels, device)),
-            )
-        advance(len(batch.indices) + len(batch.skipped))
-
-
-def _write_crops(job: Job, files: dict[str, schema.LayerFile]) -> None:
-    total = sum(file.channels for file in files.values())
-    with job.terminal.bar("crops", total, "filter") as advance:
-        for layer in job.graph.layers:
-            file = files[layer.name]
-            if layer.sees_all:  # a crop would be the image itself
-                advance(file.channels)
-                continue
-            for channel, pixels in portraits.crops(layer, file.filters, job.source):
-                write_picture(job, "cropped", layer.name, channel, pixels)
-                advance(1)
-            files[layer.name] = replace(file, {f.channel: having(f, "cropped") for f in file.filters})
-    job.writers.finish()
 
 
 def _write_image(job: Job, image: int) -> None:
@@ -194,14 +144,19 @@ def _write_image(job: Job, image: int) -> None:
 
 
 def _write_images(job: Job, files: dict[str, schema.LayerFile]) -> None:
+    """Write the images that some filter refers to, and their list; those that there are stay."""
     used = sorted({image for file in files.values() for f in file.filters for image in schema.referred(f)})
-    with job.terminal.bar("images", len(used), "image") as advance:
-        for image in used:
+    lacking = job.team.share(lambda: [i for i in used if not (job.out / schema.image_path(i)).exists()])
+    mine = job.team.mine(lacking)
+    with job.terminal.bar("images", len(mine), "image") as advance:
+        for image in mine:
             _write_image(job, image)
             advance(1)
-    job.writers.finish()
-    listed = {
-        str(image): schema.ImageEntry(path=job.folder.paths[image], label=job.folder.labels[image])
-        for image in used
-    }
-    write_json(job.out / "images.json", listed)
+        job.writers.finish()
+    job.team.wait()
+    if job.team.first:
+        listed = {
+            str(image): schema.ImageEntry(path=job.folder.paths[image], label=job.folder.labels[image])
+            for image in used
+        }
+        write_listed(job.out, "images.json", listed)

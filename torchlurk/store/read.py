@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +31,12 @@ from torchlurk.store.schema import (
 )
 
 T = TypeVar("T")
+
+LOOKS = 10
+"""How often a digest that differs is looked at, while a run writes."""
+
+BETWEEN = 0.05
+"""Seconds from one such look to the next."""
 
 
 def _read(path: Path, kind: type[T]) -> T:
@@ -123,14 +130,18 @@ class Report:
     problems: tuple[str, ...] = ()
 
 
-def inspect(store: Path) -> Report:
+def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> Report:
     """Read all of a store, and check that each file that the JSON names is there and decodes.
+
+    Args:
+        store: the store's folder.
+        sleep: waits for some seconds, for a run that is between two writings.
 
     Raises:
         LurkError: the manifest itself cannot be read.
     """
     manifest = read_manifest(store)
-    problems = list(_check_sums(store, manifest))
+    problems = list(_check_sums(store, manifest, sleep))
     pictures = dict.fromkeys(PICTURE_KINDS, 0)
     filters = full = 0
     expected = min(manifest.k, manifest.dataset.images)
@@ -161,21 +172,40 @@ def inspect(store: Path) -> Report:
     return Report(manifest, filters, full, pictures, len(used), worst, tuple(problems))
 
 
-def _check_sums(store: Path, manifest: Manifest) -> Iterator[str]:
+def read_sums(store: Path) -> dict[str, str]:
+    """The digests in `SHA256SUMS`, by file; none where there is no such file, or none that can be read."""
     try:
         lines = (store / SUMS).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        yield f"cannot read {str(store / SUMS)!r} ({problem})"
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {line[66:]: line[:64] for line in lines}
+
+
+def _check_sums(store: Path, manifest: Manifest, sleep: Callable[[float], object]) -> Iterator[str]:
+    if not (store / SUMS).is_file():
+        yield f"{str(store / SUMS)!r} is missing"
         return
-    sums = {line[66:]: line[:64] for line in lines}
     for name in ("network.json", "images.json", "classes.json", *(layer.data for layer in manifest.layers)):
         try:
-            found = hashlib.sha256((store / name).read_bytes()).hexdigest()
+            same = _same_sum(store, name, sleep)
         except OSError as problem:
             yield f"cannot read {str(store / name)!r} ({problem.strerror or problem})"
             continue
-        if sums.get(name) != found:
+        if not same:
             yield f"{str(store / name)!r} is not what was written: its digest differs from {SUMS}"
+
+
+def _same_sum(store: Path, name: str, sleep: Callable[[float], object]) -> bool:
+    """Whether a file's digest is the one that is listed."""
+    for _ in range(LOOKS):
+        found = hashlib.sha256((store / name).read_bytes()).hexdigest()
+        if read_sums(store).get(name) == found:
+            return True
+        # A run writes first a file and then its digest: who reads between the two has to look again.
+        if not (store / PROGRESS).exists():
+            return False
+        sleep(BETWEEN)
+    return False
 
 
 def _check_images(store: Path, manifest: Manifest, used: set[int]) -> Iterator[str]:

@@ -103,11 +103,15 @@ class Layer(Record, frozen=True):
 
 
 class Stage(Record, frozen=True):
-    """Whether a stage is complete, its configuration, and by layer the runs `[from, to)` of its filters."""
+    """Whether a stage is complete, its configuration, and by layer the runs `[from, to)` of its filters.
+
+    `fitted` is the size of a batch that fitted into the memory, where the configured one did not.
+    """
 
     complete: bool
     config: Config | None
     made: dict[str, list[tuple[Count, Size]]] = {}
+    fitted: Size | None = None
 
 
 class Stages(Record, frozen=True):
@@ -142,6 +146,7 @@ class Manifest(Record, frozen=True):
     dataset: Dataset
     k: Size
     device: Literal["cpu", "cuda"]
+    threads: Size
     layers: list[Layer]
     edges: list[tuple[str, str]]
     tiles: Tiles

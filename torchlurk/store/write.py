@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from torchlurk.errors import LurkError
-from torchlurk.store.read import read_manifest
+from torchlurk.store.read import read_manifest, read_sums
 from torchlurk.store.schema import FORMAT, PROGRESS, SUMS, Index, NetworkEntry
+
+UNFINISHED = ".part"
+"""How the names of temporary files end."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file by way of a temporary one beside it, so that a reader never sees half of it.
+
+    The content is on the disk before the file gets its name, so a power cut leaves no half of it either.
 
     Raises:
         LurkError: it cannot be written; what stood there before still does.
@@ -25,18 +30,28 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=".", suffix=UNFINISHED, dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
+        temporary = None
     except OSError as problem:
+        raise LurkError(
+            f"cannot write {str(path)!r} ({problem.strerror or problem}): make room there and start the same "
+            "command again, which goes on from what is done, or choose another --out"
+        ) from problem
+    finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise LurkError(
-            f"cannot write {str(path)!r} ({problem.strerror or problem}): "
-            "make room there, or choose another --out"
-        ) from problem
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that a process left below a folder when it was killed."""
+    for path in folder.rglob(f".*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, record: object) -> None:
@@ -44,15 +59,28 @@ def write_json(path: Path, record: object) -> None:
     write_bytes(path, msgspec.json.encode(record, order="sorted") + b"\n")
 
 
-def write_sums(store: Path) -> None:
-    """Write `SHA256SUMS`: the digests of the store's JSON files, as `sha256sum --check` reads them."""
-    found = [*store.glob("*.json"), *store.glob("layers/*.json")]
-    files = [path for path in found if path != store / PROGRESS]
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(store).as_posix()}\n"
-        for path in files
-    ]
-    write_bytes(store / SUMS, "".join(sorted(lines, key=lambda line: line[66:])).encode())
+def write_sums(store: Path, changed: Iterable[str] | None = None) -> None:
+    """Write `SHA256SUMS`: the digests of the store's JSON files, as `sha256sum --check` reads them.
+
+    Args:
+        store: the store's folder.
+        changed: the files whose digests are taken anew, relative to it; all that there are by default.
+    """
+    if changed is None:
+        found = [*store.glob("*.json"), *store.glob("layers/*.json")]
+        sums = {}
+        changed = [path.relative_to(store).as_posix() for path in found if path != store / PROGRESS]
+    else:
+        sums = read_sums(store)
+    for name in changed:
+        sums[name] = hashlib.sha256((store / name).read_bytes()).hexdigest()
+    write_bytes(store / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())
+
+
+def write_listed(store: Path, name: str, record: object) -> None:
+    """Write a JSON file of a store, and its digest."""
+    write_json(store / name, record)
+    write_sums(store, [name])
 
 
 def check_writable(folder: Path) -> None:
@@ -87,13 +115,29 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as problem:
             raise LurkError(
-                f"another run is writing {str(folder)!r}: wait until it has ended, or choose another --out"
+                f"another run ({_holder(handle)}) is writing {str(folder)!r}: wait until it has ended, "
+                "or choose another --out"
             ) from problem
         except OSError:
             pass
         yield
     finally:
         os.close(handle)
+
+
+def _holder(handle: int) -> str:
+    """Who locks an open file, as far as the system tells."""
+    status = os.fstat(handle)
+    here = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    try:
+        locks = Path("/proc/locks").read_text("ascii").splitlines()
+    except OSError:
+        locks = []
+    for line in locks:
+        fields = line.split()
+        if here in fields and fields[1] == "FLOCK" and fields[fields.index(here) - 1] != "0":
+            return f"process {fields[fields.index(here) - 1]}"
+    return "of another process or machine"
 
 
 def write_index(folder: Path) -> Index:

@@ -1,0 +1,14 @@
+"""`torchrun -m tests.golden.team OUT`: the golden run, shared among processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from tests.golden.run import golden_run
+from torchlurk.distributed import joined
+
+if __name__ == "__main__":
+    with joined(os.environ) as team:
+        golden_run(Path(sys.argv[1]), shard_size=2, batch_size=2, filters=None, team=team)

@@ -1,0 +1,155 @@
+"""A run that is stopped at any of its writings, and gone on with, gives what an unbroken one gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests.golden.run import golden_run
+from tests.golden.test_golden import files
+from torchlurk.errors import LurkError, Terminated
+from torchlurk.store.read import inspect, read_manifest
+from torchlurk.store.units import PARTIAL, kept
+from torchlurk.telling import Terminal
+
+STOPS = 14
+
+Whole = tuple[dict[str, bytes], list[str]]
+
+
+@contextmanager
+def stopped_at(number: int, patch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """Every file comes by a renaming: raise at that of this number, and list what came before."""
+    written: list[Path] = []
+    replace = Path.replace
+
+    def counted(path: Path, target: Path) -> Path:
+        if len(written) == number:
+            raise Terminated
+        written.append(target)
+        return replace(path, target)
+
+    with patch.context() as inner:
+        inner.setattr(Path, "replace", counted)
+        yield written
+
+
+def run(out: Path, **more: object) -> None:
+    golden_run(out, shard_size=2, batch_size=2, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """The store of an unbroken run, and the writings in which it came about."""
+    root = tmp_path_factory.mktemp("whole")
+    with stopped_at(-1, pytest.MonkeyPatch()) as written:
+        run(root / "branching")
+    return files(root), [path.relative_to(root).as_posix() for path in written]
+
+
+def third_shard(whole: Whole) -> int:
+    """The number of the writing that would keep the third shard of the scan."""
+    return [at for at, path in enumerate(whole[1]) if f"{PARTIAL}/scan/" in path][2]
+
+
+def test_a_run_stopped_at_any_writing_is_gone_on_with(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbroken, count = whole[0], len(whole[1])
+    rng = random.Random(4)
+    for trial, first in enumerate(sorted(rng.sample(range(count), STOPS))):
+        root = tmp_path / str(trial)
+        at = first
+        while True:
+            with stopped_at(at, monkeypatch) as written:
+                try:
+                    run(root / "branching")
+                    break
+                except Terminated:
+                    pass
+            assert not list(root.rglob("*.part")), first
+            # A second stop soon after, which hits the way of going on itself.
+            at = rng.randrange(1, 9) if at == first and len(written) == first else count
+        assert files(root) == unbroken, f"stopped at writing {first} of {count}"
+
+
+def test_what_is_finished_is_not_computed_again(
+    tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "branching"
+    said: list[str] = []
+    told: list[tuple[str, int]] = []
+
+    def bar(label: str, total: int, unit: str) -> nullcontext[object]:
+        return nullcontext(lambda n: told.append((label, n)))
+
+    terminal = Terminal(said.append, bar)  # type: ignore[arg-type]
+    with stopped_at(third_shard(whole), monkeypatch) as written, pytest.raises(Terminated):
+        run(out, terminal=terminal)
+    assert kept(out) == {"scan": sum(PARTIAL in str(path) for path in written)} == {"scan": 2}
+    assert "2 of the scan" in said[-1]
+    assert "same command" in said[-1]
+    told.clear()
+    run(out, terminal=terminal)
+    assert next(n for label, n in told if label == "scan") == 4  # known from before, in one step
+    assert files(tmp_path) == whole[0]
+
+
+@pytest.mark.parametrize("damage", ["byte", "half", "empty", "other"])
+def test_a_damaged_piece_is_computed_anew(
+    damage: str, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "branching"
+    with stopped_at(third_shard(whole), monkeypatch), pytest.raises(Terminated):
+        run(out)
+    piece, other = sorted((out / PARTIAL / "scan").iterdir())
+    data = piece.read_bytes()
+    spoilt = {
+        "byte": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
+        "half": data[: len(data) // 2],
+        "empty": b"",
+        "other": other.read_bytes(),
+    }
+    piece.write_bytes(spoilt[damage])
+    run(out)
+    assert files(tmp_path) == whole[0]
+
+
+def test_another_configuration_does_not_go_on_with_a_beginning(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "branching"
+    with stopped_at(third_shard(whole), monkeypatch), pytest.raises(Terminated):
+        run(out)
+    before = files(tmp_path)
+    with pytest.raises(LurkError, match=r"other scan .*shard_size.* --overwrite"):
+        golden_run(out, shard_size=3)
+    assert files(tmp_path) == before
+    golden_run(out, shard_size=3, overwrite=True)
+    assert not (out / PARTIAL).exists()
+
+
+def test_a_reader_of_a_growing_store_sees_no_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "branching"
+    golden_run(out, filters=1)
+    replace, seen = Path.replace, []
+
+    def looked_at(path: Path, target: Path) -> Path:
+        found = replace(path, target)
+        # The listed digest follows in the next writing, for which a reader waits.
+        report = inspect(out, sleep=lambda _: None)
+        problems = [p for p in report.problems if "SHA256SUMS" not in p]
+        seen.append((target.name, problems, read_manifest(out).stages.scan.complete))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", looked_at)
+        golden_run(out, filters=3)
+    assert len(seen) > 50
+    assert [one for one in seen if one[1] or not one[2]] == []

@@ -1,0 +1,75 @@
+"""A run that processes share gives the bytes of a run of one; memory that does not suffice costs no run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.golden.network import Branching, golden_network
+from tests.golden.run import QUIET, golden_run
+from tests.golden.test_golden import files
+from torchlurk.distributed import joined
+from torchlurk.errors import LurkError
+from torchlurk.store.read import inspect, read_manifest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_processes_that_share_a_run_give_the_bytes_of_one(tmp_path: Path) -> None:
+    golden_run(tmp_path / "one/branching", shard_size=2, batch_size=2, filters=None)
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3",
+        "-m", "tests.golden.team", str(tmp_path / "three/branching"),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert files(tmp_path / "three") == files(tmp_path / "one")
+
+
+def test_a_process_without_the_others_says_so() -> None:
+    alone = {"RANK": "0", "WORLD_SIZE": "2"}
+    with pytest.raises(LurkError, match="process 0 of 2 did not find the others"), joined(alone):
+        pass
+
+
+class Hungry(nn.Module):
+    """The golden network, with room for so many images only."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.inner = Branching()
+        self.inner.load_state_dict(golden_network().module.state_dict())
+        self.room = room
+        self.refused = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.room:
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return self.inner(x)
+
+
+def test_what_does_not_fit_into_the_memory_is_tried_by_halves_and_recorded(tmp_path: Path) -> None:
+    said: list[str] = []
+    model = Hungry(1)
+    network = replace(golden_network(), module=model.eval())
+    golden_run(tmp_path / "branching", network=network, terminal=replace(QUIET, say=said.append))
+    assert len([line for line in said if "does not fit" in line]) == 1
+    assert model.refused
+    stages = read_manifest(tmp_path / "branching").stages
+    assert (stages.scan.fitted, stages.gradients.fitted, stages.ascent.fitted) == (1, 1, 1)
+    assert inspect(tmp_path / "branching").problems == ()

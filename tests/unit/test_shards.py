@@ -1,0 +1,132 @@
+"""Shards of a scan: they come back from bytes, and give together what one scan gives."""
+
+from __future__ import annotations
+
+from functools import reduce
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from torchlurk import scan, shards
+from torchlurk.devices import Room, fitting, is_out_of_memory
+from torchlurk.errors import LurkError
+from torchlurk.scan import ScanBatch, ScanState
+from torchlurk.shards import Shard
+from torchlurk.store.schema import Skipped
+
+CLASSES = 5
+CHANNELS = {"0": 3, "1": 2}
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    # Halves, in maps of 16 places, add exactly: no sum depends on its order.
+    model = nn.Sequential(nn.Conv2d(1, 3, 2, bias=False), nn.Conv2d(3, 2, 1, bias=False))
+    for parameter in model.parameters():
+        parameter.data = (parameter.data * 4).round() / 2
+    return model.eval()
+
+
+def images(count: int) -> Tensor:
+    return torch.randint(-3, 4, (count, 1, 5, 5), generator=torch.Generator().manual_seed(1)).float()
+
+
+def scanned(ids: list[int], room: Room | None = None, model: nn.Module | None = None) -> ScanState:
+    state = scan.empty(CHANNELS, CLASSES, 3)
+    batch = ScanBatch(torch.tensor(ids), torch.tensor(ids) % 3, images(30)[ids])
+    for current in scan.scan(model or network(), state, [batch], room=room):
+        state = current
+    return state
+
+
+def tensors(state: ScanState) -> list[Tensor]:
+    found = [state.images]
+    for layer in state.layers.values():
+        for value in vars(layer).values():
+            found += [value] if isinstance(value, Tensor) else list(vars(value).values())
+    return found
+
+
+def same(a: ScanState, b: ScanState) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
+
+
+@given(order=st.permutations(range(12)), cuts=st.sets(st.integers(1, 11), max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_shards_however_cut_and_merged_give_one_scan(order: list[int], cuts: set[int]) -> None:
+    borders = [0, *sorted(cuts), 12]
+    parts = [order[a:b] for a, b in pairwise(borders)]
+    found = [Shard(scanned(part), (Skipped(str(part), "why"),), 8) for part in parts]
+    content = [shards.to_bytes(one) for one in found]
+    back = [shards.from_bytes(one, CHANNELS, CLASSES) for one in content]
+    assert [shards.to_bytes(one) for one in back] == content
+    merged = reduce(shards.merge, back)
+    assert same(merged.state, scanned(sorted(order)))
+    assert [one.path for one in merged.skipped] == [str(part) for part in parts]
+
+
+def test_a_shard_without_a_single_good_image_comes_back() -> None:
+    shard = Shard(scan.empty(CHANNELS, CLASSES, 3), (Skipped("a\udcff<b>", "no picture"),), 4)
+    back = shards.from_bytes(shards.to_bytes(shard), CHANNELS, CLASSES)
+    assert same(back.state, shard.state)
+    assert (back.batch, len(back.skipped)) == (4, 1)
+
+
+class Hungry(nn.Module):
+    """Has room for so many images only in its last layer."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.layers = network()
+        self.room = room
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layers[0](x)
+        if len(x) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return self.layers[1](x)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_counts_once() -> None:
+    said: list[str] = []
+    room = Room(said.append)
+    model = Hungry(3)
+    channels = {f"layers.{name}": count for name, count in CHANNELS.items()}
+    state = scan.empty(channels, CLASSES, 3)
+    ids = list(range(11))
+    batch = ScanBatch(torch.tensor(ids), torch.tensor(ids) % 3, images(30)[ids])
+    (found,) = scan.scan(model, state, [batch], room=room)
+    assert same(found, scanned(ids))
+    assert room.limit == 2
+    assert said == ["a batch of 11 does not fit into the memory: it is halved from here on"]
+
+
+def test_a_single_image_that_does_not_fit_ends_the_run() -> None:
+    state = scan.empty({"layers.1": 2}, CLASSES, 3)
+    batch = ScanBatch(torch.tensor([0]), torch.tensor([0]), images(1))
+    with pytest.raises(LurkError, match="smaller --size"):
+        list(scan.scan(Hungry(0), state, [batch]))
+
+
+def test_only_a_want_of_memory_is_tried_again() -> None:
+    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"))
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("shape '[2]' is invalid"))
+    tried: list[int] = []
+
+    def work(at_once: int) -> int:
+        tried.append(at_once)
+        if at_once > 3:
+            raise MemoryError
+        return at_once
+
+    room = Room(lambda _: None)
+    assert fitting(room, 16, work) == 2
+    assert fitting(room, 9, work) == 2
+    assert tried == [16, 8, 4, 2, 2]
+    with pytest.raises(RuntimeError, match="shape"):
+        fitting(room, 9, lambda _: torch.zeros(2).view(3).sum())

@@ -1,0 +1,59 @@
+"""The manifest with which a store begins."""
+
+from __future__ import annotations
+
+import torch
+
+from torchlurk import portraits, records, scan
+from torchlurk.config import recorded
+from torchlurk.stages.job import Job
+from torchlurk.store import schema
+from torchlurk.store.schema import Manifest, Stage
+
+
+def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) -> Manifest:
+    """The manifest before the pictures of a scan that could not read the `skipped` files."""
+    network, folder = job.network, job.folder
+    sizes = {layer.name: portraits.tiles(layer, job.source) for layer in job.graph.layers}
+    waiting = Stage(complete=False, config=None)
+    return Manifest(
+        format=schema.FORMAT,
+        name=job.out.name,
+        title=network.title,
+        model=schema.Model(
+            source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
+        ),
+        input=schema.Input(
+            shape=network.shape,
+            mean=[schema.number(m) for m in network.preprocess.mean],
+            std=[schema.number(s) for s in network.preprocess.std],
+        ),
+        dataset=schema.Dataset(
+            name=folder.name,
+            images=len(folder.paths) - len(skipped),
+            classes=list(folder.classes),
+            digest=folder.digest,
+            skipped=skipped,
+        ),
+        k=job.config.scan.k,
+        device="cuda" if device.type == "cuda" else "cpu",
+        threads=job.config.threads,
+        layers=[records.manifest_layer(layer) for layer in job.graph.layers],
+        edges=list(job.graph.edges),
+        tiles=schema.Tiles(
+            **{
+                kind: {
+                    layer.name: sizes[layer.name][kind]
+                    for layer in job.graph.layers
+                    if not (layer.sees_all and kind in ("cropped", "cropped_grad"))
+                }
+                for kind in schema.PICTURE_KINDS
+            }
+        ),
+        activation_edges=[schema.number(edge) for edge in scan.ACTIVATION_EDGES],
+        stages=schema.Stages(
+            scan=Stage(complete=False, config=recorded(job.config.scan)),
+            gradients=waiting,
+            ascent=waiting,
+        ),
+    )
