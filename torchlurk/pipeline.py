@@ -104,8 +104,18 @@ def precompute(
         if "ascent" in config.stages:
             manifest = _extend(job, manifest, "ascent", ascent)
         if team.first:
+            _tidy(job, manifest)
             write_index(out.parent)
     return manifest
+
+
+def _tidy(job: Job, manifest: Manifest) -> None:
+    """Remove the pieces of complete stages: a run killed at its very end has left what it had merged."""
+    works = {"scan": scan.WORKS, "gradients": gradients.WORKS, "ascent": ascent.WORKS}
+    for name, pieces in works.items():
+        if getattr(manifest.stages, name).complete:
+            for work in pieces:
+                Pieces(job.out, work, "").drop()
 
 
 @contextmanager

@@ -43,14 +43,17 @@ def run(job: Job, manifest: Manifest, device: torch.device) -> Manifest:
     _write_images(job, files)
     if job.team.first:
         # What there is of the shards is in the layers' files now, and those were read again for the crops.
-        for work in WORKS:
+        for work in SHARDS:
             Pieces(job.out, work, "").drop()
     done = msgspec.structs.replace(manifest.stages.scan, complete=True)
     return mark(job, manifest, "scan", done)
 
 
-WORKS = ("scan", "rough", "again")
-"""What the pieces of a scan are called: of a plain one; of one in bfloat16, and of its candidates again."""
+SHARDS = ("scan", "rough", "again")
+"""What the shards of a scan are called: of a plain one; of one in bfloat16, and of its candidates again."""
+
+WORKS = (*SHARDS, "crops")
+"""What the pieces of the stage are called."""
 
 
 def _merged(job: Job) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -30,7 +30,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=UNFINISHED, dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", suffix=UNFINISHED, dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -125,6 +125,23 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def _in_turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a context for the folder."""
+    try:
+        import fcntl
+    except ImportError:  # not a Unix
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _holder(handle: int) -> str:
     """Who locks an open file, as far as the system tells."""
     status = os.fstat(handle)
@@ -141,7 +158,7 @@ def _holder(handle: int) -> str:
 
 
 def write_index(folder: Path) -> Index:
-    """Write `index.json` of a folder of stores, from what lies in it.
+    """Write `index.json` of a folder of stores, from what lies in it; runs of several stores take turns.
 
     Args:
         folder: the parent of the stores.
@@ -149,13 +166,16 @@ def write_index(folder: Path) -> Index:
     Returns:
         What was written.
     """
-    networks = []
-    for path in sorted(folder.glob("*/network.json")):
-        try:
-            manifest = read_manifest(path.parent)
-        except LurkError:
-            continue  # another store that is damaged is no reason to fail this one
-        networks.append(NetworkEntry(name=manifest.name, title=manifest.title, path=path.parent.name))
-    index = Index(format=FORMAT, networks=sorted(networks, key=lambda entry: entry.name))
-    write_json(folder / "index.json", index)
+    with _in_turn(folder):
+        for left in folder.glob(f".index.json-*{UNFINISHED}"):
+            left.unlink(missing_ok=True)  # by one that was killed, as all others wait
+        networks = []
+        for path in sorted(folder.glob("*/network.json")):
+            try:
+                manifest = read_manifest(path.parent)
+            except LurkError:
+                continue  # another store that is damaged is no reason to fail this one
+            networks.append(NetworkEntry(name=manifest.name, title=manifest.title, path=path.parent.name))
+        index = Index(format=FORMAT, networks=sorted(networks, key=lambda entry: entry.name))
+        write_json(folder / "index.json", index)
     return index
