@@ -7,16 +7,17 @@ they are few, where all would be gigabytes for a data set of a thousand classes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from torchlurk import scan
-from torchlurk.scan import LayerState, ScanState
+from torchlurk import scan, topk
+from torchlurk.scan import ScanState
 from torchlurk.store.schema import Skipped
 from torchlurk.topk import TopK
 
@@ -63,40 +64,39 @@ def to_bytes(shard: Shard) -> bytes:
     return save({key: value.contiguous() for key, value in tensors.items()})
 
 
-def from_bytes(content: bytes, layers: Iterable[str], classes: int) -> Shard:
-    """The shard that `to_bytes` made bytes of.
+def gather(contents: Iterable[bytes], channels: Mapping[str, int], classes: int, k: int) -> Shard:
+    """What shards give together, from the bytes that `to_bytes` made of them.
 
     Args:
-        content: the bytes.
-        layers: the names of its layers.
+        contents: of the shards; their order moves the last digits of sums, never a list.
+        channels: how many filters each layer has, by name.
         classes: how many classes the data set has.
+        k: how many images a list keeps.
     """
-    tensors = load(content)
-    present = tensors["classes"]
-
-    def spread(values: Tensor) -> Tensor:
-        return values.new_zeros(classes, *values.shape[1:]).index_copy(0, present, values)
-
-    found = {}
-    for name in layers:
-        lists = {
-            key: TopK(*(tensors[f"{name}/{key}/{part}"] for part in ("scores", "images", "places")))
-            for key in LISTS
-        }
-        by_class = {key: spread(tensors[f"{name}/{key}"]) for key in BY_CLASS}
-        by_filter = {key: tensors[f"{name}/{key}"] for key in BY_FILTER}
-        parts: dict[str, Any] = {**lists, **by_class, **by_filter}
-        found[name] = LayerState(**parts)
-    rows = json.loads(bytes(tensors["skipped"].tolist()))
-    skipped = tuple(Skipped(path=path, reason=reason) for path, reason in rows)
-    return Shard(ScanState(spread(tensors["images"]), found), skipped, int(tensors["batch"]))
+    images = torch.zeros(classes, dtype=torch.int64)
+    layers = dict(scan.empty(dict(channels), classes, k).layers)
+    skipped: list[Skipped] = []
+    batches: list[int] = []
+    for content in contents:
+        tensors = load(content)
+        present = tensors["classes"]
+        images.index_add_(0, present, tensors["images"])
+        for name, sums in layers.items():
+            parts: dict[str, Any] = {}
+            for key in LISTS:
+                new = TopK(*(tensors[f"{name}/{key}/{part}"] for part in ("scores", "images", "places")))
+                parts[key] = topk.merge(getattr(sums, key), new)
+            # In place, where nobody else has them: those by class are gigabytes for large data sets.
+            for key in BY_CLASS:
+                getattr(sums, key).index_add_(0, present, tensors[f"{name}/{key}"])
+            for key in BY_FILTER:
+                getattr(sums, key).add_(tensors[f"{name}/{key}"])
+            layers[name] = replace(sums, **parts)
+        skipped += [Skipped(path=p, reason=r) for p, r in json.loads(bytes(tensors["skipped"].tolist()))]
+        batches.append(int(tensors["batch"]))
+    return Shard(ScanState(images, layers), tuple(skipped), min(batches, default=sys.maxsize))
 
 
 def _skipped(rows: tuple[Skipped, ...]) -> bytes:
     # As ASCII: the name of a file need not be UTF-8.
     return json.dumps([(row.path, row.reason) for row in rows]).encode()
-
-
-def merge(a: Shard, b: Shard) -> Shard:
-    """What two shards give together. Lists do not depend on the order, the last digits of sums do."""
-    return Shard(scan.merge(a.state, b.state), a.skipped + b.skipped, min(a.batch, b.batch))

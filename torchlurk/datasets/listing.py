@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
@@ -16,6 +17,10 @@ from torchlurk.errors import LurkError
 SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"))
 COMMON: Final = frozenset(("images", "train", "val", "valid", "validation", "test", "data"))
 """What folders of images are called whatever is in them: the folder above says more."""
+
+
+READING: Final = 8
+"""Files that are read at once for the digest."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +153,18 @@ def digest_files(root: Path, paths: Sequence[str]) -> str:
         A sha256 in hex.
     """
     total = hashlib.sha256()
-    for path in paths:
-        total.update(os.fsencode(path) + b"\0")
-        try:
-            with (root / path).open("rb") as handle:
-                total.update(hashlib.file_digest(handle, "sha256").digest())
-        except OSError:
-            total.update(b"unreadable")
+    # Threads, as reading waits for the disk and hashing leaves the interpreter's lock: a data set of a
+    # hundred gigabytes takes minutes rather than an hour.
+    with ThreadPoolExecutor(READING) as pool:
+        for path, content in zip(paths, pool.map(lambda path: _content(root / path), paths), strict=True):
+            total.update(os.fsencode(path) + b"\0")
+            total.update(content)
     return total.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").digest()
+    except OSError:
+        return b"unreadable"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import reduce
 from itertools import groupby
 
 import torch
@@ -13,7 +12,7 @@ from torchlurk import scan
 from torchlurk.datasets.folder import Batch, batches
 from torchlurk.devices import send
 from torchlurk.errors import LurkError
-from torchlurk.shards import Shard, from_bytes, merge, to_bytes
+from torchlurk.shards import Shard, gather, to_bytes
 from torchlurk.stages.blocks import LOOK, see
 from torchlurk.stages.job import Job
 from torchlurk.store import schema
@@ -60,9 +59,8 @@ def scan_images(
     job.team.wait()
     if not job.team.first:
         return None
-    names = [layer.name for layer in job.graph.layers]
-    shards = (from_bytes(pieces.read(piece), names, len(job.folder.classes)) for piece in length)
-    return reduce(merge, shards)
+    channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
+    return gather(map(pieces.read, length), channels, len(job.folder.classes), k)
 
 
 def _shard(
