@@ -20,6 +20,7 @@ from matplotlib import pyplot
 from nbclient import NotebookClient
 from PIL import Image
 from torch import nn
+from torch.distributed.run import get_args_parser as launcher
 
 from torchlurk.cli import main
 from torchlurk.datasets.inputs import Preprocess
@@ -41,6 +42,10 @@ ALL_LINES = [(document.name, line) for document in DOCUMENTS for line in shell_l
 @pytest.mark.parametrize(("document", "line"), ALL_LINES)
 def test_every_command_in_the_documents_exists(document: str, line: str) -> None:
     program, *arguments = shlex.split(line)
+    if program == "torchrun":
+        given = launcher().parse_args(arguments)
+        assert (given.module, given.training_script) == (True, "torchlurk")
+        program, arguments = "torchlurk", given.training_script_args
     if program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(arguments) <= set(targets)
