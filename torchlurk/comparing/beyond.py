@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchlurk.comparing.alike import Store
 from torchlurk.comparing.crossed import Cross, cross_layer, crossable, unanswered
-from torchlurk.comparing.embedded import Embedder, embedding_of
+from torchlurk.comparing.embedded import Embedder, apart, embedding_of
 from torchlurk.comparing.forward import Pair, sums_over
 from torchlurk.comparing.joined import Beyond
 from torchlurk.comparing.listed import Values
@@ -25,7 +25,7 @@ from torchlurk.hooks import at_rest, lent
 from torchlurk.models.record import Network
 from torchlurk.stages.job import Terminal
 from torchlurk.store.comparison import Embedder as EmbedderRecord
-from torchlurk.store.schema import number
+from torchlurk.store.schema import Filter, number
 
 Found = dict[tuple[str, Pair], Beyond]
 """By layer and pair."""
@@ -172,7 +172,7 @@ def embed(
     """
     more: Found = dict(found)
     layers = stores[0].layers
-    total = sum(layer.channels for layer in layers) * len(pairs)
+    total = sum(layer.channels for layer in layers) * len(stores)
     with (
         lent(network.module, setting.device),
         at_rest(network.module),
@@ -182,15 +182,25 @@ def embed(
         embedding = embedding_of(network)
         embedder = Embedder(embedding)
         for layer in layers:
-            files = [store.file(layer.name).filters for store in stores]
+            images: list[list[Tensor | None]] = []
+            crops: list[list[Tensor | None]] = []
+            for store in stores:
+                filters = store.file(layer.name).filters
+                images.append([embedder.image(store, layer.name, entry) for entry in filters])
+                crops.append([_crops(embedder, store, layer.name, entry, advance) for entry in filters])
             for a, b in pairs:
-                values: Values = {"embed_image": [], "embed_crops": []}
-                for one, other in zip(files[a], files[b], strict=True):
-                    where = (stores[a], stores[b], layer.name, one, other)
-                    values["embed_image"].append(embedder.image(*where))
-                    values["embed_crops"].append(embedder.crops(*where))
-                    advance(1)
+                values: Values = {
+                    "embed_image": [apart(*both) for both in zip(images[a], images[b], strict=True)],
+                    "embed_crops": [apart(*both) for both in zip(crops[a], crops[b], strict=True)],
+                }
                 old = more.get((layer.name, (a, b)), Beyond())
                 more[layer.name, (a, b)] = replace(old, values={**old.values, **values})
     record = EmbedderRecord(network.source, network.weights, network.weights_sha256, embedding.layer)
     return more, record
+
+
+def _crops(
+    embedder: Embedder, store: Store, layer: str, entry: Filter, advance: Callable[[int], object]
+) -> Tensor | None:
+    advance(1)
+    return embedder.crops(store, layer, entry)

@@ -95,8 +95,10 @@ def vectors(embedding: Embedding, images: Sequence[Image.Image]) -> Tensor:
     return kept[0].double().cpu()
 
 
-def apart(one: Tensor, other: Tensor) -> float | None:
-    """1 less the cosine of two vectors: exactly 0 if they are equal; `None` where one of them is zero."""
+def apart(one: Tensor | None, other: Tensor | None) -> float | None:
+    """1 less the cosine of two vectors, exactly 0 if they are equal; `None` where one is missing or zero."""
+    if one is None or other is None:
+        return None
     if torch.equal(one, other):
         return 0.0
     within = float((one @ one) * (other @ other))
@@ -106,7 +108,7 @@ def apart(one: Tensor, other: Tensor) -> float | None:
 
 
 class Embedder:
-    """Compares the pictures of filters of two stores."""
+    """Makes vectors of the pictures of filters."""
 
     def __init__(self, embedding: Embedding) -> None:
         """Ready to look.
@@ -118,22 +120,14 @@ class Embedder:
         # Alone in its batch, so that a vector does not depend on who asked first.
         self._whole = lru_cache(maxsize=KEPT)(lambda path: self._mean([_open(path)]))
 
-    def image(self, before: Store, after: Store, layer: str, a: Filter, b: Filter) -> float | None:
-        """How far the filter images lie apart; `None` where one of them is missing."""
-        if "max_activ" not in a.pictures or "max_activ" not in b.pictures:
+    def image(self, store: Store, layer: str, entry: Filter) -> Tensor | None:
+        """The vector of a filter image, `(D,)`; `None` where there is none."""
+        if "max_activ" not in entry.pictures:
             return None
-        one, other = (
-            self._mean([_open(store.path / picture_path("max_activ", layer, a.channel))])
-            for store in (before, after)
-        )
-        return None if one is None or other is None else apart(one, other)
+        return self._mean([_open(store.path / picture_path("max_activ", layer, entry.channel))])
 
-    def crops(self, before: Store, after: Store, layer: str, a: Filter, b: Filter) -> float | None:
-        """How far the means of the top crops lie apart; of whole images where the units see all of them."""
-        one, other = self._crops(before, layer, a), self._crops(after, layer, b)
-        return None if one is None or other is None else apart(one, other)
-
-    def _crops(self, store: Store, layer: str, entry: Filter) -> Tensor | None:
+    def crops(self, store: Store, layer: str, entry: Filter) -> Tensor | None:
+        """The mean of the vectors of a filter's crops, or of whole images where its units see all of them."""
         if "cropped" in entry.pictures:
             strip = _open(store.path / picture_path("cropped", layer, entry.channel))
             width = strip.width // len(entry.max)

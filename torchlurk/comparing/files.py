@@ -49,7 +49,8 @@ def check_out(stores: Sequence[Store], out: Path, *, overwrite: bool) -> None:
         raise LurkError(
             f"--out {str(out)!r} is no comparison and holds other files ({strange!r}): choose another"
         )
-    check_writable(out)
+    # Not made yet: what is refused later leaves nothing.
+    check_writable(out if out.is_dir() else out.parent)
 
 
 def _check_earlier(stores: Sequence[Store], out: Path) -> None:
@@ -67,6 +68,7 @@ def write_comparison(compared: Compared, out: Path) -> None:
     Raises:
         LurkError: the folder cannot be written, or another run writes there.
     """
+    check_writable(out)
     with alone(out):
         kept = {out / layer.data for layer in compared.record.layers}
         for layer in compared.record.layers:

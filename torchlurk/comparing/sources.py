@@ -239,7 +239,7 @@ def check_scores(store: Store, network: Network, folder: ImageSet, device: torch
         scale = max(abs(one.score) for entry in file.filters for one in entry.max)
         for entry in file.filters:
             told = [one.score for one in entry.max if one.image == image]
-            if told and abs(again[entry.channel] - told[0]) > TOLERANCE * scale:
+            if told and not abs(again[entry.channel] - told[0]) <= TOLERANCE * scale:  # nor NaN
                 raise LurkError(
                     f"filter {entry.channel} of {layer!r} gives {again[entry.channel]:.4g} for image "
                     f"{folder.paths[image]!r}, and {str(store.path)!r} says {told[0]:.4g}: the network or "

@@ -189,7 +189,7 @@ class Comparison:
         return self._row(self._places[at])
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`: layer, channel, a column a measure, partner and its correlation.
+        """A `pandas.DataFrame`: layer, channel, a column a measure, the partner and its correlation.
 
         Raises:
             LurkError: pandas is not installed.
@@ -207,7 +207,7 @@ class Comparison:
         columns |= {name: [row.values[name] for row in rows] for name in self.measures}
         frame = pd.DataFrame(columns).astype(dict.fromkeys(self.measures, "float64"))
         if self.record.networks:
-            frame["partner"] = pd.array([row.partner for row in rows], dtype="Int64")
+            frame["partner_channel"] = pd.array([row.partner for row in rows], dtype="Int64")
             frame["partner_correlation"] = [row.partner_correlation for row in rows]
         return frame
 
