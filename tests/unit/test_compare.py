@@ -382,18 +382,25 @@ def test_lists_are_as_far_apart_as_back_and_the_same_only_if_they_are(
         assert reordered(a, b) > 0
 
 
-@given(PROFILES, PROFILES)
-def test_profiles_are_as_far_apart_as_back(a: list[tuple[int, float]], b: list[tuple[int, float]]) -> None:
-    assert 0 <= moved(a, b) <= 1 + 1e-12
-    assert moved(a, b) == pytest.approx(moved(b, a))
-    assert moved(a, a) == 0
+@given(PROFILES, st.floats(-5, 5), PROFILES, st.floats(-5, 5))
+def test_profiles_are_as_far_apart_as_back(
+    a: list[tuple[int, float]], mean: float, b: list[tuple[int, float]], mean_after: float
+) -> None:
+    apart = moved(a, mean, b, mean_after)
+    assert 0 <= apart <= 1 + 1e-12
+    assert apart == pytest.approx(moved(b, mean_after, a, mean))
+    assert moved(a, mean, a, mean) == 0
 
 
 def test_a_profile_that_lists_ten_of_many_does_not_jump_at_its_end() -> None:
     whole = [(label, 20.0 - label) for label in range(12)]
-    assert moved(whole[:10], [*whole[:9], (10, 10.9)]) < 0.01
-    assert moved([(0, -1.0)], [(1, -2.0)]) == 0
-    assert moved([(0, -1.0)], [(1, 2.0)]) == 1
+    assert moved(whole[:10], 3.0, [*whole[:9], (10, 10.9)], 3.0) < 0.01
+
+
+def test_profiles_without_a_class_above_the_mean() -> None:
+    flat, steep = [(0, -1.0), (1, -1.0000001)], [(0, -2.0), (1, 1.0)]
+    assert moved(flat, -1.0, flat, -1.0) == moved([(0, 1.0)], 0.9, [(0, 1.0)], 1.0) == 0
+    assert moved(flat, -1.0, steep, -0.5) == 1
 
 
 def test_shifts() -> None:

@@ -12,6 +12,9 @@ Values = dict[str, list[float | None]]
 
 Profile = Sequence[tuple[int, float]]
 
+ROUNDING = 1e-6
+"""Relative to a number, what its seven digits do not tell."""
+
 
 def listed(before: Sequence[Filter], after: Sequence[Filter]) -> Values:
     """The measures that need no more than what the stores keep of the filters of a layer.
@@ -31,8 +34,12 @@ def listed(before: Sequence[Filter], after: Sequence[Filter]) -> Values:
         "top_avg": column(lambda a, b: others(_ids(a.avg), _ids(b.avg))),
         "rank_max": column(lambda a, b: reordered(_ids(a.max), _ids(b.max))),
         "rank_avg": column(lambda a, b: reordered(_ids(a.avg), _ids(b.avg))),
-        "classes_max": column(lambda a, b: moved(a.classes.max, b.classes.max)),
-        "classes_avg": column(lambda a, b: moved(a.classes.avg, b.classes.avg)),
+        "classes_max": column(
+            lambda a, b: moved(a.classes.max, a.stats.max_mean, b.classes.max, b.stats.max_mean)
+        ),
+        "classes_avg": column(
+            lambda a, b: moved(a.classes.avg, a.stats.mean, b.classes.avg, b.stats.mean)
+        ),
         "mean_shift": column(
             lambda a, b: shift(a.stats.mean, a.stats.std, b.stats.mean, b.stats.std)
         ),
@@ -87,27 +94,37 @@ def _doubled_ranks(kept: Sequence[int], images: Sequence[int]) -> list[int]:
     return [place.get(image, behind) for image in images]
 
 
-def moved(before: Profile, after: Profile) -> float:
+def moved(before: Profile, mean: float, after: Profile, mean_after: float) -> float:
     """The share of a class profile that has moved to other classes: 0 for none, 1 for all.
 
-    It is the total variation distance of the two, each being the positive parts of its means over their sum.
-    A class that a profile does not list has at most the mean of its last one, and counts as much. Two
-    profiles without a positive mean are the same; if only one is, all has moved.
+    It is the total variation distance of two profiles, each being how far its class means are above the mean
+    of all images, over the sum of that. A class that a profile does not list has at most the mean of its last
+    one, and counts as much. Two profiles of which no class is above the mean are the same; if only one is,
+    all has moved.
 
-    >>> moved([(0, 3.0), (1, 1.0)], [(1, 3.0), (0, 1.0)])
+    Args:
+        before: classes and their means, of one store.
+        mean: over all images.
+        after: of the other store.
+        mean_after: likewise.
+
+    >>> moved([(0, 4.0), (1, 2.0)], 1.0, [(1, 4.0), (0, 2.0)], 1.0)
     0.5
     """
     classes = sorted({label for label, _ in before} | {label for label, _ in after})
-    one, two = _shares(before, classes), _shares(after, classes)
+    if len(classes) < 2:
+        return 0.0
+    one, two = _shares(before, mean, classes), _shares(after, mean_after, classes)
     if one is None or two is None:
         return 0.0 if one is two else 1.0
     return sum(abs(p - q) for p, q in zip(one, two, strict=True)) / 2
 
 
-def _shares(profile: Profile, classes: Sequence[int]) -> list[float] | None:
-    means = {label: max(mean, 0.0) for label, mean in profile}
-    last = min(means.values(), default=0.0)
-    found = [means.get(label, last) for label in classes]
+def _shares(profile: Profile, mean: float, classes: Sequence[int]) -> list[float] | None:
+    # What the format's seven digits cannot tell from the mean is not above it.
+    above = {label: own - mean if own - mean > ROUNDING * abs(mean) else 0.0 for label, own in profile}
+    last = min(above.values(), default=0.0)
+    found = [above.get(label, last) for label in classes]
     total = sum(found)
     return [value / total for value in found] if total > 0 else None
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
+from torchlurk.comparing.measures import SAME
 from torchlurk.comparing.summaries import distribution
 from torchlurk.lurk.plots import axes, plain
 from torchlurk.store.comparison import Measure
@@ -38,13 +39,19 @@ def plot_hist(measure: Measure, values: Column, heading: str, ax: Axes | None = 
     found = distribution(measure, values)
     counts = found.histogram if found else [0] * (len(measure.edges) + 1)
     ax.bar(range(len(counts)), counts, width=0.9)
-    below = "0" if measure.low == 0 else "less"
-    names = [below, *(f"{edge:.0e}" if 0 < abs(edge) < 1e-3 else f"{edge:g}" for edge in measure.edges)]
+    names = ["0" if measure.low == 0 else "less", *map(_border, measure.edges)]
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
     ax.set_xlabel(f"{measure.title}, at least")
     ax.set_ylabel("filters")
     ax.set_title(plain(heading))
     return ax
+
+
+def _border(edge: float) -> str:
+    """What a bin begins with; what is less than rounding is none."""
+    if abs(edge) == SAME:
+        return ">0" if edge > 0 else "0"
+    return f"{edge:.0e}" if abs(edge) < 1e-3 else f"{edge:g}"
 
 
 def plot_against(
@@ -69,13 +76,15 @@ def plot_time(
 ) -> Axes:
     """A filter from store to store: how far it is from the first, and from the one before."""
     ax = axes(ax, max(2, len(stores) // 3))
-    times = range(1, len(stores))
+    known = {**found, (0, 0): 0.0}
     for label, style, pairs in (
-        ("since the first", "o-", [(0, at) for at in times]),
-        ("since the one before", "s--", [(at - 1, at) for at in times]),
+        ("since the first", "o-", [(0, at) for at in range(len(stores))]),
+        ("since the one before", "s--", [(at - 1, at) for at in range(1, len(stores))]),
     ):
-        values = [found.get(pair) for pair in pairs]
-        ax.plot(list(times), [float("nan") if v is None else v for v in values], style, label=label)
+        values = [known.get(pair) for pair in pairs]
+        times = [at for _, at in pairs]
+        ax.plot(times, [float("nan") if v is None else v for v in values], style, label=label)
+    ax.axhline(0, color="gray", linewidth=0.8)
     ax.set_xticks(range(len(stores)), [plain(name) for name in stores], rotation=45, ha="right", fontsize=8)
     ax.set_ylabel(measure.title)
     ax.legend(fontsize=8)
