@@ -305,6 +305,27 @@ def test_networks_come_back_as_they_were(made: Path) -> None:
     assert state() == before
 
 
+def test_a_batch_that_does_not_fit_is_halved(two: Comparison, made: Path) -> None:
+    start, _, end = networks(made)
+    fed: list[int] = []
+
+    def refuse(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        fed.append(len(inputs[0]))
+        if len(inputs[0]) > 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    end.narrow.register_forward_pre_hook(refuse)
+    found = compare(
+        made / "saved/start", made / "saved/end", images=made / "photos", model=[start, end],
+        preprocess=PREPROCESS, workers=0, device="cpu", progress=False, batch_size=7,
+    )  # fmt: skip
+    # One image whose scores are checked; then 7 of 12, which do not fit, and no more than 3 from there on.
+    assert fed == [1, 7, 3, 3, 1, 3, 2]
+    for row, other in zip(two, found, strict=True):
+        for name, value in row.values.items():
+            assert other[name] == (value if value is None else pytest.approx(value, rel=1e-4, abs=1e-6))
+
+
 def test_networks_of_torchvision_are_found_as_the_stores_say(made: Path, tmp_path: Path) -> None:
     command = [
         "precompute", "--model", "squeezenet1_1", "--weights", "random", "--size", "48", "--layers",

@@ -20,12 +20,12 @@ from torchlurk.comparing.parameters import filter_parameters, parameter_changes
 from torchlurk.comparing.sources import check_images, check_scores
 from torchlurk.comparing.sums import LayerSums, correlations, differences, partners
 from torchlurk.datasets.images import ImageSet
-from torchlurk.devices import exact
+from torchlurk.devices import Room, exact, threaded
 from torchlurk.hooks import at_rest, lent
 from torchlurk.models.record import Network
-from torchlurk.stages.job import Terminal
 from torchlurk.store.comparison import Embedder as EmbedderRecord
 from torchlurk.store.schema import Filter, number
+from torchlurk.telling import Terminal
 
 Found = dict[tuple[str, Pair], Beyond]
 """By layer and pair."""
@@ -70,13 +70,15 @@ def look_beyond(
             stack.enter_context(lent(network.module, setting.device))
             stack.enter_context(at_rest(network.module))
         stack.enter_context(exact(setting.device))
+        # As many as the first store was computed with, so that the digits do not depend on the machine.
+        stack.enter_context(threaded(stores[0].manifest.threads))
         for store, network in zip(stores, networks, strict=True):
             check_scores(store, network, folder, setting.device)
         weights = _weights(stores, networks, pairs)
         with setting.terminal.bar("forward", len(folder.paths), "image") as advance:
             sums = sums_over(
                 networks, layers, pairs, folder, setting.device, batch_size=setting.batch_size,
-                workers=setting.workers, advance=advance,
+                workers=setting.workers, room=Room(setting.terminal.say), advance=advance,
             )  # fmt: skip
         found = {
             (layer, pair): _of_sums(sums[pair][layer], weights[layer, pair])
@@ -177,6 +179,7 @@ def embed(
         lent(network.module, setting.device),
         at_rest(network.module),
         exact(setting.device),
+        threaded(stores[0].manifest.threads),
         setting.terminal.bar("embedding", total, "filter") as advance,
     ):
         embedding = embedding_of(network)

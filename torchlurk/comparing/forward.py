@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torchlurk.comparing.sums import LayerSums, Seen, add_layer, begin_layer, lo
 from torchlurk.datasets.folder import Batch, batches
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Input
-from torchlurk.devices import send
+from torchlurk.devices import Room, fitting, send
 from torchlurk.errors import LurkError
 from torchlurk.hooks import Watcher, forward_until, watching
 from torchlurk.models.record import Network
@@ -30,6 +31,7 @@ def sums_over(
     *,
     batch_size: int,
     workers: int,
+    room: Room,
     advance: Callable[[int], object],
 ) -> dict[Pair, dict[str, LayerSums]]:
     """Feed all images to all networks, and add up what is compared of each pair.
@@ -42,24 +44,29 @@ def sums_over(
         device: of the networks.
         batch_size: images in one forward.
         workers: processes that decode.
+        room: how many images fit into the memory at once.
         advance: is told how many images are done.
 
     Returns:
         For each pair, by layer.
 
     Raises:
-        LurkError: not one image can be read, or an activation is not finite.
+        LurkError: not one image can be read or fits into the memory, or an activation is not finite.
     """
     sums: dict[Pair, dict[str, LayerSums]] = {pair: {} for pair in pairs}
     for inputs, batch in _feed(networks, folder, device, batch_size, workers):
-        if batch.indices:
-            seen = [_seen(network.module, layers, x) for network, x in zip(networks, inputs, strict=True)]
+        done, total = 0, len(batch.indices)
+        while done < total:
+            show = partial(_all_seen, networks, layers, inputs, done)
+            seen, count = fitting(room, total - done, show)
+            paths = [folder.paths[at] for at in batch.indices[done:]]
             for shown in seen:
-                _check_finite(shown, [folder.paths[at] for at in batch.indices])
+                _check_finite(shown, paths)
             for (first, second), found in sums.items():
                 for layer in layers:
                     one, other = seen[first][layer], seen[second][layer]
                     found[layer] = add_layer(found.get(layer) or begin_layer(one, other), one, other)
+            done += count
         advance(len(batch.indices) + len(batch.skipped))
     if any(not found for found in sums.values()):
         raise LurkError(f"none of the images of {folder.name!r} could be read: give those of the stores")
@@ -83,7 +90,6 @@ def _feed(
                 raise LurkError(
                     "the transforms of the networks do not read the same images: give them one transform"
                 )
-            # One tensor each, for a network may write into what it is fed.
             yield (
                 [n.preprocess.normalise(pixels[at]) for n, at in zip(networks, which, strict=True)],
                 together[0],
@@ -93,6 +99,18 @@ def _feed(
 def _batches(folder: ImageSet, kind: Input, batch_size: int, workers: int) -> Generator[Batch, None, None]:
     # A generator, so that it can be closed, and its processes with it.
     yield from batches(folder, kind, batch_size=batch_size, workers=workers)
+
+
+def _all_seen(
+    networks: Sequence[Network], layers: Sequence[str], inputs: Sequence[Tensor], start: int, count: int
+) -> tuple[list[dict[str, Seen]], int]:
+    """What each network shows of so many images of a batch, and how many they are."""
+    # Copies, for a network may write into what it is fed, and be fed it again.
+    shown = [
+        _seen(network.module, layers, x[start : start + count].clone())
+        for network, x in zip(networks, inputs, strict=True)
+    ]
+    return shown, count
 
 
 def _seen(model: nn.Module, layers: Sequence[str], x: Tensor) -> dict[str, Seen]:
