@@ -23,6 +23,7 @@ setup(
         "torchlurk",
         "torchlurk.ascent",
         "torchlurk.attribution",
+        "torchlurk.comparing",
         "torchlurk.explaining",
         "torchlurk.graph",
         "torchlurk.lurk",
@@ -67,9 +68,11 @@ setup(
             "mypy>=1.10",
             "nbclient>=0.10",  # runs the notebook
             "nbformat>=5.10",  # reads it
+            "pandas>=2.2",  # tables of a comparison
             "playwright>=1.44",  # drives the system's chromium
             "pytest>=8.2",
             "ruff>=0.5",
+            "scipy>=1.13",  # an oracle for correlations
             "timm>=1.0",  # networks of timm
             "zennit>=0.5.1",  # a second oracle for attributions
         ],

@@ -6,10 +6,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Comparison": "torchlurk.comparing",
     "FeatureVisualizer": "torchlurk.visualizer",
     "FrameRecorder": "torchlurk.frames",
     "LiveServer": "torchlurk.live",
     "Lurk": "torchlurk.lurk",
+    "compare": "torchlurk.comparing",
     "explain": "torchlurk.explaining",
     "gradients": "torchlurk.attribution.sensitivity",
 }

@@ -10,6 +10,7 @@ import msgspec
 
 import torchlurk
 from torchlurk import options, terminal
+from torchlurk.compare_command import compare
 from torchlurk.errors import LurkError, Terminated
 from torchlurk.explain_command import explain
 from torchlurk.precompute_command import precompute
@@ -61,6 +62,7 @@ def main(debug: bool) -> None:
 
 main.add_command(precompute)
 main.add_command(explain)
+main.add_command(compare)
 
 
 @main.command(short_help="Run the whole of it on the photographs that come with Torchlurk.")

@@ -24,7 +24,7 @@ from torch.distributed.run import get_args_parser as launcher
 
 from torchlurk.cli import main
 from torchlurk.datasets.inputs import Preprocess
-from torchlurk.store import schema
+from torchlurk.store import comparison, schema
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -141,6 +141,9 @@ KINDS = {
     "toy/classes.json": schema.Classes,
     "toy/images.json": schema.Images,
     "toy/layers/0.json": schema.LayerFile,
+    "comparisons.json": comparison.Comparisons,
+    "toy-to-older/comparison.json": comparison.Comparison,
+    "toy-to-older/layers/0.json": comparison.LayerComparison,
 }
 
 
@@ -169,7 +172,7 @@ def keys(kind: Any) -> set[str]:
 
 def test_the_format_document_names_every_key_of_the_schema() -> None:
     text = (ROOT / "docs/format.md").read_text("utf-8")
-    for kind in vars(schema).values():
+    for kind in [*vars(schema).values(), *vars(comparison).values()]:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             for key in keys(kind):
                 assert f"`{key}`" in text or f'"{key}"' in text, (kind.__name__, key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.indexed import index_items
 from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
 from torchlurk.errors import LurkError
+from torchlurk.lurk.wording import in_python
 from torchlurk.models.check import check_network
 from torchlurk.models.checkpoint import Weights, state_digest
 from torchlurk.models.network import Network, load_network, network_of
@@ -86,8 +86,8 @@ def make_engine(model: nn.Module | str, preprocess: Any, images: Any, out: Path,
     with in_python():
         _check(options)
         device = choose_device(options.device)
-        terminal = _terminal(options.progress)
-        folder = _images(images, options.words)
+        terminal = terminal_of(options.progress)
+        folder = images_of(images, options.words)
         if isinstance(model, nn.Module):
             network = _own(model, preprocess, folder, options)
             check_network(network.module, network.shape)
@@ -152,24 +152,13 @@ def compute(
         network = engine.network
         if engine.handed:
             # Weights that have been trained since are others.
-            network = replace(network, weights_sha256=_digest(network.module))
+            network = replace(network, weights_sha256=digest_of(network.module))
         precompute(network, engine.folder, engine.out, config, engine.device, engine.terminal)
 
 
 def precision(engine: Engine, wanted: str) -> str:
     """The precision of the steps of an ascent: what is wanted, or what the device is fast at for `auto`."""
     return fast_precision(engine.device) if wanted == "auto" else wanted
-
-
-@contextmanager
-def in_python() -> Iterator[None]:
-    """Let errors name arguments, where they would name options of the command line."""
-    try:
-        yield
-    except LurkError as problem:
-        words = str(problem).replace("--overwrite", "overwrite=True")
-        words = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda m: m[1].replace("-", "_") + "=", words)
-        raise LurkError(words) from problem
 
 
 def _check(options: Options) -> None:
@@ -183,7 +172,12 @@ def _check(options: Options) -> None:
         raise LurkError(f"there is no device {options.device!r}: choose auto, cpu or cuda")
 
 
-def _images(images: Any, words: Path | None) -> ImageSet:
+def images_of(images: Any, words: Path | None) -> ImageSet:
+    """The images that were given: by name, as a data set of pairs, or ready.
+
+    Raises:
+        LurkError: they cannot be had.
+    """
     if isinstance(images, str | Path):
         return open_images(str(images), words=words, data_root=default_cache() / "datasets")
     if all(hasattr(images, name) for name in ("paths", "labels", "digest", "take")):
@@ -202,7 +196,7 @@ def _own(model: nn.Module, preprocess: Any, folder: ImageSet, options: Options) 
             f"the preprocess is a {type(preprocess).__name__}: give a function from a PIL image to a float "
             "tensor (C, H, W), or None"
         )
-    weights = Weights({}, options.weights or "own", _digest(model))
+    weights = Weights({}, options.weights or "own", digest_of(model))
     source = options.source or type(model).__name__
     return network_of(
         model, preprocess, (), source=source, weights=weights, size=options.size,
@@ -210,12 +204,13 @@ def _own(model: nn.Module, preprocess: Any, folder: ImageSet, options: Options) 
     )  # fmt: skip
 
 
-def _digest(model: nn.Module) -> str:
+def digest_of(model: nn.Module) -> str:
+    """The digest of a network's values, as `state_digest` has it."""
     state = model.state_dict()
     return state_digest({name: value for name, value in state.items() if isinstance(value, Tensor)})
 
 
-def _terminal(progress: bool | None) -> Terminal:
+def terminal_of(progress: bool | None) -> Terminal:
     """Bars that suit a notebook or a terminal; without being told, none where there is neither."""
     # A notebook's stderr says that it is no terminal, and bars are shown there all the same.
     hidden = not progress if progress is not None else (False if "ipykernel" in sys.modules else None)

@@ -39,7 +39,8 @@ BETWEEN = 0.05
 """Seconds from one such look to the next."""
 
 
-def _read(path: Path, kind: type[T]) -> T:
+def read_record(path: Path, kind: type[T]) -> T:
+    """A JSON file as a record of the format. Raises `LurkError` if it is missing, damaged or too new."""
     try:
         data = path.read_bytes()
     except OSError as problem:
@@ -70,35 +71,35 @@ def _newer_format(data: bytes) -> int | None:
 
 def read_index(folder: Path) -> Index:
     """`index.json` of a folder of stores. Raises `LurkError` if it is missing or damaged."""
-    return _read(folder / "index.json", Index)
+    return read_record(folder / "index.json", Index)
 
 
 def read_manifest(store: Path) -> Manifest:
     """`network.json` of a store. Raises `LurkError` if it is missing or damaged."""
-    return _read(store / "network.json", Manifest)
+    return read_record(store / "network.json", Manifest)
 
 
 def read_images(store: Path) -> Images:
     """`images.json` of a store. Raises `LurkError` if it is missing or damaged."""
-    return _read(store / "images.json", Images)
+    return read_record(store / "images.json", Images)
 
 
 def read_classes(store: Path) -> Classes:
     """`classes.json` of a store. Raises `LurkError` if it is missing or damaged."""
-    return _read(store / "classes.json", Classes)
+    return read_record(store / "classes.json", Classes)
 
 
 def read_progress(store: Path) -> Progress | None:
     """What a run of this store is at; `None` where none is under way, or none that can be read."""
     try:
-        return _read(store / PROGRESS, Progress)
+        return read_record(store / PROGRESS, Progress)
     except LurkError:
         return None
 
 
 def read_layer(store: Path, layer: Layer) -> LayerFile:
     """A layer's file. Raises `LurkError` if it is missing or damaged, or not the layer's."""
-    found = _read(store / layer.data, LayerFile)
+    found = read_record(store / layer.data, LayerFile)
     if found.layer != layer.name or [f.channel for f in found.filters] != list(range(layer.channels)):
         raise LurkError(
             f"{str(store / layer.data)!r} is not the data of {layer.name!r} with its "

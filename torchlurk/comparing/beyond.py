@@ -1,0 +1,209 @@
+"""What stores do not hold: activations over all images, weights, and what filters say to pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from torchlurk.comparing.alike import Store
+from torchlurk.comparing.crossed import Cross, cross_layer, crossable, unanswered
+from torchlurk.comparing.embedded import Embedder, apart, embedding_of
+from torchlurk.comparing.forward import Pair, sums_over
+from torchlurk.comparing.joined import Beyond
+from torchlurk.comparing.listed import Values
+from torchlurk.comparing.parameters import filter_parameters, parameter_changes
+from torchlurk.comparing.sources import check_images, check_scores
+from torchlurk.comparing.sums import LayerSums, correlations, differences, partners
+from torchlurk.datasets.images import ImageSet
+from torchlurk.devices import Room, exact, threaded
+from torchlurk.hooks import at_rest, lent
+from torchlurk.models.record import Network
+from torchlurk.store.comparison import Embedder as EmbedderRecord
+from torchlurk.store.schema import Filter, number
+from torchlurk.telling import Terminal
+
+Found = dict[tuple[str, Pair], Beyond]
+"""By layer and pair."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How it is computed: where, in which batches, by how many decoding processes, and how to tell."""
+
+    device: torch.device
+    batch_size: int
+    workers: int
+    terminal: Terminal
+
+
+def look_beyond(
+    stores: Sequence[Store],
+    networks: Sequence[Network],
+    folder: ImageSet,
+    pairs: Sequence[Pair],
+    setting: Setting,
+) -> tuple[Found, str | None]:
+    """Measure what needs the networks; they come back as they were.
+
+    Args:
+        stores: alike.
+        networks: theirs.
+        folder: the images.
+        pairs: which of the stores.
+        setting: how.
+
+    Returns:
+        What was found, and why filter images could not be compared, if they could not.
+
+    Raises:
+        LurkError: the networks or the images are not those of the stores, or an activation is not finite.
+    """
+    layers = [layer.name for layer in stores[0].layers]
+    check_images(stores[0], folder)
+    with ExitStack() as stack:
+        for network in networks:
+            stack.enter_context(lent(network.module, setting.device))
+            stack.enter_context(at_rest(network.module))
+        stack.enter_context(exact(setting.device))
+        # As many as the first store was computed with, so that the digits do not depend on the machine.
+        stack.enter_context(threaded(stores[0].manifest.threads))
+        for store, network in zip(stores, networks, strict=True):
+            check_scores(store, network, folder, setting.device)
+        weights = _weights(stores, networks, pairs)
+        with setting.terminal.bar("forward", len(folder.paths), "image") as advance:
+            sums = sums_over(
+                networks, layers, pairs, folder, setting.device, batch_size=setting.batch_size,
+                workers=setting.workers, room=Room(setting.terminal.say), advance=advance,
+            )  # fmt: skip
+        found = {
+            (layer, pair): _of_sums(sums[pair][layer], weights[layer, pair])
+            for layer in layers
+            for pair in pairs
+        }
+        why_not = crossable(stores, networks)
+        if why_not is None and not _cross(found, stores, networks, layers, pairs, setting):
+            why_not = "no filter has a filter image in two of the stores"
+    return found, why_not
+
+
+def _weights(
+    stores: Sequence[Store], networks: Sequence[Network], pairs: Sequence[Pair]
+) -> dict[tuple[str, Pair], Values]:
+    found: dict[tuple[str, Pair], Values] = {}
+    for layer in stores[0].layers:
+        own = [filter_parameters(n.module.get_submodule(layer.name), layer.channels) for n in networks]
+        for a, b in pairs:
+            before, after = own[a], own[b]
+            values: Values = {}
+            if before is not None and after is not None:
+                size, direction = parameter_changes(layer.name, before, after)
+                values = {"weights": column(size), "direction": column(direction)}
+            found[layer.name, (a, b)] = values
+    return found
+
+
+def _of_sums(sums: LayerSums, weights: Values) -> Beyond:
+    who, how = partners(sums)
+    alike = column(how)
+    values = {
+        "maps": column(1 - correlations(sums.cells)),
+        "means": column(1 - correlations(sums.means)),
+        "maxima": column(1 - correlations(sums.maxima)),
+        "difference": column(differences(sums)),
+        "partner": column(1 - how),
+        **weights,
+    }
+    pairs = [None if r is None else (c, r) for c, r in zip(who.tolist(), alike, strict=True)]
+    return Beyond(values=values, partners=pairs)
+
+
+def column(values: Tensor) -> list[float | None]:
+    """Numbers of the format, `None` for NaN."""
+    return [None if math.isnan(value) else number(value) for value in values.tolist()]
+
+
+def _cross(
+    found: Found, stores: Sequence[Store], networks: Sequence[Network], layers: Sequence[str],
+    pairs: Sequence[Pair], setting: Setting,
+) -> bool:  # fmt: skip
+    """Add the cross-check of filter images to what was found; whether there was any."""
+    some = False
+    with setting.terminal.bar("crossing", len(layers), "layer") as advance:
+        for layer in layers:
+            for pair, rows in cross_layer(stores, networks, layer, pairs, setting.device).items():
+                if any(row is not None for row in rows):
+                    some = True
+                    found[layer, pair] = _with_cross(found[layer, pair], rows)
+            advance(1)
+    return some
+
+
+def _with_cross(one: Beyond, rows: Sequence[Cross | None]) -> Beyond:
+    lost = [unanswered(row) for row in rows]
+    values = {**one.values, "cross": [None if value is None else number(value) for value in lost]}
+    kept = [None if r is None else (number(r[0]), number(r[1]), number(r[2]), number(r[3])) for r in rows]
+    return replace(one, values=values, cross=kept)
+
+
+def embed(
+    stores: Sequence[Store],
+    network: Network,
+    pairs: Sequence[Pair],
+    found: Mapping[tuple[str, Pair], Beyond],
+    setting: Setting,
+) -> tuple[Found, EmbedderRecord]:
+    """Add the distances of pictures in a third network, which comes back as it was.
+
+    Args:
+        stores: alike.
+        network: the third.
+        pairs: which of the stores.
+        found: what there is.
+        setting: how.
+
+    Returns:
+        The same with more, and what to record of the network.
+
+    Raises:
+        LurkError: a picture cannot be read, or the network has no vectors.
+    """
+    more: Found = dict(found)
+    layers = stores[0].layers
+    total = sum(layer.channels for layer in layers) * len(stores)
+    with (
+        lent(network.module, setting.device),
+        at_rest(network.module),
+        exact(setting.device),
+        threaded(stores[0].manifest.threads),
+        setting.terminal.bar("embedding", total, "filter") as advance,
+    ):
+        embedding = embedding_of(network)
+        embedder = Embedder(embedding)
+        for layer in layers:
+            images: list[list[Tensor | None]] = []
+            crops: list[list[Tensor | None]] = []
+            for store in stores:
+                filters = store.file(layer.name).filters
+                images.append([embedder.image(store, layer.name, entry) for entry in filters])
+                crops.append([_crops(embedder, store, layer.name, entry, advance) for entry in filters])
+            for a, b in pairs:
+                values: Values = {
+                    "embed_image": [apart(*both) for both in zip(images[a], images[b], strict=True)],
+                    "embed_crops": [apart(*both) for both in zip(crops[a], crops[b], strict=True)],
+                }
+                old = more.get((layer.name, (a, b)), Beyond())
+                more[layer.name, (a, b)] = replace(old, values={**old.values, **values})
+    record = EmbedderRecord(network.source, network.weights, network.weights_sha256, embedding.layer)
+    return more, record
+
+
+def _crops(
+    embedder: Embedder, store: Store, layer: str, entry: Filter, advance: Callable[[int], object]
+) -> Tensor | None:
+    advance(1)
+    return embedder.crops(store, layer, entry)

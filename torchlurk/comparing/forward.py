@@ -1,0 +1,139 @@
+"""All the networks over all the images, side by side, in one pass whose memory does not grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from torchlurk.comparing.sums import LayerSums, Seen, add_layer, begin_layer, look
+from torchlurk.datasets.folder import Batch, batches
+from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.inputs import Input
+from torchlurk.devices import Room, fitting, send
+from torchlurk.errors import LurkError
+from torchlurk.hooks import Watcher, forward_until, watching
+from torchlurk.models.record import Network
+
+Pair = tuple[int, int]
+"""Positions of two networks."""
+
+
+def sums_over(
+    networks: Sequence[Network],
+    layers: Sequence[str],
+    pairs: Sequence[Pair],
+    folder: ImageSet,
+    device: torch.device,
+    *,
+    batch_size: int,
+    workers: int,
+    room: Room,
+    advance: Callable[[int], object],
+) -> dict[Pair, dict[str, LayerSums]]:
+    """Feed all images to all networks, and add up what is compared of each pair.
+
+    Args:
+        networks: on the device, at rest.
+        layers: whose outputs are compared, in all of the networks.
+        pairs: which of the networks.
+        folder: the images; those that cannot be read are left out.
+        device: of the networks.
+        batch_size: images in one forward.
+        workers: processes that decode.
+        room: how many images fit into the memory at once.
+        advance: is told how many images are done.
+
+    Returns:
+        For each pair, by layer.
+
+    Raises:
+        LurkError: not one image can be read or fits into the memory, or an activation is not finite.
+    """
+    sums: dict[Pair, dict[str, LayerSums]] = {pair: {} for pair in pairs}
+    for inputs, batch in _feed(networks, folder, device, batch_size, workers):
+        done, total = 0, len(batch.indices)
+        while done < total:
+            show = partial(_all_seen, networks, layers, inputs, done)
+            seen, count = fitting(room, total - done, show)
+            paths = [folder.paths[at] for at in batch.indices[done:]]
+            for shown in seen:
+                _check_finite(shown, paths)
+            for (first, second), found in sums.items():
+                for layer in layers:
+                    one, other = seen[first][layer], seen[second][layer]
+                    found[layer] = add_layer(found.get(layer) or begin_layer(one, other), one, other)
+            done += count
+        advance(len(batch.indices) + len(batch.skipped))
+    if any(not found for found in sums.values()):
+        raise LurkError(f"none of the images of {folder.name!r} could be read: give those of the stores")
+    return sums
+
+
+def _feed(
+    networks: Sequence[Network], folder: ImageSet, device: torch.device, batch_size: int, workers: int
+) -> Iterator[tuple[list[Tensor], Batch]]:
+    """What each network is fed, batch after batch; images are decoded once for all that take them alike."""
+    kinds = list({id(network.preprocess): network.preprocess for network in networks}.values())
+    kinds = [kind for at, kind in enumerate(kinds) if kind not in kinds[:at]]
+    which = [kinds.index(network.preprocess) for network in networks]
+    with ExitStack() as stack:
+        feeds = [
+            stack.enter_context(closing(_batches(folder, kind, batch_size, workers))) for kind in kinds
+        ]  # fmt: skip
+        for together in zip(*feeds, strict=True):
+            pixels = [send(batch.pixels, device) for batch in together]
+            if len({batch.indices for batch in together}) > 1:
+                raise LurkError(
+                    "the transforms of the networks do not read the same images: give them one transform"
+                )
+            yield (
+                [n.preprocess.normalise(pixels[at]) for n, at in zip(networks, which, strict=True)],
+                together[0],
+            )
+
+
+def _batches(folder: ImageSet, kind: Input, batch_size: int, workers: int) -> Generator[Batch, None, None]:
+    # A generator, so that it can be closed, and its processes with it.
+    yield from batches(folder, kind, batch_size=batch_size, workers=workers)
+
+
+def _all_seen(
+    networks: Sequence[Network], layers: Sequence[str], inputs: Sequence[Tensor], start: int, count: int
+) -> tuple[list[dict[str, Seen]], int]:
+    """What each network shows of so many images of a batch, and how many they are."""
+    # Copies, for a network may write into what it is fed, and be fed it again.
+    shown = [
+        _seen(network.module, layers, x[start : start + count].clone())
+        for network, x in zip(networks, inputs, strict=True)
+    ]
+    return shown, count
+
+
+def _seen(model: nn.Module, layers: Sequence[str], x: Tensor) -> dict[str, Seen]:
+    """What a network shows of a batch; of a module that is called again, the first time."""
+    found: dict[str, Seen] = {}
+
+    def watcher(name: str) -> Watcher:
+        def observe(output: Tensor) -> None:
+            if name not in found:
+                found[name] = look(output)
+
+        return observe
+
+    with torch.inference_mode(), watching(model, {name: watcher(name) for name in layers}):
+        forward_until(model, x, layers)
+    return found
+
+
+def _check_finite(seen: dict[str, Seen], paths: Sequence[str]) -> None:
+    # One question for all layers: each would make a cuda device wait.
+    table = torch.stack([(one.means + one.maxima).isfinite().all(1) for one in seen.values()]).cpu()
+    if not table.all():
+        layer, row = (~table).nonzero()[0].tolist()
+        raise LurkError(
+            f"layer {list(seen)[layer]!r} gives NaN or infinity for image {paths[row]!r}: look at the weights"
+        )
