@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.golden.run import golden_run
+from tests.golden.run import QUIET, golden_run
 from tests.golden.test_golden import files
 from torchlurk.errors import LurkError, Terminated
 from torchlurk.store.read import inspect, read_manifest
@@ -115,7 +116,11 @@ def test_a_damaged_piece_is_computed_anew(
         "other": other.read_bytes(),
     }
     piece.write_bytes(spoilt[damage])
-    run(out)
+    said: list[str] = []
+    run(out, terminal=replace(QUIET, say=said.append))
+    assert len(said) == 1
+    assert str(piece) in said[0]
+    assert "computes it anew" in said[0]
     assert files(tmp_path) == whole[0]
 
 

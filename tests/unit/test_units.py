@@ -33,7 +33,11 @@ def test_a_piece_comes_back_or_is_found_damaged(
     path.write_bytes(data)
     with pytest.raises(LurkError, match="start the same command again"):
         pieces.read("0")
-    assert pieces.whole(["0"]) == set()
+    said: list[str] = []
+    assert pieces.whole(["0", "1"], said.append) == set()
+    assert len(said) == 1
+    assert str(path) in said[0]
+    assert "this run computes it anew" in said[0]
     assert not path.exists()
 
 

@@ -109,7 +109,7 @@ def by_blocks(
     if not blocks:
         return files
     pieces = Pieces(job.out, work, digest_of(job.identity, work, config, size))
-    finished = job.team.share(lambda: sorted(pieces.whole(block.piece for block in blocks)))
+    finished = job.team.share(lambda: sorted(pieces.whole((b.piece for b in blocks), job.terminal.say)))
     todo = [block for block in blocks if block.piece not in finished]
     mine = job.team.mine(todo)
     weight = {block.piece: len(block.wanted) for block in blocks}

@@ -38,7 +38,7 @@ def scan_images(
     size = job.config.scan.shard_size
     pieces = Pieces(job.out, work, digest_of(job.identity, work, list(images) if work == "again" else []))
     length = {f"{n:06}": len(images[n * size : (n + 1) * size]) for n in range(-(-len(images) // size))}
-    finished = job.team.share(lambda: sorted(pieces.whole(length)))
+    finished = job.team.share(lambda: sorted(pieces.whole(length, job.terminal.say)))
     todo = [piece for piece in length if piece not in finished]
     mine = job.team.mine(todo)
     awaited = {piece: length[piece] for piece in todo} if job.team.first else {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,15 +93,19 @@ class Pieces:
             )
         return content
 
-    def whole(self, pieces: Iterable[str]) -> set[str]:
-        """Which of some pieces are there, whole; what else lies in their places is removed."""
+    def whole(self, pieces: Iterable[str], say: Callable[[str], None]) -> set[str]:
+        """Which of some pieces are there, whole; what else lies in their places is told of, and removed."""
         found = set()
         for piece in pieces:
+            path = self.folder / piece
+            if not path.exists():
+                continue
             try:
                 self.read(piece)
                 found.add(piece)
-            except LurkError:
-                (self.folder / piece).unlink(missing_ok=True)
+            except LurkError as problem:
+                say(str(problem).replace("start the same command again, which computes", "this run computes"))
+                path.unlink(missing_ok=True)
         return found
 
     def _fits(self, line: bytes, piece: str) -> bool:
