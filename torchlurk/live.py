@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Sequence
-from http.server import ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +13,7 @@ import msgspec
 
 from torchlurk.publish import STORES, page, static_files
 from torchlurk.resources import site_folder
-from torchlurk.serving import Found, Look, file_in, listen
+from torchlurk.serving import Found, Look, file_in, listen, running
 from torchlurk.snapshot import FILES, Watch, watch
 from torchlurk.store.schema import PICTURE_KINDS
 
@@ -94,7 +93,7 @@ class LiveServer:
         self.url = ""
         self._look = live_files(watch(stores), site_folder())
         self._address = host, port
-        self._running: tuple[ThreadingHTTPServer, threading.Thread] | None = None
+        self._running = ExitStack()
 
     def start(self) -> str:
         """Serve from now on; returns the page's URL. Once is enough.
@@ -102,26 +101,14 @@ class LiveServer:
         Raises:
             LurkError: the address cannot be had.
         """
-        if self._running is None:
-            host, port = self._address
-            server = listen(self._look, host, port)
-            thread = threading.Thread(
-                target=server.serve_forever, args=(0.1,), name="torchlurk-live", daemon=True
-            )
-            thread.start()
-            self._running = server, thread
-            shown = "127.0.0.1" if host in ("", "0.0.0.0") else host
-            self.url = f"http://{shown}:{server.server_address[1]}/"
+        if not self.url:
+            self.url = self._running.enter_context(running(listen(self._look, *self._address)))
         return self.url
 
     def close(self) -> None:
         """Stop serving, and give the port back; twice does no harm."""
-        if self._running is not None:
-            server, thread = self._running
-            self._running, self.url = None, ""
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        self.url = ""
+        self._running.close()
 
     def __enter__(self) -> Self:
         """Start."""

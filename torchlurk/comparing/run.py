@@ -11,8 +11,7 @@ from torchlurk.comparing.alike import Store, open_stores
 from torchlurk.comparing.files import check_out, write_comparison
 from torchlurk.comparing.joined import Extras, join, pairs_of
 from torchlurk.comparing.table import Comparison
-from torchlurk.errors import LurkError
-from torchlurk.lurk.wording import in_python
+from torchlurk.errors import LurkError, in_python
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,8 +19,7 @@ from torchlurk.datasets.folder import first_image
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.indexed import index_items
 from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
-from torchlurk.errors import LurkError
-from torchlurk.lurk.wording import in_python
+from torchlurk.errors import LurkError, in_python
 from torchlurk.models.check import check_network
 from torchlurk.models.checkpoint import Weights, state_digest
 from torchlurk.models.network import Network, load_network, network_of

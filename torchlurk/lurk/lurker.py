@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, in_python
 from torchlurk.lurk import plots
 from torchlurk.lurk.reading import GradientKind, Kind, LayerView, StoreView, open_store
 from torchlurk.selection import Selection
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
+    from torchlurk.live import LiveServer
     from torchlurk.lurk.computing import Engine
 
 Layers = str | Sequence[str] | None
@@ -24,14 +24,6 @@ Layers = str | Sequence[str] | None
 
 Filters = int | Iterable[SupportsIndex] | None
 """The first so many of each layer, or these; `None` for all."""
-
-
-class _Server(Protocol):
-    def start(self) -> str:
-        """Begin to answer; returns the address."""
-
-    def close(self) -> None:
-        """End."""
 
 
 class Lurk:
@@ -96,7 +88,7 @@ class Lurk:
         )  # fmt: skip
         self._engine: Engine | None = make_engine(model, preprocess, images, Path(out), options)
         self._out = Path(out)
-        self._server: _Server | None = None
+        self._server: LiveServer | None = None
 
     @classmethod
     def load(cls, out: str | Path) -> Lurk:
@@ -262,9 +254,11 @@ class Lurk:
             raise LurkError("this store is being served already: call end_serve() first")
         open_store(self._out)
         # Not at the top, so that reading a store asks for no more than reading.
-        live = importlib.import_module("torchlurk.live")
-        server: _Server = live.LiveServer([self._out], host="127.0.0.1", port=port)
-        address = server.start()
+        from torchlurk.live import LiveServer
+
+        server = LiveServer([self._out], port=port)
+        with in_python():
+            address = server.start()
         self._server = server
         return address
 
