@@ -9,9 +9,19 @@ class LurkError(Exception):
     """A failure that the user can mend.
 
     The message is one line that names the value, the rule it broke, and the way out.
+
+    Attributes:
+        exit_code: of the command line.
+
+    Examples:
+        >>> try:
+        ...     torchlurk.gradients(model, torch.zeros(1, 3, 32, 32), "features.14:128")
+        ... except torchlurk.LurkError as problem:
+        ...     print(problem)
+        unit features.14:128: the Conv2d 'features.14' has 128 filters, give 0 to 127
     """
 
-    exit_code = 1
+    exit_code: int = 1
 
 
 class Terminated(KeyboardInterrupt):  # it is no error

@@ -72,14 +72,16 @@ class LiveServer:
     The stores may be still being written, or not even begun. Nothing is copied, and nothing outside their
     folders and the page's is served.
 
-        with LiveServer([Path("saved_model/mine")]) as server:
-            print(server.url)
-
     Attributes:
         url: where the page is; empty while the server does not run.
+
+    Examples:
+        >>> with torchlurk.LiveServer(["saved_model/small"]) as server:
+        ...     print(server.url)
+        http://127.0.0.1:.../
     """
 
-    def __init__(self, stores: Sequence[Path], host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, stores: Sequence[str | Path], host: str = "127.0.0.1", port: int = 0) -> None:
         """Not yet running.
 
         Args:
@@ -90,16 +92,25 @@ class LiveServer:
         Raises:
             LurkError: two stores share a folder name, or one can be no store.
         """
-        self.url = ""
-        self._look = live_files(watch(stores), site_folder())
+        self.url: str = ""
+        self._look = live_files(watch([Path(store) for store in stores]), site_folder())
         self._address = host, port
         self._running = ExitStack()
 
     def start(self) -> str:
-        """Serve from now on; returns the page's URL. Once is enough.
+        """Serve from now on; once is enough.
+
+        Returns:
+            The page's URL.
 
         Raises:
             LurkError: the address cannot be had.
+
+        Examples:
+            >>> server = torchlurk.LiveServer(["saved_model/small"])
+            >>> server.start()
+            'http://127.0.0.1:.../'
+            >>> server.close()
         """
         if not self.url:
             self.url = self._running.enter_context(running(listen(self._look, *self._address)))

@@ -16,9 +16,11 @@ from torchlurk.ascent.diversity import Apart
 from torchlurk.ascent.objectives import OBJECTIVES, Objective, unit_at
 from torchlurk.ascent.optimise import Recipe, ascend, canvas_for, generator
 from torchlurk.ascent.transforms import Wobble
-from torchlurk.datasets.inputs import Input, Preprocess, resized
+from torchlurk.datasets.inputs import Input
+from torchlurk.datasets.told import Scale, told_input
+from torchlurk.datasets.transform import Transform
 from torchlurk.devices import exact, usual_batch
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, in_python
 from torchlurk.graph import Layer, select
 from torchlurk.hooks import undisturbed
 from torchlurk.stages.ascent import STEADY
@@ -27,9 +29,6 @@ LOGITS = "logits"
 
 WHOLE = Recipe(rate=0.025, wobble=Wobble(shift=12.0, scale=0.2, turn=12.0))
 """Of what sees all of the image, such as a class: slower, and moved more, or its colours become shrill."""
-
-Scale = tuple[float | Sequence[float], float | Sequence[float]]
-"""Mean and standard deviation of each channel, or one of each for all, of values in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +49,21 @@ class Target:
 
 
 class FeatureVisualizer:
-    """Makes the image that excites a filter, or an output class, most (Olah et al. 2017).
+    """Makes the image that excites a filter, or an output class, most.
 
-        show = FeatureVisualizer(model)
-        show(309)                                        # an output class
-        show([3, 7], layer="features.28")                # two filters: a list of images
-        show(7, layer="features.28", diversity=4)        # four different images of one
-        show(7, layer="features.28", position=(3, 5))    # one unit of its map
+    By gradient ascent in Fourier space (Olah et al. 2017, https://distill.pub/2017/feature-visualization/).
+    The same call gives the same image. The network comes back as it was: its modes, parameters, gradients
+    and buffers, and the state of torch's random numbers.
 
-    The same call gives the same image. The network comes back as it was: its modes, parameters, gradients and
-    buffers, and the state of torch's random numbers.
+    Examples:
+        >>> show = torchlurk.FeatureVisualizer(model, preprocess)
+        >>> show(8).save("ship.png")
     """
 
     def __init__(
         self,
         model: nn.Module,
-        preprocess: Input | Scale | None = None,
+        preprocess: Input | Transform | Scale | None = None,
         *,
         size: int | tuple[int, int] | None = None,
         recipe: Recipe | None = None,
@@ -75,17 +73,19 @@ class FeatureVisualizer:
 
         Args:
             model: the network, on any device, in any mode.
-            preprocess: what it is fed: a `Preprocess`, or `(mean, std)`; by default ImageNet's for colours,
-                and gray as it is.
+            preprocess: what it is fed: a transform from a PIL image to a tensor `(C, H, W)`, an `Input`, or
+                `(mean, std)` of values in [0, 1]; by default ImageNet's for colours, and gray as it is.
             size: height and width of its input, pixels, where `preprocess` does not say; by default 224.
             recipe: how images are made; by default the engine's, and `WHOLE` for layers without a map.
             seed: of all randomness.
 
         Raises:
-            LurkError: the network takes neither colours nor gray, and nothing says what.
+            LurkError: the network takes neither colours nor gray and nothing says what, or the transform does
+                not tell how its values are scaled.
         """
         self.model = model
-        self.preprocess = _input(model, preprocess, size)
+        with in_python():
+            self.preprocess = told_input(model, preprocess, size)
         self.recipe = recipe
         self.seed = seed
 
@@ -138,8 +138,28 @@ class FeatureVisualizer:
             diversity: make so many images of one filter, which differ; then the result is a list.
             spread: how much likeness costs them, see `ascent.diversity.Apart`.
 
+        Returns:
+            An image of `size`, RGB, or gray of a network of one channel; or a list of such.
+
         Raises:
             LurkError: there is no such layer, filter or unit, or the network does not take such an image.
+
+        Examples:
+            Two filters; one unit in the middle of a map; three different images of one filter:
+
+            >>> [image.size for image in show([3, 7], layer="features.14")]
+            [(32, 32), (32, 32)]
+            >>> show(7, layer="features.14", position=(4, 4)).size
+            (32, 32)
+            >>> len(show(7, layer="features.14", diversity=3, steps=16))
+            3
+
+            An objective of one's own, of the activations `(N, C, H, W)`:
+
+            >>> def darkest(maps, channels):
+            ...     return -maps[torch.arange(len(maps)), channels].mean(dim=(1, 2))
+            >>> show(7, layer="features.14", objective=darkest, steps=16).mode
+            'RGB'
         """
         several, channels = _numbers(act_idx)
         if diversity is not None and (several or diversity < 2):
@@ -147,9 +167,11 @@ class FeatureVisualizer:
                 f"diversity={diversity}, act_idx={act_idx}: it makes 2 or more images of one filter; give "
                 "that, or leave it out"
             )
+        if steps is not None and steps < 1:
+            raise LurkError(f"steps={steps}: give 1 or more")
         seed = self.seed if seed is None else seed
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        with undisturbed(self.model), exact(device):
+        with in_python(), undisturbed(self.model), exact(device):
             target = self._target(layer, position, objective, size)
             _check(target.layer, channels)
             recipe = self.recipe or (WHOLE if target.layer.flat else Recipe())
@@ -274,29 +296,3 @@ def _normalise(preprocess: Input) -> Callable[[Tensor], Tensor]:
         return (images - mean) / std
 
     return normalise
-
-
-def _input(model: nn.Module, preprocess: Input | Scale | None, size: int | tuple[int, int] | None) -> Input:
-    """What the network is fed, from what little the user says."""
-    if preprocess is None or isinstance(preprocess, tuple):
-        first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-        channels = first.in_channels if first else 3
-        if channels not in (1, 3):
-            raise LurkError(
-                f"the network takes {channels} channels: give what makes them as preprocess, see "
-                "torchlurk.datasets.transform.input_of"
-            )
-        found = Preprocess() if channels == 3 else Preprocess(mean=(0.0,), std=(1.0,))
-        if isinstance(preprocess, tuple):
-            mean, std = (_each(values, channels) for values in preprocess)
-            found = replace(found, mean=mean, std=std)
-        return found if size is None else resized(found, size)
-    if size is not None:
-        raise LurkError(
-            f"size {size}: the preprocess says it already, {preprocess.shape[1:]}; change it there"
-        )
-    return preprocess
-
-
-def _each(values: float | Sequence[float], channels: int) -> tuple[float, ...]:
-    return (float(values),) * channels if isinstance(values, int | float) else tuple(map(float, values))

@@ -33,10 +33,10 @@ class Gradients:
     """What came back from a target.
 
     Attributes:
-        value: the target itself, without history.
+        value: the target itself: `(N,)` of a class or a unit; else of the target's own shape.
         input: of the shape of the input.
         layers: by dotted name, of the shape of what the layer gave.
-        parameters: by dotted name, such as `features.28.weight`.
+        parameters: by dotted name, such as `features.28.weight`, of the parameter's shape.
     """
 
     value: Tensor
@@ -77,6 +77,23 @@ def gradients(
 
     Raises:
         LurkError: there is no such layer, class or unit, a layer is not run, or `weights` do not fit.
+
+    Examples:
+        >>> x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        >>> found = torchlurk.gradients(model, x, 6, layers=["features.14"], parameters=["classifier"])
+        >>> found.value.shape, found.input.shape, found.layers["features.14"].shape
+        (torch.Size([2]), torch.Size([2, 3, 32, 32]), torch.Size([2, 128, 8, 8]))
+        >>> list(found.parameters)
+        ['classifier.weight', 'classifier.bias']
+
+        All that a layer gives, with weights of its shape; and a function of the output:
+
+        >>> weights = torch.ones(2, 32, 32, 32)
+        >>> torchlurk.gradients(model, x, "features.3", weights=weights).value.shape
+        torch.Size([2, 32, 32, 32])
+        >>> surprise = torchlurk.gradients(model, x, lambda logits: logits.logsumexp(1) - logits[:, 6])
+        >>> surprise.input.shape
+        torch.Size([2, 3, 32, 32])
     """
     by_layer = _target(target)
     watched = [*layers, *([by_layer.layer] if isinstance(by_layer, LayerUnit) else [])]
