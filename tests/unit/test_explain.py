@@ -17,7 +17,7 @@ import torchlurk
 from torchlurk.attribution.targets import ClassLogit, LayerUnit, find_class, parse_unit
 from torchlurk.errors import LurkError
 from torchlurk.explaining import METHODS, Recipe
-from torchlurk.explaining.drawing import drawn, gray, signed, stretched
+from torchlurk.explaining.drawing import FRAME, drawn, framed, gray, signed, stretched, window
 from torchlurk.explaining.files import _share
 from torchlurk.explaining.record import Scores
 from torchlurk.explaining.sheet import Cell, Row, contact_sheet
@@ -111,6 +111,35 @@ def test_a_signed_picture_has_zero_gray() -> None:
 def test_inputs_of_any_channels_are_drawn(method: str, channels: int, shown: tuple[int, ...]) -> None:
     values = torch.randn(channels, 6, 8, generator=torch.Generator().manual_seed(0))
     assert drawn(method, values, shown).shape == (6, 8, 3)
+
+
+def test_a_window_is_the_part_that_is_not_zero_if_it_is_small() -> None:
+    one, other = torch.zeros(3, 20, 30), torch.zeros(3, 20, 30)
+    assert window([one, other]) is None
+    one[1, 4, 7], other[2, 9, 10] = -1.0, 2.0
+    assert window([one, other]) == (slice(4, 10), slice(7, 11))
+    other[0, 19, 29] = 1e-9
+    assert window([one, other]) is None, "more than a quarter"
+
+
+def test_a_frame_is_around_its_part_and_leaves_that_alone() -> None:
+    picture = np.full((20, 30, 3), 77, np.uint8)
+    found = framed(picture, (slice(4, 10), slice(0, 5)))
+    assert (picture == 77).all()
+    assert (found[4:10, 0:5] == 77).all()
+    assert found[3, 2].tolist() == [0, 0, 0]
+    assert found[2, 2].tolist() == list(FRAME) == found[5, 6].tolist()
+    assert (found[14:] == 77).all()
+
+
+def test_a_long_caption_is_broken_where_the_sheet_is_narrow() -> None:
+    picture = np.zeros((50, 50, 3), np.uint8)
+    short, long = (
+        contact_sheet(["image"], [Row(text, (Cell(picture),))], 100) for text in ("a", "word " * 9)
+    )
+    assert short.shape[1] == long.shape[1]
+    assert long.shape[0] >= short.shape[0] + 30
+    assert (long[:, -2:] == 255).all(), "nothing runs over the edge"
 
 
 def test_a_sheet_shows_its_pictures_where_they_belong_and_text_that_can_be_read() -> None:

@@ -145,6 +145,22 @@ def test_units_of_any_network(run: Run, tmp_path: Path, model: str, unit: str, a
     assert len(one.predictions) == (3 if model == "named" else 0)
 
 
+def test_the_sheet_of_a_unit_shows_what_it_sees(run: Run, tmp_path: Path) -> None:
+    Image.new("RGB", (33, 30), (90, 90, 120)).save(tmp_path / "plain.png")
+    for unit, out in (("conv:1", "whole"), ("conv:1@9,6", "part")):
+        arguments = ("plain.png", "third.png", "--unit", unit, "--methods", "gradient,deconv", "--out", out)
+        assert run(*arguments).exit_code == 0
+    whole, part = (np.asarray(Image.open(tmp_path / out / "sheet.jpg")) for out in ("whole", "part"))
+    assert part.shape[1] > whole.shape[1] + 60, "a column more"
+    first, second = part[:90, :62], part[:90, 64:124]
+    yellow = [((c[..., 0] > 170) & (c[..., 1] > 140) & (c[..., 2] < 90)).sum() for c in (first, second)]
+    assert yellow[0] > 20
+    assert yellow[1] == 0
+    (one, _) = scores(tmp_path / "part").images
+    with Image.open(tmp_path / "part" / one.pictures["deconv"]) as picture:
+        assert picture.size == (20, 24), "the single pictures are whole"
+
+
 def test_gray_networks_without_a_transform(run: Run, tmp_path: Path) -> None:
     result = run("cat.png", "--size", "16", "--out", "made", model="gray")
     assert result.exit_code == 0, result.output
