@@ -35,5 +35,5 @@ def in_python() -> Iterator[None]:
         yield
     except LurkError as problem:
         words = str(problem).replace("--overwrite", "overwrite=True")
-        words = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda m: m[1].replace("-", "_") + "=", words)
+        words = re.sub(r"--([a-z]+(?:-[a-z]+)*)(?: (?=\d))?", lambda m: m[1].replace("-", "_") + "=", words)
         raise LurkError(words) from problem

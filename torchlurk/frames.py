@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from torchlurk import pictures
 from torchlurk.ascent.optimise import Recipe
 from torchlurk.attribution.gradients import map_gradients
-from torchlurk.attribution.relu_rules import Rule
+from torchlurk.attribution.relu_rules import Rule, relu_rule
 from torchlurk.datasets.inputs import Input
-from torchlurk.datasets.told import Scale
-from torchlurk.datasets.transform import Transform
+from torchlurk.datasets.told import Told
 from torchlurk.devices import exact
 from torchlurk.errors import LurkError, in_python
-from torchlurk.graph import Layer, select
+from torchlurk.explaining.feeding import Picture, open_image
+from torchlurk.graph import Layer
 from torchlurk.hooks import undisturbed
 from torchlurk.pictures import Pixels
 from torchlurk.store.write import write_bytes
-from torchlurk.visualizer import LOGITS, FeatureVisualizer
+from torchlurk.visualizer import LOGITS, FeatureVisualizer, only_layer
 
 KINDS = {".gif": "GIF", ".webp": "WEBP"}
 """What an animation can be, by the suffix of its file."""
@@ -58,8 +58,7 @@ class FrameRecorder:
         duration: of a frame, milliseconds.
 
     Examples:
-        >>> from PIL import Image
-        >>> photo = Image.open(photos / "farm/kitten.jpg")
+        >>> photo = photos / "farm/kitten.jpg"
         >>> optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
         >>> recorder = torchlurk.FrameRecorder(
         ...     model, "training.gif", act_idx=3, image=photo, every=2, preprocess=preprocess
@@ -80,11 +79,11 @@ class FrameRecorder:
         out: str | Path,
         act_idx: int,
         *,
-        image: Image.Image | Tensor | None = None,
+        image: Picture | Tensor | None = None,
         layer: str = LOGITS,
         every: int = 100,
         method: Rule = "vanilla",
-        preprocess: Input | Transform | Scale | None = None,
+        preprocess: Told = None,
         size: int | tuple[int, int] | None = None,
         recipe: Recipe | None = None,
         seed: int = 0,
@@ -96,8 +95,8 @@ class FrameRecorder:
             model: the network that is trained.
             out: the animation to write, `.gif` or `.webp`; the strip has the same name, and `.png`.
             act_idx: the filter's number in its layer; of the output, the class.
-            image: whose gradient to draw: a PIL image, or `(C, H, W)` floats as the network is fed; `None` to
-                draw filter images.
+            image: whose gradient to draw: a file, a PIL image, or `(C, H, W)` floats as the network is fed;
+                `None` to draw filter images.
             layer: dotted name of a module; by default the one that gives the network's output.
             every: a frame for each step that this divides.
             method: what ReLUs let back in gradients: `vanilla`, `guided` (Springenberg et al. 2014,
@@ -117,6 +116,7 @@ class FrameRecorder:
             raise LurkError(f"{str(out)!r}: an animation is one of {', '.join(KINDS)}; choose such a name")
         if every < 1 or duration < 1:
             raise LurkError(f"every={every}, duration={duration}: both must be 1 or more")
+        relu_rule(method)  # refuses what it does not know before the training begins
         self.every: int = every
         self.duration: int = duration
         show = FeatureVisualizer(
@@ -125,7 +125,7 @@ class FrameRecorder:
         fed = None if image is None else _fed(image, show.preprocess)
         shape = show.preprocess.shape if fed is None else (fed.shape[0], fed.shape[1], fed.shape[2])
         with in_python(), undisturbed(model):
-            (found,) = select(model, shape, (layer,)).layers[:1]
+            found = only_layer(model, shape, layer)
         if not 0 <= act_idx < found.shape[0]:
             raise LurkError(
                 f"act_idx {act_idx}: {found.name!r} has {found.shape[0]} filters, numbered from 0 to "
@@ -199,10 +199,10 @@ def _filter(show: FeatureVisualizer, channel: int, layer: Layer) -> Draw:
     return draw
 
 
-def _fed(image: Image.Image | Tensor, preprocess: Input) -> Tensor:
+def _fed(image: Picture | Tensor, preprocess: Input) -> Tensor:
     """`(C, H, W)` as the network is fed, on the CPU or where it was."""
-    if isinstance(image, Image.Image):
-        pixels = torch.from_numpy(preprocess.decoded(image.convert("RGB")))
+    if not isinstance(image, Tensor):
+        pixels = torch.from_numpy(preprocess.decoded(open_image(image)))
         return preprocess.normalise(pixels[None])[0]
     given = image.detach().clone()
     if given.dim() == 4 and given.shape[0] == 1:

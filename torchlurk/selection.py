@@ -37,14 +37,17 @@ def select_filters(layers: Layers = None, filters: Filters = None) -> Selection:
     """A selection as one says it in Python.
 
     Raises:
-        LurkError: no filter is wanted.
+        LurkError: it makes no sense, or no filter is wanted.
     """
     patterns = layers if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
     if filters is None:
         return Selection(patterns, None)
-    if isinstance(filters, Iterable):
-        return Selection(patterns, tuple(operator.index(channel) for channel in filters))
-    count = operator.index(filters)
+    try:
+        if isinstance(filters, Iterable):
+            return Selection(patterns, tuple(operator.index(channel) for channel in filters))
+        count = operator.index(filters)
+    except TypeError:
+        raise LurkError(f"filters={filters!r}: give numbers of filters, or how many of each layer") from None
     if count < 1:
         raise LurkError(f"filters={count}: give a number from 1 for the first so many, or a list of filters")
     return Selection(patterns, count)

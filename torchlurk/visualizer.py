@@ -17,12 +17,12 @@ from torchlurk.ascent.objectives import OBJECTIVES, Objective, unit_at
 from torchlurk.ascent.optimise import Recipe, ascend, canvas_for, generator
 from torchlurk.ascent.transforms import Wobble
 from torchlurk.datasets.inputs import Input
-from torchlurk.datasets.told import Scale, told_input
-from torchlurk.datasets.transform import Transform
+from torchlurk.datasets.told import Told, told_input
 from torchlurk.devices import exact, usual_batch
 from torchlurk.errors import LurkError, in_python
 from torchlurk.graph import Layer, select
 from torchlurk.hooks import undisturbed
+from torchlurk.models.check import as_network
 from torchlurk.stages.ascent import STEADY
 
 LOGITS = "logits"
@@ -63,7 +63,7 @@ class FeatureVisualizer:
     def __init__(
         self,
         model: nn.Module,
-        preprocess: Input | Transform | Scale | None = None,
+        preprocess: Told = None,
         *,
         size: int | tuple[int, int] | None = None,
         recipe: Recipe | None = None,
@@ -73,9 +73,9 @@ class FeatureVisualizer:
 
         Args:
             model: the network, on any device, in any mode.
-            preprocess: what it is fed: a transform from a PIL image to a tensor `(C, H, W)`, an `Input`, or
-                `(mean, std)` of values in [0, 1]; by default ImageNet's for colours, and gray as it is.
-            size: height and width of its input, pixels, where `preprocess` does not say; by default 224.
+            preprocess: what it is fed: from a PIL image, RGB, to a float tensor `(C, H, W)`; a `Preprocess`;
+                `(mean, std)`; or `None` for ImageNet's.
+            size: height and width of its input, pixels, in place of those of `preprocess`.
             recipe: how images are made; by default the engine's, and `WHOLE` for layers without a map.
             seed: of all randomness.
 
@@ -83,9 +83,14 @@ class FeatureVisualizer:
             LurkError: the network takes neither colours nor gray and nothing says what, or the transform does
                 not tell how its values are scaled.
         """
-        self.model = model
+        self.model = as_network(model)
         with in_python():
             self.preprocess = told_input(model, preprocess, size)
+        if getattr(self.preprocess, "stretched", False):
+            raise LurkError(
+                "the preprocess does not tell what its values are of those in [0, 1]: end it with a "
+                "Normalize of torchvision, or give (mean, std) and size="
+            )
         self.recipe = recipe
         self.seed = seed
 
@@ -215,7 +220,7 @@ class FeatureVisualizer:
         size: int | tuple[int, int] | None,
     ) -> Target:
         whole = self.preprocess.shape[1:]
-        layer, apart = _layers(self.model, self.preprocess.shape, name)
+        layer = only_layer(self.model, self.preprocess.shape, name)
         if isinstance(objective, str) and objective not in OBJECTIVES:
             raise LurkError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
         wanted = OBJECTIVES[objective] if isinstance(objective, str) else objective
@@ -235,30 +240,43 @@ class FeatureVisualizer:
                     f"size {size}: take 1 pixel or more; a position is one of an input of {whole[0]} x "
                     f"{whole[1]} pixels, so leave size out there"
                 )
-        return Target(layer, wanted, extent, apart)
+        return Target(layer, wanted, extent, _where_to_differ(self.model, self.preprocess.shape, layer))
 
 
-def _layers(model: nn.Module, shape: tuple[int, int, int], name: str) -> tuple[Layer, str]:
-    """The layer of that name, and the one in which its images are to differ.
+def only_layer(model: nn.Module, shape: tuple[int, int, int], name: str) -> Layer:
+    """The layer of that name.
+
+    Args:
+        model: the network, at rest.
+        shape: `(C, H, W)` of its input.
+        name: dotted, or `logits`.
+
+    Raises:
+        LurkError: there is none, or several.
+    """
+    layers = select(model, shape, (name,)).layers
+    if len(layers) != 1:
+        names = ", ".join(layer.name for layer in layers[:5])
+        raise LurkError(f"{name!r} means {len(layers)} layers ({names}, ...): name one")
+    return layers[0]
+
+
+def _where_to_differ(model: nn.Module, shape: tuple[int, int, int], layer: Layer) -> str:
+    """The layer in which several images of a filter of this one are to differ.
 
     That is itself, if it has a map; else the last convolution before it that has one. A convolution with as
     many filters as the layer itself gives the classes, in a network that ends without a linear layer, and the
     images of a class cannot differ in what makes them one.
     """
-    graph = select(model, shape, (name,))
-    if len(graph.layers) != 1:
-        names = ", ".join(layer.name for layer in graph.layers[:5])
-        raise LurkError(f"{name!r} means {len(graph.layers)} layers ({names}, ...): name one")
-    layer = graph.layers[0]
     if not layer.flat:
-        return layer, layer.name
+        return layer.name
     try:
         before = select(model, shape, ("kind:Conv*d", layer.name)).layers
     except LurkError:  # no convolution
-        return layer, layer.name
+        return layer.name
     order = [one.name for one in before].index(layer.name)
     maps = [one for one in before[:order] if not one.flat and one.shape[0] != layer.shape[0]]
-    return layer, maps[-1].name if maps else layer.name
+    return maps[-1].name if maps else layer.name
 
 
 def _calm(wobble: Wobble, size: tuple[int, int]) -> Wobble:
@@ -271,7 +289,11 @@ def _numbers(act_idx: int | Sequence[int]) -> tuple[bool, list[int]]:
     try:
         return False, [index(act_idx)]  # type: ignore[arg-type]
     except TypeError:
-        return True, [int(one) for one in act_idx]  # type: ignore[union-attr]
+        pass
+    try:
+        return True, [index(one) for one in act_idx]  # type: ignore[union-attr]
+    except TypeError:
+        raise LurkError(f"act_idx {act_idx!r}: give the number of a filter, or several") from None
 
 
 def _check(layer: Layer, channels: Sequence[int]) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
+from torchvision import transforms as T
 
 import torchlurk
 from torchlurk.attribution.targets import ClassLogit, LayerUnit, find_class, parse_unit
@@ -189,6 +191,24 @@ def test_explain_takes_any_transform_and_images_in_memory() -> None:
     assert found[0].attributions["guided"].shape == (3, 10, 12)
 
 
+def test_explain_takes_what_lurk_takes() -> None:
+    image = Image.effect_noise((40, 30), 60).convert("RGB")
+    first = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    recipe = Recipe(("gradient",))
+    colours = T.Compose([T.Resize((10, 12)), T.ToTensor()])
+    (found,) = torchlurk.explain(first, colours, image, recipe=recipe)
+    assert found.attributions["gradient"].shape == (1, 10, 12), "a transform of colours, given in gray"
+    for told in (None, (0.5, 0.25)):
+        (found,) = torchlurk.explain(net(), told, image, recipe=recipe)
+        assert found.attributions["gradient"].shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize("x", ["x", torch.zeros(1, 3, 10, 12, dtype=torch.uint8)])
+def test_gradients_are_of_floats(x: object) -> None:
+    with pytest.raises(LurkError, match=r"x is a (str|torch\.uint8): give a tensor of floats"):
+        torchlurk.gradients(net(), x, 1)  # type: ignore[arg-type]
+
+
 def test_explain_of_shares_leaves_them_as_they_are() -> None:
     model = torch.nn.Sequential(net(), torch.nn.Softmax(1))
     (found,) = torchlurk.explain(model, fed, Image.new("RGB", (9, 9), "red"), recipe=Recipe(("gradient",)))
@@ -199,6 +219,9 @@ def test_explain_of_shares_leaves_them_as_they_are() -> None:
     ("given", "words"),
     [
         ({"images": []}, "0 images"),
+        ({"images": 7}, "an image is a int"),
+        ({"model": 7}, "the model is a int"),
+        ({"preprocess": 7}, "preprocess is a int"),
         ({"target": [1, 2]}, "1 images and 2 targets"),
         ({"target": 4}, "0 to 3"),
         ({"target": ClassLogit(4)}, "0 to 3"),

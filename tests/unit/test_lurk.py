@@ -252,6 +252,9 @@ def test_plots_give_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.Monke
         (lambda lurk: lurk.compute_grads("3", [5]), ["no filter 5", "0 to 4"]),
         (lambda lurk: lurk.compute_viz("33"), ["'33'", "did you mean 3"]),
         (lambda lurk: lurk.compute_viz(filters=0), ["filters=0", "from 1"]),
+        (lambda lurk: lurk.compute_viz(filters="3"), ["filters='3'", "numbers"]),
+        (lambda lurk: lurk.compute_viz(filters=[1.5]), ["filters=[1.5]", "numbers"]),
+        (lambda lurk: lurk.compute_viz("3", 1, steps=0), ["steps=0", "at least 1"]),
         (lambda lurk: lurk.compute_grads(method="magic"), ["'magic'", "deconv, guided, vanilla"]),
     ],
 )
@@ -284,6 +287,7 @@ def test_before_the_scan_the_missing_call_is_named(make: Make) -> None:
         ({"images": "nowhere"}, ["nowhere", "does not exist"]),
         ({"images": 7}, ["images are a int"]),
         ({"top": 0}, ["top=0"]),
+        ({"workers": -1}, ["workers=-1", "at least 0"]),
         ({"names": [1]}, ["names="]),
         ({"device": "tpu"}, ["'tpu'", "cpu"]),
     ],

@@ -23,6 +23,7 @@ from torchlurk.attribution.targets import (
 )
 from torchlurk.errors import LurkError
 from torchlurk.hooks import as_map, at_rest
+from torchlurk.models.check import as_network
 
 Wanted = Target | int | str | Callable[[object], Tensor]
 """A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, all it gives; or a function of the output."""
@@ -95,6 +96,10 @@ def gradients(
         >>> surprise.input.shape
         torch.Size([2, 3, 32, 32])
     """
+    as_network(model)
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        what = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise LurkError(f"x is a {what}: give a tensor of floats, (N, C, H, W), as the network is fed")
     by_layer = _target(target)
     watched = [*layers, *([by_layer.layer] if isinstance(by_layer, LayerUnit) else [])]
     watched += [by_layer] if isinstance(by_layer, str) else []

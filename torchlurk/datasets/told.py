@@ -1,14 +1,15 @@
-"""What a network is fed, from what little somebody says of it in Python."""
+"""What a network is fed, from what somebody says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
 import numpy as np
 from PIL import Image
 from torch import nn
+from torchvision import transforms
 
 from torchlurk.datasets.inputs import Input, Preprocess, resized
 from torchlurk.datasets.transform import Transform, input_of
@@ -17,58 +18,86 @@ from torchlurk.errors import LurkError
 Scale = tuple[float | Sequence[float], float | Sequence[float]]
 """Mean and standard deviation of each channel, or one of each for all, of values in [0, 1]."""
 
+Told = Input | Transform | Scale | None
+"""What a network is fed: a transform, an `Input` such as `Preprocess`, or no more than how it is normalised.
+
+`None` is for ImageNet's means and deviations where it takes colours, and gray as it is; with that, or with a
+`Scale`, images are cut to 224 pixels where no size is given.
+"""
+
+
+def noise() -> Image.Image:
+    """An image of all values, to try a transform on where there is none of the user's."""
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
 
 def told_input(
-    model: nn.Module, told: Input | Transform | Scale | None, size: int | tuple[int, int] | None = None
+    model: nn.Module,
+    told: Told,
+    size: int | tuple[int, int] | None = None,
+    *,
+    first: Callable[[], Image.Image] = noise,
+    show: tuple[int, ...] = (),
 ) -> Input:
-    """What a network is fed, so that an image can be made for it.
+    """Make an input of what is told.
 
     Args:
         model: the network; how many channels it takes is seen from its first convolution.
-        told: what is known: an `Input`, a transform, `(mean, std)`, or nothing.
-        size: height and width of the input, pixels, where that is not told; by default 224.
+        told: what is known.
+        size: height and width of the input, pixels, in place of those that are told.
+        first: opens the first image that will be fed, for transforms that say nothing of what they give.
+        show: which channels pictures show, where they are not one or three; `()` for the first three.
 
     Raises:
-        LurkError: the network takes neither colours nor gray and nothing says what, the size is told twice,
-            or a transform does not tell the scale of what it gives.
+        LurkError: nothing is told of a network that takes neither colours nor gray, or the transform does not
+            do what it should, or cannot be had for another size.
     """
-    if told is None or isinstance(told, tuple):
-        return _usual(model, told, size)
-    if not (hasattr(told, "normalise") or callable(told)):
-        raise LurkError(
-            f"the preprocess is a {type(told).__name__}: give a function from a PIL image to a float tensor "
-            "(C, H, W), (mean, std), or None"
-        )
-    if size is not None:
-        raise LurkError(f"size {size}: the preprocess says it already; change it there")
-    if hasattr(told, "normalise"):
+    found = _usual(model, told) if told is None or isinstance(told, tuple) else _of(model, told, first, show)
+    if size is None:
+        return found
+    if isinstance(found, Preprocess):
+        return resized(found, size)
+    raise LurkError(f"--size {size}: the network comes with its own transform, change it there")
+
+
+def _of(
+    model: nn.Module, told: Input | Transform, first: Callable[[], Image.Image], show: tuple[int, ...]
+) -> Input:
+    if hasattr(told, "normalise") and hasattr(told, "decoded"):
         return cast("Input", told)
-    found = input_of(told, _noise)
-    if getattr(found, "stretched", False):
+    if not callable(told):
         raise LurkError(
-            "the preprocess does not tell what its values are of those in [0, 1]: end it with a Normalize of "
-            "torchvision, or give (mean, std) and size="
+            f"the preprocess is a {type(told).__name__}: give a function from a PIL image to a float "
+            "tensor (C, H, W), or None"
         )
-    return found
+    found = input_of(told, first)
+    if found.shape[0] == 3 and _channels(model) == 1:
+        # its author had gray images, as MNIST's are; here all come as RGB
+        return input_of(transforms.Compose([transforms.Grayscale(), told]), first, show)
+    return input_of(told, first, show) if show else found
 
 
-def _usual(model: nn.Module, scale: Scale | None, size: int | tuple[int, int] | None) -> Input:
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    channels = first.in_channels if first else 3
+def _channels(model: nn.Module) -> int | None:
+    """How many channels the first convolution takes."""
+    layer = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    return layer.in_channels if layer else None
+
+
+def _usual(model: nn.Module, scale: Scale | None) -> Preprocess:
+    """What a network is fed that comes without a transform: gray as it is, colours as ImageNet's are."""
+    channels = _channels(model) or 3
     if channels not in (1, 3):
-        raise LurkError(f"the network takes {channels} channels: give what makes them as preprocess")
+        raise LurkError(
+            f"the network wants {channels} channels: give a transform with it, (network, transform), that "
+            "makes them of a PIL image"
+        )
     found = Preprocess() if channels == 3 else Preprocess(mean=(0.0,), std=(1.0,))
-    if scale is not None:
-        mean, std = (_each(values, channels) for values in scale)
-        found = replace(found, mean=mean, std=std)
-    return found if size is None else resized(found, size)
+    if scale is None:
+        return found
+    mean, std = (_each(values, channels) for values in scale)
+    return replace(found, mean=mean, std=std)
 
 
 def _each(values: float | Sequence[float], channels: int) -> tuple[float, ...]:
     return (float(values),) * channels if isinstance(values, int | float) else tuple(map(float, values))
-
-
-def _noise() -> Image.Image:
-    """An image of all values, so that what a transform gives for it tells much of the transform."""
-    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.attribution.methods import gradient
@@ -23,14 +21,13 @@ from torchlurk.attribution.targets import (
     target_values,
 )
 from torchlurk.datasets.decode import Pixels
-from torchlurk.datasets.inputs import Input
-from torchlurk.datasets.transform import Transform
+from torchlurk.datasets.told import Told
 from torchlurk.devices import exact
 from torchlurk.errors import LurkError
 from torchlurk.explaining.feeding import Picture, read_all
 from torchlurk.explaining.recipe import METHODS, Attributed, Completeness, Recipe
 from torchlurk.hooks import at_rest
-from torchlurk.models.check import as_logits
+from torchlurk.models.check import as_logits, as_network
 
 TOP = 5
 """How many predictions are told."""
@@ -106,7 +103,7 @@ class Explanation:
 
 def explain(
     model: nn.Module,
-    preprocess: Input | Transform,
+    preprocess: Told,
     images: Sequence[Picture] | Picture,
     target: int | str | Target | Sequence[int | str | Target] = PREDICTED,
     *,
@@ -122,8 +119,8 @@ def explain(
 
     Args:
         model: a network that takes `(N, C, H, W)`, and gives logits `(N, classes)` if a class is explained.
-        preprocess: how an image becomes its input: a transform from a PIL image, RGB, to a tensor
-            `(C, H, W)`, or a `datasets.inputs.Input`.
+        preprocess: what it is fed: from a PIL image, RGB, to a float tensor `(C, H, W)`; a `Preprocess`;
+            `(mean, std)`; or `None` for ImageNet's.
         images: files, or PIL images.
         target: a class by number or name, or `"predicted"`; or a unit, `"features.28:7"` for the mean of a
             map or `"features.28:7@6,3"`; one for all images, or a list of one for each.
@@ -161,13 +158,13 @@ def explain(
         {'guided': 0.8, 'smoothgrad': 0.8}
     """
     recipe = recipe or Recipe()
-    files = [images] if isinstance(images, str | Path | Image.Image) else list(images)
+    files = list(images) if isinstance(images, Iterable) and not isinstance(images, str) else [images]
     wanted = list(target) if isinstance(target, list | tuple) else [cast("int | str | Target", target)]
     if len(wanted) not in (1, len(files)) or not files:
         raise LurkError(
             f"there are {len(files)} images and {len(wanted)} targets: give one target for all, or each one"
         )
-    shown = list(read_all(files, preprocess))
+    shown = list(read_all(as_network(model), files, preprocess))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     with torch.inference_mode(False), exact(like.device), at_rest(model):
         results = []

@@ -18,6 +18,7 @@ from torchlurk.datasets.choose import open_images
 from torchlurk.datasets.folder import first_image
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.indexed import index_items
+from torchlurk.datasets.told import Told
 from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
 from torchlurk.errors import LurkError, in_python
 from torchlurk.models.check import check_network
@@ -76,7 +77,7 @@ class Engine:
         return self.options.batch_size or usual_batch(self.device)
 
 
-def make_engine(model: nn.Module | str, preprocess: Any, images: Any, out: Path, options: Options) -> Engine:
+def make_engine(model: nn.Module | str, preprocess: Told, images: Any, out: Path, options: Options) -> Engine:
     """Put together what a Lurk computes with; nothing is computed, but for one forward of a black image.
 
     Raises:
@@ -161,10 +162,10 @@ def precision(engine: Engine, wanted: str) -> str:
 
 
 def _check(options: Options) -> None:
-    for name in ("top", "batch_size", "threads"):
+    for name, least in (("top", 1), ("batch_size", 1), ("threads", 1), ("workers", 0)):
         value = getattr(options, name)
-        if value is not None and value < 1:
-            raise LurkError(f"{name}={value}: must be at least 1")
+        if value is not None and value < least:
+            raise LurkError(f"{name}={value}: must be at least {least}")
     if any(not isinstance(name, str) for name in options.names or ()):
         raise LurkError("names= holds something else than texts: give one for each output of the network")
     if options.device not in ("auto", "cpu", "cuda"):
@@ -189,12 +190,7 @@ def images_of(images: Any, words: Path | None) -> ImageSet:
     )
 
 
-def _own(model: nn.Module, preprocess: Any, folder: ImageSet, options: Options) -> Network:
-    if preprocess is not None and not callable(preprocess) and not hasattr(preprocess, "normalise"):
-        raise LurkError(
-            f"the preprocess is a {type(preprocess).__name__}: give a function from a PIL image to a float "
-            "tensor (C, H, W), or None"
-        )
+def _own(model: nn.Module, preprocess: Told, folder: ImageSet, options: Options) -> Network:
     weights = Weights({}, options.weights or "own", digest_of(model))
     source = options.source or type(model).__name__
     return network_of(

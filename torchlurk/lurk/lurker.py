@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
-    from torchlurk.datasets.inputs import Input
-    from torchlurk.datasets.transform import Transform
+    from torchlurk.datasets.told import Told
     from torchlurk.live import LiveServer
     from torchlurk.lurk.computing import Engine
 
@@ -44,7 +43,7 @@ class Lurk:
     def __init__(
         self,
         model: nn.Module | str,
-        preprocess: Input | Transform | None = None,
+        preprocess: Told = None,
         *,
         images: Any,
         out: str | Path,
@@ -67,8 +66,8 @@ class Lurk:
         Args:
             model: a network that takes `(N, C, H, W)` float32, in any mode, on any device; or a name, as of
                 `--model`.
-            preprocess: from a PIL image, RGB, to a float tensor `(C, H, W)`; or a `Preprocess`; `None` cuts
-                to 224 pixels, or `size`, and normalises as ImageNet's are.
+            preprocess: what it is fed: from a PIL image, RGB, to a float tensor `(C, H, W)`; a `Preprocess`;
+                `(mean, std)`; or `None` for ImageNet's.
             images: a folder, a table of `path,label`, `torchvision:NAME`, or a data set of pairs of a PIL
                 image and a class.
             out: the store's folder.
@@ -77,7 +76,8 @@ class Lurk:
             names: what the network's outputs stand for, in order.
             source: what the store says of where the code comes from; the class's name without.
             weights: of a network by name, as of `--weights`; else what the store says of them, `own` without.
-            size: height and width of the input, pixels; one number for a square.
+            size: height and width of the input, pixels, in place of those of `preprocess`; one number for a
+                square.
             words: a file that names the classes of the images, a name a line.
             device: `auto`, `cpu` or `cuda`; computed there in float32.
             batch_size: images in one forward; by default what suits the device.
@@ -219,6 +219,8 @@ class Lurk:
         _check_choice("way", way, ("fourier", "naive"))
         _check_choice("objective", objective, ("mean", "position"))
         _check_choice("precision", precision, ("auto", "float32", "bfloat16"))
+        if steps < 1:
+            raise LurkError(f"steps={steps}: must be at least 1")
         config = AscentConfig(way=way, objective=objective, steps=steps, precision=settled(engine, precision))
         chosen = select_filters(layers, filters)
         compute(engine, "ascent", chosen=chosen, ascent=config, overwrite=overwrite)
