@@ -10,7 +10,7 @@ Examples:
     >>> photos = photos_folder()  # a subfolder a class
     >>> sys.path.insert(0, str(networks_folder()))
     >>> from small import colour
-    >>> model, preprocess, names = colour()  # a torch.nn.Module, a transform of torchvision, ten classes
+    >>> model, preprocess, names = colour()  # a network, its transform, ten classes
     >>> model.load_state_dict(load_file(networks_folder() / "small-colour.safetensors"))
     <All keys matched successfully>
 """

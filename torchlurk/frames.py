@@ -42,7 +42,7 @@ Draw = Callable[[], Pixels]
 
 
 class FrameRecorder:
-    """Records a training as an animation: call it with the number of each step; it looks at every so manieth.
+    """Records a training as an animation: call it at each step, and it looks now and then.
 
     With an image, a frame is the gradient of a filter's mean activation (of the output: of a class's logit)
     with respect to that image; without one, it is the image that excites the filter most. At the end there
@@ -63,12 +63,11 @@ class FrameRecorder:
         >>> recorder = torchlurk.FrameRecorder(
         ...     model, "training.gif", act_idx=3, image=photo, every=2, preprocess=preprocess
         ... )
-        >>> with recorder as record:
+        >>> with recorder:
         ...     for step in range(6):
-        ...         loss = model(torch.rand(8, 3, 32, 32)).square().mean()
-        ...         loss.backward()
+        ...         model(torch.rand(8, 3, 32, 32)).square().mean().backward()
         ...         optimiser.step()
-        ...         record(step)
+        ...         recorder(step)
         >>> len(recorder.frames), recorder.frames[0].shape
         (3, (32, 32, 3))
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.datasets.choose import open_images
@@ -28,6 +28,11 @@ from torchlurk.models.weights import default_cache
 from torchlurk.pipeline import precompute, usual_threads
 from torchlurk.selection import Selection
 from torchlurk.telling import Terminal
+
+with warnings.catch_warnings():
+    # In a notebook without widgets it says so, and draws its bars as text.
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
 
 
 @dataclass(frozen=True)

@@ -177,8 +177,8 @@ class FilterView:
 
     Examples:
         >>> horse = lurker["classifier"][7]
-        >>> [(top.path, round(top.score, 1)) for top in horse.max[:2]]
-        [('farm/sheep.jpg', 4.4), ('farm/horse.jpg', 3.8)]
+        >>> [(top.path, round(top.score)) for top in horse.max[:2]]
+        [('farm/sheep.jpg', 4), ('farm/horse.jpg', 4)]
         >>> edge = lurker["features.3"][5]
         >>> edge.max[0].position, edge.max[0].box
         ((27, 19), (17, 25, 22, 30))
