@@ -1,7 +1,7 @@
 """The one kind of failure that a user is meant to see: a line, and an exit code."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -34,6 +34,16 @@ def in_python() -> Iterator[None]:
     try:
         yield
     except LurkError as problem:
-        words = str(problem).replace("--overwrite", "overwrite=True")
+        words = re.sub(r"(--stages \w+ )?--overwrite", "overwrite=True", str(problem))
         words = re.sub(r"--([a-z]+(?:-[a-z]+)*)(?: (?=\d))?", lambda m: m[1].replace("-", "_") + "=", words)
         raise LurkError(words) from problem
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse the value of an argument that is none of some words.
+
+    Raises:
+        LurkError: it is none.
+    """
+    if value not in choices:
+        raise LurkError(f"{name}={value!r}: choose of {', '.join(choices)}")

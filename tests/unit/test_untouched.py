@@ -54,7 +54,7 @@ def grads(model: Awkward, folder: Path) -> None:
 def viz(model: Awkward, folder: Path) -> None:
     lurker = lurk(model, folder / "net")
     lurker.compute_viz("body.wide", [1], steps=2)
-    lurker.compute_viz("logits", [1], way="naive")
+    lurker.compute_viz("logits", [1], way="naive", overwrite=True)
 
 
 def explain(model: Awkward, folder: Path) -> None:

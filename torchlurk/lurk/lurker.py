@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
-from torchlurk.errors import LurkError, in_python
+from torchlurk.errors import LurkError, check_choice, in_python
 from torchlurk.lurk import plots
 from torchlurk.lurk.reading import GradientKind, Kind, LayerView, StoreView, open_store
 from torchlurk.selection import Filters, Layers, select_filters
@@ -120,9 +120,7 @@ class Lurk:
         return found
 
     def compute_top_imgs(self, *, overwrite: bool = False) -> None:
-        """Scan the images once, for the lists, profiles and statistics of all filters of all layers.
-
-        What is there already is not computed again.
+        """Scan the images once, unless that is done: lists, profiles and statistics of all filters.
 
         Args:
             overwrite: begin anew where the folder holds the result of something else.
@@ -172,8 +170,8 @@ class Lurk:
         from torchlurk.config import GradientsConfig
         from torchlurk.lurk.computing import compute
 
-        _check_choice("method", method, ("deconv", "guided", "vanilla"))
-        _check_choice("certify", certify, ("chosen", "all"))
+        check_choice("method", method, ("deconv", "guided", "vanilla"))
+        check_choice("certify", certify, ("chosen", "all"))
         config = GradientsConfig(method=method, certify=certify)
         chosen = select_filters(layers, filters)
         compute(engine, "gradients", chosen=chosen, gradients=config, overwrite=overwrite)
@@ -216,9 +214,9 @@ class Lurk:
         from torchlurk.lurk.computing import compute
         from torchlurk.lurk.computing import precision as settled
 
-        _check_choice("way", way, ("fourier", "naive"))
-        _check_choice("objective", objective, ("mean", "position"))
-        _check_choice("precision", precision, ("auto", "float32", "bfloat16"))
+        check_choice("way", way, ("fourier", "naive"))
+        check_choice("objective", objective, ("mean", "position"))
+        check_choice("precision", precision, ("auto", "float32", "bfloat16"))
         if steps < 1:
             raise LurkError(f"steps={steps}: must be at least 1")
         config = AscentConfig(way=way, objective=objective, steps=steps, precision=settled(engine, precision))
@@ -294,13 +292,9 @@ class Lurk:
         return plots.plot_crop(self[layer][channel], ax)
 
     def plot_grads(
-        self,
-        kind: GradientKind,
-        layer: str | SupportsIndex,
-        channel: SupportsIndex,
-        ax: Axes | None = None,
+        self, kind: GradientKind, layer: str | SupportsIndex, channel: SupportsIndex, ax: Axes | None = None
     ) -> Axes:
-        """Draw a filter's gradients; other arguments as of `plot_top`.
+        """Draw a filter's gradients, as `plot_top` does images.
 
         Args:
             kind: `max`, of the winning units; `crop`, the same cut to what they see; `avg`, of whole maps.
@@ -323,7 +317,7 @@ class Lurk:
         kind: Literal["distribution", "max", "avg"] = "distribution",
         ax: Axes | None = None,
     ) -> Axes:
-        """Draw how a filter's maxima are distributed; other arguments as of `plot_top`.
+        """Draw how a filter's maxima are distributed, as `plot_top` does images.
 
         Args:
             layer: its name or position.
@@ -401,8 +395,3 @@ class Lurk:
         engine = self._computing(call)
         open_store(self._out)
         return engine
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise LurkError(f"{name}={value!r}: choose of {', '.join(choices)}")
