@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference.md"
 PACKAGE = "torchlurk"
-FORMAT = f"{PACKAGE}.store.schema"
+FORMAT = f"{PACKAGE}.store."
 """The records of a store have a section of their own: docs/format.md says what their keys mean."""
 
 SPECIAL = ("__call__", "__getitem__")
@@ -41,30 +41,38 @@ class Section:
 
 
 def sections(package: griffe.Module) -> tuple[Section, ...]:
-    """One for each exported name, with what it leads to, in the order in which they are exported.
+    """One for each room that exports a name, with what its names lead to, in the order of the exports.
 
-    What lies in the room of an exported name is told with that, whatever leads to it first.
+    What lies in such a room is told there, whatever leads to it first.
     """
-    found: dict[str, list[griffe.Object]] = {}
+    homes: dict[str, str] = {}
+    for name, module in exports(package).items():
+        homes.setdefault(room(module), name)
+    found: dict[str, list[griffe.Object]] = {name: [] for name in homes.values()}
     records: list[griffe.Object] = []
     told: set[str] = set()
-    homes = {module.split(".")[1]: name for name, module in exports(package).items()}
     for name, module in exports(package).items():
         waiting = [package.modules_collection[f"{module}.{name}"]]
-        found.setdefault(name, []).insert(0, target(waiting[0]))
         while waiting:
             entry = target(waiting.pop(0))
             if entry.path in told:
                 continue
             told.add(entry.path)
+            if not entry.docstring:
+                raise SystemExit(f"{entry.path} has no docstring")
             waiting += leads_to(entry)
-            home = found.setdefault(homes.get(entry.path.split(".")[1], name), [])
-            if entry.path.startswith(FORMAT):
-                records.append(entry)
-            elif entry not in home:
-                home.append(entry)
-    parts = [Section(name, tuple(found[name])) for name in exports(package)]
+            home = found[homes.get(room(entry.path), homes[room(module)])]
+            (records if entry.path.startswith(FORMAT) else home).append(entry)
+    parts = [
+        Section(name, tuple(sorted(entries, key=lambda one: place(one) != PACKAGE)))
+        for name, entries in found.items()
+    ]
     return (*parts, Section("Records of a store", tuple(sorted(records, key=lambda one: one.is_class))))
+
+
+def room(path: str) -> str:
+    """The part of the package that a path leads into."""
+    return path.split(".")[1]
 
 
 def exports(package: griffe.Module) -> dict[str, str]:

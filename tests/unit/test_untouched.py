@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 FED = torchlurk.Preprocess(size=SIZE[1:], resize=SIZE[1:])
 PHOTO = Image.linear_gradient("L").resize((SIZE[2], SIZE[1])).convert("RGB")
+PAIRS = [(PHOTO, 0), (PHOTO.rotate(90), 1), (PHOTO.rotate(180), 0)]
 QUICK = Recipe(steps=2)
 
 
@@ -29,9 +30,8 @@ def images() -> torch.Tensor:
 
 
 def lurk(model: Awkward, out: Path) -> torchlurk.Lurk:
-    pairs = [(PHOTO, 0), (PHOTO.rotate(90), 1), (PHOTO.rotate(180), 0)]
     return torchlurk.Lurk(
-        model, FED, images=pairs, out=out, layers=["kind:Conv2d", "logits"], device="cpu", workers=0,
+        model, FED, images=PAIRS, out=out, layers=["kind:Conv2d", "logits"], device="cpu", workers=0,
         progress=False, batch_size=2,
     )  # fmt: skip
 
@@ -55,6 +55,14 @@ def viz(model: Awkward, folder: Path) -> None:
     lurker = lurk(model, folder / "net")
     lurker.compute_viz("body.wide", [1], steps=2)
     lurker.compute_viz("logits", [1], way="naive", overwrite=True)
+
+
+def compare(model: Awkward, folder: Path) -> None:
+    shutil.copytree(folder / "net", folder / "other")
+    torchlurk.compare(
+        folder / "net", folder / "other", images=PAIRS, model=[model, awkward()], preprocess=FED,
+        device="cpu", workers=0, progress=False,
+    )  # fmt: skip
 
 
 def explain(model: Awkward, folder: Path) -> None:
@@ -88,12 +96,13 @@ CALLS: dict[str, Callable[[Awkward, Path], None]] = {
     "Lurk.compute_top_imgs": scan,
     "Lurk.compute_grads": grads,
     "Lurk.compute_viz": viz,
+    "compare": compare,
     "explain": explain,
     "gradients": gradients,
     "FeatureVisualizer": visualize,
     "FrameRecorder": record,
 }
-WITHOUT_A_NETWORK = {"LiveServer", "Preprocess", "LurkError"}
+WITHOUT_A_NETWORK = {"Comparison", "LiveServer", "Preprocess", "LurkError"}
 
 
 def test_no_public_call_is_forgotten() -> None:
@@ -135,7 +144,7 @@ def call(scanned: Path, tmp_path: Path) -> Callable[..., Awkward]:
 def test_nothing_is_left_behind(call: Callable[..., Awkward], name: str) -> None:
     uses = call(name).fuse.calls
     assert uses > 1
-    for at in sorted({1, 2, uses // 3, uses // 2, uses}):
+    for at in sorted({1, 2, 1 + uses // 3, 1 + uses // 2, uses}):
         for error in (RuntimeError, KeyboardInterrupt):
             call(name, error, at)
 
