@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo serve test lint bench bench-site clean
+.PHONY: install demo serve test lint bench bench-site reference clean
 
 install: $(STAMP)
 
@@ -36,6 +36,10 @@ bench: $(STAMP)
 # How the page keeps its budgets, on the demo's site.
 bench-site: $(STAMP) chromium
 	$(BIN)/python -m benchmarks.site _site
+
+# What the docstrings say, as a document.
+reference: $(STAMP)
+	$(BIN)/python docs/make_reference.py
 
 # The browser of the tests: the system's own, from Debian.
 .PHONY: chromium

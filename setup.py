@@ -62,6 +62,7 @@ setup(
     extras_require={
         "test": [
             "captum>=0.7",  # an oracle for attributions
+            "griffelib>=2",  # reads docstrings, for docs/reference.md
             "hypothesis>=6.100",  # property tests
             "ipykernel>=6.29",  # runs the notebook
             "matplotlib>=3.8",  # plots from Python

@@ -7,9 +7,6 @@ import json
 import os
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import click
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 from torchlurk.publish import STORES, build_site
-from torchlurk.serving import make_server
+from torchlurk.serving import make_server, running
 
 CHROMIUM = "/usr/bin/chromium"
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -82,19 +79,6 @@ class Figure:
 def packed(data: bytes) -> float:
     """KB after gzip, as a static host would send it."""
     return len(gzip.compress(data, 6, mtime=0)) / 1000
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    server = make_server(folder, port=0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def layers_of(store: Path) -> list[dict[str, Any]]:
@@ -199,12 +183,13 @@ def measure(folder: Path, repeats: int) -> list[Figure]:
         if not (folder / "index.html").is_file():
             site = build_site(stores, room / "own").out
         figures: list[Figure] = []
-        with served(site) as url:
+        with running(make_server(site, port=0)) as url:
             figures.append(first_view(browser, url))
         figures.append(heaviest_layer(stores))
         for count in (512, 2048):
             wide = widened(widest, count, room / f"wide{count}")
-            with served(build_site([wide], room / f"site{count}").out) as url:
+            built = build_site([wide], room / f"site{count}").out
+            with running(make_server(built, port=0)) as url:
                 layer = str(layers_of(wide)[0]["name"])
                 figures += opening(browser, url, wide.name, layer, count, repeats)
         browser.close()

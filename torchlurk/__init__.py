@@ -1,30 +1,47 @@
-"""Torchlurk shows what the filters of a convolutional network look for."""
+"""Torchlurk shows what the filters of a convolutional network look for.
+
+Examples:
+    The network and the photographs that the other examples have at hand; both come with Torchlurk:
+
+    >>> import sys
+    >>> import torch, torchlurk
+    >>> from safetensors.torch import load_file
+    >>> from torchlurk.resources import networks_folder, photos_folder
+    >>> photos = photos_folder()  # a subfolder a class
+    >>> sys.path.insert(0, str(networks_folder()))
+    >>> from small import colour
+    >>> model, preprocess, names = colour()  # a network, its transform, ten classes
+    >>> model.load_state_dict(load_file(networks_folder() / "small-colour.safetensors"))
+    <All keys matched successfully>
+"""
 
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = {
+EXPORTS = {
+    "Lurk": "torchlurk.lurk",
+    "compare": "torchlurk.comparing",
     "Comparison": "torchlurk.comparing",
+    "explain": "torchlurk.explaining.explain",
+    "gradients": "torchlurk.attribution.sensitivity",
     "FeatureVisualizer": "torchlurk.visualizer",
     "FrameRecorder": "torchlurk.frames",
     "LiveServer": "torchlurk.live",
-    "Lurk": "torchlurk.lurk",
-    "compare": "torchlurk.comparing",
-    "explain": "torchlurk.explaining",
-    "gradients": "torchlurk.attribution.sensitivity",
+    "Preprocess": "torchlurk.datasets.inputs",
+    "LurkError": "torchlurk.errors",
 }
 """What can be had from the package itself, and where it is: torch is loaded only for those who want it."""
 
 
 def __getattr__(name: str) -> Any:
-    """One of `_LAZY`, imported when it is asked for."""
-    if name not in _LAZY:
+    """One of `EXPORTS`, imported when it is asked for."""
+    if name not in EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    return getattr(import_module(EXPORTS[name]), name)
 
 
 def __dir__() -> list[str]:
     """What there is, with what is not yet imported."""
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *EXPORTS})

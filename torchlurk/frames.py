@@ -16,15 +16,17 @@ from torch import Tensor, nn
 from torchlurk import pictures
 from torchlurk.ascent.optimise import Recipe
 from torchlurk.attribution.gradients import map_gradients
-from torchlurk.attribution.relu_rules import Rule
+from torchlurk.attribution.relu_rules import Rule, relu_rule
 from torchlurk.datasets.inputs import Input
+from torchlurk.datasets.told import Told
 from torchlurk.devices import exact
-from torchlurk.errors import LurkError
-from torchlurk.graph import Layer, select
+from torchlurk.errors import LurkError, in_python
+from torchlurk.explaining.feeding import Picture, open_image
+from torchlurk.graph import Layer
 from torchlurk.hooks import undisturbed
 from torchlurk.pictures import Pixels
 from torchlurk.store.write import write_bytes
-from torchlurk.visualizer import LOGITS, FeatureVisualizer, Scale
+from torchlurk.visualizer import LOGITS, FeatureVisualizer, only_layer
 
 KINDS = {".gif": "GIF", ".webp": "WEBP"}
 """What an animation can be, by the suffix of its file."""
@@ -40,12 +42,7 @@ Draw = Callable[[], Pixels]
 
 
 class FrameRecorder:
-    """Records a training: call it with the number of each step; it looks at every so manieth.
-
-        with FrameRecorder(model, "training.gif", act_idx=3, image=photo, every=100) as record:
-            for step, (x, y) in enumerate(batches):
-                ...
-                record(step)
+    """Records a training as an animation: call it at each step, and it looks now and then.
 
     With an image, a frame is the gradient of a filter's mean activation (of the output: of a class's logit)
     with respect to that image; without one, it is the image that excites the filter most. At the end there
@@ -53,6 +50,26 @@ class FrameRecorder:
 
     The training does not notice: parameters, gradients, modes, buffers and the state of torch's random
     numbers are after a frame what they were before.
+
+    Attributes:
+        out: the animation.
+        frames: those of so far, each `(H, W, 3)` or, of gray, `(H, W, 1)`, uint8.
+        every: a frame for each step that this divides.
+        duration: of a frame, milliseconds.
+
+    Examples:
+        >>> photo = photos / "farm/kitten.jpg"
+        >>> optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
+        >>> recorder = torchlurk.FrameRecorder(
+        ...     model, "training.gif", act_idx=3, image=photo, every=2, preprocess=preprocess
+        ... )
+        >>> with recorder:
+        ...     for step in range(6):
+        ...         model(torch.rand(8, 3, 32, 32)).square().mean().backward()
+        ...         optimiser.step()
+        ...         recorder(step)
+        >>> len(recorder.frames), recorder.frames[0].shape
+        (3, (32, 32, 3))
     """
 
     def __init__(
@@ -61,11 +78,11 @@ class FrameRecorder:
         out: str | Path,
         act_idx: int,
         *,
-        image: Image.Image | Tensor | None = None,
+        image: Picture | Tensor | None = None,
         layer: str = LOGITS,
         every: int = 100,
         method: Rule = "vanilla",
-        preprocess: Input | Scale | None = None,
+        preprocess: Told = None,
         size: int | tuple[int, int] | None = None,
         recipe: Recipe | None = None,
         seed: int = 0,
@@ -77,11 +94,12 @@ class FrameRecorder:
             model: the network that is trained.
             out: the animation to write, `.gif` or `.webp`; the strip has the same name, and `.png`.
             act_idx: the filter's number in its layer; of the output, the class.
-            image: whose gradient to draw: a PIL image, or `(C, H, W)` as the network is fed; `None` to draw
-                filter images.
+            image: whose gradient to draw: a file, a PIL image, or `(C, H, W)` floats as the network is fed;
+                `None` to draw filter images.
             layer: dotted name of a module; by default the one that gives the network's output.
             every: a frame for each step that this divides.
-            method: what ReLUs let back in gradients.
+            method: what ReLUs let back in gradients: `vanilla`, `guided` (Springenberg et al. 2014,
+                arXiv:1412.6806) or `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901).
             preprocess: as of `FeatureVisualizer`.
             size: as of `FeatureVisualizer`.
             recipe: of filter images; by default the engine's, with 32 steps.
@@ -91,20 +109,22 @@ class FrameRecorder:
         Raises:
             LurkError: there is no such layer or filter, or one of the figures makes no sense.
         """
-        self.out = Path(out)
+        self.out: Path = Path(out)
         self.frames: list[Pixels] = []
         if self.out.suffix.lower() not in KINDS:
             raise LurkError(f"{str(out)!r}: an animation is one of {', '.join(KINDS)}; choose such a name")
         if every < 1 or duration < 1:
             raise LurkError(f"every={every}, duration={duration}: both must be 1 or more")
-        self.every, self.duration = every, duration
+        relu_rule(method)  # refuses what it does not know before the training begins
+        self.every: int = every
+        self.duration: int = duration
         show = FeatureVisualizer(
             model, preprocess, size=size, recipe=recipe or Recipe(steps=STEPS), seed=seed
         )
         fed = None if image is None else _fed(image, show.preprocess)
         shape = show.preprocess.shape if fed is None else (fed.shape[0], fed.shape[1], fed.shape[2])
-        with undisturbed(model):
-            (found,) = select(model, shape, (layer,)).layers[:1]
+        with in_python(), undisturbed(model):
+            found = only_layer(model, shape, layer)
         if not 0 <= act_idx < found.shape[0]:
             raise LurkError(
                 f"act_idx {act_idx}: {found.name!r} has {found.shape[0]} filters, numbered from 0 to "
@@ -117,15 +137,26 @@ class FrameRecorder:
         )
 
     def __call__(self, step: int) -> None:
-        """Draw a frame, if it is time for one."""
+        """Draw a frame, if it is time for one.
+
+        Args:
+            step: its number.
+        """
         if step % self.every == 0:
             self.frames.append(self._draw())
 
     def close(self) -> list[Path]:
-        """Write what was recorded; returns the files: none where there is no frame.
+        """Write what was recorded, as the end of a `with` does too.
+
+        Returns:
+            The animation and the strip; nothing where there is no frame.
 
         Raises:
             LurkError: they cannot be written.
+
+        Examples:
+            >>> [path.name for path in recorder.close()]
+            ['training.gif', 'training.png']
         """
         if not self.frames:
             return []
@@ -167,10 +198,10 @@ def _filter(show: FeatureVisualizer, channel: int, layer: Layer) -> Draw:
     return draw
 
 
-def _fed(image: Image.Image | Tensor, preprocess: Input) -> Tensor:
+def _fed(image: Picture | Tensor, preprocess: Input) -> Tensor:
     """`(C, H, W)` as the network is fed, on the CPU or where it was."""
-    if isinstance(image, Image.Image):
-        pixels = torch.from_numpy(preprocess.decoded(image.convert("RGB")))
+    if not isinstance(image, Tensor):
+        pixels = torch.from_numpy(preprocess.decoded(open_image(image)))
         return preprocess.normalise(pixels[None])[0]
     given = image.detach().clone()
     if given.dim() == 4 and given.shape[0] == 1:

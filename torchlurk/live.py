@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Sequence
-from http.server import ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +13,7 @@ import msgspec
 
 from torchlurk.publish import STORES, page, static_files
 from torchlurk.resources import site_folder
-from torchlurk.serving import Found, Look, file_in, listen
+from torchlurk.serving import Found, Look, file_in, listen, running
 from torchlurk.snapshot import FILES, Watch, watch
 from torchlurk.store.schema import PICTURE_KINDS
 
@@ -73,14 +72,16 @@ class LiveServer:
     The stores may be still being written, or not even begun. Nothing is copied, and nothing outside their
     folders and the page's is served.
 
-        with LiveServer([Path("saved_model/mine")]) as server:
-            print(server.url)
-
     Attributes:
         url: where the page is; empty while the server does not run.
+
+    Examples:
+        >>> with torchlurk.LiveServer(["saved_model/small"]) as server:
+        ...     print(server.url)
+        http://127.0.0.1:.../
     """
 
-    def __init__(self, stores: Sequence[Path], host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, stores: Sequence[str | Path], host: str = "127.0.0.1", port: int = 0) -> None:
         """Not yet running.
 
         Args:
@@ -91,37 +92,34 @@ class LiveServer:
         Raises:
             LurkError: two stores share a folder name, or one can be no store.
         """
-        self.url = ""
-        self._look = live_files(watch(stores), site_folder())
+        self.url: str = ""
+        self._look = live_files(watch([Path(store) for store in stores]), site_folder())
         self._address = host, port
-        self._running: tuple[ThreadingHTTPServer, threading.Thread] | None = None
+        self._running = ExitStack()
 
     def start(self) -> str:
-        """Serve from now on; returns the page's URL. Once is enough.
+        """Serve from now on; once is enough.
+
+        Returns:
+            The page's URL.
 
         Raises:
             LurkError: the address cannot be had.
+
+        Examples:
+            >>> server = torchlurk.LiveServer(["saved_model/small"])
+            >>> server.start()
+            'http://127.0.0.1:.../'
+            >>> server.close()
         """
-        if self._running is None:
-            host, port = self._address
-            server = listen(self._look, host, port)
-            thread = threading.Thread(
-                target=server.serve_forever, args=(0.1,), name="torchlurk-live", daemon=True
-            )
-            thread.start()
-            self._running = server, thread
-            shown = "127.0.0.1" if host in ("", "0.0.0.0") else host
-            self.url = f"http://{shown}:{server.server_address[1]}/"
+        if not self.url:
+            self.url = self._running.enter_context(running(listen(self._look, *self._address)))
         return self.url
 
     def close(self) -> None:
         """Stop serving, and give the port back; twice does no harm."""
-        if self._running is not None:
-            server, thread = self._running
-            self._running, self.url = None, ""
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        self.url = ""
+        self._running.close()
 
     def __enter__(self) -> Self:
         """Start."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import SupportsIndex
 
 from torchlurk.errors import LurkError
 from torchlurk.store.schema import Layer
+
+Layers = str | Sequence[str] | None
+"""A layer's name or a pattern of `--layers`, or several; `None` for all that were scanned."""
+
+Filters = int | Iterable[SupportsIndex] | None
+"""The first so many of each layer, or these; `None` for all."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,26 @@ class Selection:
 
     layers: tuple[str, ...] | None = None
     filters: int | tuple[int, ...] | None = None
+
+
+def select_filters(layers: Layers = None, filters: Filters = None) -> Selection:
+    """A selection as one says it in Python.
+
+    Raises:
+        LurkError: it makes no sense, or no filter is wanted.
+    """
+    patterns = layers if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
+    if filters is None:
+        return Selection(patterns, None)
+    try:
+        if isinstance(filters, Iterable):
+            return Selection(patterns, tuple(operator.index(channel) for channel in filters))
+        count = operator.index(filters)
+    except TypeError:
+        raise LurkError(f"filters={filters!r}: give numbers of filters, or how many of each layer") from None
+    if count < 1:
+        raise LurkError(f"filters={count}: give a number from 1 for the first so many, or a list of filters")
+    return Selection(patterns, count)
 
 
 def choose(

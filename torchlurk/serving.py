@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -183,6 +184,25 @@ def listen(look: Look, host: str, port: int) -> ThreadingHTTPServer:
     try:
         return _Server((host, port), handler)
     except (OSError, OverflowError) as error:
-        raise LurkError(
-            f"{host}:{port}: cannot listen there ({error}); choose another with --port"
-        ) from error
+        raise LurkError(f"{host}:{port}: cannot listen there ({error}); choose another --port") from error
+
+
+@contextmanager
+def running(server: ThreadingHTTPServer) -> Iterator[str]:
+    """Answer from a thread of its own until the context ends, then give the port back.
+
+    Args:
+        server: not yet running.
+
+    Yields:
+        Its URL, for a browser on this machine.
+    """
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="torchlurk-server", daemon=True)
+    thread.start()
+    try:
+        host = str(server.server_address[0])
+        yield f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

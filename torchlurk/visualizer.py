@@ -16,20 +16,19 @@ from torchlurk.ascent.diversity import Apart
 from torchlurk.ascent.objectives import OBJECTIVES, Objective, unit_at
 from torchlurk.ascent.optimise import Recipe, ascend, canvas_for, generator
 from torchlurk.ascent.transforms import Wobble
-from torchlurk.datasets.inputs import Input, Preprocess, resized
+from torchlurk.datasets.inputs import Input
+from torchlurk.datasets.told import Told, told_input
 from torchlurk.devices import exact, usual_batch
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, in_python
 from torchlurk.graph import Layer, select
 from torchlurk.hooks import undisturbed
+from torchlurk.models.check import as_network
 from torchlurk.stages.ascent import STEADY
 
 LOGITS = "logits"
 
 WHOLE = Recipe(rate=0.025, wobble=Wobble(shift=12.0, scale=0.2, turn=12.0))
 """Of what sees all of the image, such as a class: slower, and moved more, or its colours become shrill."""
-
-Scale = tuple[float | Sequence[float], float | Sequence[float]]
-"""Mean and standard deviation of each channel, or one of each for all, of values in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +49,21 @@ class Target:
 
 
 class FeatureVisualizer:
-    """Makes the image that excites a filter, or an output class, most (Olah et al. 2017).
+    """Makes the image that excites a filter, or an output class, most.
 
-        show = FeatureVisualizer(model)
-        show(309)                                        # an output class
-        show([3, 7], layer="features.28")                # two filters: a list of images
-        show(7, layer="features.28", diversity=4)        # four different images of one
-        show(7, layer="features.28", position=(3, 5))    # one unit of its map
+    By gradient ascent in Fourier space (Olah et al. 2017, https://distill.pub/2017/feature-visualization/).
+    The same call gives the same image. The network comes back as it was: its modes, parameters, gradients
+    and buffers, and the state of torch's random numbers.
 
-    The same call gives the same image. The network comes back as it was: its modes, parameters, gradients and
-    buffers, and the state of torch's random numbers.
+    Examples:
+        >>> show = torchlurk.FeatureVisualizer(model, preprocess)
+        >>> show(8).save("ship.png")
     """
 
     def __init__(
         self,
         model: nn.Module,
-        preprocess: Input | Scale | None = None,
+        preprocess: Told = None,
         *,
         size: int | tuple[int, int] | None = None,
         recipe: Recipe | None = None,
@@ -75,17 +73,24 @@ class FeatureVisualizer:
 
         Args:
             model: the network, on any device, in any mode.
-            preprocess: what it is fed: a `Preprocess`, or `(mean, std)`; by default ImageNet's for colours,
-                and gray as it is.
-            size: height and width of its input, pixels, where `preprocess` does not say; by default 224.
+            preprocess: what it is fed: from a PIL image, RGB, to a float tensor `(C, H, W)`; a `Preprocess`;
+                `(mean, std)`; or `None` for ImageNet's.
+            size: height and width of its input, pixels, in place of those of `preprocess`.
             recipe: how images are made; by default the engine's, and `WHOLE` for layers without a map.
             seed: of all randomness.
 
         Raises:
-            LurkError: the network takes neither colours nor gray, and nothing says what.
+            LurkError: the network takes neither colours nor gray and nothing says what, or the transform does
+                not tell how its values are scaled.
         """
-        self.model = model
-        self.preprocess = _input(model, preprocess, size)
+        self.model = as_network(model)
+        with in_python():
+            self.preprocess = told_input(model, preprocess, size)
+        if getattr(self.preprocess, "stretched", False):
+            raise LurkError(
+                "the preprocess does not tell what its values are of those in [0, 1]: end it with a "
+                "Normalize of torchvision, or give (mean, std) and size="
+            )
         self.recipe = recipe
         self.seed = seed
 
@@ -138,8 +143,28 @@ class FeatureVisualizer:
             diversity: make so many images of one filter, which differ; then the result is a list.
             spread: how much likeness costs them, see `ascent.diversity.Apart`.
 
+        Returns:
+            An image of `size`, RGB, or gray of a network of one channel; or a list of such.
+
         Raises:
             LurkError: there is no such layer, filter or unit, or the network does not take such an image.
+
+        Examples:
+            Two filters; one unit in the middle of a map; three different images of one filter:
+
+            >>> [image.size for image in show([3, 7], layer="features.14")]
+            [(32, 32), (32, 32)]
+            >>> show(7, layer="features.14", position=(4, 4)).size
+            (32, 32)
+            >>> len(show(7, layer="features.14", diversity=3, steps=16))
+            3
+
+            An objective of one's own, of the activations `(N, C, H, W)`:
+
+            >>> def darkest(maps, channels):
+            ...     return -maps[torch.arange(len(maps)), channels].mean(dim=(1, 2))
+            >>> show(7, layer="features.14", objective=darkest, steps=16).mode
+            'RGB'
         """
         several, channels = _numbers(act_idx)
         if diversity is not None and (several or diversity < 2):
@@ -147,9 +172,11 @@ class FeatureVisualizer:
                 f"diversity={diversity}, act_idx={act_idx}: it makes 2 or more images of one filter; give "
                 "that, or leave it out"
             )
+        if steps is not None and steps < 1:
+            raise LurkError(f"steps={steps}: give 1 or more")
         seed = self.seed if seed is None else seed
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        with undisturbed(self.model), exact(device):
+        with in_python(), undisturbed(self.model), exact(device):
             target = self._target(layer, position, objective, size)
             _check(target.layer, channels)
             recipe = self.recipe or (WHOLE if target.layer.flat else Recipe())
@@ -193,7 +220,7 @@ class FeatureVisualizer:
         size: int | tuple[int, int] | None,
     ) -> Target:
         whole = self.preprocess.shape[1:]
-        layer, apart = _layers(self.model, self.preprocess.shape, name)
+        layer = only_layer(self.model, self.preprocess.shape, name)
         if isinstance(objective, str) and objective not in OBJECTIVES:
             raise LurkError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
         wanted = OBJECTIVES[objective] if isinstance(objective, str) else objective
@@ -213,30 +240,43 @@ class FeatureVisualizer:
                     f"size {size}: take 1 pixel or more; a position is one of an input of {whole[0]} x "
                     f"{whole[1]} pixels, so leave size out there"
                 )
-        return Target(layer, wanted, extent, apart)
+        return Target(layer, wanted, extent, _where_to_differ(self.model, self.preprocess.shape, layer))
 
 
-def _layers(model: nn.Module, shape: tuple[int, int, int], name: str) -> tuple[Layer, str]:
-    """The layer of that name, and the one in which its images are to differ.
+def only_layer(model: nn.Module, shape: tuple[int, int, int], name: str) -> Layer:
+    """The layer of that name.
+
+    Args:
+        model: the network, at rest.
+        shape: `(C, H, W)` of its input.
+        name: dotted, or `logits`.
+
+    Raises:
+        LurkError: there is none, or several.
+    """
+    layers = select(model, shape, (name,)).layers
+    if len(layers) != 1:
+        names = ", ".join(layer.name for layer in layers[:5])
+        raise LurkError(f"{name!r} means {len(layers)} layers ({names}, ...): name one")
+    return layers[0]
+
+
+def _where_to_differ(model: nn.Module, shape: tuple[int, int, int], layer: Layer) -> str:
+    """The layer in which several images of a filter of this one are to differ.
 
     That is itself, if it has a map; else the last convolution before it that has one. A convolution with as
     many filters as the layer itself gives the classes, in a network that ends without a linear layer, and the
     images of a class cannot differ in what makes them one.
     """
-    graph = select(model, shape, (name,))
-    if len(graph.layers) != 1:
-        names = ", ".join(layer.name for layer in graph.layers[:5])
-        raise LurkError(f"{name!r} means {len(graph.layers)} layers ({names}, ...): name one")
-    layer = graph.layers[0]
     if not layer.flat:
-        return layer, layer.name
+        return layer.name
     try:
         before = select(model, shape, ("kind:Conv*d", layer.name)).layers
     except LurkError:  # no convolution
-        return layer, layer.name
+        return layer.name
     order = [one.name for one in before].index(layer.name)
     maps = [one for one in before[:order] if not one.flat and one.shape[0] != layer.shape[0]]
-    return layer, maps[-1].name if maps else layer.name
+    return maps[-1].name if maps else layer.name
 
 
 def _calm(wobble: Wobble, size: tuple[int, int]) -> Wobble:
@@ -249,7 +289,11 @@ def _numbers(act_idx: int | Sequence[int]) -> tuple[bool, list[int]]:
     try:
         return False, [index(act_idx)]  # type: ignore[arg-type]
     except TypeError:
-        return True, [int(one) for one in act_idx]  # type: ignore[union-attr]
+        pass
+    try:
+        return True, [index(one) for one in act_idx]  # type: ignore[union-attr]
+    except TypeError:
+        raise LurkError(f"act_idx {act_idx!r}: give the number of a filter, or several") from None
 
 
 def _check(layer: Layer, channels: Sequence[int]) -> None:
@@ -274,29 +318,3 @@ def _normalise(preprocess: Input) -> Callable[[Tensor], Tensor]:
         return (images - mean) / std
 
     return normalise
-
-
-def _input(model: nn.Module, preprocess: Input | Scale | None, size: int | tuple[int, int] | None) -> Input:
-    """What the network is fed, from what little the user says."""
-    if preprocess is None or isinstance(preprocess, tuple):
-        first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-        channels = first.in_channels if first else 3
-        if channels not in (1, 3):
-            raise LurkError(
-                f"the network takes {channels} channels: give what makes them as preprocess, see "
-                "torchlurk.datasets.transform.input_of"
-            )
-        found = Preprocess() if channels == 3 else Preprocess(mean=(0.0,), std=(1.0,))
-        if isinstance(preprocess, tuple):
-            mean, std = (_each(values, channels) for values in preprocess)
-            found = replace(found, mean=mean, std=std)
-        return found if size is None else resized(found, size)
-    if size is not None:
-        raise LurkError(
-            f"size {size}: the preprocess says it already, {preprocess.shape[1:]}; change it there"
-        )
-    return preprocess
-
-
-def _each(values: float | Sequence[float], channels: int) -> tuple[float, ...]:
-    return (float(values),) * channels if isinstance(values, int | float) else tuple(map(float, values))

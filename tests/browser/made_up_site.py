@@ -1,7 +1,6 @@
 """A made-up but complete store, and the site built from it, served under a prefix."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from torchlurk.publish import build_site
-from torchlurk.serving import make_server
+from torchlurk.serving import make_server, running
 
 K = 4
 EDGES = [-8, -4, -2, -1, -0.5, -0.25, 0.25, 0.5, 1, 2, 4, 8]
@@ -218,12 +217,5 @@ def residual(stages=(3, 4, 6, 3), channels=12) -> tuple[list[tuple[str, int]], l
 @contextmanager
 def served(stores: list[Path], folder: Path) -> Iterator[str]:
     build_site(stores, folder / PREFIX)
-    server = make_server(folder, port=0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/{PREFIX}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with running(make_server(folder, port=0)) as url:
+        yield f"{url}{PREFIX}/"

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from torchlurk.live import LiveServer
 
+from .steps import search
 from .test_live import Growing
 
 AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1"
@@ -27,6 +28,21 @@ VIEWS = [
 ]
 
 
+def faults(page, what="html"):
+    """What axe finds wrong, each with some of the elements."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.joinpath("axe.min.js").read_text())
+    found = page.evaluate("what => axe.run(what, {resultTypes: ['violations']})", what)["violations"]
+    return [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found]
+
+
+def assert_no_faults(page):
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # a colour half way would fail
+        page.wait_for_timeout(60)
+        assert faults(page) == [], (page.url, theme)
+
+
 def test_axe_is_the_one_that_was_vendored():
     for line in (AXE / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split()
@@ -35,43 +51,26 @@ def test_axe_is_the_one_that_was_vendored():
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_no_violations(page, site, view):
-    page.emulate_media(reduced_motion="reduce")  # a colour half way would fail
     page.goto(site + view)
     page.wait_for_selector(".view, .message")
-    page.evaluate(AXE.joinpath("axe.min.js").read_text())
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.wait_for_timeout(60)
-        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-        faults = [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found]
-        assert faults == [], theme
+    assert_no_faults(page)
 
 
 def test_axe_on_the_search_dialog(page, site):
     page.goto(f"{site}#/chain")
     page.wait_for_selector(".card")
-    page.keyboard.press("/")
-    page.fill("#search-input", "c")
+    search(page, "c")
     page.wait_for_selector(".hits a")
-    page.evaluate(AXE.joinpath("axe.min.js").read_text())
-    found = page.evaluate("axe.run('dialog')")["violations"]
-    assert [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found] == []
+    assert faults(page, "dialog") == []
 
 
 def test_axe_on_a_page_that_follows_a_store(page, tmp_path):
     growing = Growing(tmp_path)
     growing.stages()
     growing.progress("scan", "image", 120, 1234)
-    page.emulate_media(reduced_motion="reduce")
     with LiveServer([growing.store]) as server:
         for view in ("#/toy", "#/toy/conv1"):
             page.goto(server.url + view)
             page.wait_for_selector(".view, .message")
             expect(page.locator(".live-share")).to_be_visible()
-            page.evaluate(AXE.joinpath("axe.min.js").read_text())
-            for theme in ("light", "dark"):
-                page.emulate_media(color_scheme=theme)
-                page.wait_for_timeout(60)
-                found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-                faults = [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found]
-                assert faults == [], (view, theme)
+            assert_no_faults(page)

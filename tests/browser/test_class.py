@@ -7,10 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from .made_up_site import CHAIN, HOSTILE, make_store, served
-
-
-def heading(page, text):
-    expect(page.locator("h1")).to_have_text(text)
+from .steps import heading, reload_and_resize, search
 
 
 def test_by_mouse(page, site, troubles):
@@ -49,8 +46,7 @@ def test_by_mouse(page, site, troubles):
 def test_by_keyboard(page, site, troubles):
     page.goto(f"{site}#/chain/conv3")
     page.wait_for_selector(".tile")
-    page.keyboard.press("/")
-    page.fill("#search-input", "tabby")
+    search(page, "tabby")
     page.keyboard.press("Enter")
     heading(page, "tabby cat")
     page.keyboard.press("ArrowRight")
@@ -78,14 +74,7 @@ def test_by_keyboard(page, site, troubles):
 def test_deep_link_reload_and_widths(page, site, troubles, view):
     page.goto(site + view)
     page.wait_for_selector(".view.class .tile")
-    before = page.inner_text("h1")
-    page.reload()
-    heading(page, before)
-    assert page.url == site + view
-    for width in (2560, 1280, 360):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(60)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+    reload_and_resize(page, site + view)
     assert troubles == []
 
 

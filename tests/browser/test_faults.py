@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from .made_up_site import CHAIN, HOSTILE, make_store, served
+from .steps import heading, search
 
 
 @pytest.fixture
@@ -32,8 +33,7 @@ def test_hostile_strings_are_text(page, site, troubles):
     page.locator(".tile").first.click()
     page.wait_for_selector(".view.filter")
     assert "<img src=x" in page.inner_text("figcaption >> nth=1")
-    page.keyboard.press("/")
-    page.fill("#search-input", "<img")
+    search(page, "<img")
     page.wait_for_selector(".hits a")
     assert page.title() != "owned"
     assert page.locator('img[src="x"]').count() == 0
@@ -109,4 +109,4 @@ def test_slow_layer_is_abandoned(page, damaged):
         page.wait_for_selector(".skeleton")
         page.go_back()
         page.click(".card >> nth=1")
-        expect(page.locator("h1")).to_have_text("conv3")
+        heading(page, "conv3")

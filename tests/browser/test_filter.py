@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from .made_up_site import CLASSES, make_store, served
+from .steps import heading
 
 VIEW = "#/chain/conv2/7"
 
@@ -51,12 +52,12 @@ def test_bars_by_keyboard(page, site, troubles):
     expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[3][:40])
     page.keyboard.press("Escape")
     expect(panel.locator(".thumb")).to_have_count(0)
-    expect(page.locator("h1")).to_have_text("Filter 7")
+    heading(page, "Filter 7")
     page.keyboard.press("Enter")
     expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[3][:40])
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
-    expect(page.locator("h1")).to_have_text("conv2")
+    heading(page, "conv2")
     assert troubles == []
 
 

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from .made_up_site import make_store, served
+from .steps import heading
 from .test_axe import AXE
 
 COUNT = 2048
@@ -97,9 +98,9 @@ def test_back_restores_focus_and_place(page, wide, troubles):
         page.keyboard.press("PageDown")
     here = number(page)
     page.keyboard.press("Enter")
-    expect(page.locator("h1")).to_have_text(f"Filter {here}")
+    heading(page, f"Filter {here}")
     page.go_back()
-    expect(page.locator("h1")).to_have_text("wide")
+    heading(page, "wide")
     expect(page.locator(".view .tile:focus .tile-number")).to_have_text(str(here))
     assert in_window(page, ".tile:focus")
     assert page.evaluate("scrollY") > 1000
@@ -161,7 +162,7 @@ def test_a_layer_without_a_map(page, wide, troubles):
     expect(page.locator(".choice:text-is('Best crop')")).to_have_count(0)
     expect(page.locator("svg.box")).to_have_count(0)
     page.locator(".view .tile").first.click()
-    expect(page.locator("h1")).to_have_text("Filter 0: kind 0 of things")
+    heading(page, "Filter 0: kind 0 of things")
     expect(page.locator("main")).to_contain_text(
         "This layer has no map: each filter gives one number per image"
     )

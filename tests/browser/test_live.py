@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from torchlurk.live import LiveServer
 
 from .made_up_site import make_store
+from .steps import heading
 
 LAYERS = [("conv1", 16), ("conv2", 24), ("conv3", 8), ("fc", 4)]
 WAIT = 12_000
@@ -113,7 +114,7 @@ def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
         growing.progress("gradients", "filter", 3, 52)
         expect(status).to_have_text("Computing gradients", timeout=WAIT)
         page.click(".tile >> nth=2")
-        expect(page.locator("h1")).to_have_text("Filter 2")
+        heading(page, "Filter 2")
         expect(page.locator(".pair img")).to_have_count(4)
 
         growing.pictures(*GRADIENTS)

@@ -5,6 +5,8 @@ from itertools import combinations
 import pytest
 from playwright.sync_api import expect
 
+from .steps import heading
+
 SCALE = "() => new DOMMatrix(getComputedStyle(document.querySelector('.world')).transform).a"
 PLACE = "() => getComputedStyle(document.querySelector('.world')).transform"
 INSIDE = """(card) => {
@@ -98,7 +100,7 @@ def test_by_keyboard(residual, troubles):
     name = page.locator(".card:focus").get_attribute("data-layer")
     at = page.evaluate(PLACE)
     page.keyboard.press("Enter")
-    expect(page.locator("h1")).to_have_text(name)
+    heading(page, name)
     page.keyboard.press("Escape")
     expect(page.locator(f".card:focus[data-layer='{name}']")).to_be_visible()
     assert page.evaluate(PLACE) == at  # the map is as it was left
@@ -162,7 +164,7 @@ def test_by_touch(chromium, site):
     expect(page.locator(".minimap")).to_be_hidden()
     page.wait_for_timeout(400)
     page.touchscreen.tap(*middle(page, ".card >> nth=0"))
-    expect(page.locator("h1")).to_have_text("stem")
+    heading(page, "stem")
     context.close()
 
 

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from tests.golden.run import EXPECTED
 
 from .made_up_site import served
+from .steps import heading
 
 BROKEN = "() => [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src)"
 LOADED = "() => [...document.images].every((i) => i.complete && i.naturalWidth > 0)"
@@ -25,14 +26,14 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_network_layer_filter_with_real_pictures(page, real, troubles):
     page.goto(real)
-    expect(page.locator("h1")).to_have_text("Branching")
+    heading(page, "Branching")
     expect(page.locator(".card")).to_have_count(4)
     page.wait_for_function(LOADED)
     page.click(".card[data-layer=head]")
     expect(page.locator(".tile")).to_have_count(5)
     page.wait_for_function(LOADED)
     page.locator(".tile").first.click()
-    expect(page.locator("h1")).to_have_text("Filter 0")
+    heading(page, "Filter 0")
     page.wait_for_function(LOADED)
     expect(page.locator("g:has(> text.figure) > rect.mark")).to_have_count(4)
     # Three images by max, each with its crop and its gradient, three by average, and the filter image.
@@ -46,6 +47,6 @@ def test_network_layer_filter_with_real_pictures(page, real, troubles):
 def test_bars_are_seen_at_every_width(page, real, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{real}#/branching/head/0")
-    expect(page.locator("h1")).to_have_text("Filter 0")
+    heading(page, "Filter 0")
     expect(page.locator("g:has(> text.figure) > rect.mark")).to_have_count(4)
     assert page.evaluate(HIDDEN_BARS) == 0

@@ -6,6 +6,8 @@ from itertools import combinations
 import pytest
 from playwright.sync_api import expect
 
+from .steps import heading, reload_and_resize, search
+
 VIEWS = [
     "#/chain",
     "#/chain/conv2",
@@ -15,10 +17,6 @@ VIEWS = [
     "#/fork/join",
     "#/residual",
 ]
-
-
-def heading(page, text):
-    expect(page.locator("h1")).to_have_text(text)
 
 
 def test_by_mouse(page, site, troubles):
@@ -80,14 +78,7 @@ def test_one_tile_is_in_the_tab_order(page, site):
 def test_deep_link_reload_and_no_sideways_scrolling(page, site, troubles, view):
     page.goto(site + view)
     page.wait_for_selector(".view")
-    before = page.inner_text("h1")
-    page.reload()
-    heading(page, before)
-    assert page.url == site + view
-    for width in (2560, 1280, 700, 360):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(60)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+    reload_and_resize(page, site + view)
     assert troubles == []
 
 
@@ -147,8 +138,7 @@ def test_what_was_not_computed_is_said(page, site, troubles):
 def test_search(page, site, troubles):
     page.goto(f"{site}#/chain")
     page.wait_for_selector(".card")
-    page.keyboard.press("/")
-    page.fill("#search-input", "conv2 142")
+    search(page, "conv2 142")
     expect(page.locator(".hits a")).to_have_count(1)
     page.keyboard.press("Enter")
     heading(page, "Filter 142")

@@ -21,9 +21,9 @@ from nbclient import NotebookClient
 from PIL import Image
 from torch import nn
 from torch.distributed.run import get_args_parser as launcher
+from torchvision import transforms as T
 
 from torchlurk.cli import main
-from torchlurk.datasets.inputs import Preprocess
 from torchlurk.store import comparison, schema
 
 ROOT = Path(__file__).parents[2]
@@ -73,13 +73,13 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
         path = tmp_path / "photos" / ("day" if number % 2 else "night") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((40, 36), 20 + 20 * number).convert("RGB").save(path)
+    Image.open(tmp_path / "photos/day/1.png").save(tmp_path / "photo.jpg")
     body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3))
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 400))
     model = nn.Sequential(OrderedDict(features=body, head=head))
     names: dict[str, Any] = {
         "model": model,
-        "preprocess": Preprocess(size=32, resize=32),
-        "photo": Image.open(tmp_path / "photos/day/1.png"),
+        "preprocess": T.Compose([T.Resize((32, 32)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)]),
         "batches": [(torch.zeros(1, 3, 32, 32), torch.zeros(1))] * 3,
         "train": lambda model, x, y: None,
     }

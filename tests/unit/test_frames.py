@@ -101,6 +101,17 @@ def test_a_frame_is_the_gradient_of_the_network_as_it_is_now(tmp_path: Path) -> 
     assert np.abs(first - 128).max() > 100
 
 
+def test_an_image_may_be_a_file(tmp_path: Path) -> None:
+    photo().save(tmp_path / "a.png")
+    frames = []
+    for image in (photo(), tmp_path / "a.png", str(tmp_path / "a.png")):
+        recorder = FrameRecorder(net(), tmp_path / "a.gif", 1, image=image, size=SIDE)
+        recorder(0)
+        frames.append(recorder.frames[0])
+    assert np.array_equal(frames[0], frames[1])
+    assert np.array_equal(frames[0], frames[2])
+
+
 def test_a_layer_can_be_looked_at(tmp_path: Path) -> None:
     model = copy.deepcopy(net())
     for layer in ("0", "4"):
@@ -154,6 +165,9 @@ def test_gray_and_colours_move(kind: str, channels: int) -> None:
         ({"act_idx": 3}, "has 3 filters"),
         ({"layer": "nothing"}, "no layer"),
         ({"image": torch.zeros(5)}, "give \\(C, H, W\\)"),
+        ({"image": "gone.png"}, "'gone.png' cannot be read"),
+        ({"method": "lrp"}, "no ReLU rule 'lrp'"),
+        ({"layer": "kind:Conv2d"}, "means 2 layers"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, Any], word: str) -> None:

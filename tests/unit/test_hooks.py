@@ -4,102 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from tests.networks import BRANCHING_LAYERS, Branching, Call, branching_maps, seeded
-from torchlurk import explaining, graph, scan
+from tests.awkward import LAYERS, SIZE, Awkward, Fuse, awkward, snapshot
+from tests.networks import Branching, Call, branching_maps, seeded
+from torchlurk import graph, scan
 from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import relu_rule
-from torchlurk.attribution.sensitivity import gradients as gradients_by
-from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
 from torchlurk.hooks import activation, at_rest, forward_until, watching
-
-SIZE = (3, 21, 26)
-
-
-class Fuse(nn.Module):
-    """Blows when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error: type[BaseException] | None = None
-        self.calls = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        if self.error:
-            raise self.error("blown")
-        return x
-
-
-class Awkward(nn.Module):
-    """All that may be disturbed: buffers, mixed flags, frozen and shared parameters, own hooks."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(3)
-        self.body = Branching()
-        self.fuse = Fuse()
-        self.end = nn.Sequential(nn.Linear(3, 3), nn.Dropout(), nn.Linear(3, 3))
-        self.end[2].weight = self.end[0].weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.end(self.body(self.fuse(self.norm(x))))
-
-
-LAYERS = {f"body.{name}": channels for name, channels in BRANCHING_LAYERS.items()}
 
 
 @pytest.fixture
 def model() -> Awkward:
-    made = seeded(Awkward)
-    made.train()
-    made.body.eval()
-    made.body.pool.train()
-    made.norm.running_mean += torch.tensor([0.1, 0.2, 0.3])
-    made.body.first.weight.requires_grad_(False)
-    made.body.wide.weight.grad = torch.ones_like(made.body.wide.weight)
-    narrow = made.body.last.weight
-    narrow.data = narrow.data.permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2)
-    made.body.pool.register_forward_hook(lambda module, inputs, output: None)
-    return made
-
-
-def snapshot(model: nn.Module) -> dict[str, Any]:
-    """All of a network's state that one can get hold of, and torch's own."""
-
-    def memory(x: Tensor | None) -> object:
-        if x is None:
-            return None
-        place = (x.data_ptr(), x.untyped_storage().data_ptr(), x.stride(), x.storage_offset())
-        return (id(x), place, x.dtype, x.requires_grad, x.detach().clone().tolist())
-
-    found: dict[str, Any] = {"modes": torch.overrides._get_current_function_mode_stack()}
-    found["grad"], found["inference"] = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-    found["global hooks"] = [
-        list(value)
-        for name, value in sorted(vars(torch.nn.modules.module).items())
-        if name.startswith("_global_") and name.endswith("_hooks")
-    ]
-    for name, module in model.named_modules():
-        own = vars(module)
-        found[f"{name}: training"] = module.training
-        found[f"{name}: hooks"] = {k: dict(v) for k, v in own.items() if "hooks" in k}
-        found[f"{name}: attributes"] = sorted(own)
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        found[f"{name}: parameter"] = memory(parameter)
-        found[f"{name}: gradient"] = memory(parameter.grad)
-        found[f"{name}: leaf"] = parameter.is_leaf
-    for name, buffer in model.named_buffers():
-        found[f"{name}: buffer"] = memory(buffer)
-    return found
+    return awkward()
 
 
 @pytest.fixture(autouse=True)
@@ -211,26 +133,6 @@ def climb(model: Awkward) -> None:
         )  # fmt: skip
 
 
-def explain_all(model: Awkward) -> None:
-    photo = Image.new("RGB", (SIZE[2], SIZE[1]), (200, 90, 10))
-    recipe = explaining.Recipe(samples=2, steps=2)
-    fed = Preprocess(size=SIZE[1:], resize=None)
-    for way, target in (("all", "predicted"), ("cascading", "body.wide:2@1,3")):
-        explaining.explain(model, fed, photo, target, recipe=recipe, randomize=way)
-
-
-def explain_what_is_not_there(model: Awkward) -> None:
-    photo = Image.new("RGB", (SIZE[2], SIZE[1]))
-    with suppress(LurkError):
-        explaining.explain(model, Preprocess(size=SIZE[1:], resize=None), photo, "body.wide:2@99,3")
-
-
-def gradients_of_all(model: Awkward) -> None:
-    found = gradients_by(model, images(), 1, layers=["body.first", "fuse"], parameters=["", "end"])
-    assert found.parameters["end.2.weight"] is not None
-    gradients_by(model, images(), "body.wide", layers=["norm"], weights=torch.ones(2, 5, 11, 13))
-
-
 def rules(model: Awkward) -> None:
     with at_rest(model), relu_rule("deconv"), relu_rule("guided"):
         model(images())
@@ -238,17 +140,13 @@ def rules(model: Awkward) -> None:
 
 ACTIONS: list[Callable[[Awkward], None]] = [
     rest, rest_twice, watch, run_until, activate, trace, scan_all, scan_some, units_all, units_some,
-    maps_all, maps_some, climb, explain_all, gradients_of_all, rules,
+    maps_all, maps_some, climb, rules,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_after_what_it_is_for(model: Awkward, action: Callable[[Awkward], None]) -> None:
     action(model)
-
-
-def test_after_a_target_that_is_not_there(model: Awkward) -> None:
-    explain_what_is_not_there(model)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, KeyboardInterrupt])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import matplotlib
 import pytest
@@ -249,6 +252,9 @@ def test_plots_give_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.Monke
         (lambda lurk: lurk.compute_grads("3", [5]), ["no filter 5", "0 to 4"]),
         (lambda lurk: lurk.compute_viz("33"), ["'33'", "did you mean 3"]),
         (lambda lurk: lurk.compute_viz(filters=0), ["filters=0", "from 1"]),
+        (lambda lurk: lurk.compute_viz(filters="3"), ["filters='3'", "numbers"]),
+        (lambda lurk: lurk.compute_viz(filters=[1.5]), ["filters=[1.5]", "numbers"]),
+        (lambda lurk: lurk.compute_viz("3", 1, steps=0), ["steps=0", "at least 1"]),
         (lambda lurk: lurk.compute_grads(method="magic"), ["'magic'", "deconv, guided, vanilla"]),
     ],
 )
@@ -281,6 +287,7 @@ def test_before_the_scan_the_missing_call_is_named(make: Make) -> None:
         ({"images": "nowhere"}, ["nowhere", "does not exist"]),
         ({"images": 7}, ["images are a int"]),
         ({"top": 0}, ["top=0"]),
+        ({"workers": -1}, ["workers=-1", "at least 0"]),
         ({"names": [1]}, ["names="]),
         ({"device": "tpu"}, ["'tpu'", "cpu"]),
     ],
@@ -334,28 +341,22 @@ def test_importing_torchlurk_imports_next_to_nothing() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_store_is_served_until_it_is_ended(whole: Lurk, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[object] = []
-
-    class LiveServer:
-        def __init__(self, stores: list[Path], host: str = "", port: int = 0) -> None:
-            told.append((stores, host, port))
-
-        def start(self) -> str:
-            return "http://127.0.0.1:5001/"
-
-        def close(self) -> None:
-            told.append("closed")
-
-    module = ModuleType("torchlurk.live")
-    module.LiveServer = LiveServer  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torchlurk.live", module)
-    assert whole.serve() == "http://127.0.0.1:5001/"
+def test_a_store_is_served_until_it_is_ended(whole: Lurk) -> None:
+    lurker = Lurk.load(whole.store.path)
+    url = lurker.serve(port=0)
+    with urlopen(f"{url}saved_model/index.json", timeout=5) as answer:
+        assert [one["name"] for one in json.load(answer)["networks"]] == ["tiny"]
     with pytest.raises(LurkError, match=r"end_serve\(\)"):
-        whole.serve()
-    whole.end_serve()
-    whole.end_serve()
-    assert told == [([whole.store.path], "127.0.0.1", 5001), "closed"]
+        lurker.serve()
+    port = int(url.rstrip("/").rpartition(":")[2])
+    with pytest.raises(LurkError, match=r"another port="):
+        Lurk.load(whole.store.path).serve(port)
+    lurker.end_serve()
+    lurker.end_serve()
+    with pytest.raises(URLError):
+        urlopen(url, timeout=5)
+    assert lurker.serve(port) == url  # it was given back
+    lurker.end_serve()
 
 
 def test_pairs_of_images_and_classes_are_images_too(make: Make) -> None:

@@ -281,7 +281,7 @@ def test_a_function_in_a_package(file: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("wrong_pair", "gives a str beside the network: return a transform"),
         ("raises", r"fails at mine\.py, line \d+ \(RuntimeError: Given groups=1"),
         ("leaves", r"fails at mine\.py, line \d+ \(SystemExit: 3\)"),
-        ("many", r"wants 5 channels: let its function return \(network, transform\)"),
+        ("many", r"wants 5 channels: give a transform with it, \(network, transform\)"),
         ("nan", r"conv\.bias of the network holds NaN"),
         ("", "names no function: write path/to/file.py:function"),
     ],

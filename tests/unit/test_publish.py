@@ -3,7 +3,6 @@ import json
 import os
 import re
 import socket
-import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from torchlurk import publish
 from torchlurk.errors import LurkError
 from torchlurk.publish import MARKER, build_site
 from torchlurk.resources import site_folder
-from torchlurk.serving import make_server
+from torchlurk.serving import make_server, running
 from torchlurk.store.schema import STAGES
 
 WAITING = {"complete": False, "config": None}
@@ -239,8 +238,6 @@ def served(store, tmp_path):
     (tmp_path / "secret.txt").write_text("secret")
     (out / "way-out.txt").symlink_to(tmp_path / "secret.txt")
     server = make_server(out, port=0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
 
     def ask(path: str, method: str = "GET"):
         connection = http.client.HTTPConnection(*server.server_address, timeout=5)
@@ -250,10 +247,8 @@ def served(store, tmp_path):
         connection.close()
         return answer
 
-    yield ask
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running(server):
+        yield ask
 
 
 def test_serves_files(served):

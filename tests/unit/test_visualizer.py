@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision import transforms as T
 
 import torchlurk
 from torchlurk.ascent.diversity import gram, likeness
@@ -26,13 +26,7 @@ SIDE = 24
 PLAIN = Preprocess(size=SIDE, resize=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3)
 QUICK = Recipe(steps=12)
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def net(channels: int = 3) -> nn.Sequential:
@@ -82,6 +76,14 @@ def test_one_unit_is_excited_at_its_place() -> None:
     with torch.no_grad():
         maps = model[0](image[None])[0, 2]
     assert divmod(int(maps.argmax()), SIDE) == (4, 19)
+
+
+def test_a_transform_says_what_a_preprocess_says() -> None:
+    transform = T.Compose(
+        [T.Resize(SIDE), T.CenterCrop(SIDE), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)]
+    )
+    found = FeatureVisualizer(net(), transform, recipe=QUICK)(1)
+    assert found.tobytes() == FeatureVisualizer(net(), PLAIN, recipe=QUICK)(1).tobytes()
 
 
 def test_an_objective_of_ones_own() -> None:
@@ -188,8 +190,12 @@ def test_what_is_taken_back_after_a_failure() -> None:
 
 @pytest.mark.parametrize(
     ("preprocess", "channels", "mode"),
-    [(None, 1, "L"), (None, 3, "RGB"), ((0.5, 0.25), 3, "RGB"), (((0.1, 0.2, 0.3), (1, 1, 1)), 3, "RGB")],
-)
+    [
+        (None, 1, "L"), (None, 3, "RGB"), ((0.5, 0.25), 3, "RGB"), (((0.1, 0.2, 0.3), (1, 1, 1)), 3, "RGB"),
+        (T.Compose([T.Resize(40), T.CenterCrop(32), T.ToTensor(), T.Normalize([0.5], [0.5])]), 3, "RGB"),
+        (T.Compose([T.Resize((40, 40)), T.ToTensor()]), 1, "L"),
+    ],
+)  # fmt: skip
 def test_what_it_is_fed_is_guessed_or_told(preprocess: Any, channels: int, mode: str) -> None:
     show = FeatureVisualizer(net(channels), preprocess, size=SIDE, recipe=Recipe(steps=1))
     assert show.preprocess.shape == (channels, SIDE, SIDE)
@@ -202,6 +208,8 @@ def test_what_it_is_fed_is_guessed_or_told(preprocess: Any, channels: int, mode:
         ({"act_idx": 5}, "has 5 filters"),
         ({"act_idx": -1}, "numbered from 0"),
         ({"act_idx": []}, "empty"),
+        ({"act_idx": "bee"}, "act_idx 'bee'"),
+        ({"act_idx": 0, "steps": 0}, "steps=0"),
         ({"act_idx": 0, "layer": "nothing"}, "no layer"),
         ({"act_idx": 0, "layer": "kind:Conv2d"}, "means 2 layers"),
         ({"act_idx": 0, "layer": "4", "position": (12, 0)}, "12 rows"),
@@ -219,10 +227,14 @@ def test_what_makes_no_sense_is_refused(arguments: dict[str, Any], word: str) ->
 
 
 def test_an_input_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(LurkError, match="takes 7 channels"):
+    with pytest.raises(LurkError, match="wants 7 channels"):
         FeatureVisualizer(net(7))
-    with pytest.raises(LurkError, match="says it already"):
-        FeatureVisualizer(net(), PLAIN, size=32)
+    with pytest.raises(LurkError, match="end it with a Normalize"):
+        FeatureVisualizer(net(), lambda image: fed(image) * 9)
+    with pytest.raises(LurkError, match="size=32: the network comes with its own transform"):
+        FeatureVisualizer(net(), fed, size=32)
+    with pytest.raises(LurkError, match="model is a str: give a torch"):
+        FeatureVisualizer("vgg16")  # type: ignore[arg-type]
 
 
 def test_the_package_knows_what_it_has() -> None:

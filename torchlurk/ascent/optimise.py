@@ -29,14 +29,20 @@ LEAK = 0.1
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is made.
+    """How an image is made by gradient ascent.
 
     Attributes:
-        steps: of the optimiser.
+        steps: of the optimiser, Adam.
         rate: learning rate of Adam, in units of the spectrum's coefficients.
         wobble: random movement at each step.
         waking: steps at the start in which a share of the gradient passes ReLUs that are off.
         bfloat16: compute the steps in bfloat16; the final score is always float32's.
+
+    Examples:
+        >>> from torchlurk.ascent.optimise import Recipe
+        >>> quick = torchlurk.FeatureVisualizer(model, preprocess, recipe=Recipe(steps=8, rate=0.1))
+        >>> quick(8).size
+        (32, 32)
     """
 
     steps: int = 64

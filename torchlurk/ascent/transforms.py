@@ -18,6 +18,11 @@ class Wobble:
         shift: pixels, in both directions.
         scale: share of the size, larger and smaller.
         turn: degrees, either way.
+
+    Examples:
+        >>> from torchlurk.ascent.transforms import Wobble
+        >>> show(8, wobble=Wobble(shift=0, scale=0, turn=0), steps=8).size  # not moved at all
+        (32, 32)
     """
 
     shift: float = 4.0

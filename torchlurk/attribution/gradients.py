@@ -130,15 +130,8 @@ def unit_scores(
 ) -> list[float]:
     """The activation of each unit, computed again from its cut alone; no gradient.
 
-    Units of several filters at one place of one image share a forward.
-
-    Args:
-        model: the network, at rest.
-        layer: dotted name of the units' layer.
-        field: what the layer's units see.
-        images: each `(C, H, W)`, as the network is fed, on its device.
-        units: whose activations are wanted.
-        batch_pixels: how many pixels of input run through the network together, which bounds memory.
+    Arguments are those of `unit_gradients`. Units of several filters at one place of one image share a
+    forward.
     """
     at_place: dict[tuple[int, int, int], list[int]] = {}
     for index, unit in enumerate(units):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torchlurk.errors import LurkError
 
 Way = Literal["all", "cascading"]
+"""Which layers get random weights: all, or one more after the other, from the output towards the input."""
 WAYS: tuple[Way, ...] = get_args(Way)
 
 STAGES = 4
@@ -75,9 +76,7 @@ def randomised(
         raise LurkError(f"weights cannot be randomised {way!r}: choose {' or '.join(WAYS)}")
     groups = _groups(model, x)
     if not groups:
-        raise LurkError(
-            "the network has no parameters, so there is nothing to randomise: leave --randomize out"
-        )
+        raise LurkError("the network has no parameters, so there is nothing to randomise: do without")
     names = list(groups)
     random = copy.deepcopy(model)
     trained, parameters = (dict(one.named_parameters()) for one in (model, random))
@@ -160,6 +159,14 @@ def magnitude(attribution: Tensor) -> Tensor:
     return attribution.abs().sum(dim=-3)
 
 
-def similarities(a: Sequence[Tensor], b: Sequence[Tensor]) -> list[float | None]:
-    """The rank correlation of the magnitudes of attributions, pair by pair."""
-    return [rank_correlation(magnitude(first), magnitude(second)) for first, second in zip(a, b, strict=True)]
+def similarities(a: Sequence[Tensor], b: Sequence[Tensor], seen: Tensor) -> list[float | None]:
+    """The rank correlation of the magnitudes of attributions, pair by pair.
+
+    Args:
+        a: each `(C, H, W)`.
+        b: likewise.
+        seen: `(H, W)` bool, the pixels to compare; of those that the target does not see, any two
+            attributions say the same.
+    """
+    pairs = zip(a, b, strict=True)
+    return [rank_correlation(magnitude(first)[seen], magnitude(second)[seen]) for first, second in pairs]

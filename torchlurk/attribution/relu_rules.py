@@ -26,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 from torchlurk.errors import LurkError
 
 Rule = Literal["deconv", "guided", "vanilla"]
+"""What ReLUs let back: as docs/explain.md says of `deconv` and `guided`, or `vanilla`, autograd's own."""
 RULES: tuple[Rule, ...] = get_args(Rule)
 
 

@@ -23,6 +23,7 @@ from torchlurk.attribution.targets import (
 )
 from torchlurk.errors import LurkError
 from torchlurk.hooks import as_map, at_rest
+from torchlurk.models.check import as_network
 
 Wanted = Target | int | str | Callable[[object], Tensor]
 """A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, all it gives; or a function of the output."""
@@ -33,10 +34,10 @@ class Gradients:
     """What came back from a target.
 
     Attributes:
-        value: the target itself, without history.
+        value: the target itself: `(N,)` of a class or a unit; else of the target's own shape.
         input: of the shape of the input.
         layers: by dotted name, of the shape of what the layer gave.
-        parameters: by dotted name, such as `features.28.weight`.
+        parameters: by dotted name, such as `features.28.weight`, of the parameter's shape.
     """
 
     value: Tensor
@@ -77,7 +78,28 @@ def gradients(
 
     Raises:
         LurkError: there is no such layer, class or unit, a layer is not run, or `weights` do not fit.
+
+    Examples:
+        >>> x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        >>> found = torchlurk.gradients(model, x, 6, layers=["features.14"], parameters=["classifier"])
+        >>> found.value.shape, found.input.shape, found.layers["features.14"].shape
+        (torch.Size([2]), torch.Size([2, 3, 32, 32]), torch.Size([2, 128, 8, 8]))
+        >>> list(found.parameters)
+        ['classifier.weight', 'classifier.bias']
+
+        All that a layer gives, with weights of its shape; and a function of the output:
+
+        >>> weights = torch.ones(2, 32, 32, 32)
+        >>> torchlurk.gradients(model, x, "features.3", weights=weights).value.shape
+        torch.Size([2, 32, 32, 32])
+        >>> surprise = torchlurk.gradients(model, x, lambda logits: logits.logsumexp(1) - logits[:, 6])
+        >>> surprise.input.shape
+        torch.Size([2, 3, 32, 32])
     """
+    as_network(model)
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        what = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise LurkError(f"x is a {what}: give a tensor of floats, (N, C, H, W), as the network is fed")
     by_layer = _target(target)
     watched = [*layers, *([by_layer.layer] if isinstance(by_layer, LayerUnit) else [])]
     watched += [by_layer] if isinstance(by_layer, str) else []

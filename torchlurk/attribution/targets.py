@@ -25,6 +25,11 @@ class ClassLogit:
 
     Attributes:
         index: which of its outputs, from 0.
+
+    Examples:
+        >>> from torchlurk.attribution.targets import ClassLogit
+        >>> torchlurk.gradients(model, torch.zeros(1, 3, 32, 32), ClassLogit(6)).value.shape
+        torch.Size([1])
     """
 
     index: int
@@ -38,6 +43,11 @@ class LayerUnit:
         layer: dotted name of a module.
         channel: its filter.
         at: `(y, x)` in the map; `None` for the mean of all of it.
+
+    Examples:
+        >>> from torchlurk.attribution.targets import LayerUnit
+        >>> str(LayerUnit("features.14", 7, (3, 4)))
+        'features.14:7@3,4'
     """
 
     layer: str
@@ -50,13 +60,11 @@ class LayerUnit:
 
 
 Target = ClassLogit | LayerUnit
+"""What is explained."""
 
 
 def parse_unit(text: str) -> LayerUnit:
     """Read `LAYER:CHANNEL` or `LAYER:CHANNEL@Y,X`.
-
-    >>> parse_unit("features.28:7@6,3")
-    LayerUnit(layer='features.28', channel=7, at=(6, 3))
 
     Raises:
         LurkError: it is of another form.
@@ -99,7 +107,7 @@ def find_class(wanted: str | int, names: Sequence[str], count: int) -> int:
     if not names:
         raise LurkError(
             f"class {text!r}: the network does not say what its {count} classes are called, give a number "
-            f"from 0 to {count - 1}, or their names (--words FILE)"
+            f"from 0 to {count - 1}, or their names (--words FILE, or classes=)"
         )
     folded = [name.casefold() for name in names]
     whole = [index for index, name in enumerate(folded) if name == text.casefold()]
@@ -161,7 +169,7 @@ def pick_logit(output: object, target: ClassLogit) -> Tensor:
     try:
         rows = as_logits(output)
     except LurkError as problem:
-        raise LurkError(f"{problem}; explain a unit of it, LAYER:CHANNEL (--unit)") from None
+        raise LurkError(f"{problem}; explain a unit of it, LAYER:CHANNEL (--unit, or target=)") from None
     return rows[:, find_class(target.index, (), rows.shape[1])]
 
 

@@ -11,14 +11,14 @@ from torchlurk.comparing.alike import Store, open_stores
 from torchlurk.comparing.files import check_out, write_comparison
 from torchlurk.comparing.joined import Extras, join, pairs_of
 from torchlurk.comparing.table import Comparison
-from torchlurk.errors import LurkError
-from torchlurk.lurk.wording import in_python
+from torchlurk.errors import LurkError, in_python
 
 if TYPE_CHECKING:
     from torch import nn
 
     from torchlurk.comparing.beyond import Setting
     from torchlurk.datasets.images import ImageSet
+    from torchlurk.datasets.told import Told
     from torchlurk.models.record import Network
 
 WITHOUT = (
@@ -40,7 +40,7 @@ class Request:
     images: Any = None
     data_root: Path | None = None
     models: tuple[str | nn.Module, ...] = ()
-    preprocess: Any = None
+    preprocess: Told = None
     weights: tuple[Path, ...] = ()
     layers: tuple[str, ...] | None = None
     embed: str | None = None
@@ -57,7 +57,7 @@ def compare(
     *stores: str | Path,
     images: Any = None,
     model: str | nn.Module | Sequence[str | nn.Module] = (),
-    preprocess: Any = None,
+    preprocess: Told = None,
     weights: str | Path | Sequence[str | Path] = (),
     layers: str | Sequence[str] | None = None,
     embed: str | None = None,
@@ -80,7 +80,7 @@ def compare(
         images: those that the stores were computed from, as of `Lurk`; `None` for the stores alone.
         model: the networks, where the stores do not say enough: one for all or one each, a name as of
             `--model` or a module; modules come back as they were.
-        preprocess: what modules are fed with, as of `Lurk`.
+        preprocess: what modules are fed, as of `Lurk`.
         weights: files, in any order: each is known by its digest.
         layers: which to compare, patterns as of `--layers`; all without.
         embed: a third network, in which filter images and crops are compared too.
@@ -98,6 +98,29 @@ def compare(
 
     Raises:
         LurkError: the stores are not alike, or something else is not theirs.
+
+    Examples:
+        The same network, with two filters exchanged:
+
+        >>> import copy
+        >>> swapped = copy.deepcopy(model)
+        >>> with torch.no_grad():
+        ...     swapped.features[14].weight[[0, 1]] = model.features[14].weight[[1, 0]]
+        >>> for name, network in {"before": model, "after": swapped}.items():
+        ...     lurker = torchlurk.Lurk(
+        ...         network, preprocess, images=photos, out=f"saved_model/{name}", layers="features.1?",
+        ...         progress=False,
+        ...     )
+        ...     lurker.compute_top_imgs()
+        >>> print(torchlurk.compare("saved_model/before", "saved_model/after").layer("features.14").summary)
+        Of 3 layers, 2 changed.
+        features.14: 2 of its 128 filters changed. ...
+        >>> found = torchlurk.compare(
+        ...     "saved_model/before", "saved_model/after", images=photos, model=[model, swapped],
+        ...     preprocess=preprocess, progress=False,
+        ... )
+        >>> [row.partner for row in found.layer("features.14").head(4)]
+        [1, 0, 2, 3]
     """
     request = Request(
         stores=tuple(Path(store) for store in stores),

@@ -14,6 +14,7 @@ from torch import nn
 from torchlurk.comparing.alike import Store
 from torchlurk.datasets.folder import first_image, load_pixels
 from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.told import Told
 from torchlurk.errors import LurkError
 from torchlurk.hooks import activations
 from torchlurk.lurk.computing import digest_of
@@ -148,7 +149,7 @@ def _load(store: Store, model: str, weights: str, seed: int, load: Load) -> Netw
     return network
 
 
-def handed_over(store: Store, module: object, preprocess: object, folder: ImageSet) -> Network:
+def handed_over(store: Store, module: object, preprocess: Told, folder: ImageSet) -> Network:
     """A module of the caller's as the network of a store.
 
     Its values are held against the store's digest where that is one of values; the digest of a file says
@@ -157,7 +158,7 @@ def handed_over(store: Store, module: object, preprocess: object, folder: ImageS
     Args:
         store: whose network it is.
         module: the network.
-        preprocess: what it is fed with: a transform, an `Input`, or `None`.
+        preprocess: what it is fed.
         folder: the images.
 
     Raises:

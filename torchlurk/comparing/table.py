@@ -56,6 +56,14 @@ class Comparison:
 
     `found[0]` is a row, `found["weights"]` a column, `found.sort("weights")` the same rows in another order.
     Nothing changes in place.
+
+    Examples:
+        >>> found
+        <comparison before → after: 320 filters of 3 layers>
+        >>> [(row.layer, row.channel) for row in found.layer("features.14").sort("weights").head(2)]
+        [('features.14', 1), ('features.14', 0)]
+        >>> found.measure("weights").says
+        'how far its weights lie apart, relative to their length before'
     """
 
     def __init__(
@@ -76,7 +84,11 @@ class Comparison:
 
     @classmethod
     def load(cls, folder: str | Path) -> Comparison:
-        """A comparison that was written before. Raises `LurkError` if it is missing or damaged."""
+        """A comparison that was written before.
+
+        Raises:
+            LurkError: it is missing or damaged.
+        """
         return cls(read_compared(Path(folder)))
 
     @property
@@ -162,7 +174,11 @@ class Comparison:
         return self._with(self._places[: max(count, 0)])
 
     def measure(self, name: str | None = None) -> format_.Measure:
-        """What a measure means; the first one without a name. Raises `LurkError` if there is none."""
+        """What a measure means; the first one without a name.
+
+        Raises:
+            LurkError: there is none.
+        """
         found = next((one for one in self.record.measures if name in (None, one.name)), None)
         if found is None:
             raise LurkError(f"there is no measure {name!r} here: choose of {', '.join(self.measures)}")

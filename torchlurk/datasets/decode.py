@@ -29,6 +29,7 @@ from PIL import (
 )
 
 Pixels = npt.NDArray[np.uint8]
+"""(H, W, C) or (H, W, 3), as is said where it stands."""
 
 MAX_PIXELS: Final = 100_000_000
 MAX_ASPECT: Final = 100

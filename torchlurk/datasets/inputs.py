@@ -72,6 +72,14 @@ class Preprocess:
         interpolation: As Pillow calls it, e.g. "bilinear" or "bicubic".
         reciprocal: Multiply bytes by 1 / 255, as torchvision's transforms v2 do, rather than divide by
             255: the two differ in the last bit.
+
+    Raises:
+        LurkError: The figures do not go together.
+
+    Examples:
+        >>> wide = torchlurk.Preprocess(size=(160, 320), resize=(160, 320))
+        >>> wide.shape
+        (3, 160, 320)
     """
 
     size: int | tuple[int, int] = 224

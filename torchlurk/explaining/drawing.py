@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -73,6 +73,44 @@ WAYS: Final[Mapping[str, Callable[[Tensor, Sequence[int]], Pixels]]] = {
 def drawn(method: str, attribution: Tensor, shown: Sequence[int]) -> Pixels:
     """An attribution as its method is drawn: `(H, W, 3)`."""
     return WAYS[METHODS[method].drawn](attribution, shown)
+
+
+Window = tuple[slice, slice]
+"""Rows and columns of a picture."""
+
+FRAME = (255, 214, 0)
+"""The colour of a frame, between two black lines: it is seen on any photograph."""
+
+
+def window(attributions: Iterable[Tensor]) -> Window | None:
+    """Where some attributions are anything but zero, if that is no more than a quarter of the picture.
+
+    Args:
+        attributions: each `(C, H, W)`.
+    """
+    seen = sum(magnitude(one) for one in attributions)
+    if not isinstance(seen, Tensor) or not seen.any():
+        return None
+    rows, columns = (seen.any(dim).nonzero().flatten().tolist() for dim in (1, 0))
+    height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+    if 4 * height * width > seen.numel():
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def framed(picture: Pixels, inside: Window) -> Pixels:
+    """A picture, `(H, W, 3)`, with a frame around a part of it."""
+    found = picture.copy()
+    height, width = picture.shape[:2]
+    thick = max(1, max(height, width) // 112)
+    for out, colour in ((3, (0, 0, 0)), (2, FRAME), (1, (0, 0, 0))):
+        (top, bottom), (left, right) = (
+            (max(0, part.start - out * thick), min(size, part.stop + out * thick))
+            for part, size in zip(inside, (height, width), strict=True)
+        )
+        found[top:bottom, left:right] = colour
+    found[inside] = picture[inside]
+    return found
 
 
 def _three(shown: Sequence[int]) -> list[int]:

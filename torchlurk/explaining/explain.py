@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.attribution.methods import gradient
-from torchlurk.attribution.randomise import Way, randomised, similarities
+from torchlurk.attribution.randomise import Way, magnitude, randomised, similarities
 from torchlurk.attribution.targets import (
     ClassLogit,
     LayerUnit,
@@ -23,14 +21,13 @@ from torchlurk.attribution.targets import (
     target_values,
 )
 from torchlurk.datasets.decode import Pixels
-from torchlurk.datasets.inputs import Input
-from torchlurk.datasets.transform import Transform
+from torchlurk.datasets.told import Told
 from torchlurk.devices import exact
 from torchlurk.errors import LurkError
 from torchlurk.explaining.feeding import Picture, read_all
 from torchlurk.explaining.recipe import METHODS, Attributed, Completeness, Recipe
 from torchlurk.hooks import at_rest
-from torchlurk.models.check import as_logits
+from torchlurk.models.check import as_logits, as_network
 
 TOP = 5
 """How many predictions are told."""
@@ -44,7 +41,7 @@ class Prediction:
     """A class that the network holds for likely.
 
     Attributes:
-        index: its number.
+        index: its number, from 0.
         name: what it is called; its number where that is not known.
         logit: what the network gives for it.
         probability: the softmax of the logits; the output itself where that is one already.
@@ -58,15 +55,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Control:
-    """The same on a network with random weights, for comparison.
+    """The same on a network with random weights, for comparison (Adebayo et al. 2018, arXiv:1810.03292).
 
     Attributes:
         layers: whose weights are random, from the output towards the input.
         of: how many layers with weights there are.
         score: the target's value.
-        attributions: by method.
+        attributions: by method, `(C, H, W)` float32.
         similarity: for each method, Spearman's rank correlation of the magnitudes with those of the
-            trained network; `None` where one of them is the same everywhere.
+            trained network, of the pixels that the target sees; `None` where one of them is the same
+            everywhere.
     """
 
     layers: tuple[str, ...]
@@ -89,7 +87,7 @@ class Explanation:
         predictions: the most likely classes, best first; `()` for networks that have none.
         attributions: by method, `(C, H, W)` float32, of the shape of the network's input.
         completeness: whether integrated gradients add up; `None` if they were not asked for.
-        controls: the same on networks with random weights.
+        controls: the same on networks with random weights, for comparison; `()` if they were not asked for.
     """
 
     name: str
@@ -105,7 +103,7 @@ class Explanation:
 
 def explain(
     model: nn.Module,
-    preprocess: Input | Transform,
+    preprocess: Told,
     images: Sequence[Picture] | Picture,
     target: int | str | Target | Sequence[int | str | Target] = PREDICTED,
     *,
@@ -116,17 +114,18 @@ def explain(
 ) -> tuple[Explanation, ...]:
     """Explain images: what in each of them a class or a unit of the network depends on.
 
-    The network is computed in evaluation mode on the device it lies on, and is as it was afterwards.
+    The network is computed in evaluation mode on the device it lies on, and is as it was afterwards. The
+    methods and how to read them: docs/explain.md.
 
     Args:
-        model: a network that takes `(N, C, H, W)`.
-        preprocess: how an image becomes its input: a transform from a PIL image, RGB, to a tensor
-            `(C, H, W)`, or a `datasets.inputs.Input`.
+        model: a network that takes `(N, C, H, W)`, and gives logits `(N, classes)` if a class is explained.
+        preprocess: what it is fed: from a PIL image, RGB, to a float tensor `(C, H, W)`; a `Preprocess`;
+            `(mean, std)`; or `None` for ImageNet's.
         images: files, or PIL images.
         target: a class by number or name, or `"predicted"`; or a unit, `"features.28:7"` for the mean of a
             map or `"features.28:7@6,3"`; one for all images, or a list of one for each.
-        classes: what the network's outputs are called, in order; `()` where that is not known; `None` where
-            they are no classes at all.
+        classes: what the network's outputs are called, in order, by which a target may be named; `()` where
+            that is not known; `None` where they are no classes at all.
         recipe: which methods, and their figures; `Recipe()` by default.
         randomize: do the same on a copy whose weights are random: `"all"`, or `"cascading"` from the
             output towards the input.
@@ -137,15 +136,35 @@ def explain(
 
     Raises:
         LurkError: an image cannot be read, or there is no such target.
+
+    Examples:
+        >>> kitten = photos / "farm/kitten.jpg"
+        >>> (found,) = torchlurk.explain(model, preprocess, kitten, classes=names)
+        >>> found.target_name, round(found.predictions[0].probability, 1)
+        ('cat (3)', 0.5)
+        >>> found.attributions["integrated"].shape
+        torch.Size([3, 32, 32])
+        >>> found.completeness.error < 0.01 * abs(found.completeness.difference)
+        True
+
+        One unit of a filter, by two methods, beside a network that has learnt nothing:
+
+        >>> from torchlurk.explaining import Recipe
+        >>> recipe = Recipe(("guided", "smoothgrad"), samples=8)
+        >>> (found,) = torchlurk.explain(
+        ...     model, preprocess, kitten, "features.14:7@3,4", recipe=recipe, randomize="all"
+        ... )
+        >>> {method: round(value, 1) for method, value in found.controls[0].similarity.items()}
+        {'guided': 0.8, 'smoothgrad': 0.8}
     """
     recipe = recipe or Recipe()
-    files = [images] if isinstance(images, str | Path | Image.Image) else list(images)
+    files = list(images) if isinstance(images, Iterable) and not isinstance(images, str) else [images]
     wanted = list(target) if isinstance(target, list | tuple) else [cast("int | str | Target", target)]
     if len(wanted) not in (1, len(files)) or not files:
         raise LurkError(
             f"there are {len(files)} images and {len(wanted)} targets: give one target for all, or each one"
         )
-    shown = list(read_all(files, preprocess))
+    shown = list(read_all(as_network(model), files, preprocess))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     with torch.inference_mode(False), exact(like.device), at_rest(model):
         results = []
@@ -214,7 +233,8 @@ def _target(
         return parse_unit(wanted)
     if not predictions:
         raise LurkError(
-            "the network has no classes, so none can be explained: name a unit, LAYER:CHANNEL (--unit)"
+            "the network has no classes, so none can be explained: name a unit, LAYER:CHANNEL "
+            "(--unit, or target=)"
         )
     if wanted == PREDICTED:
         return ClassLogit(predictions[0].index)
@@ -244,16 +264,22 @@ def _controls(
 ) -> tuple[Control, ...]:  # fmt: skip
     """The same on copies with random weights."""
 
-    def alive(random: nn.Module) -> bool:
-        return bool(gradient(lambda batch: target_values(random, batch, target), x).any())
+    def sees(network: nn.Module) -> Tensor:
+        found = gradient(lambda batch: target_values(network, batch, target), x)
+        return magnitude(found)[0].cpu() > 0
 
+    def alive(random: nn.Module) -> bool:
+        return bool(sees(random).any())
+
+    own = sees(model)
     controls = []
     for random in randomised(model, x, way, recipe.seed, alive):
         with torch.no_grad():
             score = float(target_values(random.model, x.clone(), target))
         attributed = _attribute(random.model, x, black, target, recipe)
         found = {method: one.values for method, one in attributed.items()}
-        alike = similarities([one.values for one in trained.values()], list(found.values()))
+        before = [one.values for one in trained.values()]
+        alike = similarities(before, list(found.values()), own | sees(random.model))
         similarity = dict(zip(found, alike, strict=True))
         controls.append(Control(random.layers, random.of, score, found, similarity))
     return tuple(controls)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchlurk.datasets.decode import BadImage, Pixels, decode, to_rgb
 from torchlurk.datasets.inputs import Decoded, Input
-from torchlurk.datasets.transform import Transform, input_of
+from torchlurk.datasets.told import Told, told_input
 from torchlurk.errors import LurkError
 
 Picture = str | Path | Image.Image
@@ -51,20 +50,23 @@ def open_image(file: Picture) -> Image.Image:
     """An image as RGB.
 
     Raises:
-        LurkError: it cannot be read.
+        LurkError: it cannot be read, or is no image.
     """
+    if not isinstance(file, str | Path | Image.Image):
+        raise LurkError(f"an image is a {type(file).__name__}: give the path of a file, or a PIL image")
     try:
         return to_rgb(file) if isinstance(file, Image.Image) else decode(Path(file))
     except BadImage as problem:
         raise LurkError(f"image {_name(file)!r} cannot be read ({problem}): give another") from None
 
 
-def read_all(files: Sequence[Picture], preprocess: Input | Transform) -> Iterator[tuple[str, Feed]]:
+def read_all(model: nn.Module, files: Sequence[Picture], told: Told) -> Iterator[tuple[str, Feed]]:
     """Read images.
 
     Args:
+        model: the network that they are for.
         files: which.
-        preprocess: a transform from a PIL image, RGB, to a tensor, or an input that was made of one.
+        told: what it is fed.
 
     Yields:
         Each image's name, and the image.
@@ -75,18 +77,16 @@ def read_all(files: Sequence[Picture], preprocess: Input | Transform) -> Iterato
     known: Input | None = None
     for number, file in enumerate(files, 1):
         image = open_image(file)
-        known = known or _input(preprocess, image)
+        known = known or _input(model, told, image)
         try:
             yield _name(file) or f"image {number}", Feed(known, known.decoded(image))
         except BadImage as problem:
             raise LurkError(f"image {_name(file)!r} cannot be fed ({problem}): give another") from None
 
 
+def _input(model: nn.Module, told: Told, first: Image.Image) -> Input:
+    return told_input(model, told, first=lambda: first)
+
+
 def _name(file: Picture) -> str:
     return Path(getattr(file, "filename", "") if isinstance(file, Image.Image) else file).name
-
-
-def _input(preprocess: Input | Transform, first: Image.Image) -> Input:
-    if hasattr(preprocess, "normalise") and hasattr(preprocess, "decoded"):
-        return cast("Input", preprocess)
-    return input_of(preprocess, lambda: first)

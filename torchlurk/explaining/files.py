@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from torchlurk.attribution.targets import ClassLogit
-from torchlurk.explaining.drawing import drawn
+from torchlurk.explaining.drawing import Window, drawn, framed, window
 from torchlurk.explaining.explain import Control, Explanation
 from torchlurk.explaining.recipe import METHODS, Recipe
 from torchlurk.explaining.record import Scores, scores_of
@@ -29,7 +29,8 @@ def write_explanations(
 ) -> Scores:
     """Write `sheet.jpg`, `scores.json`, and a folder of PNG for each image.
 
-    Files of an earlier run of the same name are replaced, others stay.
+    Files of an earlier run of the same name are replaced, others stay. Where a target sees but a small part
+    of an image, the sheet shows that part, framed in the image and then enlarged.
 
     Args:
         out: the folder.
@@ -48,21 +49,29 @@ def write_explanations(
     pictures: list[dict[str, str]] = []
     random: list[list[dict[str, str]]] = []
     rows: list[Row] = []
-    for number, one in enumerate(explanations, 1):
+    windows = [_window(one) for one in explanations]
+    for number, (one, part) in enumerate(zip(explanations, windows, strict=True), 1):
         folder = f"{number}-{re.sub(r'[^A-Za-z0-9_-]+', '_', Path(one.name).stem)[:60]}"
         original = _write(out, f"{folder}/original.png", one.picture)
         tiles = _tiles(one.attributions, shown)
         pictures.append({"original": original} | _write_all(out, folder, tiles))
-        rows.append(Row(caption(one), (Cell(one.picture), *map(Cell, tiles.values()))))
+        photo = [Cell(one.picture if part is None else framed(one.picture, part))]
+        if any(windows):
+            photo.append(Cell(None if part is None else one.picture[part]))
+        cells = [Cell(pixels) for pixels in _tiles(one.attributions, shown, part).values()]
+        rows.append(Row(caption(one), (*photo, *cells)))
         random.append([])
         for step, control in enumerate(one.controls, 1):
-            tiles = _tiles(control.attributions, shown)
             name = folder if len(one.controls) == 1 else f"{folder}/{step}"
-            random[-1].append(_write_all(out, f"{name}/random", tiles))
-            notes = [_alike(control.similarity[method]) for method in tiles]
-            cells = [Cell(pixels, note) for pixels, note in zip(tiles.values(), notes, strict=True)]
-            rows.append(Row(control_caption(control), (Cell(None), *cells)))
-    columns = ["image", *(METHODS[name].label for name in recipe.methods)]
+            random[-1].append(_write_all(out, f"{name}/random", _tiles(control.attributions, shown)))
+            tiles = _tiles(control.attributions, shown, part)
+            cells = [Cell(pixels, _alike(control.similarity[method])) for method, pixels in tiles.items()]
+            rows.append(Row(control_caption(control), (*(Cell(None) for _ in photo), *cells)))
+    columns = [
+        "image",
+        *(["what it sees"] if any(windows) else []),
+        *(METHODS[name].label for name in recipe.methods),
+    ]
     write_bytes(out / SHEET, jpeg(contact_sheet(columns, rows, tile), 80, sharp_colour=True))
     scores = scores_of(network, recipe, explanations, SHEET, pictures, random)
     write_json(out / SCORES, scores)
@@ -104,8 +113,18 @@ def _alike(similarity: float | None) -> str:
     return "no rank" if similarity is None else f"rank corr. {similarity:.2f}".replace("-0.00", "0.00")
 
 
-def _tiles(attributions: dict[str, Tensor], shown: Sequence[int]) -> dict[str, Pixels]:
-    return {name: drawn(name, values, shown) for name, values in attributions.items()}
+def _window(one: Explanation) -> Window | None:
+    """The part of an image that a target sees, if it is small."""
+    found = [one.attributions, *(control.attributions for control in one.controls)]
+    return window(values for attributions in found for values in attributions.values())
+
+
+def _tiles(
+    attributions: dict[str, Tensor], shown: Sequence[int], part: Window | None = None
+) -> dict[str, Pixels]:
+    """The pictures of attributions, or of a part of them."""
+    cut = (slice(None), *part) if part else ...
+    return {name: drawn(name, values[cut], shown) for name, values in attributions.items()}
 
 
 def _write_all(out: Path, folder: str, tiles: dict[str, Pixels]) -> dict[str, str]:

@@ -47,11 +47,15 @@ class Recipe:
     """How images are explained.
 
     Attributes:
-        methods: which, keys of `METHODS`, in the order in which they are shown.
+        methods: which of `gradient`, `saliency`, `guided`, `deconv`, `input_x_gradient`, `smoothgrad` and
+            `integrated`, in the order in which they are shown.
         samples: of SmoothGrad, noisy copies.
-        sigma: of SmoothGrad, the noise as a share of an image's range of values.
+        sigma: of SmoothGrad, the noise's standard deviation as a share of an image's range of values.
         steps: of integrated gradients, points between black and the image.
         seed: of the noise, and of random weights.
+
+    Raises:
+        LurkError: there is no such method, or a figure makes no sense.
     """
 
     methods: tuple[str, ...] = (

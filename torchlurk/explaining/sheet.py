@@ -31,7 +31,7 @@ class Row:
     """A row of a sheet.
 
     Attributes:
-        caption: a line above it.
+        caption: what stands above it.
         cells: its pictures, one a column.
     """
 
@@ -57,22 +57,28 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[Row], tile: int) -> Pix
     width, height = max(w for w, _ in sizes), max(h for _, h in sizes)
     heads = [_broken(name, font, width) for name in columns]
     head = gap + line * max(len(lines) for lines in heads)
-    tall = [line + height + (line if any(cell.note for cell in row.cells) else 0) + gap for row in rows]
-    total = (gap + len(columns) * (width + gap), head + gap + sum(tall))
-    sheet = Image.new("RGB", total, PAPER)
+    across = gap + len(columns) * (width + gap)
+    captions = [_broken(row.caption, font, across - 2 * gap) for row in rows]
+    tall = [
+        line * (len(lines) + any(cell.note for cell in row.cells)) + height + gap
+        for row, lines in zip(rows, captions, strict=True)
+    ]
+    sheet = Image.new("RGB", (across, head + gap + sum(tall)), PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, lines in enumerate(heads):
         for number, text in enumerate(lines):
             y = head - line * (len(lines) - number)
             draw.text((gap + column * (width + gap), y), text, INK, font)
     top = head + gap
-    for row, space in zip(rows, tall, strict=True):
-        draw.text((gap, top), _short(row.caption, font, total[0] - 2 * gap), INK, font)
+    for row, lines, space in zip(rows, captions, tall, strict=True):
+        for number, text in enumerate(lines):
+            draw.text((gap, top + number * line), _short(text, font, across - 2 * gap), INK, font)
+        below = top + len(lines) * line
         for column, cell in enumerate(row.cells):
             left = gap + column * (width + gap)
             if cell.pixels is not None:
-                sheet.paste(_sized(cell.pixels, tile), (left, top + line))
-            draw.text((left, top + line + height), cell.note, FAINT, font)
+                sheet.paste(_sized(cell.pixels, tile), (left, below))
+            draw.text((left, below + height), cell.note, FAINT, font)
         top += space
     return np.asarray(sheet)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,16 +12,15 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.datasets.choose import open_images
 from torchlurk.datasets.folder import first_image
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.indexed import index_items
+from torchlurk.datasets.told import Told
 from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
-from torchlurk.errors import LurkError
-from torchlurk.lurk.wording import in_python
+from torchlurk.errors import LurkError, in_python
 from torchlurk.models.check import check_network
 from torchlurk.models.checkpoint import Weights, state_digest
 from torchlurk.models.network import Network, load_network, network_of
@@ -28,6 +28,11 @@ from torchlurk.models.weights import default_cache
 from torchlurk.pipeline import precompute, usual_threads
 from torchlurk.selection import Selection
 from torchlurk.telling import Terminal
+
+with warnings.catch_warnings():
+    # In a notebook without widgets it says so, and draws its bars as text.
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Engine:
         return self.options.batch_size or usual_batch(self.device)
 
 
-def make_engine(model: nn.Module | str, preprocess: Any, images: Any, out: Path, options: Options) -> Engine:
+def make_engine(model: nn.Module | str, preprocess: Told, images: Any, out: Path, options: Options) -> Engine:
     """Put together what a Lurk computes with; nothing is computed, but for one forward of a black image.
 
     Raises:
@@ -162,10 +167,10 @@ def precision(engine: Engine, wanted: str) -> str:
 
 
 def _check(options: Options) -> None:
-    for name in ("top", "batch_size", "threads"):
+    for name, least in (("top", 1), ("batch_size", 1), ("threads", 1), ("workers", 0)):
         value = getattr(options, name)
-        if value is not None and value < 1:
-            raise LurkError(f"{name}={value}: must be at least 1")
+        if value is not None and value < least:
+            raise LurkError(f"{name}={value}: must be at least {least}")
     if any(not isinstance(name, str) for name in options.names or ()):
         raise LurkError("names= holds something else than texts: give one for each output of the network")
     if options.device not in ("auto", "cpu", "cuda"):
@@ -190,12 +195,7 @@ def images_of(images: Any, words: Path | None) -> ImageSet:
     )
 
 
-def _own(model: nn.Module, preprocess: Any, folder: ImageSet, options: Options) -> Network:
-    if preprocess is not None and not callable(preprocess) and not hasattr(preprocess, "normalise"):
-        raise LurkError(
-            f"the preprocess is a {type(preprocess).__name__}: give a function from a PIL image to a float "
-            "tensor (C, H, W), or None"
-        )
+def _own(model: nn.Module, preprocess: Told, folder: ImageSet, options: Options) -> Network:
     weights = Weights({}, options.weights or "own", digest_of(model))
     source = options.source or type(model).__name__
     return network_of(

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-import importlib
-import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, check_choice, in_python
 from torchlurk.lurk import plots
 from torchlurk.lurk.reading import GradientKind, Kind, LayerView, StoreView, open_store
-from torchlurk.selection import Selection
+from torchlurk.selection import Filters, Layers, select_filters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
+    from torchlurk.datasets.told import Told
+    from torchlurk.live import LiveServer
     from torchlurk.lurk.computing import Engine
-
-Layers = str | Sequence[str] | None
-"""A layer's name or a pattern of `--layers`, or several; `None` for all that were scanned."""
-
-Filters = int | Iterable[SupportsIndex] | None
-"""The first so many of each layer, or these; `None` for all."""
-
-
-class _Server(Protocol):
-    def start(self) -> str:
-        """Begin to answer; returns the address."""
-
-    def close(self) -> None:
-        """End."""
 
 
 class Lurk:
     """A network, the images that it is shown, and the store of what was found.
 
-    `lurk["features.28"]` is a layer, as is `lurk[12]`; `lurk["features.28"][7]` is a filter. Nothing of a
-    store is kept in memory: what was added to its folder since is there.
+    `lurker["features.28"]` is a layer, as is `lurker[12]`; `lurker["features.28"][7]` is a filter. Nothing of
+    a store is kept in memory: what was added to its folder since is there.
+
+    The network comes back from each call as it was: modes, hooks, flags, parameters and their gradients,
+    also after an exception or Ctrl-C.
+
+    Examples:
+        >>> lurker = torchlurk.Lurk(
+        ...     model, preprocess, images=photos, out="saved_model/small",
+        ...     layers=["kind:Conv2d", "logits"], names=names, progress=False,
+        ... )
+        >>> lurker.compute_top_imgs()
+        >>> frog = lurker["classifier"][6]
+        >>> frog.name, frog.max[0].path
+        ('frog', 'wildlife/chameleon.jpg')
     """
 
     def __init__(
         self,
         model: nn.Module | str,
-        preprocess: Any = None,
+        preprocess: Told = None,
         *,
         images: Any,
         out: str | Path,
@@ -65,27 +64,30 @@ class Lurk:
         """Make ready to compute; the network is fed one black image, and nothing is written.
 
         Args:
-            model: any network, which always comes back as it was; or a name, as of `--model`.
-            preprocess: from a PIL image, RGB, to a float tensor (C, H, W); or a `Preprocess`; `None` cuts
-                to 224 pixels, or `size`, and normalises as ImageNet's are.
-            images: a folder, a table, `torchvision:NAME`, or a data set of pairs of a PIL image and a class.
+            model: a network that takes `(N, C, H, W)` float32, in any mode, on any device; or a name, as of
+                `--model`.
+            preprocess: what it is fed: from a PIL image, RGB, to a float tensor `(C, H, W)`; a `Preprocess`;
+                `(mean, std)`; or `None` for ImageNet's.
+            images: a folder, a table of `path,label`, `torchvision:NAME`, or a data set of pairs of a PIL
+                image and a class.
             out: the store's folder.
             top: images that each list keeps.
-            layers: which to scan, patterns as of `--layers`.
-            names: what the network's outputs stand for.
+            layers: which to scan: dotted names, globs of them, `kind:` and a glob of kinds, or `logits`.
+            names: what the network's outputs stand for, in order.
             source: what the store says of where the code comes from; the class's name without.
             weights: of a network by name, as of `--weights`; else what the store says of them, `own` without.
-            size: height and width of the input, pixels.
-            words: a file that names the classes.
-            device: `auto`, `cpu` or `cuda`.
-            batch_size: images in one forward.
-            workers: processes that decode.
+            size: height and width of the input, pixels, in place of those of `preprocess`; one number for a
+                square.
+            words: a file that names the classes of the images, a name a line.
+            device: `auto`, `cpu` or `cuda`; computed there in float32.
+            batch_size: images in one forward; by default what suits the device.
+            workers: processes that decode; 0 for none but this one.
             threads: of the processor, for one operation; the store's own, or torch's, without.
             seed: of all randomness.
             progress: whether bars and news are shown; `None` for where there is someone to see them.
 
         Raises:
-            LurkError: something of it cannot be used.
+            LurkError: the network, the transform, the images or an option cannot be used.
         """
         from torchlurk.lurk.computing import Options, as_texts, make_engine
 
@@ -96,14 +98,21 @@ class Lurk:
         )  # fmt: skip
         self._engine: Engine | None = make_engine(model, preprocess, images, Path(out), options)
         self._out = Path(out)
-        self._server: _Server | None = None
+        self._server: LiveServer | None = None
 
     @classmethod
     def load(cls, out: str | Path) -> Lurk:
         """A store that was computed before, to read, plot and serve; neither network nor torch is needed.
 
+        Args:
+            out: the store's folder.
+
         Raises:
             LurkError: there is none, or its scan is not complete.
+
+        Examples:
+            >>> torchlurk.Lurk.load("saved_model/small")
+            <Lurk of 'saved_model/small', to read>
         """
         open_store(Path(out))
         found = cls.__new__(cls)
@@ -111,13 +120,18 @@ class Lurk:
         return found
 
     def compute_top_imgs(self, *, overwrite: bool = False) -> None:
-        """Scan the images once, for the lists, profiles and statistics of all filters; see `precompute`.
+        """Scan the images once, unless that is done: lists, profiles and statistics of all filters.
 
         Args:
             overwrite: begin anew where the folder holds the result of something else.
 
         Raises:
-            LurkError: it cannot be done.
+            LurkError: the folder holds another result, or no image can be read.
+
+        Examples:
+            >>> lurker.compute_top_imgs()
+            >>> [(layer.name, len(layer)) for layer in lurker][-2:]
+            [('features.17', 128), ('classifier', 10)]
         """
         engine = self._computing("compute_top_imgs")
         from torchlurk.lurk.computing import compute
@@ -133,26 +147,33 @@ class Lurk:
         certify: Literal["chosen", "all"] = "chosen",
         overwrite: bool = False,
     ) -> None:
-        """Compute the gradients that these filters lack.
+        """Compute the gradients that these filters lack, of the images in their lists, back to the pixels.
 
         Args:
             layers: of which layers.
-            filters: which of them; a number means the first so many.
-            method: what ReLUs let back.
-            certify: whether crops of all filters of these layers are fed to the network again.
+            filters: which of them; a number means the first so many of each layer.
+            method: what ReLUs let back: `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901), `guided`
+                (Springenberg et al. 2014, arXiv:1412.6806), or `vanilla`, the gradient itself.
+            certify: whether crops of the chosen filters, or of all filters of these layers, are fed to the
+                network again, alone, to see that they give their scores.
             overwrite: first forget all gradients that there are, such as those of another method.
 
         Raises:
             LurkError: there is no such layer or filter, no scan, or gradients of another method.
+
+        Examples:
+            >>> lurker.compute_grads("features.17", filters=[0, 1])
+            >>> lurker["features.17"][0].gradient(0).mode
+            'RGB'
         """
         engine = self._scanned("compute_grads")
         from torchlurk.config import GradientsConfig
         from torchlurk.lurk.computing import compute
 
-        _check_choice("method", method, ("deconv", "guided", "vanilla"))
-        _check_choice("certify", certify, ("chosen", "all"))
+        check_choice("method", method, ("deconv", "guided", "vanilla"))
+        check_choice("certify", certify, ("chosen", "all"))
         config = GradientsConfig(method=method, certify=certify)
-        chosen = _selection(layers, filters)
+        chosen = select_filters(layers, filters)
         compute(engine, "gradients", chosen=chosen, gradients=config, overwrite=overwrite)
 
     def compute_viz(
@@ -166,41 +187,65 @@ class Lurk:
         steps: int = 64,
         overwrite: bool = False,
     ) -> None:
-        """Find the images that these filters lack by gradient ascent.
+        """Find the images that these filters lack, those that excite them most, by gradient ascent.
+
+        `compute_layer_viz` is the same.
 
         Args:
             layers: of which layers.
-            filters: which of them; a number means the first so many.
-            way: `fourier`, or `naive` for plain pixels.
+            filters: which of them; a number means the first so many of each layer.
+            way: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), or `naive`
+                for plain pixels (Erhan et al. 2009).
             objective: excite the whole map, or the unit in its middle.
-            precision: of the steps.
+            precision: of the steps; `auto` is bfloat16 where the device is fast at it.
             steps: of the optimiser, in the Fourier way.
             overwrite: first forget all filter images that there are, such as those made in another way.
 
         Raises:
             LurkError: there is no such layer or filter, no scan, or filter images made otherwise.
+
+        Examples:
+            >>> lurker.compute_viz("features.17", filters=2, steps=16)
+            >>> lurker["features.17"][1].image.size
+            (32, 32)
         """
         engine = self._scanned("compute_viz")
         from torchlurk.config import AscentConfig
         from torchlurk.lurk.computing import compute
         from torchlurk.lurk.computing import precision as settled
 
-        _check_choice("way", way, ("fourier", "naive"))
-        _check_choice("objective", objective, ("mean", "position"))
-        _check_choice("precision", precision, ("auto", "float32", "bfloat16"))
+        check_choice("way", way, ("fourier", "naive"))
+        check_choice("objective", objective, ("mean", "position"))
+        check_choice("precision", precision, ("auto", "float32", "bfloat16"))
+        if steps < 1:
+            raise LurkError(f"steps={steps}: must be at least 1")
         config = AscentConfig(way=way, objective=objective, steps=steps, precision=settled(engine, precision))
-        chosen = _selection(layers, filters)
+        chosen = select_filters(layers, filters)
         compute(engine, "ascent", chosen=chosen, ascent=config, overwrite=overwrite)
 
     compute_layer_viz = compute_viz
 
     @property
     def store(self) -> StoreView:
-        """The store as it is now. Raises `LurkError` if there is none yet."""
+        """The store as it is now.
+
+        Raises:
+            LurkError: there is none yet.
+        """
         return open_store(self._out)
 
     def __getitem__(self, layer: str | SupportsIndex) -> LayerView:
-        """A layer by its name, or by its position in execution order."""
+        """A layer by its dotted name, or by its position in execution order.
+
+        Raises:
+            LurkError: there is no such layer in the store.
+
+        Examples:
+            >>> lurker["features.17"]
+            <layer 'features.17' of SmallNet: Conv2d, 128 filters>
+            >>> lurker[0].name, lurker[-1].name
+            ('features.0', 'classifier')
+        """
         return self.store.layer(layer)
 
     def __len__(self) -> int:
@@ -216,21 +261,53 @@ class Lurk:
     def plot_top(
         self, kind: Kind, layer: str | SupportsIndex, channel: SupportsIndex, ax: Axes | None = None
     ) -> Axes:
-        """Draw the images of a filter's list, `max` or `avg`."""
+        """Draw the images of a filter's list, by highest activation or by highest mean.
+
+        Like all plots it needs matplotlib, draws into `ax` or a figure of its own, and shows nothing.
+
+        Args:
+            kind: `max` or `avg`.
+            layer: its name or position.
+            channel: the filter, from 0.
+            ax: axes to draw into.
+
+        Raises:
+            LurkError: there is no such layer or filter, or no matplotlib.
+
+        Examples:
+            >>> lurker.plot_top("max", "classifier", 6).get_title()
+            'classifier, filter 6 (frog): top images by max'
+        """
         return plots.plot_top(self[layer][channel], kind, ax)
 
     def plot_crop(self, layer: str | SupportsIndex, channel: SupportsIndex, ax: Axes | None = None) -> Axes:
-        """Draw what a filter sees of its images by maximum."""
+        """Draw what a filter sees of its images by maximum; arguments as of `plot_top`.
+
+        Raises:
+            LurkError: there is no such layer or filter, or its units see all of an image.
+
+        Examples:
+            >>> ax = lurker.plot_crop("features.17", 0)
+        """
         return plots.plot_crop(self[layer][channel], ax)
 
     def plot_grads(
-        self,
-        kind: GradientKind,
-        layer: str | SupportsIndex,
-        channel: SupportsIndex,
-        ax: Axes | None = None,
+        self, kind: GradientKind, layer: str | SupportsIndex, channel: SupportsIndex, ax: Axes | None = None
     ) -> Axes:
-        """Draw a filter's gradients: `max`, `avg`, or `crop`."""
+        """Draw a filter's gradients, as `plot_top` does images.
+
+        Args:
+            kind: `max`, of the winning units; `crop`, the same cut to what they see; `avg`, of whole maps.
+            layer: its name or position.
+            channel: the filter, from 0.
+            ax: axes to draw into.
+
+        Raises:
+            LurkError: they have not been computed.
+
+        Examples:
+            >>> ax = lurker.plot_grads("crop", "features.17", 0)
+        """
         return plots.plot_grads(self[layer][channel], kind, ax)
 
     def plot_hist(
@@ -240,31 +317,63 @@ class Lurk:
         kind: Literal["distribution", "max", "avg"] = "distribution",
         ax: Axes | None = None,
     ) -> Axes:
-        """Draw how a filter's maxima are distributed over the images, or over classes, by `max` or `avg`."""
+        """Draw how a filter's maxima are distributed, as `plot_top` does images.
+
+        Args:
+            layer: its name or position.
+            channel: the filter, from 0.
+            kind: `distribution` over the images, or over the classes that excite it most, by `max` or `avg`.
+            ax: axes to draw into.
+
+        Raises:
+            LurkError: there is no such layer, filter or kind.
+
+        Examples:
+            >>> ax = lurker.plot_hist("features.17", 0)
+            >>> ax.get_ylabel()
+            'images'
+        """
         return plots.plot_hist(self[layer][channel], kind, ax)
 
     def plot_filter_viz(
         self, layer: str | SupportsIndex, channel: SupportsIndex, ax: Axes | None = None
     ) -> Axes:
-        """Draw the image that gradient ascent found for a filter."""
+        """Draw the image that gradient ascent found for a filter; arguments as of `plot_top`.
+
+        Raises:
+            LurkError: it has not been computed.
+
+        Examples:
+            >>> ax = lurker.plot_filter_viz("features.17", 1)
+        """
         return plots.plot_filter_viz(self[layer][channel], ax)
 
     def serve(self, port: int = 5001) -> str:
-        """Show the site of this store on this machine, and keep it up to date; returns its address.
+        """Show the site of this store on this machine, and keep it up to date while the store grows.
 
         Args:
-            port: where to listen; 0 takes any free one.
+            port: where to listen, at 127.0.0.1 alone; 0 takes any free one.
+
+        Returns:
+            Its address.
 
         Raises:
             LurkError: there is no store yet, it is served already, or the port is taken.
+
+        Examples:
+            >>> lurker.serve(port=0)
+            'http://127.0.0.1:.../'
+            >>> lurker.end_serve()
         """
         if self._server is not None:
             raise LurkError("this store is being served already: call end_serve() first")
         open_store(self._out)
         # Not at the top, so that reading a store asks for no more than reading.
-        live = importlib.import_module("torchlurk.live")
-        server: _Server = live.LiveServer([self._out], host="127.0.0.1", port=port)
-        address = server.start()
+        from torchlurk.live import LiveServer
+
+        server = LiveServer([self._out], port=port)
+        with in_python():
+            address = server.start()
         self._server = server
         return address
 
@@ -286,20 +395,3 @@ class Lurk:
         engine = self._computing(call)
         open_store(self._out)
         return engine
-
-
-def _selection(layers: Layers, filters: Filters) -> Selection:
-    patterns = layers if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
-    if filters is None:
-        return Selection(patterns, None)
-    if isinstance(filters, Iterable):
-        return Selection(patterns, tuple(operator.index(channel) for channel in filters))
-    count = operator.index(filters)
-    if count < 1:
-        raise LurkError(f"filters={count}: give a number from 1 for the first so many, or a list of filters")
-    return Selection(patterns, count)
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise LurkError(f"{name}={value!r}: choose of {', '.join(choices)}")

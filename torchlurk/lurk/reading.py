@@ -24,7 +24,10 @@ from torchlurk.store.read import read_images, read_layer, read_manifest
 T = TypeVar("T")
 
 Kind = Literal["max", "avg"]
+"""A list of a filter's: by the highest single activation, or by the mean of the map."""
+
 GradientKind = Literal["max", "avg", "crop"]
+"""A gradient: of the winning unit, of the map's mean, or of the winning unit and cut to what it sees."""
 
 FOLDERS: dict[str, str] = {"max": "max_grads", "avg": "avg_grads", "crop": "cropped_grad"}
 """Where the gradients of each kind lie."""
@@ -35,10 +38,10 @@ class TopImage:
     """An image in a list of a filter.
 
     Attributes:
-        image: its id.
+        image: its id in the store.
         path: its place in the data set.
         label: the name of its class.
-        score: the activation; the highest one, or the mean of the map.
+        score: the activation, in the layer's own unit; the highest one, or the mean of the map.
         position: `(y, x)` of the highest one in the feature map; `None` in a list by mean, as are the next.
         box: what the unit sees: left, top, right, bottom; pixels of the input, half-open.
         certificate: how far the activation of the crop alone lies from the score, relative to it; `None` also
@@ -59,8 +62,8 @@ class Profile:
     """The classes that excite a filter most, highest first, each with a mean over its images.
 
     Attributes:
-        max: by the mean of the highest activations.
-        avg: by the mean of the maps' means.
+        max: by the mean of the highest activations; ten pairs of a class and its mean at most.
+        avg: by the mean of the maps' means, likewise.
     """
 
     max: tuple[tuple[str, float], ...]
@@ -74,6 +77,11 @@ class StoreView:
     Attributes:
         path: its folder.
         manifest: what `network.json` says.
+
+    Examples:
+        >>> manifest = lurker.store.manifest
+        >>> manifest.title, manifest.dataset.images, manifest.input.shape
+        ('SmallNet', 215, (3, 32, 32))
     """
 
     path: Path
@@ -81,11 +89,11 @@ class StoreView:
 
     @cached_property
     def images(self) -> schema.Images:
-        """What `images.json` says."""
+        """What `images.json` says: by id, the images that some filter refers to."""
         return read_images(self.path)
 
     def layer(self, wanted: str | SupportsIndex) -> LayerView:
-        """The layer of a name or at a position.
+        """The layer of a name, or at a position in execution order; negative ones count from the end.
 
         Raises:
             LurkError: there is none.
@@ -117,6 +125,14 @@ class LayerView:
     Attributes:
         store: where it is kept.
         facts: what the manifest says of it: `name`, `kind`, `channels`, `shape`, `receptive_field`.
+
+    Examples:
+        >>> layer = lurker["features.17"]
+        >>> layer.facts.shape, layer.facts.receptive_field.size
+        ((128, 8, 8), (32, 32))
+        >>> best = max(lurker["features.14"], key=lambda entry: entry.stats.selectivity or 0)
+        >>> best.channel, best.classes.max[0][0]
+        (1, 'castles')
     """
 
     store: StoreView
@@ -129,14 +145,18 @@ class LayerView:
 
     @cached_property
     def data(self) -> schema.LayerFile:
-        """What its file says."""
+        """What its file says, as read when it was first asked for."""
         return read_layer(self.store.path, self.facts)
 
     def __len__(self) -> int:
         return self.facts.channels
 
     def __getitem__(self, channel: SupportsIndex) -> FilterView:
-        """A filter by its number from 0. Raises `LurkError` if there is none."""
+        """A filter by its number, from 0; negative ones count from the end.
+
+        Raises:
+            LurkError: there is none.
+        """
         at = check_channel(self.facts, operator.index(channel))
         return FilterView(self, self.data.filters[at])
 
@@ -149,11 +169,19 @@ class LayerView:
 
 @dataclass(frozen=True)
 class FilterView:
-    """A filter: its lists, profile and statistics, and its pictures.
+    """A filter: its lists, profile and statistics, and its pictures; in a notebook it shows its card.
 
     Attributes:
         layer: whose it is.
         entry: what the layer's file says of it.
+
+    Examples:
+        >>> horse = lurker["classifier"][7]
+        >>> [(top.path, round(top.score)) for top in horse.max[:2]]
+        [('farm/sheep.jpg', 4), ('farm/horse.jpg', 4)]
+        >>> edge = lurker["features.3"][5]
+        >>> edge.max[0].position, edge.max[0].box
+        ((27, 19), (17, 25, 22, 30))
     """
 
     layer: LayerView
@@ -172,7 +200,7 @@ class FilterView:
 
     @property
     def max(self) -> tuple[TopImage, ...]:
-        """The images with the highest single activation, best first."""
+        """The images with the highest single activation, best first; `--top` or `top=` of them, usually 4."""
         return tuple(
             TopImage(*self._image(e), position=e.position, box=e.box, certificate=e.certificate)
             for e in self.entry.max
@@ -197,12 +225,15 @@ class FilterView:
 
     @property
     def stats(self) -> schema.Stats:
-        """What it does over all images."""
+        """What it does over all images: means, spreads, share of images that excite it, selectivity.
+
+        `selectivity` is that of Morcos et al. 2018 (arXiv:1803.06959) over classes, 0 to 1.
+        """
         return self.entry.stats
 
     @property
     def image(self) -> Image.Image:
-        """The image that gradient ascent found for it.
+        """The image that gradient ascent found for it, RGB, or gray of a network of one channel.
 
         Raises:
             LurkError: it has not been computed.
@@ -210,30 +241,56 @@ class FilterView:
         return _opened(self.file("max_activ"))
 
     def photo(self, rank: int = 0, kind: Kind = "max") -> Image.Image:
-        """An image of a list as the network saw it, the best one at rank 0."""
+        """An image of a list as the network saw it, resized and cut.
+
+        Args:
+            rank: its place in the list, the best one at 0.
+            kind: which list, `max` or `avg`.
+
+        Raises:
+            LurkError: there is no such rank or list.
+
+        Examples:
+            >>> horse.photo(1).size
+            (32, 32)
+        """
         tops = check_kind(kind, {"max": self.max, "avg": self.avg})
         image = tops[self._rank(rank, len(tops))].image
         return _opened(self.layer.store.path / schema.image_path(image))
 
     def crop(self, rank: int = 0) -> Image.Image:
-        """What the winning unit sees of an image of the list by maximum; padding is gray.
+        """What the winning unit sees of an image of the list by maximum: its receptive field, exactly.
+
+        Args:
+            rank: the image's place in the list, the best one at 0; what lies outside of it is gray.
 
         Raises:
-            LurkError: there is none, as its units see all of an image.
+            LurkError: there is no such rank, or no crop, as its units see all of an image.
+
+        Examples:
+            >>> edge.crop(0).size
+            (50, 50)
         """
         return self._tile("cropped", rank, len(self.entry.max))
 
     def gradient(self, rank: int = 0, kind: GradientKind = "max") -> Image.Image:
-        """A gradient: of the winning unit (`max`), cut to what it sees (`crop`), or of the mean (`avg`).
+        """A gradient as a picture: zero is gray.
+
+        Args:
+            rank: the image's place in the list, the best one at 0.
+            kind: of the winning unit (`max`), cut to what it sees (`crop`), or of the map's mean (`avg`).
 
         Raises:
-            LurkError: it has not been computed.
+            LurkError: it has not been computed, or there is no such rank.
         """
         folder = check_kind(kind, FOLDERS)
         return self._tile(folder, rank, len(self.entry.avg if kind == "avg" else self.entry.max))
 
     def tiles(self, folder: str) -> Image.Image:
-        """All tiles of a kind of picture, side by side; `folder` as in the store, such as `cropped`.
+        """All tiles of a kind of picture, side by side.
+
+        Args:
+            folder: as in the store: `cropped`, `max_grads`, `cropped_grad`, `avg_grads` or `max_activ`.
 
         Raises:
             LurkError: it has not been computed.
@@ -251,7 +308,11 @@ class FilterView:
         return rank % count
 
     def file(self, folder: str) -> Path:
-        """Where a picture of it lies. Raises `LurkError`, with the call that makes it, if there is none."""
+        """Where a kind of picture of it lies, as of `tiles`.
+
+        Raises:
+            LurkError: it has not been computed; the message has the call that does.
+        """
         layer, channel = self.layer.name, self.channel
         if folder in self.entry.pictures:
             return self.layer.store.path / schema.picture_path(folder, layer, channel)
@@ -267,9 +328,9 @@ class FilterView:
         return f"<filter {self.channel} of layer {self.layer.name!r}: {', '.join(self.entry.pictures)}>"
 
     def _repr_html_(self) -> str:
-        return card(self.describe())
+        return card(self._describe())
 
-    def describe(self) -> Card:
+    def _describe(self) -> Card:
         """What its card shows."""
         store, stats = self.layer.store, self.stats
         facts = [f"active on {stats.active:.0%} of images", f"mean of maxima {stats.max_mean:.4g}"]

@@ -27,6 +27,17 @@ class Probe:
     logits: int | None
 
 
+def as_network(model: object) -> nn.Module:
+    """What was given as a network, if it is one.
+
+    Raises:
+        LurkError: it is something else.
+    """
+    if isinstance(model, nn.Module):
+        return model
+    raise LurkError(f"the model is a {type(model).__name__}: give a torch.nn.Module")
+
+
 def check_network(module: nn.Module, shape: tuple[int, int, int]) -> Probe:
     """Feed a network one black image, and name what stands in the way of scanning it.
 

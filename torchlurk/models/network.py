@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 from PIL import Image
 from torch import nn
-from torchvision import transforms
 
-from torchlurk.datasets.inputs import Input, Preprocess, resized
-from torchlurk.datasets.transform import Called, input_of, shown_channels
+from torchlurk.datasets.told import Told, noise, told_input
+from torchlurk.datasets.transform import Called, shown_channels
 from torchlurk.errors import LurkError
 from torchlurk.models.check import check_network
 from torchlurk.models.checkpoint import Weights, fit_weights, read_weights, state_digest
@@ -29,11 +27,6 @@ WORDS = ("imagenet", "trunk", "caffe", "DEFAULT")
 """Weights that only torchvision's networks have."""
 
 
-def _gray() -> Image.Image:
-    """An image to try a transform on where there is none of the user's."""
-    return Image.new("RGB", (256, 256), (128, 128, 128))
-
-
 def load_network(
     model: str,
     weights: str,
@@ -42,7 +35,7 @@ def load_network(
     *,
     say: Callable[[str], None],
     seed: int = 0,
-    first: Callable[[], Image.Image] = _gray,
+    first: Callable[[], Image.Image] = noise,
     show: tuple[int, ...] = (),
     unsafe_pickle: bool = False,
 ) -> Network:
@@ -71,7 +64,7 @@ def load_network(
     if model.startswith(TIMM):
         found = load_timm(model, weights, first=first, seed=seed, unsafe_pickle=unsafe_pickle, say=say)
         if size is not None:
-            found = _fed(found, _of_size(found.preprocess, size))
+            found = replace(found, preprocess=told_input(found.module, found.preprocess, size))
     elif ":" in model and not model.startswith(TORCHVISION):
         found = _own(model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle, show=show)
     else:
@@ -119,7 +112,7 @@ def _own(
 
 def network_of(
     module: nn.Module,
-    transform: Any,
+    transform: Told,
     names: tuple[str, ...],
     *,
     source: str,
@@ -132,7 +125,7 @@ def network_of(
 
     Args:
         module: the network.
-        transform: from a PIL image, RGB, to a float tensor (C, H, W); an `Input`; or `None`.
+        transform: what it is fed.
         names: what its outputs stand for, `()` where that is not known.
         source: where its code comes from.
         weights: what it holds.
@@ -143,55 +136,12 @@ def network_of(
     Raises:
         LurkError: the transform does not do that, or there is no other for the network's channels.
     """
-    preprocess = _plain_input(module) if transform is None else _input(module, transform, first, show)
     return Network(
         module=module,
         title=type(module).__name__,
         source=source,
         weights=weights.name,
         weights_sha256=weights.sha256,
-        preprocess=preprocess if size is None else _of_size(preprocess, size),
+        preprocess=told_input(module, transform, size, first=first, show=show),
         classes=names,
     )
-
-
-def _input(
-    module: nn.Module, transform: Any, first: Callable[[], Image.Image], show: tuple[int, ...]
-) -> Input:
-    """The user's transform as an input; it may be one already."""
-    if hasattr(transform, "normalise") and hasattr(transform, "decoded"):
-        return cast("Input", transform)
-    found = input_of(transform, first)
-    if found.shape[0] == 3 and _channels(module) == 1:
-        # its author had gray images, as MNIST's are; here all come as RGB
-        return input_of(transforms.Compose([transforms.Grayscale(), transform]), first, show)
-    return input_of(transform, first, show) if show else found
-
-
-def _channels(module: nn.Module) -> int | None:
-    """How many channels the first convolution takes."""
-    layer = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
-    return layer.in_channels if layer else None
-
-
-def _plain_input(module: nn.Module) -> Preprocess:
-    """What a network is fed that comes without a transform: gray as it is, colours as ImageNet's are."""
-    channels = _channels(module)
-    if channels == 1:
-        return Preprocess(mean=(0.0,), std=(1.0,))
-    if channels in (3, None):
-        return Preprocess()
-    raise LurkError(
-        f"the network wants {channels} channels: let its function return (network, transform), where the "
-        "transform makes them of a PIL image"
-    )
-
-
-def _of_size(preprocess: Input, size: int | tuple[int, int]) -> Input:
-    if isinstance(preprocess, Preprocess):
-        return resized(preprocess, size)
-    raise LurkError(f"--size {size}: the network comes with its own transform, change it there")
-
-
-def _fed(network: Network, preprocess: Input) -> Network:
-    return replace(network, preprocess=preprocess)

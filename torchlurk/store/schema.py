@@ -23,12 +23,25 @@ PROGRESS = "progress.json"
 STAGES = ("scan", "gradients", "ascent")
 
 Format = Annotated[int, msgspec.Meta(ge=FORMAT, le=FORMAT)]
+"""The format's number, 1."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
+"""A whole number from 0."""
+
 Size = Annotated[int, msgspec.Meta(ge=1)]
+"""A whole number from 1."""
+
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+"""A number from 0 to 1."""
+
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+"""A sha256, in hex."""
+
 Relative = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\\\x00]+$")]
+"""A path within the store."""
+
 Config = dict[str, int | float | bool | str | list[str] | None]
+"""What a stage was told, by name."""
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +136,7 @@ class Stages(Record, frozen=True):
 
 
 Tile = tuple[Size, Size]
+"""Height and width, pixels."""
 
 
 class Tiles(Record, frozen=True):

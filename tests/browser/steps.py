@@ -1,0 +1,26 @@
+"""What the tests of the page do again and again."""
+
+from playwright.sync_api import expect
+
+
+def heading(page, text):
+    """The view of that name is there."""
+    expect(page.locator("h1")).to_have_text(text)
+
+
+def search(page, words):
+    """Open the search, by its key, and type."""
+    page.keyboard.press("/")
+    page.fill("#search-input", words)
+
+
+def reload_and_resize(page, address):
+    """What lies at an address is there again after a reload, and no width makes it scroll sideways."""
+    before = page.inner_text("h1")
+    page.reload()
+    heading(page, before)
+    assert page.url == address
+    for width in (2560, 1280, 700, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(60)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
