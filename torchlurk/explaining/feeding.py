@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from torchlurk.datasets.decode import BadImage, Pixels, decode, to_rgb
+from torchlurk.datasets.decode import Pixels, decode, to_rgb
 from torchlurk.datasets.inputs import Decoded, Input
+from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.transform import Transform, input_of
 from torchlurk.errors import LurkError
 

@@ -21,6 +21,7 @@ from torchlurk.models.record import Network
 from torchlurk.models.timm_zoo import PREFIX as TIMM
 from torchlurk.models.timm_zoo import load_timm
 from torchlurk.models.zoo import load_torchvision
+from torchlurk.names import readable
 
 __all__ = ["Network", "load_network", "network_of"]
 
@@ -146,8 +147,8 @@ def network_of(
     preprocess = _plain_input(module) if transform is None else _input(module, transform, first, show)
     return Network(
         module=module,
-        title=type(module).__name__,
-        source=source,
+        title=readable(type(module).__name__),
+        source=readable(source),
         weights=weights.name,
         weights_sha256=weights.sha256,
         preprocess=preprocess if size is None else _of_size(preprocess, size),

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from torchlurk.errors import LurkError
+from torchlurk.names import readable
 
 
 def make_own(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, ...]]:
@@ -79,13 +80,13 @@ def _parts(made: Any, what: str) -> tuple[Any, Any, tuple[str, ...]]:
         raise LurkError(
             f"{what} gives names of outputs that are no strings: return (network, transform, names)"
         )
-    return network, transform, names
+    return network, transform, tuple(map(readable, names))
 
 
 def source_of(spec: str) -> str:
     """What a store says of where a network comes from: the file without its folder, or the package."""
     where, _, name = spec.rpartition(":")
-    return f"{Path(where).name if where.endswith('.py') else where}:{name}"
+    return readable(f"{Path(where).name if where.endswith('.py') else where}:{name}")
 
 
 @contextmanager

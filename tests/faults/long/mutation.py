@@ -10,8 +10,8 @@ DEEP = 100_000
 STRANGE: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308, 1e-320,
     float("nan"), float("inf"), float("-inf"), "", ".", "..", "../../etc/passwd", "/etc/passwd", "a\0b",
-    "\ud800", "\u202e", "<img src=x onerror=alert(1)>", "x" * 10_000, "1e400", [], {}, [[]], [0], [0, 0, 0, 0],
-    [[0, 2**62]], [[-1, 1]], {"": None}, {"format": 1}, [None] * 1000,
+    "\ud800", "\u202e", "<img src=x onerror=alert(1)>", "x" * 10_000, "1e400", [], {}, [[]], [0],
+    [0, 0, 0, 0], [[0, 2**62]], [[-1, 1]], {"": None}, {"format": 1}, [None] * 1000,
 )  # fmt: skip
 """What a value is replaced by; JSON of all of them is what Python writes, `NaN` included."""
 

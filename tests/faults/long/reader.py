@@ -15,6 +15,7 @@ from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.mutation import BYTE_WAYS, JSON_WAYS
 from tests.golden.run import EXPECTED
 from torchlurk.errors import LurkError
+from torchlurk.lurk.reading import open_store
 from torchlurk.publish import build_site
 from torchlurk.snapshot import watch
 from torchlurk.store import read
@@ -58,9 +59,18 @@ def _site(store: Path) -> None:
     build_site([store], store.parent.parent / "site")
 
 
+def _python(store: Path) -> None:
+    view = open_store(store)
+    for layer in view.manifest.layers:
+        for one in view.layer(layer.name):
+            one.describe()
+            for folder in one.entry.pictures:
+                one.tiles(folder)
+
+
 READERS: dict[str, tuple[Callable[[Path], object], ...]] = {
-    "network.json": (read.read_manifest, _see, _index, _site),
-    "images.json": (read.read_images, _see),
+    "network.json": (read.read_manifest, _see, _index, _site, _python),
+    "images.json": (read.read_images, _see, _python),
     "classes.json": (read.read_classes, _see),
     "progress.json": (read.read_progress, _see),
     "SHA256SUMS": (),
@@ -100,8 +110,16 @@ def read_damaged(trial: Trial) -> list[Row]:
             begun = time.monotonic()
             problems: list[str] = []
             readers = [*READERS.get(path.name, ()), read.inspect]
+            if path.suffix == ".jpg":
+                readers.append(_python)
             if path in layers:
-                readers = [lambda store, layer=layers[path]: read.read_layer(store, layer), _see, read.inspect]
+                layer = layers[path]
+                readers = [
+                    lambda store, layer=layer: read.read_layer(store, layer),
+                    _see,
+                    _python,
+                    read.inspect,
+                ]
             try:
                 for reader in readers:
                     with in_time(PATIENCE), warnings.catch_warnings():
@@ -117,7 +135,9 @@ def read_damaged(trial: Trial) -> list[Row]:
                 wrong.append(f"{number} {way.__name__} of {path.name}: hangs")
             except Exception as problem:
                 tracebacks += 1
-                wrong.append(f"{number} {way.__name__} of {path.name}: {type(problem).__name__}: {problem}"[:300])
+                wrong.append(
+                    f"{number} {way.__name__} of {path.name}: {type(problem).__name__}: {problem}"[:300]
+                )
             longest = max(longest, time.monotonic() - begun)
             # What is not the same bytes is noticed, and named.
             digested = path.suffix == ".json" and path.name != "progress.json"
