@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from torchlurk.serve_command import serve
 from torchlurk.terminal import terminated
 
 FOLDER = click.Path(path_type=Path)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What the system says where nothing can be written any more; stdout may lie there too."""
 
 
 class _Commands(click.Group):
@@ -36,16 +39,16 @@ class _Commands(click.Group):
         except KeyboardInterrupt as stop:
             click.echo("torchlurk: stopped", err=True)
             ctx.exit(143 if isinstance(stop, Terminated) else 130)
-        except (click.exceptions.Exit, click.ClickException, click.Abort):
-            raise
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+            raise  # click knows what to do; a pipe breaks when `head` has seen enough
         except Exception as problem:
             if ctx.params["debug"]:
                 raise
-            click.echo(
-                f"torchlurk: {type(problem).__name__}: {_one_line(problem)} "
-                "(an error of ours: torchlurk --debug shows where)",
-                err=True,
-            )
+            if isinstance(problem, OSError) and problem.errno in NO_ROOM:
+                why = "make room there, and run the same command again to go on"
+            else:
+                why = "an error of ours: torchlurk --debug shows where"
+            click.echo(f"torchlurk: {type(problem).__name__}: {_one_line(problem)} ({why})", err=True)
             ctx.exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -10,11 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from click.testing import CliRunner
+
 from tests.faults.long.harness import ROOT
+from torchlurk.cli import main
 
 LURK = (sys.executable, "-m", "torchlurk")
 NO_RIGHTS = (
@@ -23,6 +29,10 @@ NO_RIGHTS = (
     "--bounding-set=-dac_override,-dac_read_search",
 )
 """Before a command of root's: files that may not be read may then not be read by root either."""
+
+
+THREADS = {"OMP_NUM_THREADS": "1"}
+"""How many threads add up moves the last digits of a sum."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,7 @@ def lurk(
             stdout=out,
             stderr=err,
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            env={**os.environ, **THREADS, "PYTHONPATH": str(ROOT), **(environment or {})},
             preexec_fn=limit,
         )
         code, megabytes = _wait(process, begun + patience)
@@ -113,6 +123,26 @@ def lurk(
             stream.seek(0)
             texts.append(stream.read().decode(errors="replace"))
     return Outcome(code, *texts, time.monotonic() - begun, megabytes)
+
+
+def lurk_here(arguments: Sequence[str], folder: Path) -> Outcome:
+    """Run the command line in this process, which has loaded torch already; it must be told of no limits.
+
+    Args:
+        arguments: of `torchlurk`.
+        folder: where it runs.
+    """
+    threads, begun = torch.get_num_threads(), time.monotonic()
+    torch.set_num_threads(1)
+    try:
+        with contextlib.chdir(folder):
+            done = CliRunner().invoke(main, list(arguments))
+    finally:
+        torch.set_num_threads(threads)
+    err = done.stderr
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        err += "".join(traceback.format_exception(done.exception))
+    return Outcome(done.exit_code, done.stdout, err, time.monotonic() - begun, 0)
 
 
 def _wait(process: subprocess.Popen[bytes], until: float) -> tuple[int, float]:

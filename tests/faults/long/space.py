@@ -1,4 +1,4 @@
-"""Nowhere to write: one clear line, a store that is intact, and the same command goes on where there is room."""
+"""Nowhere to write: one clear line, an intact store, and the same command goes on where there is room."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from random import Random
 import msgspec
 from PIL import Image
 
-from tests.faults.long.commands import Outcome, difference, lurk, tree, unprivileged, wants_setpriv
+from tests.faults.long.commands import Outcome, difference, lurk, lurk_here, tree, unprivileged, wants_setpriv
 from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.images import NET
 from tests.faults.long.pictures import good
@@ -26,6 +26,7 @@ QUOTA = "quota reached in the middle"
 TURNED = "file system turned read-only in the middle"
 REFUSED = "folder that cannot be written: refused before anything is computed"
 SITE = "site for which there is no room: the one before stays"
+STDOUT = "stdout on a full disk, or into a pipe that is closed"
 COMMAND = ("precompute", "--model", "nets.py:net", "--images", "photos", "--device", "cpu", "--filters", "2",
            "--ascent", "naive", "--workers", "1")  # fmt: skip
 PHOTOS = 12
@@ -130,14 +131,19 @@ def prepare(folder: Path, random: Random) -> Ground:
     (folder / "nets.py").write_text(NET)
     (folder / "quota.c").write_text(PRELOAD)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", "quota.so", "quota.c", "-ldl"], cwd=folder, check=True)
-    done = lurk([*COMMAND, "--out", "whole/net"], folder)
+    done = lurk_here([*COMMAND, "--out", "whole/net"], folder)
     assert done.code == 0, done.err
     return Ground(folder, tree(folder / "whole"), random)
 
 
 def intact(store: Path) -> Iterator[str]:
     """What of a store is not whole, be it complete or not."""
-    kinds = {"images.json": schema.Images, "classes.json": schema.Classes, "network.json": schema.Manifest}
+    kinds = {
+        "images.json": schema.Images,
+        "classes.json": schema.Classes,
+        "network.json": schema.Manifest,
+        "progress.json": schema.Progress,  # where nothing can be taken away any more, it stays
+    }
     for path in sorted(store.rglob("*")):
         name = path.relative_to(store).as_posix()
         if path.is_dir() or name == "SHA256SUMS":
@@ -178,7 +184,7 @@ def _broken_off(ground: Ground, done: Outcome, words: str) -> str:
     store = ground.folder / "kept/net"
     if wrong := "; ".join(intact(store)):
         return f"not intact: {wrong}"
-    again = lurk([*COMMAND, "--out", "kept/net"], ground.folder)
+    again = lurk_here([*COMMAND, "--out", "kept/net"], ground.folder)
     if again.code != 0 or again.traceback:
         return f"does not go on: {again.err[-300:]!r}"
     return ""
@@ -241,13 +247,13 @@ def _tried(ground: Ground, fault: str, count: int, attempt: Callable[[Ground], t
 
 REFUSALS: tuple[tuple[str, str, str], ...] = (
     ("mkdir -p kept/net && chmod 555 kept/net", "kept/net", "Permission denied"),
-    ("mkdir -p kept && chmod 555 kept", "kept/net", "Permission denied"),
     ("mkdir -p kept && touch kept/net", "kept/net", "File exists|Not a directory"),
     ("mkdir -p kept && touch kept/net", "kept/net/deeper", "Not a directory"),
     ("mkdir -p kept && ln -s /dev/full kept/net", "kept/net", "File exists|Not a directory"),
     ("mkdir -p kept && ln -s nowhere kept/net", "kept/net", "File exists"),
     ("true", "/proc/net", "No such file|Permission denied|not permitted"),
     ("true", "/dev/null/net", "Not a directory"),
+    ("mkdir -p kept && chmod 555 kept", "kept/net", "Permission denied"),
     ("mkdir -p kept", f"kept/{'n' * 300}", "File name too long"),
 )
 """What to do before, the folder to write, and the system's word for it: several are possible."""
@@ -260,7 +266,12 @@ def _refused(ground: Ground, count: int) -> Row:
         script, out, words = REFUSALS[number % len(REFUSALS)]
         ground.fresh()
         subprocess.run(["sh", "-c", script], cwd=ground.folder, check=True)
-        done = lurk([*COMMAND, "--out", out], ground.folder, before=unprivileged())
+        # Permissions hold only for a process that has given up root's rights.
+        arguments = [*COMMAND, "--out", out]
+        if "chmod" in script:
+            done = lurk(arguments, ground.folder, before=unprivileged())
+        else:
+            done = lurk_here(arguments, ground.folder)
         tracebacks += done.traceback
         problem = done.refused("cannot write")
         if not problem and not any(word in done.line for word in words.split("|")):
@@ -294,14 +305,30 @@ def _site(ground: Ground, count: int) -> Row:
     return Row(SITE, count, count - len(wrong), None, tracebacks, "", tuple(wrong))
 
 
+def _told_to_nobody(ground: Ground, count: int) -> Row:
+    """What is printed finds no room, or nobody who reads it."""
+    wrong: list[str] = []
+    tracebacks = 0
+    for number in range(count):
+        full = number % 2 == 0
+        script = '"$@" > /dev/full' if full else '{ "$@"; echo $? > code; } | true; exit $(cat code)'
+        done = lurk(["inspect", "whole/net"], ground.folder, before=["sh", "-c", script, "sh"])
+        tracebacks += done.traceback
+        problem = done.refused("No space left on device") if full else done.err
+        if problem or done.code != 1:
+            wrong.append(f"{number}: ended with {done.code}: {problem}")
+    return Row(STDOUT, count, count - len(wrong), None, tracebacks, "", tuple(wrong))
+
+
 def leave_no_room(trial: Trial) -> list[Row]:
     """Break runs off for want of room in all ways, and let them go on."""
     ground = prepare(trial.folder, trial.random)
     ways = ((FULL, _full), (FILES, _files), (QUOTA, _quota), (TURNED, _turned))
     rows = [_tried(ground, fault, trial.count, attempt) for fault, attempt in ways]
-    return [*rows, _refused(ground, max(trial.count, 2)), _site(ground, trial.count)]
+    rows += [_refused(ground, max(trial.count, 5)), _site(ground, trial.count)]
+    return [*rows, _told_to_nobody(ground, max(trial.count, 2))]
 
 
 KIND = Kind(
-    "space", (FULL, FILES, QUOTA, TURNED, REFUSED, SITE), leave_no_room, long=18, short=1, needs=wants
+    "space", (FULL, FILES, QUOTA, TURNED, REFUSED, SITE, STDOUT), leave_no_room, long=18, short=1, needs=wants
 )
