@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise LurkError(f"--model: the file {str(path)!r} {what}: give path/to/file.py:function")
-    name = _PRIVATE + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    name = _PRIVATE + hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise LurkError(f"--model: {str(path)!r} is no Python file: give path/to/file.py:function")

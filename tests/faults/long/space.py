@@ -34,7 +34,9 @@ PHOTOS = 12
 ROOM = """
 mount -t tmpfs -o "$1" tmpfs room || exit 99
 if [ "$2" -gt 0 ]; then
-    { until [ "$(find room -type f | wc -l)" -ge "$2" ] && mount -o remount,ro room; do :; done; } 2>/dev/null &
+    {
+        until [ "$(find room -type f | wc -l)" -ge "$2" ] && mount -o remount,ro room; do :; done
+    } 2>/dev/null &
     watcher=$!
 fi
 shift 2
