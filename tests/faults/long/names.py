@@ -109,13 +109,14 @@ def make_ground(folder: Path, random: Random) -> list[str]:
     if random.random() < 0.5:
         words = [any_name(random).encode("utf-8", "replace").decode() for _ in classes]
         lines = ["".join(word.split("\t")).replace(",", "") for word in words]
-        lines = [" ".join(line.splitlines()).strip() or "x" for line in lines]
+        lines = [" ".join(line.splitlines()).strip("\ufeff ") or "x" for line in lines]
         (folder / "words.txt").write_text("\n".join(lines) + "\n", "utf-8")
         more += ["--words", "words.txt"]
     return more
 
 
-COMMAND = ("precompute", "--images", "photos", "--device", "cpu", "--layers", "kind:Conv2d", "--layers", "logits",
+COMMAND = ("precompute", "--images", "photos", "--device", "cpu", "--layers", "kind:Conv2d", "--layers",
+           "logits",
            "--filters", "1", "--stages", "scan,gradients", "--workers", "1")  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def whole(folder: Path, out: Path, done: Outcome, before: Sequence[str]) -> str:
         return f"ended with {done.code}: {done.err[-400:]!r}"
     new = sorted(set(tree(folder)) - set(before))
     inside = out.relative_to(folder).as_posix()
-    index = f"{Path(inside).parent}/index.json"
+    index = (Path(inside).parent / "index.json").as_posix()
     outside = [name for name in new if not name.startswith(f"{inside}/") and name != index]
     if outside:
         return f"wrote {outside[:3]!r} outside"
@@ -170,43 +171,28 @@ def name_badly(trial: Trial) -> list[Row]:
 
 
 def _folders(trial: Trial) -> Row:
-    folder = trial.folder / "folders"
-    folder.mkdir()
-    (folder / "nets.py").write_text(NET)
-    given = {"modules": ["a", "b", "c"], "outputs": ["x"], "class": "Net"}
-    (folder / "names.json").write_text(json.dumps(given))
-    good(folder / "one.png", trial.random)
-    (folder / "photos").mkdir()
-    (folder / "one.png").rename(folder / "photos/one.png")
     wrong: list[str] = []
     tracebacks = refused = 0
+    given = {"modules": ["a", "b", "c"], "outputs": ["x"], "class": "Net"}
     for number in range(trial.count):
+        folder = trial.folder / f"folder{number}"
+        (folder / "photos").mkdir(parents=True)
+        (folder / "nets.py").write_text(NET)
+        (folder / "names.json").write_text(json.dumps(given))
+        good(folder / "photos/one.png", trial.random)
         *above, name = any_name(trial.random).replace("\0", "").split("/")
         # Whoever names a folder above the others means it.
         parts = [part for part in above if part != ".."]
-        out = "/".join([str(number), *parts, name or "."])
+        out = os.fsdecode("/".join(["saved", *parts, name or "."]).encode("utf-8", "surrogatepass"))
         before = list(tree(folder))
-        (folder / str(number)).mkdir()
-        arguments = [*COMMAND, "--model", "nets.py:net", f"--out={out}"]
-        try:
-            os.fsencode(out)
-        except UnicodeEncodeError:
-            out = os.fsdecode(out.encode("utf-8", "surrogatepass"))
-            arguments[-1] = f"--out={out}"
-        done = lurk_here(arguments, folder)
+        done = lurk_here([*COMMAND, "--model", "nets.py:net", f"--out={out}"], folder)
         tracebacks += done.traceback
         if done.code == 1:
             refused += 1
-            problem = done.refused()
             left = set(tree(folder)) - set(before)
-            problem = problem or (f"left {sorted(left)[:3]!r}" if left else "")
+            problem = done.refused() or (f"left {sorted(left)[:3]!r}" if left else "")
         else:
-            path = Path(os.path.normpath(folder / out))
-            problem = (
-                whole(folder, path, done, [*before, *tree(folder / "site")])
-                if path.is_relative_to(folder)
-                else f"wrote into {path}"
-            )
+            problem = whole(folder, Path(os.path.normpath(folder / out)), done, before)
         if problem:
             wrong.append(f"{number} {out[:80]!r}: {problem}"[:600])
     measured = f"{refused} refused"

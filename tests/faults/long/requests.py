@@ -30,23 +30,16 @@ PATIENCE = 5
 """Seconds to wait for the end of an answer."""
 STATUSES = {100, 200, 304, 400, 404, 405, 408, 414, 431, 501, 505}
 
-UP = ("..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..;", "%c0%ae%c0%ae", "%uff0e%uff0e", "..%00", "...", ".",
-      "")  # fmt: skip
+UP = ("..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..;", "%c0%ae%c0%ae", "%uff0e%uff0e", "..%00", "...",
+      ".", "")  # fmt: skip
 SLASH = ("/", "//", "%2f", "%2F", "\\", "%5c", "/./", "%252f", "%c0%af", "/%00/", "\t/", "%0d%0a/")
-TARGETS = (
-    "secret.json",
-    "etc/passwd",
-    "proc/self/environ",
-    "out.json",
-    "away/0.jpg",
-    ".git/config",
-    "~root/x",
-)
-BEGINNINGS = ("", "/", "//", "///", "http://127.0.0.1/", "http://x/", "file:///", "/saved_model/", "/js/", "/%2f",
-              "/saved_model/toy/", "/saved_model/branching/", "/saved_model/branching/layers/", "/?", "/#",
-              "*")  # fmt: skip
-METHODS = ("GET",) * 40 + ("HEAD",) * 3 + ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH", "get",
-           "G\0T", "GET" * 100, "<script>", "")  # fmt: skip
+TARGETS = ("secret.json", "etc/passwd", "proc/self/environ", "out.json", "away/0.jpg", ".git/config",
+           "~root/x")  # fmt: skip
+BEGINNINGS = ("", "/", "//", "///", "http://127.0.0.1/", "http://x/", "file:///", "/saved_model/", "/js/",
+              "/%2f", "/saved_model/toy/", "/saved_model/branching/", "/saved_model/branching/layers/",
+              "/?", "/#", "*")  # fmt: skip
+METHODS = ("GET",) * 40 + ("HEAD",) * 3 + ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH",
+           "get", "G\0T", "GET" * 100, "<script>", "")  # fmt: skip
 VERSIONS = ("HTTP/1.1",) * 40 + (
     "HTTP/1.0",
     "HTTP/0.9",
@@ -60,8 +53,8 @@ HEADERS = (
     "Host: x", "Host: ", "Host: ../..", "Range: bytes=0-9999999999", "Range: bytes=-1", "If-None-Match: *",
     'If-None-Match: "x"', "Content-Length: 5", "Content-Length: -1", "Content-Length: 99999999999999999999",
     "Transfer-Encoding: chunked", "Expect: 100-continue", "Connection: close", "Connection: upgrade",
-    "Upgrade: websocket", "Accept-Encoding: gzip", "Origin: null", "X: " + "y" * 1000, "X: " + "y" * 70_000, "nonsense",
-    ": empty", "X-\0: z", "X: \x80\xff", "X-Original-URL: /../secret.json", "X-Forwarded-Host: evil",
+    "Upgrade: websocket", "Accept-Encoding: gzip", "Origin: null", "X: " + "y" * 1000, "X: " + "y" * 70_000,
+    "nonsense", ": empty", "X-\0: z", "X: \x80\xff", "X-Original-URL: /../secret.json", "X-Forwarded-Host: evil",
 )  # fmt: skip
 
 
@@ -217,7 +210,7 @@ def _fuzz(
 
 
 def fuzz_servers(trial: Trial) -> list[Row]:
-    """Ask both servers for everything, from folders beside which secrets lie and from which links lead out."""
+    """Ask both servers for everything, from folders beside which secrets lie and links of which lead out."""
     store = trial.folder / "stores/branching"
     shutil.copytree(EXPECTED / "branching", store)
     site = trial.folder / "host/site"
