@@ -19,8 +19,12 @@ from torchlurk.lurk.reading import open_store
 from torchlurk.publish import build_site
 from torchlurk.snapshot import watch
 from torchlurk.store import read
+from torchlurk.store.units import Pieces
 from torchlurk.store.write import write_index
 
+JSON = "JSON of a store: changed, cut, nested, doubled"
+PICTURE = "picture of a store: changed, cut"
+PIECE = "finished piece of a run that was stopped: changed, cut"
 PATIENCE = 10
 """Seconds after which reading is held to hang; on a store of 60 kB it takes some hundredths."""
 
@@ -43,6 +47,10 @@ def in_time(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _inspect(store: Path) -> read.Report:
+    return read.inspect(store, sleep=lambda _: None)
 
 
 def _see(store: Path) -> None:
@@ -95,8 +103,8 @@ def read_damaged(trial: Trial) -> list[Row]:
     layers = {store / layer.data: layer for layer in read.read_manifest(store).layers}
     rows = []
     for fault, paths, ways, count in (
-        ("JSON of a store: changed, cut, nested, doubled", files, JSON_WAYS, trial.count),
-        ("pictures of a store: changed, cut", pictures, BYTE_WAYS, trial.count // 10),
+        (JSON, files, JSON_WAYS, trial.count),
+        (PICTURE, pictures, BYTE_WAYS, trial.count // 10),
     ):
         wrong: list[str] = []
         tracebacks = found = 0
@@ -109,7 +117,7 @@ def read_damaged(trial: Trial) -> list[Row]:
             path.write_bytes(bad)
             begun = time.monotonic()
             problems: list[str] = []
-            readers = [*READERS.get(path.name, ()), read.inspect]
+            readers = [*READERS.get(path.name, ()), _inspect]
             if path.suffix == ".jpg":
                 readers.append(_python)
             if path in layers:
@@ -118,7 +126,7 @@ def read_damaged(trial: Trial) -> list[Row]:
                     lambda store, layer=layer: read.read_layer(store, layer),
                     _see,
                     _python,
-                    read.inspect,
+                    _inspect,
                 ]
             try:
                 for reader in readers:
@@ -147,12 +155,31 @@ def read_damaged(trial: Trial) -> list[Row]:
             path.write_bytes(whole)
         measured = f"longest {longest:.1f} s; {found:,} told of"
         rows.append(Row(fault, count, count - len(wrong), None, tracebacks, measured, tuple(wrong)))
-    return rows
+    return [*rows, _pieces(trial, max(trial.count // 10, 50))]
+
+
+def _pieces(trial: Trial, count: int) -> Row:
+    """Change the file of a finished piece: what is not as it was written does not count."""
+    pieces = Pieces(trial.folder / "broken", "scan", "0" * 64)
+    content = trial.random.randbytes(2000)
+    pieces.write("a", content)
+    path, wrong = pieces.folder / "a", []
+    whole = path.read_bytes()
+    for number in range(count):
+        way = trial.random.choice(BYTE_WAYS)
+        bad = way(whole, trial.random)
+        path.write_bytes(bad)
+        try:
+            if pieces.whole(["a"]) and pieces.read("a") != content:
+                wrong.append(f"{number} {way.__name__}: taken for whole")
+        except Exception as problem:
+            wrong.append(f"{number} {way.__name__}: {type(problem).__name__}: {problem}"[:300])
+    return Row(PIECE, count, count - len(wrong), None, 0, "", tuple(wrong))
 
 
 KIND = Kind(
     "reader",
-    ("JSON of a store: changed, cut, nested, doubled", "pictures of a store: changed, cut"),
+    (JSON, PICTURE, PIECE),
     read_damaged,
     long=10_000,
     short=300,

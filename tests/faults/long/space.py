@@ -19,6 +19,7 @@ from tests.faults.long.images import NET
 from tests.faults.long.pictures import good
 from torchlurk.errors import LurkError
 from torchlurk.store import read, schema
+from torchlurk.store.units import PARTIAL
 
 FULL = "disk full in the middle (a tmpfs smaller than the store)"
 FILES = "no more files in the middle (a tmpfs of few inodes)"
@@ -150,6 +151,8 @@ def intact(store: Path) -> Iterator[str]:
         name = path.relative_to(store).as_posix()
         if path.is_dir() or name == "SHA256SUMS":
             continue
+        if name.startswith(f"{PARTIAL}/") and not path.name.startswith("."):
+            continue  # it carries its own digest, and what is damaged is computed again
         if path.suffix == ".json":
             try:
                 msgspec.json.decode(path.read_bytes(), type=kinds.get(name, schema.LayerFile))
