@@ -14,16 +14,19 @@ from types import FrameType
 from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.mutation import BYTE_WAYS, JSON_WAYS
 from tests.golden.run import EXPECTED
+from torchlurk.comparing.run import Request, compare_stores
 from torchlurk.errors import LurkError
 from torchlurk.lurk.reading import open_store
 from torchlurk.publish import build_site
 from torchlurk.snapshot import watch
 from torchlurk.store import read
+from torchlurk.store.read_comparison import read_comparison, read_comparisons, read_layer_comparison
 from torchlurk.store.units import Pieces
 from torchlurk.store.write import write_index
 
 JSON = "JSON of a store: changed, cut, nested, doubled"
 PICTURE = "picture of a store: changed, cut"
+COMPARED = "JSON of a comparison: changed, cut, nested, doubled"
 PIECE = "finished piece of a run that was stopped: changed, cut"
 PATIENCE = 10
 """Seconds after which reading is held to hang; on a store of 60 kB it takes some hundredths."""
@@ -155,7 +158,53 @@ def read_damaged(trial: Trial) -> list[Row]:
             path.write_bytes(whole)
         measured = f"longest {longest:.1f} s; {found:,} told of"
         rows.append(Row(fault, count, count - len(wrong), None, tracebacks, measured, tuple(wrong)))
-    return [*rows, _pieces(trial, max(trial.count // 10, 50))]
+    few = max(trial.count // 10, 50)
+    return [*rows, _compared(trial, store, few), _pieces(trial, few)]
+
+
+def _comparison(store: Path) -> tuple[Path, Callable[[], None]]:
+    """A comparison of the store with a copy of it, and what reads all of it."""
+    other = store.parent / "later"
+    shutil.copytree(store, other)
+    manifest = (store / "network.json").read_bytes()
+    (other / "network.json").write_bytes(manifest.replace(b'"name":"branching"', b'"name":"later"'))
+    folder = store.parent / "compared"
+    compare_stores(Request(stores=(store, other), out=folder))
+
+    def everything() -> None:
+        read_comparisons(store.parent)
+        found = read_comparison(folder)
+        for layer in found.layers:
+            read_layer_comparison(folder, found, layer)
+
+    return folder, everything
+
+
+def _compared(trial: Trial, store: Path, count: int) -> Row:
+    folder, everything = _comparison(store)
+    paths = [*sorted(folder.rglob("*.json")), store.parent / "comparisons.json"]
+    wrong: list[str] = []
+    tracebacks = told_of = 0
+    for number in range(count):
+        path = trial.random.choice(paths)
+        whole = path.read_bytes()
+        way = trial.random.choice(JSON_WAYS)
+        path.write_bytes(way(whole, trial.random))
+        what = f"{number} {way.__name__} of {path.name}"
+        try:
+            with in_time(PATIENCE):
+                everything()
+        except LurkError as problem:
+            told_of += 1
+            wrong += [f"{what}: {line}" for line in told([str(problem)])]
+        except Hang:
+            wrong.append(f"{what}: hangs")
+        except Exception as problem:
+            tracebacks += 1
+            wrong.append(f"{what}: {type(problem).__name__}: {problem}"[:300])
+        path.write_bytes(whole)
+    measured = f"{told_of:,} told of"
+    return Row(COMPARED, count, count - len(wrong), None, tracebacks, measured, tuple(wrong))
 
 
 def _pieces(trial: Trial, count: int) -> Row:
@@ -179,7 +228,7 @@ def _pieces(trial: Trial, count: int) -> Row:
 
 KIND = Kind(
     "reader",
-    (JSON, PICTURE, PIECE),
+    (JSON, PICTURE, COMPARED, PIECE),
     read_damaged,
     long=10_000,
     short=300,
