@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo serve test lint bench bench-site reference clean
+.PHONY: install demo serve test faults lint bench bench-site reference clean
 
 install: $(STAMP)
 
@@ -28,6 +28,10 @@ lint: $(STAMP)
 test: lint chromium
 	node --test tests/site/*.test.mjs
 	$(BIN)/python -m pytest
+
+# The long versions of tests/faults, with their figures into docs/reliability.md; tests run a shorter cut of each.
+faults: $(STAMP) chromium
+	$(BIN)/python -m tests.faults.long --write
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint requirements/constraints.txt

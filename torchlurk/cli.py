@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 import torchlurk
 from torchlurk import options, terminal
 from torchlurk.compare_command import compare
 from torchlurk.errors import LurkError, Terminated
 from torchlurk.explain_command import explain
+from torchlurk.inspect_command import inspect
+from torchlurk.names import shown
 from torchlurk.precompute_command import precompute
 from torchlurk.serve_command import serve
-from torchlurk.store.schema import STAGES
 from torchlurk.terminal import terminated
 
 FOLDER = click.Path(path_type=Path)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What the system says where nothing can be written any more; stdout may lie there too."""
 
 
 class _Commands(click.Group):
@@ -31,26 +34,26 @@ class _Commands(click.Group):
         except LurkError as problem:
             if ctx.params["debug"]:
                 raise
-            click.echo(f"torchlurk: {problem}", err=True)
+            click.echo(f"torchlurk: {shown(str(problem))}", err=True)
             ctx.exit(problem.exit_code)
         except KeyboardInterrupt as stop:
             click.echo("torchlurk: stopped", err=True)
             ctx.exit(143 if isinstance(stop, Terminated) else 130)
-        except (click.exceptions.Exit, click.ClickException, click.Abort):
-            raise
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+            raise  # click knows what to do; a pipe breaks when `head` has seen enough
         except Exception as problem:
             if ctx.params["debug"]:
                 raise
-            click.echo(
-                f"torchlurk: {type(problem).__name__}: {_one_line(problem)} "
-                "(an error of ours: torchlurk --debug shows where)",
-                err=True,
-            )
+            if isinstance(problem, OSError) and problem.errno in NO_ROOM:
+                why = "make room there, and run the same command again to go on"
+            else:
+                why = "an error of ours: torchlurk --debug shows where"
+            click.echo(f"torchlurk: {type(problem).__name__}: {_one_line(problem)} ({why})", err=True)
             ctx.exit(1)
 
 
 def _one_line(problem: BaseException) -> str:
-    return " ".join(str(problem).split())[:300]
+    return shown(" ".join(str(problem).split()), 300)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -95,7 +98,7 @@ def demo(ctx: click.Context, weights: str, filters: int | str, out: Path, site_o
         filters=max(filters, 32) if isinstance(filters, int) else filters,
     )
     ctx.invoke(site, stores=(out, small), out=site_out)
-    click.echo(f"to look at it: torchlurk serve {site_out}")
+    click.echo(shown(f"to look at it: torchlurk serve {site_out}"))
 
 
 @main.command(short_help="Build the site from one store or several.")
@@ -113,7 +116,7 @@ def site(stores: tuple[Path, ...], out: Path) -> None:
     if not stores:
         raise LurkError("there is no store in saved_model/: run torchlurk precompute first, or name one")
     report = build_site(stores, out)
-    click.echo(f"{out}: {', '.join(report.networks)}")
+    click.echo(shown(f"{out}: {', '.join(report.networks)}"))
     click.echo(f"{'':10}{'files':>8}{'MB':>9}{'MB gzip':>9}")
     for kind, share in [*report.kinds.items(), ("total", report.total)]:
         click.echo(f"{kind:10}{share.files:8}{share.bytes / 1e6:9.2f}{share.gzip_bytes / 1e6:9.2f}")
@@ -125,63 +128,7 @@ def site(stores: tuple[Path, ...], out: Path) -> None:
 main.add_command(serve)
 
 
-@main.command(short_help="Say what a store holds, and whether it is whole.")
-@click.argument("store", type=FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def inspect(store: Path, as_json: bool) -> None:
-    """Say what STORE holds; fail if a file is missing or damaged."""
-    from torchlurk.store import read
-
-    report = read.inspect(store)
-    manifest = report.manifest
-    if as_json:
-        facts = {
-            "name": manifest.name,
-            "layers": len(manifest.layers),
-            "filters": report.filters,
-            "full": report.full,
-            "k": manifest.k,
-            "images": manifest.dataset.images,
-            "skipped": len(manifest.dataset.skipped),
-            "referred": report.images,
-            "pictures": report.pictures,
-            "stages": {name: getattr(manifest.stages, name).complete for name in STAGES},
-            "worst_certificate": report.worst_certificate,
-            "problems": list(report.problems),
-        }
-        click.echo(msgspec.json.format(msgspec.json.encode(facts), indent=2).decode())
-    else:
-        _print_report(report)
-    if report.problems:
-        raise LurkError(
-            f"{str(store)!r} is not whole, {len(report.problems)} problems: compute it again with --overwrite"
-        )
-
-
-def _print_report(report: Any) -> None:
-    manifest = report.manifest
-    dataset = manifest.dataset
-    click.echo(f"{manifest.name}: {manifest.title}, {manifest.model.source}, {manifest.model.weights}")
-    click.echo(
-        f"images    {dataset.images} of {dataset.name}, {len(dataset.classes)} classes, "
-        f"{len(dataset.skipped)} skipped, {report.images} referred to"
-    )
-    click.echo(f"layers    {len(manifest.layers)}")
-    click.echo(
-        f"filters   {report.filters}, {report.full} of them with "
-        f"{min(manifest.k, dataset.images)} max and avg entries each"
-    )
-    for kind, count in report.pictures.items():
-        click.echo(f"{kind:13} {count}")
-    for name in STAGES:
-        stage = getattr(manifest.stages, name)
-        click.echo(f"{name:9} {'complete' if stage.complete else 'not complete'}")
-    if report.worst_certificate is not None:
-        click.echo(f"crops explain their scores to {report.worst_certificate:.1e}")
-    for problem in report.problems:
-        click.echo(f"problem: {problem}")
-    if not report.problems:
-        click.echo("every file that it names is there and decodes")
+main.add_command(inspect)
 
 
 @main.group(short_help="Fetch a data set.")
@@ -204,4 +151,4 @@ def tiny_imagenet(per_class: int, out: Path, archive: Path | None) -> None:
     report = fetch_tiny_imagenet(
         out, per_class=per_class, archive=archive, cache=default_cache(), say=terminal.say
     )
-    click.echo(f"{out}: {report.images} images of {report.classes} classes")
+    click.echo(shown(f"{out}: {report.images} images of {report.classes} classes"))

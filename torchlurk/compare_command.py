@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from torchlurk.names import shown
+
 PATH = click.Path(path_type=Path)
 
 
@@ -81,11 +83,10 @@ def _compare(
     found = compare_stores(request)
     record = found.record
     filters = sum(layer.channels for layer in record.layers)
-    click.echo(
-        f"{request.out}: {len(record.layers)} layers, {filters} filters, {len(record.measures)} measures"
-    )
+    many = f"{len(record.layers)} layers, {filters} filters, {len(record.measures)} measures"
+    click.echo(shown(f"{request.out}: {many}"))
     for pair in record.pairs:
         table = found.between(pair.before, pair.after)
-        click.echo(f"{' → '.join(table.pair)}: {table.summary}")
+        click.echo(shown(f"{' → '.join(table.pair)}: {table.summary}"))
     if record.note:
-        click.echo(record.note, err=True)
+        click.echo(shown(record.note), err=True)

@@ -10,12 +10,13 @@ import click
 
 from torchlurk import options
 from torchlurk.errors import LurkError
+from torchlurk.names import shown
 
 PATH = click.Path(path_type=Path)
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(shown(line), err=True)
 
 
 @click.command(short_help="Show what in some images a class or a unit depends on.")
@@ -114,14 +115,14 @@ def _explain(
     )
     write_explanations(out, network, recipe, found, tile)
     for one in found:
-        click.echo(caption(one))
+        click.echo(shown(caption(one)))
         if one.completeness is not None:
             sums = one.completeness
             click.echo(
                 f"  integrated gradients sum to {sums.total:.4g} of {sums.difference:.4g} (off by "
                 f"{sums.error:.2g})"
             )
-    click.echo(str(out / SHEET))
+    click.echo(shown(str(out / SHEET)))
 
 
 def _names(words: Path) -> tuple[str, ...]:

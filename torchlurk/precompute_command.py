@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from torchlurk import options, terminal
+from torchlurk import names, options, terminal
+from torchlurk.errors import LurkError
 from torchlurk.store.schema import STAGES
 
 if TYPE_CHECKING:
@@ -134,6 +135,9 @@ FOLDER = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of all randomness.")
 @click.option(
+    "--strict", is_flag=True, help="Decode all images first, and refuse to begin if one of them is bad."
+)
+@click.option(
     "--overwrite", is_flag=True, help="Make the stages that are asked for anew, whatever the store holds."
 )
 def precompute(**given: Any) -> None:
@@ -154,11 +158,12 @@ def _precompute(
     size: int | tuple[int, int] | None, show_channels: tuple[int, ...] | None, stages: tuple[str, ...],
     method: Any, certify: str, device: str, ascent: str, objective: str, precision: str, scan_precision: str,
     batch_size: int | None, workers: int | None, threads: int | None, shard_size: int, seed: int,
-    overwrite: bool,
+    strict: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
     from torchlurk.datasets.choose import open_images
     from torchlurk.datasets.folder import first_image
+    from torchlurk.datasets.strict import check_all, refusal
     from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
@@ -168,6 +173,7 @@ def _precompute(
 
     shown = terminal.SHOWN if team.first else terminal.SILENT
     chosen = choose_device(device, team.local_rank)
+    names.check_store_name(out)
     if team.first:
         check_writable(out)
     cache = default_cache()
@@ -209,10 +215,13 @@ def _precompute(
     )
     others = f", {team.size} processes" if team.size > 1 else ""
     shown.say(f"{network.title} ({network.weights}) over {len(folder.paths)} images on {chosen.type}{others}")
+    if strict:
+        team.share(lambda: check_all(folder, network.preprocess, workers=config.workers, bar=shown.bar))
     manifest = precompute(network, folder, out, config, chosen, shown, team)
+    if strict and manifest.dataset.skipped:  # one went bad meanwhile
+        bad = manifest.dataset.skipped
+        raise LurkError(refusal(len(bad), len(folder.paths), bad[0].path, bad[0].reason))
     if team.first:
         total = sum(layer.channels for layer in manifest.layers)
-        click.echo(
-            f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "
-            f"{len(manifest.dataset.skipped)} skipped"
-        )
+        line = f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "
+        click.echo(names.shown(f"{line}{len(manifest.dataset.skipped)} skipped"))

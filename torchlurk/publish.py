@@ -201,11 +201,14 @@ def page(source: Path, names: Sequence[str], live: str | None = None) -> str:
 
 def _files(store: Path) -> Iterator[Path]:
     """The files that the format names, and no others."""
-    yield store / "network.json"
-    patterns = ["images.json", "classes.json", "images/*.jpg", "layers/*.json"]
+    patterns = ["network.json", "images.json", "classes.json", "images/*.jpg", "layers/*.json"]
     patterns += [f"{folder}/*/*.jpg" for folder in PICTURE_KINDS]
     for pattern in patterns:
-        yield from sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != ".")
+        for path in sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != "."):
+            # Of a store that came from elsewhere, a link could publish any file of this machine.
+            if not path.resolve().is_relative_to(store):
+                raise LurkError(f"{path}: is a link out of the store, and would be published; take it out")
+            yield path
 
 
 def _copy(source: Path, target: Path) -> None:

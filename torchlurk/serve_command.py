@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from torchlurk.errors import LurkError
+from torchlurk.names import shown
 
 FOLDER = click.Path(path_type=Path)
 
@@ -57,6 +58,6 @@ def _follow(stores: tuple[Path, ...], host: str, port: int) -> None:
         click.echo(f"{server.url} (Ctrl-C ends it)")
         for store in stores:
             if not (store / "network.json").exists():
-                click.echo(f"{store}: nothing there yet, waiting for it")
+                click.echo(f"{shown(str(store))}: nothing there yet, waiting for it")
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

@@ -81,6 +81,28 @@ class _Handler(BaseHTTPRequestHandler):
         """Send what GET would, without the file."""
         self._answer(body=False)
 
+    def parse_request(self) -> bool:
+        """Read the request; one of HTTP/0.9, whose answers have no headers, is refused."""
+        if not super().parse_request():
+            return False
+        if self.request_version == "HTTP/0.9":
+            self.send_error(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+            return False
+        return True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Send a status with the headers of all answers; nothing of the request comes back."""
+        if self.request_version == "HTTP/0.9":
+            self.request_version = "HTTP/1.0"
+        status = HTTPStatus(code)
+        data = f"{status.value} {status.phrase}\n".encode() if self.command == "GET" else b""
+        self.send_response(status)
+        self.send_header("Connection", "close")
+        self.send_header("Content-Type", _TYPES[".txt"])
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the base class's name
         """Stay quiet."""
 
@@ -93,6 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def _answer(self, body: bool) -> None:
+        # What comes with a request is not read, and must not be taken for the next one.
+        if self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0") != "0":
+            self.close_connection = True
         parts = _parts(self.path)
         found = type(self).look(parts) if parts else None
         if found is None:

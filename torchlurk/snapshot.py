@@ -134,7 +134,7 @@ class Watch:
         if known is None or known.stamp != stamp:
             try:
                 filters = msgspec.json.decode(path.read_bytes(), type=_Filters).filters
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return None
             made = {
                 kind: ranges(one.channel for one in filters if kind in one.pictures) for kind in PICTURE_KINDS

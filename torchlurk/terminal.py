@@ -12,12 +12,13 @@ from types import FrameType
 from tqdm import tqdm
 
 from torchlurk.errors import Terminated
+from torchlurk.names import shown as plain
 from torchlurk.telling import Terminal
 
 
 def say(line: str) -> None:
     """Print a line of news above the bar that there may be."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(plain(line), file=sys.stderr)
 
 
 @contextmanager

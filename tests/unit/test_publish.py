@@ -320,3 +320,19 @@ def test_the_page_begins_with_the_first_store(tmp_path: Path) -> None:
     assert [network["name"] for network in index["networks"]] == ["b", "c", "a"]
     with pytest.raises(LurkError, match="distinct names"):
         build_site([*stores, make_store(tmp_path / "others", "b")], tmp_path / "site")
+
+
+def test_a_link_out_of_a_store_is_not_published(tmp_path):
+    store = make_store(tmp_path / "stores")
+    (tmp_path / "secret.json").write_text("secret")
+    out = tmp_path / "site"
+    build_site([store], out)
+    before = sorted(out.rglob("*"))
+    (store / "layers" / "out.json").symlink_to(tmp_path / "secret.json")
+    with pytest.raises(LurkError, match=r"layers/out\.json: is a link out of the store"):
+        build_site([store], out)
+    assert sorted(out.rglob("*")) == before
+    (store / "layers" / "out.json").unlink()
+    (store / "layers" / "same.json").symlink_to(next((store / "layers").glob("*.json")).name)
+    build_site([store], out)
+    assert not (out / "saved_model/toy/layers/same.json").is_symlink()

@@ -253,14 +253,16 @@ def site() -> Iterator[Site]:
         thread.join()
 
 
-def get(site: Site, path: Path, md5: str = "") -> None:
-    md5 = md5 or hashlib.md5(site.data).hexdigest()
-    download(site.url, path, md5=md5, advice="do else", progress=False, timeout_s=5, sleep=lambda _: None)
+def get(site: Site, path: Path, sha256: str = "") -> None:
+    sha256 = sha256 or hashlib.sha256(site.data).hexdigest()
+    download(
+        site.url, path, sha256=sha256, advice="do else", progress=False, timeout_s=5, sleep=lambda _: None
+    )
 
 
 def test_downloads_whole(tmp_path: Path, site: Site, capfd: pytest.CaptureFixture[str]) -> None:
-    md5 = hashlib.md5(site.data).hexdigest()
-    download(site.url, tmp_path / "new" / "x", md5=md5, advice="", progress=True)
+    sha256 = hashlib.sha256(site.data).hexdigest()
+    download(site.url, tmp_path / "new" / "x", sha256=sha256, advice="", progress=True)
     assert tree(tmp_path) == {"new/x": site.data}
     assert site.asked == [None]
     out, err = capfd.readouterr()
@@ -301,7 +303,7 @@ def test_a_part_that_is_complete_or_too_long(tmp_path: Path, site: Site, surplus
 
 def test_another_file_is_refused_and_not_kept(tmp_path: Path, site: Site) -> None:
     with pytest.raises(LurkError, match="it is another file now; do else"):
-        get(site, tmp_path / "x", md5="0" * 32)
+        get(site, tmp_path / "x", sha256="0" * 64)
     assert tree(tmp_path) == {}
 
 
@@ -320,7 +322,7 @@ def test_the_command_downloads_once(tmp_path: Path, site: Site, fetch: Callable[
         "archive": None,
         "say": said.append,
         "url": site.url,
-        "md5": hashlib.md5(site.data).hexdigest(),
+        "sha256": hashlib.sha256(site.data).hexdigest(),
     }
     site.drops = [2000]
     assert fetch(**options).images == 9

@@ -16,6 +16,7 @@ from torchlurk.comparing.forward import Pair
 from torchlurk.errors import LurkError
 from torchlurk.hooks import activation
 from torchlurk.models.record import Network
+from torchlurk.store.read import PICTURE_FORMATS
 from torchlurk.store.schema import picture_path
 
 AT_ONCE = 8
@@ -106,10 +107,10 @@ def _said(
 def _read(path: Path, depth: int) -> Tensor:
     """A picture as `(C, H, W)` in [0, 1]."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
             pixels: Tensor = pil_to_tensor(picture.convert("L" if depth == 1 else "RGB"))
             return pixels.float() / 255
-    except (OSError, SyntaxError, ValueError) as problem:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         raise LurkError(f"{str(path)!r} cannot be read ({problem}): compute its store again") from problem
 
 

@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.comparing.alike import Store
-from torchlurk.datasets.decode import BadImage
+from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
 from torchlurk.hooks import activation
 from torchlurk.models.record import Network
+from torchlurk.store.read import PICTURE_FORMATS
 from torchlurk.store.schema import Filter, image_path, number, picture_path
 
 KEPT = 4096
@@ -147,8 +148,8 @@ class Embedder:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
             picture.load()
             return picture.copy()
-    except (OSError, SyntaxError, ValueError) as problem:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         raise LurkError(f"{str(path)!r} cannot be read ({problem}): compute its store again") from problem

@@ -1,7 +1,7 @@
 """One image file -> pixels, whatever is wrong with the file.
 
-This file imports Pillow and numpy alone: it is also the program that the decoding processes run
-(see `serve`), which then start in a tenth of a second and hold no copy of torch.
+This file imports Pillow, numpy and `limits` alone: it is also the program that the decoding processes
+run (see `serve`), which then start in a tenth of a second and hold no copy of torch.
 """
 
 import json
@@ -10,6 +10,7 @@ import struct
 import sys
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -28,11 +29,14 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from torchlurk.datasets.limits import BadImage, Frugal, check_cost, check_tiff, open_plain
+
 Pixels = npt.NDArray[np.uint8]
 """(H, W, C) or (H, W, 3), as is said where it stands."""
 
 MAX_PIXELS: Final = 100_000_000
 MAX_ASPECT: Final = 100
+STRIP: Final = 1 << 20  # pixels
 # the decoders that are pure decoders: Pillow's EPS would run ghostscript on a file's word
 FORMATS: Final = tuple(
     plugin.format
@@ -93,10 +97,6 @@ class Cut:
     channels: int = 3
 
 
-class BadImage(Exception):  # noqa: N818  # it is the image that is bad, and the scan goes on
-    """A file that cannot be taken as an image; the message is a short reason."""
-
-
 def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode an image file to RGB, as a person would see it.
 
@@ -116,14 +116,8 @@ def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if path.stat().st_size == 0:
-                raise BadImage("the file is empty")
-            with Image.open(path, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > max_pixels:
-                    raise BadImage(f"{width} x {height} pixels are more than {max_pixels:,}")
-                image.load()
-                return _upright(image, to_rgb(image))
+            with open_plain(path) as file:
+                return _decoded(file, max_pixels)
         except UnidentifiedImageError:
             raise BadImage("not an image of a known format") from None
         except Image.DecompressionBombError:
@@ -137,6 +131,20 @@ def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             words = getattr(error, "strerror", None) or str(error)
             reason = (words.splitlines() or [""])[0].partition(" <")[0].replace(str(path), "")
             raise BadImage(f"damaged: {reason.strip() or type(error).__name__}"[:120]) from None
+
+
+def _decoded(file: Frugal, max_pixels: int) -> Image.Image:
+    """What Pillow makes of a file, once all is known to be bounded."""
+    if not file.peek(1):
+        raise BadImage("the file is empty")
+    check_tiff(file)
+    with Image.open(file, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise BadImage(f"{width} x {height} pixels are more than {max_pixels:,}")
+        check_cost(image, file)
+        image.load()
+        return _upright(image, to_rgb(image))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -155,15 +163,35 @@ def to_rgb(image: Image.Image) -> Image.Image:
         # Pillow clips these at 255; "I" comes from PNG and PPM as 16 bits too, from TIFF as 32
         if image.mode == "I" and image.format not in ("PNG", "PPM"):
             raise BadImage("32-bit integer pixels, which have no stated white")
-        wide = np.asarray(image).astype(np.int64)
-        return Image.fromarray(((wide + 128) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+        return _in_strips(image, _narrowed)
     if image.mode == "F":
         raise BadImage("floating-point pixels, which have no stated white")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
+        return _in_strips(image, _on_white)
     return image.convert("RGB")
+
+
+def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert an image to RGB piece by piece: what is made on the way takes several times its memory."""
+    width, height = image.size
+    rows = max(1, STRIP // max(width, 1))
+    if height <= rows:
+        return convert(image)
+    done = Image.new("RGB", image.size)
+    for top in range(0, height, rows):
+        done.paste(convert(image.crop((0, top, width, min(top + rows, height)))), (0, top))
+    return done
+
+
+def _narrowed(image: Image.Image) -> Image.Image:
+    wide = np.asarray(image).astype(np.int64)
+    return Image.fromarray(((wide + 128) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer).convert("RGB")
 
 
 def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:

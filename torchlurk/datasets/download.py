@@ -23,7 +23,7 @@ def download(
     url: str,
     path: Path,
     *,
-    md5: str,
+    sha256: str,
     advice: str,
     progress: bool = True,
     timeout_s: float = TIMEOUT_S,
@@ -34,7 +34,7 @@ def download(
     Args:
         url: What to fetch.
         path: Where it goes; its folder is made.
-        md5: Of the whole file, in hex. It guards against damage, not against malice.
+        sha256: Of the whole file, in hex.
         advice: What else the user can do, for the end of an error's line.
         progress: Whether to draw a bar on stderr.
         timeout_s: Seconds to wait for the host, each time.
@@ -68,18 +68,15 @@ def download(
                     )
                 sleep(failures)
         with part.open("rb") as handle:
-            found = hashlib.file_digest(handle, _md5).hexdigest()
-        if found != md5:
+            found = hashlib.file_digest(handle, "sha256").hexdigest()
+        if found != sha256:
             part.unlink()
-            raise LurkError(f"{url} has md5 {found}, not {md5}: it is another file now; {advice}")
+            raise LurkError(
+                f"{url} has sha256 {found[:16]}..., not {sha256[:16]}...: it is another file now; {advice}"
+            )
         part.replace(path)
     except OSError as problem:
         raise LurkError(f"{path} cannot be written ({problem.strerror or problem})") from None
-
-
-def _md5() -> "hashlib._Hash":
-    """Make an md5 that is available where cryptographic use of it is forbidden."""
-    return hashlib.md5(usedforsecurity=False)
 
 
 def _size(path: Path) -> int:

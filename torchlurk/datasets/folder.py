@@ -8,9 +8,10 @@ from typing import Final
 import torch
 from PIL import Image
 
-from torchlurk.datasets.decode import BadImage, decode
+from torchlurk.datasets.decode import decode
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Decoded, Input, Preprocess
+from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.listing import ImageFolder, list_images
 from torchlurk.datasets.words import read_words
 from torchlurk.datasets.worker import Worker

@@ -12,9 +12,11 @@ import numpy as np
 import torchvision
 from PIL import Image
 
-from torchlurk.datasets.decode import BadImage, to_rgb
+from torchlurk.datasets.decode import to_rgb
+from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.words import Words, name_classes
 from torchlurk.errors import LurkError
+from torchlurk.names import readable
 
 PREFIX: Final = "torchvision:"
 LABELS: Final = ("targets", "labels", "_labels")
@@ -103,7 +105,7 @@ def index_items(items: Items, name: str, *, words: Words | None = None) -> Index
     own = getattr(items, "classes", None)
     count = max(labels) + 1
     named = isinstance(own, list | tuple) and len(own) >= count and all(isinstance(n, str) for n in own)
-    folders = [str(n) for n in own] if named and own else [str(index) for index in range(count)]
+    folders = [readable(str(n)) for n in own] if named and own else [str(index) for index in range(count)]
     return IndexedImages(
         name=name,
         paths=tuple(f"{index:05}" for index in range(len(items))),

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,8 +12,10 @@ from typing import Final, Self
 from PIL import Image
 
 from torchlurk.datasets.decode import decode
+from torchlurk.datasets.limits import BadImage, open_plain
 from torchlurk.datasets.words import Words, name_classes
 from torchlurk.errors import LurkError
+from torchlurk.names import readable
 
 SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"))
 COMMON: Final = frozenset(("images", "train", "val", "valid", "validation", "test", "data"))
@@ -29,11 +32,12 @@ class ImageFolder:
 
     Attributes:
         name: The folder's own name, or that of the folder above where the own one is `COMMON`.
-        paths: Relative to the folder, with forward slashes, sorted by their bytes.
+        paths: Relative to the folder, with forward slashes, sorted by their bytes; as readable text.
         labels: For each path, an index into `classes`.
         classes: The first-level subfolders that hold images, by name or by the words for it.
         digest: sha256 over the paths and the files' contents, in hex.
-        root: The folder; it takes no part in comparisons.
+        root: The folder; it takes no part in comparisons, nor does the next.
+        files: The paths as the file system has them, whose names need not be text.
     """
 
     name: str
@@ -42,10 +46,11 @@ class ImageFolder:
     classes: tuple[str, ...] = field(repr=False)
     digest: str
     root: Path = field(repr=False, compare=False)
+    files: tuple[str, ...] = field(repr=False, compare=False)
 
     def file(self, at: int) -> Path:
         """Where an image lies."""
-        return self.root / self.paths[at]
+        return self.root / self.files[at]
 
     def open(self, at: int) -> Image.Image:
         """Decode an image to RGB.
@@ -61,6 +66,7 @@ class ImageFolder:
             self,
             paths=tuple(self.paths[at] for at in ids),
             labels=tuple(self.labels[at] for at in ids),
+            files=tuple(self.files[at] for at in ids),
         )
 
 
@@ -100,11 +106,12 @@ def list_images(root: Path, *, words: Words | None = None) -> ImageFolder:
     position = {folder: index for index, folder in enumerate(folders)}
     return ImageFolder(
         name=name,
-        paths=tuple(paths),
+        paths=tuple(map(readable, paths)),
         labels=tuple(position[top] for top in tops),
-        classes=name_classes(folders, words),
+        classes=name_classes([readable(folder) for folder in folders], words),
         digest=digest_files(root, paths),
         root=root,
+        files=tuple(paths),
     )
 
 
@@ -113,7 +120,7 @@ def set_name(root: Path) -> str:
     root = root.resolve()  # so that "." has a name too
     if root.name.lower() in COMMON:
         root = root.parent if root.parent.name else root
-    return root.name or "images"
+    return readable(root.name) or "images"
 
 
 def _walk(root: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
@@ -133,17 +140,26 @@ def _walk(root: Path, below: str, above: frozenset[tuple[int, int]]) -> Iterator
         path = f"{below}{entry.name}"
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        kind = _kind(entry)
+        if kind == stat.S_IFDIR:
             yield from _walk(root, f"{path}/", above | {here})
-        elif Path(entry.name).suffix.lower() in SUFFIXES and (
-            # a dangling link is listed and skipped when decoded; a pipe would never end
-            entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
-        ):
+        # a link to nothing is listed and skipped when decoded; a pipe would never end
+        elif kind in (stat.S_IFREG, None) and Path(entry.name).suffix.lower() in SUFFIXES:
             yield path
 
 
+def _kind(entry: os.DirEntry[str]) -> int | None:
+    """What is there; None for a link to nothing, to itself or to where nobody may look."""
+    try:
+        return stat.S_IFMT(entry.stat().st_mode)
+    except OSError:
+        return None
+
+
 def digest_files(root: Path, paths: Sequence[str]) -> str:
-    """Digest paths and contents; a file that cannot be read counts by its path.
+    """Digest paths and contents; a file that cannot be an image counts by its path.
+
+    Such are those that cannot be read, are empty, or so large that they are not decoded either.
 
     Args:
         root: The folder.
@@ -164,7 +180,7 @@ def digest_files(root: Path, paths: Sequence[str]) -> str:
 
 def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as handle:
+        with open_plain(path) as handle:
             return hashlib.file_digest(handle, "sha256").digest()
-    except OSError:
+    except (OSError, BadImage):
         return b"unreadable"

@@ -9,6 +9,7 @@ from typing import Final
 from torchlurk.datasets.listing import SUFFIXES, ImageFolder, digest_files
 from torchlurk.datasets.words import Words, name_classes
 from torchlurk.errors import LurkError
+from torchlurk.names import readable
 
 PATH_HEADERS: Final = ("path", "file", "filename", "image")
 LABEL_HEADERS: Final = ("label", "class", "category")
@@ -65,12 +66,13 @@ def read_table(path: Path, *, words: Words | None = None) -> ImageFolder:
     total = hashlib.sha256(digest_files(path.parent, tuple(seen)).encode())
     total.update("\0".join(labels).encode())
     return ImageFolder(
-        name=path.stem,
+        name=readable(path.stem),
         paths=tuple(seen),
         labels=tuple(position[label] for label in labels),
         classes=name_classes(classes, words),
         digest=total.hexdigest(),
         root=path.parent,
+        files=tuple(seen),
     )
 
 

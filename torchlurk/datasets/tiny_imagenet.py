@@ -16,7 +16,7 @@ from torchlurk.datasets.download import download
 from torchlurk.errors import LurkError
 
 URL: Final = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
-MD5: Final = "90528d7ca1a48142e341f4ef8d21d0de"
+SHA256: Final = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
 PER_CLASS_MAX: Final = 500
 ADVICE: Final = "fetch it by hand and give --archive ZIP"
 # only names of this form leave the archive, so none can lead out of the folder
@@ -54,7 +54,7 @@ def fetch_tiny_imagenet(
     say: Callable[[str], None],
     progress: bool = True,
     url: str = URL,
-    md5: str = MD5,
+    sha256: str = SHA256,
 ) -> Report:
     """Unpack the same few images of each class, on every machine.
 
@@ -67,7 +67,7 @@ def fetch_tiny_imagenet(
         say: Told, in a line, what takes long.
         progress: Whether a download draws a bar on stderr.
         url: Where the archive is.
-        md5: Of the archive at `url`, in hex.
+        sha256: Of the archive at `url`, in hex.
 
     Returns:
         What is now in `out`.
@@ -86,9 +86,12 @@ def fetch_tiny_imagenet(
         return Report(out, earlier["classes"], earlier["images"], fresh=False)
     if archive is None:
         archive = cache / "downloads" / "tiny-imagenet-200.zip"
+        if archive.exists() and not _is_whole(archive, sha256):
+            say(f"{archive} is damaged: downloading it again")
+            archive.unlink()
         if not archive.exists():
             say(f"downloading {url} (248 MB, once) to {archive}")
-            download(url, archive, md5=md5, advice=ADVICE, progress=progress)
+            download(url, archive, sha256=sha256, advice=ADVICE, progress=progress)
     try:
         with zipfile.ZipFile(archive) as source:
             return _unpack(source, archive, out, per_class)
@@ -96,6 +99,15 @@ def fetch_tiny_imagenet(
         raise LurkError(
             f"{archive} cannot be unpacked into {out} ({error}): give a whole tiny-imagenet-200.zip"
         ) from None
+
+
+def _is_whole(archive: Path, sha256: str) -> bool:
+    """Whether a file is the one that is known."""
+    try:
+        with archive.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest() == sha256
+    except OSError as error:
+        raise LurkError(f"{archive} cannot be read ({error.strerror}): {ADVICE}") from None
 
 
 def choose(names: list[str], per_class: int) -> dict[str, list[tuple[str, str]]]:

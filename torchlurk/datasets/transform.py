@@ -15,8 +15,9 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms._presets import ImageClassification
 
-from torchlurk.datasets.decode import BadImage, Pixels
+from torchlurk.datasets.decode import Pixels
 from torchlurk.datasets.inputs import Decoded, Input, Preprocess, as_colours
+from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
 
 Transform = Callable[[Image.Image], Any]

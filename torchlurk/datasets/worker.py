@@ -15,12 +15,16 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import IO, cast
+from pathlib import Path
+from typing import IO, Final, cast
 
 import torch
 
 from torchlurk.datasets import decode
 from torchlurk.errors import LurkError
+
+HOME: Final = str(Path(decode.__file__).parents[2])
+"""Where the package lies."""
 
 
 class Worker:
@@ -41,8 +45,8 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
-            # the caller's packages, however it came to them
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # the caller's packages, however it came to them, and this very one
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([HOME, *filter(None, sys.path)])},
         )
         self._jobs = cast("IO[bytes]", self._process.stdin)
         self._results = cast("IO[bytes]", self._process.stdout)

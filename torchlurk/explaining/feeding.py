@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.datasets.decode import BadImage, Pixels, decode, to_rgb
+from torchlurk.datasets.decode import Pixels, decode, to_rgb
 from torchlurk.datasets.inputs import Decoded, Input
+from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.told import Told, told_input
 from torchlurk.errors import LurkError
 

@@ -25,6 +25,7 @@ from torchlurk.models.check import check_network
 from torchlurk.models.checkpoint import Weights, state_digest
 from torchlurk.models.network import Network, load_network, network_of
 from torchlurk.models.weights import default_cache
+from torchlurk.names import check_store_name, readable
 from torchlurk.pipeline import precompute, usual_threads
 from torchlurk.selection import Selection
 from torchlurk.telling import Terminal
@@ -90,6 +91,7 @@ def make_engine(model: nn.Module | str, preprocess: Told, images: Any, out: Path
     """
     with in_python():
         _check(options)
+        check_store_name(out)
         device = choose_device(options.device)
         terminal = terminal_of(options.progress)
         folder = images_of(images, options.words)
@@ -113,7 +115,7 @@ def make_engine(model: nn.Module | str, preprocess: Told, images: Any, out: Path
                 "'vgg16', which has its own"
             )
         if options.names is not None:
-            network = replace(network, classes=options.names)
+            network = replace(network, classes=tuple(map(readable, options.names)))
         handed = isinstance(model, nn.Module)
         return Engine(network, handed, folder, out, device, options, terminal)
 

@@ -19,7 +19,7 @@ from torchlurk.errors import LurkError
 from torchlurk.lurk.cards import Card, Row, card
 from torchlurk.selection import check_channel, find
 from torchlurk.store import schema
-from torchlurk.store.read import read_images, read_layer, read_manifest
+from torchlurk.store.read import PICTURE_FORMATS, read_images, read_layer, read_manifest
 
 T = TypeVar("T")
 
@@ -91,6 +91,16 @@ class StoreView:
     def images(self) -> schema.Images:
         """What `images.json` says: by id, the images that some filter refers to."""
         return read_images(self.path)
+
+    def label(self, number: int) -> str:
+        """The name of a class. Raises `LurkError` if there is none of that number."""
+        names = self.manifest.dataset.classes
+        if number >= len(names):
+            raise LurkError(
+                f"{str(self.path)!r} refers to class {number} and has {len(names)}: "
+                "compute it again with --overwrite"
+            )
+        return names[number]
 
     def layer(self, wanted: str | SupportsIndex) -> LayerView:
         """The layer of a name, or at a position in execution order; negative ones count from the end.
@@ -212,15 +222,19 @@ class FilterView:
         return tuple(TopImage(*self._image(e)) for e in self.entry.avg)
 
     def _image(self, entry: schema.MaxEntry | schema.AvgEntry) -> tuple[int, str, str, float]:
-        path = self.layer.store.images[str(entry.image)].path
-        label = self.layer.store.manifest.dataset.classes[entry.label]
-        return entry.image, path, label, entry.score
+        store = self.layer.store
+        if str(entry.image) not in store.images:
+            raise LurkError(
+                f"{str(store.path / 'images.json')!r} lists no image {entry.image}, which filter "
+                f"{self.channel} of {self.layer.name!r} refers to: compute the store again with --overwrite"
+            )
+        return entry.image, store.images[str(entry.image)].path, store.label(entry.label), entry.score
 
     @property
     def classes(self) -> Profile:
         """The classes that excite it most."""
-        names, own = self.layer.store.manifest.dataset.classes, self.entry.classes
-        by_max, by_avg = (tuple((names[c], mean) for c, mean in rows) for rows in (own.max, own.avg))
+        label, own = self.layer.store.label, self.entry.classes
+        by_max, by_avg = (tuple((label(c), mean) for c, mean in rows) for rows in (own.max, own.avg))
         return Profile(by_max, by_avg)
 
     @property
@@ -365,8 +379,8 @@ def check_kind(kind: str, kinds: Mapping[str, T]) -> T:
 
 def _opened(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
             picture.load()
             return picture.copy()
-    except (OSError, SyntaxError, ValueError) as problem:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         raise LurkError(f"{str(path)!r} cannot be read ({problem}): compute the store again") from problem

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import brief
+from torchlurk.names import readable
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def check_network(module: nn.Module, shape: tuple[int, int, int]) -> Probe:
         LurkError: it has no finite weights, wants more than one input, fails at this size, or gives nothing.
     """
     check_finite(module)
+    _check_names(module)
     _check_arguments(module)
     like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
     modes = [(part, part.training) for part in module.modules()]
@@ -81,6 +83,16 @@ def check_network(module: nn.Module, shape: tuple[int, int, int]) -> Probe:
     found = output if isinstance(output, Tensor) else first_tensor(output)
     flat = found is not None and not isinstance(output, Mapping) and found.dim() == 2
     return Probe(type(output).__name__, found.shape[1] if flat and found is not None else None)
+
+
+def _check_names(module: nn.Module) -> None:
+    """Refuse names that no file of JSON can hold."""
+    for name, part in module.named_modules():
+        for text in (name, type(part).__name__):
+            if text != readable(text):
+                raise LurkError(
+                    f"the module {readable(name)!r} has a name that is no Unicode text: rename it"
+                )
 
 
 def as_logits(output: Any) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from torchlurk.errors import LurkError
+from torchlurk.names import readable
 
 NESTS: Final = ("state_dict", "model_state_dict", "model", "net", "network")
 """Under which keys a checkpoint keeps its state dict."""
@@ -50,7 +51,7 @@ def state_digest(state: Mapping[str, torch.Tensor]) -> str:
     total = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
@@ -85,7 +86,7 @@ def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
         if isinstance(error, pickle.UnpicklingError) and "eights only load failed" in str(error):
             way += ", or --allow-unsafe-pickle if you trust whoever made it to run code here"
         raise LurkError(f"weights {str(path)!r} cannot be read ({brief(error)}): {way}") from None
-    return Weights(_unwrap(value, path), f"file:{path.name}", sha256)
+    return Weights(_unwrap(value, path), f"file:{readable(path.name)}", sha256)
 
 
 def _torch_load(path: Path, unsafe_pickle: bool) -> Any:

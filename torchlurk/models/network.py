@@ -19,6 +19,7 @@ from torchlurk.models.record import Network
 from torchlurk.models.timm_zoo import PREFIX as TIMM
 from torchlurk.models.timm_zoo import load_timm
 from torchlurk.models.zoo import load_torchvision
+from torchlurk.names import readable
 
 __all__ = ["Network", "load_network", "network_of"]
 
@@ -138,8 +139,8 @@ def network_of(
     """
     return Network(
         module=module,
-        title=type(module).__name__,
-        source=source,
+        title=readable(type(module).__name__),
+        source=readable(source),
         weights=weights.name,
         weights_sha256=weights.sha256,
         preprocess=told_input(module, transform, size, first=first, show=show),

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import torch
 from torch import nn
 
 from torchlurk.errors import LurkError
+from torchlurk.names import readable
 
 
 def make_own(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, ...]]:
@@ -79,13 +81,13 @@ def _parts(made: Any, what: str) -> tuple[Any, Any, tuple[str, ...]]:
         raise LurkError(
             f"{what} gives names of outputs that are no strings: return (network, transform, names)"
         )
-    return network, transform, names
+    return network, transform, tuple(map(readable, names))
 
 
 def source_of(spec: str) -> str:
     """What a store says of where a network comes from: the file without its folder, or the package."""
     where, _, name = spec.rpartition(":")
-    return f"{Path(where).name if where.endswith('.py') else where}:{name}"
+    return readable(f"{Path(where).name if where.endswith('.py') else where}:{name}")
 
 
 @contextmanager
@@ -117,7 +119,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise LurkError(f"--model: the file {str(path)!r} {what}: give path/to/file.py:function")
-    name = _PRIVATE + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    name = _PRIVATE + hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise LurkError(f"--model: {str(path)!r} is no Python file: give path/to/file.py:function")

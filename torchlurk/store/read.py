@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,12 @@ LOOKS = 10
 BETWEEN = 0.05
 """Seconds from one such look to the next."""
 
+PICTURE_FORMATS = ("JPEG",)
+"""What a store's pictures are, whatever they say: of Pillow's other decoders one runs a program."""
+
+BRIEF = 200
+"""Characters of others' words that a line keeps: they may repeat what is in a file."""
+
 
 def read_record(path: Path, kind: type[T]) -> T:
     """A JSON file as a record of the format. Raises `LurkError` if it is missing, damaged or too new."""
@@ -56,8 +63,18 @@ def read_record(path: Path, kind: type[T]) -> T:
                 f"{str(path)!r} has format {newer}, this Torchlurk reads format {FORMAT}: upgrade it"
             ) from problem
         raise LurkError(
-            f"{str(path)!r} is damaged ({problem}): compute it again with --overwrite"
+            f"{str(path)!r} is damaged ({_brief(problem)}): compute it again with --overwrite"
         ) from problem
+
+
+def _brief(problem: Exception) -> str:
+    """The words of an exception as part of a line."""
+    words = " ".join(str(problem).split()) or type(problem).__name__
+    return words if len(words) <= BRIEF else f"{words[: BRIEF - 1]}…"
+
+
+def _brief_name(name: str) -> str:
+    return repr(name if len(name) <= BRIEF else f"{name[: BRIEF - 1]}…")
 
 
 def _newer_format(data: bytes) -> int | None:
@@ -66,7 +83,8 @@ def _newer_format(data: bytes) -> int | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     found = value.get("format") if isinstance(value, dict) else None
-    return found if isinstance(found, int) and found > FORMAT else None
+    # More digits than a format will ever have are damage.
+    return found if isinstance(found, int) and FORMAT < found < 10**9 else None
 
 
 def read_index(folder: Path) -> Index:
@@ -76,7 +94,29 @@ def read_index(folder: Path) -> Index:
 
 def read_manifest(store: Path) -> Manifest:
     """`network.json` of a store. Raises `LurkError` if it is missing or damaged."""
-    return read_record(store / "network.json", Manifest)
+    path = store / "network.json"
+    found = read_record(path, Manifest)
+    if wrong := _contradiction(found):
+        raise LurkError(f"{str(path)!r} is damaged ({wrong}): compute it again with --overwrite")
+    return found
+
+
+def _contradiction(manifest: Manifest) -> str:
+    """What in a manifest does not go with the rest of it; "" where all does."""
+    names = [layer.name for layer in manifest.layers]
+    if len(set(names)) < len(names) or len({layer.data for layer in manifest.layers}) < len(names):
+        return "it has two layers of one name or of one file"
+    if not {name for edge in manifest.edges for name in edge} <= set(names):
+        return "an edge leads to a layer that there is not"
+    for kind in PICTURE_KINDS:
+        sizes = getattr(manifest.tiles, kind)
+        # A unit that sees all of an image has no crop.
+        if not kind.startswith("cropped") and not set(names) <= set(sizes):
+            return f"a layer has no size of its tiles in {kind}"
+    channels = manifest.input.shape[0]
+    if not len(manifest.input.mean) == len(manifest.input.std) == channels:
+        return f"the mean or the spread of the input is not of {channels} numbers"
+    return ""
 
 
 def read_images(store: Path) -> Images:
@@ -100,9 +140,12 @@ def read_progress(store: Path) -> Progress | None:
 def read_layer(store: Path, layer: Layer) -> LayerFile:
     """A layer's file. Raises `LurkError` if it is missing or damaged, or not the layer's."""
     found = read_record(store / layer.data, LayerFile)
-    if found.layer != layer.name or [f.channel for f in found.filters] != list(range(layer.channels)):
+    # Not a list of as many numbers: a damaged manifest may claim any.
+    fits = found.layer == layer.name and len(found.filters) == found.channels == layer.channels
+    named = found.names is None or len(found.names) == found.channels
+    if not (fits and named and all(f.channel == at for at, f in enumerate(found.filters))):
         raise LurkError(
-            f"{str(store / layer.data)!r} is not the data of {layer.name!r} with its "
+            f"{str(store / layer.data)!r} is not the data of {_brief_name(layer.name)} with its "
             f"{layer.channels} filters: compute it again with --overwrite"
         )
     return found
@@ -162,8 +205,11 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> Re
             for kind in entry.pictures:
                 pictures[kind] += 1
                 tiles = {"avg_grads": len(entry.avg), "max_activ": 1}.get(kind, len(entry.max))
-                height, width = getattr(manifest.tiles, kind)[layer.name]
                 path = store / picture_path(kind, layer.name, entry.channel)
+                if layer.name not in getattr(manifest.tiles, kind):
+                    problems.append(f"{str(path)!r} is none that the manifest has the size of")
+                    continue
+                height, width = getattr(manifest.tiles, kind)[layer.name]
                 problems.extend(_check_picture(path, (width * tiles, height)))
     if full < filters:
         problems.append(f"{filters - full} filters have fewer than {expected} entries in a list")
@@ -238,11 +284,15 @@ def _check_classes(store: Path, manifest: Manifest) -> Iterator[str]:
 
 def _check_picture(path: Path, size: tuple[int, int]) -> Iterator[str]:
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            if picture.size != size:
-                yield f"{str(path)!r} is {picture.size} px, not {size}"
+        # Its size before its pixels: a few bytes can claim more than fits into memory.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=PICTURE_FORMATS) as picture:
+                if picture.size != size:
+                    yield f"{str(path)!r} is {picture.size} px, not {size}"
+                    return
+                picture.load()
     except FileNotFoundError:
         yield f"{str(path)!r} is missing"
-    except (OSError, SyntaxError, ValueError) as problem:
-        yield f"{str(path)!r} does not decode ({problem})"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+        yield f"{str(path)!r} does not decode ({_brief(problem)})"

@@ -5,6 +5,7 @@ Decoding is strict: a missing key, an unknown key or a value of another type is 
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,6 +14,9 @@ FORMAT = 1
 
 PICTURE_KINDS = ("cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ")
 """The folders of pictures by filter, in the order in which `Filter.pictures` names them."""
+
+LONGEST = 200
+"""Characters of the name of a layer's file, without its suffix; file systems take 255 bytes with it."""
 
 SUMS = "SHA256SUMS"
 """The file with the digests of the JSON files."""
@@ -37,7 +41,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 """A sha256, in hex."""
 
-Relative = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\\\x00]+$")]
+Relative = Annotated[str, msgspec.Meta(pattern=r"(?s)\A(?!/)(?!.*(\A|/)\.\.(/|\Z))[^\\\x00]+\Z")]
 """A path within the store."""
 
 Config = dict[str, int | float | bool | str | list[str] | None]
@@ -279,7 +283,8 @@ def safe_name(name: str) -> str:
     """A layer's name as part of a path; two names never become the same.
 
     A character other than a letter, a digit, `.`, `_` or `-` becomes `%` and two hex digits a byte,
-    and so does a leading dot, so that no name leaves its folder or hides.
+    and so does a leading dot, so that no name leaves its folder or hides. What is then longer than
+    `LONGEST` is cut, and `%z` and the sha256 of the name stand for the rest.
     """
 
     def plain(position: int, character: str) -> bool:
@@ -287,10 +292,14 @@ def safe_name(name: str) -> str:
             return position > 0
         return character.isascii() and (character.isalnum() or character in "_-")
 
-    return "".join(
+    safe = "".join(
         c if plain(i, c) else "".join(f"%{byte:02x}" for byte in c.encode("utf-8", "surrogatepass"))
         for i, c in enumerate(name)
     )
+    if len(safe) <= LONGEST:
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{safe[: LONGEST - 66]}%z{digest}"
 
 
 def layer_path(layer: str) -> str:

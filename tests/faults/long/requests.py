@@ -1,0 +1,248 @@
+"""Requests that no browser sends: a server answers from its folder, or not at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import ThreadingHTTPServer
+from random import Random
+from typing import Any
+from urllib.parse import quote
+
+from tests.faults.long.commands import tree
+from tests.faults.long.harness import Kind, Row, Trial
+from tests.golden.run import EXPECTED
+from torchlurk.live import live_files
+from torchlurk.publish import CSP, build_site
+from torchlurk.resources import site_folder
+from torchlurk.serving import listen, make_server
+from torchlurk.snapshot import watch
+
+FOLDER = "request to the server of a site: encoded, absolute, links out, garbage"
+LIVE = "request to the live server of stores: likewise"
+SECRET = b"this lies outside"
+PATIENCE = 5
+"""Seconds to wait for the end of an answer."""
+STATUSES = {100, 200, 304, 400, 404, 405, 408, 414, 431, 501, 505}
+
+UP = ("..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..;", "%c0%ae%c0%ae", "%uff0e%uff0e", "..%00", "...",
+      ".", "")  # fmt: skip
+SLASH = ("/", "//", "%2f", "%2F", "\\", "%5c", "/./", "%252f", "%c0%af", "/%00/", "\t/", "%0d%0a/")
+TARGETS = ("secret.json", "etc/passwd", "proc/self/environ", "out.json", "away/0.jpg", ".git/config",
+           "~root/x")  # fmt: skip
+BEGINNINGS = ("", "/", "//", "///", "http://127.0.0.1/", "http://x/", "file:///", "/saved_model/", "/js/",
+              "/%2f", "/saved_model/toy/", "/saved_model/branching/", "/saved_model/branching/layers/",
+              "/?", "/#", "*")  # fmt: skip
+METHODS = ("GET",) * 40 + ("HEAD",) * 3 + ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH",
+           "get", "G\0T", "GET" * 100, "<script>", "")  # fmt: skip
+VERSIONS = ("HTTP/1.1",) * 40 + (
+    "HTTP/1.0",
+    "HTTP/0.9",
+    "HTTP/2.0",
+    "HTTP/1.1.1",
+    "HTTP/9999999999.1",
+    "HTP",
+    "",
+)
+HEADERS = (
+    "Host: x", "Host: ", "Host: ../..", "Range: bytes=0-9999999999", "Range: bytes=-1", "If-None-Match: *",
+    'If-None-Match: "x"', "Content-Length: 5", "Content-Length: -1", "Content-Length: 99999999999999999999",
+    "Transfer-Encoding: chunked", "Expect: 100-continue", "Connection: close", "Connection: upgrade",
+    "Upgrade: websocket", "Accept-Encoding: gzip", "Origin: null", "X: " + "y" * 1000, "X: " + "y" * 70_000,
+    "nonsense", ": empty", "X-\0: z", "X: \x80\xff", "X-Original-URL: /../secret.json", "X-Forwarded-For: x",
+)  # fmt: skip
+
+
+def seeds(files: list[str]) -> list[str]:
+    """Paths that name something, to begin from."""
+    return ["/", "/index.html", *("/" + quote(name) for name in files)]
+
+
+def path_of(random: Random, known: list[str]) -> str:
+    """A path: one that there is, one that leads out, or garbage."""
+    way = random.randrange(6)
+    if way == 0:
+        return random.choice(known)
+    if way == 1:
+        path = list(random.choice(known))
+        for _ in range(random.randrange(1, 4)):
+            at = random.randrange(len(path) + 1)
+            piece = random.choice((*UP, *SLASH, "%", "%zz", "é", "\xff", "?", "#", "&", "%0a", "<", '"'))
+            path[at : at + random.randrange(2)] = piece
+        return "".join(path)
+    if way == 2:
+        return "".join(
+            chr(random.choice((random.randrange(33, 127), random.randrange(1, 256))))
+            for _ in range(random.randrange(60))
+        )
+    if way == 3:
+        return "/" + random.choice(("a", "../", "%2e%2e/", "/")) * random.choice((10, 1000, 30_000, 70_000))
+    ups = "".join(random.choice(UP) + random.choice(SLASH) for _ in range(random.randrange(1, 9)))
+    return random.choice(BEGINNINGS) + ups + random.choice(TARGETS)
+
+
+def request_of(random: Random, known: list[str]) -> bytes:
+    """A request, rarely as it should be."""
+    if random.random() < 0.03:
+        return random.randbytes(random.randrange(1, 400)) + b"\r\n\r\n"
+    line = f"{random.choice(METHODS)} {path_of(random, known)} {random.choice(VERSIONS)}"
+    headers = random.choices(HEADERS, k=random.choice((0, 0, 1, 1, 2, 5)))
+    if random.random() < 0.01:
+        headers += [f"H{number}: v" for number in range(200)]
+    end = random.choice(("\r\n",) * 9 + ("\n",))
+    body = random.choice(
+        ("",) * 4 + ("GET /index.html HTTP/1.1\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n", "x" * 9999)
+    )
+    return (end.join([line, *headers]) + end + end + body).encode("latin-1", "replace")
+
+
+def ask(address: Any, data: bytes) -> bytes:
+    """Send a request and no more; all that comes back until the server ends."""
+    received = bytearray()
+    with socket.create_connection(address, timeout=PATIENCE) as connection:
+        try:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # the server has heard enough
+        with suppress(ConnectionError):
+            while piece := connection.recv(1 << 16):
+                received += piece
+    return bytes(received)
+
+
+def answers(data: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
+    """The answers in what a server has sent: status, headers in lower case, and what follows it.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    while data:
+        head, separator, data = data.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        match = re.fullmatch(r"HTTP/1\.[01] ([0-9]{3}) .*", lines[0])
+        if not match or not separator:
+            raise ValueError(f"no answer: {head[:80]!r}")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+        # Of a HEAD there is a length and no body: then the next answer follows at once, or nothing.
+        length = int(headers.get("content-length", 0))
+        body = b"" if not data or data.startswith(b"HTTP/1.") else data[:length]
+        data = data[len(body) :]
+        yield int(match[1]), headers, body
+
+
+def judge(sent: bytes, data: bytes, allowed: set[bytes]) -> str:
+    """What is wrong with what a server has sent; "" where nothing is."""
+    if SECRET in data or b"root:x:" in data or b"PATH=" in data:
+        return "tells what lies outside"
+    try:
+        found = list(answers(data))
+    except ValueError as problem:
+        return str(problem)
+    for status, headers, body in found:
+        if status not in STATUSES:
+            return f"status {status}"
+        if headers.get("x-content-type-options") != "nosniff":
+            return f"no nosniff with {status}"
+        if not headers.get("content-security-policy", "").startswith(CSP):
+            return f"no policy with {status}"
+        if status == 200 and body not in allowed:
+            return f"sends {body[:60]!r}, which is no file of the folder"
+        if status == 200 and not re.match(rb"(GET|HEAD) ", sent):
+            return "answers another method"
+    if sent.startswith(b"HEAD ") and any(body for _, _, body in found[:1]):
+        return "sends a body for HEAD"
+    return ""
+
+
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[list[str]]:
+    """A server that runs; the exceptions in it, one line each."""
+    failures: list[str] = []
+    own = server.handle_error
+
+    def note(request: Any, address: Any) -> None:
+        problem = sys.exception()
+        if not isinstance(problem, ConnectionError | TimeoutError):
+            failures.append(f"{type(problem).__name__}: {problem}"[:200])
+        else:
+            own(request, address)
+
+    server.handle_error = note  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield failures
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _fuzz(
+    fault: str, server: ThreadingHTTPServer, trial: Trial, known: list[str], allowed: set[bytes]
+) -> Row:
+    wrong: list[str] = []
+    sent = 0
+    with serving(server) as failures:
+        for number in range(trial.count):
+            data = request_of(trial.random, known)
+            try:
+                received = ask(server.server_address, data)
+            except TimeoutError:
+                wrong.append(f"{number}: no end of an answer to {data[:120]!r}")
+                continue
+            sent += b" 200 " in received.split(b"\r\n")[0]
+            if problem := judge(data, received, allowed):
+                wrong.append(f"{number}: {problem}: {data[:120]!r}")
+        if b" 200 OK" not in ask(server.server_address, b"GET / HTTP/1.1\r\n\r\n"):
+            wrong.append("it no longer answers")
+    measured = f"{sent:,} answered with a file"
+    lines = (*wrong, *failures)
+    return Row(fault, trial.count, max(0, trial.count - len(lines)), None, len(failures), measured, lines)
+
+
+def fuzz_servers(trial: Trial) -> list[Row]:
+    """Ask both servers for everything, from folders beside which secrets lie and links of which lead out."""
+    store = trial.folder / "stores/branching"
+    shutil.copytree(EXPECTED / "branching", store)
+    site = trial.folder / "host/site"
+    build_site([store], site)
+    for place in (trial.folder, trial.folder / "host", store.parent):
+        (place / "secret.json").write_bytes(SECRET)
+        (place / "0.jpg").write_bytes(SECRET)
+    inside = site / "saved_model/branching"
+    for folder in (store, inside):
+        (folder / "layers/out.json").symlink_to(trial.folder / "secret.json")
+        (folder / "cropped/away").symlink_to(trial.folder)
+        (folder / "images/77.jpg").symlink_to(folder / "images/77.jpg")
+        (folder / ".hidden.json").write_bytes(SECRET)
+    files = {name: data for name, data in tree(site).items() if SECRET not in data}
+    before = tree(trial.folder)
+    out = [
+        "layers/out.json",
+        "cropped/away/0.jpg",
+        "cropped/away/secret.json",
+        "images/77.jpg",
+        ".hidden.json",
+    ]
+    known = seeds([*files, *(f"saved_model/branching/{name}" for name in out * 20)])
+    allowed = {*files.values(), b""}
+    rows = [_fuzz(FOLDER, make_server(site, port=0), trial, known, allowed)]
+    look = live_files(watch([store]), site_folder())
+    made = (("index.html",), ("saved_model", "index.json"), ("saved_model", "live.json"))
+    allowed |= {found.data for parts in made if (found := look(parts)) is not None}
+    known += ["/saved_model/live.json"]
+    rows.append(_fuzz(LIVE, listen(look, "127.0.0.1", 0), trial, known, allowed))
+    assert tree(trial.folder) == before
+    return rows
+
+
+KIND = Kind("requests", (FOLDER, LIVE), fuzz_servers, long=20_000, short=1000)
