@@ -1,9 +1,11 @@
 """All kinds of fault, in the order of the table; a new one is a module beside this, and is named here."""
 
-from tests.faults.long import costs, images, names, reader, requests, space, supply
+from tests.faults.long import costs, images, kills, memory, names, reader, requests, space, supply
 from tests.faults.long.harness import Kind
 
 KINDS: tuple[Kind, ...] = (
+    kills.KIND,
+    memory.KIND,
     images.KIND,
     costs.KIND,
     space.KIND,
