@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
-import textwrap
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.compared import LAYERS, PREPROCESS, network, store, trained, write_photos
+from tests.processes import run_without_torch
 from torchlurk import Comparison, compare
 from torchlurk.cli import main
 from torchlurk.comparing.measures import MEASURES
@@ -254,23 +253,13 @@ def test_plots_give_axes_and_show_nothing(
 
 def test_stores_are_compared_and_comparisons_read_without_torch(made: Path) -> None:
     code = f"""
-        import sys
-        class Refused:
-            def find_spec(self, name, path=None, target=None):
-                if name.split(".")[0] in ("torch", "torchvision"):
-                    raise ImportError(name)
-        sys.meta_path.insert(0, Refused())
         import torchlurk
         found = torchlurk.compare({str(made / "saved/start")!r}, {str(made / "saved/end")!r},
                                   out={str(made / "saved/torchless")!r})
         again = torchlurk.Comparison.load({str(made / "saved/torchless")!r})
         assert list(again) == list(found) and again._repr_html_() and again.to_pandas() is not None
-        assert "torch" not in sys.modules
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_without_torch(code)
 
 
 def test_networks_come_back_as_they_were(made: Path) -> None:

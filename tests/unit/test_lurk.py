@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +21,7 @@ from PIL import Image
 from torch import nn
 from torchvision import transforms
 
+from tests.processes import run_without_torch
 from torchlurk import Lurk
 from torchlurk.cli import main
 from torchlurk.errors import LurkError
@@ -309,12 +309,6 @@ def test_two_lurks_share_a_folder_only_if_they_agree(make: Make, photos: Path) -
 
 def test_a_store_is_read_without_torch_and_without_a_network(whole: Lurk) -> None:
     code = f"""
-        import sys
-        class Refused:
-            def find_spec(self, name, path=None, target=None):
-                if name.split(".")[0] in ("torch", "torchvision"):
-                    raise ImportError(name)
-        sys.meta_path.insert(0, Refused())
         import matplotlib
         matplotlib.use("Agg")
         import torchlurk
@@ -328,12 +322,8 @@ def test_a_store_is_read_without_torch_and_without_a_network(whole: Lurk) -> Non
             assert "Lurk(model" in str(problem), problem
         else:
             raise AssertionError
-        assert "torch" not in sys.modules
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_without_torch(code)
 
 
 def test_importing_torchlurk_imports_next_to_nothing() -> None:
