@@ -93,7 +93,11 @@ class StoreView:
         return read_images(self.path)
 
     def label(self, number: int) -> str:
-        """The name of a class. Raises `LurkError` if there is none of that number."""
+        """The name of a class.
+
+        Raises:
+            LurkError: there is none of that number.
+        """
         names = self.manifest.dataset.classes
         if number >= len(names):
             raise LurkError(
