@@ -153,3 +153,18 @@ def test_damaged_lists(page, tmp_path):
     with served([store], tmp_path / "host2") as url:
         page.goto(f"{url}#/chain?class=0")
         expect(page.locator(".message")).to_contain_text("not valid JSON")
+
+
+def test_a_layer_without_crops_shows_the_images(page, tmp_path, troubles):
+    layers = [("conv1", 16), ("logits", 12)]
+    store = make_store(tmp_path / "store", "flat", layers, [("conv1", "logits")], flat=["logits"], rich=2)
+    with served([store], tmp_path / "host") as url:
+        page.goto(f"{url}#/flat?class=0")
+        tile = page.locator(".home[data-layer=logits] .tile")
+        tile.nth(3).scroll_into_view_if_needed()
+        expect(tile.nth(3).locator("img")).to_have_attribute("src", re.compile(r"images/\d+\.jpg$"))
+        expect(tile.nth(3).locator(".instead")).to_have_text("image")
+        expect(page.locator(".home[data-layer=conv1] .tile img").first).to_have_attribute(
+            "src", re.compile(r"cropped|max_activ")
+        )
+    assert troubles == []

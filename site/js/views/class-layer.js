@@ -2,7 +2,7 @@
 import { thrifty } from "../ahead.js";
 import { h, replace } from "../dom.js";
 import { count, cut, number, plural } from "../format.js";
-import { PICTURES, hasAscent, pictureUrl, tileSize, withoutPadding } from "../manifest.js";
+import { PICTURES, hasAscent, hasCrops, imageUrl, pictureUrl, tileSize, withoutPadding } from "../manifest.js";
 import { frame, picture } from "../pictures.js";
 import { rove } from "../roving.js";
 import { format } from "../state.js";
@@ -24,6 +24,7 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
   const grid = h("ol", { class: "home-tiles", "aria-label": `Filters of ${cut(layer.name)}` });
   const cells = new Map();
   const zooms = new Map(); // by channel, once the layer's data are there
+  const images = new Map(); // likewise, of a layer without crops: the best image of each filter
   let kind = null;
   const roving = rove(grid, () => [...grid.children].map((item) => item.firstElementChild));
   const more = h("button", { type: "button", class: "button", on: { click: () => all(true) } }, `Show all ${count(filters.length)}`);
@@ -46,6 +47,10 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
   function paint(cell, channel) {
     const folder = kind === "ascent" && !hasAscent(manifest, layer, channel) ? "cropped" : FOLDERS[kind];
     const cropped = folder === "cropped";
+    if (cropped && !hasCrops(manifest, layer)) {
+      whole(cell, channel);
+      return;
+    }
     replace(
       cell.box,
       picture({
@@ -57,6 +62,17 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
       }),
       kind === "ascent" && cropped ? h("span", { class: "instead" }, "crop") : null,
     );
+  }
+
+  /** Where each unit sees all of the image there is no crop: the image itself, once it is known which. */
+  function whole(cell, channel) {
+    if (!images.has(channel)) return;
+    const image = picture({
+      src: imageUrl(root, images.get(channel)),
+      alt: `best image of filter ${channel}`,
+      natural: manifest.input.shape[2],
+    });
+    replace(cell.box, image, h("span", { class: "instead" }, "image"));
   }
 
   function add(filter) {
@@ -92,9 +108,15 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
     try {
       const data = await store.layer(manifest.name, layer.data, signal);
       for (const filter of data.filters) {
-        const zoom = filter.max?.[0] && withoutPadding(layer, filter.max[0]);
-        if (!zoom) continue;
-        zooms.set(filter.channel, zoom);
+        const best = filter.max?.[0];
+        if (!best) continue;
+        if (hasCrops(manifest, layer)) {
+          const zoom = withoutPadding(layer, best);
+          if (!zoom) continue;
+          zooms.set(filter.channel, zoom);
+        } else {
+          images.set(filter.channel, best.image);
+        }
         const cell = cells.get(filter.channel);
         if (cell && kind) paint(cell, filter.channel);
       }
@@ -105,7 +127,7 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
 
   for (const filter of filters.slice(0, most)) add(filter);
   roving.reset();
-  if (layer.receptive_field && !thrifty()) {
+  if (!hasCrops(manifest, layer) || (layer.receptive_field && !thrifty())) {
     const near = new IntersectionObserver(([entry]) => {
       if (!entry.isIntersecting) return;
       near.disconnect();
