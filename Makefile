@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo serve test faults lint bench bench-site reference clean
+.PHONY: install demo serve test faults audit lint bench bench-site reference clean
 
 install: $(STAMP)
 
@@ -33,6 +33,12 @@ test: lint chromium
 faults: $(STAMP) chromium
 	$(BIN)/python -m tests.faults.long --write
 
+# Known vulnerabilities of the pinned versions; fails too where the list of them cannot be reached.
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
+	$(VENV)-audit/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements/constraints.txt
+
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint requirements/constraints.txt
 	$(BIN)/python -m benchmarks
@@ -53,4 +59,4 @@ chromium:
 		$$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends chromium; }
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info _site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info _site .pytest_cache .mypy_cache .ruff_cache .hypothesis
