@@ -5,6 +5,9 @@ import { concern, following } from "./live.js";
 import { StoreError, openStore } from "./store.js";
 import { format, parse, samePage, up } from "./state.js";
 import { classView } from "./views/class.js";
+import { comparisonFilterView } from "./views/comparison-filter.js";
+import { comparisonLayerView } from "./views/comparison-layer.js";
+import { comparisonView } from "./views/comparison.js";
 import { filterView } from "./views/filter.js";
 import { layerView } from "./views/layer.js";
 import { liveBar } from "./views/live-bar.js";
@@ -14,6 +17,10 @@ import { searchDialog } from "./views/search.js";
 import { shell } from "./views/shell.js";
 
 function viewOf(route) {
+  if (route.comparison !== null) {
+    if (route.channel !== null) return comparisonFilterView;
+    return route.layer !== null ? comparisonLayerView : comparisonView;
+  }
   if (route.channel !== null) return filterView;
   if (route.layer !== null) return layerView;
   return route.class !== null ? classView : networkView;
@@ -38,7 +45,9 @@ export function start(main, bar, index, live) {
   const go = (hash) => {
     location.hash = hash;
   };
-  const search = searchDialog({ current, go, manifest: (network) => store.network(network) });
+  const placeOf = (route, signal) =>
+    route.comparison === null ? store.network(route.network, signal) : store.comparison(route.comparison, signal);
+  const search = searchDialog({ current, go, placeOf });
   const frame = shell(bar, { search });
 
   function waiting(route) {
@@ -47,7 +56,7 @@ export function start(main, bar, index, live) {
   }
 
   async function settle(route, signal) {
-    if (route.network !== null) return route;
+    if (route.network !== null || route.comparison !== null) return route;
     const { networks } = await store.index(signal);
     if (!networks.length) throw new StoreError("waiting", "There is no network here yet; the first is shown as soon as it has begun.");
     const full = { ...route, network: networks[0].name };
@@ -74,11 +83,11 @@ export function start(main, bar, index, live) {
       const route = await settle(asked, signal);
       const next = await viewOf(route)({ store, route, signal, current, go, search, memory });
       if (signal.aborted) return;
-      const manifest = await store.network(route.network, signal);
+      const place = await placeOf(route, signal);
       clearTimeout(timer);
       [view, shown] = [next, route];
       document.title = `${next.title} \u2013 ${name}`;
-      frame.show(route, manifest.title ?? manifest.name, next.crumbs);
+      frame.show(route, place.title ?? place.name, next.crumbs);
       const put = () => {
         replace(main, next.node);
         next.ready?.();
@@ -112,12 +121,12 @@ export function start(main, bar, index, live) {
     [view, shown] = [null, route];
     document.title = name;
     const parts = route.layer === null ? [] : [{ text: route.layer, href: format({ ...route, channel: null }) }];
-    frame.show(route, route.network, parts);
+    frame.show(route, route.network ?? route.comparison, parts);
     const above = up(route);
     const back = above
       ? { href: format(above), text: "One level up" }
       : { href: "#/", text: "To the first network" };
-    replace(main, message(error, () => draw(), route.network === null ? null : back));
+    replace(main, message(error, () => draw(), route.network === null && route.comparison === null ? null : back));
   }
 
   function key(event) {

@@ -1,4 +1,4 @@
-/** What a search finds: layers, filters and classes of one network. Pure. */
+/** What a search finds: layers, filters and classes of one network, or layers and filters of a comparison. Pure. */
 
 /**
  * @typedef {object} Hit
@@ -22,7 +22,7 @@ function filterHits(manifest, name, channel, current) {
 }
 
 /**
- * @param {object} manifest
+ * @param {object} manifest or comparison
  * @param {string} query
  * @param {string|null} current the layer that is open
  * @param {number} [most] how many hits a kind at most
@@ -44,7 +44,7 @@ export function match(manifest, query, current = null, most = 8) {
   const separated = asked && (asked[1] === "" || /[\s:/#]\d+$/.test(text));
   const name = separated ? asked[1].replace(/\bfilter$/, "").trim() : "";
   const filters = separated ? filterHits(manifest, name, Number(asked[2]), current) : [];
-  const classes = manifest.dataset.classes
+  const classes = (manifest.dataset.classes ?? [])
     .map((label, index) => ({ label, index }))
     .filter(({ label }) => label.toLowerCase().includes(text))
     .sort((a, b) => a.label.toLowerCase().indexOf(text) - b.label.toLowerCase().indexOf(text))

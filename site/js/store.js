@@ -57,6 +57,9 @@ const NEEDED = {
   layer: ["format", "layer", "filters"],
   images: [],
   classes: ["format", "filters"],
+  comparisons: ["format", "comparisons"],
+  comparison: ["format", "name", "stores", "measures", "pairs", "layers"],
+  changes: ["format", "layer", "pairs"],
 };
 
 /**
@@ -124,6 +127,14 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     return `${base}${urlOf(entry.path)}/`;
   }
 
+  const comparisons = (signal) => once(kept, `${base}comparisons.json`, "comparisons", signal);
+
+  async function comparisonFolder(name, signal) {
+    const entry = (await comparisons(signal)).comparisons.find((one) => one.name === name);
+    if (!entry) throw new StoreError("unknown", `There is no comparison “${name}” here.`);
+    return `${base}${urlOf(entry.path)}/`;
+  }
+
   return {
     /**
      * Of stores that are being written: forget what has changed, and know what is there.
@@ -163,5 +174,13 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     /** One layer: `data` is the path that the manifest gives. */
     layer: async (name, data, signal) =>
       once(keptLayers, `${await folder(name, signal)}${urlOf(data)}`, "layer", signal),
+    /** The comparisons there are. */
+    comparisons,
+    /** What a comparison of networks comes to. */
+    comparison: async (name, signal) =>
+      once(kept, `${await comparisonFolder(name, signal)}comparison.json`, "comparison", signal),
+    /** What became of the filters of one layer: `data` is the path that the comparison gives. */
+    changes: async (name, data, signal) =>
+      once(keptLayers, `${await comparisonFolder(name, signal)}${urlOf(data)}`, "changes", signal),
   };
 }

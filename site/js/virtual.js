@@ -1,7 +1,8 @@
 /** Where each tile of a grid stands, and which of them are near the window. Pure. */
 
-/** A tile's frame stands this far from its border, as the stylesheet says. */
+/** A tile's frames stand this far from its border, and from each other, as the stylesheet says. */
 const BORDER = 3;
+const BETWEEN = 3;
 
 /**
  * @typedef {object} Grid
@@ -22,14 +23,18 @@ const BORDER = 3;
  * @param {number} space.width of the grid
  * @param {number} space.view width of the window: larger windows have larger tiles
  * @param {number} [space.rem] the visitor's text size
+ * @param {number} [space.frames] how many square frames a tile has side by side
  * @returns {Grid}
  */
-export function layGrid({ count, width, view, rem = 16 }) {
-  const least = view <= 640 ? 84 : Math.min(168, Math.max(96, view * 0.084));
+export function layGrid({ count, width, view, rem = 16, frames = 1 }) {
+  const one = view <= 640 ? 84 : Math.min(168, Math.max(96, view * 0.084));
+  // Side by side each may be a little smaller: two of them fit a phone.
+  const least = frames === 1 ? one : frames * one * 0.9;
   const gap = Math.round(Math.min(14, Math.max(8, view * 0.008)));
   const columns = Math.max(1, Math.floor((width + gap) / (least + gap)));
   const tile = Math.max(1, Math.floor((width - gap * (columns - 1)) / columns));
-  const tall = tile + Math.ceil(rem * 0.84 * 1.4) + BORDER; // the frame is square, a line of text is below it
+  const side = (tile - 2 * BORDER - (frames - 1) * BETWEEN) / frames;
+  const tall = Math.ceil(side) + Math.ceil(rem * 0.84 * 1.4) + 3 * BORDER; // frames are square, a line of text is below
   const rows = Math.ceil(count / columns);
   return { count, width, columns, rows, tile, tall, gap, height: Math.max(0, rows * (tall + gap) - gap) };
 }

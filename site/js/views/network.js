@@ -7,6 +7,7 @@ import { className, filterCount, previews, networkLabels } from "../manifest.js"
 import { manner } from "../pan.js";
 import { format } from "../state.js";
 import { card } from "./card.js";
+import { comparisonsNav } from "./comparisons-nav.js";
 import { fact } from "./controls.js";
 import { graph } from "./graph.js";
 
@@ -83,8 +84,9 @@ function fetchAhead(place, ctx, manifest) {
 /** @param {object} ctx */
 export async function networkView(ctx) {
   const { store, route, signal } = ctx;
-  const [index, manifest, root] = await Promise.all([
+  const [index, compared, manifest, root] = await Promise.all([
     store.index(signal),
+    store.comparisons(signal),
     store.network(route.network, signal),
     store.folder(route.network, signal),
   ]);
@@ -109,6 +111,7 @@ export async function networkView(ctx) {
       "article",
       { class: "view network" },
       networks(index.networks, manifest.name),
+      comparisonsNav(compared.comparisons),
       h(
         "header",
         { class: "intro" },

@@ -1,4 +1,4 @@
-/** The search dialog: layers, filters and classes of the network that is open. */
+/** The search dialog: layers, filters and classes of the network, or the comparison, that is open. */
 import { h, replace } from "../dom.js";
 import { cut } from "../format.js";
 import { match } from "../match.js";
@@ -9,10 +9,10 @@ const KINDS = { layer: "Layers", filter: "Filters", class: "Classes" };
 /**
  * @param {object} options
  * @param {() => object} options.current the route
- * @param {(name: string) => Promise<object>} options.manifest
+ * @param {(route: object) => Promise<object>} options.placeOf the manifest, or the comparison, of a route
  * @param {(hash: string) => void} options.go
  */
-export function searchDialog({ current, manifest, go }) {
+export function searchDialog({ current, placeOf, go }) {
   let here = null;
   const list = h("div", { class: "hits", id: "hits", "aria-live": "polite" });
   const input = h("input", {
@@ -53,7 +53,7 @@ export function searchDialog({ current, manifest, go }) {
               null,
               h("h2", null, KINDS[kind]),
               h("ul", null, some.map((hit) =>
-                h("li", null, h("a", { href: format({ network: route.network, tile: route.tile, sort: route.sort, ...hit.to }), title: hit.label },
+                h("li", null, h("a", { href: format({ ...route, show: "image", ...hit.to }), title: hit.label },
                   h("b", null, cut(hit.label, 60)), " ", h("span", null, cut(hit.detail, 80)))))),
             )
           : null,
@@ -84,7 +84,7 @@ export function searchDialog({ current, manifest, go }) {
     dialog.showModal();
     input.focus();
     try {
-      here = await manifest(current().network);
+      here = await placeOf(current());
       draw();
     } catch {
       replace(list, h("p", { class: "absent" }, "There is no network to search in."));

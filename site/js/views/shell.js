@@ -61,9 +61,9 @@ export function shell(place, { search }) {
   );
   return {
     say,
-    /** Show where we are: the network and what lies below it. */
+    /** Show where we are: the network or the comparison, and what lies below it. */
     show(route, title, parts) {
-      const all = [{ text: title ?? route.network ?? "", href: format({ network: route.network }) }, ...parts];
+      const all = [{ text: title ?? route.network ?? "", href: format({ network: route.network, comparison: route.comparison }) }, ...parts];
       replace(
         crumbs,
         all.map(({ text, href }, i) =>

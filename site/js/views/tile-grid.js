@@ -22,8 +22,9 @@ const CALM = 120;
  * @param {string} options.label what the grid holds, for those who do not see it
  * @param {(item: any, bare: boolean) => HTMLAnchorElement} options.make makes a tile; a bare one has no picture yet
  * @param {AbortSignal} options.signal ends the watching
+ * @param {number} [options.frames] how many frames a tile has side by side
  */
-export function tileGrid({ label, make, signal }) {
+export function tileGrid({ label, make, signal, frames = 1 }) {
   const node = h("ol", { class: "tiles", role: "list", "aria-label": label });
   const cells = new Map(); // index -> the list item that is in the page
   let items = [];
@@ -93,7 +94,7 @@ export function tileGrid({ label, make, signal }) {
 
   function lay() {
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-    grid = layGrid({ count: items.length, width: node.clientWidth, view: innerWidth, rem });
+    grid = layGrid({ count: items.length, width: node.clientWidth, view: innerWidth, rem, frames });
     node.style.height = `${grid.height}px`;
     node.style.setProperty("--tile", `${grid.tile}px`);
   }

@@ -1,0 +1,122 @@
+/** One filter before and after: what it looks for in both networks, and how much that changed. */
+import { standingText, summary } from "../changes.js";
+import { measureOf, ranked, standing, valuesOf } from "../comparison.js";
+import { h, replace } from "../dom.js";
+import { cut } from "../format.js";
+import { hasMap } from "../manifest.js";
+import { StoreError } from "../store.js";
+import { format } from "../state.js";
+import { pairedProfile } from "./comparison-classes.js";
+import { keepingFocus, openLayer, pairChoices, sidesOf, usedSwitch } from "./comparison-controls.js";
+import { sharedWords, versus } from "./comparison-entries.js";
+import { filterImages } from "./comparison-images.js";
+import { measuresInWords } from "./comparison-measures.js";
+import { overTime } from "./comparison-time.js";
+import { choices, neighbours } from "./controls.js";
+
+const SHOW_NAMES = { image: "Image", gradient: "Gradient", overlay: "Overlay" };
+
+async function open(ctx) {
+  const { store, route, signal } = ctx;
+  const scene = await openLayer(ctx);
+  const { comparison, layer } = scene;
+  const { channel } = route;
+  const sides = await Promise.all(
+    scene.sides.map(async (side) => {
+      const filter = side.filters.find((one) => one.channel === channel);
+      if (!filter || channel >= layer.channels) {
+        throw new StoreError("unknown", `${cut(layer.name)} has no filter ${channel}: they are numbered from 0 to ${layer.channels - 1}.`);
+      }
+      // Paths of images are a courtesy: without them everything else still stands.
+      const images = await store.images(side.name, signal).catch((error) => {
+        if (signal.aborted) throw error;
+        return {};
+      });
+      return { ...side, filter, images };
+    }),
+  );
+  const many = comparison.stores.length > 2;
+  const moments = many ? await sidesOf(store, comparison, comparison.stores.map((_, i) => i), signal) : [];
+  return { ...scene, sides, channel, moments };
+}
+
+function section(title, explanation, ...content) {
+  return h("section", { class: "block" }, h("header", { class: "block-head" }, h("h2", null, title), h("p", null, explanation)), content);
+}
+
+function strongestWords(sides) {
+  const map = hasMap(sides[0].layer);
+  return [
+    map
+      ? "The images with the highest single activation; the box is what the unit that responds sees. Below each, that patch and its gradient. "
+      : "The images to which the filter gives the highest number. ",
+    sharedWords(sides, "max"),
+  ];
+}
+
+/** @param {object} ctx */
+export async function comparisonFilterView(ctx) {
+  const { route, signal } = ctx;
+  const scene = await open(ctx);
+  const { comparison, layer, pair, sides, changes, channel } = scene;
+  const name = sides[0].names?.[channel];
+  const called = `Filter ${channel}${name ? `: ${cut(name, 60)}` : ""}`;
+  const k = Math.min(comparison.k, comparison.dataset.images);
+  const map = hasMap(sides[0].layer);
+  const pairs = h("div", { class: "toolbar" }, pairChoices(comparison, pair, route));
+  const bar = h("div", { class: "toolbar" });
+  const nav = h("div", { class: "nav-slot" });
+  const place = h("p", { class: "status" });
+  const time = h("div", { class: "over-time" });
+  const top = h("div", { class: "versus" });
+  const mean = h("div", { class: "versus" });
+  const view = { steps: {} };
+
+  function draw(now) {
+    const measure = measureOf(comparison, now.by);
+    const values = valuesOf(changes, measure.name, layer.channels);
+    const order = ranked(values);
+    const at = order.indexOf(channel);
+    const beside = (other) => (other === undefined ? null : { href: format({ ...now, channel: other }), text: String(other) });
+    const steps = [beside(order[at - 1]), beside(order[at + 1])];
+    view.steps.before = steps[0]?.href;
+    view.steps.after = steps[1]?.href;
+    replace(nav, neighbours("filter", ...steps));
+    const stands = standing(values, channel);
+    replace(place, stands && values[channel] ? `By ${measure.title}, ${standingText(stands)} in this layer.` : null);
+    const options = Object.keys(SHOW_NAMES).map((value) => ({ value, text: SHOW_NAMES[value], href: format({ ...now, show: value }) }));
+    keepingFocus(bar, () => replace(bar, choices("Show", options, now.show)));
+    replace(time, overTime(scene, measure));
+    replace(top, versus(sides, "max", now.show));
+    replace(mean, versus(sides, "avg", now.show));
+  }
+  draw(route);
+  const many = comparison.pairs.length > 1;
+  return Object.assign(view, {
+    title: `${called}, ${layer.name}, ${comparison.title}`,
+    crumbs: [
+      { text: layer.name, href: format({ ...route, channel: null, show: "image" }) },
+      { text: String(channel), href: format(route) },
+    ],
+    node: h(
+      "article",
+      { class: "view filter compared" },
+      h(
+        "header",
+        { class: "intro" },
+        h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, called), nav),
+        h("p", { class: "lede" }, summary(changes, channel, k)),
+        place,
+      ),
+      many ? pairs : null,
+      time,
+      filterImages(sides, changes.cross?.[channel] ?? null),
+      section("Strongest responses", strongestWords(sides), bar, top),
+      map ? section("Highest on average", ["The images that excite the filter most over their whole area. ", sharedWords(sides, "avg")], mean) : null,
+      pairedProfile(sides),
+      measuresInWords({ ...scene, layerName: layer.name }),
+    ),
+    update: draw,
+    focus: (previous) => usedSwitch(pairs, previous, route),
+  });
+}

@@ -1,0 +1,124 @@
+/** A layer of a comparison: its filters before and after, those that changed most first. */
+import { changeText, scaleText } from "../changes.js";
+import { measureOf, ranked, valuesOf } from "../comparison.js";
+import { h, replace } from "../dom.js";
+import { count, cut, plural } from "../format.js";
+import { usualTile } from "../manifest.js";
+import { frame } from "../pictures.js";
+import { format } from "../state.js";
+import { keepingFocus, openLayer, pairChoices, sideLink, usedSwitch } from "./comparison-controls.js";
+import { measureCards } from "./comparison-measures.js";
+import { duo } from "./comparison-pictures.js";
+import { choices, neighbours } from "./controls.js";
+import { TILE_NAMES, hasTile, meaning, tileKinds, tilePicture } from "./layer-tiles.js";
+import { tileGrid } from "./tile-grid.js";
+
+/** The kind of tile to show: what the visitor chose, else what both networks have. */
+function kindOf(now, sides) {
+  if (now.tile) return now.tile;
+  const [one, two] = sides.map(({ manifest, layer }) => usualTile(manifest, layer));
+  return one === two ? one : "crop";
+}
+
+/** What is shown, in words. */
+function sentence({ sides, layer }, measure, known, kind) {
+  const lacking = sides[0].filters.filter((_, i) => sides.some((side) => !hasTile(side.layer, side.filters[i], kind))).length;
+  return [
+    plural(layer.channels, "filter"),
+    known ? `, those first whose ${measure.title} changed most` : ", in order of number: this measure is not defined in this layer",
+    lacking ? `; ${count(lacking)} lack this picture and show another instead` : null,
+    ". On the left before, on the right after. ",
+    known ? `The number is the change: ${measure.says} (${scaleText(measure)}).` : null,
+  ];
+}
+
+/** @param {object} ctx */
+export async function comparisonLayerView(ctx) {
+  const { route, signal } = ctx;
+  const scene = await openLayer(ctx);
+  const { comparison, at, layer, pair, sides, changes } = scene;
+  const own = layer.changes[pair.at];
+  const bar = h("div", { class: "toolbar" });
+  const cards = h("div", { class: "measures-place" });
+  const nav = h("div", { class: "nav-slot" });
+  const status = h("p", { class: "status", role: "status" });
+  const words = h("p", { class: "lede" });
+  let drawn = { kind: null, now: route, measure: null, values: [], order: [] };
+
+  const half = (side, channel) => tilePicture(side.manifest, side.root, side.layer, side.filters[channel], drawn.kind);
+  const name = (channel) => sides[0].names?.[channel];
+  const grid = tileGrid({
+    label: `Filters of ${cut(layer.name)}, before and after`,
+    frames: 2,
+    signal,
+    make: (channel, bare) =>
+      h(
+        "a",
+        { class: "tile", href: format({ ...drawn.now, channel }) },
+        bare ? duo(frame(null), frame(null)) : duo(...sides.map((side) => half(side, channel))),
+        h(
+          "span",
+          { class: "tile-foot" },
+          h("span", { class: "tile-number", title: name(channel) }, name(channel) ? cut(name(channel), 40) : channel),
+          h("span", { class: "tile-value" }, changeText(drawn.measure, drawn.values[channel])),
+        ),
+      ),
+  });
+
+  const beside = (other, now) => (other ? { href: format({ ...now, layer: other.name }), text: cut(other.name, 24) } : null);
+
+  function draw(now) {
+    const kind = kindOf(now, sides);
+    const measure = measureOf(comparison, now.by);
+    const values = valuesOf(changes, measure.name, layer.channels);
+    drawn = { kind, now, measure, values, order: ranked(values) };
+    replace(nav, neighbours("layer", beside(comparison.layers[at - 1], now), beside(comparison.layers[at + 1], now)));
+    replace(words, meaning(sides[1].manifest, sides[1].layer, kind));
+    const kinds = tileKinds(sides[0].layer, sides.flatMap(({ filters }) => filters), kind);
+    keepingFocus(bar, () =>
+      replace(
+        bar,
+        pairChoices(comparison, pair, now),
+        choices("Show", kinds.map((value) => ({ value, text: TILE_NAMES[value], href: format({ ...now, tile: value }) })), kind),
+      ),
+    );
+    keepingFocus(cards, () =>
+      replace(cards, measureCards(comparison, own.distributions, measure.name, (by) => format({ ...now, by }))),
+    );
+    replace(status, sentence(scene, measure, measure.name in own.distributions, kind));
+    grid.show(drawn.order);
+  }
+  draw(route);
+  const hrefOf = (other) => (other ? format({ ...route, layer: other.name, channel: null }) : null);
+  return {
+    title: `${layer.name}, ${comparison.title}`,
+    crumbs: [{ text: layer.name, href: format(route) }],
+    steps: { before: hrefOf(comparison.layers[at - 1]), after: hrefOf(comparison.layers[at + 1]) },
+    node: h(
+      "article",
+      { class: "view layer compared" },
+      h(
+        "header",
+        { class: "intro" },
+        h("div", { class: "title-row" }, h("h1", { tabindex: "-1", title: layer.name }, cut(layer.name, 80)), nav),
+        h(
+          "p",
+          { class: "lede" },
+          h("b", null, own.summary), " Before is ", sideLink(sides[0], { layer: layer.name }), ", after is ", sideLink(sides[1], { layer: layer.name }), ".",
+        ),
+      ),
+      cards,
+      bar,
+      words,
+      status,
+      grid.node,
+    ),
+    ready: grid.start,
+    update: draw,
+    focus: (previous) => {
+      const same = previous.comparison === route.comparison && previous.layer === route.layer;
+      if (same && previous.channel !== null && route.channel === null) return grid.reveal(drawn.order.indexOf(previous.channel));
+      return usedSwitch(bar, previous, route);
+    },
+  };
+}

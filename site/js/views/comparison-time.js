@@ -1,0 +1,69 @@
+/** One filter over time, where there are more than two networks: a column each, and a small line a measure. */
+import { changeText } from "../changes.js";
+import { course } from "../comparison.js";
+import { h } from "../dom.js";
+import { cut } from "../format.js";
+import { networkLabels } from "../manifest.js";
+import { timeLine } from "../plots/timeline.js";
+import { sideLink } from "./comparison-controls.js";
+import { quickKinds, quickPicture } from "./comparison-pictures.js";
+
+/** The networks in their order, each with its pictures of the filter and how far it is from the first. */
+function columns({ comparison, layer, file, channel, pair, moments }, measure) {
+  const labels = networkLabels(comparison.stores);
+  const kinds = quickKinds(moments, layer.name, channel);
+  return course(comparison, file, measure.name, channel).map(({ store, since, step }) => {
+    const tag = store === pair.from ? "before" : store === pair.to ? "after" : null;
+    const line = (what, value) => h("p", { class: "moment-line" }, what, " ", h("b", null, changeText(measure, value)));
+    return h(
+      "li",
+      { class: "moment", data: tag ? { side: tag } : null },
+      h(
+        "p",
+        { class: "moment-head" },
+        sideLink({ name: comparison.stores[store].name, label: labels[store] }, { layer: layer.name, channel }),
+        tag ? h("span", { class: "side-tag" }, tag) : null,
+      ),
+      h("span", { class: "moment-pictures" }, kinds.map((kind) => quickPicture(moments[store], layer.name, channel, kind))),
+      store ? line("since the first", since) : h("p", { class: "moment-line" }, "the first"),
+      store > 1 ? line("this step", step) : null,
+    );
+  });
+}
+
+function lines({ comparison, file, channel, pair }, current) {
+  return comparison.measures.map((measure) => {
+    const values = course(comparison, file, measure.name, channel).map(({ since }) => since);
+    if (values.slice(1).every((value) => value === null)) return null;
+    const words = values.map((value) => changeText(measure, value)).join(", ");
+    return h(
+      "li",
+      { class: measure === current ? "trend current" : "trend", title: measure.says },
+      h("span", { class: "measure-name" }, cut(measure.title, 32)),
+      timeLine(values, { label: `Change since the first: ${words}`, marks: [pair.from, pair.to] }),
+      h("span", { class: "measure-figure" }, "last ", h("b", null, changeText(measure, values.at(-1)))),
+    );
+  });
+}
+
+/**
+ * @param {object} scene
+ * @param {object} measure
+ * @returns {HTMLElement|null} null where there are only two networks
+ */
+export function overTime(scene, measure) {
+  const { stores } = scene.comparison;
+  if (stores.length < 3) return null;
+  return h(
+    "section",
+    { class: "block" },
+    h(
+      "header",
+      { class: "block-head" },
+      h("h2", null, "Over time"),
+      h("p", null, `This filter in each of the ${stores.length} networks, in their order: its pictures, and how far its ${measure.title} is from the first.`),
+    ),
+    h("ol", { class: "moments" }, columns(scene, measure)),
+    h("ol", { class: "trends", "aria-label": "Every measure, as change since the first" }, lines(scene, measure)),
+  );
+}

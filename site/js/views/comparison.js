@@ -1,0 +1,99 @@
+/** A comparison: which layers changed, and how much. */
+import { scaleText } from "../changes.js";
+import { filterCount, layerRows, measureOf, pairOf } from "../comparison.js";
+import { h, replace } from "../dom.js";
+import { count, cut, plural } from "../format.js";
+import { format } from "../state.js";
+import { keepingFocus, measureSelect, pairChoices, sideLink, sidesOf, usedSwitch } from "./comparison-controls.js";
+import { changeChart, changeRows } from "./comparison-layers.js";
+import { comparisonsNav } from "./comparisons-nav.js";
+import { choices, fact } from "./controls.js";
+
+const ORDER_NAMES = { change: "Most changed first", place: "In order" };
+
+function head(comparison, sides, pair) {
+  const { dataset, layers, note } = comparison;
+  return h(
+    "header",
+    { class: "intro" },
+    h("h1", { tabindex: "-1", title: comparison.title }, cut(comparison.title, 80)),
+    h(
+      "p",
+      { class: "lede" },
+      "What became of each filter, from ", sideLink(sides[0]), " (before) to ", sideLink(sides[1]), " (after), ",
+      `over the same ${plural(dataset.images, "image")}. ${pair.summary}`,
+    ),
+    h(
+      "dl",
+      { class: "facts" },
+      fact("layers compared", count(layers.length)),
+      fact("filters", count(filterCount(comparison))),
+      fact("measures", count(comparison.measures.length)),
+      fact("images", h("span", { title: dataset.name }, count(dataset.images))),
+    ),
+    note ? h("p", { class: "absent" }, note) : null,
+  );
+}
+
+/** @param {object} ctx */
+export async function comparisonView(ctx) {
+  const { store, route, signal } = ctx;
+  const [comparison, list] = await Promise.all([store.comparison(route.comparison, signal), store.comparisons(signal)]);
+  const pair = pairOf(comparison, route.pair);
+  const sides = await sidesOf(store, comparison, [pair.from, pair.to], signal);
+  const bar = h("div", { class: "toolbar" });
+  const meaning = h("p", { class: "lives-meaning", role: "status" });
+  const chart = h("div", { class: "change-chart" });
+  const place = h("section", { class: "block", "aria-labelledby": "layers" });
+  let rows = null;
+
+  function draw(now) {
+    const measure = measureOf(comparison, now.by);
+    const inOrder = layerRows(comparison, pair.at, measure.name);
+    keepingFocus(bar, () =>
+      replace(
+        bar,
+        pairChoices(comparison, pair, now),
+        measureSelect(ctx, comparison, measure),
+        choices("Rows", Object.entries(ORDER_NAMES).map(([value, text]) => ({ value, text, href: format({ ...now, order: value }) })), now.order),
+      ),
+    );
+    replace(
+      meaning,
+      "A bar is a layer, as high as its filters changed on average; it leads to them. The change is that of ",
+      h("b", null, measure.title), `: ${measure.says} (${scaleText(measure)}).`,
+    );
+    replace(chart, changeChart(inOrder, now));
+    rows = changeRows(layerRows(comparison, pair.at, measure.name, now.order), { measure, sides, now });
+    replace(
+      place,
+      h(
+        "header",
+        { class: "block-head" },
+        h("h2", { id: "layers" }, "Layer by layer"),
+        h("p", null, "The mean change of a layer\u2019s filters; how many changed by how much (gray: not at all); and the filter that changed most, before and after."),
+      ),
+      rows.node,
+    );
+  }
+  draw(route);
+  return {
+    title: comparison.title,
+    crumbs: [],
+    node: h(
+      "article",
+      { class: "view comparison" },
+      comparisonsNav(list.comparisons, comparison.name),
+      head(comparison, sides, pair),
+      bar,
+      h("section", { class: "lives", "aria-label": "Where it changed" }, meaning, chart),
+      place,
+    ),
+    update: draw,
+    focus: (previous) => {
+      const link = previous.comparison === route.comparison && previous.layer !== null ? rows.linkTo(previous.layer) : null;
+      if (link) rows.mark(link);
+      return link ?? usedSwitch(bar, previous, route);
+    },
+  };
+}
