@@ -101,22 +101,27 @@ def demo(ctx: click.Context, weights: str, filters: int | str, out: Path, site_o
     click.echo(shown(f"to look at it: torchlurk serve {site_out}"))
 
 
+def _in_saved_model(name: str) -> tuple[Path, ...]:
+    return tuple(path.parent for path in sorted(Path("saved_model").glob(f"*/{name}")))
+
+
 @main.command(short_help="Build the site from one store or several.")
 @click.argument("stores", nargs=-1, type=FOLDER)
 @click.option("--out", type=FOLDER, default="_site", help="Folder to write; any static host can serve it.")
 def site(stores: tuple[Path, ...], out: Path) -> None:
     """Build a folder that any static host can serve.
 
-    STORES are the networks to show; without any, all those in saved_model/.
+    STORES are the networks to show, and the comparisons of them; without any, all those in saved_model/.
     """
     from torchlurk.publish import build_site
 
+    beside: tuple[Path, ...] = ()
     if not stores:
-        stores = tuple(path.parent for path in sorted(Path("saved_model").glob("*/network.json")))
+        stores, beside = (_in_saved_model(name) for name in ("network.json", "comparison.json"))
     if not stores:
         raise LurkError("there is no store in saved_model/: run torchlurk precompute first, or name one")
-    report = build_site(stores, out)
-    click.echo(shown(f"{out}: {', '.join(report.networks)}"))
+    report = build_site(stores, out, beside)
+    click.echo(shown(f"{out}: {', '.join([*report.networks, *report.comparisons])}"))
     click.echo(f"{'':10}{'files':>8}{'MB':>9}{'MB gzip':>9}")
     for kind, share in [*report.kinds.items(), ("total", report.total)]:
         click.echo(f"{kind:10}{share.files:8}{share.bytes / 1e6:9.2f}{share.gzip_bytes / 1e6:9.2f}")

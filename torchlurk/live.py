@@ -15,6 +15,7 @@ from torchlurk.publish import STORES, page, static_files
 from torchlurk.resources import site_folder
 from torchlurk.serving import Found, Look, file_in, listen, running
 from torchlurk.snapshot import FILES, Watch, watch
+from torchlurk.store.comparison import COMPARISON, COMPARISONS
 from torchlurk.store.schema import PICTURE_KINDS
 
 LIVE = f"{STORES}/live.json"
@@ -23,18 +24,18 @@ LIVE = f"{STORES}/live.json"
 _NAMED = re.compile(
     "|".join(
         [
-            *(re.escape(name) for name in FILES),
+            *(re.escape(name) for name in (*FILES, COMPARISON)),
             r"layers/[^/]+\.json",
             r"images/[0-9]+\.jpg",
             *(rf"{kind}/[^/]+/[0-9]+\.jpg" for kind in PICTURE_KINDS),
         ]
     )
 )
-"""The files of a store that the format names, and that a page asks for."""
+"""The files of a store, or of a comparison, that the format names, and that a page asks for."""
 
 
 def live_files(stores: Watch, site: Path) -> Look:
-    """Finds the page, its files, those of the stores, and the two that are made when they are asked for.
+    """Finds the page, its files, those of the stores, and the three that are made when they are asked for.
 
     Args:
         stores: which.
@@ -46,6 +47,8 @@ def live_files(stores: Watch, site: Path) -> Look:
         name = "/".join(parts)
         if name == f"{STORES}/index.json":
             return _json(stores.index())
+        if name == f"{STORES}/{COMPARISONS}":
+            return _json(stores.comparisons())
         if name == LIVE:
             return _json(stores.live())
         if parts[0] == STORES and len(parts) > 2:
@@ -85,7 +88,7 @@ class LiveServer:
         """Not yet running.
 
         Args:
-            stores: folders of stores; they need not exist yet.
+            stores: folders of stores, and of comparisons of them; they need not exist yet.
             host: the address to listen at; `0.0.0.0` lets other machines in.
             port: 0 takes any free one.
 

@@ -1,4 +1,4 @@
-"""Store(s) and the site's files become one folder that any static host can serve.
+"""Stores, comparisons of them and the site's files become one folder that any static host can serve.
 
 Everything in the folder is referred to by relative URLs, so it works under any path.
 """
@@ -17,10 +17,12 @@ from pathlib import Path
 
 import jinja2
 
+from torchlurk.comparisons import fitting, open_comparison, sort_folders
 from torchlurk.errors import LurkError
 from torchlurk.resources import site_folder
+from torchlurk.store.comparison import COMPARISON, COMPARISONS, Comparison, ComparisonEntry, Comparisons
 from torchlurk.store.read import read_manifest
-from torchlurk.store.schema import FORMAT, PICTURE_KINDS, Index, NetworkEntry
+from torchlurk.store.schema import FORMAT, PICTURE_KINDS, Index, Manifest, NetworkEntry
 from torchlurk.store.write import write_json
 
 TITLE = "Torchlurk"
@@ -58,6 +60,7 @@ class SiteReport:
 
     out: Path
     networks: tuple[str, ...]
+    comparisons: tuple[str, ...]
     kinds: dict[str, Share]
     warnings: tuple[str, ...] = field(default=())
 
@@ -75,37 +78,55 @@ class SiteReport:
 @dataclass(frozen=True)
 class _Store:
     folder: Path
-    name: str
-    title: str
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
 
 
-def build_site(stores: Sequence[Path], out: Path) -> SiteReport:
+@dataclass(frozen=True)
+class _Compared:
+    folder: Path
+    record: Comparison
+
+
+def build_site(folders: Sequence[Path], out: Path, beside: Sequence[Path] = ()) -> SiteReport:
     """Write a folder that any static host can serve.
 
     The folder is built beside `out` and swapped in at the end: a failed build leaves `out` as
     it was.
 
     Args:
-        stores: folders of stores, each with a `network.json`; the page begins with the first.
+        folders: stores, each with a `network.json`, and comparisons of them; the page begins with the first
+            store.
         out: the folder to write; absent, empty, or the result of an earlier call.
+        beside: comparisons that nobody asked for by name: one that cannot be shown is left out.
 
     Returns:
-        What was written, by kind, with warnings about sizes that hosts refuse.
+        What was written, by kind, with warnings about what was left out, and about sizes that hosts refuse.
 
     Raises:
-        LurkError: a store cannot be read, two share a name, or `out` cannot be used.
+        LurkError: a store or a comparison cannot be read, a comparison is of other stores, two stores share
+            a name, or `out` cannot be used.
     """
+    stores, compared = sort_folders([Path(folder) for folder in folders])
     if not stores:
         raise LurkError("no store given: a site needs at least one; run `torchlurk precompute` first")
-    opened = [_open(Path(store)) for store in stores]
+    opened = [_open(store) for store in stores]
     for one, two in pairwise(sorted(opened, key=lambda store: store.name)):
         if one.name == two.name:
             raise LurkError(
                 f"{two.folder}: its network is named {two.name!r}, as is the one in {one.folder}; "
                 "a site needs distinct names: precompute one of them into another folder (--out)"
             )
+    manifests = {store.name: store.manifest for store in opened}
+    asked = {folder: open_comparison(folder, manifests) for folder in compared}
+    found, left_out = fitting([folder for folder in beside if folder not in asked], manifests)
+    comparisons = [_Compared(folder, record) for folder, record in {**asked, **found}.items()]
+    _check_apart(comparisons)
     out = Path(out).absolute()
-    _check_out(out, opened)
+    _check_out(out, [*(store.folder for store in opened), *(one.folder.resolve() for one in comparisons)])
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.new-", dir=out.parent))
@@ -113,8 +134,8 @@ def build_site(stores: Sequence[Path], out: Path) -> SiteReport:
         raise LurkError(f"{out}: cannot write there ({error.strerror}); choose another folder") from error
     try:
         fresh.chmod(0o755)
-        _write(opened, fresh)
-        report = _report(fresh, out, opened)
+        _write(opened, comparisons, fresh)
+        kinds, warnings = _weigh(fresh)
         _swap(fresh, out)
     except OSError as error:
         raise LurkError(
@@ -122,26 +143,41 @@ def build_site(stores: Sequence[Path], out: Path) -> SiteReport:
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return report
+    return SiteReport(
+        out=out,
+        networks=tuple(store.name for store in opened),
+        comparisons=tuple(one.record.name for one in comparisons),
+        kinds=kinds,
+        warnings=(*(f"left out: {reason}" for reason in left_out), *warnings),
+    )
 
 
 def _open(folder: Path) -> _Store:
     manifest = read_manifest(folder)
     name = manifest.name
-    if name in ("", ".", "..", "index.json") or re.search(r"[/\\\0]", name):
+    if name in ("", ".", "..", "index.json", COMPARISONS) or re.search(r"[/\\\0]", name):
         raise LurkError(f"{folder}: its name is {name!r}, which cannot be a folder; precompute it again")
     if not manifest.stages.scan.complete:
         raise LurkError(f"{folder}: its scan is not complete; run the same `torchlurk precompute` again")
-    return _Store(folder.resolve(), name, manifest.title)
+    return _Store(folder.resolve(), manifest)
 
 
-def _check_out(out: Path, stores: Sequence[_Store]) -> None:
+def _check_apart(comparisons: Sequence[_Compared]) -> None:
+    for one, two in pairwise(sorted(comparisons, key=lambda one: one.record.name)):
+        if one.record.name == two.record.name:
+            raise LurkError(
+                f"{two.folder}: is named as the comparison in {one.folder} is, or is the same; name one"
+            )
+
+
+def _check_out(out: Path, folders: Sequence[Path]) -> None:
     real = out.resolve()
-    for store in stores:
-        if real.is_relative_to(store.folder):
-            raise LurkError(f"{out}: lies in the store {store.folder}; choose a folder outside it")
-        if store.folder.is_relative_to(real):
-            raise LurkError(f"{out}: the store {store.folder} lies in it; choose another folder")
+    for folder in folders:
+        what = "comparison" if (folder / COMPARISON).is_file() else "store"
+        if real.is_relative_to(folder):
+            raise LurkError(f"{out}: lies in the {what} {folder}; choose a folder outside it")
+        if folder.is_relative_to(real):
+            raise LurkError(f"{out}: the {what} {folder} lies in it; choose another folder")
     if not out.exists() and not out.is_symlink():
         return
     if not out.is_dir() or out.is_symlink():
@@ -157,7 +193,7 @@ def _check_out(out: Path, stores: Sequence[_Store]) -> None:
         )
 
 
-def _write(stores: Sequence[_Store], fresh: Path) -> None:
+def _write(stores: Sequence[_Store], comparisons: Sequence[_Compared], fresh: Path) -> None:
     source = site_folder()
     names = static_files(source)
     for name in names:
@@ -168,8 +204,14 @@ def _write(stores: Sequence[_Store], fresh: Path) -> None:
     for store in stores:
         for path in _files(store.folder):
             _link(path, fresh / STORES / store.name / path.relative_to(store.folder))
-    networks = [NetworkEntry(name=s.name, title=s.title, path=s.name) for s in stores]
+    for one in comparisons:
+        for name in (COMPARISON, *(layer.data for layer in one.record.layers)):
+            _link(one.folder / name, fresh / STORES / one.record.name / name)
+    networks = [NetworkEntry(name=s.name, title=s.manifest.title, path=s.name) for s in stores]
     write_json(fresh / STORES / "index.json", Index(format=FORMAT, networks=networks))
+    listed = sorted((one.record for one in comparisons), key=lambda record: record.name)
+    entries = [ComparisonEntry(name=one.name, title=one.title, path=one.name) for one in listed]
+    write_json(fresh / STORES / COMPARISONS, Comparisons(format=FORMAT, comparisons=entries))
 
 
 def static_files(source: Path) -> list[str]:
@@ -251,7 +293,8 @@ def _kind(name: str) -> str:
     return by_suffix.get(Path(name).suffix, "other")
 
 
-def _report(fresh: Path, out: Path, stores: Sequence[_Store]) -> SiteReport:
+def _weigh(fresh: Path) -> tuple[dict[str, Share], list[str]]:
+    """What the files come to, by kind, and what of that hosts refuse."""
     kinds: dict[str, Share] = {}
     warnings: list[str] = []
     for path in sorted(path for path in fresh.rglob("*") if path.is_file()):
@@ -266,4 +309,4 @@ def _report(fresh: Path, out: Path, stores: Sequence[_Store]) -> SiteReport:
     total = sum(share.bytes for share in kinds.values())
     if total > _BIG_SITE:
         warnings.append(f"the site has {total / 1e9:.1f} GB: GitHub Pages hosts 1 GB at most")
-    return SiteReport(out, tuple(store.name for store in stores), kinds, tuple(warnings))
+    return kinds, warnings

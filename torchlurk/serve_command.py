@@ -25,7 +25,8 @@ def serve(folders: tuple[Path, ...], watch: bool, port: int, host: str) -> None:
     """Serve FOLDER, a built site (_site if none is named), until Ctrl-C.
 
     With --watch, serve STOREs, without building a site: the page shows what is there, and what comes. A
-    STORE need not exist yet. Without any, all those in saved_model/ are served.
+    STORE, which may be a comparison of others, need not exist yet. Without any, all those in saved_model/ are
+    served.
     """
     if watch:
         _follow(folders, host, port)
@@ -51,13 +52,16 @@ def _follow(stores: tuple[Path, ...], host: str, port: int) -> None:
     from torchlurk.live import LiveServer
 
     if not stores:
-        stores = tuple(path.parent for path in sorted(Path("saved_model").glob("*/network.json")))
+        found = [
+            sorted(Path("saved_model").glob(f"*/{name}")) for name in ("network.json", "comparison.json")
+        ]
+        stores = tuple(path.parent for paths in found for path in paths)
     if not stores:
         raise LurkError("there is no store in saved_model/: name the one that is going to be written")
     with LiveServer(stores, host, port) as server:
         click.echo(f"{server.url} (Ctrl-C ends it)")
         for store in stores:
-            if not (store / "network.json").exists():
+            if not (store / "network.json").exists() and not (store / "comparison.json").exists():
                 click.echo(f"{shown(str(store))}: nothing there yet, waiting for it")
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

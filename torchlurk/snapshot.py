@@ -1,4 +1,4 @@
-"""What stores hold at this moment, for a page that follows them while they grow. Reads; never writes."""
+"""What stores, and comparisons of them, hold at this moment, for a page that follows them. Never writes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,20 @@ from pathlib import Path
 
 import msgspec
 
+from torchlurk.comparisons import comparison_beside
 from torchlurk.errors import LurkError
+from torchlurk.store.comparison import COMPARISON, ComparisonEntry, Comparisons
 from torchlurk.store.read import read_manifest, read_progress
-from torchlurk.store.schema import FORMAT, PICTURE_KINDS, STAGES, Index, Layer, NetworkEntry, Progress
+from torchlurk.store.schema import (
+    FORMAT,
+    PICTURE_KINDS,
+    STAGES,
+    Index,
+    Layer,
+    Manifest,
+    NetworkEntry,
+    Progress,
+)
 
 FILES = ("network.json", "images.json", "classes.json")
 """The JSON files of a store beside those of its layers."""
@@ -51,17 +62,33 @@ class LiveNetwork(msgspec.Struct, frozen=True):
     progress: Progress | None
 
 
+class LiveComparison(msgspec.Struct, frozen=True):
+    """A comparison of stores that are there.
+
+    Attributes:
+        name: of the comparison.
+        path: of its folder.
+        files: for each of its files that is there, a stamp.
+    """
+
+    name: str
+    path: str
+    files: dict[str, str]
+
+
 class Live(msgspec.Struct, frozen=True):
     """What a live server tells.
 
     Attributes:
         format: of the stores.
         networks: the stores that have begun.
-        waiting: the folders that hold no manifest yet.
+        comparisons: those of them that are there.
+        waiting: the folders that hold neither yet.
     """
 
     format: int
     networks: list[LiveNetwork]
+    comparisons: list[LiveComparison]
     waiting: list[str]
 
 
@@ -78,7 +105,7 @@ class _Filters(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Watch:
-    """Looks at stores again and again.
+    """Looks at stores, and at comparisons of them, again and again.
 
     Attributes:
         stores: their folders, by the name that they have in URLs.
@@ -92,15 +119,23 @@ class Watch:
     def live(self) -> Live:
         """What the stores hold now; one that cannot be read yet is waited for."""
         networks: list[LiveNetwork] = []
+        comparisons: list[LiveComparison] = []
         waiting: list[str] = []
+        manifests = self._manifests()
         for path, folder in self.stores.items():
+            if (folder / COMPARISON).is_file():
+                comparison = _comparison(path, folder, manifests)
+                comparisons += [comparison] if comparison else []
+                waiting += [] if comparison else [path]
+                continue
             network = self._network(path, folder)
             if network is None or any(network.name == other.name for other in networks):
                 waiting.append(path)
             else:
                 networks.append(network)
         # In the order of the index, so that the first is the same network here and there.
-        return Live(FORMAT, sorted(networks, key=lambda network: network.name), waiting)
+        networks.sort(key=lambda network: network.name)
+        return Live(FORMAT, networks, sorted(comparisons, key=lambda one: one.name), waiting)
 
     def index(self) -> Index:
         """`index.json` of the stores that have begun."""
@@ -113,6 +148,33 @@ class Watch:
             entry = NetworkEntry(name=manifest.name, title=manifest.title, path=path)
             networks.setdefault(manifest.name, entry)
         return Index(format=FORMAT, networks=sorted(networks.values(), key=lambda entry: entry.name))
+
+    def comparisons(self) -> Comparisons:
+        """`comparisons.json` of those whose stores are there."""
+        manifests = self._manifests()
+        entries: list[ComparisonEntry] = []
+        for path, folder in self.stores.items():
+            if (folder / COMPARISON).is_file():
+                try:
+                    found = comparison_beside(folder, manifests)
+                except LurkError:
+                    continue
+                entries.append(ComparisonEntry(name=found.name, title=found.title, path=path))
+        return Comparisons(format=FORMAT, comparisons=sorted(entries, key=lambda entry: entry.name))
+
+    def _manifests(self) -> dict[str, Manifest]:
+        """Of the stores that have begun, by name, if there is a comparison that asks for them."""
+        folders = self.stores.values()
+        if not any((folder / COMPARISON).is_file() for folder in folders):
+            return {}
+        found: dict[str, Manifest] = {}
+        for folder in folders:
+            try:
+                manifest = read_manifest(folder)
+            except LurkError:
+                continue
+            found.setdefault(manifest.name, manifest)
+        return found
 
     def _network(self, path: str, folder: Path) -> LiveNetwork | None:
         # Stamps before what they stand for: what changes in between is told the next time.
@@ -144,8 +206,19 @@ class Watch:
         return known
 
 
+def _comparison(path: str, folder: Path, manifests: dict[str, Manifest]) -> LiveComparison | None:
+    stamp = stamp_of(folder / COMPARISON)
+    try:
+        found = comparison_beside(folder, manifests)
+    except LurkError:
+        return None
+    stamps = {layer.data: stamp_of(folder / layer.data) for layer in found.layers}
+    files = {COMPARISON: stamp, **stamps}
+    return LiveComparison(found.name, path, {name: one for name, one in files.items() if one})
+
+
 def watch(stores: Sequence[Path]) -> Watch:
-    """Look at these stores, which need not be there yet.
+    """Look at these stores and comparisons of them, which need not be there yet.
 
     Raises:
         LurkError: there is none, two share a name, or one can be no store.

@@ -23,16 +23,18 @@ export function scaleText({ high, signed }) {
   return high === 1 ? "0: no change, 1: all of it" : "0: no change";
 }
 
-/** A correlation or a cosine, from 1 less of it; what is not equal is not told to be. */
-function alike(value) {
-  const own = 1 - value;
-  if (own > 0.99 && own < 1) return "over 0.99";
-  return own < 0 ? `${MINUS}${Math.abs(own).toFixed(2)}` : own.toFixed(2);
+/** A correlation or a cosine; what is not equal is not told to be. */
+export function correlation(value) {
+  if (value > 0.99 && value < 1) return "over 0.99";
+  const text = Math.abs(value).toFixed(2);
+  return value < 0 && Number(text) !== 0 ? MINUS + text : text;
 }
 
-/** So much, as a share; above 1000 % as times. */
+const alike = (change) => correlation(1 - change);
+
+/** So much, as a share; more than all of it as times. */
 function part(value) {
-  return value > 10 ? `${number(value, 2)} times` : percent(value);
+  return value > 2 ? `${number(value, 2)} times` : percent(value);
 }
 
 const moreOrLess = (value) => (value > 0 ? "higher" : "lower");
@@ -48,14 +50,14 @@ const SENTENCES = {
   maps: (v) => `Its maps before and after correlate at ${alike(v)}, over all images and places.`,
   means: (v) => `Image by image, its mean activation before and after correlates at ${alike(v)}.`,
   maxima: (v) => `Image by image, its highest activation before and after correlates at ${alike(v)}.`,
-  difference: (v) => `Its maps lie apart by ${part(v)} of how much they varied before.`,
+  difference: (v) => `Its maps lie apart by ${part(v)} ${v > 2 ? "" : "of "}how much they varied before.`,
   partner: (v, { partner, channel }) =>
     partner && partner[0] !== channel
       ? `After, filter ${partner[0]} is most like it: their maps correlate at ${alike(v)}.`
       : `Its maps and those of the filter that is most like it after correlate at ${alike(v)}.`,
-  weights: (v) => `Its weights moved by ${part(v)} of their length.`,
+  weights: (v) => `Its weights moved by ${part(v)} ${v > 2 ? "" : "of "}their length.`,
   direction: (v) => `The cosine between its weights before and after is ${alike(v)}.`,
-  cross: (v) => `Each network\u2019s filter answers the other\u2019s filter image ${part(v)} less than its own.`,
+  cross: (v) => `Each network\u2019s filter answers the other\u2019s filter image ${percent(v)} less than its own.`,
   top_max: (v, { k }) => ofList(v, k, "strongest images"),
   top_avg: (v, { k }) => ofList(v, k, "images that are highest on average"),
   rank_max: (v) => `The order of its strongest images before and after correlates at ${alike(v)}.`,
@@ -93,12 +95,12 @@ const VERDICTS = [
 
 /**
  * What became of a filter, in a few sentences.
- * @param {{values: Record<string, Array<number|null>>, partners: Array<[number, number]|null>|null}} changes of a pair
+ * @param {{values: Record<string, Array<number|null>>}} changes of a pair
  * @param {number} channel
  * @param {number} k the length of lists
  * @returns {string}
  */
-export function summary({ values, partners }, channel, k) {
+export function summary({ values }, channel, k) {
   const value = (name) => values[name]?.[channel] ?? null;
   const known = Object.keys(values).map(value).filter((one) => one !== null);
   if (!known.length) return "Nothing can be said of this filter: no measure is defined for it.";
@@ -112,10 +114,6 @@ export function summary({ values, partners }, channel, k) {
   }
   const top = value("top_max");
   if (top !== null) told.push(top === 0 ? "Its strongest images are the same." : ofTop(Math.round(top * k), k));
-  const partner = partners?.[channel];
-  if (partner && partner[0] !== channel) {
-    told.push(`After, filter ${partner[0]} is more like it than the one in its own place (${alike(1 - partner[1])}).`);
-  }
   return told.join(" ") || `${plural(known.filter((one) => one !== 0).length, "measure")} changed.`;
 }
 

@@ -164,3 +164,17 @@ export function course({ stores }, { pairs }, measure, channel) {
   return stores.map((_, i) => ({ store: i, since: value(0, i), step: value(Math.max(0, i - 1), i) }));
 }
 
+/**
+ * How far a layer is from what it was in the first store, over the stores in their order.
+ * @param {object} comparison
+ * @param {number} at the layer's place
+ * @param {string} measure
+ * @returns {Array<number|null>} means over its filters, 0 for the first
+ */
+export function layerCourse({ stores, pairs, layers }, at, measure) {
+  return stores.map((_, i) => {
+    if (i === 0) return 0;
+    const pair = pairs.findIndex(({ from, to }) => from === 0 && to === i);
+    return layers[at].changes[pair]?.distributions[measure]?.mean ?? null;
+  });
+}

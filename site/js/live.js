@@ -16,7 +16,9 @@ export const QUIET = 120_000;
  * @property {Record<string, boolean>} stages which are complete
  * @property {{work: string, unit: string, done: number, total: number}|null} progress
  *
- * @typedef {{networks: Network[], waiting: string[]}} Live
+ * @typedef {{name: string, path: string, files: Record<string, string>}} Compared a comparison that is there
+ *
+ * @typedef {{networks: Network[], comparisons?: Compared[], waiting: string[]}} Live
  */
 
 /** Whether nothing more is to come: all that can be computed is, and nothing runs. */
@@ -31,8 +33,13 @@ export function finished({ networks, waiting }) {
  * @param {import("./state.js").Route} route
  */
 export function concern(live, route) {
-  const names = live.networks.map(({ name }) => name);
-  const network = live.networks.find(({ name }) => name === (route.network ?? names[0]));
+  const { networks, comparisons = [] } = live;
+  const names = [networks.map(({ name }) => name), comparisons.map(({ name }) => name)];
+  if (route.comparison !== null) {
+    const parts = networks.map(({ files, layers }) => [files, layers[route.layer]?.stamp]);
+    return JSON.stringify([names, comparisons.find(({ name }) => name === route.comparison), parts]);
+  }
+  const network = networks.find(({ name }) => name === (route.network ?? networks[0].name));
   if (!network) return JSON.stringify(names);
   const { files, layers } = network;
   const base = [names, files["network.json"]];

@@ -49,7 +49,7 @@ function check(value, what, fields) {
 }
 
 /** What a visitor calls a file that is not written yet. */
-const AWAITED = { layer: "This layer", classes: "What each class excites" };
+const AWAITED = { layer: "This layer", changes: "What changed in this layer", classes: "What each class excites" };
 
 const NEEDED = {
   index: ["format", "networks"],
@@ -140,8 +140,12 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
      * Of stores that are being written: forget what has changed, and know what is there.
      * @param {import("./live.js").Live} live
      */
-    follow({ networks }) {
-      const now = new Map([[index, JSON.stringify(networks.map(({ name, path }) => [name, path]))]]);
+    follow({ networks, comparisons: compared = [] }) {
+      const listed = (all) => JSON.stringify(all.map(({ name, path }) => [name, path]));
+      const now = new Map([[index, listed(networks)], [`${base}comparisons.json`, listed(compared)]]);
+      for (const { path, files } of compared) {
+        for (const [file, stamp] of Object.entries(files)) now.set(`${base}${urlOf(path)}/${urlOf(file)}`, stamp);
+      }
       made = new Map();
       for (const { name, path, files, layers } of networks) {
         const root = `${base}${urlOf(path)}/`;

@@ -1,25 +1,26 @@
-"""Made-up stores of one network at several moments, and the comparison of them: complete, and checked as it is written."""
+"""Made-up stores of one network at several moments, and comparisons of them.
+
+What needs no network is computed from the stores; what the networks would say is made up.
+"""
 
 import json
-from bisect import bisect_right
 from itertools import pairwise
 from pathlib import Path
-from statistics import mean, median
-from typing import Any
 
-import msgspec
-
+from torchlurk.comparing.alike import open_stores
+from torchlurk.comparing.files import write_comparison
+from torchlurk.comparing.joined import Beyond, Extras, join, pairs_of
 from torchlurk.comparing.measures import MEASURES
-from torchlurk.store.comparison import Comparison, Comparisons, LayerComparison
+from torchlurk.store.schema import Layer
 
-from .made_up_site import HOSTILE, K, jpeg, make_store, put
+from .made_up_site import K, jpeg, make_store, put
 
 LAYERS = [("stem", 8), ("wide", 512), ("deep", 24), ("logits", 10)]
 POOL = 9
 """How many images the stores refer to."""
 
-ALONE = ("top_max", "top_avg", "classes_max", "mean_shift", "active", "selectivity")
-"""Measures that need no more than stores."""
+NETWORKS = ("maps", "means", "maxima", "difference", "partner", "weights", "direction", "cross")
+"""The measures that need networks."""
 
 
 def make_moment(folder: Path, name: str, moment: int, layers=LAYERS, **odd) -> Path:
@@ -28,151 +29,82 @@ def make_moment(folder: Path, name: str, moment: int, layers=LAYERS, **odd) -> P
     Filters whose number is a multiple of 5 stay as they are, and so does the first layer.
     """
     flat = [layer for layer, _ in layers if layer == "logits"]
-    store = make_store(folder, name, layers, list(pairwise(layer for layer, _ in layers)), flat=flat, **odd)
-    images = {}
+    edges = list(pairwise(layer for layer, _ in layers))
+    store = make_store(folder, name, layers, edges, flat=flat, **odd)
+    side = odd.get("side", 64)
     for i in range(POOL):
-        put(store / "images" / f"{i}.jpg", jpeg(100 + i, odd.get("side", 64), odd.get("side", 64)))
-        images[str(i)] = {"path": f"cat/{i}.jpg", "class": i % 4}
-    put(store / "images.json", images)
+        put(store / "images" / f"{i}.jpg", jpeg(100 + i, side, side))
+    put(store / "images.json", {str(i): {"path": f"cat/{i}.jpg", "class": i % 4} for i in range(POOL)})
     for depth, (layer, _) in enumerate(layers):
         path = store / "layers" / f"{layer}.json"
         record = json.loads(path.read_text())
         for one in record["filters"]:
-            step = 0 if one["channel"] % 5 == 0 else min(depth, 1) * moment
-            if step == 0:
-                continue
-            for rank, entry in enumerate(one["max"]):
-                entry.update(image=(rank + step * depth) % POOL, score=entry["score"] + 0.5 * step)
-                entry["class"] = entry["image"] % 4
-            for rank, entry in enumerate(one["avg"]):
-                entry.update(image=(rank + step) % POOL, score=entry["score"] - 0.1 * step)
-            profile = one["classes"]["max"]
-            values = [value for _, value in profile]
-            turned = values[step % len(values) :] + values[: step % len(values)]
-            one["classes"]["max"] = sorted(
-                ([label, value] for (label, _), value in zip(profile, turned, strict=True)),
-                key=lambda pair: -pair[1],
-            )
-            one["stats"]["mean"] += 0.1 * step
-            one["stats"]["selectivity"] = round(one["stats"]["selectivity"] * 0.5**step, 3)
+            if one["ascent"]:
+                one["ascent"]["found"] = True
+            step = moment if depth and one["channel"] % 5 else 0
+            if step:
+                move(one, depth, step)
+                for kind in one["pictures"] if one["channel"] < 24 else []:
+                    tall = {"cropped": 48, "cropped_grad": 48}.get(kind, 64)
+                    wide = tall if kind == "max_activ" else tall * K
+                    seed = (depth * 31 + one["channel"] + 3 * step) % 12
+                    put(store / kind / layer / f"{one['channel']}.jpg", jpeg(seed, tall, wide))
         put(path, record)
-        for channel in range(min(24, len(record["filters"]))):
-            for kind in record["filters"][channel]["pictures"]:
-                shift = 0 if channel % 5 == 0 else min(depth, 1) * moment
-                side = {"cropped": 48, "cropped_grad": 48}.get(kind, 64)
-                seed = (depth * 31 + channel + 3 * shift) % 12
-                width = side if kind == "max_activ" else side * K
-                put(store / kind / layer / f"{channel}.jpg", jpeg(seed, side, width))
     manifest = json.loads((store / "network.json").read_text())
     manifest["model"].update(weights=f"file:{name}.safetensors", weights_sha256=f"{moment:064x}")
     put(store / "network.json", manifest)
     return store
 
 
+def move(one: dict, depth: int, step: int) -> None:
+    """What training does to the record of a filter."""
+    for rank, entry in enumerate(one["max"]):
+        image = (rank + step * depth) % POOL
+        entry.update({"image": image, "class": image % 4, "score": entry["score"] + 0.5 * step})
+    for rank, entry in enumerate(one["avg"]):
+        entry.update(image=(rank + step) % POOL, score=entry["score"] - 0.1 * step)
+    profile = one["classes"]["max"]
+    turned = [profile[(i + step) % len(profile)][1] for i in range(len(profile))]
+    moved = [[label, value] for (label, _), value in zip(profile, turned, strict=True)]
+    one["classes"]["max"] = sorted(moved, key=lambda pair: -pair[1])
+    one["stats"]["mean"] += 0.1 * step
+    one["stats"]["selectivity"] = round(one["stats"]["selectivity"] * 0.5**step, 3)
+
+
 def value(measure: str, depth: int, channel: int, step: int) -> float | None:
-    """A change between 0 and 1 (or -1 and 1) that grows with the depth and with time."""
-    if measure == "weights" and channel == 7:
+    """What networks might say: a change that grows with the depth and with time."""
+    if measure in ("weights", "direction") and channel == 7:
         return None
     if channel % 5 == 0 or depth == 0:
         return 0.0
     place = list(MEASURES).index(measure)
-    size = ((channel * 37 + place * 11) % 97 + 1) / 97 * min(1, 0.25 * depth) * (1 - 0.5**step)
-    if measure in ("top_max", "top_avg"):
-        size = round(size * K) / K
-    return round(-size if MEASURES[measure].signed and channel % 2 else size, 4)
+    return round(((channel * 37 + place * 11) % 97 + 1) / 97 * min(1, 0.25 * depth) * (1 - 0.5**step), 4)
 
 
-def distribution(measure: str, values: list[float | None]) -> dict[str, Any] | None:
-    known = [(abs(one), channel) for channel, one in enumerate(values) if one is not None]
-    if not known:
-        return None
-    edges = MEASURES[measure].edges
-    histogram = [0] * (len(edges) + 1)
-    for one in values:
-        if one is not None:
-            histogram[bisect_right(edges, one)] += 1
-    sizes = [size for size, _ in known]
-    most = max(known, key=lambda pair: (pair[0], -pair[1]))
-    return {
-        "counted": len(known),
-        "unchanged": sizes.count(0),
-        "mean": mean(sizes),
-        "median": median(sizes),
-        "max": most[0],
-        "most": most[1],
-        "histogram": histogram,
-    }
-
-
-def make_comparison(folder: Path, name: str, stores: list[Path], **odd) -> Path:
-    """A comparison of stores that `make_moment` made; without `networks` it has fewer measures."""
-    networks = odd.get("networks", True)
-    label = (lambda words: f"{HOSTILE} {words}") if odd.get("hostile") else str
-    manifests = [json.loads((store / "network.json").read_text()) for store in stores]
-    measures = [one for one in MEASURES if (networks and not one.startswith("embed")) or one in ALONE]
-    pairs = [[0, 1]]
-    for i in range(2, len(stores)):
-        pairs += [[0, i], [i - 1, i]]
-    layers = []
-    for depth, layer in enumerate(manifests[0]["layers"]):
-        channels = layer["channels"]
-        found, changes = [], []
-        for one, two in pairs:
-            step = two - one
-            columns = {m: [value(m, depth, c, step) for c in range(channels)] for m in measures}
-            if layer["name"] == "logits":
-                columns.pop("cross", None)
-            dist = {m: d for m, v in columns.items() if (d := distribution(m, v)) is not None}
-            changes.append({"summary": label(f"Layer {depth}: {step} moments of change."), "distributions": dist})
-            partners = [None if c == 5 else [(c + 1) % channels if c % 7 == 6 else c, 0.875] for c in range(channels)]
-            crossed = [[9.5, 3.25, 4.125, 8.75] if c < 24 and "cross" in columns else None for c in range(channels)]
-            found.append(
-                {
-                    "from": one,
-                    "to": two,
-                    "values": columns,
-                    "partners": partners if networks else None,
-                    "cross": crossed if networks and "cross" in columns else None,
-                }
-            )
-        layers.append({key: layer[key] for key in ("name", "kind", "channels", "data")} | {"changes": changes})
-        record = {"format": 1, "layer": layer["name"], "channels": channels, "pairs": found}
-        msgspec.json.decode(json.dumps(record), type=LayerComparison)
-        put(folder / name / layer["data"], record)
-    record = {
-        "format": 1,
-        "name": name,
-        "title": label(" → ".join([manifests[0]["title"], manifests[-1]["title"]])),
-        "stores": [{key: m[key] for key in ("name", "title", "model")} | {"path": m["name"]} for m in manifests],
-        "dataset": {key: manifests[0]["dataset"][key] for key in ("name", "images", "digest")},
-        "k": K,
-        "networks": networks,
-        "embedding": None,
-        "note": None if networks else label("Made of the stores alone."),
-        "measures": [msgspec.to_builtins(MEASURES[one]) for one in measures],
-        "pairs": [
-            {"from": one, "to": two, "summary": label(f"Of {len(layers)} layers, {len(layers) - 1} changed.")}
-            for one, two in pairs
+def beyond(layer: Layer, depth: int, step: int) -> Beyond:
+    flat = layer.name.endswith("logits")
+    channels = range(layer.channels)
+    names = [one for one in NETWORKS if not (flat and one == "cross")]
+    return Beyond(
+        values={one: [value(one, depth, c, step) for c in channels] for one in names},
+        partners=[
+            None if c == 5 else ((c + 1) % layer.channels if c % 7 == 6 else c, 0.875) for c in channels
         ],
-        "layers": layers,
-    }
-    msgspec.json.decode(json.dumps(record), type=Comparison)
-    put(folder / name / "comparison.json", record)
+        cross=None if flat else [(9.5, 3.25, 4.125, 8.75) if c < 24 else None for c in channels],
+    )
+
+
+def make_comparison(folder: Path, name: str, stores: list[Path], *, networks: bool = True) -> Path:
+    """A comparison of stores that `make_moment` made; without networks it has fewer measures."""
+    opened = open_stores(stores)
+    extras = Extras(note="Made of the stores alone.")
+    if networks:
+        found = {
+            (layer.name, (a, b)): beyond(layer, depth, b - a)
+            for depth, layer in enumerate(opened[0].layers)
+            for a, b in pairs_of(len(stores))
+        }
+        extras = Extras(networks=True, beyond=found)
+    (folder / name).mkdir()
+    write_comparison(join(name, opened, extras), folder / name)
     return folder / name
-
-
-def put_index(folder: Path, comparisons: list[Path]) -> None:
-    """`comparisons.json`."""
-    record = {
-        "format": 1,
-        "comparisons": [
-            {
-                "name": one.name,
-                "title": json.loads((one / "comparison.json").read_text())["title"],
-                "path": one.name,
-            }
-            for one in sorted(comparisons)
-        ],
-    }
-    msgspec.json.decode(json.dumps(record), type=Comparisons)
-    put(folder / "comparisons.json", record)

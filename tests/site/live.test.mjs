@@ -11,7 +11,7 @@ function network(changes = {}) {
   return { name: "n", path: "n", files: { "network.json": "1" }, layers: {}, stages: DONE, progress: null, ...changes };
 }
 const live = (...networks) => ({ networks, waiting: [] });
-const route = (changes = {}) => ({ network: "n", layer: null, channel: null, class: null, ...changes });
+const route = (changes = {}) => ({ network: "n", comparison: null, layer: null, channel: null, class: null, ...changes });
 
 test("nothing more is to come when all is computed and nothing runs", () => {
   assert.equal(finished(live(network())), true);
@@ -31,6 +31,19 @@ test("a view changes with what it is made of, and with nothing else", () => {
   assert.equal(changes(route({ layer: "b", channel: 3 })), false);
   assert.equal(changes(route({ class: 0 })), true);
   assert.notEqual(concern(live(), route()), concern(before, route()));
+});
+
+test("a view of a comparison changes with it and with the networks that it shows", () => {
+  const compared = (stamp) => ({ name: "c", path: "c", files: { "comparison.json": stamp } });
+  const state = (stamp, ...networks) => ({ ...live(...networks), comparisons: [compared(stamp)] });
+  const before = state("1", network({ layers: { a: layer("1") } }));
+  const where = route({ network: null, comparison: "c" });
+  const changes = (after, place = where) => concern(before, place) !== concern(after, place);
+  assert.equal(changes(state("2", network({ layers: { a: layer("1") } }))), true);
+  const later = state("1", network({ layers: { a: layer("2") }, progress: { work: "ascent" } }));
+  assert.equal(changes(later), false);
+  assert.equal(changes(later, { ...where, layer: "a" }), true);
+  assert.equal(changes({ ...before, comparisons: [] }, route()), true);
 });
 
 test("what a run is at, in words", () => {

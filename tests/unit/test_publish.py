@@ -63,6 +63,7 @@ def test_what_is_written(store, tmp_path):
     written = tree(out)
     assert {name for name in written if name.startswith("saved_model/")} == {
         "saved_model/index.json",
+        "saved_model/comparisons.json",
         "saved_model/toy/network.json",
         "saved_model/toy/images.json",
         "saved_model/toy/classes.json",
@@ -75,10 +76,12 @@ def test_what_is_written(store, tmp_path):
         "format": 1,
         "networks": [{"name": "toy", "path": "toy", "title": "TOY"}],
     }
+    assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [], "format": 1}
     assert {"index.html", ".nojekyll", MARKER, "js/app.js", "css/1-base.css"} <= set(written)
     assert report.total.files == len(written)
     assert report.total.bytes == sum(map(len, written.values()))
     assert report.networks == ("toy",)
+    assert report.comparisons == ()
     assert report.warnings == ()
     assert not list(out.parent.glob(".site*"))
 

@@ -2,7 +2,6 @@
 import { pairName, pairOf } from "../comparison.js";
 import { h } from "../dom.js";
 import { cut } from "../format.js";
-import { networkLabels } from "../manifest.js";
 import { StoreError } from "../store.js";
 import { format } from "../state.js";
 import { choices } from "./controls.js";
@@ -15,15 +14,14 @@ const TAGS = ["before", "after"];
  * @param {object} comparison
  * @param {number[]} places in its stores; of two the one is before, the other after
  * @param {AbortSignal} signal
- * @returns {Promise<Array<{tag: string, name: string, label: string, manifest: object, root: string}>>}
+ * @returns {Promise<Array<{tag: string, name: string, manifest: object, root: string}>>}
  */
 export async function sidesOf(store, comparison, places, signal) {
-  const labels = networkLabels(comparison.stores);
   return Promise.all(
     places.map(async (at, i) => {
       const { name } = comparison.stores[at];
       const [manifest, root] = await Promise.all([store.network(name, signal), store.folder(name, signal)]);
-      return { tag: places.length === 2 ? TAGS[i] : `in ${labels[at]}`, name, label: labels[at], manifest, root };
+      return { tag: places.length === 2 ? TAGS[i] : `in ${name}`, name, manifest, root };
     }),
   );
 }
@@ -54,26 +52,38 @@ export async function openLayer({ store, route, signal }) {
   return { comparison, at, layer, pair, sides, file, changes: file.pairs[pair.at] };
 }
 
+/** So many pairs lie side by side; more are a list that opens. */
+const BESIDE = 3;
+
+/** A list that opens, whose choice goes to the address. */
+function listOf(ctx, { id, label, key, options, current }) {
+  const select = h(
+    "select",
+    { id, on: { change: ({ target }) => ctx.go(format({ ...ctx.current(), [key]: target.value })) } },
+    options.map(({ value, text }) => h("option", { value, selected: value === current }, text)),
+  );
+  return h("label", { class: "select" }, h("span", { class: "choices-label" }, label), select);
+}
+
 /** Which two of the stores: nothing to choose where there are only two. */
-export function pairChoices(comparison, pair, now) {
+export function pairChoice(ctx, comparison, pair, now) {
   if (comparison.pairs.length < 2) return null;
-  const labels = networkLabels(comparison.stores).map((label) => cut(label, 24));
+  // By name: moments of one network share their title.
+  const labels = comparison.stores.map(({ name }) => cut(name, 24));
+  const current = pairName(pair);
   const options = comparison.pairs.map((one) => ({
     value: pairName(one),
     text: `${labels[one.from]} \u2192 ${labels[one.to]}`,
     href: format({ ...now, pair: pairName(one) }),
   }));
-  return choices("From \u2192 to", options, pairName(pair));
+  const label = "From \u2192 to";
+  return options.length > BESIDE ? listOf(ctx, { id: "pair-choice", label, key: "pair", options, current }) : choices(label, options, current);
 }
 
-/** Which measure: there may be twenty, so this is a list that opens. */
-export function measureSelect(ctx, { measures }, measure) {
-  const select = h(
-    "select",
-    { id: "measure-choice", on: { change: ({ target }) => ctx.go(format({ ...ctx.current(), by: target.value })) } },
-    measures.map(({ name, title }) => h("option", { value: name, selected: name === measure.name }, cut(title, 40))),
-  );
-  return h("label", { class: "select" }, h("span", { class: "choices-label" }, "Change of"), select);
+/** Which measure: there may be twenty. */
+export function measureChoice(ctx, { measures }, measure) {
+  const options = measures.map(({ name, title }) => ({ value: name, text: cut(title, 40) }));
+  return listOf(ctx, { id: "measure-choice", label: "Change of", key: "by", options, current: measure.name });
 }
 
 /**
@@ -98,10 +108,10 @@ export function keepingFocus(bar, draw) {
  */
 export function usedSwitch(bar, previous, route) {
   const same = ["comparison", "layer", "channel"].every((key) => previous[key] === route[key]);
-  return same && previous.pair !== route.pair ? bar.querySelector(".choice[aria-current]") : null;
+  return same && previous.pair !== route.pair ? bar.querySelector("#pair-choice, .choice[aria-current]") : null;
 }
 
 /** A link to what a network says of itself: all of it, a layer, a filter. */
-export function sideLink({ name, label }, place = {}) {
-  return h("a", { class: "paper", href: format({ network: name, ...place }), title: label }, cut(label, 40));
+export function sideLink({ name }, place = {}) {
+  return h("a", { class: "paper", href: format({ network: name, ...place }), title: name }, cut(name, 40));
 }

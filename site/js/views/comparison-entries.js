@@ -77,12 +77,12 @@ function entryOf(side, list, folder, show, there) {
 }
 
 /** What stands over the pictures of one of the networks. */
-export function sideHead({ tag, name, label, layer, filter }) {
+export function sideHead({ tag, name, layer, filter }) {
   return h(
     "p",
     { class: "side-head", data: { side: tag } },
     h("span", { class: "side-tag" }, tag === "before" ? "Before" : "After"),
-    " ", sideLink({ name, label }, { layer: layer.name, channel: filter.channel }),
+    " ", sideLink({ name }, { layer: layer.name, channel: filter.channel }),
   );
 }
 

@@ -1,5 +1,5 @@
 /** One filter before and after: what it looks for in both networks, and how much that changed. */
-import { standingText, summary } from "../changes.js";
+import { correlation, standingText, summary } from "../changes.js";
 import { measureOf, ranked, standing, valuesOf } from "../comparison.js";
 import { h, replace } from "../dom.js";
 import { cut } from "../format.js";
@@ -7,7 +7,7 @@ import { hasMap } from "../manifest.js";
 import { StoreError } from "../store.js";
 import { format } from "../state.js";
 import { pairedProfile } from "./comparison-classes.js";
-import { keepingFocus, openLayer, pairChoices, sidesOf, usedSwitch } from "./comparison-controls.js";
+import { keepingFocus, openLayer, pairChoice, sidesOf, usedSwitch } from "./comparison-controls.js";
 import { sharedWords, versus } from "./comparison-entries.js";
 import { filterImages } from "./comparison-images.js";
 import { measuresInWords } from "./comparison-measures.js";
@@ -54,6 +54,13 @@ function strongestWords(sides) {
   ];
 }
 
+/** Which filter has taken this one’s place, if another has. */
+function partnerWords(after, partner) {
+  if (!partner || partner[0] === after.filter.channel) return null;
+  const link = h("a", { class: "paper", href: format({ network: after.name, layer: after.layer.name, channel: partner[0] }) }, `filter ${partner[0]}`);
+  return [" After, ", link, ` is more like it than the one in its own place: their maps correlate at ${correlation(partner[1])}.`];
+}
+
 /** @param {object} ctx */
 export async function comparisonFilterView(ctx) {
   const { route, signal } = ctx;
@@ -63,7 +70,7 @@ export async function comparisonFilterView(ctx) {
   const called = `Filter ${channel}${name ? `: ${cut(name, 60)}` : ""}`;
   const k = Math.min(comparison.k, comparison.dataset.images);
   const map = hasMap(sides[0].layer);
-  const pairs = h("div", { class: "toolbar" }, pairChoices(comparison, pair, route));
+  const pairs = h("div", { class: "toolbar" }, pairChoice(ctx, comparison, pair, route));
   const bar = h("div", { class: "toolbar" });
   const nav = h("div", { class: "nav-slot" });
   const place = h("p", { class: "status" });
@@ -79,8 +86,7 @@ export async function comparisonFilterView(ctx) {
     const at = order.indexOf(channel);
     const beside = (other) => (other === undefined ? null : { href: format({ ...now, channel: other }), text: String(other) });
     const steps = [beside(order[at - 1]), beside(order[at + 1])];
-    view.steps.before = steps[0]?.href;
-    view.steps.after = steps[1]?.href;
+    [view.steps.before, view.steps.after] = steps.map((step) => step?.href ?? null);
     replace(nav, neighbours("filter", ...steps));
     const stands = standing(values, channel);
     replace(place, stands && values[channel] ? `By ${measure.title}, ${standingText(stands)} in this layer.` : null);
@@ -105,7 +111,7 @@ export async function comparisonFilterView(ctx) {
         "header",
         { class: "intro" },
         h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, called), nav),
-        h("p", { class: "lede" }, summary(changes, channel, k)),
+        h("p", { class: "lede" }, summary(changes, channel, k), partnerWords(sides[1], changes.partners?.[channel])),
         place,
       ),
       many ? pairs : null,

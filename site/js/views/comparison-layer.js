@@ -6,7 +6,7 @@ import { count, cut, plural } from "../format.js";
 import { usualTile } from "../manifest.js";
 import { frame } from "../pictures.js";
 import { format } from "../state.js";
-import { keepingFocus, openLayer, pairChoices, sideLink, usedSwitch } from "./comparison-controls.js";
+import { keepingFocus, openLayer, pairChoice, sideLink, usedSwitch } from "./comparison-controls.js";
 import { measureCards } from "./comparison-measures.js";
 import { duo } from "./comparison-pictures.js";
 import { choices, neighbours } from "./controls.js";
@@ -24,11 +24,13 @@ function kindOf(now, sides) {
 function sentence({ sides, layer }, measure, known, kind) {
   const lacking = sides[0].filters.filter((_, i) => sides.some((side) => !hasTile(side.layer, side.filters[i], kind))).length;
   return [
-    plural(layer.channels, "filter"),
-    known ? `, those first whose ${measure.title} changed most` : ", in order of number: this measure is not defined in this layer",
-    lacking ? `; ${count(lacking)} lack this picture and show another instead` : null,
-    ". On the left before, on the right after. ",
-    known ? `The number is the change: ${measure.says} (${scaleText(measure)}).` : null,
+    meaning(sides[1].manifest, sides[1].layer, kind),
+    " On the left before, in ", sideLink(sides[0], { layer: layer.name }), "; on the right after, in ", sideLink(sides[1], { layer: layer.name }), ". ",
+    h("b", null, plural(layer.channels, "filter")),
+    known ? ", those first whose " : ", in order of number: this layer has no measure of ",
+    h("b", null, measure.title),
+    known ? ` changed most; the number is the change: ${measure.says} (${scaleText(measure)}).` : ".",
+    lacking ? ` ${count(lacking)} lack this picture and show another instead.` : null,
   ];
 }
 
@@ -42,7 +44,7 @@ export async function comparisonLayerView(ctx) {
   const cards = h("div", { class: "measures-place" });
   const nav = h("div", { class: "nav-slot" });
   const status = h("p", { class: "status", role: "status" });
-  const words = h("p", { class: "lede" });
+  const view = { steps: {} };
   let drawn = { kind: null, now: route, measure: null, values: [], order: [] };
 
   const half = (side, channel) => tilePicture(side.manifest, side.root, side.layer, side.filters[channel], drawn.kind);
@@ -72,28 +74,29 @@ export async function comparisonLayerView(ctx) {
     const measure = measureOf(comparison, now.by);
     const values = valuesOf(changes, measure.name, layer.channels);
     drawn = { kind, now, measure, values, order: ranked(values) };
-    replace(nav, neighbours("layer", beside(comparison.layers[at - 1], now), beside(comparison.layers[at + 1], now)));
-    replace(words, meaning(sides[1].manifest, sides[1].layer, kind));
+    const steps = [beside(comparison.layers[at - 1], now), beside(comparison.layers[at + 1], now)];
+    [view.steps.before, view.steps.after] = steps.map((step) => step?.href ?? null);
+    replace(nav, neighbours("layer", ...steps));
     const kinds = tileKinds(sides[0].layer, sides.flatMap(({ filters }) => filters), kind);
     keepingFocus(bar, () =>
       replace(
         bar,
-        pairChoices(comparison, pair, now),
+        pairChoice(ctx, comparison, pair, now),
         choices("Show", kinds.map((value) => ({ value, text: TILE_NAMES[value], href: format({ ...now, tile: value }) })), kind),
       ),
     );
-    keepingFocus(cards, () =>
-      replace(cards, measureCards(comparison, own.distributions, measure.name, (by) => format({ ...now, by }))),
-    );
+    const left = cards.firstElementChild?.scrollLeft ?? 0;
+    keepingFocus(cards, () => {
+      replace(cards, measureCards(comparison, own.distributions, measure.name, (by) => format({ ...now, by })));
+      cards.firstElementChild.scrollLeft = left;
+    });
     replace(status, sentence(scene, measure, measure.name in own.distributions, kind));
     grid.show(drawn.order);
   }
   draw(route);
-  const hrefOf = (other) => (other ? format({ ...route, layer: other.name, channel: null }) : null);
-  return {
+  return Object.assign(view, {
     title: `${layer.name}, ${comparison.title}`,
     crumbs: [{ text: layer.name, href: format(route) }],
-    steps: { before: hrefOf(comparison.layers[at - 1]), after: hrefOf(comparison.layers[at + 1]) },
     node: h(
       "article",
       { class: "view layer compared" },
@@ -101,24 +104,25 @@ export async function comparisonLayerView(ctx) {
         "header",
         { class: "intro" },
         h("div", { class: "title-row" }, h("h1", { tabindex: "-1", title: layer.name }, cut(layer.name, 80)), nav),
-        h(
-          "p",
-          { class: "lede" },
-          h("b", null, own.summary), " Before is ", sideLink(sides[0], { layer: layer.name }), ", after is ", sideLink(sides[1], { layer: layer.name }), ".",
-        ),
+        h("p", { class: "lede" }, own.summary),
       ),
       cards,
       bar,
-      words,
       status,
       grid.node,
     ),
-    ready: grid.start,
+    ready() {
+      grid.start();
+      // The measure that was chosen may be beyond the end of the row.
+      const [row] = cards.children;
+      const card = row.querySelector("[aria-current]");
+      if (card) row.scrollLeft = card.offsetLeft + card.offsetWidth - row.offsetLeft - row.clientWidth;
+    },
     update: draw,
     focus: (previous) => {
       const same = previous.comparison === route.comparison && previous.layer === route.layer;
       if (same && previous.channel !== null && route.channel === null) return grid.reveal(drawn.order.indexOf(previous.channel));
       return usedSwitch(bar, previous, route);
     },
-  };
+  });
 }

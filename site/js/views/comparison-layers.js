@@ -1,8 +1,9 @@
 /** The layers of a comparison: a bar each, in order, and a row each with what became of it. */
-import { bins } from "../comparison.js";
+import { bins, layerCourse } from "../comparison.js";
 import { h } from "../dom.js";
 import { count, cut, number, plural } from "../format.js";
 import { changeBars, distributionWords } from "../plots/changes.js";
+import { timeLine } from "../plots/timeline.js";
 import { rove } from "../roving.js";
 import { format } from "../state.js";
 import { duo, quickKinds, quickPicture } from "./comparison-pictures.js";
@@ -56,7 +57,16 @@ function example(sides, layer, distribution) {
   );
 }
 
-function row({ at, layer, change, distribution }, { measure, sides, scale, now }) {
+/** Where there are more than two networks: how the layer went from the first to the last. */
+function trend({ comparison, pair, measure }, at) {
+  if (comparison.stores.length < 3) return null;
+  const values = layerCourse(comparison, at, measure.name);
+  const words = values.map((value) => number(value, 2)).join(", ");
+  return timeLine(values, { label: `Change since the first network: ${words}`, marks: [pair.from, pair.to] });
+}
+
+function row({ at, layer, change, distribution }, scene) {
+  const { measure, sides, scale, now } = scene;
   const mean = distribution?.mean ?? null;
   return h(
     "li",
@@ -74,6 +84,7 @@ function row({ at, layer, change, distribution }, { measure, sides, scale, now }
       h("span", { class: "change-figure" }, number(mean, 2)),
       h("span", { class: "change-track", "aria-hidden": "true" }, h("span", { style: { width: `${((mean ?? 0) / scale) * 100}%` } })),
       h("span", { class: "change-note" }, distribution ? `${count(distribution.counted - distribution.unchanged)} of ${count(distribution.counted)} changed` : "no filter has this measure"),
+      trend(scene, at),
     ),
     h(
       "div",

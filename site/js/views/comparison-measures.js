@@ -1,7 +1,6 @@
 /** All measures of a layer: what each comes to, as a small histogram that leads to the filters sorted by it. */
-import { binOf, bins } from "../comparison.js";
 import { changeText, sentence, standingText } from "../changes.js";
-import { standing } from "../comparison.js";
+import { binOf, bins, standing } from "../comparison.js";
 import { h } from "../dom.js";
 import { cut, number } from "../format.js";
 import { changeBars, distributionWords } from "../plots/changes.js";
@@ -28,6 +27,7 @@ export function measureCards({ measures }, distributions, current, hrefOf) {
         h("span", { class: "measure-figure" }, h("b", null, number(own.mean, 2)), " on average"),
       );
     });
+  if (links.length && !distributions[current]) links[0].tabIndex = 0;
   const list = h("div", { class: "measures", role: "group", "aria-label": "Change of" }, links);
   rove(list, () => links);
   return list;

@@ -3,14 +3,12 @@ import { changeText } from "../changes.js";
 import { course } from "../comparison.js";
 import { h } from "../dom.js";
 import { cut } from "../format.js";
-import { networkLabels } from "../manifest.js";
 import { timeLine } from "../plots/timeline.js";
 import { sideLink } from "./comparison-controls.js";
 import { quickKinds, quickPicture } from "./comparison-pictures.js";
 
 /** The networks in their order, each with its pictures of the filter and how far it is from the first. */
 function columns({ comparison, layer, file, channel, pair, moments }, measure) {
-  const labels = networkLabels(comparison.stores);
   const kinds = quickKinds(moments, layer.name, channel);
   return course(comparison, file, measure.name, channel).map(({ store, since, step }) => {
     const tag = store === pair.from ? "before" : store === pair.to ? "after" : null;
@@ -21,7 +19,7 @@ function columns({ comparison, layer, file, channel, pair, moments }, measure) {
       h(
         "p",
         { class: "moment-head" },
-        sideLink({ name: comparison.stores[store].name, label: labels[store] }, { layer: layer.name, channel }),
+        sideLink(comparison.stores[store], { layer: layer.name, channel }),
         tag ? h("span", { class: "side-tag" }, tag) : null,
       ),
       h("span", { class: "moment-pictures" }, kinds.map((kind) => quickPicture(moments[store], layer.name, channel, kind))),

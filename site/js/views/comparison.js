@@ -2,17 +2,18 @@
 import { scaleText } from "../changes.js";
 import { filterCount, layerRows, measureOf, pairOf } from "../comparison.js";
 import { h, replace } from "../dom.js";
-import { count, cut, plural } from "../format.js";
+import { cut, plural } from "../format.js";
 import { format } from "../state.js";
-import { keepingFocus, measureSelect, pairChoices, sideLink, sidesOf, usedSwitch } from "./comparison-controls.js";
+import { keepingFocus, measureChoice, pairChoice, sideLink, sidesOf, usedSwitch } from "./comparison-controls.js";
 import { changeChart, changeRows } from "./comparison-layers.js";
 import { comparisonsNav } from "./comparisons-nav.js";
-import { choices, fact } from "./controls.js";
+import { choices } from "./controls.js";
 
 const ORDER_NAMES = { change: "Most changed first", place: "In order" };
 
 function head(comparison, sides, pair) {
   const { dataset, layers, note } = comparison;
+  const filters = plural(filterCount(comparison), "filter");
   return h(
     "header",
     { class: "intro" },
@@ -20,16 +21,8 @@ function head(comparison, sides, pair) {
     h(
       "p",
       { class: "lede" },
-      "What became of each filter, from ", sideLink(sides[0]), " (before) to ", sideLink(sides[1]), " (after), ",
-      `over the same ${plural(dataset.images, "image")}. ${pair.summary}`,
-    ),
-    h(
-      "dl",
-      { class: "facts" },
-      fact("layers compared", count(layers.length)),
-      fact("filters", count(filterCount(comparison))),
-      fact("measures", count(comparison.measures.length)),
-      fact("images", h("span", { title: dataset.name }, count(dataset.images))),
+      `What became of each of ${filters} in ${plural(layers.length, "layer")}, from `, sideLink(sides[0]), " (before) to ", sideLink(sides[1]), " (after), over the same ",
+      h("span", { title: dataset.name }, plural(dataset.images, "image")), `. ${pair.summary}`,
     ),
     note ? h("p", { class: "absent" }, note) : null,
   );
@@ -42,7 +35,7 @@ export async function comparisonView(ctx) {
   const pair = pairOf(comparison, route.pair);
   const sides = await sidesOf(store, comparison, [pair.from, pair.to], signal);
   const bar = h("div", { class: "toolbar" });
-  const meaning = h("p", { class: "lives-meaning", role: "status" });
+  const meaning = h("p", { class: "lives-meaning" });
   const chart = h("div", { class: "change-chart" });
   const place = h("section", { class: "block", "aria-labelledby": "layers" });
   let rows = null;
@@ -53,18 +46,18 @@ export async function comparisonView(ctx) {
     keepingFocus(bar, () =>
       replace(
         bar,
-        pairChoices(comparison, pair, now),
-        measureSelect(ctx, comparison, measure),
+        pairChoice(ctx, comparison, pair, now),
+        measureChoice(ctx, comparison, measure),
         choices("Rows", Object.entries(ORDER_NAMES).map(([value, text]) => ({ value, text, href: format({ ...now, order: value }) })), now.order),
       ),
     );
     replace(
       meaning,
-      "A bar is a layer, as high as its filters changed on average; it leads to them. The change is that of ",
+      "A bar for each layer, from the first to the last: how much its filters changed on average; it leads to them. The change is that of ",
       h("b", null, measure.title), `: ${measure.says} (${scaleText(measure)}).`,
     );
     replace(chart, changeChart(inOrder, now));
-    rows = changeRows(layerRows(comparison, pair.at, measure.name, now.order), { measure, sides, now });
+    rows = changeRows(layerRows(comparison, pair.at, measure.name, now.order), { comparison, pair, measure, sides, now });
     replace(
       place,
       h(
@@ -83,11 +76,11 @@ export async function comparisonView(ctx) {
     node: h(
       "article",
       { class: "view comparison" },
-      comparisonsNav(list.comparisons, comparison.name),
       head(comparison, sides, pair),
+      h("section", { class: "lives", "aria-labelledby": "where" }, h("h2", { id: "where" }, "Where it changed"), chart, meaning),
       bar,
-      h("section", { class: "lives", "aria-label": "Where it changed" }, meaning, chart),
       place,
+      comparisonsNav("Other comparisons", list.comparisons.filter(({ name }) => name !== comparison.name)),
     ),
     update: draw,
     focus: (previous) => {

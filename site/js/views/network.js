@@ -111,7 +111,7 @@ export async function networkView(ctx) {
       "article",
       { class: "view network" },
       networks(index.networks, manifest.name),
-      comparisonsNav(compared.comparisons),
+      comparisonsNav("What changed", compared.comparisons),
       h(
         "header",
         { class: "intro" },

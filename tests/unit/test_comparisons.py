@@ -1,0 +1,187 @@
+"""Comparisons beside their stores: published, served while they are made, or refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.browser.made_up_comparison import make_comparison, make_moment
+from torchlurk.cli import main
+from torchlurk.errors import LurkError
+from torchlurk.live import LiveServer
+from torchlurk.publish import build_site
+from torchlurk.snapshot import watch
+
+from .test_live import asking
+from .test_publish import tree
+
+LAYERS = [("a", 3), ("b%c", 2)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two stores and their comparison."""
+    folder = tmp_path_factory.mktemp("made") / "saved_model"
+    stores = [make_moment(folder, name, moment, LAYERS) for moment, name in enumerate(("one", "two"))]
+    make_comparison(folder, "one-to-two", stores)
+    return folder
+
+
+@pytest.fixture
+def saved(made: Path, tmp_path: Path) -> Path:
+    """The same, to be spoilt."""
+    return Path(shutil.copytree(made, tmp_path / "saved_model"))
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_a_comparison_is_published_beside_its_stores(made: Path, tmp_path: Path) -> None:
+    folders = [made / name for name in ("two", "one-to-two", "one")]
+    report = build_site(folders, tmp_path / "site")
+    assert report.networks == ("two", "one")
+    assert report.comparisons == ("one-to-two",)
+    written = tree(tmp_path / "site")
+    own = {name for name in written if name.startswith("saved_model/one-to-two/")}
+    assert own == {
+        f"saved_model/one-to-two/{name}" for name in ("comparison.json", "layers/a.json", "layers/b%25c.json")
+    }
+    for name in own:
+        assert written[name] == (made.parent / name).read_bytes()
+    listed = {"name": "one-to-two", "path": "one-to-two", "title": "one → two"}
+    assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [listed], "format": 1}
+    assert json.loads(written["saved_model/index.json"])["networks"][0]["name"] == "two"
+
+
+def refused(folders: list[Path], out: Path) -> str:
+    with pytest.raises(LurkError) as caught:
+        build_site(folders, out)
+    assert not out.exists()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_its_stores_must_be_published_too(made: Path, tmp_path: Path) -> None:
+    message = refused([made / "one", made / "one-to-two"], tmp_path / "site")
+    assert "one-to-two" in message
+    assert "'two', which is not among the stores" in message
+    assert "at least one" in refused([made / "one-to-two"], tmp_path / "site")
+
+
+def test_a_store_that_has_changed_since_is_told(saved: Path, tmp_path: Path) -> None:
+    folders = [saved / name for name in ("one", "two", "one-to-two")]
+    manifest = json.loads((saved / "two/network.json").read_text())
+    cases = [
+        ({"model": {**manifest["model"], "weights_sha256": "f" * 64}}, "has other weights"),
+        ({"dataset": {**manifest["dataset"], "digest": "f" * 64}}, "is of other images"),
+        ({"k": 9}, "keeps 9 images"),
+        ({"layers": manifest["layers"][:1]}, "has no layer 'b%c' of 2 filters"),
+    ]
+    for values, word in cases:
+        change(saved / "two/network.json", **{**manifest, **values})
+        message = refused(folders, tmp_path / "site")
+        assert f"compares 'two', which {word}" in message
+        assert "run torchlurk compare again" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "word"),
+    [
+        ("comparison.json", "{", "is damaged"),
+        ("comparison.json", '{"format": 2}', "format 2"),
+        ("layers/a.json", None, "cannot read"),
+        ("layers/a.json", "[]", "is damaged"),
+    ],
+)
+def test_a_damaged_comparison_is_refused(
+    saved: Path, tmp_path: Path, path: str, text: str | None, word: str
+) -> None:
+    (saved / "one-to-two" / path).unlink()
+    if text is not None:
+        (saved / "one-to-two" / path).write_text(text)
+    message = refused([saved / name for name in ("one", "two", "one-to-two")], tmp_path / "site")
+    assert "one-to-two" in message
+    assert word in message
+
+
+def test_names_must_not_clash(saved: Path, tmp_path: Path) -> None:
+    folders = [saved / name for name in ("one", "two", "one-to-two")]
+    for name in ("one-to-two", "other", "two"):
+        shutil.copytree(saved / "one-to-two", tmp_path / "more" / name)
+    message = refused([*folders, tmp_path / "more/one-to-two"], tmp_path / "site")
+    assert "is named as the comparison in" in message
+    assert "give the folder that name again" in refused(
+        [*folders, tmp_path / "more/other"], tmp_path / "site"
+    )
+    change(tmp_path / "more/two/comparison.json", name="two")
+    assert "a store is named 'two' too" in refused([*folders[:2], tmp_path / "more/two"], tmp_path / "site")
+
+
+def test_a_site_is_not_written_into_a_comparison(saved: Path) -> None:
+    folders = [saved / name for name in ("one", "two", "one-to-two")]
+    before = tree(saved)
+    assert "lies in the comparison" in refused(folders, saved / "one-to-two/site")
+    assert tree(saved) == before
+
+
+def test_of_all_that_there_is_what_does_not_fit_is_left_out(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["site"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "_site: one, two, one-to-two"
+    assert "warning" not in result.output
+    shutil.copytree(saved / "one-to-two", saved / "copied")
+    shutil.rmtree(saved / "two")
+    result = CliRunner().invoke(main, ["site"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "_site: one"
+    told = [line for line in result.output.splitlines() if line.startswith("warning: left out: ")]
+    assert len(told) == 2
+    assert "'two', which is not among the stores" in told[1]
+    assert json.loads(Path("_site/saved_model/comparisons.json").read_text())["comparisons"] == []
+
+
+def test_a_comparison_that_is_made_while_its_stores_are_served_appears(saved: Path, tmp_path: Path) -> None:
+    later = tmp_path / "later"
+    (saved / "one-to-two").rename(later)
+    with LiveServer([saved / name for name in ("one", "two", "one-to-two")]) as server:
+        ask = asking(server)
+
+        def told(name: str) -> dict:
+            return json.loads(ask(f"/saved_model/{name}")[2])
+
+        assert told("live.json")["waiting"] == ["one-to-two"]
+        assert told("comparisons.json")["comparisons"] == []
+        assert ask("/saved_model/one-to-two/comparison.json")[0] == 404
+        later.rename(saved / "one-to-two")
+        live = told("live.json")
+        assert live["waiting"] == []
+        (comparison,) = live["comparisons"]
+        assert comparison["path"] == "one-to-two"
+        assert set(comparison["files"]) == {"comparison.json", "layers/a.json", "layers/b%25c.json"}
+        assert [one["name"] for one in told("comparisons.json")["comparisons"]] == ["one-to-two"]
+        assert told("one-to-two/comparison.json")["name"] == "one-to-two"
+        assert told("one-to-two/layers/b%2525c.json")["layer"] == "b%c"
+        assert ask("/saved_model/one-to-two/SHA256SUMS")[0] == 404
+        assert [network["name"] for network in told("index.json")["networks"]] == ["one", "two"]
+
+
+def test_a_comparison_of_other_weights_is_not_shown_live(saved: Path) -> None:
+    stores = watch([saved / name for name in ("one", "two", "one-to-two")])
+    (before,) = stores.live().comparisons
+    change(saved / "one-to-two/layers/a.json", k=1)
+    (after,) = stores.live().comparisons
+    assert [name for name in before.files if before.files[name] != after.files[name]] == ["layers/a.json"]
+    manifest = json.loads((saved / "two/network.json").read_text())
+    change(saved / "two/network.json", model={**manifest["model"], "weights_sha256": "f" * 64})
+    assert stores.live().comparisons == []
+    assert stores.live().waiting == ["one-to-two"]
+    assert stores.comparisons().comparisons == []
