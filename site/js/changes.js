@@ -57,7 +57,10 @@ const SENTENCES = {
       : `Its maps and those of the filter that is most like it after correlate at ${alike(v)}.`,
   weights: (v) => `Its weights moved by ${part(v)} ${v > 2 ? "" : "of "}their length.`,
   direction: (v) => `The cosine between its weights before and after is ${alike(v)}.`,
-  cross: (v) => `Each network\u2019s filter answers the other\u2019s filter image ${percent(v)} less than its own.`,
+  cross: (v) =>
+    v < 1
+      ? `Each network\u2019s filter answers the other\u2019s filter image less than its own, by ${percent(v)} on average.`
+      : "On average, the two filters do not answer each other\u2019s filter image.",
   top_max: (v, { k }) => ofList(v, k, "strongest images"),
   top_avg: (v, { k }) => ofList(v, k, "images that are highest on average"),
   rank_max: (v) => `The order of its strongest images before and after correlates at ${alike(v)}.`,

@@ -98,8 +98,8 @@ export function versus(sides, list, show) {
   const there = [fates(before, after), fates(after, before)];
   return sides.map((side, i) =>
     h(
-      "section",
-      { class: "side", "aria-label": side.tag === "before" ? "Before" : "After" },
+      "div",
+      { class: "side", role: "group", "aria-label": side.tag === "before" ? "Before" : "After" },
       sideHead(side),
       h("ol", { class: "side-entries" }, entryOf(side, list, folder, show, there[i])),
     ),

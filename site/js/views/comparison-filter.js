@@ -92,7 +92,9 @@ export async function comparisonFilterView(ctx) {
     replace(place, stands && values[channel] ? `By ${measure.title}, ${standingText(stands)} in this layer.` : null);
     const options = Object.keys(SHOW_NAMES).map((value) => ({ value, text: SHOW_NAMES[value], href: format({ ...now, show: value }) }));
     keepingFocus(bar, () => replace(bar, choices("Show", options, now.show)));
-    replace(time, overTime(scene, measure));
+    const left = time.querySelector(".trends")?.scrollLeft ?? 0;
+    keepingFocus(time, () => replace(time, overTime(scene, measure, (by) => format({ ...now, by }))));
+    if (left) time.querySelector(".trends").scrollLeft = left;
     replace(top, versus(sides, "max", now.show));
     replace(mean, versus(sides, "avg", now.show));
   }

@@ -10,8 +10,8 @@ function figure(side) {
   const size = tileSize(manifest, "max_activ", layer);
   const there = filter.pictures.includes("max_activ");
   return h(
-    "section",
-    { class: "side", "aria-label": tag === "before" ? "Before" : "After" },
+    "div",
+    { class: "side", role: "group", "aria-label": tag === "before" ? "Before" : "After" },
     sideHead(side),
     h(
       "figure",

@@ -4,6 +4,7 @@ import { course } from "../comparison.js";
 import { h } from "../dom.js";
 import { cut } from "../format.js";
 import { timeLine } from "../plots/timeline.js";
+import { rove } from "../roving.js";
 import { sideLink } from "./comparison-controls.js";
 import { quickKinds, quickPicture } from "./comparison-pictures.js";
 
@@ -29,27 +30,34 @@ function columns({ comparison, layer, file, channel, pair, moments }, measure) {
   });
 }
 
-function lines({ comparison, file, channel, pair }, current) {
-  return comparison.measures.map((measure) => {
+/** A small line for each measure, which leads to it. */
+function lines({ comparison, file, channel, pair }, current, hrefOf) {
+  const links = comparison.measures.map((measure) => {
     const values = course(comparison, file, measure.name, channel).map(({ since }) => since);
     if (values.slice(1).every((value) => value === null)) return null;
-    const words = values.map((value) => changeText(measure, value)).join(", ");
+    const here = measure === current;
     return h(
-      "li",
-      { class: measure === current ? "trend current" : "trend", title: measure.says },
+      "a",
+      { class: "measure", href: hrefOf(measure.name), title: measure.says, tabindex: here ? "0" : "-1", "aria-current": here ? "true" : null, data: { value: measure.name } },
       h("span", { class: "measure-name" }, cut(measure.title, 32)),
-      timeLine(values, { label: `Change since the first: ${words}`, marks: [pair.from, pair.to] }),
+      timeLine(values, { label: values.map((value) => changeText(measure, value)).join(", "), marks: [pair.from, pair.to] }),
       h("span", { class: "measure-figure" }, "last ", h("b", null, changeText(measure, values.at(-1)))),
     );
   });
+  const shown = links.filter(Boolean);
+  if (shown.length && !shown.some((link) => link.tabIndex === 0)) shown[0].tabIndex = 0;
+  const list = h("div", { class: "trends", role: "group", "aria-label": "Every measure, as change since the first" }, shown);
+  rove(list, () => shown);
+  return list;
 }
 
 /**
  * @param {object} scene
  * @param {object} measure
+ * @param {(measure: string) => string} hrefOf
  * @returns {HTMLElement|null} null where there are only two networks
  */
-export function overTime(scene, measure) {
+export function overTime(scene, measure, hrefOf) {
   const { stores } = scene.comparison;
   if (stores.length < 3) return null;
   return h(
@@ -62,6 +70,6 @@ export function overTime(scene, measure) {
       h("p", null, `This filter in each of the ${stores.length} networks, in their order: its pictures, and how far its ${measure.title} is from the first.`),
     ),
     h("ol", { class: "moments" }, columns(scene, measure)),
-    h("ol", { class: "trends", "aria-label": "Every measure, as change since the first" }, lines(scene, measure)),
+    lines(scene, measure, hrefOf),
   );
 }

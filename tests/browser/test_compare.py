@@ -1,0 +1,403 @@
+"""Walking comparisons of networks: by mouse, by keyboard, by URL, on a phone."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import expect
+
+from torchlurk.live import LiveServer
+
+from .made_up_comparison import LAYERS, make_comparison, make_moment
+from .made_up_site import HOSTILE, served
+from .test_axe import AXE
+
+NAMES = ("early", "later", "last")
+VIEWS = [
+    "#/compare:early-to-last",
+    "#/compare:early-to-last?pair=1-2&by=weights&order=place",
+    "#/compare:early-to-last/deep?by=mean_shift&tile=image",
+    "#/compare:early-to-last/deep/7?show=overlay",
+    "#/compare:two/wide",
+    "#/compare:two/wide/300",
+    "#/compare:alone/logits/3",
+    "#/compare:strange",
+    f"#/compare:strange/{quote(f'{HOSTILE} logits', safe='')}/1",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("moments")
+
+
+@pytest.fixture(scope="module")
+def made(folder) -> list[Path]:
+    """Three moments of a network, comparisons of all, of two, of two stores alone, and of hostile ones."""
+    stores = [make_moment(folder, name, moment) for moment, name in enumerate(NAMES)]
+    few = [("stem", 4), ("logits", 3)]
+    strange = [make_moment(folder, f"odd{i}", i, few, text=HOSTILE) for i in range(2)]
+    compared = [
+        make_comparison(folder, "early-to-last", stores),
+        make_comparison(folder, "two", [stores[0], stores[2]]),
+        make_comparison(folder, "alone", [stores[0], stores[2]], networks=False),
+        make_comparison(folder, "strange", strange),
+    ]
+    return [*stores, *strange, *compared]
+
+
+@pytest.fixture(scope="module")
+def compared(made, tmp_path_factory):
+    with served(made, tmp_path_factory.mktemp("host")) as url:
+        yield url
+
+
+def changes(folder: Path, name: str, layer: str, pair: int = 0) -> dict:
+    return json.loads((folder / name / "layers" / f"{layer}.json").read_text())["pairs"][pair]
+
+
+def by_change(values: list[float | None]) -> list[int]:
+    """Channels, the largest change first."""
+    size = [-1 if value is None else abs(value) for value in values]
+    return sorted(range(len(values)), key=lambda channel: (-size[channel], channel))
+
+
+def heading(page, text):
+    expect(page.locator("h1")).to_have_text(text)
+
+
+def numbers(page) -> list[str]:
+    return page.locator(".view .tile .tile-number").all_inner_texts()
+
+
+def test_by_mouse(page, compared, folder, troubles):
+    page.goto(compared)
+    heading(page, "Early")
+    expect(page.locator(".networks a")).to_have_count(5)
+    page.click("nav[aria-label=Comparisons] >> text=early → last (two)")
+    heading(page, "early → last")
+    expect(page.locator(".lede")).to_contain_text(
+        "from early (before) to last (after), over the same 1 234 images"
+    )
+    expect(page.locator(".change-row")).to_have_count(4)
+    # Layers that changed most come first; the one that did not change shows no picture.
+    rows = page.locator(".change-row").evaluate_all("(all) => all.map((row) => row.dataset.layer)")
+    means = {
+        layer["name"]: layer["changes"][0]["distributions"]["maps"]["mean"]
+        for layer in json.loads((folder / "two/comparison.json").read_text())["layers"]
+    }
+    assert rows == sorted(means, key=lambda name: -means[name])
+    assert rows[-1] == "stem"
+    expect(page.locator(".change-row[data-layer=stem] img")).to_have_count(0)
+    expect(page.locator(".change-row[data-layer=deep] img")).to_have_count(2)
+    page.locator(".change-row[data-layer=deep]").click()
+    heading(page, "deep")
+    values = changes(folder, "two", "deep")["values"]
+    assert [int(one) for one in numbers(page)][:8] == by_change(values["maps"])[:8]
+    page.click(".measure[data-value=weights]")
+    page.wait_for_url(re.compile(r"by=weights"))
+    order = by_change(values["weights"])
+    assert [int(one) for one in numbers(page)][:8] == order[:8]
+    page.locator(".view .tile").first.click()
+    heading(page, f"Filter {order[0]}")
+    expect(page.locator(".status")).to_contain_text("By weights, the most changed of 23 filters")
+    page.click("a[rel=next]")
+    heading(page, f"Filter {order[1]}")
+    page.go_back()
+    page.go_back()
+    heading(page, "deep")
+    expect(page.locator(".tile:focus .tile-number")).to_have_text(str(order[0]))
+    page.click(".crumbs a >> nth=0")
+    heading(page, "early → last")
+    assert troubles == []
+
+
+def test_by_keyboard(page, compared, folder, troubles):
+    page.goto(f"{compared}#/compare:two")
+    page.locator(".life").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    heading(page, "deep")
+    page.keyboard.press("Escape")
+    heading(page, "early → last")
+    expect(page.locator(".change-link:focus")).to_have_text("deep")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    heading(page, "wide")
+    page.locator(".measure[aria-current]").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"by=means"))
+    expect(page.locator(".measure:focus")).to_have_attribute("data-value", "means")
+    order = by_change(changes(folder, "two", "wide")["values"]["means"])
+    page.locator(".view .tile").first.focus()
+    page.keyboard.press("End")
+    expect(page.locator(".tile:focus .tile-number")).to_have_text(str(order[-1]))
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    heading(page, f"Filter {order[1]}")
+    page.keyboard.press("ArrowRight")
+    heading(page, f"Filter {order[2]}")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    heading(page, f"Filter {order[0]}")
+    page.keyboard.press("Escape")
+    heading(page, "wide")
+    expect(page.locator(".tile:focus .tile-number")).to_have_text(str(order[0]))
+    page.keyboard.press("ArrowRight")
+    page.locator("h1").focus()
+    page.keyboard.press("ArrowRight")
+    heading(page, "deep")
+    assert "by=means" in page.url
+    assert troubles == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_deep_links_widths_and_axe(page, compared, view, troubles):
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(compared + view)
+    page.wait_for_selector(".view")
+    before = page.inner_text("h1")
+    page.reload()
+    heading(page, before)
+    assert page.url == compared + view
+    page.evaluate(AXE.joinpath("axe.min.js").read_text())
+    for width in (2560, 1280, 700, 390, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(60)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+        small = page.evaluate(
+            """() => [...document.querySelectorAll("button, select, .choice, .chip, .measure, .life")]
+                 .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 44)
+                 .map((e) => e.outerHTML.slice(0, 120))"""
+        )
+        assert small == [], width
+        for theme in ("light", "dark") if width in (1280, 360) else ():
+            page.emulate_media(color_scheme=theme)
+            page.wait_for_timeout(60)
+            found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+            faults = [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found]
+            assert faults == [], (width, theme)
+    assert page.title() != "owned – Torchlurk"
+    assert page.evaluate("document.title") != "owned"
+    assert troubles == []
+
+
+def test_the_state_is_in_the_address(page, compared, troubles):
+    page.goto(f"{compared}#/compare:early-to-last")
+    page.select_option("#measure-choice", "top_max")
+    page.click(".choice:text-is('In order')")
+    page.click(".choice:text-is('later → last')")
+    page.wait_for_url(re.compile(r"by=top_max&pair=1-2&order=place"))
+    expect(page.locator(".choice:focus")).to_have_text("later → last")
+    rows = page.locator(".change-row").evaluate_all("(all) => all.map((row) => row.dataset.layer)")
+    assert rows == [name for name, _ in LAYERS]
+    expect(page.locator(".lede")).to_contain_text("from later (before) to last (after)")
+    page.reload()
+    expect(page.locator("#measure-choice")).to_have_value("top_max")
+    expect(page.locator(".choice[aria-current]")).to_have_text(["later → last", "In order"])
+    page.locator(".life").nth(1).click()
+    heading(page, "wide")
+    expect(page.locator(".measure[aria-current]")).to_have_attribute("data-value", "top_max")
+    expect(page.locator(".measure[aria-current]")).to_be_in_viewport()
+    page.click(".choice:text-is('Best crop')")
+    page.locator(".view .tile").first.click()
+    page.wait_for_selector(".view.filter")
+    assert page.url.endswith("?by=top_max&pair=1-2&order=place&tile=crop")
+    assert troubles == []
+
+
+def test_pictures_are_those_of_both_stores(page, compared, folder, troubles):
+    page.goto(f"{compared}#/compare:early-to-last/deep/7?pair=0-1")
+    stores = [json.loads((folder / name / "layers/deep.json").read_text()) for name in ("early", "later")]
+    lists = [[entry["image"] for entry in store["filters"][7]["max"]] for store in stores]
+    sides = page.locator(".versus").nth(1).locator(".side")
+    expect(sides).to_have_count(2)
+    for side, name, images in zip(sides.all(), ("early", "later"), lists, strict=True):
+        expect(side.locator(".side-head a")).to_have_attribute("href", f"#/{name}/deep/7")
+        shown = side.locator(".entry > .frame img").evaluate_all(
+            "(all) => all.map((e) => e.getAttribute('src'))"
+        )
+        assert shown == [f"saved_model/{name}/images/{image}.jpg" for image in images]
+        crops = side.locator(".pair img").evaluate_all("(all) => all.map((e) => e.getAttribute('src'))")
+        assert crops == [
+            f"saved_model/{name}/{kind}/deep/7.jpg" for _ in images for kind in ("cropped", "cropped_grad")
+        ]
+    fates = [side.locator(".fate").all_inner_texts() for side in sides.all()]
+    assert fates[0] == [
+        "left the list" if one not in lists[1] else word(lists[1].index(one), i, "now")
+        for i, one in enumerate(lists[0])
+    ]
+    assert fates[1] == [
+        "new" if one not in lists[0] else word(lists[0].index(one), i, "was")
+        for i, one in enumerate(lists[1])
+    ]
+    assert len({*fates[0], *fates[1]}) > 2
+    made = (
+        page.locator(".versus")
+        .first.locator("img")
+        .evaluate_all("(all) => all.map((e) => e.getAttribute('src'))")
+    )
+    assert made == [f"saved_model/{name}/max_activ/deep/7.jpg" for name in ("early", "later")]
+    expect(page.locator(".cross-figure")).to_have_text(["9.50", "3.25", "4.13", "8.75"])
+    assert troubles == []
+
+
+def word(there: int, here: int, verb: str) -> str:
+    return "stays" if there == here else f"{verb} {['1st', '2nd', '3rd', '4th'][there]}"
+
+
+def test_class_profiles_stand_beside_each_other(page, compared, folder, troubles):
+    page.goto(f"{compared}#/compare:two/deep/7")
+    panel = page.locator(".panel").first
+    expect(panel.locator("li")).to_have_count(4)
+    profiles = [
+        dict(json.loads((folder / name / "layers/deep.json").read_text())["filters"][7]["classes"]["max"])
+        for name in ("early", "last")
+    ]
+    shown = panel.locator("li").evaluate_all(
+        """(all) => all.map((row) => [
+             row.querySelector('.both-name').title,
+             ...[...row.querySelectorAll('.both-figure')].map((one) => one.textContent)])"""
+    )
+    classes = json.loads((folder / "early/network.json").read_text())["dataset"]["classes"]
+    for name, before, after in shown:
+        index = classes.index(name)
+        for text, profile in zip((before, after), profiles, strict=True):
+            assert float(text.replace("−", "-")) == pytest.approx(profile[index], abs=0.006)
+    assert profiles[0] != profiles[1]
+
+
+def test_a_filter_over_time(page, compared, folder, troubles):
+    page.goto(f"{compared}#/compare:early-to-last/deep/7?by=means")
+    expect(page.locator(".moment .moment-head a")).to_have_text(list(NAMES))
+    shown = page.locator(".moment img").evaluate_all("(all) => all.map((e) => e.getAttribute('src'))")
+    assert shown == [
+        f"saved_model/{name}/{kind}/deep/7.jpg" for name in NAMES for kind in ("max_activ", "cropped")
+    ]
+    values = [changes(folder, "early-to-last", "deep", pair)["values"]["means"][7] for pair in range(3)]
+    told = [float(text) for text in page.locator(".moment-line b").all_inner_texts()]
+    assert told == pytest.approx([values[0], values[1], values[2]], abs=0.006)
+    expect(page.locator(".trends [aria-current]")).to_have_text(re.compile("mean activation"))
+    page.locator(".trends [aria-current]").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(page.locator(".trends [aria-current]:focus")).to_have_text(re.compile("activation maps"))
+    now = changes(folder, "early-to-last", "deep")["values"]["maps"][7]
+    expect(page.locator(".moment-line b").first).to_have_text(f"{now:.2f}")
+    page.goto(f"{compared}#/compare:two/deep/7")
+    expect(page.locator(".told").first).to_be_visible()
+    expect(page.locator(".moment")).to_have_count(0)
+    assert troubles == []
+
+
+def test_every_measure_is_told_in_words(page, compared, folder, troubles):
+    page.goto(f"{compared}#/compare:two/deep/6")
+    own = changes(folder, "two", "deep")
+    assert own["partners"][6][0] == 7
+    expect(page.locator(".lede a")).to_have_attribute("href", "#/last/deep/7")
+    expect(page.locator(".told")).to_have_count(len(own["values"]))
+    share = own["values"]["top_max"][6]
+    expect(page.locator(".told", has_text="top images by max")).to_contain_text(
+        f"{round(share * 4)} of its 4 strongest images"
+    )
+    expect(page.locator(".told .mark:not(.dim)")).to_have_count(len(own["values"]))
+    page.goto(f"{compared}#/compare:two/deep/5")
+    expect(page.locator(".lede")).to_have_text("Nothing changed in this filter, by any measure.")
+    page.goto(f"{compared}#/compare:two/deep/7")
+    expect(page.locator(".told", has_text=re.compile("^weights"))).to_contain_text(
+        "Not defined for this filter"
+    )
+    assert troubles == []
+
+
+def test_what_there_is_without_the_networks(page, compared, troubles):
+    page.goto(f"{compared}#/compare:alone")
+    expect(page.locator(".absent")).to_have_text("Made of the stores alone.")
+    expect(page.locator("#measure-choice")).to_have_value("top_max")
+    page.goto(f"{compared}#/compare:alone/logits/3")
+    heading(page, "Filter 3: kind 3 of things")
+    expect(page.locator(".cross")).to_have_count(0)
+    expect(page.locator("main")).not_to_contain_text("Highest on average")
+    expect(page.locator("svg.box")).to_have_count(0)
+    assert troubles == []
+
+
+def test_a_measure_that_a_layer_does_not_have(page, compared, troubles):
+    page.goto(f"{compared}#/compare:two/logits?by=cross")
+    expect(page.locator(".status")).to_contain_text(
+        "in order of number: this layer has no measure of filter images, crossed"
+    )
+    assert numbers(page) == [f"kind {i} of things" for i in range(10)]
+    expect(page.locator('.measure[tabindex="0"]')).to_have_count(1)
+    page.goto(f"{compared}#/compare:two?by=cross")
+    expect(page.locator(".change-row").last).to_have_attribute("data-layer", "logits")
+    expect(page.locator(".change-row").last).to_contain_text("no filter has this measure")
+    assert troubles == []
+
+
+def test_few_tiles_of_a_large_layer_are_in_the_page(page, compared, troubles):
+    page.goto(f"{compared}#/compare:two/wide")
+    expect(page.locator(".view .tile").first).to_be_visible()
+    assert page.locator(".view .tile").count() < 120
+    boxes = page.evaluate(
+        """() => [...document.querySelectorAll('.tile')].slice(0, 12).map((tile) =>
+             [tile.getBoundingClientRect().bottom, tile.parentElement.getBoundingClientRect().top])"""
+    )
+    rows = sorted({round(top) for _, top in boxes})
+    assert len(rows) > 1
+    assert all(bottom <= rows[rows.index(round(top)) + 1] for bottom, top in boxes if round(top) != rows[-1])
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("li[aria-posinset='512'] img").first).to_be_visible()
+    assert page.locator(".view .tile").count() < 120
+    assert troubles == []
+
+
+def test_search_within_a_comparison(page, compared, troubles):
+    page.goto(f"{compared}#/compare:early-to-last?by=weights")
+    page.wait_for_selector(".change-row")
+    page.keyboard.press("/")
+    page.fill("#search-input", "deep 12")
+    expect(page.locator(".hits a")).to_have_count(1)
+    page.keyboard.press("Enter")
+    heading(page, "Filter 12")
+    assert page.url.endswith("#/compare:early-to-last/deep/12?by=weights")
+    assert troubles == []
+
+
+@pytest.mark.parametrize(
+    ("view", "word", "back"),
+    [
+        ("#/compare:nope", "There is no comparison “nope” here", "#/"),
+        ("#/compare:two/nope", "compares no layer “nope”", "#/compare:two"),
+        ("#/compare:two/deep/24", "numbered from 0 to 23", "#/compare:two/deep"),
+    ],
+)
+def test_what_is_not_there_is_said(page, compared, view, word, back):
+    page.goto(compared + view)
+    expect(page.locator(".message")).to_contain_text(word)
+    expect(page.locator(".message a.button")).to_have_attribute("href", back)
+
+
+def test_a_page_that_follows_stores_shows_a_comparison_once_it_is_made(
+    page, made, folder, tmp_path, troubles
+):
+    for name in ("early", "last"):
+        (tmp_path / name).symlink_to(folder / name)
+    with LiveServer([tmp_path / "early", tmp_path / "last", tmp_path / "two"]) as server:
+        page.goto(server.url)
+        heading(page, "Early")
+        expect(page.locator("nav[aria-label=Comparisons]")).to_have_count(0)
+        shutil.copytree(folder / "two", tmp_path / "arriving")
+        (tmp_path / "arriving").rename(tmp_path / "two")
+        page.click("nav[aria-label=Comparisons] a")
+        heading(page, "early → last")
+        page.locator(".life").nth(2).click()
+        heading(page, "deep")
+        expect(page.locator(".view .tile img").first).to_be_visible()
+    assert troubles == []
