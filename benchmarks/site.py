@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from typing import Any
 import click
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
+from torchlurk.comparing.alike import open_stores
+from torchlurk.comparing.files import write_comparison
+from torchlurk.comparing.joined import Extras, join
 from torchlurk.publish import STORES, build_site
 from torchlurk.serving import make_server, running
 
@@ -112,6 +116,26 @@ def widened(store: Path, count: int, out: Path) -> Path:
     return out
 
 
+def compared(wide: Path) -> tuple[Path, Path]:
+    """The same store with its filters in another order, and the comparison of the two."""
+    twin = wide.parent / f"{wide.name}-after"
+    shutil.copytree(wide, twin, copy_function=os.link)
+    manifest: dict[str, Any] = json.loads((wide / "network.json").read_text())
+    (layer,) = manifest["layers"]
+    data = json.loads((wide / layer["data"]).read_text())
+    records = [{**record, "channel": i} for i, record in enumerate(reversed(data["filters"]))]
+    for path, record in (
+        (twin / "network.json", {**manifest, "name": twin.name}),
+        (twin / layer["data"], {**data, "filters": records}),
+    ):
+        path.unlink()  # it is a link to the other's
+        path.write_text(json.dumps(record))
+    out = wide.parent / f"{wide.name}-compared"
+    out.mkdir()
+    write_comparison(join(out.name, open_stores([wide, twin]), Extras()), out)
+    return twin, out
+
+
 def fresh_page(browser: Browser) -> Page:
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(30_000)
@@ -141,23 +165,23 @@ def heaviest_layer(stores: list[Path]) -> Figure:
     return Figure(f"heaviest layer's data per {PER} filters", max(weights), "KB gzip", 300)
 
 
-def opening(browser: Browser, url: str, network: str, layer: str, count: int, repeats: int) -> list[Figure]:
-    """Opening a layer from its network's page, then scrolling it: the median, and the worst frame."""
+def opening(browser: Browser, url: str, place: str, layer: str, what: str, repeats: int) -> list[Figure]:
+    """Opening a layer from the page of its network or comparison, then scrolling it: median, worst frame."""
     waits: list[float] = []
     worst: list[float] = []
     for _ in range(repeats):
         page = fresh_page(browser)
-        page.goto(f"{url}#/{network}")
+        page.goto(f"{url}#/{place}")
         page.wait_for_selector(".view")
         page.wait_for_load_state("networkidle")
-        waits.append(float(page.evaluate(OPEN, f"#/{network}/{layer}")))
+        waits.append(float(page.evaluate(OPEN, f"#/{place}/{layer}")))
         page.wait_for_load_state("networkidle")
         worst.append(max(float(frame) for frame in page.evaluate(SCROLL)))
         page.context.close()
     middle = sorted(waits)[len(waits) // 2]
     return [
-        Figure(f"{count} filters: from data to painted tiles", middle, "ms", 300),
-        Figure(f"{count} filters: worst frame in scrolling", sorted(worst)[len(worst) // 2], "ms", 100),
+        Figure(f"{what}: from data to painted tiles", middle, "ms", 300),
+        Figure(f"{what}: worst frame in scrolling", sorted(worst)[len(worst) // 2], "ms", 100),
     ]
 
 
@@ -191,7 +215,11 @@ def measure(folder: Path, repeats: int) -> list[Figure]:
             built = build_site([wide], room / f"site{count}").out
             with running(make_server(built, port=0)) as url:
                 layer = str(layers_of(wide)[0]["name"])
-                figures += opening(browser, url, wide.name, layer, count, repeats)
+                figures += opening(browser, url, wide.name, layer, f"{count} filters", repeats)
+        twin, comparison = compared(wide)
+        with served(build_site([wide, twin, comparison], room / "compared").out) as url:
+            place = f"compare:{comparison.name}"
+            figures += opening(browser, url, place, layer, f"{count} filters compared", repeats)
         browser.close()
     return figures
 

@@ -7,26 +7,40 @@ import { className, hasMap } from "../manifest.js";
 /** From so many times as high, each network's bars have a scale of their own. */
 const APART = 4;
 
-function bar(tag, value, scale) {
+/** A bar from zero, which stands at the same place for both networks. */
+function bar(tag, value, scale, [low, high]) {
+  const share = (size) => `${(size / (high - low || 1)) * 100}%`;
   const words = value === null ? "not among its ten highest" : number(value);
   return h(
     "span",
     { class: "both-bar", data: { side: tag } },
     h("span", { class: "unseen" }, `${tag} `),
-    h("span", { class: "both-room", "aria-hidden": "true" }, value === null ? null : h("span", { style: { width: `${Math.min(1, Math.max(0, value / scale)) * 100}%` } })),
-    h("span", { class: value === null ? "both-figure none" : "both-figure", title: value === null ? words : null }, value === null ? "\u2013" : words, value === null ? h("span", { class: "unseen" }, words) : null),
+    h(
+      "span",
+      { class: "both-room", "aria-hidden": "true" },
+      value === null ? null : h("span", { style: { "margin-left": share(Math.min(value / scale, 0) - low), width: share(Math.abs(value / scale)) } }),
+    ),
+    value === null
+      ? h("span", { class: "both-figure", title: words }, "\u2013", h("span", { class: "unseen" }, words))
+      : h("span", { class: "both-figure" }, words),
   );
 }
 
+/** The value that is furthest from zero. */
+const furthest = (values) => values.reduce((best, value) => (Math.abs(value) > Math.abs(best) ? value : best), 0);
+
 function panel(sides, title, kind) {
-  const [before, after] = sides.map(({ filter }) => filter.classes[kind]);
-  const rows = pairedClasses(before, after);
+  const profiles = sides.map(({ filter }) => filter.classes[kind]);
+  const rows = pairedClasses(...profiles);
   if (!rows.length) {
     return h("div", { class: "panel" }, h("h3", null, title), h("p", { class: "absent" }, "No classes in this data set."));
   }
-  const [low, high] = [before, after].map((profile) => Math.max(...profile.map(([, value]) => value), 0) || 1);
-  const apart = Math.max(low / high, high / low) >= APART;
-  const scales = apart ? [low, high] : [Math.max(low, high), Math.max(low, high)];
+  const values = profiles.map((profile) => profile.map(([, value]) => value));
+  const [one, two] = values.map((some) => Math.abs(furthest(some)) || 1);
+  const apart = Math.max(one / two, two / one) >= APART;
+  const scales = apart ? [one, two] : [Math.max(one, two), Math.max(one, two)];
+  const ends = values.flatMap((some, i) => some.map((value) => value / scales[i]));
+  const range = [Math.min(0, ...ends), Math.max(0, ...ends)];
   return h(
     "div",
     { class: "panel" },
@@ -40,11 +54,11 @@ function panel(sides, title, kind) {
           "li",
           null,
           h("span", { class: "both-name", title: name }, cut(name, 40)),
-          h("span", { class: "both-bars" }, bar("before", row.before, scales[0]), bar("after", row.after, scales[1])),
+          h("span", { class: "both-bars" }, bar("before", row.before, scales[0], range), bar("after", row.after, scales[1], range)),
         );
       }),
     ),
-    apart ? h("p", { class: "both-note" }, `Each network\u2019s bars have a scale of their own: its highest class is ${number(low, 2)} before and ${number(high, 2)} after.`) : null,
+    apart ? h("p", { class: "both-note" }, `Each network\u2019s bars have a scale of their own: the longest stands for ${number(furthest(values[0]), 2)} before and ${number(furthest(values[1]), 2)} after.`) : null,
   );
 }
 

@@ -38,6 +38,7 @@ export async function comparisonView(ctx) {
   const meaning = h("p", { class: "lives-meaning" });
   const chart = h("div", { class: "change-chart" });
   const place = h("section", { class: "block", "aria-labelledby": "layers" });
+  const many = comparison.stores.length > 2;
   let rows = null;
 
   function draw(now) {
@@ -64,7 +65,12 @@ export async function comparisonView(ctx) {
         "header",
         { class: "block-head" },
         h("h2", { id: "layers" }, "Layer by layer"),
-        h("p", null, "The mean change of a layer\u2019s filters; how many changed by how much (gray: not at all); and the filter that changed most, before and after."),
+        h(
+          "p",
+          null,
+          "The mean change of a layer\u2019s filters", many ? `, and its course over the ${comparison.stores.length} networks` : null,
+          "; how many filters changed by how much (gray: not at all); and the filter that changed most, before and after.",
+        ),
       ),
       rows.node,
     );
