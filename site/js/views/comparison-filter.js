@@ -46,9 +46,10 @@ function section(title, explanation, ...content) {
 
 function strongestWords(sides) {
   const map = hasMap(sides[0].layer);
+  const gradients = sides.some(({ filter }) => filter.pictures.includes("cropped_grad"));
   return [
     map
-      ? "The images with the highest single activation; the box is what the unit that responds sees. Below each, that patch and its gradient. "
+      ? `The images with the highest single activation; the box is what the unit that responds sees. Below each, that patch${gradients ? " and its gradient" : ""}. `
       : "The images to which the filter gives the highest number. ",
     sharedWords(sides, "max"),
   ];
