@@ -144,6 +144,7 @@ def test_by_keyboard(page, compared, folder, troubles):
     page.keyboard.press("ArrowRight")
     heading(page, f"Filter {order[2]}")
     page.keyboard.press("ArrowLeft")
+    heading(page, f"Filter {order[1]}")
     page.keyboard.press("ArrowLeft")
     heading(page, f"Filter {order[0]}")
     page.keyboard.press("Escape")

@@ -11,9 +11,10 @@ from torch import nn
 from torchlurk.comparing.listed import moved, others, reordered, shift
 from torchlurk.comparing.measures import MEASURES
 from torchlurk.comparing.parameters import filter_parameters, parameter_changes
-from torchlurk.comparing.summaries import distribution
+from torchlurk.comparing.summaries import distribution, layer_change, pair_sentences
 from torchlurk.comparing.sums import add_layer, begin_layer, correlations, differences, look, partners
 from torchlurk.errors import LurkError
+from torchlurk.store.comparison import FilterChanges
 
 LISTS = st.integers(1, 6).flatmap(
     lambda k: st.tuples(*[st.lists(st.integers(0, 9), min_size=k, max_size=k, unique=True)] * 2)
@@ -140,3 +141,15 @@ def test_a_histogram_counts_each_value_once() -> None:
     middle = len(told.histogram) // 2
     assert told.histogram[middle] == 2
     assert distribution(MEASURES["active"], [None, None]) is None
+
+
+def test_a_layer_with_one_new_filter_among_many_did_not_change_least() -> None:
+    columns = {"still": [0.0] * 9, "replaced": [0.0] * 8 + [1.0], "after": [0.01] * 9}
+    changes = {
+        name: layer_change(FilterChanges(0, 1, {"maps": list(values)}, None, None))
+        for name, values in columns.items()
+    }
+    told = pair_sentences(changes, "maps")
+    assert told.startswith(
+        "Of 3 layers, 2 changed. By activation maps, replaced changed most (0.11 on average)"
+    )

@@ -94,8 +94,9 @@ def pair_sentences(layers: Mapping[str, LayerChange], main: str) -> str:
     if len(still) == len(layers):
         return f"Nothing changed in {_layers(len(layers))}."
     told = [f"Of {_layers(len(layers))}, {len(layers) - len(still)} changed."]
+    # The mean, not the median: a layer of which one filter was replaced is not the one that changed least.
     sizes = {
-        name: one.distributions[main].median or 0.0
+        name: one.distributions[main].mean or 0.0
         for name, one in layers.items()
         if main in one.distributions and name not in still
     }
@@ -104,7 +105,7 @@ def pair_sentences(layers: Mapping[str, LayerChange], main: str) -> str:
         if sizes[most] > sizes[least]:
             title = MEASURES[main].title
             told.append(
-                f"By {title}, {most} changed most ({sizes[most]:.2g} in the median) and {least} least "
+                f"By {title}, {most} changed most ({sizes[most]:.2g} on average) and {least} least "
                 f"({sizes[least]:.2g})."
             )
     return " ".join(told)
