@@ -27,9 +27,9 @@ function sentence({ sides, layer }, measure, known, kind) {
     meaning(sides[1].manifest, sides[1].layer, kind),
     " On the left before, in ", sideLink(sides[0], { layer: layer.name }), "; on the right after, in ", sideLink(sides[1], { layer: layer.name }), ". ",
     h("b", null, plural(layer.channels, "filter")),
-    known ? ", those first whose " : ", in order of number: this layer has no measure of ",
+    known ? ", sorted by the change of " : ", in order of number: this layer has no measure of ",
     h("b", null, measure.title),
-    known ? ` changed most; the number is the change: ${measure.says} (${scaleText(measure)}).` : ".",
+    known ? `, the largest first. The number is that change: ${measure.says} (${scaleText(measure)}).` : ".",
     lacking ? ` ${count(lacking)} lack this picture and show another instead.` : null,
   ];
 }

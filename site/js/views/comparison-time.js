@@ -67,7 +67,7 @@ export function overTime(scene, measure, hrefOf) {
       "header",
       { class: "block-head" },
       h("h2", null, "Over time"),
-      h("p", null, `This filter in each of the ${stores.length} networks, in their order: its pictures, and how far its ${measure.title} is from the first.`),
+      h("p", null, `This filter in each of the ${stores.length} networks, in their order: its pictures, and the change of ${measure.title} since the first.`),
     ),
     h("ol", { class: "moments" }, columns(scene, measure)),
     lines(scene, measure, hrefOf),
