@@ -217,7 +217,8 @@ def measure(folder: Path, repeats: int) -> list[Figure]:
                 layer = str(layers_of(wide)[0]["name"])
                 figures += opening(browser, url, wide.name, layer, f"{count} filters", repeats)
         twin, comparison = compared(wide)
-        with served(build_site([wide, twin, comparison], room / "compared").out) as url:
+        built = build_site([wide, twin, comparison], room / "compared").out
+        with running(make_server(built, port=0)) as url:
             place = f"compare:{comparison.name}"
             figures += opening(browser, url, place, layer, f"{count} filters compared", repeats)
         browser.close()

@@ -87,6 +87,7 @@ def _compare(
     click.echo(shown(f"{request.out}: {many}"))
     for pair in record.pairs:
         table = found.between(pair.before, pair.after)
-        click.echo(shown(f"{' → '.join(table.pair)}: {table.summary}"))
+        for line in f"{' → '.join(table.pair)}: {table.summary}".splitlines():
+            click.echo(shown(line))
     if record.note:
         click.echo(shown(record.note), err=True)
