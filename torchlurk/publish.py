@@ -21,6 +21,7 @@ from torchlurk.comparisons import fitting, open_comparison, sort_folders
 from torchlurk.errors import LurkError
 from torchlurk.resources import site_folder
 from torchlurk.store.comparison import COMPARISON, COMPARISONS, Comparison, ComparisonEntry, Comparisons
+from torchlurk.store.previews import PREVIEWS, previews
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import FORMAT, PICTURE_KINDS, Index, Manifest, NetworkEntry
 from torchlurk.store.write import write_json
@@ -207,6 +208,7 @@ def _write(stores: Sequence[_Store], comparisons: Sequence[_Compared], fresh: Pa
     for one in comparisons:
         for name in (COMPARISON, *(layer.data for layer in one.record.layers)):
             _link(one.folder / name, fresh / STORES / one.record.name / name)
+        write_json(fresh / STORES / store.name / PREVIEWS, previews(store.folder, store.manifest))
     networks = [NetworkEntry(name=s.name, title=s.manifest.title, path=s.name) for s in stores]
     write_json(fresh / STORES / "index.json", Index(format=FORMAT, networks=networks))
     listed = sorted((one.record for one in comparisons), key=lambda record: record.name)

@@ -12,6 +12,7 @@ import msgspec
 from torchlurk.comparisons import comparison_beside
 from torchlurk.errors import LurkError
 from torchlurk.store.comparison import COMPARISON, ComparisonEntry, Comparisons
+from torchlurk.store.previews import few, seen_layer
 from torchlurk.store.read import read_manifest, read_progress
 from torchlurk.store.schema import (
     FORMAT,
@@ -21,6 +22,7 @@ from torchlurk.store.schema import (
     Layer,
     Manifest,
     NetworkEntry,
+    Preview,
     Progress,
 )
 
@@ -35,11 +37,13 @@ class LiveLayer(msgspec.Struct, frozen=True):
         data: the path of its file.
         stamp: changes when the file does.
         made: for each kind of picture the channels that have it, as half-open ranges.
+        best: a few of its filters, as `previews.json` of a site has them.
     """
 
     data: str
     stamp: str
     made: dict[str, list[tuple[int, int]]]
+    best: list[Preview]
 
 
 class LiveNetwork(msgspec.Struct, frozen=True):
@@ -90,17 +94,6 @@ class Live(msgspec.Struct, frozen=True):
     networks: list[LiveNetwork]
     comparisons: list[LiveComparison]
     waiting: list[str]
-
-
-class _Pictures(msgspec.Struct, frozen=True):
-    """Of a filter, only what is wanted here."""
-
-    channel: int
-    pictures: list[str]
-
-
-class _Filters(msgspec.Struct, frozen=True):
-    filters: list[_Pictures]
 
 
 @dataclass(frozen=True)
@@ -195,13 +188,14 @@ class Watch:
         known = self.seen.get(path)
         if known is None or known.stamp != stamp:
             try:
-                filters = msgspec.json.decode(path.read_bytes(), type=_Filters).filters
+                filters = seen_layer(path).filters
             except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return None
             made = {
                 kind: ranges(one.channel for one in filters if kind in one.pictures) for kind in PICTURE_KINDS
             }
-            known = LiveLayer(layer.data, stamp, {kind: runs for kind, runs in made.items() if runs})
+            runs = {kind: found for kind, found in made.items() if found}
+            known = LiveLayer(layer.data, stamp, runs, few(filters))
             self.seen[path] = known
         return known
 

@@ -1,6 +1,7 @@
 /** Ties it together: the hash says where we are, the view of that place is drawn. */
 import { replace } from "./dom.js";
 import { busy, keeping } from "./keeping.js";
+import { tail } from "./format.js";
 import { concern, following } from "./live.js";
 import { StoreError, openStore } from "./store.js";
 import { format, parse, samePage, up } from "./state.js";
@@ -120,7 +121,7 @@ export function start(main, bar, index, live) {
   function fail(error, route) {
     [view, shown] = [null, route];
     document.title = name;
-    const parts = route.layer === null ? [] : [{ text: route.layer, href: format({ ...route, channel: null }) }];
+    const parts = route.layer === null ? [] : [{ text: route.layer, short: tail(route.layer), href: format({ ...route, channel: null }) }];
     frame.show(route, route.network ?? route.comparison, parts);
     const above = up(route);
     const back = above

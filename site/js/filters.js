@@ -8,6 +8,15 @@ const KEYS = {
   score: (filter) => filter.max[0]?.score,
 };
 
+/** In words: what comes first. */
+export const ORDERS = {
+  channel: "in order of number",
+  selectivity: "most selective for one class first",
+  active: "active in most images first",
+  dead: "active in fewest images first, so dead ones lead",
+  score: "strongest activation first",
+};
+
 /** The sorts that begin with the lowest value. */
 const RISING = new Set(["dead"]);
 
@@ -38,6 +47,21 @@ export function choose(filters, { sort, class: index }) {
     const [x, y] = [value(a), value(b)];
     return (x === y ? 0 : y - x) || a.channel - b.channel;
   });
+}
+
+/**
+ * A filter's neighbours in the order that the visitor chose; among all filters if it is not one of those chosen.
+ * @param {object[]} filters
+ * @param {{sort: string, class: number|null}} choice
+ * @param {number} channel
+ * @returns {{place: number, of: number, chosen: boolean, before: object|null, after: object|null}} `place` counts from 1
+ */
+export function neighboursOf(filters, choice, channel) {
+  const some = choose(filters, choice);
+  const chosen = choice.class !== null && some.some((filter) => filter.channel === channel);
+  const all = chosen || choice.class === null ? some : choose(filters, { ...choice, class: null });
+  const at = all.findIndex((filter) => filter.channel === channel);
+  return { place: at + 1, of: all.length, chosen, before: all[at - 1] ?? null, after: all[at + 1] ?? null };
 }
 
 /**

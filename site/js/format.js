@@ -62,6 +62,19 @@ export function cut(text, most = 60) {
 }
 
 /**
+ * Cut a layer's long name at its beginning, if possible after a dot: what tells layers apart is at their end.
+ * @param {string} name
+ * @param {number} [most]
+ */
+export function tail(name, most = 32) {
+  const letters = Array.from(name);
+  if (letters.length <= most) return name;
+  const rest = letters.slice(1 - most).join("");
+  const dot = rest.indexOf(".");
+  return `\u2026${dot >= 0 && dot < rest.length / 2 ? rest.slice(dot + 1) : rest}`;
+}
+
+/**
  * Sizes as "3 × 3"; `null` is the whole input.
  * @param {number[]|null|undefined} size
  */

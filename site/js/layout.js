@@ -4,9 +4,12 @@
  */
 
 import { withoutShortcuts } from "./shortcuts.js";
+import { stack } from "./stacking.js";
 
 /** More than this many dummy nodes would make dagre slow; then edges are drawn straight. */
 const MOST_SPAN = 1500;
+/** Straight edges are given up for cards that are so many times as large. */
+const WORTH = 1.25;
 /** Wider than this, no screen shows a row. */
 const MOST_COLUMNS = 40;
 
@@ -104,22 +107,30 @@ export function layout(dagre, names, edges, box) {
 }
 
 /**
- * Rows of the number of columns that lets all be seen largest in a window of a given size.
+ * Rows of the number of columns that lets all be seen largest in a window of a given size; where straight edges
+ * pull the cards far apart, with the cards close together instead.
  * @param {ReturnType<typeof unroll>} plan
  * @param {{width: number, height: number, gapX: number, gapY: number}} box
  * @param {{width: number, height: number}} view
  */
 export function foldToFit(plan, box, view) {
+  const [straight, close] = [plan, stack(plan, box)].map((one) => ({ plan: one, ...largest(one, box, view) }));
+  const chosen = close.scale > WORTH * straight.scale ? close : straight;
+  return fold(chosen.plan, { ...box, room: chosen.room });
+}
+
+/** The room that lets a plan be seen largest, and how large. */
+function largest(plan, box, view) {
   const step = box.width + box.gapX;
-  let best = 0;
-  let bestScale = 0;
+  let best = { room: 2 * step - box.gapX, scale: 0 };
   for (let columns = 2; columns <= MOST_COLUMNS; columns++) {
-    const { width, height, rows } = measure(plan, { ...box, room: columns * step - box.gapX });
+    const room = columns * step - box.gapX;
+    const { width, height, rows } = measure(plan, { ...box, room });
     const scale = Math.min(view.width / width, view.height / height);
-    if (scale > bestScale) [best, bestScale] = [columns, scale];
+    if (scale > best.scale) best = { room, scale };
     if (rows.length === 1) break;
   }
-  return fold(plan, { ...box, room: best * step - box.gapX });
+  return best;
 }
 
 /** The rows that columns are folded into, and how large it all is. */

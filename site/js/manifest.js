@@ -64,7 +64,7 @@ export function ascentRuns(manifest, layer) {
 
 /** How many of a layer's filters have a filter image. */
 export function ascentCount(manifest, layer) {
-  return ascentRuns(manifest, layer).reduce((sum, [from, to]) => sum + to - from, 0);
+  return held(ascentRuns(manifest, layer));
 }
 
 /** Whether a filter has a filter image. */
@@ -89,41 +89,58 @@ export function usualTile(manifest, layer) {
 }
 
 /**
- * A few of a layer's pictures that exist without asking its data: spread evenly over the channels.
+ * @typedef {object} Known what is known of a layer before its data are there
+ * @property {Record<string, Array<[number, number]>>|null} [made] the pictures there are, where the layer is being written
+ * @property {Array<{channel: number, image: number, position: number[], box: number[]}>} [best] a few filters with their
+ *   best image
+ *
+ * @typedef {object} Preview
+ * @property {"max_activ"|"cropped"|"image"} kind
+ * @property {number} channel
+ * @property {number} [image] for an image, which
+ * @property {{position: number[], box: number[]}|null} [entry] for a crop, where it is from, if that is known
+ */
+
+/**
+ * A few of a layer's pictures that exist without asking its data, spread evenly over the channels: filter images where
+ * there are enough, else crops, else, where a unit sees all of the image, the best images.
  * @param {object} manifest
  * @param {object} layer
  * @param {number} most
- * @param {Record<string, Array<[number, number]>>|null} [there] the pictures there are, where the layer is being written
- * @returns {Array<{kind: string, channel: number}>}
+ * @param {Known} [known]
+ * @returns {Preview[]}
  */
-export function previews(manifest, layer, most, there = null) {
-  if (there) return previewsOf(there, Math.min(most, layer.channels));
-  const made = ascentCount(manifest, layer);
-  const enough = made > 0 && made >= Math.min(most, layer.channels);
-  const kind = enough ? "max_activ" : "cropped";
-  // A unit that sees all of the image has no crop.
-  if (kind === "cropped" && !(manifest.stages.scan?.complete && hasCrops(manifest, layer))) return [];
-  const runs = enough ? ascentRuns(manifest, layer) : [[0, layer.channels]];
-  const from = enough ? made : layer.channels;
-  const n = Math.min(most, from);
-  return Array.from({ length: n }, (_, i) => ({ kind, channel: at(runs, Math.floor((i * from) / n)) }));
+export function previews(manifest, layer, most, { made = null, best = [] } = {}) {
+  const few = Math.min(most, layer.channels);
+  const drawn = made ? made.max_activ ?? [] : ascentRuns(manifest, layer);
+  if (held(drawn) >= few) return pick(drawn, few).map((channel) => ({ kind: "max_activ", channel }));
+  const cut = made ? made.cropped ?? [] : manifest.stages.scan?.complete && hasCrops(manifest, layer) ? [[0, layer.channels]] : [];
+  if (held(cut)) {
+    const entry = (channel) => best.find((one) => one.channel === channel) ?? null;
+    return pick(cut, few).map((channel) => ({ kind: "cropped", channel, entry: entry(channel) }));
+  }
+  return pick([[0, best.length]], few).map((i) => ({ kind: "image", channel: best[i].channel, image: best[i].image }));
 }
 
-/** The channel at a place, counted over runs. */
+/** How many numbers runs hold. */
+function held(runs) {
+  return runs.reduce((sum, [from, to]) => sum + to - from, 0);
+}
+
+/** So many numbers of runs, or all there are, spread evenly. */
+function pick(runs, most) {
+  const all = held(runs);
+  const n = Math.min(most, all);
+  return Array.from({ length: n }, (_, i) => at(runs, Math.floor((i * all) / n)));
+}
+
+/** The number at a place, counted over runs. */
 function at(runs, place) {
   for (const [from, to] of runs) {
     if (place < to - from) return from + place;
     place -= to - from;
   }
   return 0;
-}
-
-function previewsOf(made, most) {
-  const all = (kind) => (made[kind] ?? []).flatMap(([from, to]) => Array.from({ length: to - from }, (_, i) => from + i));
-  const kind = all("max_activ").length >= most ? "max_activ" : "cropped";
-  const channels = all(kind);
-  const n = Math.min(most, channels.length);
-  return Array.from({ length: n }, (_, i) => ({ kind, channel: channels[Math.floor((i * channels.length) / n)] }));
 }
 
 /** `[height, width]` of one tile of a folder's strips; null where the manifest does not say. */
@@ -143,28 +160,6 @@ export function seenShare(manifest, layer) {
 export function className(manifest, index) {
   if (index === null || index === undefined) return "no class";
   return manifest.dataset.classes[index] ?? `class ${index}`;
-}
-
-/**
- * How to enlarge a crop so that the part of it that lies in the image fills a square, without its padding.
- * @param {object} layer of the manifest
- * @param {{position: number[], box: number[]}} entry of a `max` list
- * @returns {{scale: number, x: number, y: number}|null} the factor, and the corner to begin at as a share of the
- *   crop; null where there is no padding
- */
-export function withoutPadding(layer, { position, box }) {
-  const seen = layer.receptive_field;
-  if (!seen || !position || !box) return null;
-  const [left, top, right, bottom] = box;
-  const start = [0, 1].map((axis) => position[axis] * seen.stride[axis] + seen.offset[axis]);
-  const [height, width] = [(bottom - top) / seen.size[0], (right - left) / seen.size[1]];
-  const share = Math.min(height, width);
-  if (share <= 0 || share >= 1) return null;
-  return {
-    scale: 1 / share,
-    x: (left - start[1]) / seen.size[1] + (width - share) / 2,
-    y: (top - start[0]) / seen.size[0] + (height - share) / 2,
-  };
 }
 
 /**

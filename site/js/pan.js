@@ -6,8 +6,6 @@
 
 /** Above this, a card's small print can be read. */
 export const READABLE = 0.7;
-/** Below this, not even a card's name can: a visitor starts closer, at the first layer. */
-const LEAST = 0.3;
 /** From so many layers, a network that is not a chain is a map rather than a page. */
 const MAP_FROM = 16;
 /** Narrower than this, layers are a list. */
@@ -35,23 +33,6 @@ export function fit(world, view, margin) {
   const down = (view.height - 2 * margin) / world.height;
   const k = Math.max(0.02, Math.min(1, across, down));
   return { k, x: (view.width - k * world.width) / 2, y: (view.height - k * world.height) / 2 };
-}
-
-/**
- * Where to begin: with all of it, or, where that is too small to tell one card from the next, at a card.
- * @param {Size} world
- * @param {Size} view
- * @param {number} margin
- * @param {Box} first
- * @returns {Place}
- */
-export function beginning(world, view, margin, first) {
-  const whole = fit(world, view, margin);
-  if (whole.k >= LEAST) return whole;
-  const k = READABLE;
-  // From the top, if the first card can be seen from there: its neighbours may lie higher than it does.
-  const top = k * (first.y + first.height) + 2 * margin <= view.height ? 0 : first.y;
-  return { k, x: margin - k * first.x, y: 2 * margin - k * top };
 }
 
 /** Whether nothing of the drawing lies outside the window. */

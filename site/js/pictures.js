@@ -14,10 +14,10 @@ function lost(label) {
  * @param {[number, number]} [options.at] this tile of a strip of so many: `[index, tiles]`
  * @param {boolean} [options.eager]
  * @param {number} [options.natural] width of the tile in its own pixels: much enlarged, it is drawn as pixels
- * @param {{scale: number, x: number, y: number}|null} [options.zoom] the part to show, see `withoutPadding`
+ * @param {import("./squares.js").Part|null} [options.part] of the tile to show in a square frame, if not all
  * @returns {HTMLElement}
  */
-export function picture({ src, alt, at = [0, 1], eager = false, natural = 0, zoom = null }) {
+export function picture({ src, alt, at = [0, 1], eager = false, natural = 0, part = null }) {
   const image = h("img", {
     src,
     alt,
@@ -29,10 +29,9 @@ export function picture({ src, alt, at = [0, 1], eager = false, natural = 0, zoo
   const [index, tiles] = at;
   if (tiles > 1) image.classList.add("cut"); // hides the seam to the next tile
   if (tiles > 1) image.style.objectPosition = `${(index / (tiles - 1)) * 100}% 50%`;
-  else if (index === 0) image.style.objectPosition = "0% 50%";
-  if (zoom) {
-    image.style.transformOrigin = "0 0";
-    image.style.transform = `scale(${zoom.scale}) translate(${-zoom.x * 100}%, ${-zoom.y * 100}%)`;
+  if (part) {
+    image.classList.add("part");
+    for (const [property, value] of Object.entries(part)) image.style[property] = `${value * 100}%`;
   }
   return image;
 }

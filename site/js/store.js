@@ -60,6 +60,7 @@ const NEEDED = {
   comparisons: ["format", "comparisons"],
   comparison: ["format", "name", "stores", "measures", "pairs", "layers"],
   changes: ["format", "layer", "pairs"],
+  previews: ["format", "layers"],
 };
 
 /**
@@ -75,6 +76,7 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
   const share = sharing();
   let there = null; // of stores that grow: URL -> stamp of the files that are there; null where all are
   let made = null; // by network and layer, which pictures there are
+  let best = null; // likewise, a few of its filters with their best image
 
   async function read(url, kind, signal) {
     const what = decodeURIComponent(url.slice(base.length));
@@ -147,11 +149,13 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
         for (const [file, stamp] of Object.entries(files)) now.set(`${base}${urlOf(path)}/${urlOf(file)}`, stamp);
       }
       made = new Map();
+      best = new Map();
       for (const { name, path, files, layers } of networks) {
         const root = `${base}${urlOf(path)}/`;
         for (const [file, stamp] of Object.entries(files)) now.set(root + urlOf(file), stamp);
         for (const { data, stamp } of Object.values(layers)) now.set(root + urlOf(data), stamp);
         made.set(name, new Map(Object.entries(layers).map(([layer, one]) => [layer, one.made])));
+        best.set(name, Object.fromEntries(Object.entries(layers).map(([layer, one]) => [layer, one.best])));
       }
       for (const [url, stamp] of there ?? []) {
         if (now.get(url) === stamp) continue;
@@ -175,6 +179,11 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     /** For each class, the filters that prefer it; a store that an older version wrote has none. */
     classes: async (name, signal) =>
       once(kept, `${await folder(name, signal)}classes.json`, "classes", signal),
+    /** By layer, a few filters with their best image; of stores that grow, those that are known so far. */
+    previews: async (name, signal) => {
+      if (best) return best.get(name) ?? {};
+      return (await once(kept, `${await folder(name, signal)}previews.json`, "previews", signal)).layers;
+    },
     /** One layer: `data` is the path that the manifest gives. */
     layer: async (name, data, signal) =>
       once(keptLayers, `${await folder(name, signal)}${urlOf(data)}`, "layer", signal),

@@ -21,6 +21,19 @@ CLASSES = ["tench", "tabby cat", "lighthouse", "a name that is long " * 10]
 DIGEST = "0" * 64
 PREFIX = "some/prefix"
 
+CUT = """(room) => [...document.querySelectorAll(room)].flatMap((place) => {
+  const { left, right } = place.getBoundingClientRect();
+  const out = (text) => {
+    const box = text.getBoundingClientRect();
+    if (text.localName === 'p' && text.scrollWidth > text.clientWidth + 1) return true;
+    return box.left < left - 1 || box.right > right + 1;
+  };
+  return [...place.querySelectorAll('text, .reading')]
+    .filter(out)
+    .map((text) => text.textContent);
+})"""
+"""In a page: the texts of plots that do not fit into the places of a selector."""
+
 
 @cache
 def jpeg(seed: int, height: int, width: int) -> bytes:
@@ -55,12 +68,13 @@ def filter_record(channel: int, pictures: list[str], classes: int, dead: bool) -
         }
         for i in range(K)
     ]
-    means = [[c, scale - 0.4 * c] for c in range(min(10, classes))]
+    by_max = [[c, scale - 0.4 * c] for c in range(min(10, classes))]
+    by_avg = [[c, scale - 0.4 * c] for c in range(min(10, classes))]
     return {
         "channel": channel,
         "max": entries,
         "avg": [{key: e[key] for key in ("image", "class", "score")} for e in entries],
-        "classes": {"max": means, "avg": means},
+        "classes": {"max": by_max, "avg": by_avg},
         "stats": {
             "mean": 0.1 * scale,
             "std": 0.2,
@@ -78,12 +92,14 @@ def filter_record(channel: int, pictures: list[str], classes: int, dead: bool) -
 def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **odd) -> Path:
     """A store: `rich` filters of a layer have every picture; `text` replaces every string.
 
-    Layers in `flat` give one number per image; images have `side` pixels a side.
+    Layers in `flat` give one number per image; the units of those in `whole` see all of it; images have
+    `side` pixels a side; the mean responses of a `faint` one are small and below zero.
     """
     store = folder / name
     text = odd.get("text")
     rich = odd.get("rich", 24)
     flat = odd.get("flat", ())
+    whole = (*flat, *odd.get("whole", ()))
     input_side = odd.get("side", 64)
     label = (lambda words: f"{text} {words}") if text else str
     classes = [label(c) for c in CLASSES]
@@ -92,7 +108,9 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
     entries = []
     for number, (layer, channels) in enumerate(layers):
         for kind, side in kinds.items():
-            tiles.setdefault(kind, {})[label(layer)] = [side, side]
+            sizes = tiles.setdefault(kind, {})
+            if not (layer in whole and kind.startswith("cropped")):
+                sizes[label(layer)] = [side, side]
         size = 3 + 12 * number
         entries.append(
             {
@@ -102,7 +120,7 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
                 "shape": [channels, 1, 1] if layer in flat else [channels, 64, 64],
                 "data": f"layers/{layer}.json",
                 "receptive_field": {"size": [size] * 2, "stride": [1, 1], "offset": [-1, -1]}
-                if number < 4 and layer not in flat
+                if number < 4 and layer not in whole
                 else None,
             }
         )
@@ -110,12 +128,17 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
         for channel in range(channels):
             full = channel < rich
             pictures = list(kinds) if full else ["cropped"]
-            if layer in flat:
+            if layer in whole:
                 pictures = [kind for kind in pictures if not kind.startswith("cropped")]
             record = filter_record(channel, pictures, len(classes), channel == 5)
+            if layer in whole:
+                for entry in record["max"]:
+                    entry.update(box=[0, 0, input_side, input_side])
             if layer in flat:
                 for entry in record["max"]:
-                    entry.update(position=[0, 0], box=[0, 0, input_side, input_side])
+                    entry.update(position=[0, 0])
+            for pair in record["classes"]["avg"]:
+                pair[1] *= -0.00123 if odd.get("faint") else 1
             records.append(record)
             for kind in pictures:
                 side = kinds[kind]

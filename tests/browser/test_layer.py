@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from .made_up_site import make_store, served
+from .made_up_site import CUT, make_store, served
 from .steps import heading
 from .test_axe import AXE
 
@@ -203,3 +203,110 @@ def test_a_change_of_width_keeps_the_place(page, wide):
     page.set_viewport_size({"width": 700, "height": 900})
     page.wait_for_timeout(300)
     assert abs(page.evaluate(top) - before) <= 12
+
+
+def test_on_a_phone_the_tiles_are_near(page, wide, troubles):
+    page.set_viewport_size({"width": 360, "height": 780})
+    page.goto(f"{wide}#/big/wide?sort=score")
+    tile = page.locator(".view .tile").first
+    expect(tile).to_be_visible()
+    assert tile.bounding_box()["y"] < 520
+    expect(page.locator(".choice:visible, .fact:visible")).to_have_count(0)
+    line = page.locator(".fold > summary")
+    expect(line).to_have_text("Show and sort: Best crop, strongest")
+    line.click()
+    page.click(".choice:text-is('Least active')")
+    expect(line).to_have_text("Show and sort: Best crop, least active")
+    expect(page.locator(".choice[aria-current]:visible")).to_have_count(2)  # it stays open
+    page.set_viewport_size({"width": 1280, "height": 900})
+    expect(line).to_be_hidden()
+    expect(page.locator(".choice[aria-current]:visible")).to_have_count(2)
+    page.set_viewport_size({"width": 360, "height": 780})
+    expect(page.locator(".choice:visible")).to_have_count(0)
+    assert troubles == []
+
+
+def test_bars_tell_what_they_stand_for(page, wide, troubles):
+    page.goto(f"{wide}#/big/wide")
+    panel = page.locator(".spread").first
+    line = panel.locator(".reading")
+    usual = line.inner_text()
+    assert usual.startswith("most (")
+    expect(panel.locator(".bin")).to_have_count(20)
+    expect(panel.locator('.bin[tabindex="0"]')).to_have_count(1)
+    panel.locator(".bin").nth(2).hover()
+    expect(line).to_have_text(re.compile(r"^0\.1 to 0\.15: \d+ filters$"))
+    page.mouse.move(1, 1)
+    expect(line).to_have_text(usual)
+    panel.locator('.bin[tabindex="0"]').focus()
+    page.keyboard.press("End")
+    expect(line).to_have_text(re.compile(r"^0\.95 to 1: \d+ filters$"))
+    expect(panel.locator(".bin:focus")).to_have_attribute("aria-label", line.inner_text())
+    page.keyboard.press("ArrowLeft")
+    expect(line).to_have_text(re.compile(r"^0\.9 to 0\.95: "))
+    page.keyboard.press("Tab")
+    expect(line).to_have_text(usual)
+    assert troubles == []
+
+
+def test_bars_tell_it_to_a_finger(chromium, wide):
+    context = chromium.new_context(viewport={"width": 360, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{wide}#/big/wide/3")
+    line = page.locator(".responses .reading")
+    usual = line.inner_text()
+    bins = page.locator(".responses .bin")
+    bins.first.tap()
+    expect(line).not_to_have_text(usual)
+    expect(line).to_have_text(bins.first.get_attribute("aria-label"))
+    context.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_letter_of_a_plot_is_cut(page, wide, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{wide}#/big/wide")
+    page.locator(".spreads").evaluate("(e) => (e.open = true)")
+    expect(page.locator(".spread svg")).to_have_count(4)
+    assert page.evaluate(CUT, ".spread") == []
+
+
+def test_a_long_name_gives_way_to_the_value(page, wide):
+    page.goto(f"{wide}#/big/logits?sort=selectivity")
+    expect(page.locator(".view .tile").first).to_be_visible()
+    page.locator(".tile-number").evaluate_all(
+        "(all) => all.forEach((e) => (e.textContent += ' and more of it'))"
+    )
+    cut = page.locator(".tile-value").evaluate_all(
+        "(all) => all.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)"
+    )
+    assert cut == []
+    feet = page.locator(".tile-foot").evaluate_all(
+        "(all) => all.filter((e) => e.scrollWidth > e.clientWidth).length"
+    )
+    assert feet == 0
+
+
+def test_neighbours_follow_the_order_that_was_chosen(page, wide, troubles):
+    page.goto(f"{wide}#/big/wide?sort=selectivity")
+    tiles = page.locator(".view .tile .tile-number")
+    first, second, third = (int(tiles.nth(i).inner_text()) for i in range(3))
+    assert (first, second) != (0, 1)
+    tiles.nth(1).click()
+    expect(page.locator("h1")).to_have_text(f"Filter {second}")
+    expect(page.locator(".standing")).to_have_text(
+        "2 of 2\u202f048 filters, most selective for one class first"
+    )
+    assert page.locator(".step.before").inner_text() == str(first)
+    page.locator(".step.after").click()
+    expect(page.locator("h1")).to_have_text(f"Filter {third}")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("h1")).to_have_text(f"Filter {second}")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("h1")).to_have_text(f"Filter {first}")
+    expect(page.locator(".step.before")).to_have_count(0)
+    page.click(".choice:text-is('Overlay')")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("h1")).to_have_text(f"Filter {second}")
+    assert "show=overlay" in page.url
+    assert troubles == []

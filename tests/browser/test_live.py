@@ -139,6 +139,19 @@ def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
     assert troubles == []
 
 
+def test_a_layer_without_crops_shows_its_best_images(page, growing, troubles):
+    growing.stages("scan")
+    growing.pictures("cropped", "images")
+    growing.file("images.json")
+    for name, _ in LAYERS:
+        growing.layer(name, "cropped")
+    with LiveServer([growing.store]) as server:
+        page.goto(server.url)
+        shown(page, ".card[data-layer=fc] img[src*='/images/']", 4)
+        shown(page, ".card[data-layer=conv1] img[src*='/cropped/']", 8)
+    assert troubles == []
+
+
 def test_the_visitor_s_place_is_kept(page, growing, troubles):
     growing.pictures(*ALL, "images")
     for name in ("images.json", "classes.json"):

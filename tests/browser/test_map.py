@@ -63,6 +63,24 @@ def test_wheel_buttons_and_drag(residual, troubles):
     assert troubles == []
 
 
+def test_a_stranger_sees_the_whole_first(page, site, troubles):
+    page.goto(f"{site}#/residual")
+    expect(page.locator(".graph.map")).to_be_visible()
+    expect(page.locator(".minimap")).to_be_hidden()
+    out = page.evaluate(
+        """() => {
+            const room = document.querySelector('.graph').getBoundingClientRect();
+            return [...document.querySelectorAll('.card')].filter((card) => {
+                const box = card.getBoundingClientRect();
+                const across = box.left < room.left || box.right > room.right;
+                return across || box.top < room.top || box.bottom > room.bottom;
+            }).map((card) => card.dataset.layer);
+        }"""
+    )
+    assert out == []
+    assert troubles == []
+
+
 def test_minimap(residual, troubles):
     page = residual
     page.click("[aria-label^='Zoom in']")

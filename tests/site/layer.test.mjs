@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { choose, classImages } from "../../site/js/filters.js";
-import { hasMap, usualTile, withoutPadding } from "../../site/js/manifest.js";
+import { hasMap, usualTile } from "../../site/js/manifest.js";
 import { fullest, spread } from "../../site/js/plots/spread.js";
 import { format, parse } from "../../site/js/state.js";
 import { keyTarget, layGrid, placeOf, tilesBetween } from "../../site/js/virtual.js";
@@ -97,7 +97,6 @@ test("a layer without a map shows whole images", () => {
   assert.ok(!hasMap({ shape: [10] }));
   assert.ok(hasMap({ shape: [10, 1, 2] }));
   assert.equal(usualTile({ stages: {} }, flat), "image");
-  assert.equal(withoutPadding({ receptive_field: { size: [3, 3] } }, { position: null, box: null }), null);
 });
 
 test("the new choices are kept in the address", () => {

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import vm from "node:vm";
-import { foldToFit, isChain, layout, ranks, rounded, smooth, unrollTight } from "../../site/js/layout.js";
+import { foldToFit, isChain, layout, ranks, rounded, smooth, unroll, unrollTight } from "../../site/js/layout.js";
+
+import { stack } from "../../site/js/stacking.js";
 
 const file = new URL("../../site/vendor/dagre-3.1.3/dagre.min.js", import.meta.url);
 vm.runInThisContext(readFileSync(file, "utf8"));
@@ -14,15 +16,15 @@ function chain(n) {
   return [names, names.slice(1).map((name, i) => [names[i], name])];
 }
 
-function apart(plan) {
+function apart(plan, { width, height } = box) {
   const all = [...plan.cards.values()];
   for (const [i, a] of all.entries()) {
     for (const b of all.slice(i + 1)) {
-      const clear = Math.abs(a.x - b.x) >= box.width || Math.abs(a.y - b.y) >= box.height;
+      const clear = Math.abs(a.x - b.x) >= width || Math.abs(a.y - b.y) >= height;
       assert.ok(clear, `${JSON.stringify(a)} ${JSON.stringify(b)}`);
     }
   }
-  for (const { x } of all) assert.ok(x >= 0 && x + box.width <= Math.max(plan.width, box.width) + 1);
+  for (const { x } of all) assert.ok(x >= 0 && x + width <= Math.max(plan.width, width) + 1);
 }
 
 test("a chain fills rows from the left", () => {
@@ -87,6 +89,44 @@ test("a map of a residual network fills its window, shortcuts over the rows", ()
   const across = 1200 / plan.width;
   const down = 700 / plan.height;
   assert.ok(Math.max(across, down) / Math.min(across, down) < 1.5, `${across} ${down}`);
+});
+
+/** Blocks of four branches, of one, two, two and one layers, that are joined before the next. */
+function inception(blocks) {
+  const [names, edges] = [["stem"], []];
+  let stream = ["stem"];
+  for (let block = 0; block < blocks; block++) {
+    const of = (branch, n) => Array.from({ length: n }, (_, i) => `mix${block}.${branch}.${i}`);
+    const branches = [of("a", 1), of("b", 2), of("c", 2), of("d", 1)];
+    for (const branch of branches) {
+      names.push(...branch);
+      edges.push(...stream.map((from) => [from, branch[0]]), ...branch.slice(1).map((name, i) => [branch[i], name]));
+    }
+    stream = branches.map((branch) => branch.at(-1));
+  }
+  return [names, edges];
+}
+
+test("branches that meet again and again are not pulled apart", () => {
+  const view = { width: 1200, height: 700 };
+  const [names, edges] = inception(9);
+  const tall = { width: 212, height: 310, gapX: 44, gapY: 60 };
+  const plan = foldToFit(unrollTight(dagre, names, edges, tall), tall, view);
+  apart(plan, tall);
+  assert.equal(plan.edges.length, edges.length);
+  for (const { d } of plan.edges) assert.ok(!d.includes("NaN"), d);
+  // Each of the 55 cards is to be seen at no less than a quarter of its size.
+  assert.ok(Math.min(view.width / plan.width, view.height / plan.height) > 0.25, `${plan.width} ${plan.height}`);
+});
+
+test("stacked columns keep their order, and lines pass beside the cards", () => {
+  const names = ["a", "b", "c", "d"];
+  const plan = unroll(dagre, names, [["a", "b"], ["b", "c"], ["c", "d"], ["a", "d"]], box);
+  const { nodes, paths } = stack(plan, box);
+  for (const name of names) assert.equal(nodes.get(name).y, -50, "alone in its column, in the middle");
+  const { points } = paths.find(({ from, to }) => from === "a" && to === "d");
+  assert.deepEqual(points.map(({ column }) => column), [1, 1 + 200 / 240, 2, 2 + 200 / 240]);
+  for (const { y } of points) assert.ok(Math.abs(y) >= 50 + 10, `${y}`);
 });
 
 test("a dense network of 120 layers becomes a map in good time", () => {

@@ -157,10 +157,10 @@ test("what is replaced while it is read is not kept", async () => {
 test("cards of a layer that is being written show the pictures there are", () => {
   const one = { name: "a", channels: 16, shape: [16, 8, 8] };
   const waiting = { ...manifest, stages: { scan: { complete: false } } };
-  assert.deepEqual(previews(waiting, one, 4, {}), []);
-  assert.deepEqual(previews(waiting, one, 2, { cropped: [[0, 16]] }).map(({ kind, channel }) => [kind, channel]), [
+  assert.deepEqual(previews(waiting, one, 4, { made: {} }), []);
+  assert.deepEqual(previews(waiting, one, 2, { made: { cropped: [[0, 16]] } }).map(({ kind, channel }) => [kind, channel]), [
     ["cropped", 0], ["cropped", 8],
   ]);
-  const some = previews(waiting, one, 3, { cropped: [[0, 16]], max_activ: [[2, 4], [9, 10]] });
+  const some = previews(waiting, one, 3, { made: { cropped: [[0, 16]], max_activ: [[2, 4], [9, 10]] } });
   assert.deepEqual(some.map(({ kind, channel }) => [kind, channel]), [["max_activ", 2], ["max_activ", 3], ["max_activ", 9]]);
 });

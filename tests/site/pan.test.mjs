@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ahead } from "../../site/js/ahead.js";
-import { READABLE, beginning, fit, manner, reveal, seen, seesAll } from "../../site/js/pan.js";
+import { fit, manner, reveal, seen, seesAll } from "../../site/js/pan.js";
 import { withoutShortcuts } from "../../site/js/shortcuts.js";
 
 const view = { width: 1000, height: 600 };
-const first = { x: 0, y: 400, width: 200, height: 250 };
 
 test("a list on a phone, rows for a chain, a map for many branches", () => {
   assert.equal(manner({ room: 360, layers: 90, chain: false }), "list");
@@ -20,14 +19,6 @@ test("all of it, in the middle, never enlarged", () => {
   assert.ok(seesAll(place, { width: 2000, height: 1000 }, view));
   assert.ok(!seesAll({ ...place, x: -20 }, { width: 2000, height: 1000 }, view));
   assert.deepEqual(fit({ width: 100, height: 100 }, view, 24), { k: 1, x: 450, y: 250 });
-});
-
-test("what would be too small begins at its first card", () => {
-  assert.equal(beginning({ width: 2000, height: 1000 }, view, 0, first).k, 0.5);
-  const close = beginning({ width: 20000, height: 1000 }, view, 20, first);
-  assert.deepEqual(close, { k: READABLE, x: 20, y: 40 });
-  const low = beginning({ width: 20000, height: 9000 }, view, 20, { ...first, y: 4000 });
-  assert.equal(low.y + READABLE * 4000, 40);
 });
 
 test("what the window shows, in the drawing's own measure", () => {

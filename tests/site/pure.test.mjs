@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { choose, classCounts, deadCount, median } from "../../site/js/filters.js";
-import { count, cut, number, percent, plural } from "../../site/js/format.js";
-import { ascentCount, hasAscent, layerFolder, networkLabels, pictureUrl, previews, usualTile, withoutPadding } from "../../site/js/manifest.js";
+import { choose, classCounts, deadCount, median, neighboursOf } from "../../site/js/filters.js";
+import { count, cut, number, percent, plural, tail } from "../../site/js/format.js";
+import { ascentCount, hasAscent, layerFolder, networkLabels, pictureUrl, previews, usualTile } from "../../site/js/manifest.js";
 import { match } from "../../site/js/match.js";
 import { bins, range } from "../../site/js/plots/histogram.js";
 
@@ -20,6 +20,18 @@ test("filters are sorted, highest first, equals by channel, unknown last", () =>
   assert.deepEqual(order({ sort: "active" }), [0, 2, 3, 1]);
   assert.deepEqual(order({ sort: "score" }), [0, 2, 1, 3]);
   assert.deepEqual(order({ sort: "score", class: 2 }), [2, 1]);
+});
+
+test("a filter's neighbours are those of the order that was chosen", () => {
+  const beside = (choice, channel) => {
+    const { place, of, chosen, before, after } = neighboursOf(filters, { class: null, ...choice }, channel);
+    return [before?.channel ?? null, place, of, after?.channel ?? null, chosen];
+  };
+  assert.deepEqual(beside({ sort: "channel" }, 1), [0, 2, 4, 2, false]);
+  assert.deepEqual(beside({ sort: "selectivity" }, 0), [2, 2, 4, 3, false]);
+  assert.deepEqual(beside({ sort: "selectivity" }, 1), [3, 4, 4, null, false]);
+  assert.deepEqual(beside({ sort: "score", class: 2 }, 2), [null, 1, 2, 1, true]);
+  assert.deepEqual(beside({ sort: "score", class: 2 }, 3), [1, 4, 4, null, false], "not one of the class: among all");
 });
 
 test("a class counts once a filter", () => {
@@ -43,6 +55,9 @@ test("numbers as people read them", () => {
   assert.equal(percent(0.034), "3.4\u202f%");
   assert.equal(plural(1, "image"), "1 image");
   assert.equal(cut("abcdef", 4), "abc\u2026");
+  assert.equal(tail("layer1.0.conv1", 14), "layer1.0.conv1");
+  assert.equal(tail("features.denseblock2.denselayer3.conv2", 22), "\u2026denselayer3.conv2");
+  assert.equal(tail("a_name_without_any_dots_in_it", 8), "\u2026s_in_it");
 });
 
 const layer = { name: "a b", data: "layers/a%20b.json", channels: 20, kind: "Conv2d", shape: [20, 8, 8] };
@@ -88,6 +103,23 @@ test("cards show filter images only where there are enough", () => {
   assert.equal(usualTile({ ...manifest({ complete: true, config: { filters: 8 } }), ...sizes }, layer), "crop");
 });
 
+test("cards show the best images where a unit sees all, and crops without their padding", () => {
+  const scanned = manifest({ complete: false, config: null });
+  const best = [0, 5, 10, 15].map((channel) => ({ channel, image: channel + 100, position: [0, 0], box: [0, 0, 6, 6] }));
+  assert.deepEqual(previews(scanned, layer, 2, { best }), [
+    { kind: "image", channel: 0, image: 100 },
+    { kind: "image", channel: 10, image: 110 },
+  ]);
+  assert.deepEqual(previews(scanned, layer, 4), [], "nothing is known");
+  const seen = { ...layer, receptive_field: { size: [10, 10], stride: [2, 2], offset: [-4, -4] } };
+  const crops = { ...scanned, tiles: { cropped: { [layer.name]: [48, 48] } } };
+  const from = (known) => previews(crops, seen, 4, known).map(({ kind, entry }) => [kind, entry]);
+  assert.deepEqual(from({ best: best.slice(0, 1) }), [["cropped", best[0]], ["cropped", null], ["cropped", null], ["cropped", null]]);
+  const drawn = { ...scanned, stages: { ...scanned.stages, ascent: { made: { [layer.name]: [[0, 3]] } } } };
+  assert.deepEqual(previews(drawn, layer, 3, { best }).map(({ kind }) => kind), ["max_activ", "max_activ", "max_activ"]);
+  assert.deepEqual(previews(drawn, layer, 4, { best })[0].kind, "image", "a filter image short");
+});
+
 test("search finds layers, filters and classes", () => {
   const found = (query, current) => match(manifest({}), query, current).map((hit) => [hit.kind, hit.to.layer, hit.to.channel ?? hit.to.class]);
   assert.deepEqual(found("head.3"), [["layer", "head.3", null]]);
@@ -106,17 +138,6 @@ test("bins reach one past the occupied ones, within the borders", () => {
   assert.deepEqual([rows[0].from, rows[0].to, rows.at(-1).to], [-1, 0, Infinity]);
   assert.equal(range(rows.at(-1)), "2.00 or more");
   assert.deepEqual(bins([], [0]), []);
-});
-
-test("a crop at the border is enlarged to the part that lies in the image", () => {
-  const layer = { receptive_field: { size: [10, 10], stride: [2, 2], offset: [-4, -4] } };
-  assert.equal(withoutPadding(layer, { position: [5, 5], box: [6, 6, 16, 16] }), null);
-  // Rows -4..6, of which 0..6 are in the image: the lower six tenths; columns likewise.
-  assert.deepEqual(withoutPadding(layer, { position: [0, 0], box: [0, 0, 6, 6] }), { scale: 1 / 0.6, x: 0.4, y: 0.4 });
-  // Only rows are cut: the square is taken from the middle of the columns.
-  const { scale, x, y } = withoutPadding(layer, { position: [0, 5], box: [6, 0, 16, 6] });
-  assert.ok(Math.abs(scale - 1 / 0.6) < 1e-9 && Math.abs(x - 0.2) < 1e-9 && Math.abs(y - 0.4) < 1e-9);
-  assert.equal(withoutPadding({ receptive_field: null }, { position: [0, 0], box: [0, 0, 8, 8] }), null);
 });
 
 test("networks that share a title are told apart by name", () => {

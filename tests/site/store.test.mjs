@@ -37,6 +37,18 @@ test("reads once, and keeps", async () => {
   assert.deepEqual(asked, ["s/index.json", "s/my%20net/network.json"]);
 });
 
+test("a few filters of each layer: a file of a site, told of a store that grows", async () => {
+  const few = [{ channel: 0, image: 3, position: [0, 0], box: [0, 0, 2, 2] }];
+  const { store, asked } = world({ "s/my%20net/previews.json": { format: 1, layers: { "a b": few } } });
+  assert.deepEqual(await store.previews("n"), { "a b": few });
+  assert.ok(asked.includes("s/my%20net/previews.json"));
+  const live = world();
+  const layer = { data: "layers/a%20b.json", stamp: "1", made: {}, best: few };
+  live.store.follow({ networks: [{ name: "n", path: "my net", files: {}, layers: { "a b": layer } }] });
+  assert.deepEqual(await live.store.previews("n"), { "a b": few });
+  assert.deepEqual(live.asked, []);
+});
+
 test("layers are kept, but not for ever", async () => {
   const { store, asked } = world({ "s/my%20net/layers/c.json": { format: 1, layer: "c", filters: [] } });
   await store.layer("n", "layers/a%20b.json");

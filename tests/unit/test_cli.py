@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from safetensors.torch import save_file
 
+from tests.golden.run import EXPECTED
 from tests.processes import hear_interrupts
 from torchlurk.cli import main
 from torchlurk.store.read import read_layer, read_manifest
@@ -343,3 +344,14 @@ def test_serve_answers_until_interrupted(tmp_path: Path) -> None:
 def test_the_command_line_starts_without_torch() -> None:
     code = "import sys, torchlurk.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_reader_that_goes_is_no_error_of_ours() -> None:
+    store = Path(EXPECTED) / "branching"
+    command = [sys.executable, "-m", "torchlurk", "inspect", str(store)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout is not None
+    running.stdout.close()  # as `| head` does once it has enough
+    _, told = running.communicate(timeout=60)
+    assert told == b""
+    assert running.returncode == 1

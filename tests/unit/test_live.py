@@ -27,7 +27,10 @@ from .test_publish import make_store, manifest_of
 
 Ask = Callable[..., tuple[int, http.client.HTTPMessage, bytes]]
 
-LAYER = json.dumps({"filters": [{"channel": c, "pictures": ["cropped"], "more": 1} for c in (0, 1, 3)]})
+BEST = [{"image": 7, "position": [0, 1], "box": [0, 0, 3, 3], "score": 1.5}]
+LAYER = json.dumps(
+    {"filters": [{"channel": c, "pictures": ["cropped"], "max": BEST, "more": 1} for c in (0, 1, 3)]}
+)
 
 
 def asking(server: LiveServer) -> Ask:
@@ -164,6 +167,7 @@ def test_a_store_is_told_of_as_it_grows(tmp_path: Path) -> None:
     (store / "layers/0.json").write_text(LAYER)
     layer = stores.live().networks[0].layers["0"]
     assert (layer.data, layer.made) == ("layers/0.json", {"cropped": [(0, 2), (3, 4)]})
+    assert [(one.channel, one.image) for one in layer.best] == [(0, 7), (1, 7), (3, 7)]
     assert stores.live().networks[0].layers["0"] is layer
     (store / "layers/0.json").write_text(LAYER + " ")
     assert stores.live().networks[0].layers["0"].stamp != layer.stamp

@@ -67,6 +67,7 @@ def test_what_is_written(store, tmp_path):
         "saved_model/toy/network.json",
         "saved_model/toy/images.json",
         "saved_model/toy/classes.json",
+        "saved_model/toy/previews.json",
         "saved_model/toy/images/0.jpg",
         "saved_model/toy/layers/a.json",
         "saved_model/toy/cropped/a%20b/0.jpg",

@@ -255,6 +255,22 @@ class Classes(Record, frozen=True):
     filters: list[list[tuple[Count, Count, Share | None]]]
 
 
+class Preview(Record, frozen=True):
+    """What a filter's best image is, and where in it, for a page that shows a few filters of each layer."""
+
+    channel: Count
+    image: Count
+    position: tuple[Count, Count]
+    box: tuple[Count, Count, Count, Count]
+
+
+class Previews(Record, frozen=True):
+    """`previews.json` of a site: by layer name, a few of its filters."""
+
+    format: Format
+    layers: dict[str, list[Preview]]
+
+
 class Progress(Record, frozen=True):
     """`progress.json`: what a run is at."""
 

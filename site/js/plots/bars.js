@@ -3,6 +3,8 @@ import d3 from "../d3.js";
 import { cut, number } from "../format.js";
 
 const ROW = 26;
+/** The widest that a digit of a figure gets, in px. */
+const LETTER = 7.8;
 
 /**
  * @param {Array<{label: string, value: number}>} rows
@@ -13,7 +15,7 @@ const ROW = 26;
  */
 export function bars(rows, width, tone, controls) {
   const names = Math.min(190, Math.max(84, width * 0.34));
-  const figures = 56;
+  const figures = Math.max(56, 10 + LETTER * d3.max(rows, (row) => number(row.value).length));
   const letters = Math.floor(names / 7.8);
   const height = rows.length * ROW;
   const x = d3

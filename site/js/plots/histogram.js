@@ -1,6 +1,7 @@
 /** How many images have their strongest response in which bin. Bins are drawn equally wide. */
 import d3 from "../d3.js";
 import { count, number, plural } from "../format.js";
+import { columns } from "./reading.js";
 
 /**
  * The bins to draw: from the first to the last that holds an image, with empty ones between. Pure.
@@ -31,6 +32,11 @@ export function range({ from, to }) {
   return `${number(from)} to ${number(to)}`;
 }
 
+/** In words: what each bar stands for. */
+export function binWords(rows) {
+  return rows.map((row) => `${range(row)}: ${plural(row.images, "image")}`);
+}
+
 /**
  * @param {ReturnType<typeof bins>} rows
  * @param {number} width
@@ -49,7 +55,7 @@ export function histogram(rows, width) {
     .domain([0, d3.max(rows, (row) => row.images)])
     .nice(4)
     .range([height - margin.bottom, margin.top]);
-  const svg = d3.create("svg").attr("width", width).attr("height", height).attr("aria-hidden", "true");
+  const svg = d3.create("svg").attr("width", width).attr("height", height);
   const ticks = y.ticks(4).filter(Number.isInteger);
   svg
     .append("g")
@@ -63,6 +69,7 @@ export function histogram(rows, width) {
     .attr("y2", y);
   svg
     .append("g")
+    .attr("aria-hidden", "true")
     .selectAll("text")
     .data(ticks)
     .join("text")
@@ -72,25 +79,20 @@ export function histogram(rows, width) {
     .attr("dy", "0.35em")
     .attr("text-anchor", "end")
     .text(count);
-  svg
-    .append("g")
-    .selectAll("rect")
-    .data(rows)
-    .join("rect")
+  columns(svg, rows, { x: (row) => x(row.bin), width: x.step(), top: margin.top, bottom: height - margin.bottom })
+    .append("rect")
     .attr("class", (row) => `mark ${row.to <= 0 ? "off" : "max"}`)
     .attr("x", (row) => x(row.bin))
     .attr("width", Math.max(1, x.bandwidth()))
     .attr("y", (row) => y(row.images))
-    .attr("height", (row) => y(0) - y(row.images))
-    .append("title")
-    .text((row) => `${range(row)}: ${plural(row.images, "image")}`);
+    .attr("height", (row) => y(0) - y(row.images));
   // A border belongs between two bars: the right side of its lower bin.
   const borders = rows.slice(0, -1);
   const zero = borders.findIndex((row) => row.to >= 0);
   const every = Math.max(1, Math.ceil((borders.length * 52) / (width - margin.left - margin.right)));
   const shown = borders.filter((_, i) => (i - Math.max(0, zero)) % every === 0);
   const at = (row) => x(row.bin) + x.bandwidth() + (x.step() - x.bandwidth()) / 2;
-  const axis = svg.append("g").attr("transform", `translate(0,${height - margin.bottom})`);
+  const axis = svg.append("g").attr("aria-hidden", "true").attr("transform", `translate(0,${height - margin.bottom})`);
   axis.append("line").attr("class", "axis").attr("x1", margin.left).attr("x2", width - margin.right);
   const tick = axis
     .selectAll("g")

@@ -1,6 +1,7 @@
 /** How values are spread: a small histogram with even bins. */
 import d3 from "../d3.js";
 import { count, number, plural } from "../format.js";
+import { columns } from "./reading.js";
 
 /** The nearest larger step that reads well: 1, 2 or 5 times a power of ten. */
 function roundStep(step) {
@@ -55,6 +56,11 @@ export function fullest(rows, text = number) {
   return `most (${count(best.n)}) have ${rangeOf(best, text)}`;
 }
 
+/** In words: what each bar stands for. */
+export function spreadWords(rows, text = number) {
+  return rows.map((row) => `${rangeOf(row, text)}: ${plural(row.n, "filter")}`);
+}
+
 /**
  * @param {ReturnType<typeof spread>} rows
  * @param {number} width
@@ -62,30 +68,21 @@ export function fullest(rows, text = number) {
  * @returns {SVGElement}
  */
 export function spreadPlot(rows, width, text) {
-  const height = 84;
-  const margin = { top: 16, right: 8, bottom: 22, left: 2 };
+  const height = 76;
+  const margin = { top: 6, right: 8, bottom: 22, left: 2 };
   const x = d3
     .scaleLinear()
     .domain([rows[0].from, rows.at(-1).to])
     .range([margin.left, width - margin.right]);
   const top = d3.max(rows, (row) => row.n);
   const y = d3.scaleLinear().domain([0, top]).range([height - margin.bottom, margin.top]);
-  const svg = d3.create("svg").attr("width", width).attr("height", height).attr("aria-hidden", "true");
-  const bar = svg
-    .selectAll("g")
-    .data(rows)
-    .join("g");
-  bar
-    .append("title")
-    .text((row) => `${rangeOf(row, text)}: ${plural(row.n, "filter")}`);
-  // All of a column answers to the pointer, however low its bar is.
-  bar
-    .append("rect")
-    .attr("class", "reach")
-    .attr("x", (row) => x(row.from))
-    .attr("width", (row) => x(row.to) - x(row.from))
-    .attr("y", margin.top)
-    .attr("height", height - margin.bottom - margin.top);
+  const svg = d3.create("svg").attr("width", width).attr("height", height);
+  const bar = columns(svg, rows, {
+    x: (row) => x(row.from),
+    width: (row) => x(row.to) - x(row.from),
+    top: margin.top,
+    bottom: height - margin.bottom,
+  });
   bar
     .append("rect")
     .attr("class", "mark max")
@@ -101,13 +98,8 @@ export function spreadPlot(rows, width, text) {
     .attr("y1", y(0))
     .attr("y2", y(0));
   svg
-    .append("text")
-    .attr("class", "figure")
-    .attr("x", Math.min(width - margin.right - 60, Math.max(margin.left, x(tallest(rows).from))))
-    .attr("y", margin.top - 5)
-    .text(plural(top, "filter"));
-  svg
     .append("g")
+    .attr("aria-hidden", "true")
     .selectAll("text")
     .data(x.ticks(Math.max(2, Math.floor(width / 90))))
     .join("text")
@@ -119,7 +111,8 @@ export function spreadPlot(rows, width, text) {
   return svg.node();
 }
 
-function tallest(rows) {
+/** The fullest bin. */
+export function tallest(rows) {
   return rows.reduce((one, row) => (row.n > one.n ? row : one));
 }
 

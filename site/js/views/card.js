@@ -1,8 +1,9 @@
 /** A layer as a card: its name, a few pictures, what it is. */
 import { h, s } from "../dom.js";
-import { count, cut, times } from "../format.js";
-import { pictureUrl, previews, seenShare, tileSize } from "../manifest.js";
+import { count, cut, tail, times } from "../format.js";
+import { hasCrops, imageUrl, pictureUrl, previews, seenShare, tileSize } from "../manifest.js";
 import { frame, picture } from "../pictures.js";
+import { squarePart } from "../squares.js";
 import { format } from "../state.js";
 
 /** A square for the input, and in it the part that one unit sees. */
@@ -17,9 +18,28 @@ function fieldSign(share) {
   );
 }
 
+/** What a unit sees, in words. */
+function fieldWords(manifest, layer) {
+  const part = layer.receptive_field && hasCrops(manifest, layer);
+  return part ? `${times(layer.receptive_field.size)} px` : "whole input";
+}
+
 /** A name that may go on in the next line after its dots. */
 function breakable(name) {
   return name.split(/(?<=[./_-])/).flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
+}
+
+/** @param {import("../manifest.js").Preview} preview */
+function shown(manifest, root, layer, { kind, channel, image, entry }, eager) {
+  const whole = kind === "image";
+  return picture({
+    src: whole ? imageUrl(root, image) : pictureUrl(root, layer, kind, channel),
+    alt: "",
+    at: [0, kind === "cropped" ? 2 : 1],
+    eager,
+    natural: whole ? manifest.input.shape[2] : tileSize(manifest, kind, layer)?.[1],
+    part: kind === "cropped" ? squarePart(manifest, layer, kind, entry) : null,
+  });
 }
 
 /**
@@ -29,13 +49,13 @@ function breakable(name) {
  * @param {object} options
  * @param {string|null} options.from the layers it follows, where that is not plain
  * @param {number} options.pictures how many
- * @param {Record<string, Array<[number, number]>>|null} options.made which there are, where the layer is being written
+ * @param {import("../manifest.js").Known} options.known
  */
-export function card(manifest, root, index, { from, pictures: most, made }) {
+export function card(manifest, root, index, { from, pictures: most, known }) {
   const layer = manifest.layers[index];
-  const pictures = previews(manifest, layer, most, made);
+  const pictures = previews(manifest, layer, most, known);
   // Room for pictures that are yet to come: cards are of one height, and nothing jumps.
-  const awaited = made && !pictures.length ? Math.min(most, layer.channels) : 0;
+  const awaited = known.made && !pictures.length ? Math.min(most, layer.channels) : 0;
   const href = format({ network: manifest.name, layer: layer.name });
   return h(
     "a",
@@ -44,30 +64,25 @@ export function card(manifest, root, index, { from, pictures: most, made }) {
       "span",
       { class: "card-head" },
       h("span", { class: "card-number", "aria-hidden": "true" }, String(index + 1).padStart(2, "0")),
-      h("span", { class: "card-name", title: layer.name }, breakable(cut(layer.name, 80))),
+      h(
+        "span",
+        { class: "card-name", title: layer.name },
+        h("bdi", { class: "name-full" }, cut(layer.name, 80)),
+        // From afar there is room for its end only; the first line does not end after the dots that stand for the rest.
+        h("span", { class: "name-short", "aria-hidden": "true" }, breakable(tail(layer.name, 22).replace("\u2026", "\u2026\u2060"))),
+      ),
     ),
     h(
       "span",
       { class: "strip", "aria-hidden": "true" },
-      pictures.map(({ kind, channel }) =>
-        frame(
-          null,
-          picture({
-            src: pictureUrl(root, layer, kind, channel),
-            alt: "",
-            at: [0, kind === "cropped" ? 2 : 1],
-            eager: index < 4,
-            natural: tileSize(manifest, kind, layer)?.[1],
-          }),
-        ),
-      ),
+      pictures.map((preview) => frame(null, shown(manifest, root, layer, preview, index < 4))),
       Array.from({ length: awaited }, () => frame(null)),
     ),
     h(
       "span",
       { class: "card-facts" },
       h("span", { class: "card-filters" }, h("b", null, count(layer.channels)), " filters"),
-      h("span", { class: "card-field" }, fieldSign(seenShare(manifest, layer)), layer.receptive_field ? `${times(layer.receptive_field.size)} px` : "whole input"),
+      h("span", { class: "card-field" }, fieldSign(seenShare(manifest, layer)), fieldWords(manifest, layer)),
     ),
     h("span", { class: "card-kind" }, h("span", { class: "card-type", title: layer.kind }, cut(layer.kind, 40)), h("span", { class: "card-shape" }, layer.shape.join("\u202f×\u202f"))),
     from ? h("span", { class: "card-from" }, `from ${from}`) : null,

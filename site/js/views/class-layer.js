@@ -2,9 +2,10 @@
 import { thrifty } from "../ahead.js";
 import { h, replace } from "../dom.js";
 import { count, cut, number, plural } from "../format.js";
-import { PICTURES, hasAscent, hasCrops, imageUrl, pictureUrl, tileSize, withoutPadding } from "../manifest.js";
+import { PICTURES, hasAscent, hasCrops, imageUrl, pictureUrl, tileSize } from "../manifest.js";
 import { frame, picture } from "../pictures.js";
 import { rove } from "../roving.js";
+import { padded, squarePart } from "../squares.js";
 import { format } from "../state.js";
 
 const FOLDERS = { crop: "cropped", ascent: "max_activ" };
@@ -23,8 +24,8 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
   const { at, layer, filters, share } = home;
   const grid = h("ol", { class: "home-tiles", "aria-label": `Filters of ${cut(layer.name)}` });
   const cells = new Map();
-  const zooms = new Map(); // by channel, once the layer's data are there
-  const images = new Map(); // likewise, of a layer without crops: the best image of each filter
+  const crops = hasCrops(manifest, layer);
+  const best = new Map(); // by channel the filter's best image, once the layer's data are there
   let kind = null;
   const roving = rove(grid, () => [...grid.children].map((item) => item.firstElementChild));
   const more = h("button", { type: "button", class: "button", on: { click: () => all(true) } }, `Show all ${count(filters.length)}`);
@@ -44,11 +45,23 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
     filters.length > most ? h("div", null, more) : null,
   );
 
+  /** The best image of a filter whose units see all of it. */
+  function whole(channel) {
+    const image = picture({
+      src: imageUrl(root, best.get(channel).image),
+      alt: `best image of filter ${channel}`,
+      natural: manifest.input.shape[2],
+    });
+    image.classList.add("whole");
+    return image;
+  }
+
   function paint(cell, channel) {
     const folder = kind === "ascent" && !hasAscent(manifest, layer, channel) ? "cropped" : FOLDERS[kind];
     const cropped = folder === "cropped";
-    if (cropped && !hasCrops(manifest, layer)) {
-      whole(cell, channel);
+    if (cropped && !crops) {
+      // Which image it is, only the layer's data know; until they are there the tile is empty.
+      replace(cell.box, best.has(channel) ? [whole(channel), h("span", { class: "instead" }, "image")] : []);
       return;
     }
     replace(
@@ -58,7 +71,7 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
         alt: `${PICTURES[folder]} of filter ${channel}`,
         at: [0, cropped ? manifest.k : 1],
         natural: tileSize(manifest, folder, layer)?.[1],
-        zoom: cropped ? zooms.get(channel) ?? null : null,
+        part: cropped ? squarePart(manifest, layer, folder, best.get(channel)) : null,
       }),
       kind === "ascent" && cropped ? h("span", { class: "instead" }, "crop") : null,
     );
@@ -103,35 +116,31 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
     if (move && next.length) cells.get(next[0].channel).link.focus();
   }
 
-  /** Crops at the border of an image are enlarged past their padding, which only the layer's data know. */
-  async function enlarge() {
+  /** What only the layer's data know: the best images, and how far crops at a border are padding. */
+  async function learn() {
     try {
       const data = await store.layer(manifest.name, layer.data, signal);
       for (const filter of data.filters) {
-        const best = filter.max?.[0];
-        if (!best) continue;
-        if (hasCrops(manifest, layer)) {
-          const zoom = withoutPadding(layer, best);
-          if (!zoom) continue;
-          zooms.set(filter.channel, zoom);
-        } else {
-          images.set(filter.channel, best.image);
-        }
+        const entry = filter.max?.[0];
+        if (!entry || (crops && !padded(layer, entry))) continue;
+        best.set(filter.channel, entry);
         const cell = cells.get(filter.channel);
         if (cell && kind) paint(cell, filter.channel);
       }
     } catch {
-      // The pictures stay as they are: whole, with their padding.
+      // The pictures stay as they are: whole, with their padding, or absent.
+      if (signal.aborted) return;
+      for (const { box } of cells.values()) if (!box.firstElementChild) replace(box, h("span", { class: "lost" }, "no picture"));
     }
   }
 
   for (const filter of filters.slice(0, most)) add(filter);
   roving.reset();
-  if (!hasCrops(manifest, layer) || (layer.receptive_field && !thrifty())) {
+  if (!crops || (layer.receptive_field && !thrifty())) {
     const near = new IntersectionObserver(([entry]) => {
       if (!entry.isIntersecting) return;
       near.disconnect();
-      enlarge();
+      learn();
     });
     near.observe(node);
     signal.addEventListener("abort", () => near.disconnect(), { once: true });

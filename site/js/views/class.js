@@ -12,7 +12,7 @@ import { choices, fact, neighbours } from "./controls.js";
 const TILE_NAMES = { crop: "Best crop", ascent: "Filter image" };
 
 const MEANINGS = {
-  crop: "A tile shows the one patch that excites the filter most. It may come from another class: which class a filter prefers is an average over all images.",
+  crop: "A tile shows the one patch that excites the filter most, or the image where a unit sees all of it. It may come from another class: which class a filter prefers is an average over all images.",
   ascent: "A tile shows a picture that was made from noise to excite the filter as much as it can; where there is none, the crop stands in for it.",
 };
 

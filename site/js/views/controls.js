@@ -34,9 +34,9 @@ export function neighbours(what, before, after, many = `${what}s`) {
     to
       ? h(
           "a",
-          { class: `button step ${side}`, href: to.href, rel: side === "before" ? "prev" : "next", "aria-label": `${words} ${what}: ${to.text}`, title: `${words} ${what}: ${to.text}` },
+          { class: `button step ${side} ${what}`, href: to.href, rel: side === "before" ? "prev" : "next", "aria-label": `${words} ${what}: ${to.text}`, title: `${words} ${what}: ${to.text}` },
           side === "before" ? icon(path) : null,
-          h("span", { class: "step-text" }, to.text),
+          h("span", { class: "step-text" }, h("bdi", null, to.text)),
           side === "after" ? icon(path) : null,
         )
       : null;

@@ -2,7 +2,7 @@
 import { h, replace } from "../dom.js";
 import { classImages } from "../filters.js";
 import { cut, number, plural } from "../format.js";
-import { className, hasMap, imageUrl } from "../manifest.js";
+import { className, hasCrops, hasMap, imageUrl } from "../manifest.js";
 import { boxOver, frame, picture } from "../pictures.js";
 import { bars } from "../plots/bars.js";
 import { plot } from "../plots/plot.js";
@@ -18,7 +18,7 @@ function thumb(scene, name, { image, rank, entry }) {
   const [, height, width] = manifest.input.shape;
   const alt = rank ? `${name}, number ${rank} of this filter's strongest` : `${name}, another image`;
   const node = frame([height, width], picture({ src: imageUrl(root, image), alt, natural: width }));
-  if (entry?.box && hasMap(layer)) node.append(boxOver(entry.box, manifest.input.shape));
+  if (entry?.box && hasCrops(manifest, layer)) node.append(boxOver(entry.box, manifest.input.shape));
   return h(
     "figure",
     { class: rank ? "thumb own" : "thumb", title: images[image]?.path },
@@ -130,7 +130,7 @@ export function profile(scene) {
         map
           ? "The ten classes whose images excite the filter most: the mean, over a class, of an image's strongest response and of its mean response."
           : "The ten classes whose images excite the filter most: the mean response over a class.",
-        " Point at a bar to see images of its class.",
+        " Point at a bar, or tap it, to see images of its class.",
       ),
     ),
     h(

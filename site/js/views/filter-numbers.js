@@ -1,18 +1,15 @@
 /** The numbers of one filter: distribution, statistics. */
 import { h, paper } from "../dom.js";
-import { number, percent, plural } from "../format.js";
-import { hasMap } from "../manifest.js";
-import { bins, histogram, range } from "../plots/histogram.js";
-import { plot } from "../plots/plot.js";
+import { count, number, percent, plural } from "../format.js";
+import { hasCrops, hasMap } from "../manifest.js";
+import { binWords, bins, histogram, range } from "../plots/histogram.js";
+import { reading } from "../plots/reading.js";
 
 /** How the strongest responses are spread over the images. */
 export function responses(scene) {
   const { manifest, filter, signal } = scene;
   const rows = bins(filter.stats.distribution, manifest.activation_edges);
-  const fullest = rows.reduce((best, row) => (row.images > best.images ? row : best), { images: 0 });
-  const label = rows.length
-    ? `Histogram of the strongest response in each image; most images (${fullest.images}) at ${range(fullest)}`
-    : "";
+  const fullest = rows.reduce((best, row, i) => (row.images > rows[best].images ? i : best), 0);
   return h(
     "section",
     { class: "block" },
@@ -23,7 +20,18 @@ export function responses(scene) {
       h("p", null, "How many images have their strongest response where. The scale is not even: each bar is a wider range than the one nearer to zero. Gray is below zero, where a ReLU lets nothing pass."),
     ),
     rows.length
-      ? plot(label, (width) => histogram(rows, width), signal)
+      ? h(
+          "div",
+          { class: "responses" },
+          reading({
+            label: "Histogram of the strongest response in each image",
+            usual: `most images (${count(rows[fullest].images)}): ${range(rows[fullest])}`,
+            words: binWords(rows),
+            first: fullest,
+            draw: (width) => histogram(rows, width),
+            signal,
+          }),
+        )
       : h("p", { class: "absent" }, "No distribution was recorded."),
   );
 }
@@ -52,7 +60,7 @@ export function statistics(scene) {
         ? "Mean and spread, over the images, of the highest activation in each."
         : "Mean and spread, over the images, of the one number that each gives."),
       map ? line("Mean response", `${number(stats.mean)} ± ${number(stats.std)}`, "Mean and spread, over the images, of the activation averaged over each.") : null,
-      checks.length && map
+      checks.length && hasCrops(manifest, scene.layer)
         ? line("Crop check", number(Math.max(...checks), 2), "The largest relative difference when a crop alone is fed to the network again: near 0 proves that the crop is all the unit sees.")
         : null,
     ),

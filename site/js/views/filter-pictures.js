@@ -1,9 +1,8 @@
 /** The pictures of one filter: the images, with box or gradient, the crops, and the made image. */
 import { h, paper } from "../dom.js";
 import { cut, number } from "../format.js";
-import { className, hasMap, imageUrl, pictureUrl, tileSize } from "../manifest.js";
+import { className, hasCrops, hasMap, imageUrl, pictureUrl, tileSize } from "../manifest.js";
 import { boxOver, frame, picture } from "../pictures.js";
-
 
 function absent(what) {
   return h("p", { class: "absent" }, h("b", null, what), " Not computed for this filter; run precompute with a larger ", h("code", null, "--filters"), ".");
@@ -44,7 +43,7 @@ function main(scene, entry, index, entries, folder, show) {
     show === "gradient"
       ? frame([height, width], gradient(`gradient for ${name}, image ${entry.image}`))
       : frame([height, width], whole(), show === "overlay" ? h("span", { class: "over" }, gradient("")) : null);
-  if (entry.box && hasMap(layer) && show !== "gradient") node.append(boxOver(entry.box, manifest.input.shape));
+  if (entry.box && hasCrops(manifest, layer) && show !== "gradient") node.append(boxOver(entry.box, manifest.input.shape));
   return node;
 }
 
@@ -63,38 +62,41 @@ function small(scene, folder, index, what) {
   );
 }
 
+/** Figures side by side. */
+function figures(entries) {
+  return h("div", { class: "figures", style: { "--entries": entries.length } }, entries);
+}
+
 /** The top-k by maximum, each with its crop and the crop's gradient. */
 export function strongest(scene, show) {
-  const { filter } = scene;
+  const { filter, manifest, layer } = scene;
   const has = (folder) => filter.pictures.includes(folder);
-  return [
-    filter.max.map((entry, i) =>
+  const entries = filter.max.map((entry, i) =>
+    h(
+      "figure",
+      { class: "entry" },
+      main(scene, entry, i, filter.max, "max_grads", show),
+      caption(scene, entry, i, hasMap(layer) ? entry.position : null),
       h(
-        "figure",
-        { class: "entry" },
-        main(scene, entry, i, filter.max, "max_grads", show),
-        caption(scene, entry, i, hasMap(scene.layer) ? entry.position : null),
-        h(
-          "div",
-          { class: "pair" },
-          has("cropped") ? small(scene, "cropped", i, "crop") : null,
-          has("cropped_grad") ? small(scene, "cropped_grad", i, "gradient") : null,
-        ),
+        "div",
+        { class: "pair" },
+        has("cropped") ? small(scene, "cropped", i, "crop") : null,
+        has("cropped_grad") ? small(scene, "cropped_grad", i, "gradient") : null,
       ),
     ),
-    has("max_grads") && (has("cropped_grad") || !hasMap(scene.layer)) ? null : absent("Gradients:"),
-  ];
+  );
+  const made = has("max_grads") && (has("cropped_grad") || !hasCrops(manifest, layer));
+  return [figures(entries), made ? null : absent("Gradients:")];
 }
 
 /** The top-k by mean. */
 export function averages(scene, show) {
   const { filter } = scene;
-  return [
-    filter.avg.map((entry, i) =>
-      h("figure", { class: "entry" }, main(scene, entry, i, filter.avg, "avg_grads", show), caption(scene, entry, i, null)),
-    ),
-    show !== "image" && !filter.pictures.includes("avg_grads") ? absent("Gradients of the average:") : null,
-  ];
+  const entries = filter.avg.map((entry, i) =>
+    h("figure", { class: "entry" }, main(scene, entry, i, filter.avg, "avg_grads", show), caption(scene, entry, i, null)),
+  );
+  const made = show === "image" || filter.pictures.includes("avg_grads");
+  return [figures(entries), made ? null : absent("Gradients of the average:")];
 }
 
 const known = (value) => value !== null && value !== undefined;

@@ -1,7 +1,8 @@
 /** One filter: what excites it most, and the numbers behind that. */
 import { h, paper, replace } from "../dom.js";
-import { cut, number, percent, times } from "../format.js";
-import { className, hasMap, imageUrl, layerIndex, pictureUrl } from "../manifest.js";
+import { ORDERS, neighboursOf } from "../filters.js";
+import { count, cut, number, percent, tail, times } from "../format.js";
+import { className, hasCrops, hasMap, imageUrl, layerIndex, pictureUrl } from "../manifest.js";
 import { prefetch } from "../prefetch.js";
 import { StoreError } from "../store.js";
 import { format } from "../state.js";
@@ -52,7 +53,7 @@ function methods() {
 }
 
 /** What the images are, in plain words. */
-function strongestWords(layer) {
+function strongestWords(manifest, layer) {
   if (!hasMap(layer)) {
     return [
       "This layer has no map: each filter gives one number per image. These are the images with the highest; a gradient shows which pixels excite the filter, by ",
@@ -60,8 +61,22 @@ function strongestWords(layer) {
       "; mid-gray means none.",
     ];
   }
+  if (!hasCrops(manifest, layer)) {
+    return [
+      "The images with the highest single activation. Each unit of this layer sees all of an image; a gradient shows which pixels excite the one that responds, by ",
+      ...methods(),
+      "; mid-gray means none.",
+    ];
+  }
   const field = layer.receptive_field ? `${times(layer.receptive_field.size)} pixels` : "the whole input";
   return ["The images with the highest single activation; the box is the receptive field of the unit that responds (", field, "). Below each, that patch and its gradient."];
+}
+
+/** Where a filter stands among those that the visitor came through; empty where that is in order of number. */
+function standing(manifest, route, { place, of, chosen }) {
+  if (route.sort === "channel" && !chosen) return null;
+  const name = chosen ? ` with an image of \u201c${cut(className(manifest, route.class), 40)}\u201d` : "";
+  return h("p", { class: "standing" }, `${count(place)} of ${count(of)} filters${name}, ${ORDERS[route.sort]}`);
 }
 
 function section(title, explanation, ...content) {
@@ -92,13 +107,10 @@ export async function filterView(ctx) {
     return {};
   });
   const scene = { ctx, manifest, root, layer, filter, images, signal };
-  const step = (channel) =>
-    channel >= 0 && channel < filters.length
-      ? { href: format({ ...ctx.current(), channel }), text: String(channel) }
-      : null;
-  const figures = (entries) => h("div", { class: "figures", style: { "--entries": entries.length } });
-  const top = figures(filter.max);
-  const mean = figures(filter.avg);
+  let beside = neighboursOf(filters, route, filter.channel);
+  const step = (other) => (other ? { href: format({ ...ctx.current(), channel: other.channel }), text: String(other.channel) } : null);
+  const top = h("div", { class: "entries" });
+  const mean = h("div", { class: "entries" });
   const bar = h("div", { class: "toolbar" });
   const nav = h("div", { class: "nav-slot" });
 
@@ -107,7 +119,8 @@ export async function filterView(ctx) {
     const options = Object.keys(SHOW_NAMES).map((value) => ({
       value, text: SHOW_NAMES[value], href: format({ ...now, show: value }),
     }));
-    replace(nav, neighbours("filter", step(filter.channel - 1), step(filter.channel + 1)));
+    beside = neighboursOf(filters, now, filter.channel);
+    replace(nav, neighbours("filter", step(beside.before), step(beside.after)), standing(manifest, route, beside));
     replace(bar, choices("Show", options, now.show));
     if (focused) [...bar.querySelectorAll(".choice")].find((one) => one.dataset.value === focused)?.focus();
     replace(top, strongest(scene, now.show));
@@ -115,14 +128,16 @@ export async function filterView(ctx) {
   }
   draw(route);
   const map = hasMap(layer);
-  const near = [filter.channel + 1, filter.channel - 1].map((channel) => filters.find((one) => one.channel === channel));
+  const near = [beside.after, beside.before];
   return {
     title: `${called}, ${layer.name}, ${manifest.title ?? manifest.name}`,
     crumbs: [
-      { text: layer.name, href: format({ ...route, channel: null, show: "image" }) },
+      { text: layer.name, short: tail(layer.name), href: format({ ...route, channel: null, show: "image" }) },
       { text: String(filter.channel), href: format(route) },
     ],
-    steps: { before: step(filter.channel - 1)?.href, after: step(filter.channel + 1)?.href },
+    get steps() {
+      return { before: step(beside.before)?.href, after: step(beside.after)?.href };
+    },
     node: h(
       "article",
       { class: "view filter" },
@@ -138,7 +153,7 @@ export async function filterView(ctx) {
         madeImage(scene),
         section(
           "Strongest responses",
-          strongestWords(layer),
+          strongestWords(manifest, layer),
           bar,
           top,
         ),

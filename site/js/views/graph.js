@@ -84,6 +84,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
     if (!unrolled) {
       place.style.setProperty("--card", `${MAP.width}px`);
       const box = { ...MAP, height: tallest(cards) };
+      place.style.setProperty("--tall", `${box.height}px`);
       unrolled = { box, plan: unrollTight(dagre, names, manifest.edges, box) };
     }
     const { box, plan } = unrolled;
@@ -91,7 +92,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
     const shortcuts = folded.edges.filter(({ over }) => over).length;
     place.classList.toggle("tangled", shortcuts > TANGLE * cards.length);
     draw(cards, lines, folded, 0);
-    moving.begin({ width: folded.width, height: folded.height }, view, box, cards, folded.cards);
+    moving.begin({ width: folded.width, height: folded.height }, view, box, folded.cards);
   }
 
   function arrange() {

@@ -2,8 +2,8 @@
 import { h } from "../dom.js";
 import { deadCount, median } from "../filters.js";
 import { number, percent, plural } from "../format.js";
-import { plot } from "../plots/plot.js";
-import { fullest, spread, spreadPlot } from "../plots/spread.js";
+import { reading } from "../plots/reading.js";
+import { fullest, spread, spreadPlot, spreadWords, tallest } from "../plots/spread.js";
 
 /** Fewer values than this make no histogram. */
 const LEAST = 8;
@@ -58,31 +58,37 @@ function subjects(filters) {
 }
 
 /**
- * The layer's plots; null where there is nothing to plot.
+ * What is known of the layer, and how its filters differ; on a small screen folded, so that the tiles come first.
+ * @param {HTMLElement} facts
  * @param {object[]} filters
  * @param {AbortSignal} signal
- * @returns {HTMLElement|null}
+ * @returns {HTMLElement}
  */
-export function layerPlots(filters, signal) {
+export function layerNumbers(facts, filters, signal) {
   const panels = subjects(filters)
     .filter(({ values }) => values.length >= LEAST)
     .map(({ title, values, domain, clip, text, words }) => {
       const rows = spread(values, { domain, clip });
-      const label = `Histogram of ${title.toLowerCase()} of ${plural(values.length, "filter")}: ${fullest(rows, text)}`;
       return h(
         "div",
         { class: "spread" },
         h("h2", null, title),
-        plot(label, (width) => spreadPlot(rows, width, text), signal),
+        reading({
+          label: `Histogram of ${title.toLowerCase()} of ${plural(values.length, "filter")}`,
+          usual: fullest(rows, text),
+          words: spreadWords(rows, text),
+          first: rows.indexOf(tallest(rows)),
+          draw: (width) => spreadPlot(rows, width, text),
+          signal,
+        }),
         h("p", null, words()),
       );
     });
-  if (!panels.length) return null;
   return h(
     "details",
-    // On a small screen the tiles come first.
     { class: "spreads", open: matchMedia("(min-width: 700px)").matches },
     h("summary", null, "The layer in numbers"),
-    h("div", { class: "spread-row" }, panels),
+    facts,
+    panels.length ? h("div", { class: "spread-row" }, panels) : null,
   );
 }

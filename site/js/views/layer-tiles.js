@@ -1,7 +1,8 @@
 /** What a tile of a layer shows, and what that means. */
 import { h, paper } from "../dom.js";
-import { PICTURES, hasMap, imageUrl, pictureUrl, tileSize, withoutPadding } from "../manifest.js";
+import { PICTURES, hasCrops, hasMap, imageUrl, pictureUrl, tileSize } from "../manifest.js";
 import { boxOver, frame, picture } from "../pictures.js";
+import { squarePart } from "../squares.js";
 
 /** The kinds of tile, as a visitor calls them. */
 export const TILE_NAMES = { ascent: "Filter image", crop: "Best crop", image: "Best image", gradient: "Gradient" };
@@ -10,21 +11,21 @@ const FOLDERS = { ascent: "max_activ", crop: "cropped", gradient: "cropped_grad"
 
 const INSTEAD = { cropped: "crop", whole: "image" };
 
-function folderOf(layer, kind) {
+function folderOf(manifest, layer, kind) {
   if (kind === "image") return "whole";
-  return kind === "gradient" && !hasMap(layer) ? "max_grads" : FOLDERS[kind];
+  return kind === "gradient" && !hasCrops(manifest, layer) ? "max_grads" : FOLDERS[kind];
 }
 
 /** Whether a filter has the picture that a kind of tile asks for. */
-export function hasTile(layer, filter, kind) {
-  const folder = folderOf(layer, kind);
+export function hasTile(manifest, layer, filter, kind) {
+  const folder = folderOf(manifest, layer, kind);
   return folder === "whole" ? filter.max.length > 0 : filter.pictures.includes(folder);
 }
 
 /** The kinds that some filter of the layer has; the current one is always among them. */
-export function tileKinds(layer, filters, current) {
+export function tileKinds(manifest, layer, filters, current) {
   return Object.keys(TILE_NAMES).filter(
-    (kind) => kind === current || filters.some((filter) => hasTile(layer, filter, kind)),
+    (kind) => kind === current || filters.some((filter) => hasTile(manifest, layer, filter, kind)),
   );
 }
 
@@ -33,6 +34,7 @@ export function meaning(manifest, layer, kind) {
   const config = manifest.stages.gradients?.config ?? {};
   const method = config.method ?? config.rule ?? "deconv";
   const map = hasMap(layer);
+  const crops = hasCrops(manifest, layer);
   const words = {
     ascent: [
       "Each tile is a picture made from noise, changed step by step until it excites the filter as much as it can: a ",
@@ -43,10 +45,10 @@ export function meaning(manifest, layer, kind) {
     ],
     image: [
       "Each tile is the image that excites the filter most",
-      map ? "; the box is the part that the most excited unit sees, its receptive field." : ".",
+      crops ? "; the box is the part that the most excited unit sees, its receptive field." : map ? ". Each unit of this layer sees all of it." : ".",
     ],
     gradient: [
-      `Each tile shows which pixels of the best ${map ? "patch" : "image"} excite the filter, found by `,
+      `Each tile shows which pixels of the best ${crops ? "patch" : "image"} excite the filter, found by `,
       method === "guided"
         ? paper("https://arxiv.org/abs/1412.6806", "guided backpropagation")
         : paper("https://arxiv.org/abs/1311.2901", "deconvolution"),
@@ -65,8 +67,7 @@ function wholeImage(manifest, root, layer, filter) {
     natural: manifest.input.shape[2],
   });
   image.classList.add("whole");
-  image.style.objectPosition = "50% 50%"; // as the box is placed
-  return [image, entry.box && hasMap(layer) ? boxOver(entry.box, manifest.input.shape) : null];
+  return [image, entry.box && hasCrops(manifest, layer) ? boxOver(entry.box, manifest.input.shape) : null];
 }
 
 function strip(manifest, root, layer, filter, folder) {
@@ -75,7 +76,7 @@ function strip(manifest, root, layer, filter, folder) {
     alt: `${PICTURES[folder]} of filter ${filter.channel}`,
     at: [0, folder === "max_activ" ? 1 : filter.max.length],
     natural: tileSize(manifest, folder, layer)?.[1],
-    zoom: folder.startsWith("cropped") ? withoutPadding(layer, filter.max[0]) : null,
+    part: folder === "max_activ" ? null : squarePart(manifest, layer, folder, filter.max[0]),
   });
 }
 
@@ -88,7 +89,7 @@ function strip(manifest, root, layer, filter, folder) {
  * @param {string} kind a key of TILE_NAMES
  */
 export function tilePicture(manifest, root, layer, filter, kind) {
-  const asked = folderOf(layer, kind);
+  const asked = folderOf(manifest, layer, kind);
   const ways = [asked, "cropped", "whole"];
   const there = ways.find((way) => (way === "whole" ? filter.max.length > 0 : filter.pictures.includes(way)));
   if (!there) return frame(null, h("span", { class: "lost" }, "no picture"));

@@ -1,22 +1,23 @@
 /** A layer: all its filters as tiles, sorted and chosen by the visitor. */
 import { h, replace } from "../dom.js";
-import { choose, classCounts, deadCount, median, sortValue } from "../filters.js";
-import { count, cut, number, percent, plural, times } from "../format.js";
-import { className, hasMap, layerIndex, usualTile } from "../manifest.js";
+import { ORDERS, choose, classCounts, deadCount, median, sortValue } from "../filters.js";
+import { count, cut, number, percent, plural, tail, times } from "../format.js";
+import { className, hasCrops, hasMap, layerIndex, usualTile } from "../manifest.js";
 import { frame } from "../pictures.js";
 import { StoreError } from "../store.js";
 import { format, up } from "../state.js";
 import { choices, fact, neighbours } from "./controls.js";
-import { layerPlots } from "./layer-plots.js";
+import { fold } from "./fold.js";
+import { layerNumbers } from "./layer-plots.js";
 import { TILE_NAMES, hasTile, meaning, tileKinds, tilePicture } from "./layer-tiles.js";
 import { tileGrid } from "./tile-grid.js";
 
 const SORTS = {
-  channel: { name: "Number", order: "in order of number", value: () => "" },
-  selectivity: { name: "Selectivity", order: "most selective for one class first", value: (v) => number(v, 2) },
-  active: { name: "Most active", order: "active in most images first", value: (v) => (v === null ? number(v) : percent(v)) },
-  dead: { name: "Least active", order: "active in fewest images first, so dead ones lead", value: (v) => (v === null ? number(v) : percent(v)) },
-  score: { name: "Strongest", order: "strongest activation first", value: (v) => number(v) },
+  channel: { name: "Number", value: () => "" },
+  selectivity: { name: "Selectivity", value: (v) => number(v, 2) },
+  active: { name: "Most active", value: (v) => (v === null ? number(v) : percent(v)) },
+  dead: { name: "Least active", value: (v) => (v === null ? number(v) : percent(v)) },
+  score: { name: "Strongest", value: (v) => number(v) },
 };
 
 function classSelect(ctx, manifest, counts, route) {
@@ -41,10 +42,9 @@ function classSelect(ctx, manifest, counts, route) {
   return h("label", { class: "select" }, h("span", { class: "choices-label" }, "Best images include"), select);
 }
 
-function head(manifest, layer, filters, at) {
+function head(manifest, layer, at) {
   const step = (other) =>
-    other ? { href: format({ network: manifest.name, layer: other.name }), text: cut(other.name, 24) } : null;
-  const selectivity = median(filters.map((filter) => filter.stats.selectivity));
+    other ? { href: format({ network: manifest.name, layer: other.name }), text: other.name } : null;
   return h(
     "header",
     { class: "intro" },
@@ -55,28 +55,33 @@ function head(manifest, layer, filters, at) {
       neighbours("layer", step(manifest.layers[at - 1]), step(manifest.layers[at + 1])),
     ),
     h("p", { class: "lede", data: { part: "meaning" } }),
-    h(
-      "dl",
-      { class: "facts" },
-      fact("filters", count(layer.channels)),
-      fact("kind", h("span", { title: layer.kind }, cut(layer.kind, 24))),
-      fact("map", hasMap(layer) ? layer.shape.slice(1).join("\u202f×\u202f") : "none"),
-      fact("a unit sees", layer.receptive_field ? `${times(layer.receptive_field.size)} px` : "all"),
-      fact("dead filters", count(deadCount(filters))),
-      selectivity === null ? null : fact("median selectivity", number(selectivity, 2)),
-    ),
+  );
+}
+
+function facts(manifest, layer, filters) {
+  const selectivity = median(filters.map((filter) => filter.stats.selectivity));
+  const part = hasCrops(manifest, layer) && layer.receptive_field;
+  return h(
+    "dl",
+    { class: "facts" },
+    fact("filters", count(layer.channels)),
+    fact("kind", h("span", { title: layer.kind }, cut(layer.kind, 24))),
+    fact("map", hasMap(layer) ? layer.shape.slice(1).join("\u202f×\u202f") : "none"),
+    fact("a unit sees", part ? `${times(layer.receptive_field.size)} px` : "all"),
+    fact("dead filters", count(deadCount(filters))),
+    selectivity === null ? null : fact("median selectivity", number(selectivity, 2)),
   );
 }
 
 /** What is shown, in words. */
 function sentence(manifest, layer, chosen, now, kind) {
   const unknown = now.sort !== "channel" && chosen.length && chosen.every((one) => sortValue(one, now.sort) === null);
-  const lacking = chosen.filter((filter) => !hasTile(layer, filter, kind)).length;
+  const lacking = chosen.filter((filter) => !hasTile(manifest, layer, filter, kind)).length;
   const name = now.class === null ? null : cut(className(manifest, now.class), 60);
   return [
     plural(chosen.length, "filter"),
     name === null ? null : ` with an image of “${name}” among the strongest`,
-    unknown ? ", in order of number: what to sort by is not known here" : chosen.length > 1 ? `, ${SORTS[now.sort].order}` : null,
+    unknown ? ", in order of number: what to sort by is not known here" : chosen.length > 1 ? `, ${ORDERS[now.sort]}` : null,
     lacking ? `; ${count(lacking)} without this picture show another instead` : null,
     ".",
   ];
@@ -94,8 +99,9 @@ export async function layerView(ctx) {
   if (!layer) throw new StoreError("unknown", `${cut(manifest.name)} has no layer “${cut(route.layer)}”.`);
   const { filters, names } = await store.layer(route.network, layer.data, signal);
   const counts = classCounts(filters);
-  const header = head(manifest, layer, filters, at);
+  const header = head(manifest, layer, at);
   const bar = h("div", { class: "toolbar" });
+  const choosing = fold("Show and sort", bar, signal);
   const status = h("p", { class: "status", role: "status" });
   const none = h("p", { class: "absent", hidden: true });
   let drawn = { kind: null, now: route, chosen: [] };
@@ -122,7 +128,7 @@ export async function layerView(ctx) {
     const focus = document.activeElement;
     const onChoice = bar.contains(focus) ? focus.dataset?.value ?? null : null;
     const onSelect = focus?.id === "class-choice";
-    const kinds = tileKinds(layer, filters, kind);
+    const kinds = tileKinds(manifest, layer, filters, kind);
     replace(
       bar,
       choices("Show", kinds.map((value) => ({ value, text: TILE_NAMES[value], href: to({ tile: value }) })), kind),
@@ -139,6 +145,7 @@ export async function layerView(ctx) {
     drawn = { kind, now, chosen };
     replace(header.querySelector("[data-part=meaning]"), meaning(manifest, layer, kind));
     toolbar(now, kind);
+    choosing.say([TILE_NAMES[kind], SORTS[now.sort].name.toLowerCase(), now.class === null ? null : cut(className(manifest, now.class), 30)]);
     replace(status, sentence(manifest, layer, chosen, now, kind));
     none.hidden = chosen.length > 0;
     replace(none, "No filter to show. ", h("a", { class: "paper", href: format({ ...now, class: null }) }, "Show all filters"));
@@ -149,9 +156,9 @@ export async function layerView(ctx) {
   const hrefOf = (other) => (other ? format({ network: route.network, layer: other.name }) : null);
   return {
     title: `${layer.name}, ${manifest.title ?? manifest.name}`,
-    crumbs: [{ text: layer.name, href: hrefOf(layer) }],
+    crumbs: [{ text: layer.name, short: tail(layer.name), href: hrefOf(layer) }],
     steps: { before: hrefOf(manifest.layers[at - 1]), after: hrefOf(manifest.layers[at + 1]) },
-    node: h("article", { class: "view layer" }, header, layerPlots(filters, signal), bar, status, none, grid.node),
+    node: h("article", { class: "view layer" }, header, layerNumbers(facts(manifest, layer, filters), filters, signal), choosing.node, status, none, grid.node),
     ready: grid.start,
     update: draw,
     focus: (previous) => {

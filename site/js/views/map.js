@@ -1,7 +1,7 @@
 /** A window on a drawing that is larger: move by dragging, zoom by wheel, fingers, keys and buttons. */
 import d3 from "../d3.js";
 import { h, icon } from "../dom.js";
-import { READABLE, beginning, fit, reveal, seesAll } from "../pan.js";
+import { READABLE, fit, reveal, seesAll } from "../pan.js";
 import { minimap } from "./minimap.js";
 
 const MARGIN = 24;
@@ -91,11 +91,10 @@ export function map(place, world, { memory, name, signal }) {
     get on() {
       return here !== null;
     },
-    /** Begin, or go on in a window or with a drawing of another size. */
-    begin(drawing, view, card, cards, boxes) {
+    /** Begin with the whole, or go on in a window or with a drawing of another size. */
+    begin(drawing, view, card, boxes) {
       const left = here ? null : memory.get(name);
       const showed = here && !seesAll(now(), here.world, here.view) ? now() : null;
-      const first = boxes.get(cards[0].dataset.layer);
       here = { world: drawing, view, boxes, card: { width: card.width, height: card.height }, step: null };
       world.style.width = `${drawing.width}px`;
       world.style.height = `${drawing.height}px`;
@@ -115,7 +114,7 @@ export function map(place, world, { memory, name, signal }) {
       }
       small.draw(drawing, [...boxes.values()], card);
       const same = left && left.view.width === view.width && left.world.width === drawing.width;
-      go(showed ?? (same ? left : beginning(drawing, view, MARGIN, { ...first, ...here.card })));
+      go(showed ?? (same ? left : whole));
     },
     /** Be an ordinary part of the page again. */
     end() {

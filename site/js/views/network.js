@@ -14,6 +14,12 @@ import { graph } from "./graph.js";
 /** How many pictures a card has: on a map, where cards are many and small, fewer. */
 const STRIP = 8;
 const FEW = 4;
+/** What a card's pictures are. */
+const PICTURED = {
+  max_activ: "pictures made to excite a few of its filters",
+  cropped: "the patches that excite a few of its filters most",
+  image: "the images that excite a few of its filters most",
+};
 /** How many classes are named before there is only the search. */
 const CLASSES = 13;
 
@@ -81,29 +87,39 @@ function fetchAhead(place, ctx, manifest) {
   place.addEventListener("focusin", want);
 }
 
+/** A few filters of each layer with their best image: cards have crops or nothing where that cannot be had. */
+function fewOf(store, network, signal) {
+  return store.previews(network, signal).catch((error) => {
+    if (signal.aborted) throw error;
+    return {};
+  });
+}
+
 /** @param {object} ctx */
 export async function networkView(ctx) {
   const { store, route, signal } = ctx;
-  const [index, compared, manifest, root] = await Promise.all([
+  const [index, compared, manifest, root, best] = await Promise.all([
     store.index(signal),
     store.comparisons(signal),
     store.network(route.network, signal),
     store.folder(route.network, signal),
+    fewOf(store, route.network, signal),
   ]);
   const { dataset, layers, edges } = manifest;
   const title = manifest.title ?? manifest.name;
   const names = layers.map((layer) => layer.name);
-  const known = new Set(names);
+  const named = new Set(names);
   const chain = isChain(names, edges);
-  const inputs = (name) => edges.filter(([a, b]) => b === name && known.has(a)).map(([a]) => a);
+  const inputs = (name) => edges.filter(([a, b]) => b === name && named.has(a)).map(([a]) => a);
   const pictures = manner({ room: Infinity, layers: layers.length, chain }) === "map" ? FEW : STRIP;
-  const cards = layers.map(({ name }, i) =>
-    card(manifest, root, i, { from: chain ? null : cut(inputs(name).join(", "), 120), pictures, made: store.made(route.network, name) }),
+  const known = ({ name }) => ({ made: store.made(route.network, name), best: best[name] });
+  const cards = layers.map((layer, i) =>
+    card(manifest, root, i, { from: chain ? null : cut(inputs(layer.name).join(", "), 120), pictures, known: known(layer) }),
   );
   const label = `The layers of ${cut(title)}, and which feeds which`;
   const drawing = graph({ manifest, chain, cards, label, memory: ctx.memory, signal });
   fetchAhead(drawing.node, ctx, manifest);
-  const kind = layers.length ? previews(manifest, layers[0], STRIP, store.made(route.network, layers[0].name))[0]?.kind : null;
+  const kind = layers.length ? previews(manifest, layers[0], STRIP, known(layers[0]))[0]?.kind : null;
   return {
     title,
     crumbs: [],
@@ -120,7 +136,7 @@ export async function networkView(ctx) {
           "p",
           { class: "lede" },
           `What does each filter of ${cut(title, 60)} look for? Every card is a layer, in the order in which a picture `,
-          `passes through the network, with ${kind === "max_activ" ? "pictures made to excite a few of its filters" : "the patches that excite a few of its filters most"}. `,
+          `passes through the network, with ${PICTURED[kind ?? "cropped"]}. `,
           "Open one to see all of them.",
         ),
         h(

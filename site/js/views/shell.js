@@ -66,8 +66,17 @@ export function shell(place, { search }) {
       const all = [{ text: title ?? route.network ?? "", href: format({ network: route.network, comparison: route.comparison }) }, ...parts];
       replace(
         crumbs,
-        all.map(({ text, href }, i) =>
-          h("li", null, h("a", { href, title: text, "aria-current": i === all.length - 1 ? "page" : null }, cut(text, 32))),
+        // A layer's name, which differs from others at its end, comes cut as it should be.
+        all.map(({ text, short, href }, i) =>
+          h(
+            "li",
+            null,
+            h(
+              "a",
+              { href, title: text, class: short ? "by-end" : null, "aria-current": i === all.length - 1 ? "page" : null },
+              h("bdi", null, short ?? cut(text, 32)),
+            ),
+          ),
         ),
       );
     },
