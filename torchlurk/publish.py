@@ -205,10 +205,10 @@ def _write(stores: Sequence[_Store], comparisons: Sequence[_Compared], fresh: Pa
     for store in stores:
         for path in _files(store.folder):
             _link(path, fresh / STORES / store.name / path.relative_to(store.folder))
+        write_json(fresh / STORES / store.name / PREVIEWS, previews(store.folder, store.manifest))
     for one in comparisons:
         for name in (COMPARISON, *(layer.data for layer in one.record.layers)):
             _link(one.folder / name, fresh / STORES / one.record.name / name)
-        write_json(fresh / STORES / store.name / PREVIEWS, previews(store.folder, store.manifest))
     networks = [NetworkEntry(name=s.name, title=s.manifest.title, path=s.name) for s in stores]
     write_json(fresh / STORES / "index.json", Index(format=FORMAT, networks=networks))
     listed = sorted((one.record for one in comparisons), key=lambda record: record.name)
