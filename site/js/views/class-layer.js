@@ -77,17 +77,6 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
     );
   }
 
-  /** Where each unit sees all of the image there is no crop: the image itself, once it is known which. */
-  function whole(cell, channel) {
-    if (!images.has(channel)) return;
-    const image = picture({
-      src: imageUrl(root, images.get(channel)),
-      alt: `best image of filter ${channel}`,
-      natural: manifest.input.shape[2],
-    });
-    replace(cell.box, image, h("span", { class: "instead" }, "image"));
-  }
-
   function add(filter) {
     const { channel, selectivity } = filter;
     const box = frame(null);

@@ -22,7 +22,7 @@ function kindOf(now, sides) {
 
 /** What is shown, in words. */
 function sentence({ sides, layer }, measure, known, kind) {
-  const lacking = sides[0].filters.filter((_, i) => sides.some((side) => !hasTile(side.layer, side.filters[i], kind))).length;
+  const lacking = sides[0].filters.filter((_, i) => sides.some((side) => !hasTile(side.manifest, side.layer, side.filters[i], kind))).length;
   return [
     meaning(sides[1].manifest, sides[1].layer, kind),
     " On the left before, in ", sideLink(sides[0], { layer: layer.name }), "; on the right after, in ", sideLink(sides[1], { layer: layer.name }), ". ",
@@ -77,7 +77,7 @@ export async function comparisonLayerView(ctx) {
     const steps = [beside(comparison.layers[at - 1], now), beside(comparison.layers[at + 1], now)];
     [view.steps.before, view.steps.after] = steps.map((step) => step?.href ?? null);
     replace(nav, neighbours("layer", ...steps));
-    const kinds = tileKinds(sides[0].layer, sides.flatMap(({ filters }) => filters), kind);
+    const kinds = tileKinds(sides[0].manifest, sides[0].layer, sides.flatMap(({ filters }) => filters), kind);
     keepingFocus(bar, () =>
       replace(
         bar,
