@@ -2,7 +2,7 @@
 import { fates } from "../comparison.js";
 import { h } from "../dom.js";
 import { cut, number } from "../format.js";
-import { className, hasMap, imageUrl, pictureUrl, tileSize } from "../manifest.js";
+import { className, hasCrops, imageUrl, pictureUrl, tileSize } from "../manifest.js";
 import { boxOver, frame, picture } from "../pictures.js";
 import { sideLink } from "./comparison-controls.js";
 
@@ -34,7 +34,7 @@ function main(side, entry, index, entries, folder, show) {
     show === "gradient"
       ? frame([height, width], gradient(`gradient for ${shown}`))
       : frame([height, width], whole(), show === "overlay" ? h("span", { class: "over" }, gradient("")) : null);
-  if (entry.box && hasMap(layer) && show !== "gradient") node.append(boxOver(entry.box, manifest.input.shape));
+  if (entry.box && hasCrops(manifest, layer) && show !== "gradient") node.append(boxOver(entry.box, manifest.input.shape));
   return node;
 }
 

@@ -2,8 +2,8 @@
 import { correlation, standingText, summary } from "../changes.js";
 import { measureOf, ranked, standing, valuesOf } from "../comparison.js";
 import { h, replace } from "../dom.js";
-import { cut } from "../format.js";
-import { hasMap } from "../manifest.js";
+import { cut, tail } from "../format.js";
+import { hasCrops, hasMap } from "../manifest.js";
 import { StoreError } from "../store.js";
 import { format } from "../state.js";
 import { pairedProfile } from "./comparison-classes.js";
@@ -45,12 +45,14 @@ function section(title, explanation, ...content) {
 }
 
 function strongestWords(sides) {
-  const map = hasMap(sides[0].layer);
+  const [{ manifest, layer }] = sides;
   const gradients = sides.some(({ filter }) => filter.pictures.includes("cropped_grad"));
   return [
-    map
+    hasCrops(manifest, layer)
       ? `The images with the highest single activation; the box is what the unit that responds sees. Below each, that patch${gradients ? " and its gradient" : ""}. `
-      : "The images to which the filter gives the highest number. ",
+      : hasMap(layer)
+        ? "The images with the highest single activation. "
+        : "The images to which the filter gives the highest number. ",
     sharedWords(sides, "max"),
   ];
 }
@@ -104,7 +106,7 @@ export async function comparisonFilterView(ctx) {
   return Object.assign(view, {
     title: `${called}, ${layer.name}, ${comparison.title}`,
     crumbs: [
-      { text: layer.name, href: format({ ...route, channel: null, show: "image" }) },
+      { text: layer.name, short: tail(layer.name), href: format({ ...route, channel: null, show: "image" }) },
       { text: String(channel), href: format(route) },
     ],
     node: h(

@@ -2,7 +2,7 @@
 import { changeText, scaleText } from "../changes.js";
 import { measureOf, ranked, valuesOf } from "../comparison.js";
 import { h, replace } from "../dom.js";
-import { count, cut, plural } from "../format.js";
+import { count, cut, plural, tail } from "../format.js";
 import { usualTile } from "../manifest.js";
 import { frame } from "../pictures.js";
 import { format } from "../state.js";
@@ -10,6 +10,7 @@ import { keepingFocus, openLayer, pairChoice, sideLink, usedSwitch } from "./com
 import { measureCards } from "./comparison-measures.js";
 import { duo } from "./comparison-pictures.js";
 import { choices, neighbours } from "./controls.js";
+import { fold } from "./fold.js";
 import { TILE_NAMES, hasTile, meaning, tileKinds, tilePicture } from "./layer-tiles.js";
 import { tileGrid } from "./tile-grid.js";
 
@@ -22,7 +23,8 @@ function kindOf(now, sides) {
 
 /** What is shown, in words. */
 function sentence({ sides, layer }, measure, known, kind) {
-  const lacking = sides[0].filters.filter((_, i) => sides.some((side) => !hasTile(side.manifest, side.layer, side.filters[i], kind))).length;
+  const lacks = ({ manifest, layer: own, filters }, i) => !hasTile(manifest, own, filters[i], kind);
+  const lacking = sides[0].filters.filter((_, i) => sides.some((side) => lacks(side, i))).length;
   return [
     meaning(sides[1].manifest, sides[1].layer, kind),
     " On the left before, in ", sideLink(sides[0], { layer: layer.name }), "; on the right after, in ", sideLink(sides[1], { layer: layer.name }), ". ",
@@ -43,6 +45,7 @@ export async function comparisonLayerView(ctx) {
   const bar = h("div", { class: "toolbar" });
   const cards = h("div", { class: "measures-place" });
   const nav = h("div", { class: "nav-slot" });
+  const choosing = fold("Choose what is shown", bar, signal);
   const status = h("p", { class: "status", role: "status" });
   const view = { steps: {} };
   let drawn = { kind: null, now: route, measure: null, values: [], order: [] };
@@ -67,7 +70,7 @@ export async function comparisonLayerView(ctx) {
       ),
   });
 
-  const beside = (other, now) => (other ? { href: format({ ...now, layer: other.name }), text: cut(other.name, 24) } : null);
+  const beside = (other, now) => (other ? { href: format({ ...now, layer: other.name }), text: other.name } : null);
 
   function draw(now) {
     const kind = kindOf(now, sides);
@@ -90,13 +93,14 @@ export async function comparisonLayerView(ctx) {
       replace(cards, measureCards(comparison, own.distributions, measure.name, (by) => format({ ...now, by })));
       cards.firstElementChild.scrollLeft = left;
     });
+    choosing.say([comparison.pairs.length > 1 ? sides.map((side) => cut(side.name, 20)).join(" \u2192 ") : null, TILE_NAMES[kind]]);
     replace(status, sentence(scene, measure, measure.name in own.distributions, kind));
     grid.show(drawn.order);
   }
   draw(route);
   return Object.assign(view, {
     title: `${layer.name}, ${comparison.title}`,
-    crumbs: [{ text: layer.name, href: format(route) }],
+    crumbs: [{ text: layer.name, short: tail(layer.name), href: format(route) }],
     node: h(
       "article",
       { class: "view layer compared" },
@@ -107,7 +111,7 @@ export async function comparisonLayerView(ctx) {
         h("p", { class: "lede" }, own.summary),
       ),
       cards,
-      bar,
+      choosing.node,
       status,
       grid.node,
     ),
@@ -122,7 +126,9 @@ export async function comparisonLayerView(ctx) {
     focus: (previous) => {
       const same = previous.comparison === route.comparison && previous.layer === route.layer;
       if (same && previous.channel !== null && route.channel === null) return grid.reveal(drawn.order.indexOf(previous.channel));
-      return usedSwitch(bar, previous, route);
+      const used = usedSwitch(bar, previous, route);
+      if (used) choosing.node.open = true; // as the visitor had left it
+      return used;
     },
   });
 }

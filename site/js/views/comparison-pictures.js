@@ -2,6 +2,7 @@
 import { h } from "../dom.js";
 import { hasAscent, hasCrops, pictureUrl, tileSize } from "../manifest.js";
 import { frame, picture } from "../pictures.js";
+import { squarePart } from "../squares.js";
 
 /**
  * A pair of frames in the place of one.
@@ -28,6 +29,7 @@ export function quickPicture({ manifest, root, tag }, layerName, channel, kind) 
       alt: `filter ${channel} ${tag}`,
       at: [0, kind === "cropped" ? Math.min(manifest.k, manifest.dataset.images) : 1],
       natural: tileSize(manifest, kind, layer)?.[1],
+      part: kind === "cropped" ? squarePart(manifest, layer, kind) : null,
     }),
   );
 }
