@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo serve test faults audit lint bench bench-site reference clean
+.PHONY: install demo serve transfer test faults audit lint bench bench-site reference clean
 
 install: $(STAMP)
 
@@ -19,6 +19,30 @@ demo: $(STAMP)
 
 serve: $(STAMP)
 	$(BIN)/torchlurk serve _site
+
+# SqueezeNet fine-tuned to ten kinds of vehicles, and stores of it before, on the way and after: see
+# docs/transfer.md. TINY may be any copy of tiny-ImageNet; without one, a part of it is fetched.
+TINY := data/tiny-imagenet
+VEHICLES := data/tiny-imagenet-vehicles
+TUNED := runs/vehicles
+
+transfer: $(STAMP)
+	test -d $(TINY) || $(BIN)/torchlurk data tiny-imagenet --out $(TINY)
+	$(BIN)/python data/vehicles.py $(TINY) $(VEHICLES)
+	$(BIN)/torchlurk transfer --model squeezenet1_1 --weights caffe --size 160 \
+		--images $(VEHICLES)/images --val 0.4 --unfreeze 'features.1[0-2]' \
+		--epochs 12 --save-every 4 --device cpu --out $(TUNED)
+	for epoch in 00 04 12; do \
+		$(BIN)/torchlurk precompute --model squeezenet1_1 \
+			--weights $(TUNED)/checkpoints/epoch-00$$epoch.safetensors \
+			--images $(VEHICLES)/images --layers kind:Conv2d --layers logits --filters 4 \
+			--device cpu --out saved_model/vehicles-$$epoch || exit 1; \
+	done
+	$(BIN)/torchlurk compare saved_model/vehicles-00 saved_model/vehicles-04 saved_model/vehicles-12 \
+		--images $(VEHICLES)/images --device cpu --out saved_model/vehicles-00-to-12 \
+		$(foreach epoch,00 04 12,--weights $(TUNED)/checkpoints/epoch-00$(epoch).safetensors)
+	$(BIN)/torchlurk site saved_model/vehicles-00 saved_model/vehicles-04 saved_model/vehicles-12 \
+		saved_model/vehicles-00-to-12 --out _site_vehicles
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

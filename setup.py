@@ -31,6 +31,7 @@ setup(
         "torchlurk.datasets",
         "torchlurk.stages",
         "torchlurk.store",
+        "torchlurk.training",
         "torchlurk.site",
         "torchlurk.photos",
         "torchlurk.networks",

@@ -26,6 +26,8 @@ EXPORTS = {
     "Comparison": "torchlurk.comparing",
     "explain": "torchlurk.explaining.explain",
     "gradients": "torchlurk.attribution.sensitivity",
+    "transfer": "torchlurk.training",
+    "Transferred": "torchlurk.training",
     "FeatureVisualizer": "torchlurk.visualizer",
     "FrameRecorder": "torchlurk.frames",
     "LiveServer": "torchlurk.live",

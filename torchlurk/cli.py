@@ -18,6 +18,7 @@ from torchlurk.names import shown
 from torchlurk.precompute_command import precompute
 from torchlurk.serve_command import serve
 from torchlurk.terminal import terminated
+from torchlurk.transfer_command import transfer
 
 FOLDER = click.Path(path_type=Path)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -131,6 +132,7 @@ def site(stores: tuple[Path, ...], out: Path) -> None:
 
 
 main.add_command(serve)
+main.add_command(transfer)
 
 
 main.add_command(inspect)

@@ -92,6 +92,14 @@ def record(model: Awkward, folder: Path) -> None:
             recorder(1)
 
 
+def transfer(model: Awkward, folder: Path) -> None:
+    pairs = [(PHOTO.rotate(30 * at), at % 2) for at in range(6)]
+    torchlurk.transfer(
+        model, FED, images=pairs, val=0.4, out=folder / "run", unfreeze=["body.last", "*norm*"], epochs=2,
+        names=("1", "0", "none"), device="cpu", workers=0, progress=False,
+    )  # fmt: skip
+
+
 CALLS: dict[str, Callable[[Awkward, Path], None]] = {
     "Lurk.compute_top_imgs": scan,
     "Lurk.compute_grads": grads,
@@ -101,8 +109,9 @@ CALLS: dict[str, Callable[[Awkward, Path], None]] = {
     "gradients": gradients,
     "FeatureVisualizer": visualize,
     "FrameRecorder": record,
+    "transfer": transfer,
 }
-WITHOUT_A_NETWORK = {"Comparison", "LiveServer", "Preprocess", "LurkError"}
+WITHOUT_A_NETWORK = {"Comparison", "Transferred", "LiveServer", "Preprocess", "LurkError"}
 
 
 def test_no_public_call_is_forgotten() -> None:

@@ -37,7 +37,7 @@ def select(model: nn.Module, shape: tuple[int, int, int], patterns: Sequence[str
     logits = _logits(traced)
     graph = arrange(traced, model, shape, _wanted(model, logits, patterns))
     if not graph.layers:
-        raise LurkError(_nothing(model, patterns))
+        raise LurkError(no_match(model, patterns))
     return replace(graph, logits=logits)
 
 
@@ -54,7 +54,7 @@ def _wanted(model: nn.Module, logits: str | None, patterns: Sequence[str]) -> Wa
     globs = [p for p in patterns if p not in names and p != "logits" and not p.startswith("kind:")]
     for glob in globs:
         if not any(fnmatchcase(name, glob) for name in names):
-            raise LurkError(_nothing(model, (glob,)))
+            raise LurkError(no_match(model, (glob,)))
     by_pattern = bool(globs or kinds)
 
     def wanted(name: str, module: nn.Module) -> bool:
@@ -86,7 +86,8 @@ def _logits(traced: Traced) -> str | None:
     return innermost[node]
 
 
-def _nothing(model: nn.Module, patterns: Sequence[str]) -> str:
+def no_match(model: nn.Module, patterns: Sequence[str]) -> str:
+    """A line that says that patterns name nothing, and which names or kinds are near."""
     modules = {name: type(module).__name__ for name, module in model.named_modules() if name}
     counts = Counter(modules.values())
     near = [

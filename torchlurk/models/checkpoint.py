@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from torchlurk.errors import LurkError
+from torchlurk.models.tuned import Tuned, read_metadata
 from torchlurk.names import readable
 
 NESTS: Final = ("state_dict", "model_state_dict", "model", "net", "network")
@@ -31,12 +33,14 @@ class Weights:
         sha256: Of the file as it was published (for the trunk: the file in the package), in hex; where there
             is no file, `state_digest`.
         partial: Whether parts of the network, such as the classifier, have no weights here.
+        tuned: What a checkpoint of `torchlurk transfer` says of its network; None for all others.
     """
 
     state: Mapping[str, torch.Tensor] = field(repr=False)
     name: str
     sha256: str
     partial: bool = False
+    tuned: Tuned | None = None
 
 
 def state_digest(state: Mapping[str, torch.Tensor]) -> str:
@@ -81,12 +85,21 @@ def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
             # eight bytes of length, then JSON: no torch file has a brace there
             is_safetensors = handle.read(9)[8:] == b"{"
         value = load_file(path) if is_safetensors else _torch_load(path, unsafe_pickle)
+        metadata = _metadata(path) if is_safetensors else None
     except Exception as error:  # torch.load has no one exception for a file that is not its own
         way = "give safetensors, or a state dict that torch.save wrote"
         if isinstance(error, pickle.UnpicklingError) and "eights only load failed" in str(error):
             way += ", or --allow-unsafe-pickle if you trust whoever made it to run code here"
         raise LurkError(f"weights {str(path)!r} cannot be read ({brief(error)}): {way}") from None
-    return Weights(_unwrap(value, path), f"file:{readable(path.name)}", sha256)
+    tuned = read_metadata(metadata, repr(str(path)))
+    return Weights(_unwrap(value, path), f"file:{readable(path.name)}", sha256, tuned=tuned)
+
+
+def _metadata(path: Path) -> dict[str, str] | None:
+    """What a safetensors file says besides its tensors."""
+    with safe_open(path, "pt") as handle:
+        found: dict[str, str] | None = handle.metadata()
+    return found
 
 
 def _torch_load(path: Path, unsafe_pickle: bool) -> Any:

@@ -18,6 +18,7 @@ from torchlurk.models.own import make_own, source_of
 from torchlurk.models.record import Network
 from torchlurk.models.timm_zoo import PREFIX as TIMM
 from torchlurk.models.timm_zoo import load_timm
+from torchlurk.models.tuned import renew_head
 from torchlurk.models.zoo import load_torchvision
 from torchlurk.names import readable
 
@@ -105,6 +106,9 @@ def _own(
         found = Weights(state, "own", state_digest(state))
     else:
         found = read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
+        if found.tuned is not None:
+            renew_head(module, found.tuned.head, len(found.tuned.classes), seed)
+            transform, names = found.tuned.input or transform, found.tuned.classes
         fit_weights(module, found)
     return network_of(
         module, transform, names, source=source_of(model), weights=found, size=size, first=first, show=show

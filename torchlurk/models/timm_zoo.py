@@ -69,6 +69,7 @@ def load_timm(
         if classes is not None:
             module = _made(timm, name, seed, num_classes=classes)
         fit_weights(module, found)
+    tuned = found.tuned
     config = timm.data.resolve_model_data_config(module)
     transform = timm.data.create_transform(**config, is_training=False)
     return Network(
@@ -77,8 +78,8 @@ def load_timm(
         source=spec,
         weights=found.name,
         weights_sha256=found.sha256,
-        preprocess=input_of(transform, first),
-        classes=_classes(timm, module),
+        preprocess=(tuned and tuned.input) or input_of(transform, first),
+        classes=tuned.classes if tuned else _classes(timm, module),
     )
 
 

@@ -55,25 +55,37 @@ def load_torchvision(
         hint = f"did you mean {' or '.join(near)}?" if near else "try vgg16"
         raise LurkError(f"torchvision has no classifier {model!r}: {hint}")
     entry = weights_entry(model, weights) or weights_entry(model, "DEFAULT")
+    given = (
+        None
+        if weights == "random"
+        else resolve_weights(model, weights, cache, say=say, unsafe_pickle=unsafe_pickle)
+    )
     preprocess = from_preset(entry.transforms()) if entry else Preprocess()
+    if given is not None and given.name == "caffe":
+        preprocess = replace(preprocess, mean=squeezenet.MEAN, std=squeezenet.STD)
+    tuned = given.tuned if given else None
+    if tuned is not None:
+        preprocess = tuned.input or preprocess
     if size is not None:
         preprocess = resized(preprocess, size)
     options: dict[str, Any] = {}
     if model.startswith("vit_"):  # its positions are those of one size
         options["image_size"] = preprocess.shape[1]
-    if weights == "random":
+    if given is None:
         module = _random(model, options, seed)
         found = Weights(module.state_dict(), f"random:{seed}", state_digest(module.state_dict()))
     else:
-        found = resolve_weights(model, weights, cache, say=say, unsafe_pickle=unsafe_pickle)
+        found = given
         if model in WITH_HEADS:
             # what the published weights were made for; a file that someone has trained says nothing of it
             published = any(found.sha256.startswith(published_prefix(e)) for e in type(entry))
-            options["transform_input"] = published
+            options["transform_input"] = tuned.transform_input if tuned else published
         module = _filled(model, options, found)
-        if found.name == "caffe":
-            preprocess = replace(preprocess, mean=squeezenet.MEAN, std=squeezenet.STD)
     names = tuple(entry.meta.get("categories") or ()) if entry else ()
+    if tuned is not None:
+        names = tuned.classes
+    elif found.partial or _outputs(module) != len(names):
+        names = ()
     return Network(
         module=module.eval(),
         title=_title(model),
@@ -81,7 +93,7 @@ def load_torchvision(
         weights=found.name,
         weights_sha256=found.sha256,
         preprocess=preprocess,
-        classes=names if not found.partial and _outputs(module) == len(names) else (),
+        classes=names,
     )
 
 

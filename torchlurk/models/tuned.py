@@ -1,0 +1,103 @@
+"""What a checkpoint of a fine-tuning says of its network that its tensors alone do not."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+import torch
+from torch import nn
+
+from torchlurk.datasets.inputs import Preprocess
+from torchlurk.errors import LurkError
+
+KEY: Final = "torchlurk"
+"""The one key of the metadata of a safetensors file; several would come in an order by chance."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What it takes, besides the tensors, to build the network again.
+
+    Attributes:
+        classes: What its outputs stand for, in order.
+        head: The dotted name of the layer that gives them.
+        input: What it was fed; None where that is a transform that the network comes with.
+        transform_input: Whether the network normalises its input anew, as GoogLeNet and Inception can.
+        format: Of this record.
+    """
+
+    classes: tuple[str, ...]
+    head: str
+    input: Preprocess | None
+    transform_input: bool = False
+    format: Literal[1] = 1
+
+
+def write_metadata(tuned: Tuned) -> dict[str, str]:
+    """The record as metadata of a safetensors file."""
+    return {KEY: msgspec.json.encode(tuned, order="sorted").decode()}
+
+
+def read_metadata(metadata: Mapping[str, str] | None, what: str) -> Tuned | None:
+    """The record in the metadata of a safetensors file; None where somebody else wrote the file.
+
+    Args:
+        metadata: Of the file, if it has any.
+        what: What to call the file in a message.
+
+    Raises:
+        LurkError: It is of a newer Torchlurk, or damaged.
+    """
+    text = (metadata or {}).get(KEY)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Tuned)
+    except msgspec.MsgspecError as error:
+        raise LurkError(
+            f"weights {what} say of their network what cannot be understood ({error}): were they written by "
+            "a newer torchlurk? Update it"
+        ) from None
+
+
+def renew_head(module: nn.Module, name: str, classes: int, seed: int) -> None:
+    """Put a fresh layer of the same kind where a network has its head.
+
+    The layer is initialised as torch initialises its kind, from the seed: its values are those of
+    `torch.manual_seed(seed)` and a new `nn.Linear` or `nn.Conv2d`.
+
+    Args:
+        module: The network; changed in place.
+        name: The dotted name of its head.
+        classes: How many values the new one gives.
+        seed: Of its initial values; torch's own generator is left as it was.
+
+    Raises:
+        LurkError: There is no such layer, or it is neither linear nor a convolution.
+    """
+    parent, _, last = name.rpartition(".")
+    try:
+        old: Any = module.get_submodule(name)
+    except AttributeError:
+        old = None
+    plain = isinstance(old, nn.Linear | nn.Conv2d) and old._parameters.get("weight") is not None
+    if not plain:
+        what = "has no such layer" if old is None else f"has a {type(old).__name__} there"
+        raise LurkError(
+            f"the head {name!r} should be a Linear or a Conv2d of one group, the network {what}: is this "
+            "another architecture?"
+        )
+    head = copy.deepcopy(old)
+    setattr(head, "out_features" if isinstance(old, nn.Linear) else "out_channels", classes)
+    kind = old.weight.dtype
+    head.weight = nn.Parameter(torch.empty((classes, *old.weight.shape[1:]), dtype=kind))
+    if old.bias is not None:
+        head.bias = nn.Parameter(torch.empty(classes, dtype=kind))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        head.reset_parameters()
+    setattr(module.get_submodule(parent), last, head.to(old.weight.device))

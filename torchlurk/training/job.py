@@ -1,0 +1,201 @@
+"""What a run works on: a copy of the network with its new head, and the images as batches."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn, optim
+
+from torchlurk.datasets.folder import batches
+from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.inputs import Preprocess
+from torchlurk.devices import send
+from torchlurk.errors import LurkError
+from torchlurk.graph.tracing import follow
+from torchlurk.hooks import at_rest
+from torchlurk.models.check import check_network
+from torchlurk.models.network import Network
+from torchlurk.models.tuned import Tuned, renew_head
+from torchlurk.store import schema
+from torchlurk.store.schema import Skipped, number
+from torchlurk.telling import Terminal
+from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
+from torchlurk.training.record import Images, Options, Transfer
+from torchlurk.training.split import Split, check_counts
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the parts of a run share.
+
+    Attributes:
+        network: as it was given; it is not touched.
+        model: a copy of its module with a new head, on the device.
+        layers: the layers that are trained, the head among them.
+        trained: their parameters, by name.
+        optimiser: of those.
+        tuned: what checkpoints say of the network.
+        split: the images.
+        out: the folder.
+        options: what is asked for.
+        device: where to compute.
+        workers: processes that decode images; they do not change the result.
+        terminal: how to tell.
+    """
+
+    network: Network
+    model: nn.Module
+    layers: tuple[str, ...]
+    trained: dict[str, nn.Parameter]
+    optimiser: optim.SGD
+    tuned: Tuned
+    split: Split
+    out: Path
+    options: Options
+    device: torch.device
+    workers: int
+    terminal: Terminal
+
+
+def begin(
+    network: Network,
+    split: Split,
+    out: Path,
+    options: Options,
+    device: torch.device,
+    workers: int,
+    terminal: Terminal,
+) -> Job:
+    """Copy the network, put the new head in, and see what of it is trained; the arguments are `Job`'s.
+
+    Raises:
+        LurkError: the network has no head, a pattern names nothing to train, or an option is out of range.
+    """
+    if not 0 < options.lr < math.inf:
+        raise LurkError(f"--lr {options.lr:g}: the step of the descent must be above 0, and finite")
+    for name, least in (("epochs", 1), ("batch_size", 2), ("save_every", 1), ("seed", 0)):
+        value = getattr(options, name)
+        if value != int(value) or value < least:
+            raise LurkError(f"--{name.replace('_', '-')} {value}: give a whole number from {least}")
+    model = copy.deepcopy(network.module)
+    with at_rest(model):
+        head = find_head(model, follow(model, network.shape), check_network(model, network.shape).logits)
+    classes = split.train.classes
+    renew_head(model, head, len(classes), options.seed)
+    layers = tuple(dict.fromkeys((*chosen_layers(model, options.unfreeze), head)))
+    model.to(device, torch.float32)
+    trained = freeze_all_but(model, layers)
+    model.eval()
+    tuned = Tuned(
+        classes=classes,
+        head=head,
+        input=network.preprocess if isinstance(network.preprocess, Preprocess) else None,
+        transform_input=bool(getattr(model, "transform_input", False)),
+    )
+    optimiser = optim.SGD(trained.values(), lr=options.lr, momentum=options.momentum)
+    return Job(
+        network, model, layers, trained, optimiser, tuned, split, out, options, device, workers, terminal
+    )  # fmt: skip
+
+
+def new_record(job: Job) -> Transfer:
+    """The record of a run that has not begun."""
+    network, split = job.network, job.split
+    return Transfer(
+        format=schema.FORMAT,
+        model=schema.Model(
+            source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
+        ),
+        input=schema.Input(
+            shape=network.shape,
+            mean=[number(m) for m in network.preprocess.mean],
+            std=[number(s) for s in network.preprocess.std],
+        ),
+        classes=list(split.train.classes),
+        head=job.tuned.head,
+        trained=list(job.trained),
+        device="cuda" if job.device.type == "cuda" else "cpu",
+        threads=torch.get_num_threads(),
+        options=job.options,
+        train=counted(split.train, []),
+        val=counted(split.val, []),
+        share=split.share,
+        original=None,
+        history=[],
+    )
+
+
+def counted(images: ImageSet, skipped: list[Skipped]) -> Images:
+    """What the record says of some images, of which these cannot be read."""
+    return Images(
+        name=images.name, images=len(images.paths) - len(skipped), digest=images.digest, skipped=skipped
+    )
+
+
+def unreadable(job: Job, images: ImageSet) -> list[Skipped]:
+    """Decode all images once, and tell those that cannot be."""
+    found: list[Skipped] = []
+    for _ in _decoded(job, images, found):
+        pass
+    return found
+
+
+def without_skipped(job: Job, record: Transfer) -> Job:
+    """The job without the images that the record says could not be read.
+
+    Raises:
+        LurkError: too few are left.
+    """
+
+    def good(images: ImageSet, skipped: list[Skipped]) -> ImageSet:
+        bad = {one.path for one in skipped}
+        return images.take([at for at, path in enumerate(images.paths) if path not in bad]) if bad else images
+
+    train, val = good(job.split.train, record.train.skipped), good(job.split.val, record.val.skipped)
+    if record.train.skipped:
+        check_counts(train)
+    if not val.paths:
+        first = record.val.skipped[0]
+        raise LurkError(
+            f"none of the {len(job.split.val.paths)} images that are held out can be read ({first.path!r}: "
+            f"{first.reason}): give others"
+        )
+    return replace(job, split=replace(job.split, train=train, val=val))
+
+
+def feed(job: Job, images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs `(N, C, H, W)` and classes `(N,)` on the device, in the order of the images.
+
+    Raises:
+        LurkError: an image cannot be read any more.
+    """
+    skipped: list[Skipped] = []
+    for labels, pixels in _decoded(job, images, skipped):
+        if skipped:
+            break
+        yield job.network.preprocess.normalise(send(pixels, job.device)), torch.tensor(labels).to(job.device)
+    if skipped:
+        raise LurkError(
+            f"image {skipped[0].path!r} could be read when the run began, and now cannot "
+            f"({skipped[0].reason}): the images have changed, choose another --out"
+        )
+
+
+def _decoded(job: Job, images: ImageSet, skipped: list[Skipped]) -> Iterator[tuple[tuple[int, ...], Tensor]]:
+    """Classes and pixels, `(N, H, W, C)`, batch by batch; what cannot be read is added to `skipped`."""
+    source = batches(
+        images,
+        job.network.preprocess,
+        batch_size=job.options.batch_size,
+        shard_size=max(len(images.paths), 1),  # no batch is cut short but the last
+        workers=job.workers,
+    )
+    for batch in source:
+        skipped += [Skipped(path=one.path, reason=one.reason) for one in batch.skipped]
+        if batch.indices:
+            yield batch.labels, batch.pixels
