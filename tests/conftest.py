@@ -10,9 +10,9 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """For networks so small that threads would only wait for each other."""
+    """For networks so small that threads would only wait for each other, and digits that machines share."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -158,3 +158,13 @@ def test_a_reader_of_a_growing_store_sees_no_half_of_it(
         golden_run(out, filters=3)
     assert len(seen) > 50
     assert [one for one in seen if one[1] or not one[2]] == []
+
+
+def test_a_digest_that_was_not_written_any_more_is_written_by_the_next_run(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = next(at for at, path in enumerate(whole[1]) if path.endswith("classes.json")) + 1
+    with stopped_at(after, monkeypatch), pytest.raises(Terminated):
+        run(tmp_path / "branching")
+    run(tmp_path / "branching")
+    assert files(tmp_path) == whole[0]

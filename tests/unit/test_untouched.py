@@ -17,8 +17,6 @@ from tests.awkward import SIZE, Awkward, awkward, snapshot
 from torchlurk import explaining
 from torchlurk.ascent.optimise import Recipe
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FED = torchlurk.Preprocess(size=SIZE[1:], resize=SIZE[1:])
 PHOTO = Image.linear_gradient("L").resize((SIZE[2], SIZE[1])).convert("RGB")
 PAIRS = [(PHOTO, 0), (PHOTO.rotate(90), 1), (PHOTO.rotate(180), 0)]

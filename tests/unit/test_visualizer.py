@@ -26,8 +26,6 @@ SIDE = 24
 PLAIN = Preprocess(size=SIDE, resize=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3)
 QUICK = Recipe(steps=12)
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def net(channels: int = 3) -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):

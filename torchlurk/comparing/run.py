@@ -113,7 +113,7 @@ def compare(
         ...     )
         ...     lurker.compute_top_imgs()
         >>> print(torchlurk.compare("saved_model/before", "saved_model/after").layer("features.14").summary)
-        Of 3 layers, 2 changed.
+        Of 3 layers, 2 changed. ...
         features.14: 2 of its 128 filters changed. ...
         >>> found = torchlurk.compare(
         ...     "saved_model/before", "saved_model/after", images=photos, model=[model, swapped],

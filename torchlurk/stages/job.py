@@ -24,7 +24,7 @@ from torchlurk.stages.writers import Writers
 from torchlurk.store import schema
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest, Stage
-from torchlurk.store.write import write_bytes, write_listed
+from torchlurk.store.write import write_bytes, write_json, write_listed, write_sums
 from torchlurk.telling import Terminal
 
 
@@ -143,7 +143,9 @@ def mark(job: Job, manifest: Manifest, name: str, stage: Stage) -> Manifest:
     stages = msgspec.structs.replace(manifest.stages, **{name: stage})
     manifest = msgspec.structs.replace(manifest, stages=stages)
     if job.team.first:
-        write_listed(job.out, "network.json", manifest)
+        write_json(job.out / "network.json", manifest)
+        # Of all files: a run that ended between a file and its digest has left a digest out.
+        write_sums(job.out)
     job.team.wait()
     return manifest
 

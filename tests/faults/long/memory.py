@@ -50,4 +50,4 @@ def scan(trial: Trial) -> Iterator[Row]:
     )
 
 
-KIND = Kind("memory", (FAULT,), scan, long=20_000, short=600)
+KIND = Kind("memory", (FAULT,), scan, long=20_000, short=3000)
