@@ -144,7 +144,8 @@ def whole(folder: Path, out: Path, done: Outcome, before: Sequence[str]) -> str:
     if seen != [(out.name, len(report.manifest.layers))]:
         return "the live server does not see it"
     known = set(tree(folder / "site/saved_model" / out.name))
-    wanted = {n.removeprefix(f"{inside}/") for n in new if n.startswith(f"{inside}/")} - {"SHA256SUMS"} | {"previews.json"}
+    wanted = {n.removeprefix(f"{inside}/") for n in new if n.startswith(f"{inside}/")}
+    wanted = wanted - {"SHA256SUMS"} | {"previews.json"}
     if known != wanted:
         return f"the site has other files: {sorted(known ^ wanted)[:3]!r}"
     for line in done.out.splitlines() + done.err.splitlines():
