@@ -34,7 +34,7 @@ from torchlurk.store import schema
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import Manifest, Stage
 from torchlurk.store.units import PARTIAL, Pieces, digest_of, kept
-from torchlurk.store.write import alone, check_writable, sweep, write_index
+from torchlurk.store.write import alone, check_writable, sweep, write_index, write_sums
 from torchlurk.telling import Terminal
 
 PIXELS_KEPT = 2048
@@ -110,12 +110,13 @@ def precompute(
 
 
 def _tidy(job: Job, manifest: Manifest) -> None:
-    """Remove the pieces of complete stages: a run killed at its very end has left what it had merged."""
+    """Put in order what a run killed at its very end has left: pieces that were merged, a digest not written."""
     works = {"scan": scan.WORKS, "gradients": gradients.WORKS, "ascent": ascent.WORKS}
     for name, pieces in works.items():
         if getattr(manifest.stages, name).complete:
             for work in pieces:
                 Pieces(job.out, work, "").drop()
+    write_sums(job.out)
 
 
 @contextmanager

@@ -160,11 +160,12 @@ def test_a_reader_of_a_growing_store_sees_no_half_of_it(
     assert [one for one in seen if one[1] or not one[2]] == []
 
 
+@pytest.mark.parametrize("name", ["classes.json", "network.json"])
 def test_a_digest_that_was_not_written_any_more_is_written_by_the_next_run(
-    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after = next(at for at, path in enumerate(whole[1]) if path.endswith("classes.json")) + 1
-    with stopped_at(after, monkeypatch), pytest.raises(Terminated):
+    last = [at for at, path in enumerate(whole[1]) if path.endswith(f"branching/{name}")][-1]
+    with stopped_at(last + 1, monkeypatch), pytest.raises(Terminated):
         run(tmp_path / "branching")
     run(tmp_path / "branching")
     assert files(tmp_path) == whole[0]
