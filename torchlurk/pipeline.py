@@ -110,7 +110,7 @@ def precompute(
 
 
 def _tidy(job: Job, manifest: Manifest) -> None:
-    """Put in order what a run killed at its very end has left: pieces that were merged, a digest not written."""
+    """Put in order what a run killed at its very end has left: merged pieces, a digest not written."""
     works = {"scan": scan.WORKS, "gradients": gradients.WORKS, "ascent": ascent.WORKS}
     for name, pieces in works.items():
         if getattr(manifest.stages, name).complete:
