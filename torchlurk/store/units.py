@@ -105,7 +105,8 @@ class Pieces:
                 found.add(piece)
             except LurkError as problem:
                 say(str(problem).replace("start the same command again, which computes", "this run computes"))
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
         return found
 
     def _fits(self, line: bytes, piece: str) -> bool:
@@ -124,7 +125,9 @@ class Pieces:
     def remove(self, pieces: Iterable[str]) -> None:
         """Remove some pieces, when what they were for is in the store."""
         for piece in pieces:
-            (self.folder / piece).unlink(missing_ok=True)
+            # What stays is of no harm, and a disk that cannot be written is told of by the next writing.
+            with suppress(OSError):
+                (self.folder / piece).unlink()
 
     def drop(self) -> None:
         """Remove all pieces, when what they were for is in the store."""

@@ -45,13 +45,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         ) from problem
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            with suppress(OSError):  # of a disk that has turned read-only; the reason is told already
+                Path(temporary).unlink()
 
 
 def sweep(folder: Path) -> None:
     """Remove the temporary files that a process left below a folder when it was killed."""
     for path in folder.rglob(f".*{UNFINISHED}"):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
 
 
 def write_json(path: Path, record: object) -> None:
@@ -91,7 +93,8 @@ def check_writable(folder: Path) -> None:
     """
     probe = folder / ".torchlurk-probe"
     write_bytes(probe, b"")
-    probe.unlink(missing_ok=True)
+    with suppress(OSError):  # a disk that has become full since, or read-only, is told of by the next writing
+        probe.unlink()
 
 
 @contextmanager
@@ -168,7 +171,8 @@ def write_index(folder: Path) -> Index:
     """
     with _in_turn(folder):
         for left in folder.glob(f".index.json-*{UNFINISHED}"):
-            left.unlink(missing_ok=True)  # by one that was killed, as all others wait
+            with suppress(OSError):
+                left.unlink()  # by one that was killed, as all others wait
         networks = []
         for path in sorted(folder.glob("*/network.json")):
             try:
