@@ -100,6 +100,8 @@ def test_by_mouse(page, compared, folder, troubles):
     page.click(".measure[data-value=weights]")
     page.wait_for_url(re.compile(r"by=weights"))
     order = by_change(values["weights"])
+    # The address changes before the tiles do.
+    expect(page.locator(".tile .tile-number").first).to_have_text(str(order[0]))
     assert [int(one) for one in numbers(page)][:8] == order[:8]
     page.locator(".view .tile").first.click()
     heading(page, f"Filter {order[0]}")

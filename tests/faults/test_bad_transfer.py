@@ -268,7 +268,8 @@ def test_a_process_that_is_killed_goes_on_to_the_same_bytes(run: Callable[..., R
     process = subprocess.Popen(
         [sys.executable, "-m", "torchlurk", *arguments(*long)],
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # As many threads as the tests have: a run goes on with those that it began with.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
     end = time.monotonic() + 60
     record = here / "run/transfer.json"
