@@ -1,0 +1,107 @@
+"""A scan as the first Torchlurk made it: the peer that a scan is measured beside."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.setting import Setting
+from torchlurk.datasets.folder import load_pixels
+
+K = 4
+SAVED_EVERY = 5.0
+"""Seconds after which it wrote all that it knew."""
+
+Entry = dict[str, Any]
+
+
+def image_by_image(
+    setting: Setting, count: int, *, classes: Sequence[str] | None = None, saving: bool = False
+) -> float:
+    """Scan so many photographs one at a time, with a Python loop over the filters of each layer.
+
+    For each image: decode and transform it in the same process, run the network module by module with
+    gradients recorded, take maximum (with its place) and mean of each map, and for each filter add the score
+    to the sum of the image's class, look for the least of its list, and put the image there if it scores
+    more.
+
+    Args:
+        setting: network and photographs.
+        count: how many; they come round again where there are fewer.
+        classes: names, of which images get one after the other; those of the photographs by default.
+        saving: whether, as it did, all that is known is copied and written as JSON each five seconds.
+
+    Returns:
+        How many of the seconds were spent writing.
+    """
+    names = list(classes or setting.folder.classes)
+    known: dict[str, list[Entry]] = {
+        layer.name.removeprefix("features."): [_entry(names) for _ in range(layer.shape[0])]
+        for layer in setting.graph.layers
+    }
+    total = len(setting.folder.paths)
+    written, spent = time.perf_counter(), 0.0
+    for number in range(count):
+        path = setting.folder.paths[number % total]
+        label = number % len(names) if classes else setting.folder.labels[number % total]
+        pixels = load_pixels(setting.folder, setting.network.preprocess, [number % total])
+        x = setting.network.preprocess.normalise(pixels).contiguous()
+        for name, module in setting.trunk.named_children():
+            x = module(x)
+            if name not in known:
+                continue
+            maps = x.flatten(2)
+            maxima, places = maps.max(dim=2)
+            _take(known[name], "max", maxima, path, names[label], places)
+            _take(known[name], "avg", maps.mean(dim=2), path, names[label], None)
+            if saving and time.perf_counter() - written > SAVED_EVERY:
+                written = time.perf_counter()
+                with tempfile.TemporaryFile("w", encoding="utf-8") as file:
+                    json.dump(copy.deepcopy(known), file, indent=2)
+                spent += time.perf_counter() - written
+    return spent
+
+
+def _entry(classes: Sequence[str]) -> Entry:
+    return {
+        f"{kind}_{what}": value
+        for kind in ("max", "avg")
+        for what, value in (
+            ("scores", [0.0] * K),
+            ("images", [""] * K),
+            ("places", [0] * K),
+            ("by_class", dict.fromkeys(classes, 0.0)),
+        )
+    }
+
+
+def _take(
+    entries: Sequence[Entry], kind: str, scores: Tensor, path: str, label: str, places: Tensor | None
+) -> None:
+    """One image at one layer: `(1, C)` scores, and their places if they have any."""
+    for channel, score in enumerate(scores[0].detach().numpy()):
+        entry = entries[channel]
+        entry[f"{kind}_by_class"][label] += float(score)
+        best = entry[f"{kind}_scores"]
+        least = int(np.argmin(best))
+        if score > min(best) and path not in entry[f"{kind}_images"]:
+            best[least] = float(score)
+            entry[f"{kind}_images"][least] = path
+            if places is not None:
+                entry[f"{kind}_places"][least] = int(places[0, channel])
+
+
+if __name__ == "__main__":
+    from benchmarks.setting import make_setting
+
+    begun, images = time.perf_counter(), 20
+    lost = image_by_image(make_setting(), images, classes=[f"class {n}" for n in range(200)], saving=True)
+    each = (time.perf_counter() - begun) / images
+    print(f"with 200 classes {each:.2f} s an image, of which {lost / images:.2f} s are writing")
