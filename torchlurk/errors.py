@@ -1,7 +1,7 @@
 """The one kind of failure that a user is meant to see: a line, and an exit code."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -37,6 +37,22 @@ def in_python() -> Iterator[None]:
         words = re.sub(r"(--stages \w+ )?--overwrite", "overwrite=True", str(problem))
         words = re.sub(r"--([a-z]+(?:-[a-z]+)*)(?: (?=\d))?", lambda m: m[1].replace("-", "_") + "=", words)
         raise LurkError(words) from problem
+
+
+def as_texts(name: str, values: str | Sequence[str]) -> tuple[str, ...]:
+    """One text, or several, as a tuple.
+
+    Args:
+        name: of the argument.
+        values: what was given for it.
+
+    Raises:
+        LurkError: it is no text, and no sequence of texts.
+    """
+    texts = (values,) if isinstance(values, str) else tuple(values) if isinstance(values, Iterable) else ()
+    if not isinstance(values, Iterable) or not all(isinstance(text, str) for text in texts):
+        raise LurkError(f"{name}={values!r}: give a text, or a list of texts")
+    return texts
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import SupportsIndex
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, as_texts
 from torchlurk.store.schema import Layer
 
 Layers = str | Sequence[str] | None
@@ -39,7 +39,7 @@ def select_filters(layers: Layers = None, filters: Filters = None) -> Selection:
     Raises:
         LurkError: it makes no sense, or no filter is wanted.
     """
-    patterns = layers if layers is None else (layers,) if isinstance(layers, str) else tuple(layers)
+    patterns = None if layers is None else as_texts("layers", layers)
     if filters is None:
         return Selection(patterns, None)
     try:

@@ -205,6 +205,8 @@ def listen(look: Look, host: str, port: int) -> ThreadingHTTPServer:
     Raises:
         LurkError: the address cannot be had.
     """
+    if not isinstance(port, int):
+        raise LurkError(f"port={port!r}: give a number, 0 for any that is free")
     handler = type("Handler", (_Handler,), {"look": staticmethod(look)})
     try:
         return _Server((host, port), handler)

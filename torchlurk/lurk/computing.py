@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -227,8 +227,3 @@ def terminal_of(progress: bool | None) -> Terminal:
             yield shown.update
 
     return Terminal(say=say, bar=bar)
-
-
-def as_texts(values: str | Sequence[str]) -> tuple[str, ...]:
-    """One text, or several, as a tuple."""
-    return (values,) if isinstance(values, str) else tuple(values)

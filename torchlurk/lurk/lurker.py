@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
-from torchlurk.errors import LurkError, check_choice, in_python
+from torchlurk.errors import LurkError, as_texts, check_choice, in_python
 from torchlurk.lurk import plots
 from torchlurk.lurk.reading import GradientKind, Kind, LayerView, StoreView, open_store
 from torchlurk.selection import Filters, Layers, select_filters
@@ -89,12 +89,13 @@ class Lurk:
         Raises:
             LurkError: the network, the transform, the images or an option cannot be used.
         """
-        from torchlurk.lurk.computing import Options, as_texts, make_engine
+        from torchlurk.lurk.computing import Options, make_engine
 
         options = Options(
-            top=top, layers=as_texts(layers), names=None if names is None else tuple(names), source=source,
-            weights=weights, size=size, words=None if words is None else Path(words), device=device,
-            batch_size=batch_size, workers=workers, threads=threads, seed=seed, progress=progress,
+            top=top, layers=as_texts("layers", layers), names=None if names is None else tuple(names),
+            source=source, weights=weights, size=size, words=None if words is None else Path(words),
+            device=device, batch_size=batch_size, workers=workers, threads=threads, seed=seed,
+            progress=progress,
         )  # fmt: skip
         self._engine: Engine | None = make_engine(model, preprocess, images, Path(out), options)
         self._out = Path(out)

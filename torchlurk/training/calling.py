@@ -11,8 +11,8 @@ from torch import nn
 
 from torchlurk.datasets.told import Told
 from torchlurk.devices import usual_workers
-from torchlurk.errors import in_python
-from torchlurk.lurk.computing import Options, as_texts, images_of, make_engine
+from torchlurk.errors import as_texts, in_python
+from torchlurk.lurk.computing import Options, images_of, make_engine
 from torchlurk.training.record import Options as Asked
 from torchlurk.training.record import Transfer
 from torchlurk.training.run import fine_tune
@@ -124,7 +124,7 @@ def transfer(
             split,
             engine.out,
             Asked(
-                unfreeze=list(as_texts(unfreeze)), epochs=epochs, lr=lr, batch_size=batch_size,
+                unfreeze=list(as_texts("unfreeze", unfreeze)), epochs=epochs, lr=lr, batch_size=batch_size,
                 save_every=save_every, seed=seed,
             ),
             engine.device,
