@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -25,11 +24,7 @@ def run_scan(
 ) -> scan.ScanState:
     """A scan as the command runs it, from files to lists; `images` may name a photograph again and again."""
     total = len(setting.folder.paths)
-    folder = replace(
-        setting.folder,
-        paths=tuple(setting.folder.paths[i % total] for i in images),
-        labels=tuple(setting.folder.labels[i % total] for i in images),
-    )
+    folder = setting.folder.take([image % total for image in images])
     preprocess = setting.network.preprocess
     feed = batches(folder, preprocess, batch_size=BATCH, workers=1)
 
@@ -75,7 +70,7 @@ def scan_rows(setting: Setting, count: int, repeats: int) -> list[Row]:
             "ours": partial(rough_and_again, setting, count),
             "bare": partial(bare, setting, count, bfloat16=True),
             "loop": partial(image_by_image, setting, few),
-            "first": partial(image_by_image, setting, few, saving=True),
+            "first": partial(image_by_image, setting, few, saved=lambda _: None),
         },
         1,
     )
