@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -17,11 +18,16 @@ import torch
 from tests.faults.long.commands import difference, tree
 from tests.faults.long.harness import ROOT, Kind, Row, Trial
 from tests.golden.run import golden_run
+from torchlurk.store.read import read_manifest
+from torchlurk.store.schema import STAGES
 
 FAULTS = (
     "a run killed (SIGKILL) at a random moment, and gone on with",
     "one of two processes that share a run killed, and the run started again",
 )
+MOMENTS = ("at the beginning", *(f"in {name}" for name in STAGES), "at the end")
+"""When a run is killed."""
+
 ENDS_IN = 120
 """Seconds after which a run that should end is taken to hang."""
 
@@ -56,6 +62,7 @@ def _kill_one(trial: Trial) -> Row:
     whole = tree(trial.folder / "whole")
     kills = survived = differing = number = 0
     wrong: list[str] = []
+    fell: Counter[str] = Counter()
     while kills < trial.count:
         number += 1
         root = trial.folder / f"{number}"
@@ -66,6 +73,8 @@ def _kill_one(trial: Trial) -> Row:
             if process.is_alive():
                 here += 1
                 process.kill()
+                process.join()
+                fell[_under_way(root / "branching")] += 1
             process.join()
         process = _start(context, root / "branching", number % 2)
         process.join(ENDS_IN)
@@ -79,14 +88,23 @@ def _kill_one(trial: Trial) -> Row:
                 f"run {number}, killed {here} times: exit {process.exitcode}, {wrong_bytes} bytes differ"
             )
         shutil.rmtree(root)
+    moments = ", ".join(f"{fell[when]} {when}" for when in MOMENTS)
     return Row(
         FAULTS[0],
         kills,
         survived,
         differing,
-        measured=f"in {number} runs of {lasts:.1f} s",
+        measured=f"in {number} runs of {lasts:.1f} s: {moments}",
         wrong=tuple(wrong),
     )
+
+
+def _under_way(store: Path) -> str:
+    """When a run was killed, one of `MOMENTS`, by what the store holds."""
+    if not (store / "network.json").exists():
+        return MOMENTS[0]
+    stages = read_manifest(store).stages
+    return next((f"in {name}" for name in STAGES if not getattr(stages, name).complete), MOMENTS[-1])
 
 
 TEAM_SHARE = 20

@@ -237,9 +237,14 @@ def fuzz_servers(trial: Trial) -> list[Row]:
     allowed = {*files.values(), b""}
     rows = [_fuzz(FOLDER, make_server(site, port=0), trial, known, allowed)]
     look = live_files(watch([store]), site_folder())
-    made = (("index.html",), ("saved_model", "index.json"), ("saved_model", "live.json"))
+    made = (
+        ("index.html",),
+        ("saved_model", "index.json"),
+        ("saved_model", "comparisons.json"),
+        ("saved_model", "live.json"),
+    )
     allowed |= {found.data for parts in made if (found := look(parts)) is not None}
-    known += ["/saved_model/live.json"]
+    known += ["/saved_model/live.json", "/saved_model/comparisons.json"]
     rows.append(_fuzz(LIVE, listen(look, "127.0.0.1", 0), trial, known, allowed))
     assert tree(trial.folder) == before
     return rows
