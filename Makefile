@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo serve transfer test faults audit lint bench bench-site reference clean
+.PHONY: install demo serve transfer test faults audit lint bench bench-ranks bench-site reference clean
 
 install: $(STAMP)
 
@@ -66,6 +66,10 @@ audit:
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint requirements/constraints.txt
 	$(BIN)/python -m benchmarks
+
+# A scan shared by two processes beside one process on one core.
+bench-ranks: $(STAMP)
+	$(BIN)/python -m benchmarks.ranks
 
 # How the page keeps its budgets, on the demo's site.
 bench-site: $(STAMP) chromium

@@ -28,19 +28,27 @@ def run(as_json: bool, quick: bool, only: str) -> None:
         "ascent": lambda: [ascents_row(setting, 1, steps=64)],
         "memory": lambda: [memory_row(50 if quick else 500, 200 if quick else 5000)],
     }
-    rows = [row for name in only.split(",") for row in work[name]()]
-    facts = {"machine": machine(), "ceilings": ceilings(), "peak_memory_gb": peak_memory() / 1e9}
+    facts = {"machine": machine(), "ceilings": ceilings()}
+    if not as_json:
+        click.echo(json.dumps(facts))
+    rows: list[Row] = []
+    for name in only.split(","):
+        for row in work[name]():
+            rows.append(row)
+            if not as_json:
+                click.echo(told(row))
     if as_json:
-        click.echo(json.dumps({**facts, "rows": [asdict(row) for row in rows]}, indent=2))
-        return
-    click.echo(json.dumps(facts))
-    for row in rows:
-        click.echo(
-            f"{'reached' if row.reached else 'MISSED ':8} {row.ratio:7.2f}  {row.work} | "
-            f"beside {row.beside} | {row.ours:.4g} s, {row.theirs:.4g} s | {row.goal}"
-        )
-        if row.note:
-            click.echo(f"{'':17} {row.note}")
+        peak = {"peak_memory_gb": peak_memory() / 1e9}
+        click.echo(json.dumps({**facts, **peak, "rows": [asdict(row) for row in rows]}, indent=2))
+
+
+def told(row: Row) -> str:
+    """A row of the table, as a line or two."""
+    line = (
+        f"{'reached' if row.reached else 'MISSED ':8} {row.ratio:7.2f}  {row.work} | "
+        f"beside {row.beside} | {row.ours:.4g} s, {row.theirs:.4g} s | {row.goal}"
+    )
+    return f"{line}\n{'':17} {row.note}" if row.note else line
 
 
 if __name__ == "__main__":
