@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,46 +12,33 @@ from benchmarks.setting import Setting
 from torchlurk.datasets.folder import load_pixels
 
 K = 4
-SAVED_EVERY = 5.0
-"""Seconds after which it wrote all that it knew."""
-
 Entry = dict[str, Any]
 
 
-def image_by_image(
-    setting: Setting,
-    count: int,
-    *,
-    classes: Sequence[str] | None = None,
-    saved: Callable[[float], object] | None = None,
-) -> dict[str, list[Entry]]:
+def image_by_image(setting: Setting, count: int) -> dict[str, list[Entry]]:
     """Scan so many photographs one at a time, with a Python loop over the filters of each layer.
 
     For each image: decode and transform it in the same process, run the network module by module with
     gradients recorded, take maximum (with its place) and mean of each map, and for each filter add the score
     to the sum of the image's class, look for the least of its list, and put the image there if it scores
-    more.
+    more. What it did besides is left out: now and then it wrote all that it knew.
 
     Args:
         setting: network and photographs.
         count: how many; they come round again where there are fewer.
-        classes: names, of which images get one after the other; those of the photographs by default.
-        saved: called with the seconds that it took to copy all that is known and write it as JSON, as it did
-            each five seconds; without, nothing is written.
 
     Returns:
         What is known of each filter of each layer.
     """
-    names = list(classes or setting.folder.classes)
+    names = setting.folder.classes
     known: dict[str, list[Entry]] = {
         layer.name.removeprefix("features."): [_entry(names) for _ in range(layer.shape[0])]
         for layer in setting.graph.layers
     }
     total = len(setting.folder.paths)
-    written = time.perf_counter()
     for number in range(count):
         path = setting.folder.paths[number % total]
-        label = number % len(names) if classes else setting.folder.labels[number % total]
+        label = setting.folder.labels[number % total]
         pixels = load_pixels(setting.folder, setting.network.preprocess, [number % total])
         x = setting.network.preprocess.normalise(pixels).contiguous()
         for name, module in setting.trunk.named_children():
@@ -66,11 +49,6 @@ def image_by_image(
             maxima, places = maps.max(dim=2)
             _take(known[name], "max", maxima, path, names[label], places)
             _take(known[name], "avg", maps.mean(dim=2), path, names[label], None)
-            if saved and time.perf_counter() - written > SAVED_EVERY:
-                written = time.perf_counter()
-                with tempfile.TemporaryFile("w", encoding="utf-8") as file:
-                    json.dump(copy.deepcopy(known), file, indent=2)
-                saved(time.perf_counter() - written)
     return known
 
 
@@ -101,12 +79,3 @@ def _take(
             entry[f"{kind}_images"][least] = path
             if places is not None:
                 entry[f"{kind}_places"][least] = int(places[0, channel])
-
-
-if __name__ == "__main__":
-    from benchmarks.setting import make_setting
-
-    begun, images, writing = time.perf_counter(), 60, list[float]()
-    image_by_image(make_setting(), images, classes=[f"class {n}" for n in range(200)], saved=writing.append)
-    each = (time.perf_counter() - begun) / images
-    print(f"with 200 classes {each:.2f} s an image, of which {sum(writing) / images:.2f} s are writing")

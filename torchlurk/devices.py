@@ -38,8 +38,9 @@ def fast_precision(device: torch.device) -> str:
     """`bfloat16` where the device multiplies matrices of it faster than of float32, else `float32`."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    # oneDNN emulates bfloat16 on processors without AMX, and then it is slower.
-    return "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
+    # oneDNN emulates bfloat16 on processors that have no instructions for it, and then it is slower.
+    native = (torch.cpu._is_amx_tile_supported, torch.cpu._is_avx512_bf16_supported)
+    return "bfloat16" if any(supported() for supported in native) else "float32"
 
 
 def usual_batch(device: torch.device) -> int:

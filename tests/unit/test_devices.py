@@ -1,0 +1,25 @@
+"""What suits a device: found by asking the processor, which is told here what to answer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from torchlurk.devices import fast_precision
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx", "expected"),
+    [
+        (False, False, "float32"),
+        (True, False, "bfloat16"),
+        (False, True, "bfloat16"),
+        (True, True, "bfloat16"),
+    ],
+)
+def test_bfloat16_where_the_processor_has_instructions_for_it(
+    amx: bool, avx: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
+    assert fast_precision(torch.device("cpu")) == expected
