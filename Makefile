@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo serve transfer test faults audit lint bench bench-ranks bench-site reference clean
+.PHONY: install demo serve transfer transfer-photos test faults audit lint bench bench-ranks bench-site reference clean
 
 install: $(STAMP)
 
@@ -43,6 +43,28 @@ transfer: $(STAMP)
 		$(foreach epoch,00 04 12,--weights $(TUNED)/checkpoints/epoch-00$(epoch).safetensors)
 	$(BIN)/torchlurk site saved_model/vehicles-00 saved_model/vehicles-04 saved_model/vehicles-12 \
 		saved_model/vehicles-00-to-12 --out _site_vehicles
+
+# SqueezeNet fine-tuned to the subjects of the photographs that come along, and the filters that changed
+# most with their pictures: see docs/worked-transfer.md.
+CHECKPOINTS := runs/photos/checkpoints
+BOTH := --weights $(CHECKPOINTS)/epoch-0000.safetensors --weights $(CHECKPOINTS)/epoch-0010.safetensors
+BETWEEN := saved_model/subjects-before saved_model/subjects-after \
+	--layers 'features*' --images data/photos $(BOTH) --device cpu --out saved_model/subjects
+
+transfer-photos: $(STAMP)
+	$(BIN)/torchlurk transfer --model squeezenet1_1 --weights caffe --images data/photos --val 0.3 \
+		--unfreeze 'features.1[0-2]' --device cpu --out runs/photos
+	for store in before:0000 after:0010; do \
+		$(BIN)/torchlurk precompute --model squeezenet1_1 \
+			--weights $(CHECKPOINTS)/epoch-$${store#*:}.safetensors --images data/photos \
+			--stages scan --batch-size 1 --device cpu --out saved_model/subjects-$${store%:*} || exit 1; \
+	done
+	$(BIN)/torchlurk compare $(BETWEEN)
+	$(BIN)/python docs/changed.py pictures saved_model/subjects --model squeezenet1_1 --images data/photos $(BOTH)
+	$(BIN)/torchlurk compare $(BETWEEN)
+	$(BIN)/python docs/changed.py sheet saved_model/subjects runs/photos/changed.jpg
+	$(BIN)/torchlurk site saved_model/subjects-before saved_model/subjects-after saved_model/subjects \
+		--out _site_subjects
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -85,3 +85,8 @@ export function icon(...paths) {
 export function paper(href, text) {
   return h("a", { class: "paper", href, rel: "noreferrer" }, text);
 }
+
+/** A name that may go on in the next line after its dots. */
+export function breakable(name) {
+  return name.split(/(?<=[./_-])/).flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
+}

@@ -404,3 +404,23 @@ def test_a_page_that_follows_stores_shows_a_comparison_once_it_is_made(
         heading(page, "deep")
         expect(page.locator(".view .tile img").first).to_be_visible()
     assert troubles == []
+
+
+def test_a_filter_without_gradients_has_no_switch_for_them(page, compared, troubles):
+    page.goto(compared + "#/compare:two/wide/3")
+    heading(page, "Filter 3")
+    expect(page.get_by_text("Overlay", exact=True)).to_have_count(1)
+    page.goto(compared + "#/compare:two/wide/300")
+    heading(page, "Filter 300")
+    expect(page.get_by_text("Overlay", exact=True)).to_have_count(0)
+    # A link that asks for them says so, and leads back.
+    page.goto(compared + "#/compare:two/wide/300?show=gradient")
+    expect(page.get_by_text("gradient not computed")).not_to_have_count(0)
+    page.get_by_text("Image", exact=True).click()
+    expect(page.get_by_text("Overlay", exact=True)).to_have_count(0)
+
+
+def test_the_name_of_a_compared_layer_breaks_after_its_dots(page, compared, troubles):
+    page.goto(compared + f"#/compare:strange/{quote(f'{HOSTILE} logits', safe='')}")
+    expect(page.locator("h1")).to_contain_text(HOSTILE[:20])
+    assert page.locator("h1 wbr").count() == len(re.findall(r"[./_-](?=.)", page.inner_text("h1")))

@@ -19,6 +19,7 @@ from tests.networks import Branching, branching_maps
 from torchlurk import Comparison, compare
 from torchlurk.comparing.sums import CELLS
 from torchlurk.datasets.folder import list_images, load_pixels
+from torchlurk.store import schema
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.store.schema import LayerFile
 
@@ -83,6 +84,51 @@ def test_a_network_against_itself_is_zero_to_the_bit(
         assert all(own.unchanged == own.counted for own in layer.changes[0].distributions.values())
         assert layer.changes[0].summary == f"Nothing changed in its {layer.channels} filters."
     assert found.record.pairs[0].summary == "Nothing changed in 4 layers."
+
+
+def crops_of(path: Path, layer: schema.Layer, entry: schema.Filter) -> list[Image.Image]:
+    if "cropped" not in entry.pictures:
+        return [Image.open(path / schema.image_path(one.image)).convert("RGB") for one in entry.max]
+    strip = Image.open(path / schema.picture_path("cropped", layer.name, entry.channel)).convert("RGB")
+    width = strip.width // len(entry.max)
+    return [strip.crop((width * at, 0, width * (at + 1), strip.height)) for at in range(len(entry.max))]
+
+
+def test_distances_in_a_third_network_are_those_of_each_crop_fed_alone(
+    base: tuple[Branching, Path], photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "nets.py").write_text(NET)
+    case = compared(base, trained(base[0], 1.0), photos, embed=f"{tmp_path / 'nets.py'}:third")
+    third = network(5)
+
+    def mean(images: list[Image.Image]) -> Array:
+        rows = []
+        for image in images:
+            x = PREPROCESS.normalise(torch.from_numpy(PREPROCESS.decoded(image))[None])
+            with torch.no_grad():
+                rows.append(branching_maps(third, x)["last"][0].clamp(min=0).mean((1, 2)).double().numpy())
+        return np.mean(rows, axis=0)
+
+    assert case.found.record.embedding is not None
+    assert case.found.record.embedding.layer == "head"
+    seen = 0
+    manifests = [read_manifest(path) for path in case.stores]
+    for layer in manifests[0].layers:
+        files = [read_layer(path, layer) for path in case.stores]
+        for row in case.found.layer(layer.name):
+            entries = [file.filters[row.channel] for file in files]
+            pairs = {
+                "embed_crops": [crops_of(p, layer, e) for p, e in zip(case.stores, entries, strict=True)]
+            }
+            if row.channel < 2:
+                paths = [p / schema.picture_path("max_activ", layer.name, row.channel) for p in case.stores]
+                pairs["embed_image"] = [[Image.open(path).convert("RGB")] for path in paths]
+            for measure, shown in pairs.items():
+                one, other = map(mean, shown)
+                expected = 1 - one @ other / np.sqrt((one @ one) * (other @ other))
+                assert row[measure] == pytest.approx(expected, abs=2e-6), (layer.name, row.channel, measure)
+                seen += bool(row[measure])
+    assert seen > 10
 
 
 UPSTREAM = ("first", "narrow")

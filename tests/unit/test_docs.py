@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import runpy
 import shlex
 from collections import OrderedDict
 from pathlib import Path
@@ -49,9 +50,11 @@ def test_every_command_in_the_documents_exists(document: str, line: str) -> None
     if program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(arguments) <= set(targets)
-    elif program == "torchlurk":
+    elif program in ("torchlurk", "python"):
         command: click.Command = main
-        context = click.Context(main)
+        if program == "python":
+            command = runpy.run_path(str(ROOT / arguments.pop(0)))["main"]
+        context = click.Context(command)
         while isinstance(command, click.Group):
             command = command.commands[arguments.pop(0)]
         command.make_context(command.name, arguments, parent=context)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchlurk.comparing.alike import Store
 from torchlurk.comparing.crossed import Cross, cross_layer, crossable, unanswered
-from torchlurk.comparing.embedded import Embedder, apart, embedding_of
+from torchlurk.comparing.embedded import Embedder, embedding_of
 from torchlurk.comparing.forward import Pair, sums_over
 from torchlurk.comparing.joined import Beyond
 from torchlurk.comparing.listed import Values
@@ -24,11 +24,14 @@ from torchlurk.devices import Room, exact, threaded
 from torchlurk.hooks import at_rest, lent
 from torchlurk.models.record import Network
 from torchlurk.store.comparison import Embedder as EmbedderRecord
-from torchlurk.store.schema import Filter, number
+from torchlurk.store.schema import Layer, number
 from torchlurk.telling import Terminal
 
 Found = dict[tuple[str, Pair], Beyond]
 """By layer and pair."""
+
+FILTERS_AT_ONCE = 32
+"""Filters whose pictures are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -183,27 +186,30 @@ def embed(
         setting.terminal.bar("embedding", total, "filter") as advance,
     ):
         embedding = embedding_of(network)
-        embedder = Embedder(embedding)
+        embedder = Embedder(embedding, setting.batch_size)
         for layer in layers:
-            images: list[list[Tensor | None]] = []
-            crops: list[list[Tensor | None]] = []
-            for store in stores:
-                filters = store.file(layer.name).filters
-                images.append([embedder.image(store, layer.name, entry) for entry in filters])
-                crops.append([_crops(embedder, store, layer.name, entry, advance) for entry in filters])
-            for a, b in pairs:
-                values: Values = {
-                    "embed_image": [apart(*both) for both in zip(images[a], images[b], strict=True)],
-                    "embed_crops": [apart(*both) for both in zip(crops[a], crops[b], strict=True)],
-                }
-                old = more.get((layer.name, (a, b)), Beyond())
-                more[layer.name, (a, b)] = replace(old, values={**old.values, **values})
+            for pair, values in _apart(embedder, stores, layer, pairs, advance).items():
+                old = more.get((layer.name, pair), Beyond())
+                more[layer.name, pair] = replace(old, values={**old.values, **values})
     record = EmbedderRecord(network.source, network.weights, network.weights_sha256, embedding.layer)
     return more, record
 
 
-def _crops(
-    embedder: Embedder, store: Store, layer: str, entry: Filter, advance: Callable[[int], object]
-) -> Tensor | None:
-    advance(1)
-    return embedder.crops(store, layer, entry)
+def _apart(
+    embedder: Embedder, stores: Sequence[Store], layer: Layer, pairs: Sequence[Pair],
+    advance: Callable[[int], object],
+) -> dict[Pair, Values]:  # fmt: skip
+    """How far the pictures of a layer's filters lie apart, some filters at a time."""
+    found: dict[Pair, Values] = {pair: {"embed_image": [], "embed_crops": []} for pair in pairs}
+    rows = [store.file(layer.name).filters for store in stores]
+    for start in range(0, layer.channels, FILTERS_AT_ONCE):
+        own = [filters[start : start + FILTERS_AT_ONCE] for filters in rows]
+        for name, shown in (("embed_image", embedder.filter_image), ("embed_crops", embedder.crops)):
+            pictures = [
+                [shown(store, layer.name, entry) for entry in entries]
+                for store, entries in zip(stores, own, strict=True)
+            ]
+            for pair, values in embedder.distances(pictures, pairs).items():
+                found[pair][name] += values
+        advance(sum(map(len, own)))
+    return found

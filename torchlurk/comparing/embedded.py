@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -12,6 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.comparing.alike import Store
+from torchlurk.comparing.joined import Pair
+from torchlurk.datasets.inputs import Decoded
 from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
 from torchlurk.hooks import activation
@@ -20,7 +24,10 @@ from torchlurk.store.read import PICTURE_FORMATS
 from torchlurk.store.schema import Filter, image_path, number, picture_path
 
 KEPT = 4096
-"""Vectors of whole images kept in memory, for many filters share them."""
+"""Vectors kept in memory, for many filters share a crop, and all of a layer whole images."""
+
+Pictures = tuple["Picture", ...]
+"""What one vector stands for, their mean: a filter image, or the crops of a filter."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +78,11 @@ def embedding_of(network: Network) -> Embedding:
     return Embedding(network, heads[-1] if heads else convolutions[-1], bool(heads))
 
 
-def vectors(embedding: Embedding, images: Sequence[Image.Image]) -> Tensor:
-    """A vector for each image, `(N, D)`, float64 on the CPU.
-
-    Raises:
-        BadImage: one of them cannot be fed to the network.
-    """
+def vectors(embedding: Embedding, decoded: Sequence[Decoded]) -> Tensor:
+    """A vector for each image that was decoded as the network wants it, `(N, D)`, float64 on the CPU."""
     network = embedding.network
     like = next(network.module.parameters())
-    pixels = torch.stack(
-        [torch.from_numpy(network.preprocess.decoded(image.convert("RGB"))) for image in images]
-    )
-    x = network.preprocess.normalise(pixels.to(like.device))
+    x = network.preprocess.normalise(torch.stack([torch.from_numpy(one) for one in decoded]).to(like.device))
     with torch.inference_mode():
         if not embedding.head:
             return activation(network.module, embedding.layer, x).clamp(min=0).mean((2, 3)).double().cpu()
@@ -108,48 +108,143 @@ def apart(one: Tensor | None, other: Tensor | None) -> float | None:
     return number(1 - max(-1.0, min(1.0, float(one @ other) / within**0.5)))
 
 
-class Embedder:
-    """Makes vectors of the pictures of filters."""
+@dataclass(frozen=True)
+class Picture:
+    """A picture, known by what it holds: two that are equal have one vector.
 
-    def __init__(self, embedding: Embedding) -> None:
+    Attributes:
+        key: a digest of the pixels, or of the file.
+        open: gives the pixels, RGB.
+    """
+
+    key: bytes
+    open: Callable[[], Image.Image]
+
+
+class Embedder:
+    """Compares pictures by their vectors.
+
+    A forward takes longer than all else, so each picture is fed once, however many filters of however many
+    stores have it, and one that is the same in all stores not at all.
+    """
+
+    def __init__(self, embedding: Embedding, batch_size: int) -> None:
         """Ready to look.
 
         Args:
             embedding: what makes the vectors.
+            batch_size: pictures in one forward.
         """
         self._embedding = embedding
-        # Alone in its batch, so that a vector does not depend on who asked first.
-        self._whole = lru_cache(maxsize=KEPT)(lambda path: self._mean([_open(path)]))
+        self._batch_size = batch_size
+        self._known: OrderedDict[bytes, Tensor | None] = OrderedDict()
+        self._whole = lru_cache(maxsize=KEPT)(lambda path: _digest(_read(path)))
 
-    def image(self, store: Store, layer: str, entry: Filter) -> Tensor | None:
-        """The vector of a filter image, `(D,)`; `None` where there is none."""
+    def filter_image(self, store: Store, layer: str, entry: Filter) -> Pictures | None:
+        """The filter image of a filter; `None` where there is none."""
         if "max_activ" not in entry.pictures:
             return None
-        return self._mean([_open(store.path / picture_path("max_activ", layer, entry.channel))])
+        return (_picture(_open(store.path / picture_path("max_activ", layer, entry.channel))),)
 
-    def crops(self, store: Store, layer: str, entry: Filter) -> Tensor | None:
-        """The mean of the vectors of a filter's crops, or of whole images where its units see all of them."""
-        if "cropped" in entry.pictures:
-            strip = _open(store.path / picture_path("cropped", layer, entry.channel))
-            width = strip.width // len(entry.max)
-            starts = range(0, width * len(entry.max), width)
-            return self._mean([strip.crop((left, 0, left + width, strip.height)) for left in starts])
-        found = [self._whole(store.path / image_path(one.image)) for one in entry.max]
-        if any(one is None for one in found):
-            return None
-        return torch.stack([one for one in found if one is not None]).mean(0)
+    def crops(self, store: Store, layer: str, entry: Filter) -> Pictures:
+        """The crops of a filter, or whole images where its units see all of them."""
+        if "cropped" not in entry.pictures:
+            paths = [store.path / image_path(one.image) for one in entry.max]
+            return tuple(Picture(self._whole(path), partial(_open, path)) for path in paths)
+        strip = _open(store.path / picture_path("cropped", layer, entry.channel))
+        width = strip.width // len(entry.max)
+        starts = range(0, width * len(entry.max), width)
+        return tuple(_picture(strip.crop((left, 0, left + width, strip.height))) for left in starts)
 
-    def _mean(self, images: Sequence[Image.Image]) -> Tensor | None:
+    def distances(
+        self, pictures: Sequence[Sequence[Pictures | None]], pairs: Sequence[Pair]
+    ) -> dict[Pair, list[float | None]]:
+        """How far filters lie apart from store to store.
+
+        Args:
+            pictures: a list for each store, of the same filters.
+            pairs: which of the stores.
+
+        Returns:
+            For each pair a value for each filter: 1 less the cosine of the means of their vectors, exactly 0
+            where the pictures are the same; `None` where there are none, or one cannot be fed to the network.
+        """
+        filters = list(zip(*pictures, strict=True))
+        others = [groups for groups in filters if not _same(groups)]
+        vectors = self._vectors([one for groups in others for group in groups for one in group or ()])
+        found: dict[Pair, list[float | None]] = {pair: [] for pair in pairs}
+        for groups in filters:
+            if _same(groups):
+                fed = groups[0] is not None and all(self._decoded(one) is not None for one in groups[0])
+                means = None
+            else:
+                means = [_mean([vectors[one.key] for one in group or ()]) for group in groups]
+            for a, b in pairs:
+                found[a, b].append(apart(means[a], means[b]) if means else 0.0 if fed else None)
+        return found
+
+    def _vectors(self, pictures: Sequence[Picture]) -> dict[bytes, Tensor | None]:
+        """The vector of each picture by its key; `None` of what cannot be fed to the network."""
+        found = {one.key: self._known.pop(one.key) for one in pictures if one.key in self._known}
+        waiting: dict[bytes, Decoded] = {}
+        for one in pictures:
+            if one.key not in found and one.key not in waiting:
+                decoded = self._decoded(one)
+                if decoded is None:
+                    found[one.key] = None
+                else:
+                    waiting[one.key] = decoded
+        keys = list(waiting)
+        for start in range(0, len(keys), self._batch_size):
+            own = keys[start : start + self._batch_size]
+            made = vectors(self._embedding, [waiting[key] for key in own])
+            found.update(zip(own, made, strict=True))
+        self._known.update(found)
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return found
+
+    def _decoded(self, picture: Picture) -> Decoded | None:
         try:
-            return vectors(self._embedding, images).mean(0)
+            return self._embedding.network.preprocess.decoded(picture.open())
         except BadImage:
             return None
 
 
+def _same(groups: Sequence[Pictures | None]) -> bool:
+    """Whether a filter has the same pictures in all stores, or in none any."""
+    keys = {None if group is None else tuple(one.key for one in group) for group in groups}
+    return len(keys) == 1
+
+
+def _mean(own: Sequence[Tensor | None]) -> Tensor | None:
+    there = [one for one in own if one is not None]
+    return torch.stack(there).mean(0) if there and len(there) == len(own) else None
+
+
+def _picture(image: Image.Image) -> Picture:
+    return Picture(_digest(repr(image.size).encode() + image.tobytes()), lambda: image)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise _unreadable(path, problem) from problem
+
+
 def _open(path: Path) -> Image.Image:
+    """A picture in RGB."""
     try:
         with Image.open(path, formats=PICTURE_FORMATS) as picture:
-            picture.load()
-            return picture.copy()
+            return picture.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise LurkError(f"{str(path)!r} cannot be read ({problem}): compute its store again") from problem
+        raise _unreadable(path, problem) from problem
+
+
+def _unreadable(path: Path, problem: Exception) -> LurkError:
+    return LurkError(f"{str(path)!r} cannot be read ({problem}): compute its store again")

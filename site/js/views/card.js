@@ -1,5 +1,5 @@
 /** A layer as a card: its name, a few pictures, what it is. */
-import { h, s } from "../dom.js";
+import { breakable, h, s } from "../dom.js";
 import { count, cut, tail, times } from "../format.js";
 import { hasCrops, imageUrl, pictureUrl, previews, seenShare, tileSize } from "../manifest.js";
 import { frame, picture } from "../pictures.js";
@@ -22,11 +22,6 @@ function fieldSign(share) {
 function fieldWords(manifest, layer) {
   const part = layer.receptive_field && hasCrops(manifest, layer);
   return part ? `${times(layer.receptive_field.size)} px` : "whole input";
-}
-
-/** A name that may go on in the next line after its dots. */
-function breakable(name) {
-  return name.split(/(?<=[./_-])/).flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
 }
 
 /** @param {import("../manifest.js").Preview} preview */

@@ -73,6 +73,7 @@ export async function comparisonFilterView(ctx) {
   const called = `Filter ${channel}${name ? `: ${cut(name, 60)}` : ""}`;
   const k = Math.min(comparison.k, comparison.dataset.images);
   const map = hasMap(sides[0].layer);
+  const gradients = sides.some(({ filter }) => ["max_grads", "avg_grads"].some((folder) => filter.pictures.includes(folder)));
   const pairs = h("div", { class: "toolbar" }, pairChoice(ctx, comparison, pair, route));
   const bar = h("div", { class: "toolbar" });
   const nav = h("div", { class: "nav-slot" });
@@ -93,8 +94,9 @@ export async function comparisonFilterView(ctx) {
     replace(nav, neighbours("filter", ...steps));
     const stands = standing(values, channel);
     replace(place, stands && values[channel] ? `By ${measure.title}, ${standingText(stands)} in this layer.` : null);
-    const options = Object.keys(SHOW_NAMES).map((value) => ({ value, text: SHOW_NAMES[value], href: format({ ...now, show: value }) }));
-    keepingFocus(bar, () => replace(bar, choices("Show", options, now.show)));
+    const kinds = gradients || now.show !== "image" ? Object.keys(SHOW_NAMES) : [];
+    const options = kinds.map((value) => ({ value, text: SHOW_NAMES[value], href: format({ ...now, show: value }) }));
+    keepingFocus(bar, () => replace(bar, options.length ? choices("Show", options, now.show) : null));
     const left = time.querySelector(".trends")?.scrollLeft ?? 0;
     keepingFocus(time, () => replace(time, overTime(scene, measure, (by) => format({ ...now, by }))));
     if (left) time.querySelector(".trends").scrollLeft = left;

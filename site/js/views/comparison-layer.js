@@ -1,7 +1,7 @@
 /** A layer of a comparison: its filters before and after, those that changed most first. */
 import { changeText, scaleText } from "../changes.js";
 import { measureOf, ranked, valuesOf } from "../comparison.js";
-import { h, replace } from "../dom.js";
+import { breakable, h, replace } from "../dom.js";
 import { count, cut, plural, tail } from "../format.js";
 import { usualTile } from "../manifest.js";
 import { frame } from "../pictures.js";
@@ -107,7 +107,7 @@ export async function comparisonLayerView(ctx) {
       h(
         "header",
         { class: "intro" },
-        h("div", { class: "title-row" }, h("h1", { tabindex: "-1", title: layer.name }, cut(layer.name, 80)), nav),
+        h("div", { class: "title-row" }, h("h1", { tabindex: "-1", title: layer.name }, breakable(cut(layer.name, 80))), nav),
         h("p", { class: "lede" }, own.summary),
       ),
       cards,

@@ -1,5 +1,5 @@
 /** A layer: all its filters as tiles, sorted and chosen by the visitor. */
-import { h, replace } from "../dom.js";
+import { breakable, h, replace } from "../dom.js";
 import { ORDERS, choose, classCounts, deadCount, median, sortValue } from "../filters.js";
 import { count, cut, number, percent, plural, tail, times } from "../format.js";
 import { className, hasCrops, hasMap, layerIndex, usualTile } from "../manifest.js";
@@ -51,7 +51,7 @@ function head(manifest, layer, at) {
     h(
       "div",
       { class: "title-row" },
-      h("h1", { tabindex: "-1", title: layer.name }, cut(layer.name, 80)),
+      h("h1", { tabindex: "-1", title: layer.name }, breakable(cut(layer.name, 80))),
       neighbours("layer", step(manifest.layers[at - 1]), step(manifest.layers[at + 1])),
     ),
     h("p", { class: "lede", data: { part: "meaning" } }),
