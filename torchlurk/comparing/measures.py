@@ -40,7 +40,7 @@ MEASURES: dict[str, Measure] = {
                  _SIZE, 0, 2),
         _measure("weights", "weights", "how far its weights lie apart, relative to their length before",
                  _SIZE, 0, None),
-        _measure("direction", "direction of the weights", "1 − the cosine of its weights", _SIZE, 0, 2),
+        _measure("direction", "weight direction", "1 − the cosine of its weights", _SIZE, 0, 2),
         _measure("cross", "filter images, crossed",
                  "how much less each network's filter answers the other's filter image than its own",
                  _SHARE, 0, None),
