@@ -18,7 +18,8 @@ def readable(name: str) -> str:
     >>> readable("caf\udce9.png")
     'caf\\udce9.png'
     """
-    return name.encode("utf-8", "backslashreplace").decode()
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return name if text == name else text  # the same object, of which there may be millions
 
 
 def shown(text: str, limit: int = LINE) -> str:

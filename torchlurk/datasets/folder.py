@@ -118,22 +118,26 @@ def batches(
 def _run(folder: ImageSet, preprocess: Input, plan: list[tuple[int, range]], workers: int) -> Iterator[Batch]:
     """Decode the planned batches; the processes live as long as the generator."""
     cut = preprocess.cut
-    files = [[folder.file(at) for at in positions] for _, positions in plan]
-    if not workers or cut is None or any(file is None for job in files for file in job):
+    at_all = (at for _, positions in plan for at in positions)
+    if not workers or cut is None or any(folder.file(at) is None for at in at_all):
         for shard, positions in plan:
             yield _batch(folder, shard, positions, *_decode_here(folder, preprocess, positions))
         return
-    paths = [[str(file) for file in job] for job in files]
+
+    def job(number: int) -> list[str]:
+        # Made when it is wanted: the paths of a million images would be a gigabyte.
+        return [str(folder.file(at)) for at in plan[number][1]]
+
     with ExitStack() as stack:
         pool = [stack.enter_context(closing(Worker(cut))) for _ in range(workers)]
-        for worker, job in zip(pool, paths, strict=False):
-            worker.send(job)
+        for number, worker in enumerate(pool):
+            worker.send(job(number))
         for number, (shard, positions) in enumerate(plan):
             worker = pool[number % workers]
             reasons, pixels = worker.receive()
             # at once, so that the worker decodes while the caller computes
             if number + workers < len(plan):
-                worker.send(paths[number + workers])
+                worker.send(job(number + workers))
             yield _batch(folder, shard, positions, reasons, pixels)
 
 

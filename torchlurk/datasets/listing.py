@@ -25,6 +25,9 @@ COMMON: Final = frozenset(("images", "train", "val", "valid", "validation", "tes
 READING: Final = 8
 """Files that are read at once for the digest."""
 
+AT_ONCE: Final = 1024
+"""Files that wait for that."""
+
 
 @dataclass(frozen=True)
 class ImageFolder:
@@ -172,9 +175,12 @@ def digest_files(root: Path, paths: Sequence[str]) -> str:
     # Threads, as reading waits for the disk and hashing leaves the interpreter's lock: a data set of a
     # hundred gigabytes takes minutes rather than an hour.
     with ThreadPoolExecutor(READING) as pool:
-        for path, content in zip(paths, pool.map(lambda path: _content(root / path), paths), strict=True):
-            total.update(os.fsencode(path) + b"\0")
-            total.update(content)
+        for begin in range(0, len(paths), AT_ONCE):
+            # Some at a time: a pool keeps a kilobyte or two for each file that it is told of.
+            some = paths[begin : begin + AT_ONCE]
+            for path, content in zip(some, pool.map(lambda path: _content(root / path), some), strict=True):
+                total.update(os.fsencode(path) + b"\0")
+                total.update(content)
     return total.hexdigest()
 
 

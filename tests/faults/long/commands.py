@@ -45,6 +45,8 @@ class Outcome:
         err: and to stderr, progress bars included.
         seconds: how long it took.
         megabytes: the most memory that one of its processes held.
+        own: the same without the pages of libraries and other files, of which the system keeps more or fewer
+            in memory as it likes, by tens of megabytes; looked at every few milliseconds.
     """
 
     code: int
@@ -52,6 +54,7 @@ class Outcome:
     err: str
     seconds: float
     megabytes: float
+    own: float
 
     @property
     def line(self) -> str:
@@ -117,12 +120,12 @@ def lurk(
             env={**os.environ, **THREADS, "PYTHONPATH": str(ROOT), **(environment or {})},
             preexec_fn=limit,
         )
-        code, megabytes = _wait(process, begun + patience)
+        code, *memory = _wait(process, begun + patience)
         texts = []
         for stream in (out, err):
             stream.seek(0)
             texts.append(stream.read().decode(errors="replace"))
-    return Outcome(code, *texts, time.monotonic() - begun, megabytes)
+    return Outcome(code, *texts, time.monotonic() - begun, *memory)
 
 
 def lurk_here(arguments: Sequence[str], folder: Path) -> Outcome:
@@ -142,30 +145,36 @@ def lurk_here(arguments: Sequence[str], folder: Path) -> Outcome:
     err = done.stderr
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         err += "".join(traceback.format_exception(done.exception))
-    return Outcome(done.exit_code, done.stdout, err, time.monotonic() - begun, 0)
+    return Outcome(done.exit_code, done.stdout, err, time.monotonic() - begun, 0, 0)
 
 
-def _wait(process: subprocess.Popen[bytes], until: float) -> tuple[int, float]:
-    """Its exit status, and the megabytes that it or a process that it started has held at most."""
-    most = 0.0
+def _wait(process: subprocess.Popen[bytes], until: float) -> tuple[int, float, float]:
+    """Its exit status, and the megabytes, all and own, that it or one that it started has held at most."""
+    most = own = 0.0
     while process.poll() is None:
-        most = max(most, peak(process.pid))
+        most = max(most, held(process.pid, "VmHWM"))
+        own = max(own, held(process.pid, "RssAnon"))
         if time.monotonic() > until:
             process.kill()
         time.sleep(0.02)
-    return process.returncode, most
+    return process.returncode, most, own
 
 
-def peak(pid: int) -> float:
-    """The most megabytes that a process or one below it has held so far; 0 for those that are gone."""
+def held(pid: int, kind: str) -> float:
+    """The megabytes of a kind of a process, or of that below it which has most; 0 for those that are gone.
+
+    Args:
+        pid: which process.
+        kind: a line of its status: `VmHWM` is all memory at its peak so far, `RssAnon` what is its own now.
+    """
     # What wait4 tells begins with what the parent held when it started the process.
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0
-    own = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
-    return max([own, *(peak(int(child)) for child in below)])
+    found = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(kind)), 0.0)
+    return max([found, *(held(int(child), kind) for child in below)])
 
 
 def used(pid: int) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.faults.long.commands import peak, used
+from tests.faults.long.commands import held, used
 from tests.faults.long.harness import ROOT, Kind, Row, Trial
 from tests.faults.long.pictures import encoded
 from torchlurk.datasets import decode
@@ -156,7 +156,7 @@ def _decode(path: Path) -> tuple[float, float, str | None]:
     process.stdin.write(json.dumps(job).encode() + b"\n")
     process.stdin.flush()
     line = process.stdout.readline()
-    seconds, megabytes = used(process.pid), peak(process.pid)
+    seconds, megabytes = used(process.pid), held(process.pid, "VmHWM")
     process.communicate()
     return seconds, megabytes, (json.loads(line)[0] or "") if line else None
 

@@ -41,7 +41,7 @@ def scan(trial: Trial) -> Iterator[Row]:
         )
         for count in counts
     ]  # fmt: skip
-    few, many = (one.megabytes for one in done)
+    few, many = (one.own for one in done)
     good = all(one.code == 0 for one in done) and many <= few * MORE
     measured = f"{few:.0f} MB with {counts[0]:,} images, {many:.0f} MB with {counts[1]:,}"
     wrong = () if good else (measured, *(one.err[-300:] for one in done))
