@@ -49,10 +49,10 @@ def as_texts(name: str, values: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         LurkError: it is no text, and no sequence of texts.
     """
-    texts = (values,) if isinstance(values, str) else tuple(values) if isinstance(values, Iterable) else ()
-    if not isinstance(values, Iterable) or not all(isinstance(text, str) for text in texts):
+    texts = [values] if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
+    if not all(isinstance(text, str) for text in texts):
         raise LurkError(f"{name}={values!r}: give a text, or a list of texts")
-    return texts
+    return tuple(texts)
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
