@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright import sync_api
 
+from .made_up_comparison import NAMES, make_comparison, make_moment
 from .made_up_site import BRANCH_EDGES, BRANCHES, CHAIN, HOSTILE, make_store, residual, served
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -38,6 +39,32 @@ def stores(tmp_path_factory) -> list[Path]:
 def site(stores, tmp_path_factory) -> Iterator[str]:
     """The URL of the site."""
     with served(stores, tmp_path_factory.mktemp("host")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def moments(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("moments")
+
+
+@pytest.fixture(scope="session")
+def compared_stores(moments) -> list[Path]:
+    """Three moments of a network, comparisons of all, of two, of two stores alone, and of hostile ones."""
+    stores = [make_moment(moments, name, moment) for moment, name in enumerate(NAMES)]
+    few = [("stem", 4), ("logits", 3)]
+    strange = [make_moment(moments, f"odd{i}", i, few, text=HOSTILE) for i in range(2)]
+    comparisons = [
+        make_comparison(moments, "early-to-last", stores),
+        make_comparison(moments, "two", [stores[0], stores[2]]),
+        make_comparison(moments, "alone", [stores[0], stores[2]], networks=False),
+        make_comparison(moments, "strange", strange),
+    ]
+    return [*stores, *strange, *comparisons]
+
+
+@pytest.fixture(scope="session")
+def compared(compared_stores, tmp_path_factory):
+    with served(compared_stores, tmp_path_factory.mktemp("host")) as url:
         yield url
 
 

@@ -15,6 +15,9 @@ from torchlurk.store.schema import Layer
 
 from .made_up_site import K, jpeg, make_store, put
 
+NAMES = ("early", "later", "last")
+"""What the moments are called."""
+
 LAYERS = [("stem", 8), ("wide", 512), ("deep", 24), ("logits", 10)]
 POOL = 9
 """How many images the stores refer to."""
@@ -108,3 +111,8 @@ def make_comparison(folder: Path, name: str, stores: list[Path], *, networks: bo
     (folder / name).mkdir()
     write_comparison(join(name, opened, extras), folder / name)
     return folder / name
+
+
+def changes(folder: Path, name: str, layer: str, pair: int = 0) -> dict:
+    """What a comparison says of a layer, of one pair of its stores."""
+    return json.loads((folder / name / "layers" / f"{layer}.json").read_text())["pairs"][pair]

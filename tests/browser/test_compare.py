@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -11,11 +10,11 @@ from playwright.sync_api import expect
 
 from torchlurk.live import LiveServer
 
-from .made_up_comparison import LAYERS, make_comparison, make_moment
-from .made_up_site import HOSTILE, served
+from .made_up_comparison import LAYERS, changes
+from .made_up_site import HOSTILE
+from .steps import heading
 from .test_axe import AXE
 
-NAMES = ("early", "later", "last")
 VIEWS = [
     "#/compare:early-to-last",
     "#/compare:early-to-last?pair=1-2&by=weights&order=place",
@@ -29,51 +28,17 @@ VIEWS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("moments")
-
-
-@pytest.fixture(scope="module")
-def made(folder) -> list[Path]:
-    """Three moments of a network, comparisons of all, of two, of two stores alone, and of hostile ones."""
-    stores = [make_moment(folder, name, moment) for moment, name in enumerate(NAMES)]
-    few = [("stem", 4), ("logits", 3)]
-    strange = [make_moment(folder, f"odd{i}", i, few, text=HOSTILE) for i in range(2)]
-    compared = [
-        make_comparison(folder, "early-to-last", stores),
-        make_comparison(folder, "two", [stores[0], stores[2]]),
-        make_comparison(folder, "alone", [stores[0], stores[2]], networks=False),
-        make_comparison(folder, "strange", strange),
-    ]
-    return [*stores, *strange, *compared]
-
-
-@pytest.fixture(scope="module")
-def compared(made, tmp_path_factory):
-    with served(made, tmp_path_factory.mktemp("host")) as url:
-        yield url
-
-
-def changes(folder: Path, name: str, layer: str, pair: int = 0) -> dict:
-    return json.loads((folder / name / "layers" / f"{layer}.json").read_text())["pairs"][pair]
-
-
 def by_change(values: list[float | None]) -> list[int]:
     """Channels, the largest change first."""
     size = [-1 if value is None else abs(value) for value in values]
     return sorted(range(len(values)), key=lambda channel: (-size[channel], channel))
 
 
-def heading(page, text):
-    expect(page.locator("h1")).to_have_text(text)
-
-
 def numbers(page) -> list[str]:
     return page.locator(".view .tile .tile-number").all_inner_texts()
 
 
-def test_by_mouse(page, compared, folder, troubles):
+def test_by_mouse(page, compared, moments, troubles):
     page.goto(compared)
     heading(page, "Early")
     expect(page.locator(".networks a")).to_have_count(5)
@@ -87,7 +52,7 @@ def test_by_mouse(page, compared, folder, troubles):
     rows = page.locator(".change-row").evaluate_all("(all) => all.map((row) => row.dataset.layer)")
     means = {
         layer["name"]: layer["changes"][0]["distributions"]["maps"]["mean"]
-        for layer in json.loads((folder / "two/comparison.json").read_text())["layers"]
+        for layer in json.loads((moments / "two/comparison.json").read_text())["layers"]
     }
     assert rows == sorted(means, key=lambda name: -means[name])
     assert rows[-1] == "stem"
@@ -95,7 +60,7 @@ def test_by_mouse(page, compared, folder, troubles):
     expect(page.locator(".change-row[data-layer=deep] img")).to_have_count(2)
     page.locator(".change-row[data-layer=deep]").click()
     heading(page, "deep")
-    values = changes(folder, "two", "deep")["values"]
+    values = changes(moments, "two", "deep")["values"]
     assert [int(one) for one in numbers(page)][:8] == by_change(values["maps"])[:8]
     page.click(".measure[data-value=weights]")
     page.wait_for_url(re.compile(r"by=weights"))
@@ -117,7 +82,7 @@ def test_by_mouse(page, compared, folder, troubles):
     assert troubles == []
 
 
-def test_by_keyboard(page, compared, folder, troubles):
+def test_by_keyboard(page, compared, moments, troubles):
     page.goto(f"{compared}#/compare:two")
     page.locator(".life").first.focus()
     page.keyboard.press("ArrowRight")
@@ -135,7 +100,7 @@ def test_by_keyboard(page, compared, folder, troubles):
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"by=means"))
     expect(page.locator(".measure:focus")).to_have_attribute("data-value", "means")
-    order = by_change(changes(folder, "two", "wide")["values"]["means"])
+    order = by_change(changes(moments, "two", "wide")["values"]["means"])
     page.locator(".view .tile").first.focus()
     page.keyboard.press("End")
     expect(page.locator(".tile:focus .tile-number")).to_have_text(str(order[-1]))
@@ -215,110 +180,6 @@ def test_the_state_is_in_the_address(page, compared, troubles):
     assert troubles == []
 
 
-def test_pictures_are_those_of_both_stores(page, compared, folder, troubles):
-    page.goto(f"{compared}#/compare:early-to-last/deep/7?pair=0-1")
-    stores = [json.loads((folder / name / "layers/deep.json").read_text()) for name in ("early", "later")]
-    lists = [[entry["image"] for entry in store["filters"][7]["max"]] for store in stores]
-    sides = page.locator(".versus").nth(1).locator(".side")
-    expect(sides).to_have_count(2)
-    for side, name, images in zip(sides.all(), ("early", "later"), lists, strict=True):
-        expect(side.locator(".side-head a")).to_have_attribute("href", f"#/{name}/deep/7")
-        shown = side.locator(".entry > .frame img").evaluate_all(
-            "(all) => all.map((e) => e.getAttribute('src'))"
-        )
-        assert shown == [f"saved_model/{name}/images/{image}.jpg" for image in images]
-        crops = side.locator(".pair img").evaluate_all("(all) => all.map((e) => e.getAttribute('src'))")
-        assert crops == [
-            f"saved_model/{name}/{kind}/deep/7.jpg" for _ in images for kind in ("cropped", "cropped_grad")
-        ]
-    fates = [side.locator(".fate").all_inner_texts() for side in sides.all()]
-    assert fates[0] == [
-        "left the list" if one not in lists[1] else word(lists[1].index(one), i, "now")
-        for i, one in enumerate(lists[0])
-    ]
-    assert fates[1] == [
-        "new" if one not in lists[0] else word(lists[0].index(one), i, "was")
-        for i, one in enumerate(lists[1])
-    ]
-    assert len({*fates[0], *fates[1]}) > 2
-    made = (
-        page.locator(".versus")
-        .first.locator("img")
-        .evaluate_all("(all) => all.map((e) => e.getAttribute('src'))")
-    )
-    assert made == [f"saved_model/{name}/max_activ/deep/7.jpg" for name in ("early", "later")]
-    expect(page.locator(".cross-figure")).to_have_text(["9.50", "3.25", "4.13", "8.75"])
-    assert troubles == []
-
-
-def word(there: int, here: int, verb: str) -> str:
-    return "stays" if there == here else f"{verb} {['1st', '2nd', '3rd', '4th'][there]}"
-
-
-def test_class_profiles_stand_beside_each_other(page, compared, folder, troubles):
-    page.goto(f"{compared}#/compare:two/deep/7")
-    panel = page.locator(".panel").first
-    expect(panel.locator("li")).to_have_count(4)
-    profiles = [
-        dict(json.loads((folder / name / "layers/deep.json").read_text())["filters"][7]["classes"]["max"])
-        for name in ("early", "last")
-    ]
-    shown = panel.locator("li").evaluate_all(
-        """(all) => all.map((row) => [
-             row.querySelector('.both-name').title,
-             ...[...row.querySelectorAll('.both-figure')].map((one) => one.textContent)])"""
-    )
-    classes = json.loads((folder / "early/network.json").read_text())["dataset"]["classes"]
-    for name, before, after in shown:
-        index = classes.index(name)
-        for text, profile in zip((before, after), profiles, strict=True):
-            assert float(text.replace("−", "-")) == pytest.approx(profile[index], abs=0.006)
-    assert profiles[0] != profiles[1]
-
-
-def test_a_filter_over_time(page, compared, folder, troubles):
-    page.goto(f"{compared}#/compare:early-to-last/deep/7?by=means")
-    expect(page.locator(".moment .moment-head a")).to_have_text(list(NAMES))
-    shown = page.locator(".moment img").evaluate_all("(all) => all.map((e) => e.getAttribute('src'))")
-    assert shown == [
-        f"saved_model/{name}/{kind}/deep/7.jpg" for name in NAMES for kind in ("max_activ", "cropped")
-    ]
-    values = [changes(folder, "early-to-last", "deep", pair)["values"]["means"][7] for pair in range(3)]
-    told = [float(text) for text in page.locator(".moment-line b").all_inner_texts()]
-    assert told == pytest.approx([values[0], values[1], values[2]], abs=0.006)
-    expect(page.locator(".trends [aria-current]")).to_have_text(re.compile("mean activation"))
-    page.locator(".trends [aria-current]").focus()
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("Enter")
-    expect(page.locator(".trends [aria-current]:focus")).to_have_text(re.compile("activation maps"))
-    now = changes(folder, "early-to-last", "deep")["values"]["maps"][7]
-    expect(page.locator(".moment-line b").first).to_have_text(f"{now:.2f}")
-    page.goto(f"{compared}#/compare:two/deep/7")
-    expect(page.locator(".told").first).to_be_visible()
-    expect(page.locator(".moment")).to_have_count(0)
-    assert troubles == []
-
-
-def test_every_measure_is_told_in_words(page, compared, folder, troubles):
-    page.goto(f"{compared}#/compare:two/deep/6")
-    own = changes(folder, "two", "deep")
-    assert own["partners"][6][0] == 7
-    expect(page.locator(".lede a")).to_have_attribute("href", "#/last/deep/7")
-    expect(page.locator(".told")).to_have_count(len(own["values"]))
-    share = own["values"]["top_max"][6]
-    expect(page.locator(".told", has_text="top images by max")).to_contain_text(
-        f"{round(share * 4)} of its 4 strongest images"
-    )
-    expect(page.locator(".told .mark:not(.dim)")).to_have_count(len(own["values"]))
-    page.goto(f"{compared}#/compare:two/deep/5")
-    expect(page.locator(".lede")).to_have_text("Nothing changed in this filter, by any measure.")
-    page.goto(f"{compared}#/compare:two/deep/7")
-    expect(page.locator(".told", has_text=re.compile("^weights"))).to_contain_text(
-        "Not defined for this filter"
-    )
-    assert troubles == []
-
-
 def test_what_there_is_without_the_networks(page, compared, troubles):
     page.goto(f"{compared}#/compare:alone")
     expect(page.locator(".absent")).to_have_text("Made of the stores alone.")
@@ -388,15 +249,15 @@ def test_what_is_not_there_is_said(page, compared, view, word, back):
 
 
 def test_a_page_that_follows_stores_shows_a_comparison_once_it_is_made(
-    page, made, folder, tmp_path, troubles
+    page, compared_stores, moments, tmp_path, troubles
 ):
     for name in ("early", "last"):
-        (tmp_path / name).symlink_to(folder / name)
+        (tmp_path / name).symlink_to(moments / name)
     with LiveServer([tmp_path / "early", tmp_path / "last", tmp_path / "two"]) as server:
         page.goto(server.url)
         heading(page, "Early")
         expect(page.locator("nav[aria-label=Comparisons]")).to_have_count(0)
-        shutil.copytree(folder / "two", tmp_path / "arriving")
+        shutil.copytree(moments / "two", tmp_path / "arriving")
         (tmp_path / "arriving").rename(tmp_path / "two")
         page.click("nav[aria-label=Comparisons] a")
         heading(page, "early → last")
@@ -406,21 +267,20 @@ def test_a_page_that_follows_stores_shows_a_comparison_once_it_is_made(
     assert troubles == []
 
 
-def test_a_filter_without_gradients_has_no_switch_for_them(page, compared, troubles):
-    page.goto(compared + "#/compare:two/wide/3")
-    heading(page, "Filter 3")
-    expect(page.get_by_text("Overlay", exact=True)).to_have_count(1)
-    page.goto(compared + "#/compare:two/wide/300")
-    heading(page, "Filter 300")
-    expect(page.get_by_text("Overlay", exact=True)).to_have_count(0)
-    # A link that asks for them says so, and leads back.
-    page.goto(compared + "#/compare:two/wide/300?show=gradient")
-    expect(page.get_by_text("gradient not computed")).not_to_have_count(0)
-    page.get_by_text("Image", exact=True).click()
-    expect(page.get_by_text("Overlay", exact=True)).to_have_count(0)
-
-
 def test_the_name_of_a_compared_layer_breaks_after_its_dots(page, compared, troubles):
     page.goto(compared + f"#/compare:strange/{quote(f'{HOSTILE} logits', safe='')}")
     expect(page.locator("h1")).to_contain_text(HOSTILE[:20])
     assert page.locator("h1 wbr").count() == len(re.findall(r"[./_-](?=.)", page.inner_text("h1")))
+    assert troubles == []
+
+
+def test_no_name_of_a_measure_is_cut(page, compared, troubles):
+    page.goto(f"{compared}#/compare:two/deep?by=cross")
+    names = page.locator(".measure-name")
+    expect(page.locator(".measure[aria-current] .measure-name")).to_have_text("filter images, crossed")
+    cut = names.evaluate_all(
+        "(all) => all.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText)"
+    )
+    assert names.count() > 10
+    assert cut == []
+    assert troubles == []
