@@ -126,8 +126,7 @@ def _explain(
 
 
 def _names(words: Path) -> tuple[str, ...]:
-    """What outputs are called: those of folders in the order that data sets have them in, or in order."""
-    from torchlurk.datasets.words import read_words
+    """What outputs are called: by number, in the order that data sets have folders in, or in order."""
+    from torchlurk.datasets.words import names_in_order, read_words
 
-    found = read_words(words)
-    return tuple(found[key] for key in sorted(found)) if isinstance(found, dict) else found
+    return names_in_order(read_words(words))

@@ -105,6 +105,8 @@ def index_items(items: Items, name: str, *, words: Words | None = None) -> Index
     own = getattr(items, "classes", None)
     count = max(labels) + 1
     named = isinstance(own, list | tuple) and len(own) >= count and all(isinstance(n, str) for n in own)
+    if isinstance(words, tuple | list) and not named:
+        count = max(count, len(words))  # of the last classes there may be no images
     folders = [readable(str(n)) for n in own] if named and own else [str(index) for index in range(count)]
     return IndexedImages(
         name=name,
