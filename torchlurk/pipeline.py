@@ -146,7 +146,9 @@ def _identity(wanted: Manifest) -> str:
     scan_only = msgspec.structs.replace(
         wanted.stages, gradients=Stage(complete=False, config=None), ascent=Stage(complete=False, config=None)
     )
-    return digest_of(msgspec.structs.replace(wanted, name="", title="", stages=scan_only))
+    # what is not read takes no part in it
+    dataset = msgspec.structs.replace(wanted.dataset, skipped=[])
+    return digest_of(msgspec.structs.replace(wanted, name="", title="", dataset=dataset, stages=scan_only))
 
 
 def _scanned(job: Job, manifest: Manifest | None, wanted: Manifest, device: torch.device) -> Manifest:

@@ -56,7 +56,8 @@ FOLDER = click.Path(path_type=Path)
 @click.option(
     "--words",
     type=FOLDER,
-    help="File that names the classes: lines 'folder name<TAB>words', or a name a line, in order. "
+    help="File that names the classes: lines 'folder name or number<TAB>words', a name a line, in order, or "
+    "JSON. "
     "[default: classes.txt in or beside the images, if there is one]",
 )
 @click.option(
@@ -163,6 +164,7 @@ def _precompute(
     from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
     from torchlurk.datasets.choose import open_images
     from torchlurk.datasets.folder import first_image
+    from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.strict import check_all, refusal
     from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
     from torchlurk.models.network import load_network
@@ -181,6 +183,8 @@ def _precompute(
     folder = team.share(
         lambda: open_images(str(images), words=words, data_root=data_root or cache / "datasets")
     )
+    for note in notes_of(folder):
+        shown.say(note)
     network = team.after_first(
         lambda: load_network(
             model,
@@ -219,8 +223,8 @@ def _precompute(
         team.share(lambda: check_all(folder, network.preprocess, workers=config.workers, bar=shown.bar))
     manifest = precompute(network, folder, out, config, chosen, shown, team)
     if strict and manifest.dataset.skipped:  # one went bad meanwhile
-        bad = manifest.dataset.skipped
-        raise LurkError(refusal(len(bad), len(folder.paths), bad[0].path, bad[0].reason))
+        bad, total = manifest.dataset.skipped, manifest.dataset.images + len(manifest.dataset.skipped)
+        raise LurkError(refusal(len(bad), total, bad[0].path, bad[0].reason))
     if team.first:
         total = sum(layer.channels for layer in manifest.layers)
         line = f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "

@@ -79,6 +79,7 @@ def _transfer(
 ) -> None:  # fmt: skip
     from torchlurk.datasets.choose import open_images
     from torchlurk.datasets.folder import first_image
+    from torchlurk.datasets.images import notes_of
     from torchlurk.devices import choose_device, usual_workers
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
@@ -93,11 +94,15 @@ def _transfer(
     root = data_root or cache / "datasets"
     folder = open_images(images, words=words, data_root=root)
     share = as_share(val)
-    split = (
-        apart(folder, open_images(val, words=words, data_root=root))
-        if share is None
-        else hold_out(folder, share, seed)
-    )
+    for note in notes_of(folder):
+        SHOWN.say(note)
+    if share is None:
+        held_out = open_images(val, words=words, data_root=root)
+        for note in notes_of(held_out):
+            SHOWN.say(note)
+        split = apart(folder, held_out)
+    else:
+        split = hold_out(folder, share, seed)
     network = load_network(
         model, weights, size, cache, say=SHOWN.say, seed=seed, first=lambda: first_image(folder),
         unsafe_pickle=allow_unsafe_pickle,

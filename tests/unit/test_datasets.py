@@ -85,6 +85,34 @@ def test_a_table_of_paths_and_labels(tmp_path: Path, text: str) -> None:
     assert open_images(str(path), words=None, data_root=tmp_path) == found
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename,class_id\na.png,cat\nb.png,dog\n",
+        "Split,File Name,Class\ntrain,a.png,cat\nval,b.png,dog\n",
+        ",image_path,TARGET\n0,a.png,cat\n1,b.png,dog\n",
+        "img;y\na.png;cat\nb.png;dog\n",
+        "sep=;\npath;label\na.png;cat\nb.png;dog\n",
+        "filepath\tcategory\na.png\tcat\nb.png\tdog\n",
+        "a.png\tcat\nb.png\tdog\n",
+        '"file_name"|"label"\n"a.png"|"cat"\n"b.png"|"dog"\n',
+    ],
+)
+def test_headers_and_separators_that_tools_write(tmp_path: Path, text: str) -> None:
+    pictures(tmp_path, "a.png", "b.png")
+    for name in ("t.csv", "t.tsv"):
+        (tmp_path / name).write_text(text)
+        found = open_images(str(tmp_path / name), words=None, data_root=tmp_path)
+        assert (found.paths, found.labels, found.classes) == (("a.png", "b.png"), (0, 1), ("cat", "dog"))
+
+
+def test_separators_in_names_and_labels_are_left_alone(tmp_path: Path) -> None:
+    pictures(tmp_path, "a;b.png", "im/c.png")
+    (tmp_path / "t.csv").write_text('path,label\na;b.png,x|y\nim\\c.png,"q, r"\n')
+    found = read_table(tmp_path / "t.csv")
+    assert (found.paths, found.classes) == (("a;b.png", "im/c.png"), ("q, r", "x|y"))
+
+
 def test_the_digest_of_a_table_sees_labels_and_bytes(tmp_path: Path) -> None:
     pictures(tmp_path, "a.png", "b.png")
     path, seen = tmp_path / "t.csv", set()
@@ -115,6 +143,20 @@ def test_a_table_tells_no_absolute_path(tmp_path: Path) -> None:
         ("a.png,x\n,y\n", r"line 2, is ',y': write path,label"),
         ("a.png,x,more\n", "line 1, is 'a.png,x,more': write"),
         ("who,what\na.png,x\n", r"line 1, is 'who,what': neither headers"),
+        (
+            "file,class_id,class_name\na.png,0,x\n",
+            r"'class_id' and 'class_name' may each be the label, rename",
+        ),
+        (
+            "path,image,label\na.png,a.png,x\n",
+            r"columns 'path', 'image', 'label': 'path' and 'image' may each",
+        ),
+        (
+            "file,breed,age\na.png,x,1\n",
+            r"columns 'file', 'breed', 'age': none is known to hold the labels, write",
+        ),
+        ("image,x,y\na.png,1,2\n", r"columns 'image', 'x', 'y': none is known to hold the labels"),
+        ("who;what\na.png;x\n", r"line 1, is 'who,what': neither headers"),
         ("z.png,x\n", r"none of its 1 images is there, 'z\.png' for one; paths are relative to"),
     ],
 )

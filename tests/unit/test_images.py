@@ -52,7 +52,6 @@ def test_lists_classes_and_passes_over_the_rest(folder: Path) -> None:
     (folder / "a" / "deep" / "er").mkdir(parents=True)
     noise(0).save(folder / "a" / "deep" / "er" / "x.PNG", "PNG")
     (folder / "empty").mkdir()
-    noise(0).save(folder / "beside.jpg")
     for name in ("CREDITS.csv", "README.md", ".hidden.jpg", "a/.hidden.png", "a/notes.txt"):
         (folder / name).write_text("x")
     (folder / ".git").mkdir()

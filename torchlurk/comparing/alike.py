@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchlurk.datasets.images import NOT_READ
 from torchlurk.errors import LurkError
 from torchlurk.selection import Selection, choose
 from torchlurk.store.read import read_layer, read_manifest
-from torchlurk.store.schema import Layer, LayerFile, Manifest
+from torchlurk.store.schema import Layer, LayerFile, Manifest, Skipped
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,21 @@ def _check_alike(first: Store, other: Store) -> None:
             f"{two!r} was computed from other images ({there.dataset.images} of {there.dataset.name!r}) than "
             f"{one!r} ({here.dataset.images} of {here.dataset.name!r}): compute both from the same"
         )
-    if here.dataset.skipped != there.dataset.skipped:
+    ours, theirs = _damaged(here), _damaged(there)
+    if ours != theirs:
         raise LurkError(
-            f"{two!r} left out {len(there.dataset.skipped)} images that could not be read, {one!r} "
-            f"{len(here.dataset.skipped)}, and not the same: compute the one with more of them again"
+            f"{two!r} left out {len(theirs)} images that could not be read, {one!r} "
+            f"{len(ours)}, and not the same: compute the one with more of them again"
         )
     if here.dataset.classes != there.dataset.classes:
         raise LurkError(f"{two!r} calls the classes of the images otherwise than {one!r}: use one --words")
     if here.k != there.k:
         raise LurkError(f"{two!r} keeps k = {there.k} images a list, {one!r} {here.k}: use one --top")
+
+
+def _damaged(manifest: Manifest) -> list[Skipped]:
+    """The images that the scan tried to read in vain, without those of formats that are not read."""
+    return [one for one in manifest.dataset.skipped if not one.reason.startswith(NOT_READ)]
 
 
 def _check_layers(first: Store, other: Store) -> None:

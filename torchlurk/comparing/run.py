@@ -187,12 +187,15 @@ def _ask(request: Request, stores: Sequence[Store], setting: Setting) -> Extras:
     from torchlurk.comparing.beyond import look_beyond
     from torchlurk.comparing.sources import check_images
     from torchlurk.datasets.choose import open_images
+    from torchlurk.datasets.images import notes_of
     from torchlurk.lurk.computing import images_of
 
     if isinstance(request.images, str) and request.data_root is not None:
         folder: ImageSet = open_images(request.images, words=None, data_root=request.data_root)
     else:
         folder = images_of(request.images, None)
+    for line in notes_of(folder):
+        setting.terminal.say(line)
     check_images(stores[0], folder)
     networks = _networks(request, stores, folder, setting)
     found, why_not = look_beyond(stores, networks, folder, pairs_of(len(stores)), setting)

@@ -29,6 +29,13 @@ from PIL import (
     WebPImagePlugin,
 )
 
+try:
+    from PIL import AvifImagePlugin
+except ImportError:  # before Pillow 11.3
+    _AVIF = False
+else:
+    _AVIF = AvifImagePlugin.SUPPORTED
+
 from torchlurk.datasets.limits import BadImage, Frugal, check_cost, check_tiff, open_plain
 
 Pixels = npt.NDArray[np.uint8]
@@ -37,18 +44,20 @@ Pixels = npt.NDArray[np.uint8]
 MAX_PIXELS: Final = 100_000_000
 MAX_ASPECT: Final = 100
 STRIP: Final = 1 << 20  # pixels
-# the decoders that are pure decoders: Pillow's EPS would run ghostscript on a file's word
-FORMATS: Final = tuple(
-    plugin.format
-    for plugin in (
-        JpegImagePlugin.JpegImageFile,  # MPO too, a JPEG with more JPEGs behind it
-        PngImagePlugin.PngImageFile,
-        WebPImagePlugin.WebPImageFile,
-        BmpImagePlugin.BmpImageFile,
-        GifImagePlugin.GifImageFile,
-        TiffImagePlugin.TiffImageFile,
-        PpmImagePlugin.PpmImageFile,
-    )
+# The decoders that are pure decoders: Pillow's EPS would run ghostscript on a file's word. An AVIF may hold a
+# frame larger than its header says, of up to the 268 megapixels that libavif allows. JPEG 2000 is left out,
+# as OpenJPEG takes more than 12 bytes a pixel beside the image, and TGA, as it has no mark by which it is
+# known.
+FORMATS: Final = (
+    JpegImagePlugin.JpegImageFile.format,  # MPO too, a JPEG with more JPEGs behind it
+    PngImagePlugin.PngImageFile.format,
+    WebPImagePlugin.WebPImageFile.format,
+    BmpImagePlugin.BmpImageFile.format,
+    BmpImagePlugin.DibImageFile.format,
+    GifImagePlugin.GifImageFile.format,
+    TiffImagePlugin.TiffImageFile.format,
+    PpmImagePlugin.PpmImageFile.format,
+    *(("AVIF",) if _AVIF else ()),
 )
 INTERPOLATIONS: Final = tuple(method.name.lower() for method in Image.Resampling)
 ORIENTATION: Final = 0x0112

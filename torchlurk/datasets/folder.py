@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from torchlurk.datasets.decode import decode
-from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.images import ImageSet, Skipped
 from torchlurk.datasets.inputs import Decoded, Input, Preprocess
 from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.listing import ImageFolder, list_images
@@ -34,19 +34,6 @@ __all__ = [
 ]
 
 SHARD_SIZE: Final = 256
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An image that was left out, and why.
-
-    Attributes:
-        path: As in `ImageSet.paths`.
-        reason: A few words.
-    """
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 
-from torchlurk.datasets.folder import Skipped, batches
-from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.folder import batches
+from torchlurk.datasets.images import ImageSet, Skipped, skipped_of
 from torchlurk.datasets.inputs import Input
 from torchlurk.errors import LurkError
 
@@ -26,16 +26,18 @@ def check_all(folder: ImageSet, preprocess: Input, *, workers: int, bar: Bar) ->
     Raises:
         LurkError: Some cannot be read; the line names the first of them and says how many.
     """
+    unread = skipped_of(folder)
     first: Skipped | None = None
-    count = 0
+    count = len(unread)
     source = batches(folder, preprocess, batch_size=BATCH, workers=workers)
     with bar("check", len(folder.paths), "image") as advance, closing(source) as feed:  # type: ignore[type-var]
         for batch in feed:
             first = first or next(iter(batch.skipped), None)
             count += len(batch.skipped)
             advance(len(batch.indices) + len(batch.skipped))
+    first = first or next(iter(unread), None)
     if first is not None:
-        raise LurkError(refusal(count, len(folder.paths), first.path, first.reason))
+        raise LurkError(refusal(count, len(folder.paths) + len(unread), first.path, first.reason))
 
 
 def refusal(count: int, total: int, path: str, reason: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.datasets.choose import open_images
 from torchlurk.datasets.folder import first_image
-from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.images import ImageSet, notes_of
 from torchlurk.datasets.indexed import index_items
 from torchlurk.datasets.told import Told
 from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
@@ -25,7 +25,7 @@ from torchlurk.models.check import check_network
 from torchlurk.models.checkpoint import Weights, state_digest
 from torchlurk.models.network import Network, load_network, network_of
 from torchlurk.models.weights import default_cache
-from torchlurk.names import check_store_name, readable
+from torchlurk.names import check_store_name, readable, shown
 from torchlurk.pipeline import precompute, usual_threads
 from torchlurk.selection import Selection
 from torchlurk.telling import Terminal
@@ -95,6 +95,7 @@ def make_engine(model: nn.Module | str, preprocess: Told, images: Any, out: Path
         device = choose_device(options.device)
         terminal = terminal_of(options.progress)
         folder = images_of(images, options.words)
+        warn_of(folder, stacklevel=4)
         if isinstance(model, nn.Module):
             network = _own(model, preprocess, folder, options)
             check_network(network.module, network.shape)
@@ -197,6 +198,17 @@ def images_of(images: Any, words: Path | None) -> ImageSet:
     )
 
 
+def warn_of(images: ImageSet, stacklevel: int) -> None:
+    """Warn of what was assumed of some images, and of what is left out.
+
+    Args:
+        images: which.
+        stacklevel: of the line that is to blame, as of `warnings.warn` from here.
+    """
+    for note in notes_of(images):
+        warnings.warn(shown(note), stacklevel=stacklevel)
+
+
 def _own(model: nn.Module, preprocess: Told, folder: ImageSet, options: Options) -> Network:
     weights = Weights({}, options.weights or "own", digest_of(model))
     source = options.source or type(model).__name__
@@ -223,7 +235,7 @@ def terminal_of(progress: bool | None) -> Terminal:
 
     @contextmanager
     def bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
-        with tqdm(total=total, desc=f"{label:9}", unit=f" {unit}s", disable=hidden, leave=False) as shown:
-            yield shown.update
+        with tqdm(total=total, desc=f"{label:9}", unit=f" {unit}s", disable=hidden, leave=False) as rows:
+            yield rows.update
 
     return Terminal(say=say, bar=bar)

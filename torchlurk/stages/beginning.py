@@ -6,13 +6,14 @@ import torch
 
 from torchlurk import portraits, records, scan
 from torchlurk.config import recorded
+from torchlurk.datasets.images import skipped_of
 from torchlurk.stages.job import Job
 from torchlurk.store import schema
 from torchlurk.store.schema import Manifest, Stage
 
 
 def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) -> Manifest:
-    """The manifest before the pictures of a scan that could not read the `skipped` files."""
+    """The manifest before the pictures of a scan that could not read the `skipped` files of those listed."""
     network, folder = job.network, job.folder
     sizes = {layer.name: portraits.tiles(layer, job.source) for layer in job.graph.layers}
     waiting = Stage(complete=False, config=None)
@@ -30,10 +31,13 @@ def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) 
         ),
         dataset=schema.Dataset(
             name=folder.name,
-            images=len(folder.paths) - len(skipped),
+            images=len(folder.paths) - len(skipped),  # that are not read are not among them
             classes=list(folder.classes),
             digest=folder.digest,
-            skipped=skipped,
+            skipped=[
+                *skipped,
+                *(schema.Skipped(path=one.path, reason=one.reason) for one in skipped_of(folder)),
+            ],
         ),
         k=job.config.scan.k,
         device="cuda" if device.type == "cuda" else "cpu",

@@ -12,7 +12,7 @@ from torch import nn
 from torchlurk.datasets.told import Told
 from torchlurk.devices import usual_workers
 from torchlurk.errors import as_texts, in_python
-from torchlurk.lurk.computing import Options, images_of, make_engine
+from torchlurk.lurk.computing import Options, images_of, make_engine, warn_of
 from torchlurk.training.record import Options as Asked
 from torchlurk.training.record import Transfer
 from torchlurk.training.run import fine_tune
@@ -114,11 +114,12 @@ def transfer(
     )  # fmt: skip
     engine = make_engine(model, preprocess, images, Path(out), asked)
     with in_python():
-        split = (
-            hold_out(engine.folder, float(val), seed)
-            if isinstance(val, int | float)
-            else apart(engine.folder, images_of(val, asked.words))
-        )
+        if isinstance(val, int | float):
+            split = hold_out(engine.folder, float(val), seed)
+        else:
+            held_out = images_of(val, asked.words)
+            warn_of(held_out, stacklevel=3)
+            split = apart(engine.folder, held_out)
         record, network = fine_tune(
             engine.network,
             split,
