@@ -133,14 +133,14 @@ def test_what_is_assumed_of_a_list_is_said(folders: str, names: str, found: str,
 @pytest.mark.parametrize(
     ("folders", "names", "message"),
     [
-        ("1 2", "a b c d", "4 class words and 2 classes, numbered from 1 to 2: whether the first word is for 0"),
+        ("1 2", "a b c d", "4 class words and 2 classes, numbered from 1 to 2: whether the first word"),
         ("0 7", "a b c d", "4 class words and 2 classes"),
         ("0 1 2", "a b", "2 class words and 3 classes"),
         ("01 1", "a b", "the classes '01' and '1' have the same number"),
         ("cat dog", "dog horse", "in another order than the classes: 'dog' would be 'horse'"),
         ("0 1 2", {"1": "a", "2": "b", "3": "c"}, "numbered from 1 to 3 and have none for class 0"),
         ("1 2 3", {"0": "a", "1": "b", "2": "c"}, "numbered from 0 to 2 and have none for class 3"),
-        ("cat dog", {"n01": "a", "n02": "b"}, "none of the 2 class words is for .*'n01', 'n02', .*'cat', 'dog'"),
+        ("cat dog", {"n01": "a", "n02": "b"}, "none of the 2 class words .*'n01', 'n02', .*'cat', 'dog'"),
         ("cat dog", {"0": "a", "1": "b", "2": "c"}, "none of the 3 class words"),
     ],
 )  # fmt: skip

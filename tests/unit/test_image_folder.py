@@ -1,8 +1,9 @@
-"""Folders of images as people have them: other suffixes, other programs' folders, loose images, deeper folders."""
+"""Folders of images as people have them: other suffixes, other programs' folders, loose images, deep ones."""
 
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torchlurk.datasets.choose import open_images
 from torchlurk.datasets.decode import decode
 from torchlurk.datasets.folder import ImageFolder, Preprocess, batches, list_images
 from torchlurk.datasets.images import NOT_READ, Skipped
+from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.strict import check_all
 from torchlurk.datasets.suffixes import read_suffixes
 from torchlurk.errors import LurkError
@@ -52,7 +54,7 @@ def test_all_suffixes_of_the_formats_that_are_decoded_are_read(tmp_path: Path) -
     assert found.paths == names
     (batch,) = batches(found, Preprocess(size=8, resize=8), workers=0)
     assert len(batch.indices) == len(names)
-    assert found.skipped == found.notes == ()
+    assert (found.notes, found.skipped) == ((), ())
 
 
 def test_no_suffix_is_read_of_a_format_that_is_not_decoded() -> None:
@@ -78,7 +80,7 @@ def test_avif_is_decoded_upright_and_on_white(tmp_path: Path) -> None:
 @needs_avif
 def test_an_avif_of_too_many_pixels_is_refused_from_its_header(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "x.avif")
-    with pytest.raises(Exception, match="^64 x 64 pixels are more than 4,000$"):
+    with pytest.raises(BadImage, match=r"^64 x 64 pixels are more than 4,000$"):
         decode(tmp_path / "x.avif", max_pixels=4000)
 
 
@@ -165,7 +167,7 @@ def test_folders_of_other_programs_are_passed_over(tmp_path: Path) -> None:
     )
     found = list_images(root)
     assert found == alone
-    assert found.notes == found.skipped == ()
+    assert (found.notes, found.skipped) == ((), ())
     deep = list_images(folder(tmp_path / "c", "cat/1.jpg", "cat/@eaDir/1.jpg", "dog/.thumbnails/1.jpg"))
     assert (deep.paths, deep.classes) == (("cat/1.jpg",), ("cat",))
 
@@ -213,8 +215,7 @@ def test_a_subfolder_called_like_its_folder_keeps_its_class(tmp_path: Path) -> N
 )
 def test_what_may_be_meant_otherwise_is_said(tmp_path: Path, files: tuple[str, ...], note: str) -> None:
     (line,) = list_images(folder(tmp_path / "set", *files)).notes
-    with pytest.raises(LurkError, match=note):
-        raise LurkError(line)
+    assert re.search(note, line)
 
 
 @pytest.mark.parametrize(
