@@ -16,6 +16,7 @@ from torchlurk.datasets.matching import name_folders
 from torchlurk.datasets.table import read_table
 from torchlurk.datasets.words import name_classes, names_in_order, read_words
 from torchlurk.errors import LurkError
+from torchlurk.lurk.computing import images_of
 
 NAMES = (
     "tench",
@@ -228,3 +229,9 @@ def test_labels_of_a_table_are_named_by_number(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path\n0.png\n")
     with pytest.raises(LurkError, match="has no labels that class words could name"):
         read_table(tmp_path / "t.csv", words=NAMES)
+
+
+def test_names_beside_a_data_set_of_pairs(tmp_path: Path) -> None:
+    (tmp_path / "names.json").write_text('{"1": "dogs", "0": "cats"}')
+    pairs = [(Image.new("L", (4, 4)), 1), (Image.new("L", (4, 4)), 0)]
+    assert images_of(pairs, tmp_path / "names.json").classes == ("cats", "dogs")

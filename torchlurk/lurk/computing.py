@@ -19,6 +19,7 @@ from torchlurk.datasets.folder import first_image
 from torchlurk.datasets.images import ImageSet, notes_of
 from torchlurk.datasets.indexed import index_items
 from torchlurk.datasets.told import Told
+from torchlurk.datasets.words import read_words
 from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
 from torchlurk.errors import LurkError, in_python
 from torchlurk.models.check import check_network
@@ -191,7 +192,7 @@ def images_of(images: Any, words: Path | None) -> ImageSet:
     if all(hasattr(images, name) for name in ("paths", "labels", "digest", "take")):
         return cast("ImageSet", images)
     if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
-        return index_items(images, type(images).__name__)
+        return index_items(images, type(images).__name__, words=read_words(words) if words else None)
     raise LurkError(
         f"images are a {type(images).__name__}: give a folder, a table, torchvision:NAME, or a data set of "
         "pairs of a PIL image and a class"

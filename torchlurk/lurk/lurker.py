@@ -78,7 +78,7 @@ class Lurk:
             weights: of a network by name, as of `--weights`; else what the store says of them, `own` without.
             size: height and width of the input, pixels, in place of those of `preprocess`; one number for a
                 square.
-            words: a file that names the classes of the images, a name a line.
+            words: a file that names the classes of the images, in a form that `--words` takes.
             device: `auto`, `cpu` or `cuda`; computed there in float32.
             batch_size: images in one forward; by default what suits the device.
             workers: processes that decode; 0 for none but this one.

@@ -87,7 +87,7 @@ def transfer(
         names: what the network's outputs stand for, as it is given.
         weights: as of `Lurk`.
         size: height and width of the input, pixels.
-        words: a file that names the classes.
+        words: a file that names the classes, in a form that `--words` takes.
         device: `auto`, `cpu` or `cuda`.
         workers: processes that decode.
         seed: of the head's first values, the order of the images and which are held out.
