@@ -50,6 +50,8 @@ def lines(form: str) -> str:
     "text",
     [
         lines("{1}"),
+        "# classes\nname\n" + lines("{1}"),
+        lines("{0}: '{1}'"),
         *(lines("{0}" + between + "{1}") for between in (" ", "  ", ": ", ":", ", ", ",", "\t")),
         *(lines("{0}" + between + "{1}") for between in ("; ", ". ", " - ", "=")),
         "class_id,name\n" + lines("{0},{1}"),
@@ -190,6 +192,7 @@ def test_numbers_of_classes_that_are_no_numbers(tmp_path: Path) -> None:
         ("n01\ttench\nn01\tshark\n", "x.txt", "name 'n01' twice, 'tench' and 'shark': keep one"),
         ("n01\t0\ttench\n", "x.txt", "line 1, is .*: write the folder's name, a tab, then the words"),
         ("0: a\n0: b\n", "x.txt", "name '0' twice"),
+        ('{"0": "a", "0": "b"}', "x.json", "name '0' twice: keep one"),
     ],
 )
 def test_files_of_names_that_are_not_understood(tmp_path: Path, text: str, name: str, message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,20 @@ _WORDNET: Final = re.compile(r"(n\d{8})\s+(?:(\d+)\s+)?(\S.*)")
 _HEADERS: Final = frozenset(
     ("id", "index", "idx", "number", "no", "class", "classid", "classindex", "classidx", "label", "labelid")
 )
+_TITLES: Final = frozenset(
+    (
+        "name",
+        "names",
+        "class",
+        "classes",
+        "classname",
+        "classnames",
+        "label",
+        "labels",
+        "labelname",
+        "category",
+    )
+)
 _HOLDERS: Final = ("id2label", "names", "classes", "class_names", "categories")
 _KEYS: Final = ("id", "index", "class_id", "label_id", "class_index")
 _NAMES: Final = ("name", "label", "class_name", "title")
@@ -40,7 +55,7 @@ def read_words(path: Path) -> dict[str, str] | tuple[str, ...]:
             behind it will do for the tab; for a number, so will a blank, a colon and the like, and it may
             come last: `0: tench`, `tench 0`); or a line a class that is its name alone, in the order of the
             classes; or JSON, a list of names or an object such as `{"0": "tench"}` and `{"0": ["n01440764",
-            "tench"]}`. Empty lines are passed over.
+            "tench"]}`. Empty lines, lines that begin with `# ` and a header are passed over.
 
     Returns:
         Words by folder name or number, or the names in order.
@@ -53,7 +68,11 @@ def read_words(path: Path) -> dict[str, str] | tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise LurkError(f"class words {str(path)!r} cannot be read: {reason}") from None
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [
+        (number, line.strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and ("\t" in line or not line.startswith("# "))
+    ]
     if not lines:
         raise LurkError(f"class words {str(path)!r} are empty: write a line a class")
     if path.suffix.lower() in (".yaml", ".yml"):
@@ -61,7 +80,10 @@ def read_words(path: Path) -> dict[str, str] | tuple[str, ...]:
     if text.lstrip()[0] in "[{" or path.suffix.lower() == ".json":
         return _from_json(path, text)
     found = _numbered(lines) or _tabulated(path, lines)
-    return _unique(path, found) if found else tuple(line for _, line in lines)
+    if found:
+        return _unique(path, found)
+    names = tuple(line for _, line in lines)
+    return names[1:] if len(names) > 1 and _plain(names[0]) in _TITLES else names
 
 
 def names_in_order(words: Words) -> tuple[str, ...]:
@@ -143,7 +165,7 @@ def counts(numbers: Sequence[int]) -> bool:
 def _numbered(lines: Sequence[tuple[int, str]]) -> list[tuple[str, str]]:
     """Pairs of a number or an id of WordNet and a name, if all lines are of that form; else none."""
     texts = [line for _, line in lines]
-    if re.sub(r"[\s_-]", "", re.split(r"[\s,;:]", texts[0])[0]).lower() in _HEADERS and len(texts) > 1:
+    if _plain(re.split(r"[\s,;:]", texts[0])[0]) in _HEADERS and len(texts) > 1:
         rest = [_NUMBER_FIRST.fullmatch(line) for line in texts[1:]]
         texts = texts[1:] if all(rest) else texts
     first = [match for match in map(_NUMBER_FIRST.fullmatch, texts) if match]
@@ -189,7 +211,14 @@ def _is_pair(line: str) -> bool:
 def _unquoted(text: str) -> str:
     """A cell of a table without its quotes."""
     text = text.strip()
-    return text[1:-1].replace('""', '"') if len(text) > 2 and text[0] == text[-1] == '"' else text
+    if len(text) > 2 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1].replace(text[0] * 2, text[0])
+    return text
+
+
+def _plain(text: str) -> str:
+    """A header as people compare them."""
+    return re.sub(r"[\s_-]", "", text).lower()
 
 
 def _oriented(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -211,13 +240,22 @@ def _unique(path: Path, pairs: list[tuple[str, str]]) -> dict[str, str]:
 def _from_json(path: Path, text: str) -> dict[str, str] | tuple[str, ...]:
     """Names of JSON, or of a Python list or dict, which looks much the same."""
     value: Any
+    twice: list[str] = []
+
+    def noted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        counted = Counter(key for key, _ in pairs)
+        twice.extend(key for key, count in counted.items() if count > 1)
+        return dict(pairs)
+
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=noted)
     except ValueError:
         try:
             value = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             raise LurkError(f"class words {str(path)!r} begin as JSON does, and are none: {FORMS}") from None
+    if twice:
+        raise LurkError(f"class words {str(path)!r} name {twice[0]!r} twice: keep one")
     if isinstance(value, dict):
         value = next((value[key] for key in _HOLDERS if isinstance(value.get(key), list | dict)), value)
     if isinstance(value, list) and value and all(isinstance(name, str) and name.strip() for name in value):
