@@ -18,6 +18,7 @@ from torch import nn
 from tests.compared import PREPROCESS, network, store, trained, write_photos
 from torchlurk import Comparison, compare
 from torchlurk.cli import main
+from torchlurk.datasets.images import NOT_READ
 from torchlurk.errors import LurkError
 
 NETS = """
@@ -175,6 +176,13 @@ def test_stores_that_are_not_alike_are_refused_by_name(here: Path, name: str) ->
     spoil(here)
     line = refused(here, *arguments)
     assert all(word in line for word in words), line
+
+
+def test_images_of_formats_that_are_not_read_do_not_keep_stores_apart(here: Path) -> None:
+    unread = [{"path": "a/x.heic", "reason": f"{NOT_READ}the format HEIF"}]
+    manifest(lambda m: m["dataset"].update(skipped=unread))(here)
+    result = CliRunner().invoke(main, ["compare", "saved/one", "saved/two", "--out", "saved/compared"])
+    assert result.exit_code == 0, result.output
 
 
 NETWORKS = ("saved/one", "saved/two", "--images", "photos")
