@@ -13,6 +13,7 @@ from torch import nn
 
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
+from torchlurk.models.state_dicts import WRAPPERS, plain_name
 
 KEY: Final = "torchlurk"
 """The one key of the metadata of a safetensors file; several would come in an order by chance."""
@@ -62,6 +63,23 @@ def read_metadata(metadata: Mapping[str, str] | None, what: str) -> Tuned | None
             f"weights {what} say of their network what cannot be understood ({error}): were they written by "
             "a newer torchlurk? Update it"
         ) from None
+
+
+def same_layer(module: nn.Module, name: str) -> str:
+    """The name of a layer in a network that may be wrapped in another way than when it was named.
+
+    Args:
+        module: The network.
+        name: The dotted name of the layer, in a network that may have been in a `DataParallel`.
+
+    Returns:
+        That of the network's own layer, or the name as it is where no single one is meant.
+    """
+    names = [own for own, _ in module.named_modules()]
+    alike = [
+        own for own in names if plain_name(own) == plain_name(name) and own.rpartition(".")[2] not in WRAPPERS
+    ]
+    return alike[0] if len(alike) == 1 and name not in names else name
 
 
 def renew_head(module: nn.Module, name: str, classes: int, seed: int) -> None:
