@@ -13,7 +13,8 @@ from torch.nn.parameter import is_lazy
 from torchlurk.errors import LurkError
 from torchlurk.models.digests import state_digest
 from torchlurk.models.inert import inert_in
-from torchlurk.models.state_dicts import Match, StateDict, matches, optional, shapes_of
+from torchlurk.models.matching import Match, matches, optional, shapes_of
+from torchlurk.models.state_dicts import StateDict
 from torchlurk.models.weights_file import UNSAFE, Weights, brief, read_weights
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "network_state",
     "read_weights",
     "state_digest",
+    "to_float32",
 ]
 
 STATISTICS: Final = ("running_mean", "running_var")
@@ -50,6 +52,23 @@ def network_state(module: torch.nn.Module) -> dict[str, Any]:
             "it there, or the get_extra_state of its modules"
         ) from error
     return state
+
+
+def to_float32(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """Move a network to a device, its floating-point tensors in float32.
+
+    `torch.nn.Module.to` makes real tensors of complex ones as well; here they stay as they are.
+
+    Args:
+        module: Changed in place.
+        device: Where to.
+
+    Returns:
+        The module.
+    """
+    apply: Any = module._apply
+    apply(lambda t: t.to(device, torch.float32 if t.is_floating_point() else t.dtype))
+    return module
 
 
 def match_weights(
@@ -101,15 +120,15 @@ def match_weights(
 def _one_of(found: tuple[Match, ...], weights: Weights, say: Callable[[str], None]) -> tuple[Match, ...]:
     """Those that go before the others, if they hold the same values."""
     distinct: list[Match] = []
-    for one in sorted(found, key=lambda one: (one.aside, not one.exact or bool(one.source.path))):
+    for one in sorted(found, key=lambda one: (one.source.aside, not one.exact or bool(one.source.path))):
         if not any(_equal(one, other) for other in distinct):
             distinct.append(one)
     first, *rest = distinct
     if not rest:
         return (first,)
     how = f"--weights {weights.name.removeprefix('file:')}:{rest[0].label}"
-    primary = [one for one in distinct if not one.aside]
-    primary = [one for one in primary if one.exact and one.source == primary[0].source] or primary
+    exact = [id(one.source) for one in distinct if one.exact]
+    primary = [one for one in distinct if not one.source.aside and (one.exact or id(one.source) not in exact)]
     if len(primary) == 1 or (first.exact and not first.source.path):
         say(f"{weights.name} holds {_labels(distinct)}: taking {_label(first)} ({how} takes another)")
         return (first,)
@@ -189,7 +208,7 @@ def _check_names(weights: Weights, wanted: Mapping[str, Any]) -> None:
     if missing or unknown:
         raise LurkError(
             f"{weights.name} does not fit the network: "
-            f"{_few('missing', missing)}{_few('unknown', unknown)}is this another architecture?"
+            f"{_few('missing', missing)}{_few('unknown', unknown)}{_hint(missing, unknown)}"
         )
     shapes = shapes_of(wanted)
     found = shapes_of(weights.state)
@@ -200,6 +219,16 @@ def _check_names(weights: Weights, wanted: Mapping[str, Any]) -> None:
             f"{key} is {found[key]} in {weights.name}, the network wants "
             f"{shapes[key]}{more}: is this another architecture?"
         )
+
+
+def _hint(missing: Sequence[str], unknown: Sequence[str]) -> str:
+    """What may be the matter."""
+    quantised = ("zero_point", "_packed_params")
+    if any(name.rpartition(".")[2] in quantised for name in missing):
+        return "the network is quantised: were these weights saved before it was?"
+    if any(name.rpartition(".")[2] in quantised for name in unknown):
+        return "these weights are of a quantised network: give the one that they were saved of"
+    return "is this another architecture?"
 
 
 def _check_value(key: str, value: Any, wanted: Any, weights: Weights) -> None:

@@ -135,7 +135,8 @@ def _contents(value: Any, inside: Mapping[int, int]) -> list[bytes]:
     try:
         if isinstance(value, torch.ScriptObject):  # packed parameters of a quantised module
             return [_digest(value.__getstate__(), inside)]
-        reduced = copyreg.dispatch_table.get(type(value), lambda v: v.__reduce_ex__(2))(value)
+        registered: Any = copyreg.dispatch_table.get(type(value))
+        reduced = registered(value) if registered else value.__reduce_ex__(2)
     except Exception:  # whatever somebody's object raises
         return []
     if isinstance(reduced, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import msgspec
@@ -13,6 +13,7 @@ from torch import nn
 
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
+from torchlurk.models.plain_values import from_json
 from torchlurk.models.state_dicts import WRAPPERS, plain_name
 
 KEY: Final = "torchlurk"
@@ -29,6 +30,8 @@ class Tuned:
         input: What it was fed; None where that is a transform that the network comes with.
         transform_input: Whether the network normalises its input anew, as GoogLeNet and Inception can.
         format: Of this record.
+        extra: What the network's state dict holds besides tensors (the extra state of its modules), by name,
+            as `to_json` has it.
     """
 
     classes: tuple[str, ...]
@@ -36,11 +39,15 @@ class Tuned:
     input: Preprocess | None
     transform_input: bool = False
     format: Literal[1] = 1
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def write_metadata(tuned: Tuned) -> dict[str, str]:
     """The record as metadata of a safetensors file."""
-    return {KEY: msgspec.json.encode(tuned, order="sorted").decode()}
+    record = msgspec.to_builtins(tuned)
+    if not tuned.extra:  # few networks have any
+        del record["extra"]
+    return {KEY: msgspec.json.encode(record, order="sorted").decode()}
 
 
 def read_metadata(metadata: Mapping[str, str] | None, what: str) -> Tuned | None:
@@ -62,6 +69,24 @@ def read_metadata(metadata: Mapping[str, str] | None, what: str) -> Tuned | None
         raise LurkError(
             f"weights {what} say of their network what cannot be understood ({error}): were they written by "
             "a newer torchlurk? Update it"
+        ) from None
+
+
+def read_extra(tuned: Tuned, what: str) -> dict[str, Any]:
+    """The entries of the network's state dict that are no tensors, by name.
+
+    Args:
+        tuned: The record of a checkpoint.
+        what: What to call the file in a message.
+
+    Raises:
+        LurkError: They are damaged.
+    """
+    try:
+        return {name: from_json(value) for name, value in tuned.extra.items()}
+    except ValueError as error:
+        raise LurkError(
+            f"weights {what} hold extra state that cannot be read ({error}): give others"
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from torchlurk.errors import LurkError
 from torchlurk.models.inert import inert_in, load_inert
 from torchlurk.models.state_dicts import StateDict, find_state_dicts, without_wrappers
-from torchlurk.models.tuned import Tuned, read_metadata
+from torchlurk.models.tuned import Tuned, read_extra, read_metadata
 from torchlurk.names import readable
 
 UNSAFE = "--allow-unsafe-pickle if you trust whoever made it to run code here"
@@ -78,18 +79,37 @@ def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
         metadata = _metadata(path) if is_safetensors else None
         stored = find_state_dicts(value)
     except Exception as error:  # torch.load has no one exception for a file that is not its own
-        way = "give safetensors, or a state dict that torch.save wrote"
+        way, why = "give safetensors, or a state dict that torch.save wrote", brief(error)
         if isinstance(error, pickle.UnpicklingError) and "eights only load failed" in str(error):
+            found = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+            why = (
+                f"it holds {found[1]}, which is no tensor" if found else "it holds other things than tensors"
+            )
             way += f", or {UNSAFE}"
-        raise LurkError(f"weights {str(path)!r} cannot be read ({brief(error)}): {way}") from None
+            if found and "Uninitialized" in found[1]:
+                why = "it holds uninitialised parameters, those of a lazy network that has not been run"
+                way = "run the network once on an input before saving it"
+        raise LurkError(f"weights {str(path)!r} cannot be read ({why}): {way}") from None
     if not stored:
-        other = inert_in(value)
-        what = f"{other}, which is not read without {UNSAFE}" if other else f"a {type(value).__name__}"
-        raise LurkError(f"weights {str(path)!r} hold {what}, not a state dict")
+        raise LurkError(_no_state_dict(value, path))
     tuned = read_metadata(metadata, repr(str(path)))
     name = f"file:{readable(path.name)}{entry and ':'}{readable(entry)}"
-    state = without_wrappers(stored[0])
+    state: dict[str, Any] = dict(without_wrappers(stored[0]))
+    if tuned is not None and tuned.extra:
+        extra = read_extra(tuned, repr(str(path)))
+        state |= extra
+        stored = (StateDict((), {**stored[0].entries, **extra}),)
     return Weights(state, name, sha256, tuned=tuned, stored=stored, entry=entry)
+
+
+def _no_state_dict(value: Any, path: Path) -> str:
+    """Say what a file holds in place of weights."""
+    what, other = f"a {type(value).__name__}", inert_in(value)
+    if isinstance(value, Mapping) and value:
+        what += f" ({', '.join(str(key)[:40] for key in list(value)[:3])}{', …' if len(value) > 3 else ''})"
+    if other:
+        what += f" with {other}, which is read only with {UNSAFE}"
+    return f"weights {str(path)!r} hold {what}, not a state dict"
 
 
 def _split(path: Path) -> tuple[Path, str]:

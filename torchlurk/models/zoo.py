@@ -17,8 +17,8 @@ from torchlurk.datasets.transform import from_preset
 from torchlurk.errors import LurkError
 from torchlurk.models import squeezenet
 from torchlurk.models.checkpoint import Weights, fit_weights, match_weights, state_digest
+from torchlurk.models.matching import shapes_of
 from torchlurk.models.record import Network
-from torchlurk.models.state_dicts import shapes_of
 from torchlurk.models.weights import published_prefix, resolve_weights, weights_entry
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
