@@ -58,12 +58,11 @@ def check_has_values(name: str, tensor: Tensor) -> None:
     if is_lazy(tensor):
         raise LurkError(
             f"{name} of the network is not initialised, as its module is lazy: run the network once on an "
-            "input before, or give --weights FILE"
+            "input before, or load its weights from a file"
         )
     if tensor.is_meta:
         raise LurkError(
-            f"{name} of the network is on the meta device and has no values: load its weights before, "
-            "or give --weights FILE"
+            f"{name} of the network is on the meta device and has no values: load its weights before"
         )
 
 

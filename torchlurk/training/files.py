@@ -61,6 +61,11 @@ def save_network(out: Path, epoch: int, model: nn.Module, tuned: Tuned) -> str:
         try:
             extra[name] = to_json(state[name])
         except NotPlainError as problem:
+            if name.rpartition(".")[2] != "_extra_state":
+                raise LurkError(
+                    f"{name} of the network holds the packed parameters of a quantised module, which a "
+                    "checkpoint cannot hold: fine-tune the network as it was before it became quantised"
+                ) from None
             raise LurkError(
                 f"{name} of the network is extra state (get_extra_state) with a {problem}, which a "
                 "checkpoint cannot hold: make it of numbers, texts, tensors, lists and dicts"
