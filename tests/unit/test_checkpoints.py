@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import collections
 import hashlib
+import runpy
+import subprocess
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -283,6 +285,16 @@ def test_objects_beside_the_weights_are_not_made(tmp_path: Path) -> None:
     assert not any(isinstance(one, tuple) for one in torch.serialization.get_safe_globals())
     read_weights(tmp_path / "c.pt", unsafe_pickle=True)
     assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("call", [eval, subprocess.getoutput, runpy.run_path, torch.serialization.load])
+def test_a_file_with_a_call_beside_its_weights_is_refused(tmp_path: Path, call: Callable[..., Any]) -> None:
+    class Calls:
+        def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+            return call, ("here",)
+
+    with pytest.raises(LurkError, match="--allow-unsafe-pickle if you trust"):
+        load({"state_dict": A, "hook": Calls()}, tmp_path, small())
 
 
 def test_weights_that_are_objects_are_named(tmp_path: Path) -> None:

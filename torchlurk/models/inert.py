@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from _compat_pickle import IMPORT_MAPPING
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -91,7 +92,9 @@ def _others(path: Path) -> list[str]:
 
 def _is_harmless(name: str) -> bool:
     root = name.partition(".")[0]
-    return bool(_HARMLESS.fullmatch(name)) or not (root in sys.stdlib_module_names or root == "torch")
+    # torch writes Python's modules by the names that they had in Python 2
+    pythons = root in sys.stdlib_module_names or root in IMPORT_MAPPING
+    return bool(_HARMLESS.fullmatch(name)) or not (pythons or root == "torch")
 
 
 def _kind(name: str) -> Callable[..., Any]:

@@ -81,7 +81,7 @@ def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
     except Exception as error:  # torch.load has no one exception for a file that is not its own
         way, why = "give safetensors, or a state dict that torch.save wrote", brief(error)
         if isinstance(error, pickle.UnpicklingError) and "eights only load failed" in str(error):
-            found = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+            found = re.search(r"Unsupported global: GLOBAL (\S{1,100})", str(error))
             why = (
                 f"it holds {found[1]}, which is no tensor" if found else "it holds other things than tensors"
             )
