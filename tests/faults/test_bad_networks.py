@@ -19,6 +19,7 @@ from torchlurk.cli import main
 from torchlurk.store.read import inspect, read_layer, read_manifest
 
 NETS = """
+    import warnings
     import torch
     from torch import nn
     from torchvision import transforms as T
@@ -66,6 +67,12 @@ NETS = """
             def forward(self, x): return torch.log(-1 - x.abs())
         return nn.Sequential(nn.Conv2d(3, 4, 1), Log(), nn.Conv2d(4, 3, 3)), T.ToTensor()
     def named(): return net(), T.Compose([T.Resize((12, 12)), T.ToTensor()]), ("x", "y", "z")
+    def lazy():
+        warnings.simplefilter("ignore")
+        return nn.Sequential(nn.LazyConv2d(4, 3))
+    class NoState(nn.Conv2d):
+        def get_extra_state(self): raise RuntimeError("none today")
+    def no_state(): return nn.Sequential(NoState(3, 4, 3))
     def infinite():
         made = net()
         made[2].weight.data[0] = float("inf")
@@ -176,6 +183,10 @@ def test_a_size_that_is_none_is_a_usage_error(scan: Callable[..., Result], size:
         (["nets.py:nan"], ["gives NaN or infinity"]),
         (["nets.py:other_channels"], ["input of 2 channels"]),
         (["nets.py:colour", "--weights", "w.pt"], ["missing 0.weight", "unknown", "another architecture"]),
+        (["nets.py:colour", "--weights", "two.pt"], ["model and ema", "--weights two.pt:ema"]),
+        (["nets.py:colour", "--weights", "two.pt:mode"], ["no weights 'mode'", "model and ema"]),
+        (["nets.py:lazy"], ["0.bias of the network is not initialised", "lazy"]),
+        (["nets.py:no_state"], ["the state_dict of Sequential fails (RuntimeError: none today)"]),
         (["nets.py:colour", "--weights", "none.pt"], ["none.pt", "does not exist"]),
         (["nets.py:colour", "--words", "three"], ["3 class words and 2 classes (a, b)"]),
         (["nets.py:colour", "--images", "torchvision:MNIS"], ["no data set 'MNIS'", "MNIST"]),
@@ -186,12 +197,24 @@ def test_what_will_not_do_is_one_line(
     here: Path, scan: Callable[..., Result], arguments: list[str], words: list[str]
 ) -> None:
     torch.save({"other.weight": torch.zeros(3)}, here / "w.pt")
+    layers = torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 3)
+    state = torch.nn.Sequential(*layers).state_dict()
+    torch.save({"model": state, "ema": {name: value + 1 for name, value in state.items()}}, here / "two.pt")
     (here / "three").write_text("x\ny\nz\n")
     line = refused(scan(*arguments))
     for word in words:
         assert word in line
     # nothing is begun before all is known to fit
     assert not (here / "saved/net/network.json").exists()
+
+
+def test_one_of_two_sets_of_weights_and_extra_state(here: Path, scan: Callable[..., Result]) -> None:
+    layers = torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 3)
+    state = torch.nn.Sequential(*layers).state_dict()
+    torch.save({"model": state, "ema": {name: value + 1 for name, value in state.items()}}, here / "two.pt")
+    assert scan("nets.py:colour", "--weights", "two.pt:ema", "--stages", "scan").exit_code == 0
+    assert read_manifest(here / "saved/net").model.weights == "file:two.pt:ema"
+    assert "other" in refused(scan("nets.py:colour", "--weights", "two.pt:model", "--stages", "scan"))
 
 
 def test_an_activation_that_is_not_finite_is_named(here: Path, scan: Callable[..., Result]) -> None:

@@ -24,6 +24,27 @@ from tests.runs import Normed
 
 def net(): return Normed()
 def body(): return Normed().first
+
+class Odd(nn.Conv2d):
+    def get_extra_state(self): return {"hook": object()}
+    def set_extra_state(self, state): pass
+
+class Grows(nn.Conv2d):
+    count = 0
+    def get_extra_state(self): return self.count
+    def set_extra_state(self, state): self.count = state + 1
+
+class Fails(nn.Conv2d):
+    def get_extra_state(self): return 1
+    def set_extra_state(self, state): raise KeyError("missing")
+
+def with_first(kind):
+    network = Normed()
+    network.first[0] = kind(3, 6, 3)
+    return network
+def odd(): return with_first(Odd)
+def grows(): return with_first(Grows)
+def fails(): return with_first(Fails)
 """
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +163,23 @@ def test_no_layer_to_unfreeze(
 ) -> None:
     refused(run("--unfreeze", "second", "--unfreeze", pattern), "--unfreeze", *words)
     assert not (here / "run/transfer.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("odd", "first.0._extra_state of the network is extra state (get_extra_state) with a object"),
+        ("grows", "come back with other values than it holds"),
+        ("fails", "could not be read again"),
+    ],
+)
+def test_checkpoints_that_could_not_be_read_are_known_before_the_first_epoch(
+    run: Callable[..., Result], here: Path, name: str, words: str
+) -> None:
+    result = run(model=f"nets.py:{name}")
+    refused(result, words)
+    assert "epoch 0" not in result.stderr
+    assert json.loads((here / "run/transfer.json").read_text())["history"] == []
 
 
 def test_a_network_without_a_head(run: Callable[..., Result]) -> None:

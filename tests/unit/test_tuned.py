@@ -20,17 +20,30 @@ from tests.runs import network as small
 from tests.runs import train as run
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
+from torchlurk.models.checkpoint import state_digest
 from torchlurk.models.network import Network, load_network
 from torchlurk.models.tuned import KEY, Tuned, read_metadata, renew_head, write_metadata
 from torchlurk.models.weights import default_cache
 
 NETS = """
+import torch
+from torch import nn
 from tests.runs import Normed
 from torchvision import transforms as T
 
 def plain(): return Normed()
 def called(): return Normed(), T.Compose([T.Lambda(lambda i: i.resize((12, 12))), T.ToTensor()])
 def other(): return Normed().second
+def parallel(): return nn.DataParallel(Normed())
+def extra():
+    network = Normed()
+    network.first[0] = Extra(3, 6, 3)
+    return network
+
+class Extra(nn.Conv2d):
+    value = {"scales": [0.5, float("inf")], "steps": torch.arange(3)}
+    def get_extra_state(self): return self.value
+    def set_extra_state(self, state): self.value = state
 """
 
 
@@ -83,6 +96,19 @@ def test_a_network_of_ones_own_gets_its_new_head(tmp_path: Path, name: str) -> N
     same(load(f"{tmp_path}/nets.py:{name}", str(path), tmp_path), after)
     with pytest.raises(LurkError, match="has no such layer: is this another architecture"):
         load(f"{tmp_path}/nets.py:other", str(path), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["parallel", "extra"])
+def test_a_wrapped_network_and_one_with_extra_state_come_back(tmp_path: Path, name: str) -> None:
+    (tmp_path / "nets.py").write_text(NETS)
+    given = load(f"{tmp_path}/nets.py:{name}", "auto", tmp_path, 12)
+    path, after = tuned(given, tmp_path)
+    again = load(f"{tmp_path}/nets.py:{name}", str(path), tmp_path)
+    same(again, after)
+    assert state_digest(again.module.state_dict()) == state_digest(after.module.state_dict())
+    plain = load(f"{tmp_path}/nets.py:plain", str(path), tmp_path)  # without the wrapper, or the extra state
+    x = torch.rand(1, *plain.shape)
+    assert torch.equal(plain.module(x), again.module(x))
 
 
 def test_a_checkpoint_can_be_tuned_again_for_other_classes(tmp_path: Path) -> None:

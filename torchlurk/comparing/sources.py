@@ -126,7 +126,8 @@ def _plan(store: Store, at: int, asked: Asked, files: dict[str, Path]) -> tuple[
     kind, _, rest = recorded.weights.partition(":")
     file = files.get(recorded.weights_sha256)
     if file is not None:
-        return model, str(file), 0
+        name, _, entry = rest.partition(f"{file.name}:")
+        return model, f"{file}:{entry}" if entry and not name else str(file), 0
     if kind == "random" and rest.isdigit():
         return model, "random", int(rest)
     if kind == "imagenet" and rest:

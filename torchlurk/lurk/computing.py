@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.datasets.choose import open_images
@@ -23,7 +23,7 @@ from torchlurk.datasets.words import read_words
 from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
 from torchlurk.errors import LurkError, in_python
 from torchlurk.models.check import check_network
-from torchlurk.models.checkpoint import Weights, state_digest
+from torchlurk.models.checkpoint import Weights, network_state, state_digest
 from torchlurk.models.network import Network, load_network, network_of
 from torchlurk.models.weights import default_cache
 from torchlurk.names import check_store_name, readable, shown
@@ -221,8 +221,7 @@ def _own(model: nn.Module, preprocess: Told, folder: ImageSet, options: Options)
 
 def digest_of(model: nn.Module) -> str:
     """The digest of a network's values, as `state_digest` has it."""
-    state = model.state_dict()
-    return state_digest({name: value for name, value in state.items() if isinstance(value, Tensor)})
+    return state_digest(network_state(model))
 
 
 def terminal_of(progress: bool | None) -> Terminal:

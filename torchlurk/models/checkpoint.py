@@ -1,144 +1,171 @@
-"""Files of weights: read without running what is in them, unwrapped, and fitted to a network."""
+"""Weights of a file fitted to a network: found by its names and shapes, checked, and loaded."""
 
-import hashlib
-import pickle
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
+from torch.nn.parameter import is_lazy
 
 from torchlurk.errors import LurkError
-from torchlurk.models.tuned import Tuned, read_metadata
-from torchlurk.names import readable
+from torchlurk.models.digests import state_digest
+from torchlurk.models.inert import inert_in
+from torchlurk.models.matching import Match, matches, optional, shapes_of
+from torchlurk.models.state_dicts import StateDict
+from torchlurk.models.weights_file import UNSAFE, Weights, brief, read_weights
 
-NESTS: Final = ("state_dict", "model_state_dict", "model", "net", "network")
-"""Under which keys a checkpoint keeps its state dict."""
-PREFIXES: Final = ("module.", "_orig_mod.")
-"""What wrappers put before all names: `DataParallel` and `torch.compile`."""
+__all__ = [
+    "Weights",
+    "brief",
+    "fit_weights",
+    "match_weights",
+    "network_state",
+    "read_weights",
+    "state_digest",
+    "to_float32",
+]
 
-
-@dataclass(frozen=True)
-class Weights:
-    """Trained parameters and where they come from.
-
-    Attributes:
-        state: Tensors on the CPU under the network's own names, such as `features.0.weight`.
-        name: "imagenet:<version>", "trunk", "random:<seed>", "own" or "file:<name of the file>"; never a
-            folder.
-        sha256: Of the file as it was published (for the trunk: the file in the package), in hex; where there
-            is no file, `state_digest`.
-        partial: Whether parts of the network, such as the classifier, have no weights here.
-        tuned: What a checkpoint of `torchlurk transfer` says of its network; None for all others.
-    """
-
-    state: Mapping[str, torch.Tensor] = field(repr=False)
-    name: str
-    sha256: str
-    partial: bool = False
-    tuned: Tuned | None = None
+STATISTICS: Final = ("running_mean", "running_var")
+"""Buffers that every output of a batch norm depends on."""
 
 
-def state_digest(state: Mapping[str, torch.Tensor]) -> str:
-    """Digest the values of a state dict, whatever file it lies in.
+def network_state(module: torch.nn.Module) -> dict[str, Any]:
+    """The state dict of a network, which may run its own code.
 
     Args:
-        state: Tensors on the CPU, by name.
+        module: The network.
 
     Returns:
-        The sha256 over names, types, shapes and bytes, in the order of the names.
-    """
-    total = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
-
-
-def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
-    """Read a file of weights: safetensors, or one that torch.save wrote; no code in it is run.
-
-    Args:
-        path: The file. A checkpoint may nest its state dict under one of `NESTS`, and prefix all names
-            with some of `PREFIXES`.
-        unsafe_pickle: Whether the file may hold any Python object, such as a whole network, and run
-            whatever code it likes while it is read.
-
-    Returns:
-        The weights.
+        Tensors by name, and the extra state of modules.
 
     Raises:
-        LurkError: There is no such file, or it is not one of weights.
+        LurkError: That code fails.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise LurkError(f"weights {str(path)!r}: {what}; give a file, or a word that --help tells")
     try:
-        with path.open("rb") as handle:
-            sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
-            handle.seek(0)
-            # eight bytes of length, then JSON: no torch file has a brace there
-            is_safetensors = handle.read(9)[8:] == b"{"
-        value = load_file(path) if is_safetensors else _torch_load(path, unsafe_pickle)
-        metadata = _metadata(path) if is_safetensors else None
-    except Exception as error:  # torch.load has no one exception for a file that is not its own
-        way = "give safetensors, or a state dict that torch.save wrote"
-        if isinstance(error, pickle.UnpicklingError) and "eights only load failed" in str(error):
-            way += ", or --allow-unsafe-pickle if you trust whoever made it to run code here"
-        raise LurkError(f"weights {str(path)!r} cannot be read ({brief(error)}): {way}") from None
-    tuned = read_metadata(metadata, repr(str(path)))
-    return Weights(_unwrap(value, path), f"file:{readable(path.name)}", sha256, tuned=tuned)
-
-
-def _metadata(path: Path) -> dict[str, str] | None:
-    """What a safetensors file says besides its tensors."""
-    with safe_open(path, "pt") as handle:
-        found: dict[str, str] | None = handle.metadata()
-    return found
-
-
-def _torch_load(path: Path, unsafe_pickle: bool) -> Any:
-    """Load a torch file to the CPU, tensors and plain containers only if it is not to be trusted."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on archives that it then refuses
-        return torch.load(path, map_location="cpu", weights_only=not unsafe_pickle)
-
-
-def _unwrap(value: Any, path: Path) -> dict[str, torch.Tensor]:
-    """Find the state dict in a checkpoint."""
-    for key in NESTS:
-        inner = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(inner, Mapping | torch.nn.Module):
-            value = inner
-    if isinstance(value, torch.nn.Module):
-        value = value.state_dict()
-    if not isinstance(value, Mapping) or not value:
-        raise LurkError(f"weights {str(path)!r} hold a {type(value).__name__}, not a state dict")
-    for key, tensor in value.items():
-        if not isinstance(key, str) or not isinstance(tensor, torch.Tensor):
-            raise LurkError(
-                f"weights {str(path)!r} are not a state dict: "
-                f"{key!r} is a {type(tensor).__name__}, not a tensor"
-            )
-    state = dict(value)
-    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), ""):
-        state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+        state: dict[str, Any] = module.state_dict()
+    except Exception as error:  # whatever somebody's get_extra_state raises
+        raise LurkError(
+            f"the state_dict of {type(module).__name__} fails ({type(error).__name__}: {brief(error)}): mend "
+            "it there, or the get_extra_state of its modules"
+        ) from error
     return state
 
 
-def brief(error: BaseException) -> str:
-    """Say an exception in a part of a line, of at most 160 characters."""
-    # "<urlopen error [Errno -2] ...>" says no more than what is in it
-    lines = str(error).strip().removeprefix("<urlopen error ").removesuffix(">").splitlines()
-    return (lines[0] if lines else type(error).__name__)[:160]
+def to_float32(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """Move a network to a device, its floating-point tensors in float32.
+
+    `torch.nn.Module.to` makes real tensors of complex ones as well; here they stay as they are.
+
+    Args:
+        module: Changed in place.
+        device: Where to.
+
+    Returns:
+        The module.
+    """
+    apply: Any = module._apply
+    apply(lambda t: t.to(device, torch.float32 if t.is_floating_point() else t.dtype))
+    return module
 
 
-def fit_weights(module: torch.nn.Module, weights: Weights) -> None:
+def match_weights(
+    module: torch.nn.Module,
+    weights: Weights,
+    *,
+    ignored: tuple[str, ...] = (),
+    say: Callable[[str], None] = lambda _: None,
+) -> Weights:
+    """Find the weights of a network among those that a file holds, and name them as the network does.
+
+    The names of the file may have any prefix, and what wrappers such as `DataParallel` and `torch.compile`
+    put into them; so may those of the network. Where the file holds several sets of weights that fit and
+    differ, the one under the network's own names goes before one under a prefix, and one elsewhere before
+    the copies in a trainer's records (callbacks); `say` is told. Between others, such as `model` and
+    `model_ema`, the user has to choose.
+
+    Args:
+        module: The network.
+        weights: What `read_weights` found; of others, the state is what there is.
+        ignored: Beginnings of names that the file may have and the network lacks.
+        say: Told, in a line, which weights were taken.
+
+    Returns:
+        The weights; where none fit, those that come nearest.
+
+    Raises:
+        LurkError: Several fit, or none is what the user chose.
+    """
+    if weights.partial:
+        kept = {name: value for name, value in weights.state.items() if not name.startswith(ignored)}
+        return replace(weights, state=kept)
+    states = weights.stored or (StateDict((), weights.state, weights.versions),)
+    found = matches(states, network_state(module), ignored)
+    if weights.entry:
+        chosen = [one for one in found if f"{one.label}.".startswith(f"{weights.entry}.")]
+        if not chosen and found[0].fits:
+            raise LurkError(
+                f"{weights.name} has no weights {weights.entry!r} that fit the network: those that do are "
+                f"{_labels(found)}"
+            )
+        found = tuple(chosen) or found
+    if len(found) > 1:
+        found = _one_of(found, weights, say)
+    match = found[0]
+    return replace(weights, state=match.state(), versions=match.versions(), stored=())
+
+
+def _one_of(found: tuple[Match, ...], weights: Weights, say: Callable[[str], None]) -> tuple[Match, ...]:
+    """Those that go before the others, if they hold the same values."""
+    distinct: list[Match] = []
+    for one in sorted(found, key=lambda one: (one.source.aside, not one.exact or bool(one.source.path))):
+        if not any(_equal(one, other) for other in distinct):
+            distinct.append(one)
+    first, *rest = distinct
+    if not rest:
+        return (first,)
+    how = f"--weights {weights.name.removeprefix('file:')}:{rest[0].label}"
+    exact = [id(one.source) for one in distinct if one.exact]
+    primary = [one for one in distinct if not one.source.aside and (one.exact or id(one.source) not in exact)]
+    if len(primary) == 1 or (first.exact and not first.source.path):
+        say(f"{weights.name} holds {_labels(distinct)}: taking {_label(first)} ({how} takes another)")
+        return (first,)
+    raise LurkError(
+        f"{weights.name} holds {len(distinct)} sets of weights that fit the network and differ, "
+        f"{_labels(distinct)}: choose one, such as {how}"
+    )
+
+
+def _equal(one: Match, other: Match) -> bool:
+    """Whether two matches hold the same values."""
+    pairs = [
+        (one.source.entries[s], other.source.entries.get(other.names.get(n, "")))
+        for n, s in one.names.items()
+    ]
+    return all(
+        isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+        for a, b in pairs
+        if isinstance(a, torch.Tensor)
+    )
+
+
+def _label(match: Match) -> str:
+    return match.label or "the names without a prefix"
+
+
+def _labels(found: Sequence[Match]) -> str:
+    return " and ".join(_label(one) for one in found)
+
+
+def fit_weights(
+    module: torch.nn.Module,
+    weights: Weights,
+    *,
+    ignored: tuple[str, ...] = (),
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
     """Load weights into a network, strictly.
 
     With `weights.partial`, the children of the network that `weights` has nothing of (the
@@ -147,14 +174,33 @@ def fit_weights(module: torch.nn.Module, weights: Weights) -> None:
     Args:
         module: The network; changed in place.
         weights: What `resolve_weights` found.
+        ignored: As for `match_weights`.
+        say: As for `match_weights`.
 
     Raises:
-        LurkError: Names are missing or unknown, a shape differs, or a value is not finite; the
-            network is then as it was.
+        LurkError: Names are missing or unknown, a shape differs, a parameter is not finite; the network is
+            then as it was. Or a module of the network refuses its state.
     """
-    wanted = module.state_dict()
-    # a counter that torch has added later, and that inference never reads
-    missing = [k for k in wanted if k not in weights.state and not k.endswith("num_batches_tracked")]
+    found = match_weights(module, weights, ignored=ignored, say=say)
+    wanted = network_state(module)
+    _check_names(found, wanted)
+    for key, value in found.state.items():
+        _check_value(key, value, wanted[key], found)
+    _check_finite(module, found, wanted)
+    state: Any = OrderedDict(found.state)
+    if found.versions:
+        state._metadata = found.versions
+    try:
+        module.load_state_dict(state, strict=False)
+    except Exception as error:  # whatever somebody's set_extra_state raises
+        raise LurkError(
+            f"{found.name} cannot be loaded into the network ({brief(error)}): is this another architecture, "
+            "or another version of its code?"
+        ) from error
+
+
+def _check_names(weights: Weights, wanted: Mapping[str, Any]) -> None:
+    missing = [key for key in wanted if key not in weights.state and not optional(key)]
     if weights.partial:
         covered = {key.split(".")[0] for key in weights.state}
         missing = [key for key in missing if key.split(".")[0] in covered]
@@ -162,22 +208,75 @@ def fit_weights(module: torch.nn.Module, weights: Weights) -> None:
     if missing or unknown:
         raise LurkError(
             f"{weights.name} does not fit the network: "
-            f"{_few('missing', missing)}{_few('unknown', unknown)}is this another architecture?"
+            f"{_few('missing', missing)}{_few('unknown', unknown)}{_hint(missing, unknown)}"
         )
-    others = [key for key, tensor in weights.state.items() if tensor.shape != wanted[key].shape]
+    shapes = shapes_of(wanted)
+    found = shapes_of(weights.state)
+    others = [key for key, shape in found.items() if shape is not None and shapes[key] not in (None, shape)]
     if others:
         key, more = others[0], f" ({len(others) - 1} others differ too)" if len(others) > 1 else ""
         raise LurkError(
-            f"{key} is {tuple(weights.state[key].shape)} in {weights.name}, the network wants "
-            f"{tuple(wanted[key].shape)}{more}: is this another architecture?"
+            f"{key} is {found[key]} in {weights.name}, the network wants "
+            f"{shapes[key]}{more}: is this another architecture?"
         )
-    for key, tensor in weights.state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+
+
+def _hint(missing: Sequence[str], unknown: Sequence[str]) -> str:
+    """What may be the matter."""
+    quantised = ("zero_point", "_packed_params")
+    if any(name.rpartition(".")[2] in quantised for name in missing):
+        return "the network is quantised: were these weights saved before it was?"
+    if any(name.rpartition(".")[2] in quantised for name in unknown):
+        return "these weights are of a quantised network: give the one that they were saved of"
+    return "is this another architecture?"
+
+
+def _check_value(key: str, value: Any, wanted: Any, weights: Weights) -> None:
+    """Refuse what could not be copied as it is."""
+    other = inert_in(value)
+    if other:
+        raise LurkError(f"{key} in {weights.name} holds {other}, which is not read without {UNSAFE}")
+    if not isinstance(wanted, torch.Tensor) or is_lazy(wanted):
+        return
+    if not isinstance(value, torch.Tensor):
+        raise LurkError(f"{key} is a {type(value).__name__} in {weights.name}, not a tensor: give others")
+    if value.is_meta:
+        raise LurkError(f"{key} in {weights.name} is on the meta device and has no values: give others")
+    if value.is_quantized != wanted.is_quantized:
+        kind = ("a quantised", "a plain") if value.is_quantized else ("a plain", "a quantised")
+        raise LurkError(
+            f"{key} is {kind[0]} tensor in {weights.name}, the network wants {kind[1]} one: give the weights "
+            "of a network that is quantised in the same way"
+        )
+    if value.is_complex() and not wanted.is_complex():
+        raise LurkError(
+            f"{key} is complex in {weights.name}, the network wants {wanted.dtype}: is this another "
+            "architecture?"
+        )
+
+
+def _check_finite(module: torch.nn.Module, weights: Weights, wanted: Mapping[str, Any]) -> None:
+    """Refuse parameters and running statistics that are not finite; other buffers may be so on purpose."""
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    for key, value in weights.state.items():
+        if key not in parameters and key.rpartition(".")[2] not in STATISTICS:
+            continue
+        if not isinstance(value, torch.Tensor) or value.is_quantized:
+            continue
+        if not value.is_floating_point() and not value.is_complex():
+            continue
+        to = wanted[key].dtype
+        kept = value.to(to if to.itemsize >= 4 else torch.float32)
+        if bool(torch.isfinite(kept).all()):
+            continue
+        if value.dtype != kept.dtype and value.element_size() > 4 and bool(torch.isfinite(value).all()):
             raise LurkError(
-                f"{key} in {weights.name} holds NaN or infinity: "
-                "the training diverged or the file is damaged, give another"
+                f"{key} in {weights.name} is too large for the {kept.dtype} of the network: give others"
             )
-    module.load_state_dict(dict(weights.state), strict=False)
+        raise LurkError(
+            f"{key} in {weights.name} holds NaN or infinity: "
+            "the training diverged or the file is damaged, give another"
+        )
 
 
 def _few(what: str, keys: list[str]) -> str:

@@ -13,12 +13,12 @@ from torchlurk.datasets.told import Told, noise, told_input
 from torchlurk.datasets.transform import Called, shown_channels
 from torchlurk.errors import LurkError
 from torchlurk.models.check import check_network
-from torchlurk.models.checkpoint import Weights, fit_weights, read_weights, state_digest
+from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
 from torchlurk.models.own import make_own, source_of
 from torchlurk.models.record import Network
 from torchlurk.models.timm_zoo import PREFIX as TIMM
 from torchlurk.models.timm_zoo import load_timm
-from torchlurk.models.tuned import renew_head
+from torchlurk.models.tuned import renew_head, same_layer
 from torchlurk.models.zoo import load_torchvision
 from torchlurk.names import readable
 
@@ -68,7 +68,9 @@ def load_network(
         if size is not None:
             found = replace(found, preprocess=told_input(found.module, found.preprocess, size))
     elif ":" in model and not model.startswith(TORCHVISION):
-        found = _own(model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle, show=show)
+        found = _own(
+            model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle, show=show, say=say
+        )  # fmt: skip
     else:
         name = model.removeprefix(TORCHVISION)
         found = load_torchvision(
@@ -93,6 +95,7 @@ def _own(
     seed: int,
     unsafe_pickle: bool,
     show: tuple[int, ...],
+    say: Callable[[str], None],
 ) -> Network:
     """A network that a function of the user's makes."""
     if weights == "random" or (weights in WORDS and not Path(weights).exists()):
@@ -102,14 +105,14 @@ def _own(
         )
     module, transform, names = make_own(model, seed)
     if weights == "auto":
-        state = module.state_dict()
+        state = network_state(module)
         found = Weights(state, "own", state_digest(state))
     else:
         found = read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
         if found.tuned is not None:
-            renew_head(module, found.tuned.head, len(found.tuned.classes), seed)
+            renew_head(module, same_layer(module, found.tuned.head), len(found.tuned.classes), seed)
             transform, names = found.tuned.input or transform, found.tuned.classes
-        fit_weights(module, found)
+        fit_weights(module, found, say=say)
     return network_of(
         module, transform, names, source=source_of(model), weights=found, size=size, first=first, show=show
     )

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from torchlurk.errors import LurkError
+from torchlurk.models.checkpoint import to_float32
 from torchlurk.names import readable
 
 
@@ -67,7 +68,7 @@ def make_own(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, ...]]:
             f"{where}:{name} gives {_kind(transform)} beside the network: return a transform, which takes "
             "a PIL image and gives a float tensor (C, H, W)"
         )
-    plain: nn.Module = network.to("cpu", torch.float32).eval()
+    plain = to_float32(network, torch.device("cpu")).eval()
     return plain, transform, names
 
 

@@ -15,7 +15,14 @@ from torch import nn
 
 from torchlurk.datasets.transform import input_of
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import Weights, brief, fit_weights, read_weights, state_digest
+from torchlurk.models.checkpoint import (
+    Weights,
+    brief,
+    fit_weights,
+    match_weights,
+    read_weights,
+    state_digest,
+)
 from torchlurk.models.record import Network
 from torchlurk.models.zoo import classes_of
 
@@ -65,10 +72,10 @@ def load_timm(
     else:
         found = read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
         module = _made(timm, name, seed)
-        classes = classes_of(module, found)
+        classes = classes_of(module, match_weights(module, found))
         if classes is not None:
             module = _made(timm, name, seed, num_classes=classes)
-        fit_weights(module, found)
+        fit_weights(module, found, say=say)
     tuned = found.tuned
     config = timm.data.resolve_model_data_config(module)
     transform = timm.data.create_transform(**config, is_training=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import msgspec
@@ -13,6 +13,8 @@ from torch import nn
 
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
+from torchlurk.models.plain_values import from_json
+from torchlurk.models.state_dicts import WRAPPERS, plain_name
 
 KEY: Final = "torchlurk"
 """The one key of the metadata of a safetensors file; several would come in an order by chance."""
@@ -28,6 +30,8 @@ class Tuned:
         input: What it was fed; None where that is a transform that the network comes with.
         transform_input: Whether the network normalises its input anew, as GoogLeNet and Inception can.
         format: Of this record.
+        extra: What the network's state dict holds besides tensors (the extra state of its modules), by name,
+            as `to_json` has it.
     """
 
     classes: tuple[str, ...]
@@ -35,11 +39,15 @@ class Tuned:
     input: Preprocess | None
     transform_input: bool = False
     format: Literal[1] = 1
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def write_metadata(tuned: Tuned) -> dict[str, str]:
     """The record as metadata of a safetensors file."""
-    return {KEY: msgspec.json.encode(tuned, order="sorted").decode()}
+    record = msgspec.to_builtins(tuned)
+    if not tuned.extra:  # few networks have any
+        del record["extra"]
+    return {KEY: msgspec.json.encode(record, order="sorted").decode()}
 
 
 def read_metadata(metadata: Mapping[str, str] | None, what: str) -> Tuned | None:
@@ -62,6 +70,41 @@ def read_metadata(metadata: Mapping[str, str] | None, what: str) -> Tuned | None
             f"weights {what} say of their network what cannot be understood ({error}): were they written by "
             "a newer torchlurk? Update it"
         ) from None
+
+
+def read_extra(tuned: Tuned, what: str) -> dict[str, Any]:
+    """The entries of the network's state dict that are no tensors, by name.
+
+    Args:
+        tuned: The record of a checkpoint.
+        what: What to call the file in a message.
+
+    Raises:
+        LurkError: They are damaged.
+    """
+    try:
+        return {name: from_json(value) for name, value in tuned.extra.items()}
+    except ValueError as error:
+        raise LurkError(
+            f"weights {what} hold extra state that cannot be read ({error}): give others"
+        ) from None
+
+
+def same_layer(module: nn.Module, name: str) -> str:
+    """The name of a layer in a network that may be wrapped in another way than when it was named.
+
+    Args:
+        module: The network.
+        name: The dotted name of the layer, in a network that may have been in a `DataParallel`.
+
+    Returns:
+        That of the network's own layer, or the name as it is where no single one is meant.
+    """
+    names = [own for own, _ in module.named_modules()]
+    alike = [
+        own for own in names if plain_name(own) == plain_name(name) and own.rpartition(".")[2] not in WRAPPERS
+    ]
+    return alike[0] if len(alike) == 1 and name not in names else name
 
 
 def renew_head(module: nn.Module, name: str, classes: int, seed: int) -> None:

@@ -16,7 +16,8 @@ from torchlurk.datasets.inputs import Preprocess, resized
 from torchlurk.datasets.transform import from_preset
 from torchlurk.errors import LurkError
 from torchlurk.models import squeezenet
-from torchlurk.models.checkpoint import Weights, fit_weights, state_digest
+from torchlurk.models.checkpoint import Weights, fit_weights, match_weights, state_digest
+from torchlurk.models.matching import shapes_of
 from torchlurk.models.record import Network
 from torchlurk.models.weights import published_prefix, resolve_weights, weights_entry
 
@@ -80,7 +81,7 @@ def load_torchvision(
             # what the published weights were made for; a file that someone has trained says nothing of it
             published = any(found.sha256.startswith(published_prefix(e)) for e in type(entry))
             options["transform_input"] = tuned.transform_input if tuned else published
-        module = _filled(model, options, found)
+        module = _filled(model, options, found, say)
     names = tuple(entry.meta.get("categories") or ()) if entry else ()
     if tuned is not None:
         names = tuned.classes
@@ -106,11 +107,9 @@ def _random(model: str, options: dict[str, Any], seed: int) -> nn.Module:
     return module
 
 
-def _filled(model: str, options: dict[str, Any], found: Weights) -> nn.Module:
+def _filled(model: str, options: dict[str, Any], found: Weights, say: Callable[[str], None]) -> nn.Module:
     """The network with these weights, and as many classes as they have."""
     heads = {"aux_logits": False, "init_weights": False} if model in WITH_HEADS else {}
-    state = {key: tensor for key, tensor in found.state.items() if not key.startswith(AUXILIARY)}
-    found = replace(found, state=state)
 
     def empty(**more: Any) -> nn.Module:
         # Made without memory, so that nothing is initialised at random only to be overwritten.
@@ -119,20 +118,22 @@ def _filled(model: str, options: dict[str, Any], found: Weights) -> nn.Module:
         return made
 
     module = empty()
-    classes = classes_of(module, found)
+    classes = classes_of(module, match_weights(module, found, ignored=AUXILIARY))
     if classes is not None:
         module = empty(num_classes=classes)
     if found.partial:
         _drop_head(module, found)
     module = module.to_empty(device="cpu")
-    fit_weights(module, found)
+    fit_weights(module, found, ignored=AUXILIARY, say=say)
     return module
 
 
 def classes_of(module: nn.Module, found: Weights) -> int | None:
     """How many classes weights were trained for, if that is all in which they differ from the network."""
     wanted = module.state_dict()
-    other = [k for k, tensor in found.state.items() if k in wanted and tensor.shape != wanted[k].shape]
+    other = [
+        k for k, shape in shapes_of(found.state).items() if shape and k in wanted and shape != wanted[k].shape
+    ]
     rows = {found.state[key].shape[:1] for key in other}
     last = {wanted[key].shape[:1] for key in other}
     same = all(found.state[key].shape[1:] == wanted[key].shape[1:] for key in other)

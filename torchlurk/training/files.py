@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn, optim
 
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import Weights, fit_weights, read_weights
+from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
+from torchlurk.models.digests import check_has_values
+from torchlurk.models.plain_values import NotPlainError, to_json
 from torchlurk.models.tuned import Tuned, write_metadata
 from torchlurk.store.write import sweep, write_bytes
 
@@ -29,10 +32,71 @@ def _optimiser_path(epoch: int) -> str:
 
 
 def save_network(out: Path, epoch: int, model: nn.Module, tuned: Tuned) -> str:
-    """Write a checkpoint that `--weights` takes; returns its path relative to `out`."""
-    path = checkpoint_path(epoch)
-    write_bytes(out / path, save(_plain(model.state_dict()), write_metadata(tuned)))
+    """Write a checkpoint that `--weights` takes.
+
+    Args:
+        out: the folder of the run.
+        epoch: after which the network is as it is.
+        model: the network.
+        tuned: what the checkpoint says of it.
+
+    Returns:
+        The checkpoint's path relative to `out`.
+
+    Raises:
+        LurkError: the network holds what a checkpoint cannot.
+    """
+    path, state = checkpoint_path(epoch), network_state(model)
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    for name, tensor in tensors.items():
+        check_has_values(name, tensor)
+        if tensor.is_quantized or tensor.layout is not torch.strided:
+            kind = "quantised" if tensor.is_quantized else "sparse"
+            raise LurkError(
+                f"{name} of the network is a {kind} tensor, which a checkpoint (safetensors) cannot hold: "
+                f"fine-tune the network as it was before it became {kind}"
+            )
+    extra: dict[str, Any] = {}
+    for name in [name for name in state if name not in tensors]:
+        try:
+            extra[name] = to_json(state[name])
+        except NotPlainError as problem:
+            if name.rpartition(".")[2] != "_extra_state":
+                raise LurkError(
+                    f"{name} of the network holds the packed parameters of a quantised module, which a "
+                    "checkpoint cannot hold: fine-tune the network as it was before it became quantised"
+                ) from None
+            raise LurkError(
+                f"{name} of the network is extra state (get_extra_state) with a {problem}, which a "
+                "checkpoint cannot hold: make it of numbers, texts, tensors, lists and dicts"
+            ) from None
+    write_bytes(out / path, save(_plain(tensors), write_metadata(replace(tuned, extra=extra))))
     return path
+
+
+def check_readable(out: Path, epoch: int, model: nn.Module, tuned: Tuned) -> None:
+    """Write a checkpoint and read it back, before a training is spent on one that cannot be.
+
+    Args:
+        out: the folder of the run.
+        epoch: of the checkpoint.
+        model: the network; it keeps its values.
+        tuned: what the checkpoint says of it.
+
+    Raises:
+        LurkError: it cannot be written or read, or comes back with other values.
+    """
+    save_network(out, epoch, model, tuned)
+    before = state_digest(network_state(model))
+    try:
+        load_epoch(out, epoch, model, None, {})
+    except LurkError as problem:
+        raise LurkError(f"the checkpoints of this network could not be read again: {problem}") from problem
+    if state_digest(network_state(model)) != before:
+        raise LurkError(
+            f"the checkpoints of {type(model).__name__} come back with other values than it holds: does its "
+            "get_extra_state give what its set_extra_state takes?"
+        )
 
 
 def save_optimiser(

@@ -112,7 +112,8 @@ def freeze_all_but(model: nn.Module, layers: Collection[str]) -> dict[str, nn.Pa
         module.training = name in layers
     trained = {}
     for name, parameter in model.named_parameters():
-        wanted = name.rpartition(".")[0] in layers
+        numbers = parameter.is_floating_point() or parameter.is_complex()
+        wanted = numbers and name.rpartition(".")[0] in layers
         parameter.requires_grad_(wanted)
         if wanted:
             trained[name] = parameter

@@ -19,6 +19,7 @@ from torchlurk.errors import LurkError
 from torchlurk.graph.tracing import follow
 from torchlurk.hooks import at_rest
 from torchlurk.models.check import check_network
+from torchlurk.models.checkpoint import to_float32
 from torchlurk.models.network import Network
 from torchlurk.models.tuned import Tuned, renew_head
 from torchlurk.store import schema
@@ -88,7 +89,7 @@ def begin(
     classes = split.train.classes
     renew_head(model, head, len(classes), options.seed)
     layers = tuple(dict.fromkeys((*chosen_layers(model, options.unfreeze), head)))
-    model.to(device, torch.float32)
+    to_float32(model, device)
     trained = freeze_all_but(model, layers)
     model.eval()
     tuned = Tuned(

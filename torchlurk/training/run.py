@@ -22,7 +22,13 @@ from torchlurk.store.write import alone, check_writable, write_bytes
 from torchlurk.telling import Terminal
 from torchlurk.training import job as jobs
 from torchlurk.training import loop
-from torchlurk.training.files import forget_optimisers, load_epoch, save_network, save_optimiser
+from torchlurk.training.files import (
+    check_readable,
+    forget_optimisers,
+    load_epoch,
+    save_network,
+    save_optimiser,
+)
 from torchlurk.training.job import Job
 from torchlurk.training.original import outputs_for
 from torchlurk.training.plot import draw
@@ -85,7 +91,9 @@ def fine_tune(
             record = _train(job, record)
         forget_optimisers(out, None)
         found = load_epoch(out, options.epochs, job.model, None, job.trained)
-    module = job.model.to("cpu").requires_grad_(True).eval()
+    module = job.model.to("cpu").eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
     return record, replace(
         network, module=module, weights=found.name, weights_sha256=found.sha256, classes=job.tuned.classes
     )
@@ -115,6 +123,7 @@ def _before(job: Job, record: Transfer) -> tuple[Job, Transfer]:
     """Measure the network as it was given and with its new head, and leave out what cannot be read."""
     write_record(job.out, record)  # from here on the folder is ours
     forget_optimisers(job.out, None)
+    check_readable(job.out, 0, job.model, job.tuned)
     train, val = job.split.train, job.split.val
     record = msgspec.structs.replace(
         record,

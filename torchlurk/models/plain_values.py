@@ -1,0 +1,84 @@
+"""Plain values, such as the extra state of a module, as JSON from which they come back as they were."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class NotPlainError(ValueError):
+    """A value that JSON cannot hold; the message says of which type it is."""
+
+
+def to_json(value: Any) -> Any:
+    """A value as JSON.
+
+    Args:
+        value: None, a number, a text, bytes, a dtype, a tensor, or a list, tuple or dict of such.
+
+    Returns:
+        Texts, numbers, lists and None.
+
+    Raises:
+        NotPlainError: It is something else.
+
+    Examples:
+        >>> to_json({"scale": 0.5})
+        ['dict', [['str', 'scale'], ['float', '0x1.0000000000000p-1']]]
+    """
+    kind = type(value)
+    if value is None:
+        return None
+    if kind in (bool, int, str):
+        return [kind.__name__, value if kind is not int else str(value)]
+    if kind is float:
+        return ["float", value.hex()]
+    if kind is bytes:
+        return ["bytes", b64encode(value).decode()]
+    if kind in (list, tuple):
+        return [kind.__name__, *map(to_json, value)]
+    if kind is dict:
+        return ["dict", *([to_json(key), to_json(item)] for key, item in value.items())]
+    if kind is torch.dtype:
+        return ["dtype", str(value).removeprefix("torch.")]
+    if kind is Tensor and value.layout is torch.strided and not value.is_quantized and not value.is_meta:
+        plain = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
+        data = b64encode(plain.reshape(-1).view(torch.uint8).numpy().tobytes()).decode()
+        return ["tensor", str(value.dtype).removeprefix("torch."), list(value.shape), data]
+    raise NotPlainError(kind.__qualname__)
+
+
+def from_json(value: Any) -> Any:
+    """The value again.
+
+    Args:
+        value: What `to_json` gave.
+
+    Raises:
+        ValueError: It gave nothing of the kind.
+    """
+    if value is None:
+        return None
+    try:
+        kind, *rest = value
+        if kind in ("bool", "str"):
+            return rest[0]
+        if kind in ("int", "float"):
+            return int(rest[0]) if kind == "int" else float.fromhex(rest[0])
+        if kind == "bytes":
+            return b64decode(rest[0])
+        if kind in ("list", "tuple"):
+            items = list(map(from_json, rest))
+            return items if kind == "list" else tuple(items)
+        if kind == "dict":
+            return {from_json(key): from_json(item) for key, item in rest}
+        dtype = getattr(torch, rest[0])
+        if kind == "dtype":
+            return dtype
+        data = torch.frombuffer(bytearray(b64decode(rest[2])) or bytearray(1), dtype=torch.uint8)
+        return data[: len(b64decode(rest[2]))].view(dtype).reshape(rest[1])
+    except (AttributeError, IndexError, TypeError, RuntimeError) as error:
+        raise ValueError(f"no value: {error}") from error
