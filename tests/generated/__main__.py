@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 
 import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -15,7 +17,22 @@ from tests.generated.description import Network, read
 from tests.generated.networks import networks
 from tests.generated.shorten import shorten
 
-Group = tuple[str, str, str]
+
+@dataclass
+class Kind:
+    """Failures of one kind.
+
+    Attributes:
+        network: the one with the shortest source.
+        failure: how it fails.
+        count: how many networks fail so.
+        calls: how often after which public call.
+    """
+
+    network: Network
+    failure: Failure
+    count: int = 0
+    calls: Counter[str] = field(default_factory=Counter)
 
 
 def main() -> int:
@@ -24,29 +41,33 @@ def main() -> int:
     parser.add_argument("count", type=int, nargs="?", default=100, help="networks to draw")
     parser.add_argument("--seed", type=int, default=0, help="of the drawing")
     parser.add_argument("--source", help="check this network alone, and print each failure in full")
-    parser.add_argument("--shorten", type=int, default=40, help="networks to try to shorten each one by")
+    parser.add_argument(
+        "--shorten", type=int, default=40, help="networks to try in shortening each failing one"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.source:
         return _print_in_full(failures(read(options.source)))
     start = time.monotonic()
-    found, broken = _draw(options.count, options.seed)
+    found, drawn = _draw(options.count, options.seed)
     spent = time.monotonic() - start
-    for group, (network, failure) in sorted(found.items(), key=lambda item: -broken[item[0]]):
-        network, failure = shorten(network, failure, options.shorten)
-        kind, call, _ = group
+    for kind in sorted(found, key=lambda kind: -kind.count):
+        network, failure = shorten(kind.network, kind.failure, options.shorten)
+        calls = ", ".join(f"{name} {count}" for name, count in kind.calls.most_common())
+        first = next(iter(failure.message.splitlines()), "")
         print(
-            f"{broken[group]:5}  {kind}  in {call}\n       {failure.message.splitlines()[0][:200]}\n       {network!r}\n"
+            f"{kind.count:5}  {failure.kind}: {first[:200]}\n       in {calls}\n       {network!r}\n",
+            flush=True,
         )
-    print(f"{options.count} networks, {spent / options.count:.2f} s each; {len(found)} kinds of failures")
+    print(f"{drawn} networks, {spent / max(drawn, 1):.2f} s each; {len(found)} kinds of failures")
     return 1 if found else 0
 
 
-def _draw(count: int, number: int) -> tuple[dict[Group, tuple[Network, Failure]], dict[Group, int]]:
-    """The network with the shortest source for each kind of failure, and how many there are."""
-    found: dict[Group, tuple[Network, Failure]] = {}
-    broken: dict[Group, int] = {}
+def _draw(count: int, number: int) -> tuple[list[Kind], int]:
+    """Draw networks; the failures by kind, and how many networks were checked."""
+    found: dict[tuple[str, str], Kind] = {}
     bar = tqdm(total=count, disable=not sys.stderr.isatty())
+    drawn = 0
 
     @seed(number)
     @settings(
@@ -55,15 +76,22 @@ def _draw(count: int, number: int) -> tuple[dict[Group, tuple[Network, Failure]]
     )  # fmt: skip
     @given(networks())
     def look(network: Network) -> None:
+        nonlocal drawn
+        drawn += 1
         bar.update()
-        for group, failure in {failure.group: failure for failure in failures(network)}.items():
-            broken[group] = broken.get(group, 0) + 1
-            if group not in found or len(repr(network)) < len(repr(found[group][0])):
-                found[group] = network, failure
+        seen = set()
+        for failure in failures(network):
+            kind = found.setdefault(failure.group, Kind(network, failure))
+            kind.calls[failure.call] += 1
+            if failure.group not in seen:
+                kind.count += 1
+            seen.add(failure.group)
+            if len(repr(network)) < len(repr(kind.network)):
+                kind.network, kind.failure = network, failure
 
     look()
     bar.close()
-    return found, broken
+    return list(found.values()), drawn
 
 
 def _print_in_full(found: list[Failure]) -> int:

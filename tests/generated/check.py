@@ -7,7 +7,7 @@ import re
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import torchlurk
-from tests.generated.calls import Call, Case, Wrong, calls_for
+from tests.generated.calls import Call, Case, WrongError, calls_for
 from tests.generated.description import Network
 from tests.generated.models import build, train
 from tests.generated.state import Snapshot, differences, snapshot
@@ -39,13 +39,12 @@ class Failure:
     trace: str = ""
 
     @property
-    def group(self) -> tuple[str, str, str]:
-        """What failures of one kind have in common: names and numbers left out."""
-        plain = re.sub(r"model\.[\w.\[\]']*\.", "model. ... .", self.message)
-        plain = re.sub(r" was .* and is .*", " changed", plain)
-        plain = re.sub(r"'(body|head)[\w.]*'|(body|head)\.[\w.]+", "LAYER", plain)
-        plain = re.sub(r"[-\d][\d.e+-]*", "#", plain)
-        return self.kind, self.call, plain[:150]
+    def group(self) -> tuple[str, str]:
+        """What failures of one kind have in common: kind and message, without names and numbers."""
+        plain = next(iter(self.message.splitlines()), "")
+        plain = re.sub(r" (was .* and is .*|is new|is missing)$", " changed", plain)
+        plain = re.sub(r"'?\b(body|head)\b[\w.]*'?|/\S+", "...", plain)
+        return self.kind, re.sub(r"\d[\d.e+-]*", "#", plain)[:70]
 
     def __str__(self) -> str:
         return f"{self.call}: {self.kind}: {self.message}"
@@ -68,18 +67,19 @@ class Fused:
         return self  # a copy of the network is part of the same call
 
 
-def failures(network: Network, skip: int = 1) -> list[Failure]:
+def failures(network: Network, skip: int = 1, only: Collection[str] = ()) -> list[Failure]:
     """All failures of a network.
 
     Args:
         network: which.
         skip: 1 to make all calls; 2 for every other heavy one, and so on, chosen by the network's seed.
+        only: the names of the calls to make; all without.
     """
     case = Case(network)
     wanted = _loss(build(network), case)
     found: list[Failure] = []
     for number, (name, call) in enumerate(calls_for(network).items()):
-        if number >= 2 and (number + network.seed) % skip:
+        if (number >= 2 and (number + network.seed) % skip) or (only and name not in only):
             continue
         with tempfile.TemporaryDirectory() as folder:
             found += _one_call(case, name, call, Path(folder), wanted)
@@ -129,7 +129,7 @@ def _called(model: nn.Module, call: Callable[[], None], name: str) -> Iterator[F
             call()
         except Exception as error:
             line = next(iter(str(error).splitlines()), "")
-            kind = "wrong result" if isinstance(error, Wrong) else type(error).__name__
+            kind = "wrong result" if isinstance(error, WrongError) else type(error).__name__
             yield Failure(name, kind, line, traceback.format_exc())
         yield from _state(before, model, name, "state")
 
@@ -139,15 +139,15 @@ def _interrupted(model: nn.Module, fused: Fused, call: Callable[[], None], name:
     before = snapshot(model)
     with clean():
         try:
-            with suppress(RuntimeError, torchlurk.LurkError, Wrong):
+            with suppress(RuntimeError, torchlurk.LurkError, WrongError):
                 call()
             if fused.error is KeyboardInterrupt and fused.uses >= fused.at:
                 yield Failure(name, "KeyboardInterrupt was swallowed", f"at use {fused.at}")
         except KeyboardInterrupt:
             pass
         except Exception as error:
-            yield Failure(name, f"{type(error).__name__} after {fused.error.__name__}", str(error)[:200])
-        yield from _state(before, model, name, f"state after {fused.error.__name__}")
+            yield Failure(name, f"{type(error).__name__} after an error", str(error)[:200])
+        yield from _state(before, model, name, "state after an error")
 
 
 def _state(before: Snapshot, model: nn.Module, name: str, kind: str) -> Iterator[Failure]:
@@ -175,7 +175,8 @@ def _trains(
 def clean() -> Iterator[None]:
     """Torch's global state as before, whatever fails inside; warnings are errors."""
     random, grad, kind = torch.get_rng_state(), torch.is_grad_enabled(), torch.get_default_dtype()
-    threads = torch.get_num_threads()
+    threads, always = torch.get_num_threads(), torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # or torch warns of some things once only, and a failure is not seen again
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -185,6 +186,4 @@ def clean() -> Iterator[None]:
             torch.set_grad_enabled(grad)
             torch.set_default_dtype(kind)
             torch.set_num_threads(threads)
-
-
-__all__ = ["Failure", "failures"]
+            torch.set_warn_always(always)

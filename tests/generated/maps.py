@@ -174,10 +174,8 @@ class Fourier(nn.Module):
             self.register_buffer("imag", values.imag.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.way == "two real buffers":
-            values = torch.complex(self.real, self.imag)
-        else:
-            values = self.filter
+        two = self.way == "two real buffers"
+        values = torch.complex(self.real, self.imag) if two else self.filter
         seen = torch.fft.rfft2(x, norm="ortho")
         return torch.fft.irfft2(seen * values, s=x.shape[-2:], norm="ortho")
 

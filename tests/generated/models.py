@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tests.generated import heads, joins, layers, maps, stateful  # noqa: F401  # they register their blocks
 from tests.generated.description import Network, chain
 
-Named = namedtuple("Named", ["logits", "features"])  # noqa: PYI024  # as people write it
+Named = namedtuple("Named", ["logits", "features"])  # as people write it
 
 
 class Fuse(nn.Module):
@@ -67,8 +67,12 @@ class NetNamed(Net):
 
 
 FORMS: dict[str, type[Net]] = {
-    "tensor": Net, "default arguments": NetDefaults, "tuple": NetTuple, "dict": NetDict, "namedtuple": NetNamed,
-}  # fmt: skip
+    "tensor": Net,
+    "default arguments": NetDefaults,
+    "tuple": NetTuple,
+    "dict": NetDict,
+    "namedtuple": NetNamed,
+}
 
 
 def nothing() -> None:

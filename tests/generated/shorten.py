@@ -24,7 +24,9 @@ def shorten(network: Network, failure: Failure, tries: int) -> tuple[Network, Fa
             if left <= 0 or why_not(shorter) is not None:
                 continue
             left -= 1
-            same = next((one for one in failures(shorter) if one.group == failure.group), None)
+            same = next(
+                (one for one in failures(shorter, only=[failure.call]) if one.group == failure.group), None
+            )
             if same is not None:
                 network, failure = shorter, same
                 break

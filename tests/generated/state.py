@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -40,7 +41,7 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
 
 def _brief(value: object) -> str:
     if isinstance(value, bytes):
-        return f"{len(value)} bytes, hash {hash(value) % 10**6}"
+        return f"{len(value)} bytes of sum {zlib.crc32(value):08x}"
     text = repr(value)
     return text if len(text) < 90 else text[:87] + "..."
 
