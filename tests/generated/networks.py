@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 
 from tests.generated import models
@@ -15,6 +17,11 @@ from tests.generated.description import BLOCKS, HEADS, OUTPUTS, Kind, Network, S
 CLOSE = 1e-5
 LARGEST = 4000
 """Values of a feature map."""
+PART = 40
+"""Bytes that decide a block."""
+BYTES = 8 * PART
+
+T = TypeVar("T")
 
 
 @lru_cache(4096)
@@ -30,67 +37,89 @@ def shape_of(step: Step, shape: Shape) -> Shape | None:
     return given if small and channels > 1 and min(height, width) >= 4 else None
 
 
-def _options(draw: DrawFn, kind: Kind, shape: Shape) -> tuple[tuple[str, object], ...]:
-    options = [(name, draw(st.sampled_from(values))) for name, values in kind.options.items()]
+class Choices:
+    """Decisions read from bytes, of which zero is the simplest.
+
+    One string of bytes decides a whole network. Hypothesis varies the parts of what it has drawn; given
+    parts, it would spend most of its examples on variations of a few networks.
+    """
+
+    def __init__(self, values: bytes) -> None:
+        self.values = values
+        self.at = 0
+
+    def pick(self, values: Sequence[T]) -> T:
+        chosen = self.values[self.at] if self.at < len(self.values) else 0
+        self.at += 1
+        return values[chosen % len(values)]
+
+    def part(self, start: int) -> Choices:
+        """The decisions from some byte on, the same whatever was read before."""
+        return Choices(self.values[start : start + PART])
+
+
+def _options(choices: Choices, kind: Kind, shape: Shape) -> tuple[tuple[str, object], ...]:
+    options = [(name, choices.pick(values)) for name, values in kind.options.items()]
     if kind.nested:
         name, _ = options[0]
-        options[0] = (name, draw(chains(shape, 0, 2, keeps_shape=kind.keeps_shape)))
+        body, inner = [], shape
+        for _ in range(choices.pick((0, 1, 2))):
+            one, inner = _step(choices, inner, keeps_shape=kind.keeps_shape, nested=False)
+            body.append(one)
+        options[0] = (name, tuple(body))
     return tuple((name, value) for name, value in options if value != kind.options[name][0])
 
 
-@st.composite
-def steps(draw: DrawFn, shape: Shape, *, keeps_shape: bool, nested: bool) -> Step:
+def _step(choices: Choices, shape: Shape, *, keeps_shape: bool, nested: bool) -> tuple[Step, Shape]:
+    """A block that fits, and the shape of what it gives."""
     names = [
         name
         for name, kind in BLOCKS.items()
         if (kind.keeps_shape or not keeps_shape) and (nested or not kind.nested)
     ]
-    name = draw(st.sampled_from(names))
-    return Step(name, _options(draw, BLOCKS[name], shape))
-
-
-@st.composite
-def chains(
-    draw: DrawFn, shape: Shape, least: int, most: int, *, keeps_shape: bool = False, nested: bool = False
-) -> tuple[Step, ...]:
-    """Blocks one after the other."""
-    found: list[Step] = []
-    for _ in range(draw(st.integers(least, most))):
-        known = shape
-        one = draw(
-            steps(shape, keeps_shape=keeps_shape, nested=nested).filter(
-                lambda one, known=known: shape_of(one, known) is not None
-            )
-        )
-        found.append(one)
+    names += [name for name in ("Conv", "Conv", "Activation") if name in names]  # what networks have most of
+    first = choices.pick(range(len(names)))
+    options = choices.part(choices.at)
+    for name in (*names[first:], *names[:first]):
+        one = Step(name, _options(options, BLOCKS[name], shape))
         after = shape_of(one, shape)
-        assert after is not None
-        shape = after
-    return tuple(found)
+        if after is not None:
+            choices.at += options.at
+            return one, after
+        options = choices.part(choices.at)
+    raise AssertionError(f"no block takes an input of shape {shape}")
 
 
-@st.composite
-def candidates(draw: DrawFn) -> Network:
-    size = (draw(st.integers(16, 24)), draw(st.integers(16, 24)))
-    body = draw(chains((3, *size), 1, 5, nested=True))
+def from_bytes(values: bytes) -> Network:
+    """The network that some bytes decide; it need not run."""
+    choices = Choices(values)
+    sides = range(16, 25)
+    size = (choices.pick(sides), choices.pick(sides))
+    made = {
+        "output": choices.pick(OUTPUTS),
+        "mode": choices.pick(("eval", "train", "mixed")),
+        "frozen": choices.pick(("none", "some", "all")),
+        "used": choices.pick(("no", "evaluated", "trained")),
+        "hooks": choices.pick(("none", "look", "change")),
+    }
+    count = choices.pick((1, 2, 3, 4, 5, 3, 4))
+    fuse = choices.pick(range(count + 1))
+    seed = choices.pick(range(100))
     shape: Shape = (3, *size)
-    for one in body:
-        after = shape_of(one, shape)
-        assert after is not None
-        shape = after
-    head = draw(st.sampled_from(sorted(HEADS)))
+    steps = []
+    for number in range(count):
+        one, shape = _step(choices.part(PART * (1 + number)), shape, keeps_shape=False, nested=True)
+        steps.append(one)
+    ends = choices.part(PART * 7)
+    name = ends.pick(list(HEADS))
     return Network(
-        body,
-        Step(head, _options(draw, HEADS[head], shape)),
-        size,
-        draw(st.sampled_from(OUTPUTS)),
-        draw(st.sampled_from(("eval", "train", "mixed"))),
-        draw(st.sampled_from(("none", "some", "all"))),
-        draw(st.sampled_from(("no", "evaluated", "trained"))),
-        draw(st.sampled_from(("none", "look", "change"))),
-        draw(st.integers(0, len(body))),
-        draw(st.integers(0, 99)),
+        tuple(steps), Step(name, _options(ends, HEADS[name], shape)), size, **made, fuse=fuse, seed=seed
     )
+
+
+def candidates() -> SearchStrategy[Network]:
+    """Networks of which some cannot be run."""
+    return st.binary(min_size=BYTES, max_size=BYTES).map(from_bytes)
 
 
 def networks() -> SearchStrategy[Network]:
