@@ -111,7 +111,7 @@ def _add_tensor(found: Snapshot, where: str, tensor: Tensor, *, exact: bool) -> 
     found[f"{where}.requires_grad"] = tensor.requires_grad
     found[f"{where}.is_leaf"] = tensor.is_leaf
     found[f"{where}.is_inference()"] = tensor.is_inference()
-    found[where] = tensor.detach().resolve_conj().numpy().tobytes()
+    found[where] = _values(tensor)
     if exact:
         found[f"id({where})"] = id(tensor)
         found[f"{where}.data_ptr()"] = (tensor.data_ptr(), tensor.untyped_storage().data_ptr())
@@ -120,3 +120,10 @@ def _add_tensor(found: Snapshot, where: str, tensor: Tensor, *, exact: bool) -> 
         if grad is not None:
             found[f"id({where}.grad)"] = id(grad)
             _add_tensor(found, f"{where}.grad", grad, exact=False)
+
+
+def _values(tensor: Tensor) -> object:
+    """Its values as bytes; the device alone where it has none, as a tensor on the meta device."""
+    if tensor.device.type != "cpu":
+        return tensor.device
+    return tensor.detach().resolve_conj().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
