@@ -43,6 +43,7 @@ class Failure:
         """What failures of one kind have in common: kind and message, without names and numbers."""
         plain = next(iter(self.message.splitlines()), "")
         plain = re.sub(r" (was .* and is .*|is new|is missing)$", " changed", plain)
+        plain = re.sub(r"\bNet[A-Z]\w+", "Net", plain)
         plain = re.sub(r"'?\b(body|head)\b[\w.]*'?|/\S+", "...", plain)
         return self.kind, re.sub(r"\d[\d.e+-]*", "#", plain)[:70]
 
@@ -67,19 +68,18 @@ class Fused:
         return self  # a copy of the network is part of the same call
 
 
-def failures(network: Network, skip: int = 1, only: Collection[str] = ()) -> list[Failure]:
+def failures(network: Network, only: Collection[str] = ()) -> list[Failure]:
     """All failures of a network.
 
     Args:
         network: which.
-        skip: 1 to make all calls; 2 for every other heavy one, and so on, chosen by the network's seed.
         only: the names of the calls to make; all without.
     """
     case = Case(network)
     wanted = _loss(build(network), case)
     found: list[Failure] = []
-    for number, (name, call) in enumerate(calls_for(network).items()):
-        if (number >= 2 and (number + network.seed) % skip) or (only and name not in only):
+    for name, call in calls_for(network).items():
+        if only and name not in only:
             continue
         with tempfile.TemporaryDirectory() as folder:
             found += _one_call(case, name, call, Path(folder), wanted)
