@@ -1,0 +1,270 @@
+"""The public calls that are given a network, each with what must be true of its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision import transforms
+
+import torchlurk
+from tests.generated.description import Network
+from tests.generated.heads import ENDS_IN_LINEAR
+from tests.generated.reference import Reference, close, refer
+from torchlurk import explaining
+from torchlurk.ascent.optimise import Recipe
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLOSE = 1e-5
+COUNT = 3
+
+
+class WrongError(AssertionError):
+    """A result is not what plain torch says."""
+
+
+def check(right: bool, what: str) -> None:
+    if not right:
+        raise WrongError(what)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network with the images that it is shown.
+
+    Attributes:
+        network: its description.
+    """
+
+    network: Network
+
+    @cached_property
+    def pairs(self) -> list[tuple[Image.Image, int]]:
+        """Images of noise, of the size of the input, and their classes."""
+        draw = np.random.default_rng(self.network.seed)
+        shape = (*self.network.size, 3)
+        return [(Image.fromarray(draw.integers(0, 256, shape, np.uint8)), at % 2) for at in range(COUNT)]
+
+    @cached_property
+    def x(self) -> Tensor:
+        """The images as the network is fed them."""
+        pixels = torch.stack([torch.from_numpy(np.array(image)) for image, _ in self.pairs])
+        values = pixels.permute(0, 3, 1, 2).contiguous().float() / 255
+        return (values - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+    @property
+    def preprocess(self) -> Any:
+        """What the package is given to feed the images: one of three forms."""
+        size = self.network.size
+        normalize = transforms.Normalize(MEAN, STD)
+        if self.network.seed % 3 == 0:
+            return torchlurk.Preprocess(size=size, resize=size)
+        if self.network.seed % 3 == 1:
+            return transforms.Compose([transforms.Resize(size), transforms.ToTensor(), normalize])
+        return lambda image: normalize(transforms.functional.to_tensor(image))
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What plain torch says."""
+        return refer(self.network, self.x)
+
+    @property
+    def layer(self) -> str:
+        """One of the watched layers."""
+        names = list(self.reference.maps)
+        return names[self.network.seed % len(names)]
+
+    @property
+    def logits(self) -> str:
+        """The name for the module that gives the output; a layer, where several modules give it."""
+        return "logits" if self.network.output in ("tensor", "default arguments") else self.layer
+
+    def channel(self, layer: str) -> int:
+        return self.network.seed % self.reference.maps[layer].size(1)
+
+    def lurk(self, model: nn.Module, folder: Path) -> torchlurk.Lurk:
+        return torchlurk.Lurk(
+            model, self.preprocess, images=self.pairs, out=folder / "store", layers=list(self.reference.maps),
+            top=COUNT, device="cpu", workers=0, progress=False, batch_size=2,
+        )  # fmt: skip
+
+
+def scan(case: Case, model: nn.Module, folder: Path) -> None:
+    """The lists are a sort of the activations."""
+    lurker = case.lurk(model, folder)
+    lurker.compute_top_imgs()
+    found = {layer.name for layer in lurker}
+    check(found == set(case.reference.maps), f"layers {sorted(found)}, not {sorted(case.reference.maps)}")
+    for layer in lurker:
+        maps = case.reference.maps[layer.name]
+        scale = max(float(maps.abs().max()), 1e-30) * CLOSE
+        where = f"of {layer.facts.kind}"
+        check(len(layer) == maps.size(1), f"number of filters {where}")
+        for entry in layer:
+            own = maps[:, entry.channel]
+            maxima, means = own.amax((1, 2)), own.mean((1, 2))
+            _check_list([(one.image, one.score) for one in entry.max], maxima, scale, f"max list {where}")
+            _check_list([(one.image, one.score) for one in entry.avg], means, scale, f"avg list {where}")
+            for one in entry.max:
+                assert one.position is not None
+                reached = float(own[(one.image, *one.position)])
+                check(abs(reached - float(maxima[one.image])) <= 2 * scale, f"position {where}")
+            check(abs(entry.stats.mean - float(means.mean())) <= scale, f"stats.mean {where}")
+            check(abs(entry.stats.max_mean - float(maxima.mean())) <= scale, f"stats.max_mean {where}")
+
+
+def _check_list(entries: list[tuple[int, float]], values: Tensor, scale: float, what: str) -> None:
+    wanted = values.sort(descending=True).values.tolist()
+    check(len({image for image, _ in entries}) == len(entries) == len(wanted), f"images in {what}")
+    for (image, score), best in zip(entries, wanted, strict=True):
+        check(abs(score - best) <= scale, f"score in {what}")
+        check(abs(score - float(values[image])) <= scale, f"image in {what}")
+
+
+def compute_grads(case: Case, model: nn.Module, folder: Path) -> None:
+    """Crops, fed again, give their scores."""
+    lurker = case.lurk(model, folder)
+    lurker.compute_top_imgs()
+    channel = case.channel(case.layer)
+    method = ("deconv", "guided", "vanilla")[case.network.seed % 3]
+    lurker.compute_grads(case.layer, [channel], method)
+    entry = lurker[case.layer][channel]
+    scale = float(case.reference.maps[case.layer].abs().max())
+    check({"max_grads", "avg_grads"} <= set(entry.entry.pictures), "pictures of gradients")
+    for one in entry.max:
+        error = abs((one.certificate or 0.0) * one.score)
+        check(error <= 10 * CLOSE * scale, "certificate")
+
+
+def compute_viz(case: Case, model: nn.Module, folder: Path) -> None:
+    """There is a filter image, and what it reaches is a number."""
+    lurker = case.lurk(model, folder)
+    lurker.compute_top_imgs()
+    channel = case.channel(case.layer)
+    lurker.compute_viz(case.layer, [channel], steps=2)
+    entry = lurker[case.layer][channel]
+    check(entry.entry.ascent is not None, "no ascent")
+    check(entry.image.mode == "RGB", "mode of the filter image")
+
+
+def gradients(case: Case, model: nn.Module, folder: Path) -> None:
+    """Gradients equal autograd's."""
+    refers = case.reference
+    x = case.x[:2].clone()
+    ones = torch.ones(refers.logits.size(1))
+    if case.network.output == "dict":
+        found = torchlurk.gradients(model, x, lambda output: output["logits"].sum(1))
+        weights = ones
+    else:
+        found = torchlurk.gradients(model, x, 1)
+        weights = ones * torch.tensor([0.0, 1.0, 0.0])
+        check(close(found.value, refers.logits[:2, 1], CLOSE), "value of a class")
+    check(torch.equal(x, case.x[:2]), "the input was changed")
+    _check_gradient(found.input, refers.gradients(None, weights, slice(2)), "gradient of a class")
+    layer, channel = case.layer, case.channel(case.layer)
+    maps = refers.maps[layer]
+    found = torchlurk.gradients(model, x, f"{layer}:{channel}")
+    weights = torch.zeros(maps.shape[1:])
+    weights[channel] = 1 / weights[channel].numel()
+    check(close(found.value, maps[:2, channel].mean((1, 2)), CLOSE), "value of a map's mean")
+    _check_gradient(found.input, refers.gradients(layer, weights, slice(2)), "gradient of a map's mean")
+
+
+def explain(case: Case, model: nn.Module, folder: Path) -> None:
+    """The method "gradient" equals autograd's, of a class and of a unit."""
+    refers = case.reference
+    recipe = explaining.Recipe(
+        ("gradient", "guided", "deconv", "smoothgrad", "integrated"), samples=2, steps=2
+    )
+    layer, channel = case.layer, case.channel(case.layer)
+    _, _, height, width = refers.maps[layer].shape
+    at = (height // 2, width - 1)
+    unit = torch.zeros(refers.maps[layer].shape[1:])
+    unit[(channel, *at)] = 1.0
+    targets: list[tuple[Any, str | None, Tensor]] = [
+        (f"{layer}:{channel}@{at[0]},{at[1]}", layer, unit),
+    ]
+    if case.network.output != "dict":
+        targets.append((2, None, torch.tensor([0.0, 0.0, 1.0])))
+    for target, name, weights in targets:
+        what = "class" if name is None else "unit"
+        (found,) = torchlurk.explain(model, case.preprocess, case.pairs[1][0], target, recipe=recipe)
+        values = refers.logits[1, 2] if name is None else refers.maps[name][(1, channel, *at)]
+        scale = float(refers.logits.abs().max() if name is None else refers.maps[name].abs().max())
+        check(abs(found.score - float(values)) <= CLOSE * scale, f"score of a {what}")
+        wanted = [one[0] for one in refers.gradients(name, weights, slice(1, 2))]
+        _check_gradient(found.attributions["gradient"], wanted, f"gradient of a {what}")
+
+
+def _check_gradient(found: Tensor, wanted: list[Tensor], what: str) -> None:
+    check(any(close(found, one, CLOSE) for one in wanted), what)
+
+
+def visualize(case: Case, model: nn.Module, folder: Path) -> None:
+    """The same call gives the same image."""
+    show = torchlurk.FeatureVisualizer(model, _tellable(case), recipe=Recipe(steps=2))
+    layer = case.layer if case.network.seed % 2 else case.logits
+    channel = 1 if layer == "logits" else case.channel(layer)
+    first, second = show(channel, layer), show(channel, layer)
+    check(first.tobytes() == second.tobytes(), "two calls give two images")
+
+
+def record(case: Case, model: nn.Module, folder: Path) -> None:
+    """A file with a frame for each call."""
+    layer = case.logits
+    recorder = torchlurk.FrameRecorder(
+        model, folder / "a.gif", 1, image=case.pairs[0][0] if case.network.seed % 2 else None, layer=layer,
+        every=1, preprocess=_tellable(case), recipe=Recipe(steps=2),
+    )  # fmt: skip
+    with recorder:
+        recorder(0)
+        recorder(1)
+    check(len(recorder.frames) == 2 and (folder / "a.gif").is_file(), "frames")
+
+
+def transfer(case: Case, model: nn.Module, folder: Path) -> None:
+    """The copy has another head, and what is not trained stays as it was."""
+    pairs = [(image, at % 2) for at, (image, _) in enumerate([*case.pairs, *case.pairs])]
+    values = {name: value.clone() for name, value in model.named_parameters()}
+    tuned = torchlurk.transfer(
+        model, case.preprocess, images=pairs, val=0.4, out=folder / "run", epochs=1, batch_size=2,
+        names=("1", "0", "none"), device="cpu", workers=0, progress=False,
+    )  # fmt: skip
+    trained = set(tuned.record.trained)
+    for name, value in tuned.model.named_parameters():
+        check(name in trained or torch.equal(value, values[name]), "a frozen parameter was changed")
+    with torch.no_grad():
+        logits = tuned.model(case.x.clone())
+    check(logits.shape == (COUNT, 2), f"the new head gives {tuple(logits.shape)}")
+
+
+def _tellable(case: Case) -> Any:
+    """A preprocess that ascent can use: it says how its values are scaled."""
+    size = case.network.size
+    return torchlurk.Preprocess(size=size, resize=size) if case.network.seed % 3 == 2 else case.preprocess
+
+
+Call = Callable[[Case, nn.Module, Path], None]
+CALLS: dict[str, Call] = {
+    "Lurk.compute_top_imgs": scan,
+    "gradients": gradients,
+    "explain": explain,
+    "Lurk.compute_grads": compute_grads,
+    "Lurk.compute_viz": compute_viz,
+    "FeatureVisualizer": visualize,
+    "FrameRecorder": record,
+    "transfer": transfer,
+}
+
+
+def calls_for(network: Network) -> dict[str, Call]:
+    """The calls that a network can be given: `transfer` wants a linear layer at the end."""
+    ends = network.head.kind in ENDS_IN_LINEAR and network.output in ("tensor", "default arguments")
+    return {name: call for name, call in CALLS.items() if name != "transfer" or ends}
