@@ -12,7 +12,8 @@ from benchmarks.setting import Setting, sample, weighted
 from torchlurk.ascent.objectives import channel_mean
 from torchlurk.ascent.optimise import Recipe, ascend, canvas, generator
 from torchlurk.devices import fast_precision
-from torchlurk.hooks import activation, at_rest
+from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import activation
 
 
 def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
@@ -31,7 +32,7 @@ def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
     recipe = Recipe(steps=steps, bfloat16=fast_precision(torch.device("cpu")) == "bfloat16")
     for name, channels in sample(setting, 8):
         layer = setting.graph.layer(name)
-        with at_rest(model):
+        with isolated(model):
             size = canvas(layer.field, (224, 224))
             begin = time.perf_counter()
             found = ascend(
@@ -51,7 +52,7 @@ def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
                 )  # fmt: skip
                 spent += time.perf_counter() - begin
             x = (torch.from_numpy(images[-1]).permute(0, 3, 1, 2).float() - mean) / std
-            with at_rest(model), torch.inference_mode():
+            with isolated(model), torch.inference_mode():
                 reached.append(float(activation(model, name, x)[0, channel].mean()))
         theirs[name] = spent / len(compared)
         mine = sum(float(found.scores[channels.index(c)]) for c in compared) / len(compared)

@@ -12,7 +12,8 @@ from torch import nn
 from benchmarks.measure import Row
 from benchmarks.setting import Setting, sample, weighted
 from torchlurk.attribution.gradients import Unit, place, unit_gradients
-from torchlurk.hooks import activation, at_rest
+from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import activation
 
 IMAGES = 4
 
@@ -26,7 +27,7 @@ def gradients_row(setting: Setting, per_layer: int) -> Row:
     model = setting.network.module
     for name, channels in sample(setting, per_layer):
         layer = setting.graph.layer(name)
-        with at_rest(model):
+        with isolated(model):
             with torch.inference_mode():
                 maps = activation(model, name, x)
             units = []

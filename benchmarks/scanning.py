@@ -14,7 +14,7 @@ from benchmarks.measure import Row, interleaved, median
 from benchmarks.setting import Setting, make_setting
 from torchlurk import scan
 from torchlurk.datasets.folder import batches
-from torchlurk.hooks import at_rest
+from torchlurk.models.isolation import isolated
 
 BATCH = 8
 
@@ -36,7 +36,7 @@ def run_scan(
     channels = {layer.name: layer.shape[0] for layer in setting.graph.layers}
     state = scan.empty(channels, len(folder.classes), k)
     model = setting.network.module
-    with at_rest(model):
+    with isolated(model):
         for current in scan.scan(model, state, stream(), bfloat16=bfloat16):
             state = current
     return state
@@ -51,7 +51,7 @@ def rough_and_again(setting: Setting, count: int) -> scan.ScanState:
 def bare(setting: Setting, count: int, *, bfloat16: bool = False) -> None:
     """The forward alone of the same trunk, at the same batch and memory order, on images in memory."""
     x = setting.images(BATCH)
-    with at_rest(setting.network.module), torch.inference_mode():
+    with isolated(setting.network.module), torch.inference_mode():
         for _ in range(count // BATCH):
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 setting.trunk(x)

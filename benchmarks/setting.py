@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from torchlurk.datasets.folder import ImageFolder, list_images, load_pixels
 from torchlurk.graph import Graph, trace
-from torchlurk.hooks import at_rest
+from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network, load_network
 from torchlurk.models.weights import default_cache
 from torchlurk.resources import photos_folder
@@ -44,7 +44,7 @@ def make_setting() -> Setting:
     network = load_network(
         "vgg16", "trunk", 224, default_cache(), say=lambda line: print(line, file=sys.stderr)
     )
-    with at_rest(network.module):
+    with isolated(network.module):
         graph = trace(network.module, network.shape, lambda _, module: isinstance(module, nn.Conv2d))
     torch.manual_seed(0)
     return Setting(network, graph, list_images(photos_folder()))

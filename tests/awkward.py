@@ -12,6 +12,15 @@ from tests.networks import BRANCHING_LAYERS, Branching, seeded
 SIZE = (3, 21, 26)
 
 
+class Tally:
+    """A count that is no attribute of a module, where it would be restored after each call."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Fuse(nn.Module):
     """Blows when it is told to: at its n-th use, or at each."""
 
@@ -19,10 +28,14 @@ class Fuse(nn.Module):
         super().__init__()
         self.error: type[BaseException] | None = None
         self.at: int | None = None
-        self.calls = 0
+        self.tally = Tally()
+
+    @property
+    def calls(self) -> int:
+        return self.tally.count
 
     def use(self) -> None:
-        self.calls += 1
+        self.tally.count += 1
         if self.error and self.at in (None, self.calls):
             raise self.error("blown")
 

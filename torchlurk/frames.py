@@ -23,7 +23,9 @@ from torchlurk.devices import exact
 from torchlurk.errors import LurkError, in_python
 from torchlurk.explaining.feeding import Picture, open_image
 from torchlurk.graph import Layer
-from torchlurk.hooks import undisturbed
+from torchlurk.models.check import as_network
+from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import Runner
 from torchlurk.pictures import Pixels
 from torchlurk.store.write import write_bytes
 from torchlurk.visualizer import LOGITS, FeatureVisualizer, only_layer
@@ -118,12 +120,13 @@ class FrameRecorder:
         relu_rule(method)  # refuses what it does not know before the training begins
         self.every: int = every
         self.duration: int = duration
+        model = as_network(model)
         show = FeatureVisualizer(
             model, preprocess, size=size, recipe=recipe or Recipe(steps=STEPS), seed=seed
         )
         fed = None if image is None else _fed(image, show.preprocess)
         shape = show.preprocess.shape if fed is None else (fed.shape[0], fed.shape[1], fed.shape[2])
-        with in_python(), undisturbed(model):
+        with in_python(), isolated(model):
             found = only_layer(model, shape, layer)
         if not 0 <= act_idx < found.shape[0]:
             raise LurkError(
@@ -183,8 +186,9 @@ def _gradient(
 
     def draw() -> Pixels:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        with undisturbed(model), exact(device):
-            (gradient,) = map_gradients(model, layer.name, image.to(device), [channel], method)
+        runner = Runner(model, axes={layer.name: layer.axes})
+        with isolated(model), exact(device):
+            (gradient,) = map_gradients(runner, layer.name, image.to(device), [channel], method)
             return pictures.gradient_tiles(gradient[None][:, list(shown)], tile)[0]
 
     return draw

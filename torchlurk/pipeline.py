@@ -15,14 +15,14 @@ import msgspec
 import torch
 
 from torchlurk.config import RunConfig, alike, recorded
-from torchlurk.datasets.folder import load_pixels
+from torchlurk.datasets.folder import load_pixels, probe_inputs
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Decoded
 from torchlurk.devices import Room, exact, threaded
 from torchlurk.distributed import Team
 from torchlurk.errors import LurkError
-from torchlurk.graph import select
-from torchlurk.hooks import at_rest, lent
+from torchlurk.graph import check_differentiable, prepare
+from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
 from torchlurk.portraits import Source
 from torchlurk.progress import telling
@@ -36,6 +36,9 @@ from torchlurk.store.schema import Manifest, Stage
 from torchlurk.store.units import PARTIAL, Pieces, digest_of, kept
 from torchlurk.store.write import alone, check_writable, sweep, write_index, write_sums
 from torchlurk.telling import Terminal
+
+PROBED = 8
+"""Images that a network is tried on whose path depends on them; other networks are tried on two."""
 
 PIXELS_KEPT = 2048
 """Decoded images kept in memory while pictures are made: 300 MB at 224 px."""
@@ -85,15 +88,18 @@ def precompute(
             stack.enter_context(_saying_what_is_kept(out, terminal))
             terminal = stack.enter_context(telling(terminal, out, clock))
         team.wait()
-        stack.enter_context(lent(model, device))
+        stack.enter_context(isolated(model, device))
         stack.enter_context(exact(device))
         stack.enter_context(threaded(config.threads))
-        stack.enter_context(at_rest(model))
         writers = stack.enter_context(writing(config.workers))
-        graph = select(model, network.shape, config.scan.layers)
+        images = probe_inputs(folder, network.preprocess, PROBED).to(device)
+        runner, graph = prepare(model, network.shape, config.scan.layers, images)
+        if "gradients" in config.stages or "ascent" in config.stages:
+            check_differentiable(runner, graph, images[:1])
+        stack.enter_context(runner.laid_out())
         source = _source(network, folder, device)
         room = Room(terminal.say)
-        job = Job(network, folder, graph, source, out, config, terminal, writers, team, room, sleep)
+        job = Job(network, folder, graph, runner, source, out, config, terminal, writers, team, room, sleep)
         wanted = new_manifest(job, device, [])
         job = replace(job, identity=_identity(wanted))
         chosen(job)  # what cannot be had is refused before anything is computed or lost

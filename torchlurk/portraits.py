@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchlurk import pictures
 from torchlurk.ascent import optimise
@@ -14,6 +14,7 @@ from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import Rule
 from torchlurk.datasets.inputs import Decoded
 from torchlurk.graph import Layer
+from torchlurk.models.runner import Runnable
 from torchlurk.pictures import Pixels, Size
 from torchlurk.store.schema import Filter
 
@@ -109,12 +110,12 @@ class UnitPictures:
 
 
 def unit_pictures(
-    model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule, *, at_once: int
+    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule, *, at_once: int
 ) -> Iterator[UnitPictures]:
     """The gradient strips of the `max` entries of some filters, which run together; in their order.
 
     Args:
-        model: the network, at rest.
+        model: the network, isolated.
         layer: of the filters.
         filters: which; the last digits depend on all of them, as cuts of equal size share batches.
         source: where images come from.
@@ -155,7 +156,7 @@ def unit_pictures(
 
 
 def scores_of_crops(
-    model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, *, at_once: int
+    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, *, at_once: int
 ) -> Iterator[list[tuple[int, int, float]]]:
     """What the `max` entries of the filters score, computed again from their crops alone.
 
@@ -183,7 +184,7 @@ def scores_of_crops(
 
 
 def map_pictures(
-    model: nn.Module, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule
+    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule
 ) -> Iterator[tuple[int, Pixels]]:
     """The gradient strip of the `avg` entries of each filter; one forward an image serves them all."""
     wanted: dict[int, list[tuple[int, int]]] = {}

@@ -35,31 +35,34 @@ def manifest_layer(layer: Layer) -> schema.Layer:
         shape=layer.shape,
         receptive_field=seen,
         data=schema.layer_path(layer.name),
+        bases=list(layer.bases),
     )
 
 
 def layer_file(
     layer: Layer,
     state: LayerState,
-    images: Tensor,
     labels: tuple[int, ...],
     names: Sequence[str] | None = None,
+    *,
+    scanned: int,
 ) -> schema.LayerFile:
     """All that a scan knows of a layer.
 
     Args:
         layer: which.
         state: its part of the scan's state.
-        images: `(classes,)` how many images of each class were scanned.
         labels: the class of each image id.
         names: of its filters, where they are the classes that the network was trained on.
+        scanned: how many images were scanned, of which some may not reach the layer.
     """
+    images = state.images
     present = images > 0
     classes = present.nonzero().flatten().tolist()
     counted = images[present, None].double()
     by_max, by_avg = state.max_by_class[present] / counted, state.avg_by_class[present] / counted
     positive = state.positive_by_class[present] / counted
-    total = int(images.sum())
+    total = max(int(images.sum()), 1)
     spread = [
         *_mean_and_std(state.avg_by_class, state.avg_squares, total),
         *_mean_and_std(state.max_by_class, state.max_squares, total),
@@ -96,6 +99,7 @@ def layer_file(
         k=state.max.k,
         names=None if names is None else list(names),
         filters=filters,
+        images=None if int(images.sum()) == scanned else int(images.sum()),
     )
 
 

@@ -6,17 +6,19 @@ can overwrite them; nothing is kept that grows with the number of images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchlurk import topk
 from torchlurk.devices import Room, is_out_of_memory
-from torchlurk.hooks import Watcher, forward_until, watching
+from torchlurk.errors import LurkError
+from torchlurk.models.hooks import Observer
+from torchlurk.models.runner import Runnable, Runner, as_runner, forward_until, observing
 from torchlurk.topk import TopK
 
 ACTIVATION_EDGES: tuple[float, ...] = (
@@ -34,6 +36,7 @@ class LayerState:
     """What is known of the C filters of one layer after some images.
 
     Attributes:
+        images: `(classes,)` int64, how many images of each class reached the layer.
         max: the images with the highest single activation.
         avg: the images with the highest mean activation.
         max_by_class: `(classes, C)` float64, sums over the images of each class of the maxima.
@@ -45,6 +48,7 @@ class LayerState:
         counts: `(C, bins)` int64, how many images have their maximum in each bin.
     """
 
+    images: Tensor
     max: TopK
     avg: TopK
     max_by_class: Tensor
@@ -89,6 +93,7 @@ def _empty_layer(channels: int, classes: int, k: int, device: torch.device | Non
         return torch.zeros(*shape, dtype=torch.float64, device=device)
 
     return LayerState(
+        images=torch.zeros(classes, dtype=torch.int64, device=device),
         max=topk.empty(channels, k, device),
         avg=topk.empty(channels, k, device),
         max_by_class=sums(classes, channels),
@@ -126,6 +131,7 @@ def merge(a: ScanState, b: ScanState) -> ScanState:
 
 def _merge_layer(a: LayerState, b: LayerState) -> LayerState:
     return LayerState(
+        images=a.images + b.images,
         max=topk.merge(a.max, b.max),
         avg=topk.merge(a.avg, b.avg),
         max_by_class=a.max_by_class + b.max_by_class,
@@ -190,6 +196,7 @@ def _observe(
     # A NaN or an infinity of either sign is in the maximum, the mean, or both.
     finite = (maxima + means).isfinite().all(dim=1)
     updated = LayerState(
+        images=state.images.index_add(0, labels, torch.ones_like(labels)),
         max=_push_maxima(state.max, x, maxima, images),
         avg=topk.push(state.avg, means, images),
         max_by_class=add_by_class(state.max_by_class, labels, exact_max),
@@ -238,7 +245,7 @@ class ScanBatch:
 
 
 def scan(
-    model: nn.Module,
+    model: Runnable,
     start: ScanState,
     batches: Iterable[ScanBatch],
     *,
@@ -248,7 +255,7 @@ def scan(
     """Take a state through batches of images, giving the state after each.
 
     Args:
-        model: the network, at rest.
+        model: the network, isolated.
         start: the state before; its layers are the ones watched.
         batches: images, each id once.
         bfloat16: compute the forward in bfloat16, which is faster and leaves scores two to three
@@ -260,8 +267,9 @@ def scan(
 
     Raises:
         NotFinite: an activation is NaN or infinite, and has no place in an order.
-        LurkError: not even one image fits into the memory.
+        LurkError: not even one image fits into the memory, or a layer gives several rows for one image.
     """
+    runner = as_runner(model)
     current = dict(start.layers)
     seen = start.images
     edges = torch.tensor(ACTIVATION_EDGES, device=seen.device)
@@ -270,7 +278,7 @@ def scan(
         waiting = [batch]
         while waiting:
             part = waiting.pop(0)
-            fits = room.of(len(part.images))
+            fits = 1 if runner.one_by_one else room.of(len(part.images))
             if fits < len(part.images):
                 waiting[:0] = [part.part(slice(0, fits)), part.part(slice(fits, None))]
                 continue
@@ -278,8 +286,18 @@ def scan(
             cast = torch.autocast(part.x.device.type, torch.bfloat16, enabled=bfloat16)
             finite: dict[str, Tensor] = {}
             try:
-                with torch.inference_mode(), cast, _observing(model, current, part, edges, finite):
-                    forward_until(model, part.x, start.layers)
+                with runner.without_gradients(), cast, _observing(runner, current, part, edges, finite):
+                    forward_until(runner, part.x, start.layers)
+            except _Rows as problem:
+                # The path depends on the data, and which rows are whose cannot be told but one by one.
+                if len(part.images) == 1:
+                    raise LurkError(
+                        f"layer {problem.layer!r} gives {problem.rows} rows for one image: leave it out by "
+                        "--layers"
+                    ) from None
+                current.update(before)
+                waiting[:0] = [part.part(slice(row, row + 1)) for row in range(len(part.images))]
+                continue
             except (RuntimeError, MemoryError) as problem:
                 if not is_out_of_memory(problem):
                     raise
@@ -295,30 +313,51 @@ def scan(
 
 @contextmanager
 def _observing(
-    model: nn.Module,
+    runner: Runner,
     current: dict[str, LayerState],
     batch: ScanBatch,
     edges: Tensor,
     finite: dict[str, Tensor],
 ) -> Iterator[None]:
-    """Bring `current` up to date with a batch that runs inside, and say in `finite` which images are."""
+    """Bring `current` up to date with a batch that runs inside, and say in `finite` which images are.
+
+    Raises:
+        _Rows: a layer does not give a row for each image. Of a single image it may give none, which did not
+            reach it then.
+    """
     unseen = set(current)
 
-    def watcher(name: str) -> Watcher:
+    def observer(name: str) -> Observer:
         def observe(output: Tensor) -> None:
             if name not in unseen:  # a module that is called again: its first call counts
                 return
             unseen.remove(name)
-            current[name], finite[name] = _observe(current[name], output, batch.images, batch.labels, edges)
+            maps = output.detach()
+            if len(maps) == len(batch.images):
+                current[name], finite[name] = _observe(current[name], maps, batch.images, batch.labels, edges)
+            elif len(maps) or len(batch.images) > 1:
+                raise _Rows(name, len(maps))
 
         return observe
 
-    watchers: dict[str, Callable[[Tensor], None]] = {name: watcher(name) for name in current}
-    with watching(model, watchers):
+    with observing(runner, {name: observer(name) for name in current}):
         yield
+    if unseen and len(batch.images) > 1:
+        raise _Rows(min(unseen), 0)
+
+
+class _Rows(BaseException):
+    """A layer does not give one row for each image; no network that mends its own errors stops it."""
+
+    def __init__(self, layer: str, rows: int) -> None:
+        super().__init__(f"{layer} gives {rows} rows")
+        self.layer = layer
+        self.rows = rows
 
 
 def _check(finite: dict[str, Tensor], images: Tensor) -> None:
+    if not finite:
+        return
     # One question for all layers: each would make a cuda device wait.
     table = torch.stack(list(finite.values())).cpu()
     if not table.all():

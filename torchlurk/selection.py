@@ -108,7 +108,8 @@ def _named(patterns: Sequence[str], layers: Sequence[Layer], logits: str | None)
     globs = [p for p in globs if p != "logits" or logits not in names]
 
     def like(layer: Layer) -> bool:
-        return any(fnmatchcase(layer.kind.lower(), one) for one in kinds or ["*"]) and any(
+        classes = [kind.lower() for kind in (layer.kind, *layer.bases)]
+        return any(fnmatchcase(kind, one) for one in kinds or ["*"] for kind in classes) and any(
             fnmatchcase(layer.name, one) for one in globs or ["*"]
         )
 

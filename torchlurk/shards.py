@@ -22,7 +22,7 @@ from torchlurk.store.schema import Skipped
 from torchlurk.topk import TopK
 
 LISTS = ("max", "avg")
-BY_CLASS = ("max_by_class", "avg_by_class", "positive_by_class")
+BY_CLASS = ("images", "max_by_class", "avg_by_class", "positive_by_class")
 BY_FILTER = ("max_squares", "avg_squares", "active", "counts")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from operator import index
 from typing import overload
@@ -20,9 +21,10 @@ from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.told import Told, told_input
 from torchlurk.devices import exact, usual_batch
 from torchlurk.errors import LurkError, in_python
-from torchlurk.graph import Layer, select
-from torchlurk.hooks import undisturbed
-from torchlurk.models.check import as_network
+from torchlurk.graph import Layer, prepare, select
+from torchlurk.models.check import as_network, check_kind
+from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import Runner
 from torchlurk.stages.ascent import STEADY
 
 LOGITS = "logits"
@@ -84,8 +86,9 @@ class FeatureVisualizer:
                 not tell how its values are scaled.
         """
         self.model = as_network(model)
+        check_kind(self.model)
         with in_python():
-            self.preprocess = told_input(model, preprocess, size)
+            self.preprocess = told_input(self.model, preprocess, size)
         if getattr(self.preprocess, "stretched", False):
             raise LurkError(
                 "the preprocess does not tell what its values are of those in [0, 1]: end it with a "
@@ -176,8 +179,10 @@ class FeatureVisualizer:
             raise LurkError(f"steps={steps}: give 1 or more")
         seed = self.seed if seed is None else seed
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        with in_python(), undisturbed(self.model), exact(device):
+        with in_python(), isolated(self.model), exact(device), ExitStack() as stack:
             target = self._target(layer, position, objective, size)
+            runner = self._runner(target)
+            stack.enter_context(runner.laid_out())
             _check(target.layer, channels)
             recipe = self.recipe or (WHOLE if target.layer.flat else Recipe())
             recipe = replace(
@@ -188,17 +193,18 @@ class FeatureVisualizer:
             if diversity is not None:
                 tries = [generator(seed, target.layer.name, channels[0], n) for n in range(diversity)]
                 apart = Apart(target.apart, spread)
-                return self._make(target, channels * diversity, tries, recipe, apart)
+                return self._make(runner, target, channels * diversity, tries, recipe, apart)
             made: list[Image.Image] = []
             at_once = usual_batch(device)
             for start in range(0, len(channels), at_once):
                 block = channels[start : start + at_once]
                 own = [generator(seed, target.layer.name, channel) for channel in block]
-                made += self._make(target, block, own, recipe, None)
+                made += self._make(runner, target, block, own, recipe, None)
         return made if several else made[0]
 
     def _make(
         self,
+        runner: Runner,
         target: Target,
         channels: Sequence[int],
         generators: Sequence[torch.Generator],
@@ -206,7 +212,7 @@ class FeatureVisualizer:
         apart: Apart | None,
     ) -> list[Image.Image]:
         found = ascend(
-            self.model, target.layer.name, channels, target.size, _normalise(self.preprocess),
+            runner, target.layer.name, channels, target.size, _normalise(self.preprocess),
             target.objective, recipe, generators, depth=self.preprocess.shape[0], apart=apart,
         )  # fmt: skip
         drawn = pictures.to_pixels(found.images[:, list(self.preprocess.shown)])
@@ -224,7 +230,8 @@ class FeatureVisualizer:
         if isinstance(objective, str) and objective not in OBJECTIVES:
             raise LurkError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
         wanted = OBJECTIVES[objective] if isinstance(objective, str) else objective
-        extent = canvas_for(self.model, layer.name, layer.field, whole, self.preprocess.shape[0])
+        runner = Runner(self.model, axes={layer.name: layer.axes})
+        extent = canvas_for(runner, layer.name, layer.field, whole, self.preprocess.shape[0])
         if position is not None:
             y, x = position
             if not (0 <= y < layer.shape[1] and 0 <= x < layer.shape[2]):
@@ -242,12 +249,20 @@ class FeatureVisualizer:
                 )
         return Target(layer, wanted, extent, _where_to_differ(self.model, self.preprocess.shape, layer))
 
+    def _runner(self, target: Target) -> Runner:
+        """How to run the network for images of that target."""
+        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        shape = self.preprocess.shape
+        noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+        names = tuple(dict.fromkeys((target.layer.name, target.apart)))
+        return prepare(self.model, shape, names, _normalise(self.preprocess)(noise))[0]
+
 
 def only_layer(model: nn.Module, shape: tuple[int, int, int], name: str) -> Layer:
     """The layer of that name.
 
     Args:
-        model: the network, at rest.
+        model: the network, isolated.
         shape: `(C, H, W)` of its input.
         name: dotted, or `logits`.
 

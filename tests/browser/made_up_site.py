@@ -174,6 +174,9 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
             "skipped": [{"path": label("cat/9.jpg"), "reason": label("not an image")}],
         },
         "layers": entries,
+        "layers_skipped": [
+            {"name": label("aux.conv"), "kind": "Conv2d", "reason": "is never called: nothing reaches it"}
+        ],
         "edges": [[label(a), label(b)] for a, b in edges],
         "tiles": tiles,
         "activation_edges": EDGES,

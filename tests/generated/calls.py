@@ -240,7 +240,7 @@ def transfer(case: Case, model: nn.Module, folder: Path) -> None:
     trained = set(tuned.record.trained)
     for name, value in tuned.model.named_parameters():
         check(name in trained or torch.equal(value, values[name]), "a frozen parameter was changed")
-    with torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         logits = tuned.model(case.x.clone())
     check(logits.shape == (COUNT, 2), f"the new head gives {tuple(logits.shape)}")
 

@@ -42,7 +42,8 @@ class Reference:
 
     def _gradient(self, layer: str | None, weights: Tensor, images: Tensor) -> Tensor:
         model = build(self.network).eval()
-        with torch.enable_grad(), outputs(model) as kept:
+        # What this forward draws at random is not a call's doing.
+        with torch.random.fork_rng(devices=[]), torch.enable_grad(), outputs(model) as kept:
             leaf = images.clone().requires_grad_()
             output = logits(model(leaf.clone()))
             value = output if layer is None else kept[layer]
@@ -54,7 +55,7 @@ def refer(network: Network, x: Tensor) -> Reference:
     """Feed each image alone to a fresh network in evaluation mode."""
     model = build(network).eval()
     rows, found = [], []
-    with torch.no_grad(), outputs(model) as kept:
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), outputs(model) as kept:
         for image in x.split(1):
             kept.clear()
             found.append(logits(model(image.clone())))

@@ -17,7 +17,7 @@ from torchlurk.ascent.optimise import Recipe, ascend, canvas, canvas_for, genera
 from torchlurk.ascent.parametrisation import decode, frequency_scale, initial_spectrum
 from torchlurk.ascent.transforms import Wobble, draw, move
 from torchlurk.attribution.relu_rules import LeakyRelu
-from torchlurk.hooks import at_rest
+from torchlurk.models.isolation import isolated
 from torchlurk.receptive_field import Field, pixels, window
 
 SIZE = (24, 24)
@@ -42,7 +42,7 @@ def random_net() -> nn.Sequential:
 
 
 def run(net: nn.Module, layer: str, channels: list[int], *, seed: int = 0, steps: int = 48):
-    with at_rest(net):
+    with isolated(net):
         return ascend(
             net, layer, channels, SIZE, same, channel_mean, Recipe(steps=steps),
             [generator(seed, layer, c) for c in channels],
@@ -64,7 +64,7 @@ def test_the_best_colour_is_found() -> None:
 
 def test_the_naive_way_climbs_too() -> None:
     net = colours()
-    with at_rest(net):
+    with isolated(net):
         found = naive_ascend(
             net, "0", [0, 1], SIZE, same, same, channel_mean, [generator(0, "0", c) for c in (0, 1)]
         )
@@ -220,7 +220,7 @@ def test_a_filter_behind_dead_relus_wakes() -> None:
 def test_an_output_class_can_be_the_objective() -> None:
     torch.manual_seed(5)
     net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
-    with at_rest(net):
+    with isolated(net):
         found = ascend(
             net, "4", [0, 1, 2, 3], SIZE, same, channel_mean, Recipe(steps=48),
             [generator(0, "4", c) for c in range(4)],

@@ -22,7 +22,8 @@ from torchlurk.attribution.randomise import magnitude, randomised, rank_correlat
 from torchlurk.attribution.targets import ClassLogit, LayerUnit, target_values
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.explaining import METHODS, Recipe
-from torchlurk.hooks import activation, at_rest
+from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import activation
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations"),
@@ -82,7 +83,7 @@ OURS: dict[str, Callable[[methods.Score, Tensor], Tensor]] = {
 
 @pytest.mark.parametrize("name", OURS)
 def test_captum_agrees(name: str, model: nn.Module) -> None:
-    with at_rest(model):
+    with isolated(model):
         found = OURS[name](score_of(model), images())
     check_same(found, attribute(name, model, images().requires_grad_()))
 
@@ -90,7 +91,7 @@ def test_captum_agrees(name: str, model: nn.Module) -> None:
 @pytest.mark.parametrize("steps", [2, 7, 50])
 def test_captum_agrees_on_integrated_gradients(model: nn.Module, steps: int) -> None:
     baseline = torch.tensor([-2.0, -1.0, 0.5]).view(1, 3, 1, 1)
-    with at_rest(model):
+    with isolated(model):
         found = methods.integrated_gradients(score_of(model), images(), baseline, steps=steps)
     theirs, delta = captum.attr.IntegratedGradients(module_relus(model)).attribute(
         images(), baseline.expand(2, 3, 27, 30), TARGET, n_steps=steps, method="riemann_middle",
@@ -105,7 +106,7 @@ def test_captum_agrees_on_smoothgrad_with_the_same_noise(
 ) -> None:
     x = images(1)
     sigma, samples = 0.2, 6
-    with at_rest(model):
+    with isolated(model):
         found = methods.smooth_gradient(
             score_of(model), x, samples=samples, sigma=sigma, generator=torch.Generator().manual_seed(5)
         )
@@ -139,7 +140,7 @@ def test_images_of_a_batch_do_not_mix(model: nn.Module) -> None:
             methods.integrated_gradients(score, x, torch.zeros(1, 3, 1, 1), steps=3).values,
         ]
 
-    with at_rest(model):
+    with isolated(model):
         for together, alone in zip(all_of(x), all_of(x[1:2]), strict=True):
             torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-6)
 
@@ -148,7 +149,7 @@ def test_integrated_gradients_add_up_the_better_the_more_steps(model: nn.Module)
     model.double()
     x, black = images().double(), torch.full((1, 3, 1, 1), -2.0).double()
     score = score_of(model)
-    with at_rest(model):
+    with isolated(model):
         few, many = (methods.integrated_gradients(score, x, black, steps=n) for n in (8, 2000))
         wanted = (score(x.clone()) - score(black.expand_as(x).clone())).detach()
     torch.testing.assert_close(many.totals, many.values.sum((1, 2, 3)))
@@ -158,7 +159,7 @@ def test_integrated_gradients_add_up_the_better_the_more_steps(model: nn.Module)
 
 
 def test_without_noise_smoothgrad_is_the_gradient(model: nn.Module) -> None:
-    with at_rest(model):
+    with isolated(model):
         score = score_of(model)
         found = methods.smooth_gradient(
             score, images(), samples=3, sigma=0.0, generator=torch.Generator().manual_seed(0)
@@ -175,7 +176,7 @@ def test_units_are_explained_as_autograd_does(model: nn.Module, at: tuple[int, i
     value = maps.mean((1, 2)) if at is None else maps[:, at[0], at[1]]
     (wanted,) = torch.autograd.grad(value.sum(), x)
     unit = LayerUnit(layer, 4, at)
-    with at_rest(model):
+    with isolated(model):
         found = methods.gradient(lambda x: target_values(model, x, unit), x)
         torch.testing.assert_close(target_values(model, x, unit), value)
     torch.testing.assert_close(found, wanted)
@@ -279,7 +280,7 @@ def test_explain_is_its_methods_in_evaluation_mode(model: nn.Module) -> None:
     assert model.training
     model.eval()
     score = score_of(model)
-    with at_rest(model):
+    with isolated(model):
         integrated = methods.integrated_gradients(score, x, black, steps=5)
         generator = torch.Generator().manual_seed(4)
         wanted = {
@@ -346,7 +347,7 @@ def test_what_a_unit_does_not_see_makes_nothing_alike() -> None:
 
 def test_random_weights_keep_their_scale_and_leave_the_network_alone(model: nn.Module) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with at_rest(model):
+    with isolated(model):
         (made,) = randomised(model, images(1), "all", 3)
         (again,) = randomised(model, images(1), "all", 3)
         (other,) = randomised(model, images(1), "all", 4)
@@ -386,7 +387,7 @@ def test_rank_correlation_is_pearsons_of_mean_ranks(pairs: list[tuple[int, int]]
 
 def test_activation_and_target_agree(model: nn.Module) -> None:
     layer = "last" if isinstance(model, Branching) else "5"
-    with at_rest(model), torch.no_grad():
+    with isolated(model), torch.no_grad():
         maps = activation(model, layer, images())
         found = target_values(model, images(), LayerUnit(layer, 1, (0, 2)))
     torch.testing.assert_close(found, maps[:, 1, 0, 2])

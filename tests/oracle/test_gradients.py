@@ -18,7 +18,8 @@ from torchlurk.attribution import gradients
 from torchlurk.attribution.gradients import Unit, unit_scores
 from torchlurk.attribution.relu_rules import RULES, Rule
 from torchlurk.graph import Layer
-from torchlurk.hooks import activation, at_rest
+from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import activation
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations"),
@@ -191,7 +192,7 @@ def test_scores_alone_are_those_of_the_whole_image(name: str, layer_name: str) -
     units = some_units(layer)
     # Several filters at one place share a forward; their order must not be lost by it.
     units = [*units, *(Unit(u.image, (u.channel + 1) % layer.shape[0], u.y, u.x) for u in reversed(units))]
-    with at_rest(model), torch.inference_mode():
+    with isolated(model), torch.inference_mode():
         maps = activation(model, layer_name, torch.stack(images()))
         wanted = [float(maps[u.image, u.channel, u.y, u.x]) for u in units]
         found = unit_scores(model, layer_name, layer.field, images(), units, batch_pixels=3000)

@@ -25,7 +25,7 @@ from tests.networks import GRAPH_SIZE, GRAPHS, conv, inception, residual, seeded
 from torchlurk import graph
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer, tracing
-from torchlurk.hooks import as_map
+from torchlurk.models.hooks import as_map
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
@@ -378,7 +378,9 @@ def test_one_forward_recorded_says_the_same_as_the_symbolic_trace(
 
 
 def test_what_cannot_be_followed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(LurkError, match=r"^an input of 5 x 53 px .* larger --size$"):
+    with pytest.raises(
+        LurkError, match=r"^an input of 5 x 53 px does not pass .* one of 28 x 28 px does: give --size 28"
+    ):
         graph.trace(GRAPHS["ceil mode"](), (3, 5, 53), leaves)
 
     assert capsys.readouterr() == ("", "")

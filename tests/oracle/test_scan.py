@@ -59,7 +59,9 @@ def scanned(count: int, batch: int, k: int = 4) -> dict[str, LayerFile]:
     state = last(scan.scan(model, scan.empty(BRANCHING_LAYERS, CLASSES, k), batches(count, batch)))
     labels = photographs(count)[1]
     return {
-        layer.name: records.layer_file(layer, state.layers[layer.name], state.images, labels)
+        layer.name: records.layer_file(
+            layer, state.layers[layer.name], labels, scanned=int(state.images.sum())
+        )
         for layer in layers
     }
 

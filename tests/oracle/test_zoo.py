@@ -17,7 +17,8 @@ from tests.zoo import ZOO, made
 from torchlurk import scan
 from torchlurk.attribution.gradients import Unit, unit_gradients, unit_scores
 from torchlurk.graph import Graph, Layer, select
-from torchlurk.hooks import as_map, at_rest
+from torchlurk.models.hooks import as_map
+from torchlurk.models.isolation import isolated
 
 K, CLASSES = 3, 2
 
@@ -31,7 +32,7 @@ pytestmark = [
 @cache
 def traced(name: str) -> Graph:
     model, case = made(name), ZOO[name]
-    with at_rest(model):
+    with isolated(model):
         return select(model, (3, case.size, case.size), case.layers)
 
 
@@ -100,7 +101,7 @@ def test_the_scan_is_what_a_sort_of_all_activations_says(name: str) -> None:
     labels = torch.arange(len(images)) % CLASSES
     before = {key: value.clone() for key, value in model.state_dict().items()}
     model.train()
-    with at_rest(model):
+    with isolated(model):
         batches = [
             scan.ScanBatch(torch.arange(a, min(a + 2, len(images))), labels[a : a + 2], images[a : a + 2])
             for a in range(0, len(images), 2)
@@ -136,7 +137,7 @@ def winners(layer: Layer, maps: Tensor, count: int = 4) -> list[Unit]:
 
 def test_each_crop_gives_its_score_again(name: str) -> None:
     model = made(name)
-    with at_rest(model):
+    with isolated(model):
         for layer in some(traced(name).layers):
             maps = outputs(name)[layer.name]
             units = winners(layer, maps)
@@ -257,7 +258,7 @@ def test_nothing_passes_a_rectifier_that_the_rule_holds_back(name: str) -> None:
     layer = next(layer for layer in traced(name).layers[len(traced(name).layers) // 2 :] if not layer.flat)
     image = photographs(name)[:1]
     unit = Unit(0, 0, layer.shape[1] // 2, layer.shape[2] // 2)
-    with at_rest(model):
+    with isolated(model):
         (found,) = unit_gradients(model, layer.name, layer.field, [image[0]], [unit], "guided")
     attribution = captum.attr.NeuronGuidedBackprop(rewritten, rewritten.get_submodule(layer.name))
     wanted = attribution.attribute(image.requires_grad_(), (unit.channel, unit.y, unit.x))[0].detach()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.zoo import ZOO, made
 from torchlurk.graph import Layer, select
-from torchlurk.hooks import at_rest
+from torchlurk.models.isolation import isolated
 
 DOCUMENT = Path(__file__).parents[2] / "docs/networks.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end -->\n"
@@ -24,7 +24,7 @@ def table() -> str:
 def row(name: str) -> str:
     """What was found in one network."""
     model, case = made(name), ZOO[name]
-    with at_rest(model):
+    with isolated(model):
         graph = select(model, (3, case.size, case.size), case.layers)
     kinds = dict.fromkeys(layer.kind for layer in graph.layers)
     counts = ", ".join(f"{sum(one.kind == kind for one in graph.layers)} {kind}" for kind in kinds)

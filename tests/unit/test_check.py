@@ -61,7 +61,11 @@ def test_what_can_run_is_let_run(give: Callable[[torch.Tensor], Any], kind: str,
     [
         (Gives(lambda _: None), (3, 8, 8), "gives None for an input of 8 x 8 px: its forward must return"),
         (Gives(lambda _: {"a": 1}), (3, 8, 8), "gives a dict for an input"),
-        (Gives(lambda x: x), (3, 2, 9), r"input of 2 x 9 px does not pass .* choose the --size"),
+        (
+            Gives(lambda x: x),
+            (3, 2, 9),
+            r"input of 2 x 9 px does not pass .* one of 28 x 28 px does: give --size 28",
+        ),
         (Gives(lambda x: x), (1, 8, 8), "does not take an input of 1 channels"),
         (Two(), (3, 8, 8), r"wants 2 inputs \(image, mask\): wrap it"),
         (Nothing(), (3, 8, 8), "wants no input: wrap it"),

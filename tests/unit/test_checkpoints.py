@@ -21,7 +21,8 @@ from torch.nn.utils import prune
 
 from tests.networks import seeded
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import fit_weights, read_weights, state_digest, to_float32
+from torchlurk.models.checkpoint import fit_weights, read_weights, state_digest
+from torchlurk.models.isolation import to_float32
 from torchlurk.models.plain_values import NotPlainError, from_json, to_json
 
 State = Mapping[str, Any]

@@ -197,7 +197,7 @@ BAD: dict[str, tuple[str, list[str], list[str]]] = {
     "outside the map": ("named", ["cat.png", "--unit", "conv:1@22,0"], ["22 x 18", "Y from 0 to 21"]),
     "no such filter": ("named", ["cat.png", "--unit", "conv:5"], ["conv:5", "5 filters", "0 to 4"]),
     "no such layer": ("named", ["cat.png", "--unit", "conc:1"], ["'conc'", "did you mean conv"]),
-    "a layer not run": ("named", ["cat.png", "--unit", "unused:1"], ["'unused'", "does not pass"]),
+    "a layer not run": ("named", ["cat.png", "--unit", "unused:1"], ["'unused'", "is never called"]),
     "no unit": ("named", ["cat.png", "--unit", "conv"], ["'conv'", "LAYER:CHANNEL"]),
     "no logits": ("maps", ["cat.png"], ["no classes", "--unit"]),
     "no gradient": ("cut", ["cat.png"], ["nothing flows back", "no_grad"]),

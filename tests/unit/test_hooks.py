@@ -16,7 +16,8 @@ from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import relu_rule
 from torchlurk.errors import LurkError
-from torchlurk.hooks import activation, at_rest, forward_until, watching
+from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import activation, forward_until, observing
 
 
 @pytest.fixture
@@ -55,58 +56,58 @@ def batches() -> Iterator[scan.ScanBatch]:
 
 
 def rest(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         assert not any(module.training for module in model.modules())
         assert not any(parameter.requires_grad for parameter in model.parameters())
         model(images())
 
 
 def rest_twice(model: Awkward) -> None:
-    with at_rest(model), at_rest(model):
+    with isolated(model), isolated(model):
         model(images())
 
 
 def watch(model: Awkward) -> None:
-    with at_rest(model), watching(model, dict.fromkeys(LAYERS, lambda output: None)):
+    with isolated(model), observing(model, dict.fromkeys(LAYERS, lambda output: None)):
         model(images())
 
 
 def run_until(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         forward_until(model, images(), LAYERS)
 
 
 def activate(model: Awkward) -> None:
-    with at_rest(model), torch.enable_grad():
+    with isolated(model), torch.enable_grad():
         activation(model, "body.wide", images().requires_grad_()).sum().backward()
 
 
 def trace(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         layers(model)
 
 
 def scan_all(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         list(scan.scan(model, scan.empty(LAYERS, 2, 3), batches()))
 
 
 def scan_some(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         states = scan.scan(model, scan.empty(LAYERS, 2, 3), batches())
         next(states)
         states.close()
 
 
 def units_all(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         field = layers(model).layer("body.last").field
         for rule in ("deconv", "guided", "vanilla"):
             list(gradients.unit_gradients(model, "body.last", field, list(images()), units(), rule))
 
 
 def units_some(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         field = layers(model).layer("body.wide").field
         found = gradients.unit_gradients(model, "body.wide", field, list(images()), units(), "guided")
         next(found)
@@ -114,19 +115,19 @@ def units_some(model: Awkward) -> None:
 
 
 def maps_all(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         list(gradients.map_gradients(model, "body.last", images()[0], [0, 2], "deconv"))
 
 
 def maps_some(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         found = gradients.map_gradients(model, "body.last", images()[0], [0, 2], "deconv")
         next(found)
         found.close()
 
 
 def climb(model: Awkward) -> None:
-    with at_rest(model):
+    with isolated(model):
         optimise.ascend(
             model, "body.wide", [0, 3], (24, 20), lambda x: x - 0.5, objectives.channel_mean,
             optimise.Recipe(steps=2), [optimise.generator(0, "wide", c) for c in (0, 3)],
@@ -134,7 +135,7 @@ def climb(model: Awkward) -> None:
 
 
 def rules(model: Awkward) -> None:
-    with at_rest(model), relu_rule("deconv"), relu_rule("guided"):
+    with isolated(model), relu_rule("deconv"), relu_rule("guided"):
         model(images())
 
 
@@ -166,18 +167,18 @@ def test_after_a_watcher_has_failed(model: Awkward, error: type[BaseException]) 
         raise error("blown")
 
     watchers = dict.fromkeys(LAYERS, lambda output: None) | {"body.wide": fail}
-    with pytest.raises(error, match="blown"), at_rest(model), watching(model, watchers):
+    with pytest.raises(error, match="blown"), isolated(model), observing(model, watchers):
         forward_until(model, images(), LAYERS)
 
 
 def test_after_a_failure_inside_of_at_rest(model: Awkward) -> None:
-    with pytest.raises(KeyboardInterrupt), at_rest(model), watching(model, {"fuse": print}):
+    with pytest.raises(KeyboardInterrupt), isolated(model), observing(model, {"fuse": print}):
         raise KeyboardInterrupt
 
 
 def test_an_unknown_name_sets_no_hook(model: Awkward) -> None:
     names = {"body.first": print, "body.second": print}
-    with pytest.raises(KeyError, match=r"body\.second"), watching(model, names):
+    with pytest.raises(KeyError, match=r"body\.second"), observing(model, names):
         pass
 
 
@@ -201,7 +202,7 @@ def test_outputs_are_seen_before_they_are_overwritten() -> None:
 
         return watcher
 
-    with torch.inference_mode(), watching(model, {name: keep(name) for name in wanted}):
+    with torch.inference_mode(), observing(model, {name: keep(name) for name in wanted}):
         model(images())
     for name, maps in wanted.items():
         assert maps.min() < 0
@@ -215,7 +216,7 @@ def test_the_network_behind_the_last_layer_is_not_run() -> None:
     first, second = Fuse(), Fuse()
     model = nn.Sequential(nn.Conv2d(3, 2, 3), first, nn.Conv2d(2, 2, 3), second)
     spoken: list[str] = []
-    with watching(model, {name: lambda output, name=name: spoken.append(name) for name in "02"}):
+    with observing(model, {name: lambda output, name=name: spoken.append(name) for name in "02"}):
         forward_until(model, images(), ["0", "2"])
     assert spoken == ["0", "2"], "the caller's watcher speaks before the forward ends"
     assert (first.calls, second.calls) == (1, 0)

@@ -242,12 +242,12 @@ def test_pixels_equal_torchvisions_to_the_bit(width: int, height: int, sizes: tu
     assert torch.equal(ours.normalise(pixels)[0], preset(image))
 
 
-def test_the_default_is_torchvisions_and_channels_last() -> None:
+def test_the_default_is_torchvisions_in_the_plain_layout() -> None:
     image = noise(0, 500, 375)
     pixels = torch.from_numpy(Preprocess().decoded(image))[None].repeat(2, 1, 1, 1)
     found = Preprocess().normalise(pixels)
     assert torch.equal(found[1], torchvision.models.VGG16_Weights.DEFAULT.transforms()(image))
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert found.is_contiguous()
     assert Preprocess().normalise(torch.empty(0, 8, 8, 3, dtype=torch.uint8)).shape == (0, 3, 8, 8)
 
 

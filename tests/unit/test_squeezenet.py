@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from torchlurk.datasets.folder import list_images, load_pixels
 from torchlurk.errors import LurkError
-from torchlurk.hooks import at_rest
 from torchlurk.models import squeezenet
 from torchlurk.models.checkpoint import state_digest
+from torchlurk.models.isolation import isolated
 from torchlurk.models.network import load_network
 from torchlurk.models.weights import default_cache, resolve_weights
 from torchlurk.resources import photos_folder
@@ -120,7 +120,7 @@ def test_the_real_one_is_whole_and_knows_birds() -> None:
     assert network.classes[281] == "tabby"
     folder = list_images(photos_folder())
     birds = [at for at, label in enumerate(folder.labels) if folder.classes[label] == "birds"]
-    with at_rest(network.module), torch.inference_mode():
+    with isolated(network.module), torch.inference_mode():
         fed = network.preprocess.normalise(load_pixels(folder, network.preprocess, birds))
         found = network.module(fed).argmax(1).tolist()
     # By chance it would be one in sixteen: 59 of the 1,000 classes are birds.

@@ -19,7 +19,7 @@ from torchlurk.ascent.optimise import Recipe
 from torchlurk.ascent.transforms import Wobble
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
-from torchlurk.hooks import undisturbed
+from torchlurk.models.isolation import isolated
 from torchlurk.visualizer import FeatureVisualizer
 
 SIDE = 24
@@ -175,7 +175,7 @@ def test_what_is_taken_back_after_a_failure() -> None:
     before = copy.deepcopy(state(model))
 
     def fail() -> None:
-        with torch.autocast("cpu", torch.bfloat16), undisturbed(model):
+        with torch.autocast("cpu", torch.bfloat16), isolated(model):
             assert not torch.is_autocast_enabled("cpu")
             torch.rand(3)
             model[1].running_mean.add_(1)

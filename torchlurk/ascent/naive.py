@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchlurk.ascent.objectives import Objective
 from torchlurk.ascent.optimise import Found
-from torchlurk.hooks import activation
+from torchlurk.models.runner import Runnable, activation, as_runner
 
 STEPS = 30
 RATE = 0.1
@@ -22,7 +22,7 @@ DARKEST, BRIGHTEST = 150 / 255, 180 / 255
 
 
 def naive_ascend(
-    model: nn.Module,
+    model: Runnable,
     layer: str,
     channels: Sequence[int],
     size: tuple[int, int],
@@ -36,7 +36,7 @@ def naive_ascend(
     """Find images by gradient ascent on pixels (Erhan et al. 2009).
 
     Args:
-        model: the network, at rest.
+        model: the network, isolated.
         layer: dotted name.
         channels: the filters, one an image.
         size: `(H, W)` of the images.
@@ -49,18 +49,19 @@ def naive_ascend(
     Returns:
         Images and scores, on the model's device.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    runner = as_runner(model)
+    device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))
     noise = torch.stack([torch.rand(depth, *size, generator=g) for g in generators])
     start = (DARKEST + noise * (BRIGHTEST - DARKEST)).to(device)
     chosen = torch.tensor(list(channels), device=device)
-    x = normalise(start).contiguous(memory_format=torch.channels_last).requires_grad_()
+    x = normalise(start).detach().requires_grad_()
     optimiser = torch.optim.Adam([x], lr=RATE, weight_decay=DECAY)
     for _ in range(STEPS):
         with torch.enable_grad():
             loss = -objective(activation(model, layer, x), chosen).sum()
         (x.grad,) = torch.autograd.grad(loss, [x])
         optimiser.step()
-    with torch.inference_mode():
-        images = denormalise(x).clamp(0, 1)
-        scores = objective(activation(model, layer, normalise(images)), chosen)
+    with runner.without_gradients():
+        images = denormalise(x).clamp(0, 1).detach()
+        scores = objective(activation(model, layer, normalise(images)), chosen).detach()
     return Found(images, scores)

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchlurk.ascent.diversity import Apart, cost
 from torchlurk.ascent.objectives import Objective
@@ -20,7 +20,8 @@ from torchlurk.ascent.parametrisation import (
 )
 from torchlurk.ascent.transforms import Wobble, draw, move
 from torchlurk.attribution.relu_rules import LeakyRelu
-from torchlurk.hooks import activation, activations
+from torchlurk.models.preserve import preserve
+from torchlurk.models.runner import Runnable, activation, activations, as_runner
 from torchlurk.receptive_field import Axis, Field
 
 LEAK = 0.1
@@ -76,12 +77,12 @@ def canvas(seen: Field, extent: tuple[int, int]) -> tuple[int, int]:
 
 
 def canvas_for(
-    model: nn.Module, layer: str, seen: Field, extent: tuple[int, int], depth: int
+    model: Runnable, layer: str, seen: Field, extent: tuple[int, int], depth: int
 ) -> tuple[int, int]:
     """The same, where the network takes an image of that size; else, as of a transformer, its own input's.
 
     Args:
-        model: the network, at rest.
+        model: the network, isolated.
         layer: dotted name.
         seen: what its units see.
         extent: `(H, W)` of the network's input.
@@ -90,9 +91,10 @@ def canvas_for(
     size = canvas(seen, extent)
     if size == extent:
         return extent
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    runner = as_runner(model)
+    like = next((p for p in runner.model.parameters() if p.is_floating_point()), torch.empty(0))
     try:
-        with torch.inference_mode():
+        with preserve(runner.model), runner.without_gradients():
             activation(model, layer, like.new_zeros(1, depth, *size))
     except (RuntimeError, ValueError, AssertionError):
         return extent
@@ -113,7 +115,7 @@ def generator(seed: int, layer: str, channel: int, attempt: int = 0) -> torch.Ge
 
 
 def ascend(
-    model: nn.Module,
+    model: Runnable,
     layer: str,
     channels: Sequence[int],
     size: tuple[int, int],
@@ -128,7 +130,7 @@ def ascend(
     """Find the images that excite some filters of a layer most (Erhan et al. 2009, Olah et al. 2017).
 
     Args:
-        model: the network, at rest.
+        model: the network, isolated.
         layer: dotted name.
         channels: the filters, one an image.
         size: `(H, W)` of the images.
@@ -143,7 +145,8 @@ def ascend(
     Returns:
         Images and scores, on the model's device.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    runner = as_runner(model)
+    device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))
     own = list(generators)
     spectrum = initial_spectrum(own, depth, size).to(device).requires_grad_()
     draws = draw(own, recipe.steps).to(device)
@@ -156,7 +159,7 @@ def ascend(
         optimiser.zero_grad()
         with torch.enable_grad():
             moved = move(decode(spectrum, size, scale, colours), draws[step], recipe.wobble)
-            x = normalise(moved).contiguous(memory_format=torch.channels_last)
+            x = normalise(moved)
             with cast, LeakyRelu(LEAK) if step < recipe.waking else nullcontext():
                 if apart is None:
                     maps, seen = activation(model, layer, x), None
@@ -168,8 +171,7 @@ def ascend(
                 loss = loss + cost(scores, seen, apart.weight)
         (spectrum.grad,) = torch.autograd.grad(loss, [spectrum])
         optimiser.step()
-    with torch.inference_mode():
-        images = decode(spectrum, size, scale, colours)
-        x = normalise(images).contiguous(memory_format=torch.channels_last)
-        scores = objective(activation(model, layer, x), chosen)
+    with runner.without_gradients():
+        images = decode(spectrum, size, scale, colours).detach()
+        scores = objective(activation(model, layer, normalise(images)), chosen).detach()
     return Found(images, scores)

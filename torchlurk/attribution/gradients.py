@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from torchlurk.attribution.relu_rules import Rule, relu_rule
-from torchlurk.hooks import activation
+from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
+from torchlurk.models.runner import Runnable, activation, as_runner
 from torchlurk.receptive_field import Field, uncut
 
 
@@ -78,7 +78,7 @@ def _cut(index: int, unit: Unit, field: Field) -> _Cut:
 
 
 def unit_gradients(
-    model: nn.Module,
+    model: Runnable,
     layer: str,
     field: Field,
     images: Sequence[Tensor],
@@ -90,7 +90,7 @@ def unit_gradients(
     """The gradient of each unit's activation with respect to the input.
 
     Args:
-        model: the network, at rest.
+        model: the network, isolated.
         layer: dotted name of the units' layer.
         field: what the layer's units see.
         images: each `(C, H, W)`, as the network is fed, on its device.
@@ -120,7 +120,7 @@ def unit_gradients(
 
 
 def unit_scores(
-    model: nn.Module,
+    model: Runnable,
     layer: str,
     field: Field,
     images: Sequence[Tensor],
@@ -141,7 +141,7 @@ def unit_scores(
     scores = [0.0] * len(units)
     for block in _blocks(places, field, batch_pixels):
         try:
-            with torch.inference_mode():
+            with as_runner(model).without_gradients():
                 maps = activation(model, layer, _inputs(images, places, block))
         except (RuntimeError, ValueError, AssertionError) as problem:
             if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
@@ -174,7 +174,7 @@ def _blocks(units: Sequence[Unit], field: Field, batch_pixels: int) -> Iterator[
 
 def _inputs(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence[_Cut]) -> Tensor:
     cut = [images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block]
-    return torch.stack(cut).contiguous(memory_format=torch.channels_last)
+    return torch.stack(cut)
 
 
 def _whole(field: Field) -> Field:
@@ -182,19 +182,18 @@ def _whole(field: Field) -> Field:
 
 
 def _backward(
-    model: nn.Module, layer: str, x: Tensor, targets: Sequence[tuple[Unit, _Cut]], rule: Rule
+    model: Runnable, layer: str, x: Tensor, targets: Sequence[tuple[Unit, _Cut]], rule: Rule
 ) -> tuple[list[float], Tensor]:
     x = x.requires_grad_()
     with torch.enable_grad(), relu_rule(rule):
-        # A copy, for the network may begin by working in place, which a leaf does not bear.
-        maps = activation(model, layer, x.clone())
+        maps = activation(model, layer, x)
         rows = torch.arange(len(targets), device=x.device)
         channel, y, column = (
             torch.tensor(values, device=x.device)
             for values in zip(*((unit.channel, cut.y, cut.x) for unit, cut in targets), strict=True)
         )
         scores = maps[rows, channel, y, column]
-        (gradient,) = torch.autograd.grad(scores.sum(), x)
+        (gradient,) = input_gradients(scores.sum(), [x])
     return scores.detach().tolist(), gradient
 
 
@@ -207,12 +206,12 @@ def place(found: UnitGradient, size: tuple[int, int]) -> Tensor:
 
 
 def map_gradients(
-    model: nn.Module, layer: str, image: Tensor, channels: Sequence[int], rule: Rule
+    model: Runnable, layer: str, image: Tensor, channels: Sequence[int], rule: Rule
 ) -> Iterator[Tensor]:
     """The gradient of the mean of whole feature maps of one image.
 
     Args:
-        model: the network, at rest.
+        model: the network, isolated.
         layer: dotted name.
         image: `(C, H, W)`, as the network is fed.
         channels: whose maps.
@@ -221,10 +220,11 @@ def map_gradients(
     Yields:
         `(C, H, W)` for each channel, in order; one forward serves them all.
     """
-    x = image[None].clone(memory_format=torch.channels_last).requires_grad_()
+    x = image[None].clone().requires_grad_()
     with torch.enable_grad(), relu_rule(rule):
-        maps = activation(model, layer, x.clone())
+        maps = activation(model, layer, x)
     for position, channel in enumerate(channels):
         last = position == len(channels) - 1
-        (gradient,) = torch.autograd.grad(maps[0, channel].mean(), x, retain_graph=not last)
+        with torch.enable_grad(), relu_rule(rule):
+            (gradient,) = input_gradients(maps[0, channel].mean(), [x], retain_graph=not last)
         yield gradient[0]

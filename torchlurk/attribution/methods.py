@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.relu_rules import Rule, relu_rule
+from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
 from torchlurk.errors import LurkError
 
 Score = Callable[[Tensor], Tensor]
@@ -43,7 +43,7 @@ def gradient(score: Score, x: Tensor, rule: Rule = "vanilla") -> Tensor:
         # A copy, for the network may begin by working in place, which a leaf does not bear.
         values = score(leaf.clone())
         require_history(values)
-        (found,) = torch.autograd.grad(values.sum(), leaf, allow_unused=True, materialize_grads=True)
+        (found,) = input_gradients(values.sum(), [leaf])
     return found
 
 

@@ -6,7 +6,6 @@ What an attribution shows on a network that has learnt nothing, it does not show
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from torchlurk.errors import LurkError
+from torchlurk.models.isolation import copy_network
+from torchlurk.models.runner import Runnable, Runner, as_runner
 
 Way = Literal["all", "cascading"]
 """Which layers get random weights: all, or one more after the other, from the output towards the input."""
@@ -44,7 +45,7 @@ class Randomised:
 
 
 def randomised(
-    model: nn.Module,
+    model: Runnable,
     x: Tensor,
     way: Way,
     seed: int,
@@ -58,7 +59,7 @@ def randomised(
     batch norm, stay.
 
     Args:
-        model: the network, at rest; it is not changed.
+        model: the network, isolated; it is not changed.
         x: `(N, C, H, W)`, an input, from whose way through the network the layers' order is known.
         way: `all` weights at once; or `cascading`, from the output towards the input, in `STAGES` steps of
             which the first is the last layer alone and the last is all.
@@ -74,12 +75,13 @@ def randomised(
     """
     if way not in WAYS:
         raise LurkError(f"weights cannot be randomised {way!r}: choose {' or '.join(WAYS)}")
-    groups = _groups(model, x)
+    runner = as_runner(model)
+    groups = _groups(runner, x)
     if not groups:
         raise LurkError("the network has no parameters, so there is nothing to randomise: do without")
     names = list(groups)
-    random = copy.deepcopy(model)
-    trained, parameters = (dict(one.named_parameters()) for one in (model, random))
+    random = copy_network(runner.model)
+    trained, parameters = (dict(one.named_parameters()) for one in (runner.model, random))
     done = 0
     for count in [len(names)] if way == "all" else _stops(len(names)):
         for attempt in range(ATTEMPTS):
@@ -96,7 +98,7 @@ def _stops(count: int) -> list[int]:
     return sorted({1, *(max(1, round(count * k / (STAGES - 1))) for k in range(1, STAGES))})
 
 
-def _groups(model: nn.Module, x: Tensor) -> dict[str, list[str]]:
+def _groups(runner: Runner, x: Tensor) -> dict[str, list[str]]:
     """The names of parameters by the module that uses them, the module called last first."""
     called: dict[str, None] = {}
     handles = []
@@ -105,15 +107,15 @@ def _groups(model: nn.Module, x: Tensor) -> dict[str, list[str]]:
         called.setdefault(name)
 
     try:
-        for name, module in model.named_modules():
+        for name, module in runner.model.named_modules():
             handles.append(module.register_forward_pre_hook(lambda *_, name=name: note(name)))
-        with torch.no_grad():
-            model(x)
+        with runner.without_gradients():
+            runner(x)
     finally:
         for handle in handles:
             handle.remove()
     groups: dict[str, list[str]] = {name: [] for name in reversed(called)}
-    for parameter, _ in model.named_parameters():
+    for parameter, _ in runner.model.named_parameters():
         owner = parameter.rpartition(".")[0]
         while owner and owner not in called:  # as of an attention that is computed by one function
             owner = owner.rpartition(".")[0]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
@@ -146,6 +146,30 @@ def relu_rule(rule: Rule) -> AbstractContextManager[object]:
     if rule not in RULES:
         raise LurkError(f"there is no ReLU rule {rule!r}: choose one of {', '.join(RULES)}")
     return nullcontext() if rule == "vanilla" else _Rule(by_input=rule == "guided")
+
+
+def input_gradients(
+    value: Tensor, inputs: Sequence[Tensor], *, retain_graph: bool = False
+) -> tuple[Tensor, ...]:
+    """The gradient of a number with respect to some tensors, under the rule that is active.
+
+    `torch.autograd.grad` switches the rule off while it runs, and with it the rule of all ReLUs that a
+    custom function computes again in the backward pass, as reversible and memory-efficient blocks do.
+
+    Args:
+        value: a tensor of one number, with a gradient history.
+        inputs: tensors in that history.
+        retain_graph: whether the history is needed again.
+
+    Returns:
+        For each of `inputs` a tensor of its shape; zero where the value does not depend on it.
+    """
+    found = torch.autograd.Variable._execution_engine.run_backward(
+        (value,), (torch.ones_like(value),), retain_graph, False, tuple(inputs),
+        allow_unreachable=True, accumulate_grad=False,
+    )  # fmt: skip
+    pairs = zip(found, inputs, strict=True)
+    return tuple(torch.zeros_like(x) if gradient is None else gradient for gradient, x in pairs)
 
 
 def _ceiling(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> float | None:

@@ -22,8 +22,9 @@ from torchlurk.attribution.targets import (
     pick_unit,
 )
 from torchlurk.errors import LurkError
-from torchlurk.hooks import as_map, at_rest
-from torchlurk.models.check import as_network
+from torchlurk.models.check import as_network, check_kind
+from torchlurk.models.hooks import as_map
+from torchlurk.models.isolation import isolated
 
 Wanted = Target | int | str | Callable[[object], Tensor]
 """A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, all it gives; or a function of the output."""
@@ -96,7 +97,8 @@ def gradients(
         >>> surprise.input.shape
         torch.Size([2, 3, 32, 32])
     """
-    as_network(model)
+    model = as_network(model)
+    check_kind(model)
     if not isinstance(x, Tensor) or not x.is_floating_point():
         what = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise LurkError(f"x is a {what}: give a tensor of floats, (N, C, H, W), as the network is fed")
@@ -105,7 +107,7 @@ def gradients(
     watched += [by_layer] if isinstance(by_layer, str) else []
     modules = {name: find_module(model, name) for name in dict.fromkeys(watched)}
     chosen = _parameters(model, parameters)
-    with torch.inference_mode(False), torch.enable_grad(), at_rest(model), _keeping(modules) as kept:
+    with isolated(model), torch.enable_grad(), _keeping(modules) as kept:
         for parameter in chosen.values():
             parameter.requires_grad_(True)
         leaf = x.detach().clone().requires_grad_()

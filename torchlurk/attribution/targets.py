@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from torch import Tensor, nn
 
 from torchlurk.errors import LurkError
-from torchlurk.hooks import forward_until, watching
 from torchlurk.models.check import as_logits
+from torchlurk.models.runner import Runnable, activation, as_runner, outputs
 
 SHOWN = 12
 """So many classes are listed in a message."""
@@ -133,11 +133,11 @@ def _listed(indices: Sequence[int], names: Sequence[str]) -> str:
     return few + (f" and {len(indices) - SHOWN} more" if len(indices) > SHOWN else "")
 
 
-def target_values(model: nn.Module, x: Tensor, target: Target) -> Tensor:
+def target_values(model: Runnable, x: Tensor, target: Target) -> Tensor:
     """The target's value on each input.
 
     Args:
-        model: a network, at rest.
+        model: a network, isolated.
         x: `(N, C, H, W)`, as the network is fed.
         target: a class's logit, for which all of the network runs; or a unit, for which it runs so far.
 
@@ -148,16 +148,9 @@ def target_values(model: nn.Module, x: Tensor, target: Target) -> Tensor:
         LurkError: the network has no such class, layer, filter or place.
     """
     if isinstance(target, ClassLogit):
-        return pick_logit(model(x), target)
-    module = find_module(model, target.layer)
-    kept: list[Tensor] = []
-    with watching(model, {target.layer: kept.append}):
-        forward_until(model, x, [target.layer])
-    if not kept:
-        raise LurkError(
-            f"layer {target.layer!r} is there, but this input does not pass through it: name another"
-        )
-    return pick_unit(kept[0], target, type(module).__name__)
+        return pick_logit(outputs(model, x), target)
+    module = find_module(as_runner(model).model, target.layer)
+    return pick_unit(activation(model, target.layer, x), target, type(module).__name__)
 
 
 def pick_logit(output: object, target: ClassLogit) -> Tensor:
@@ -177,7 +170,7 @@ def pick_unit(maps: Tensor, target: LayerUnit, kind: str) -> Tensor:
     """One unit, or the mean of one map: `(N, C, H, W)` to `(N,)`.
 
     Args:
-        maps: what the layer gave, as `hooks.as_map` has it.
+        maps: what the layer gave, as `models.hooks.as_map` has it.
         target: which.
         kind: of the layer, for messages.
 

@@ -19,16 +19,23 @@ from torchlurk.comparing.listed import Values
 from torchlurk.comparing.parameters import filter_parameters, parameter_changes
 from torchlurk.comparing.sources import check_images, check_scores
 from torchlurk.comparing.sums import LayerSums, correlations, differences, partners
+from torchlurk.datasets.folder import probe_inputs
 from torchlurk.datasets.images import ImageSet
 from torchlurk.devices import Room, exact, threaded
-from torchlurk.hooks import at_rest, lent
+from torchlurk.errors import LurkError
+from torchlurk.graph import prepare
+from torchlurk.models.isolation import isolated
 from torchlurk.models.record import Network
+from torchlurk.models.runner import Runner
 from torchlurk.store.comparison import Embedder as EmbedderRecord
 from torchlurk.store.schema import Layer, number
 from torchlurk.telling import Terminal
 
 Found = dict[tuple[str, Pair], Beyond]
 """By layer and pair."""
+
+PROBED = 8
+"""Images that a network is tried on whose path depends on them."""
 
 FILTERS_AT_ONCE = 32
 """Filters whose pictures are in memory together."""
@@ -70,17 +77,19 @@ def look_beyond(
     check_images(stores[0], folder)
     with ExitStack() as stack:
         for network in networks:
-            stack.enter_context(lent(network.module, setting.device))
-            stack.enter_context(at_rest(network.module))
+            stack.enter_context(isolated(network.module, setting.device))
         stack.enter_context(exact(setting.device))
         # As many as the first store was computed with, so that the digits do not depend on the machine.
         stack.enter_context(threaded(stores[0].manifest.threads))
-        for store, network in zip(stores, networks, strict=True):
-            check_scores(store, network, folder, setting.device)
+        runners = [_runner(network, layers, folder, setting.device) for network in networks]
+        for runner in runners:
+            stack.enter_context(runner.laid_out())
+        for store, network, runner in zip(stores, networks, runners, strict=True):
+            check_scores(store, network, runner, folder, setting.device)
         weights = _weights(stores, networks, pairs)
         with setting.terminal.bar("forward", len(folder.paths), "image") as advance:
             sums = sums_over(
-                networks, layers, pairs, folder, setting.device, batch_size=setting.batch_size,
+                networks, runners, layers, pairs, folder, setting.device, batch_size=setting.batch_size,
                 workers=setting.workers, room=Room(setting.terminal.say), advance=advance,
             )  # fmt: skip
         found = {
@@ -89,9 +98,22 @@ def look_beyond(
             for pair in pairs
         }
         why_not = crossable(stores, networks)
-        if why_not is None and not _cross(found, stores, networks, layers, pairs, setting):
+        if why_not is None and not _cross(found, stores, networks, runners, layers, pairs, setting):
             why_not = "no filter has a filter image in two of the stores"
     return found, why_not
+
+
+def _runner(network: Network, layers: Sequence[str], folder: ImageSet, device: torch.device) -> Runner:
+    """How to run a network whose layers are compared.
+
+    Raises:
+        LurkError: one of them does not give feature maps of single images.
+    """
+    images = probe_inputs(folder, network.preprocess, PROBED).to(device)
+    runner, graph = prepare(network.module, network.shape, layers, images)
+    for one in graph.skipped:
+        raise LurkError(f"layer {one.name!r} ({one.kind}) {one.reason}: leave it out by --layers")
+    return runner
 
 
 def _weights(
@@ -131,14 +153,14 @@ def column(values: Tensor) -> list[float | None]:
 
 
 def _cross(
-    found: Found, stores: Sequence[Store], networks: Sequence[Network], layers: Sequence[str],
-    pairs: Sequence[Pair], setting: Setting,
+    found: Found, stores: Sequence[Store], networks: Sequence[Network], runners: Sequence[Runner],
+    layers: Sequence[str], pairs: Sequence[Pair], setting: Setting,
 ) -> bool:  # fmt: skip
     """Add the cross-check of filter images to what was found; whether there was any."""
     some = False
     with setting.terminal.bar("crossing", len(layers), "layer") as advance:
         for layer in layers:
-            for pair, rows in cross_layer(stores, networks, layer, pairs, setting.device).items():
+            for pair, rows in cross_layer(stores, networks, runners, layer, pairs, setting.device).items():
                 if any(row is not None for row in rows):
                     some = True
                     found[layer, pair] = _with_cross(found[layer, pair], rows)
@@ -179,8 +201,7 @@ def embed(
     layers = stores[0].layers
     total = sum(layer.channels for layer in layers) * len(stores)
     with (
-        lent(network.module, setting.device),
-        at_rest(network.module),
+        isolated(network.module, setting.device),
         exact(setting.device),
         threaded(stores[0].manifest.threads),
         setting.terminal.bar("embedding", total, "filter") as advance,

@@ -14,8 +14,8 @@ from torchlurk.ascent.objectives import OBJECTIVES
 from torchlurk.comparing.alike import Store
 from torchlurk.comparing.forward import Pair
 from torchlurk.errors import LurkError
-from torchlurk.hooks import activation
 from torchlurk.models.record import Network
+from torchlurk.models.runner import Runner, activation
 from torchlurk.store.read import PICTURE_FORMATS
 from torchlurk.store.schema import picture_path
 
@@ -43,6 +43,7 @@ def crossable(stores: Sequence[Store], networks: Sequence[Network]) -> str | Non
 def cross_layer(
     stores: Sequence[Store],
     networks: Sequence[Network],
+    runners: Sequence[Runner],
     layer: str,
     pairs: Sequence[Pair],
     device: torch.device,
@@ -51,7 +52,8 @@ def cross_layer(
 
     Args:
         stores: where the images are, `crossable`.
-        networks: theirs, on the device, at rest.
+        networks: theirs, on the device, isolated.
+        runners: how these are run.
         layer: its name.
         pairs: which of them.
         device: of the networks.
@@ -70,7 +72,7 @@ def cross_layer(
     wanted = {(who, whose) for pair in pairs for who in pair for whose in pair}
     said: dict[tuple[int, int], dict[int, float]] = {}
     for who, whose in sorted(wanted):
-        said[who, whose] = _said(networks[who], stores[whose], layer, channels[whose], device)
+        said[who, whose] = _said(networks[who], runners[who], stores[whose], layer, channels[whose], device)
     found: dict[Pair, list[Cross | None]] = {}
     for a, b in pairs:
         both = set(channels[a]) & set(channels[b])
@@ -82,7 +84,7 @@ def cross_layer(
 
 
 def _said(
-    network: Network, store: Store, layer: str, channels: Sequence[int], device: torch.device
+    network: Network, runner: Runner, store: Store, layer: str, channels: Sequence[int], device: torch.device
 ) -> dict[int, float]:
     """The activation of each of a network's filters on its namesake's image in a store."""
     config = store.manifest.stages.ascent.config or {}
@@ -97,9 +99,9 @@ def _said(
         images = torch.stack(
             [_read(store.path / picture_path("max_activ", layer, c), network.shape[0]) for c in own]
         )
-        x = ((images.to(device) - mean) / std).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            scores = objective(activation(network.module, layer, x).float(), torch.tensor(own, device=device))
+        x = (images.to(device) - mean) / std
+        with runner.without_gradients():
+            scores = objective(activation(runner, layer, x).float(), torch.tensor(own, device=device))
         found.update(zip(own, scores.tolist(), strict=True))
     return found
 

@@ -18,8 +18,9 @@ from torchlurk.comparing.joined import Pair
 from torchlurk.datasets.inputs import Decoded
 from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
-from torchlurk.hooks import activation
+from torchlurk.graph import Graph, probe
 from torchlurk.models.record import Network
+from torchlurk.models.runner import Runner, activation, outputs
 from torchlurk.store.read import PICTURE_FORMATS
 from torchlurk.store.schema import Filter, image_path, number, picture_path
 
@@ -35,12 +36,14 @@ class Embedding:
     """A network that makes vectors of pictures.
 
     Attributes:
-        network: on its device, at rest.
+        network: on its device, isolated.
+        runner: how it is run.
         layer: the linear layer whose input is the vector; or the convolution the means of whose maps are.
         head: whether it is a linear layer.
     """
 
     network: Network
+    runner: Runner
     layer: str
     head: bool
 
@@ -63,8 +66,8 @@ def embedding_of(network: Network) -> Embedding:
 
                 handles.append(module.register_forward_pre_hook(note))
         like = next(network.module.parameters())
-        with torch.inference_mode():
-            network.module(like.new_zeros(1, *network.shape))
+        noise = torch.rand(2, *network.shape, generator=torch.Generator().manual_seed(0)).to(like)
+        runner, _ = probe(network.module, Graph((), ()), noise)
     finally:
         for handle in handles:
             handle.remove()
@@ -75,7 +78,7 @@ def embedding_of(network: Network) -> Embedding:
         raise LurkError(
             f"{network.source} has neither a linear layer nor a convolution: give another --embed"
         )
-    return Embedding(network, heads[-1] if heads else convolutions[-1], bool(heads))
+    return Embedding(network, runner, heads[-1] if heads else convolutions[-1], bool(heads))
 
 
 def vectors(embedding: Embedding, decoded: Sequence[Decoded]) -> Tensor:
@@ -83,17 +86,18 @@ def vectors(embedding: Embedding, decoded: Sequence[Decoded]) -> Tensor:
     network = embedding.network
     like = next(network.module.parameters())
     x = network.preprocess.normalise(torch.stack([torch.from_numpy(one) for one in decoded]).to(like.device))
-    with torch.inference_mode():
+    runner = embedding.runner
+    with runner.laid_out(), runner.without_gradients():
         if not embedding.head:
-            return activation(network.module, embedding.layer, x).clamp(min=0).mean((2, 3)).double().cpu()
+            return activation(runner, embedding.layer, x).clamp(min=0).mean((2, 3)).double().cpu()
         kept: list[Tensor] = []
         head = network.module.get_submodule(embedding.layer)
         handle = head.register_forward_pre_hook(lambda module, inputs: kept.append(inputs[0].clone()))  # noqa: ARG005
         try:
-            network.module(x)
+            outputs(runner, x)
         finally:
             handle.remove()
-    return kept[0].double().cpu()
+    return torch.cat(kept).detach().double().cpu()
 
 
 def apart(one: Tensor | None, other: Tensor | None) -> float | None:

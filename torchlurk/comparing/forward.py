@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchlurk.comparing.sums import LayerSums, Seen, add_layer, begin_layer, look
 from torchlurk.datasets.folder import Batch, batches
@@ -15,8 +15,9 @@ from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Input
 from torchlurk.devices import Room, fitting, send
 from torchlurk.errors import LurkError
-from torchlurk.hooks import Watcher, forward_until, watching
+from torchlurk.models.hooks import Observer
 from torchlurk.models.record import Network
+from torchlurk.models.runner import Runner, forward_until, observing
 
 Pair = tuple[int, int]
 """Positions of two networks."""
@@ -24,6 +25,7 @@ Pair = tuple[int, int]
 
 def sums_over(
     networks: Sequence[Network],
+    runners: Sequence[Runner],
     layers: Sequence[str],
     pairs: Sequence[Pair],
     folder: ImageSet,
@@ -37,7 +39,8 @@ def sums_over(
     """Feed all images to all networks, and add up what is compared of each pair.
 
     Args:
-        networks: on the device, at rest.
+        networks: on the device, isolated.
+        runners: how they are run.
         layers: whose outputs are compared, in all of the networks.
         pairs: which of the networks.
         folder: the images; those that cannot be read are left out.
@@ -57,8 +60,9 @@ def sums_over(
     for inputs, batch in _feed(networks, folder, device, batch_size, workers):
         done, total = 0, len(batch.indices)
         while done < total:
-            show = partial(_all_seen, networks, layers, inputs, done)
-            seen, count = fitting(room, total - done, show)
+            show = partial(_all_seen, runners, layers, inputs, done)
+            at_once = 1 if any(runner.one_by_one for runner in runners) else total - done
+            seen, count = fitting(room, at_once, show)
             paths = [folder.paths[at] for at in batch.indices[done:]]
             for shown in seen:
                 _check_finite(shown, paths)
@@ -102,30 +106,31 @@ def _batches(folder: ImageSet, kind: Input, batch_size: int, workers: int) -> Ge
 
 
 def _all_seen(
-    networks: Sequence[Network], layers: Sequence[str], inputs: Sequence[Tensor], start: int, count: int
+    runners: Sequence[Runner], layers: Sequence[str], inputs: Sequence[Tensor], start: int, count: int
 ) -> tuple[list[dict[str, Seen]], int]:
     """What each network shows of so many images of a batch, and how many they are."""
-    # Copies, for a network may write into what it is fed, and be fed it again.
     shown = [
-        _seen(network.module, layers, x[start : start + count].clone())
-        for network, x in zip(networks, inputs, strict=True)
+        _seen(runner, layers, x[start : start + count]) for runner, x in zip(runners, inputs, strict=True)
     ]
     return shown, count
 
 
-def _seen(model: nn.Module, layers: Sequence[str], x: Tensor) -> dict[str, Seen]:
+def _seen(runner: Runner, layers: Sequence[str], x: Tensor) -> dict[str, Seen]:
     """What a network shows of a batch; of a module that is called again, the first time."""
     found: dict[str, Seen] = {}
 
-    def watcher(name: str) -> Watcher:
+    def observer(name: str) -> Observer:
         def observe(output: Tensor) -> None:
             if name not in found:
-                found[name] = look(output)
+                found[name] = look(output.detach())
 
         return observe
 
-    with torch.inference_mode(), watching(model, {name: watcher(name) for name in layers}):
-        forward_until(model, x, layers)
+    with runner.without_gradients(), observing(runner, {name: observer(name) for name in layers}):
+        forward_until(runner, x, layers)
+    missing = [name for name in layers if name not in found]
+    if missing:
+        raise LurkError(f"layer {missing[0]!r} is not reached by every image: leave it out by --layers")
     return found
 
 

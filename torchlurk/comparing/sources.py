@@ -16,10 +16,10 @@ from torchlurk.datasets.folder import first_image, load_pixels
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.told import Told
 from torchlurk.errors import LurkError
-from torchlurk.hooks import activations
 from torchlurk.lurk.computing import digest_of
 from torchlurk.models.checkpoint import Weights
 from torchlurk.models.network import TORCHVISION, Network, load_network, network_of
+from torchlurk.models.runner import Runner, activations
 from torchlurk.models.timm_zoo import PREFIX as TIMM
 from torchlurk.store.schema import number
 
@@ -219,12 +219,15 @@ def check_images(store: Store, folder: ImageSet) -> None:
         )
 
 
-def check_scores(store: Store, network: Network, folder: ImageSet, device: torch.device) -> None:
+def check_scores(
+    store: Store, network: Network, runner: Runner, folder: ImageSet, device: torch.device
+) -> None:
     """Refuse a network that does not give the scores of its store for one of its images.
 
     Args:
         store: whose.
-        network: on the device, at rest.
+        network: on the device, isolated.
+        runner: how it is run.
         folder: the images.
         device: of the network.
 
@@ -234,8 +237,8 @@ def check_scores(store: Store, network: Network, folder: ImageSet, device: torch
     files = {layer.name: store.file(layer.name) for layer in store.layers}
     image = files[store.layers[-1].name].filters[0].max[0].image
     pixels = load_pixels(folder, network.preprocess, [image]).to(device)
-    with torch.inference_mode():
-        maps = activations(network.module, list(files), network.preprocess.normalise(pixels))
+    with runner.without_gradients():
+        maps = activations(runner, list(files), network.preprocess.normalise(pixels))
     for (layer, file), found in zip(files.items(), maps, strict=True):
         again = found[0].flatten(1).amax(1).tolist()
         scale = max(abs(one.score) for entry in file.filters for one in entry.max)

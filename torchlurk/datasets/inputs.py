@@ -149,12 +149,12 @@ class Preprocess:
             batch: (N, H, W, C), uint8, on any device.
 
         Returns:
-            (N, C, H, W), float32 in channels_last order, on the same device.
+            (N, C, H, W), float32, on the same device.
         """
         mean = torch.tensor(self.mean, device=batch.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=batch.device).view(-1, 1, 1)
-        # the permuted view of NHWC is channels_last as it stands; the operations are torchvision's
-        values = batch.permute(0, 3, 1, 2).float()
+        # the operations are torchvision's
+        values = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
         values = values.mul_(1 / 255) if self.reciprocal else values.div_(255)
         return values.sub_(mean).div_(std)
 

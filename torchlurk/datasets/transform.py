@@ -78,8 +78,8 @@ class Called:
         return value.permute(1, 2, 0).numpy()
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
-        """From (N, H, W, C) to (N, C, H, W), channels_last; the values are as the transform gave them."""
-        return batch.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        """From (N, H, W, C) to (N, C, H, W); the values are as the transform gave them."""
+        return batch.permute(0, 3, 1, 2).contiguous()
 
     def display(self, decoded: Decoded) -> Pixels:
         """A picture of what the transform gave: (H, W, 3), uint8."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import torch
@@ -16,6 +17,7 @@ from torchlurk.attribution.targets import (
     LayerUnit,
     Target,
     find_class,
+    find_module,
     is_unit,
     parse_unit,
     target_values,
@@ -26,11 +28,16 @@ from torchlurk.devices import exact
 from torchlurk.errors import LurkError
 from torchlurk.explaining.feeding import Picture, read_all
 from torchlurk.explaining.recipe import METHODS, Attributed, Completeness, Recipe
-from torchlurk.hooks import at_rest
-from torchlurk.models.check import as_logits, as_network
+from torchlurk.graph import Graph, prepare, probe
+from torchlurk.models.check import as_logits, as_network, check_kind
+from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import Runner, outputs
 
 TOP = 5
 """How many predictions are told."""
+
+PROBED = 8
+"""Images that a network is tried on whose path depends on them."""
 
 PREDICTED = "predicted"
 """The target that is each image's most likely class."""
@@ -164,17 +171,22 @@ def explain(
         raise LurkError(
             f"there are {len(files)} images and {len(wanted)} targets: give one target for all, or each one"
         )
-    shown = list(read_all(as_network(model), files, preprocess))
+    model = as_network(model)
+    check_kind(model)
+    shown = list(read_all(model, files, preprocess))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    with torch.inference_mode(False), exact(like.device), at_rest(model):
+    with exact(like.device), isolated(model), ExitStack() as stack:
+        units = [unit for one in wanted if (unit := _unit(one)) is not None]
+        runner = _runner(model, units, [feed.to(like)[0] for _, feed in shown[:PROBED]])
+        stack.enter_context(runner.laid_out())
         results = []
         for at, (name, feed) in enumerate(shown):
             x, black = feed.to(like)
-            predictions, count = _predict(model, x, classes)
+            predictions, count = _predict(runner, x, classes)
             chosen = _target(wanted[at % len(wanted)], predictions, classes, count)
-            with torch.no_grad():
-                score = float(target_values(model, x.clone(), chosen))
-            found = _attribute(model, x, black, chosen, recipe)
+            with runner.without_gradients():
+                score = float(target_values(runner, x, chosen).detach())
+            found = _attribute(runner, x, black, chosen, recipe)
             results.append(
                 Explanation(
                     name=name,
@@ -188,7 +200,7 @@ def explain(
                     controls=(
                         ()
                         if randomize is None
-                        else _controls(model, x, black, chosen, recipe, randomize, found)
+                        else _controls(runner, x, black, chosen, recipe, randomize, found)
                     ),
                 )
             )
@@ -196,14 +208,38 @@ def explain(
     return tuple(results)
 
 
-def _predict(
-    model: nn.Module, x: Tensor, classes: Sequence[str] | None
-) -> tuple[tuple[Prediction, ...], int]:
+def _unit(target: int | str | Target) -> LayerUnit | None:
+    """The unit that a target names; `None` if it names a class."""
+    if isinstance(target, str) and is_unit(target):
+        return parse_unit(target)
+    return target if isinstance(target, LayerUnit) else None
+
+
+def _runner(model: nn.Module, units: Sequence[LayerUnit], inputs: Sequence[Tensor]) -> Runner:
+    """How to run a network whose units are explained.
+
+    Raises:
+        LurkError: there is no such layer, or its output cannot be read as feature maps of single images.
+    """
+    images = torch.cat(list(inputs) if len(inputs) > 1 else [inputs[0], inputs[0].flip(2)])
+    shape = (images.shape[1], images.shape[2], images.shape[3])
+    names = tuple(dict.fromkeys(unit.layer for unit in units))
+    for name in names:
+        find_module(model, name)
+    if not names:
+        return probe(model, Graph((), ()), images[:2])[0]
+    runner, graph = prepare(model, shape, names, images)
+    for one in graph.skipped:
+        raise LurkError(f"layer {one.name!r} ({one.kind}) {one.reason}: explain another")
+    return runner
+
+
+def _predict(runner: Runner, x: Tensor, classes: Sequence[str] | None) -> tuple[tuple[Prediction, ...], int]:
     """All classes by likelihood, and how many there are; none where the network gives no logits."""
     if classes is None:
         return (), 0
-    with torch.no_grad():
-        output = model(x.clone())
+    with runner.without_gradients():
+        output = outputs(runner, x)
         try:
             logits = as_logits(output)[0].double().cpu()
         except LurkError:
@@ -227,10 +263,9 @@ def _target(
     classes: Sequence[str] | None,
     count: int,
 ) -> Target:
-    if isinstance(wanted, LayerUnit):
-        return wanted
-    if isinstance(wanted, str) and is_unit(wanted):
-        return parse_unit(wanted)
+    unit = _unit(wanted)
+    if unit is not None:
+        return unit
     if not predictions:
         raise LurkError(
             "the network has no classes, so none can be explained: name a unit, LAYER:CHANNEL "
@@ -238,9 +273,8 @@ def _target(
         )
     if wanted == PREDICTED:
         return ClassLogit(predictions[0].index)
-    if isinstance(wanted, ClassLogit):
-        wanted = wanted.index
-    return ClassLogit(find_class(wanted, classes or (), count))
+    index = wanted.index if isinstance(wanted, ClassLogit) else cast("int | str", wanted)
+    return ClassLogit(find_class(index, classes or (), count))
 
 
 def _called(target: Target, classes: Sequence[str] | None) -> str:
@@ -250,36 +284,37 @@ def _called(target: Target, classes: Sequence[str] | None) -> str:
 
 
 def _attribute(
-    model: nn.Module, x: Tensor, black: Tensor, target: Target, recipe: Recipe
+    runner: Runner, x: Tensor, black: Tensor, target: Target, recipe: Recipe
 ) -> dict[str, Attributed]:
     def score(batch: Tensor) -> Tensor:
-        return target_values(model, batch, target)
+        return target_values(runner, batch, target)
 
     return {name: METHODS[name].compute(score, x, black, recipe) for name in recipe.methods}
 
 
 def _controls(
-    model: nn.Module, x: Tensor, black: Tensor, target: Target, recipe: Recipe, way: Way,
+    runner: Runner, x: Tensor, black: Tensor, target: Target, recipe: Recipe, way: Way,
     trained: dict[str, Attributed],
 ) -> tuple[Control, ...]:  # fmt: skip
     """The same on copies with random weights."""
 
-    def sees(network: nn.Module) -> Tensor:
+    def sees(network: Runner) -> Tensor:
         found = gradient(lambda batch: target_values(network, batch, target), x)
         return magnitude(found)[0].cpu() > 0
 
     def alive(random: nn.Module) -> bool:
-        return bool(sees(random).any())
+        return bool(sees(replace(runner, model=random)).any())
 
-    own = sees(model)
+    own = sees(runner)
     controls = []
-    for random in randomised(model, x, way, recipe.seed, alive):
-        with torch.no_grad():
-            score = float(target_values(random.model, x.clone(), target))
-        attributed = _attribute(random.model, x, black, target, recipe)
+    for random in randomised(runner, x, way, recipe.seed, alive):
+        copied = replace(runner, model=random.model)
+        with runner.without_gradients():
+            score = float(target_values(copied, x, target).detach())
+        attributed = _attribute(copied, x, black, target, recipe)
         found = {method: one.values for method, one in attributed.items()}
         before = [one.values for one in trained.values()]
-        alike = similarities(before, list(found.values()), own | sees(random.model))
+        alike = similarities(before, list(found.values()), own | sees(copied))
         similarity = dict(zip(found, alike, strict=True))
         controls.append(Control(random.layers, random.of, score, found, similarity))
     return tuple(controls)

@@ -8,37 +8,56 @@ from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from torchlurk.errors import LurkError
-from torchlurk.graph.layers import Graph, Wanted, arrange
-from torchlurk.graph.tracing import Traced, follow, is_data
+from torchlurk.graph.layers import Graph, Wanted, arrange, bases_of, kind_of, merge
+from torchlurk.graph.tracing import Traced, follow, is_data, record
 
 USUAL = "Conv2d"
 """The kind of layer that is meant where no kind is named."""
 
 
-def select(model: nn.Module, shape: tuple[int, int, int], patterns: Sequence[str]) -> Graph:
+def select(
+    model: nn.Module, shape: tuple[int, int, int], patterns: Sequence[str], images: Sequence[Tensor] = ()
+) -> Graph:
     """The layers of a network that some patterns name.
 
     A pattern is the dotted name of a module, whatever its kind; or a glob of names; or `kind:` and a glob of
-    class names, case aside; or `logits`, the module that gives the network's output. Globs and kinds
-    narrow each other: without a kind only convolutions are meant, without a glob all names.
+    class names, case aside, of a module's class or one that it derives from; or `logits`, the module that
+    gives the network's output. Globs and kinds narrow each other: without a kind only convolutions are meant,
+    without a glob all names.
 
     Args:
-        model: a network at rest.
+        model: a network in evaluation mode.
         shape: `(C, H, W)` of its input.
         patterns: at least one.
+        images: inputs `(1, C, H, W)`, whose paths are followed where the path depends on the data; by default
+            one of random numbers.
 
     Raises:
-        LurkError: a pattern names nothing, or an input of that shape does not pass through the network.
+        LurkError: a pattern names nothing that can be scanned, or an input of that shape does not pass
+            through the network.
     """
-    traced = follow(model, shape)
+    traced = follow(model, shape, images[0] if images else None)
     logits = _logits(traced)
-    graph = arrange(traced, model, shape, _wanted(model, logits, patterns))
+    wanted = _wanted(model, logits, patterns)
+    graph = arrange(traced, model, shape, wanted)
+    if traced.recorded and len(images) > 1:
+        like = images[0]
+        others = [record(model, image.to(like)) for image in images[1:]]
+        graph = merge([graph, *(arrange(other, model, shape, wanted) for other in others)])
     if not graph.layers:
-        raise LurkError(no_match(model, patterns))
+        raise LurkError(nothing_left(graph) if graph.skipped else no_match(model, patterns))
     return replace(graph, logits=logits)
+
+
+def nothing_left(graph: Graph) -> str:
+    """A line that says why none of the layers that were named can be scanned."""
+    first = graph.skipped[0]
+    more = f" (and {len(graph.skipped) - 1} more, for reasons of this kind)" if len(graph.skipped) > 1 else ""
+    why = f"{first.name!r} ({first.kind}) {first.reason}{more}"
+    return f"no layer can be scanned: {why}; name others by --layers"
 
 
 def _wanted(model: nn.Module, logits: str | None, patterns: Sequence[str]) -> Wanted:
@@ -60,10 +79,10 @@ def _wanted(model: nn.Module, logits: str | None, patterns: Sequence[str]) -> Wa
     def wanted(name: str, module: nn.Module) -> bool:
         if name in exact:
             return True
-        kind = type(module).__name__.lower()
+        classes = [kind.lower() for kind in (kind_of(module), *bases_of(module))]
         return (
             by_pattern
-            and any(fnmatchcase(kind, one) for one in kinds or [USUAL.lower()])
+            and any(fnmatchcase(kind, one) for one in kinds or [USUAL.lower()] for kind in classes)
             and any(fnmatchcase(name, one) for one in globs or ["*"])
         )
 
@@ -88,7 +107,7 @@ def _logits(traced: Traced) -> str | None:
 
 def no_match(model: nn.Module, patterns: Sequence[str]) -> str:
     """A line that says that patterns name nothing, and which names or kinds are near."""
-    modules = {name: type(module).__name__ for name, module in model.named_modules() if name}
+    modules = {name: kind_of(module) for name, module in model.named_modules() if name}
     counts = Counter(modules.values())
     near = [
         hint

@@ -6,6 +6,7 @@ one real forward is recorded, call by call: the graph is that of the path which 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,14 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from torchlurk.errors import LurkError
+from torchlurk.models.check import forward_failure, needs_autograd, random_input
+from torchlurk.models.preserve import preserve
+
+_CONTAINERS = (
+    nn.Sequential, nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer,
+)  # fmt: skip
+"""Modules of `torch.nn` that call modules of their own."""
 
 
 @dataclass(frozen=True)
@@ -27,44 +35,42 @@ class Traced:
         nodes: each with `meta["shape"]`, a tuple, if its value is a tensor, and the module in
             `meta["module"]` if it is the call of one.
         outputs: the node that gives the first output of each module, leaf or container, by dotted name.
+        called: dotted names of all modules that are called, also of those that give no tensor.
         recorded: whether this is the path of one forward, and not of all.
     """
 
     nodes: tuple[fx.Node, ...]
     outputs: Mapping[str, fx.Node]
+    called: frozenset[str]
     recorded: bool
 
 
-def follow(model: nn.Module, shape: tuple[int, int, int]) -> Traced:
+def follow(model: nn.Module, shape: tuple[int, int, int], image: Tensor | None = None) -> Traced:
     """Follow the data through a network, without running it if that can be, else through one forward.
 
     Args:
-        model: a network at rest.
+        model: a network in evaluation mode; attributes that a forward sets are restored.
         shape: `(C, H, W)` of its input.
+        image: `(1, C, H, W)`, an input; by default random numbers.
 
     Raises:
         LurkError: an input of that shape does not pass.
     """
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    x = _probe(shape).to(like)
+    x = random_input(model, shape)
+    x = x if image is None else image.to(x)
     tracer = _Tracer()
     try:
-        graph = tracer.trace(model)
-        # Some networks can be traced but not run so: what they ask of a tensor's shape has been lost.
-        with torch.inference_mode():
-            _Shapes(fx.GraphModule(tracer.root, graph)).run(x)
+        with preserve(model), torch.no_grad():
+            graph = tracer.trace(model)
+            # Some networks can be traced but not run so: what they ask of a tensor's shape has been lost.
+            _Shapes(fx.GraphModule(tracer.root, graph)).run(x.clone())
     except Exception:  # whatever it is, the forward itself will say it better
-        return _recorded(model, x)
+        return record(model, x)
     modules = dict(model.named_modules())
     for node in graph.nodes:
         if node.op == "call_module":
             node.meta["module"] = modules[str(node.target)]
-    return Traced(tuple(graph.nodes), tracer.outputs, recorded=False)
-
-
-def _probe(shape: tuple[int, int, int]) -> Tensor:
-    """An input that is the same each time, and not so plain that a network would take a path of its own."""
-    return torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
+    return Traced(tuple(graph.nodes), tracer.outputs, frozenset(tracer.called), recorded=False)
 
 
 def note(node: fx.Node, value: Any) -> None:
@@ -91,11 +97,17 @@ class _Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__()
         self.outputs: dict[str, fx.Node] = {}
+        self.called: set[str] = set()
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is one operation, as those of `torch.nn` are but for containers."""
+        return not isinstance(m, _CONTAINERS) and super().is_leaf_module(m, module_qualified_name)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         name = self.path_of_module(m)
+        self.called.add(name)
         result = super().call_module(m, forward, args, kwargs)
         first = _first(result, fx.Proxy)
         if first is not None:
@@ -117,21 +129,33 @@ class _Shapes(fx.Interpreter):
         return result
 
 
-def _recorded(model: nn.Module, x: Tensor) -> Traced:
-    recorder = _Recorder(fx.Graph())
+def record(model: nn.Module, x: Tensor) -> Traced:
+    """Record one forward, call by call.
+
+    Args:
+        model: a network in evaluation mode; attributes that a forward sets are restored.
+        x: `(1, C, H, W)`, its input.
+
+    Raises:
+        LurkError: the input does not pass.
+    """
     try:
-        # Not inference mode, whose tensors do not count how often they were written to.
-        with torch.no_grad(), _hooked(model, recorder), recorder:
-            recorder.know(x, recorder.graph.placeholder("x"))
-            given = _first(model(x), Tensor)
-            recorder.graph.output(recorder.node_of(given))
+        with torch.no_grad():
+            return _record(model, x.clone())
     except Exception as problem:
-        line = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
-        raise LurkError(
-            f"an input of {x.shape[2]} x {x.shape[3]} px does not pass through the network "
-            f"({line}): choose a larger --size"
-        ) from problem
-    return Traced(tuple(recorder.graph.nodes), recorder.outputs, recorded=True)
+        if needs_autograd(problem):
+            with contextlib.suppress(Exception), torch.enable_grad():
+                return _record(model, x.detach().clone().requires_grad_().clone())
+        raise forward_failure(model, (x.shape[1], x.shape[2], x.shape[3]), problem) from problem
+
+
+def _record(model: nn.Module, x: Tensor) -> Traced:
+    recorder = _Recorder(fx.Graph())
+    # Not inference mode, whose tensors do not count how often they were written to.
+    with preserve(model), _hooked(model, recorder), recorder:
+        recorder.know(x, recorder.graph.placeholder("x"))
+        recorder.graph.output(recorder.node_of(_first(model(x), Tensor)))
+    return Traced(tuple(recorder.graph.nodes), recorder.outputs, frozenset(recorder.called), recorded=True)
 
 
 class _Recorder(TorchFunctionMode):
@@ -141,6 +165,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.graph = graph
         self.outputs: dict[str, fx.Node] = {}
+        self.called: set[str] = set()
         # A tensor is kept with its node, for a new one may take the place of one that is gone.
         self.memory: dict[int, tuple[Tensor, fx.Node]] = {}
         self.inside = 0
@@ -227,7 +252,7 @@ def _apart(result: Any, before: Mapping[int, int]) -> Any:
 @contextmanager
 def _hooked(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
     """Tell the recorder of each module that is called; leaves are those of `torch.nn`, as for `torch.fx`."""
-    tracer = fx.Tracer()
+    tracer = _Tracer()
     handles = []
 
     def before(leaf: bool) -> Callable[..., None]:
@@ -239,6 +264,7 @@ def _hooked(model: nn.Module, recorder: _Recorder) -> Iterator[None]:
     def after(name: str, leaf: bool) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
             recorder.inside -= leaf
+            recorder.called.add(name)
             if leaf and not recorder.inside and not getattr(module, "inplace", False):
                 output = _apart(output, _versions((args, kwargs)))
             tensors = [t for t in pytree.tree_leaves(output) if isinstance(t, Tensor)]

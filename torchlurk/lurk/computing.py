@@ -22,7 +22,7 @@ from torchlurk.datasets.told import Told
 from torchlurk.datasets.words import read_words
 from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
 from torchlurk.errors import LurkError, in_python
-from torchlurk.models.check import check_network
+from torchlurk.models.check import as_network, check_kind, check_network
 from torchlurk.models.checkpoint import Weights, network_state, state_digest
 from torchlurk.models.network import Network, load_network, network_of
 from torchlurk.models.weights import default_cache
@@ -98,6 +98,8 @@ def make_engine(model: nn.Module | str, preprocess: Told, images: Any, out: Path
         folder = images_of(images, options.words)
         warn_of(folder, stacklevel=4)
         if isinstance(model, nn.Module):
+            model = as_network(model)
+            check_kind(model)
             network = _own(model, preprocess, folder, options)
             check_network(network.module, network.shape)
         elif isinstance(model, str) and preprocess is None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import brief
+from torchlurk.models.isolation import isolated
+from torchlurk.models.preserve import preserve
 from torchlurk.names import readable
 
 
@@ -28,61 +34,204 @@ class Probe:
     logits: int | None
 
 
+SIZES = (28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 331, 384, 448, 512)
+"""Sides of inputs that networks are commonly made for, pixels."""
+
+
 def as_network(model: object) -> nn.Module:
-    """What was given as a network, if it is one.
+    """What was given as a network, if it is one; of a compiled one, the module that was compiled.
 
     Raises:
         LurkError: it is something else.
     """
-    if isinstance(model, nn.Module):
-        return model
-    raise LurkError(f"the model is a {type(model).__name__}: give a torch.nn.Module")
+    if not isinstance(model, nn.Module):
+        what = type(model).__name__
+        if what == "ExportedProgram":
+            raise LurkError(
+                f"the model is an {what}, which calls no modules: give the nn.Module it was made of"
+            )
+        raise LurkError(f"the model is a {what}: give a torch.nn.Module")
+    # torch.compile wraps the module, and runs code that does not see hooks
+    inner = getattr(model, "_orig_mod", None)
+    return as_network(inner) if type(model).__name__ == "OptimizedModule" and inner is not None else model
 
 
 def check_network(module: nn.Module, shape: tuple[int, int, int]) -> Probe:
-    """Feed a network one black image, and name what stands in the way of scanning it.
+    """Feed a network one image of random numbers, and name what stands in the way of scanning it.
 
     Args:
-        module: a network on any device; its mode and its parameters come back as they were.
+        module: a network on any device; it comes back as it was.
         shape: `(C, H, W)` of its input.
 
     Returns:
         What came out. Only hooks matter to a scan, so a tuple or a dict of tensors will do.
 
     Raises:
-        LurkError: it has no finite weights, wants more than one input, fails at this size, or gives nothing.
+        LurkError: it runs no hooks, is not initialised, has NaN in its parameters, takes more than one input,
+            fails at this size, or gives nothing.
     """
+    check_kind(module)
     check_finite(module)
     _check_names(module)
     _check_arguments(module)
-    like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    modes = [(part, part.training) for part in module.modules()]
-    size = f"{shape[1]} x {shape[2]} px"
-    try:
-        module.eval()
-        with torch.inference_mode():
-            output = module(like.new_zeros(1, *shape))
-    except Exception as error:  # whatever somebody's network raises
-        line = brief(error) if str(error) else type(error).__name__
-        if "channels" in str(error) and "expected input" in str(error):
-            raise LurkError(
-                f"the network does not take an input of {shape[0]} channels ({line}): give a transform "
-                "with it that makes as many channels as it wants (--model FILE.py:FUNCTION)"
-            ) from error
-        raise LurkError(
-            f"an input of {size} does not pass through the network ({line}): choose the --size that it "
-            "was made for, or a larger one"
-        ) from error
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    with isolated(module):
+        output = forward_once(module, shape)
     if first_tensor(output) is None:
         raise LurkError(
-            f"the network gives {_kind(output)} for an input of {size}: its forward must return a tensor"
+            f"the network gives {_kind(output)} for an input of {shape[1]} x {shape[2]} px: its forward must "
+            "return a tensor"
         )
     found = output if isinstance(output, Tensor) else first_tensor(output)
     flat = found is not None and not isinstance(output, Mapping) and found.dim() == 2
     return Probe(type(output).__name__, found.shape[1] if flat and found is not None else None)
+
+
+def random_input(module: nn.Module, shape: tuple[int, int, int]) -> Tensor:
+    """`(1, C, H, W)` numbers from 0 to 1, the same each time, of the network's type and on its device."""
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    return torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(like)
+
+
+def forward_once(module: nn.Module, shape: tuple[int, int, int]) -> Any:
+    """The output for an image of random numbers.
+
+    Args:
+        module: an isolated network.
+        shape: `(C, H, W)` of its input.
+
+    Raises:
+        LurkError: the forward fails.
+    """
+    x = random_input(module, shape)
+    try:
+        with preserve(module):
+            return module(x.clone())
+    except Exception as error:  # whatever somebody's network raises
+        if needs_autograd(error):
+            with contextlib.suppress(Exception), torch.enable_grad(), preserve(module):
+                return module(x.requires_grad_().clone())
+        raise forward_failure(module, shape, error) from error
+
+
+def needs_autograd(error: Exception) -> bool:
+    """Whether a forward failed for want of autograd, which one needs that registers a hook on a tensor."""
+    return isinstance(error, RuntimeError) and "grad" in str(error)
+
+
+def forward_failure(module: nn.Module, shape: tuple[int, int, int], error: Exception) -> LurkError:
+    """Say why a forward failed; another size is advised only if the network is seen to take it.
+
+    Args:
+        module: an isolated network.
+        shape: `(C, H, W)` of the input that does not pass.
+        error: what the forward raised.
+    """
+    line = brief(error) if str(error) else type(error).__name__
+    size = f"{shape[1]} x {shape[2]} px"
+    if "channels" in str(error) and "expected input" in str(error):
+        return LurkError(
+            f"the network does not take an input of {shape[0]} channels ({line}): give a transform "
+            "with it that makes as many channels as it wants (--model FILE.py:FUNCTION)"
+        )
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return LurkError(f"an input of {size} does not fit into the memory ({line}): give a smaller --size")
+    side = _side_that_passes(module, shape)
+    if side is not None:
+        return LurkError(
+            f"an input of {size} does not pass through the network ({line}), one of {side} x {side} px does: "
+            f"give --size {side}, or a transform that ends in that size"
+        )
+    quantised = any("quantized" in type(part).__module__ for part in module.modules())
+    kind = "quantized network" if quantised else "network"
+    place = where_raised(error)
+    return LurkError(
+        f"the forward of the {kind} fails for an image of {size} ({type(error).__name__}: {line}){place}: it "
+        "must run in evaluation mode on a batch of images (N, C, H, W)"
+    )
+
+
+def _side_that_passes(module: nn.Module, shape: tuple[int, int, int]) -> int | None:
+    """The nearest usual side of a square input that passes; `None` if none of them does."""
+    # On the meta device, where a forward finds shapes alone: of attention, a larger image takes all the memory.
+    named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
+    shapes = {name: tensor.to("meta") for name, tensor in named}
+    kind = random_input(module, (1, 1, 1)).dtype
+    for side in sorted(SIZES, key=lambda one: (one < shape[1], abs(one - shape[1]))):
+        if (side, side) == shape[1:]:
+            continue
+        x = torch.empty(1, shape[0], side, side, dtype=kind, device="meta")
+        with contextlib.suppress(Exception), torch.no_grad(), preserve(module):
+            torch.func.functional_call(module, shapes, (x,), tie_weights=False)
+            return side
+    return None
+
+
+def where_raised(error: BaseException) -> str:
+    """Where in the user's code an exception was raised, as ` at FILE, line N`; empty if it was not there."""
+    ours = str(Path(__file__).parents[1])
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith((ours, "<")) and "site-packages" not in frame.filename
+    ]
+    return f" at {Path(theirs[-1].filename).name}, line {theirs[-1].lineno}" if theirs else ""
+
+
+def check_kind(module: nn.Module) -> None:
+    """Refuse networks that call no modules, or whose parameters are not there yet.
+
+    Raises:
+        LurkError: it is scripted, traced or exported, or has lazy modules.
+    """
+    check_hooks(module)
+    check_initialised(module)
+
+
+def check_hooks(module: nn.Module) -> None:
+    """Refuse networks that call no modules, so that no forward hook sees their layers.
+
+    Raises:
+        LurkError: it is scripted, traced or exported.
+    """
+    for name, part in module.named_modules():
+        where = f"the module {name!r}" if name else "the network"
+        if isinstance(part, torch.jit.ScriptModule):
+            how = "traced" if "Traced" in type(part).__name__ else "scripted"
+            raise LurkError(
+                f"{where} is {how} by torch.jit, where torch runs no forward hooks on its layers: give the "
+                "nn.Module that it was made of"
+            )
+        if isinstance(part, fx.GraphModule) and _is_program(part):
+            raise LurkError(
+                f"{where} is an exported program, which calls no modules: give the nn.Module that it was "
+                "made of"
+            )
+
+
+def check_initialised(module: nn.Module) -> None:
+    """Refuse a network with lazy modules that have not seen an input yet.
+
+    Raises:
+        LurkError: it has.
+    """
+    waiting = [
+        name for name, value in (*module.named_parameters(), *module.named_buffers()) if is_lazy(value)
+    ]
+    if waiting:
+        raise LurkError(
+            f"the network has lazy modules that are not initialized yet ({waiting[0]} and "
+            f"{len(waiting) - 1} more): run it once on an input"
+        )
+
+
+def _is_program(module: fx.GraphModule) -> bool:
+    """Whether a graph uses parameters without calling the modules that have them."""
+    called = {str(node.target) for node in module.graph.nodes if node.op == "call_module"}
+    owners = {name.rpartition(".")[0] for name, _ in module.named_parameters()}
+    return bool(owners) and not any(
+        owner == name or owner.startswith(f"{name}.") for owner in owners for name in called
+    )
 
 
 def _check_names(module: nn.Module) -> None:
@@ -116,13 +265,14 @@ def as_logits(output: Any) -> Tensor:
 
 
 def check_finite(module: nn.Module) -> None:
-    """Refuse a network with NaN or infinity in its weights.
+    """Refuse a network with NaN or infinity in a parameter; buffers may hold infinity, as masks do.
 
     Raises:
-        LurkError: the first such parameter or buffer, by name.
+        LurkError: the first such parameter, by name.
     """
-    for name, tensor in module.state_dict().items():
-        if isinstance(tensor, Tensor) and tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+    for name, tensor in module.named_parameters():
+        known = tensor.is_floating_point() or tensor.is_complex()
+        if known and not is_lazy(tensor) and not bool(tensor.isfinite().all()):
             raise LurkError(
                 f"{name} of the network holds NaN or infinity: the training diverged or the weights were "
                 "not loaded, give others"

@@ -25,7 +25,6 @@ __all__ = [
     "network_state",
     "read_weights",
     "state_digest",
-    "to_float32",
 ]
 
 STATISTICS: Final = ("running_mean", "running_var")
@@ -52,23 +51,6 @@ def network_state(module: torch.nn.Module) -> dict[str, Any]:
             "it there, or the get_extra_state of its modules"
         ) from error
     return state
-
-
-def to_float32(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:
-    """Move a network to a device, its floating-point tensors in float32.
-
-    `torch.nn.Module.to` makes real tensors of complex ones as well; here they stay as they are.
-
-    Args:
-        module: Changed in place.
-        device: Where to.
-
-    Returns:
-        The module.
-    """
-    apply: Any = module._apply
-    apply(lambda t: t.to(device, torch.float32 if t.is_floating_point() else t.dtype))
-    return module
 
 
 def match_weights(

@@ -74,7 +74,8 @@ def _parts(tensor: Tensor) -> list[Any]:
             return _quantised(tensor)
         if tensor.layout is not torch.strided:
             tensor = tensor.to_dense()
-        plain = tensor.resolve_conj().resolve_neg().cpu().contiguous()
+        # A copy: torch does not resize a tensor any more whose memory NumPy has seen, as observers do.
+        plain = tensor.resolve_conj().resolve_neg().cpu().clone(memory_format=torch.contiguous_format)
         return [plain.reshape(-1).view(torch.uint8).numpy().data]
     except (RuntimeError, TypeError, NotImplementedError, AttributeError):
         return _subclass(tensor)

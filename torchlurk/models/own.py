@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import to_float32
+from torchlurk.models.check import as_network, check_hooks
+from torchlurk.models.isolation import to_float32
 from torchlurk.names import readable
 
 
@@ -68,8 +69,10 @@ def make_own(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, ...]]:
             f"{where}:{name} gives {_kind(transform)} beside the network: return a transform, which takes "
             "a PIL image and gives a float tensor (C, H, W)"
         )
-    plain = to_float32(network, torch.device("cpu")).eval()
-    return plain, transform, names
+    network = as_network(network)
+    check_hooks(network)
+    to_float32(network, torch.device("cpu"))
+    return network.eval(), transform, names
 
 
 def _parts(made: Any, what: str) -> tuple[Any, Any, tuple[str, ...]]:

@@ -95,7 +95,7 @@ def _sizes(job: Job) -> dict[str, pictures.Size]:
     if job.config.ascent.way == "naive":
         return {layer.name: (height, width) for layer in job.graph.layers}
     return {
-        layer.name: canvas_for(job.model, layer.name, layer.field, (height, width), depth)
+        layer.name: canvas_for(job.runner, layer.name, layer.field, (height, width), depth)
         for layer in job.graph.layers
     }
 
@@ -108,12 +108,12 @@ def _fourier(job: Job) -> Ascend:
     objective = OBJECTIVES[config.objective]
 
     def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> Found:
-        size = canvas_for(job.model, layer.name, layer.field, (extent[0], extent[1]), depth)
+        size = canvas_for(job.runner, layer.name, layer.field, (extent[0], extent[1]), depth)
         # A small image is moved less, or its pattern would be all blur.
         moved = Wobble(shift=Wobble.shift * min(1.0, min(size) / STEADY))
         own = dataclasses.replace(recipe, wobble=moved)
         return ascend(
-            job.model, layer.name, channels, size, normalise, objective, own, generators, depth=depth
+            job.runner, layer.name, channels, size, normalise, objective, own, generators, depth=depth
         )
 
     return find
@@ -126,7 +126,7 @@ def _naive(job: Job) -> Ascend:
 
     def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> Found:
         return naive_ascend(
-            job.model, layer.name, channels, (height, width), normalise, denormalise, objective,
+            job.runner, layer.name, channels, (height, width), normalise, denormalise, objective,
             generators, depth=depth,
         )  # fmt: skip
 

@@ -60,4 +60,8 @@ def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) 
             gradients=waiting,
             ascent=waiting,
         ),
+        memory_format=job.runner.memory_format,
+        layers_skipped=[
+            schema.SkippedLayer(name=one.name, kind=one.kind, reason=one.reason) for one in job.graph.skipped
+        ],
     )

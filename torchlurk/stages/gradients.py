@@ -92,7 +92,7 @@ def _units(job: Job, block: Block, advance: Advance) -> Iterator[Filter]:
         config.batch_size,
         lambda at_once: list(
             portraits.unit_pictures(
-                job.model, layer, block.filters, job.source, config.method, at_once=at_once
+                job.runner, layer, block.filters, job.source, config.method, at_once=at_once
             )
         ),
     )
@@ -116,7 +116,7 @@ def _maps(job: Job, block: Block, advance: Advance) -> Iterator[Filter]:
     by_channel = {entry.channel: entry for entry in block.filters if entry.channel in block.wanted}
     wanted = list(by_channel.values())
     for channel, strip in portraits.map_pictures(
-        job.model, layer, wanted, job.source, job.config.gradients.method
+        job.runner, layer, wanted, job.source, job.config.gradients.method
     ):
         write_picture(job, "avg_grads", layer.name, channel, strip)
         advance(1)
@@ -130,7 +130,7 @@ def _certified(job: Job, block: Block, advance: Advance) -> Iterator[Filter]:
     def again(at_once: int) -> list[list[tuple[int, int, float]]]:
         # All of the block, so that digits do not depend on which of them had gradients before.
         return list(
-            portraits.scores_of_crops(job.model, block.layer, block.filters, job.source, at_once=at_once)
+            portraits.scores_of_crops(job.runner, block.layer, block.filters, job.source, at_once=at_once)
         )
 
     for found in fitting(job.room, job.config.gradients.batch_size, again):

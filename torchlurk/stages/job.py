@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from torch import nn
 
 from torchlurk import pictures, records
 from torchlurk.config import RunConfig
@@ -17,6 +16,7 @@ from torchlurk.devices import Room
 from torchlurk.distributed import Team
 from torchlurk.graph import Graph
 from torchlurk.models.network import Network
+from torchlurk.models.runner import Runner
 from torchlurk.pictures import Pixels
 from torchlurk.portraits import Source
 from torchlurk.selection import choose
@@ -36,6 +36,7 @@ class Job:
         network: what is looked into.
         folder: the images that it is shown.
         graph: its layers and edges.
+        runner: how it is run.
         source: where pixels come from.
         out: the store's folder.
         config: what to do.
@@ -50,6 +51,7 @@ class Job:
     network: Network
     folder: ImageSet
     graph: Graph
+    runner: Runner
     source: Source
     out: Path
     config: RunConfig
@@ -59,11 +61,6 @@ class Job:
     room: Room
     sleep: Callable[[float], object]
     identity: str = ""
-
-    @property
-    def model(self) -> nn.Module:
-        """The network's module."""
-        return self.network.module
 
 
 def write_picture(job: Job, kind: str, layer: str, channel: int, pixels: Pixels) -> None:

@@ -90,7 +90,7 @@ def _shard(
             advance(len(batch.indices) + len(batch.skipped))
 
     try:
-        for current in scan.scan(job.model, state, fed(), bfloat16=bfloat16, room=job.room):
+        for current in scan.scan(job.runner, state, fed(), bfloat16=bfloat16, room=job.room):
             state = current
     except scan.NotFinite as problem:
         raise LurkError(

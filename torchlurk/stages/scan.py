@@ -9,7 +9,7 @@ import torch
 
 from torchlurk import pictures, portraits, records, scan
 from torchlurk.errors import LurkError
-from torchlurk.graph import Layer
+from torchlurk.graph import Layer, describe_skipped
 from torchlurk.shards import Shard
 from torchlurk.stages.beginning import new_manifest
 from torchlurk.stages.blocks import Block, by_blocks
@@ -37,6 +37,10 @@ def run(job: Job, manifest: Manifest, device: torch.device) -> Manifest:
         LurkError: not one image could be read.
     """
     if not job.team.share(lambda: _merged(job)):
+        for line in describe_skipped(job.graph.skipped):
+            job.terminal.say(line)
+        if job.runner.one_by_one:
+            job.terminal.say(f"each image is run alone: {job.runner.alone}")
         _scan(job, device)
     manifest = read_manifest(job.out)
     files = _make_crops(job, manifest)
@@ -98,7 +102,11 @@ def _write(job: Job, device: torch.device, whole: Shard) -> None:
     stages = msgspec.structs.replace(manifest.stages, scan=stage)
     files = {
         layer.name: records.layer_file(
-            layer, state.layers[layer.name], state.images, job.folder.labels, _names(job, layer)
+            layer,
+            state.layers[layer.name],
+            job.folder.labels,
+            _names(job, layer),
+            scanned=int(state.images.sum()),
         )
         for layer in job.graph.layers
     }

@@ -197,9 +197,10 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> Re
         except LurkError as problem:
             problems.append(str(problem))
             continue
+        reached = expected if data.images is None else min(expected, data.images)
         for entry in data.filters:
             filters += 1
-            full += len(entry.max) == expected and len(entry.avg) == expected
+            full += len(entry.max) == reached and len(entry.avg) == reached
             certificates.extend(e.certificate for e in entry.max if e.certificate is not None)
             used.update(referred(entry))
             for kind in entry.pictures:

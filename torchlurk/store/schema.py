@@ -108,8 +108,8 @@ class ReceptiveField(Record, frozen=True):
     offset: tuple[int, int]
 
 
-class Layer(Record, frozen=True):
-    """A layer in the manifest."""
+class Layer(Record, frozen=True, omit_defaults=True):
+    """A layer in the manifest; `bases` are the classes of a subclass, without which it is not written."""
 
     name: str
     kind: str
@@ -117,6 +117,15 @@ class Layer(Record, frozen=True):
     shape: tuple[Size, Size, Size]
     receptive_field: ReceptiveField | None
     data: Relative
+    bases: list[str] = []
+
+
+class SkippedLayer(Record, frozen=True):
+    """A layer that was asked for and could not be scanned, and why."""
+
+    name: str
+    kind: str
+    reason: str
 
 
 class Stage(Record, frozen=True):
@@ -170,6 +179,8 @@ class Manifest(Record, frozen=True):
     tiles: Tiles
     activation_edges: list[float]
     stages: Stages
+    memory_format: Literal["contiguous", "channels_last"] = "channels_last"
+    layers_skipped: list[SkippedLayer] = []
 
 
 class MaxEntry(Record, frozen=True):
@@ -230,8 +241,8 @@ class Filter(Record, frozen=True):
     ascent: Ascent | None
 
 
-class LayerFile(Record, frozen=True):
-    """`layers/<layer>.json`."""
+class LayerFile(Record, frozen=True, omit_defaults=True):
+    """`layers/<layer>.json`; `images` is how many of them reached the layer, where not all did."""
 
     format: Format
     layer: str
@@ -239,6 +250,7 @@ class LayerFile(Record, frozen=True):
     k: Size
     names: list[str] | None
     filters: list[Filter]
+    images: Count | None = None
 
 
 class ImageEntry(Record, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,9 +16,8 @@ from torchlurk.datasets.inputs import Preprocess
 from torchlurk.devices import send
 from torchlurk.errors import LurkError
 from torchlurk.graph.tracing import follow
-from torchlurk.hooks import at_rest
 from torchlurk.models.check import check_network
-from torchlurk.models.checkpoint import to_float32
+from torchlurk.models.isolation import copy_network, isolated, to_float32
 from torchlurk.models.network import Network
 from torchlurk.models.tuned import Tuned, renew_head
 from torchlurk.store import schema
@@ -83,8 +81,8 @@ def begin(
         value = getattr(options, name)
         if value != int(value) or value < least:
             raise LurkError(f"--{name.replace('_', '-')} {value}: give a whole number from {least}")
-    model = copy.deepcopy(network.module)
-    with at_rest(model):
+    model = copy_network(network.module)
+    with isolated(model):
         head = find_head(model, follow(model, network.shape), check_network(model, network.shape).logits)
     classes = split.train.classes
     renew_head(model, head, len(classes), options.seed)

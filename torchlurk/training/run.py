@@ -14,8 +14,8 @@ import torch
 
 from torchlurk.devices import exact, threaded
 from torchlurk.errors import LurkError
-from torchlurk.hooks import at_rest, lent
 from torchlurk.models.check import check_finite
+from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
 from torchlurk.store.schema import number
 from torchlurk.store.write import alone, check_writable, write_bytes
@@ -77,6 +77,8 @@ def fine_tune(
     """
     check_writable(out)
     with alone(out), exact(device), torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
+        cards = [device] if device.type == "cuda" else []
+        stack.enter_context(torch.random.fork_rng(devices=cards))  # a network may draw in any forward
         earlier = read_record(out)
         # Sums are cut by threads: a run goes on with as many as it began with.
         stack.enter_context(threaded(earlier.threads if earlier else torch.get_num_threads()))
@@ -134,7 +136,7 @@ def _before(job: Job, record: Transfer) -> tuple[Job, Transfer]:
     outputs = outputs_for(train.classes, job.network.classes)
     if outputs is not None:
         given = job.network.module
-        with lent(given, job.device), at_rest(given):
+        with isolated(given, job.device):
             scores = [
                 _score(loop.measure(given, jobs.feed(job, images), outputs))
                 for images in (job.split.train, job.split.val)

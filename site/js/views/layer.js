@@ -58,7 +58,7 @@ function head(manifest, layer, at) {
   );
 }
 
-function facts(manifest, layer, filters) {
+function facts(manifest, layer, filters, images) {
   const selectivity = median(filters.map((filter) => filter.stats.selectivity));
   const part = hasCrops(manifest, layer) && layer.receptive_field;
   return h(
@@ -68,6 +68,7 @@ function facts(manifest, layer, filters) {
     fact("kind", h("span", { title: layer.kind }, cut(layer.kind, 24))),
     fact("map", hasMap(layer) ? layer.shape.slice(1).join("\u202f×\u202f") : "none"),
     fact("a unit sees", part ? `${times(layer.receptive_field.size)} px` : "all"),
+    images === undefined ? null : fact("images that reach it", `${count(images)} of ${count(manifest.dataset.images)}`),
     fact("dead filters", count(deadCount(filters))),
     selectivity === null ? null : fact("median selectivity", number(selectivity, 2)),
   );
@@ -97,7 +98,7 @@ export async function layerView(ctx) {
   const at = layerIndex(manifest, route.layer);
   const layer = manifest.layers[at];
   if (!layer) throw new StoreError("unknown", `${cut(manifest.name)} has no layer “${cut(route.layer)}”.`);
-  const { filters, names } = await store.layer(route.network, layer.data, signal);
+  const { filters, names, images } = await store.layer(route.network, layer.data, signal);
   const counts = classCounts(filters);
   const header = head(manifest, layer, at);
   const bar = h("div", { class: "toolbar" });
@@ -158,7 +159,7 @@ export async function layerView(ctx) {
     title: `${layer.name}, ${manifest.title ?? manifest.name}`,
     crumbs: [{ text: layer.name, short: tail(layer.name), href: hrefOf(layer) }],
     steps: { before: hrefOf(manifest.layers[at - 1]), after: hrefOf(manifest.layers[at + 1]) },
-    node: h("article", { class: "view layer" }, header, layerNumbers(facts(manifest, layer, filters), filters, signal), choosing.node, status, none, grid.node),
+    node: h("article", { class: "view layer" }, header, layerNumbers(facts(manifest, layer, filters, images), filters, signal), choosing.node, status, none, grid.node),
     ready: grid.start,
     update: draw,
     focus: (previous) => {

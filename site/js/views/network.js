@@ -23,18 +23,29 @@ const PICTURED = {
 /** How many classes are named before there is only the search. */
 const CLASSES = 13;
 
-function skipped(files) {
-  if (!files.length) return null;
+/** What was left out, each with the reason: `entries` are pairs of a name and a reason. */
+function skipped(summary, entries) {
+  if (!entries.length) return null;
   return h(
     "details",
     { class: "skipped" },
-    h("summary", null, `${plural(files.length, "file")} could not be read`),
+    h("summary", null, summary),
     h(
       "ul",
       null,
-      files.map(({ path, reason }) => h("li", null, h("code", { title: path }, cut(path, 120)), " ", cut(reason, 200))),
+      entries.map(([name, reason]) => h("li", null, h("code", { title: name }, cut(name, 120)), " ", cut(reason, 200))),
     ),
   );
+}
+
+function skippedFiles(files) {
+  const summary = `${plural(files.length, "file")} could not be read`;
+  return skipped(summary, files.map(({ path, reason }) => [path, reason]));
+}
+
+function skippedLayers(layers) {
+  const summary = `${plural(layers.length, "layer")} could not be scanned`;
+  return skipped(summary, layers.map(({ name, kind, reason }) => [name, `(${kind}) ${reason}`]));
 }
 
 function networks(list, current) {
@@ -150,7 +161,8 @@ export async function networkView(ctx) {
           fact("data set", h("span", { title: dataset.name }, cut(dataset.name, 40))),
         ),
         classes(manifest, ctx.search),
-        skipped(dataset.skipped),
+        skippedFiles(dataset.skipped),
+        skippedLayers(manifest.layers_skipped ?? []),
       ),
       drawing.node,
     ),

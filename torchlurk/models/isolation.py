@@ -1,0 +1,132 @@
+"""How a network is lent to a computation: in evaluation mode, frozen, and back as it was afterwards."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.utils import _pytree as pytree
+from torch.utils import checkpoint
+
+from torchlurk.models.preserve import preserve
+
+
+@contextmanager
+def isolated(model: nn.Module, device: torch.device | None = None) -> Iterator[None]:
+    """Run a network in evaluation mode with frozen parameters, and restore it afterwards.
+
+    Inside, all modules are in evaluation mode, no parameter requires a gradient, gradients are not recorded
+    unless asked for, autocast is off, and gradient checkpointing and torch's fused transformer layers are
+    switched off, since both compute without calling the modules that are observed. The parameters are copies,
+    so that not even a forward that writes to them changes the user's.
+
+    Afterwards, also after an exception or an interrupt, the network is as it was: modes, `requires_grad`,
+    gradients, memory and values of parameters and buffers, attributes, hooks, and the states of random
+    number generators; see `preserve`.
+
+    Args:
+        model: the network.
+        device: where to run it, with floating-point parameters and buffers in float32 and all others of
+            their own type; `None` to leave device and types as they are.
+    """
+    kinds = {tensor.device.type for tensor in (*model.parameters(), *model.buffers())}
+    with ExitStack() as stack:
+        stack.enter_context(preserve(model))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        for kind in sorted({*kinds, "cpu", device.type if device else "cpu"} - {"meta"}):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(_without_checkpointing())
+        stack.enter_context(_without_fused_attention())
+        for module in model.modules():
+            module.training = False
+            module._compiled_call_impl = None  # a compiled call does not see hooks that come later
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+            if not (parameter.is_inference() or parameter.is_meta or is_lazy(parameter)):
+                parameter.data = parameter.data.clone()
+        if device is not None:
+            to_float32(model, device)
+        yield
+
+
+def copy_network(model: nn.Module) -> nn.Module:
+    """A deep copy of a network; tensors with a gradient history, which torch does not copy, lose it.
+
+    Forwards leave such tensors in attributes: activations that are kept, weights that a hook computes.
+    """
+    memo: dict[int, object] = {}
+    for module in model.modules():
+        for value in vars(module).values():
+            for leaf in pytree.tree_leaves(value):
+                if isinstance(leaf, torch.Tensor) and leaf.grad_fn is not None:
+                    memo[id(leaf)] = leaf.detach().clone()
+    return copy.deepcopy(model, memo)
+
+
+def to_float32(model: nn.Module, device: torch.device) -> None:
+    """Move a network to a device, and cast it to float32; complex and integer tensors keep their type.
+
+    A network in float64 has its complex tensors in complex128, which become complex64 with the rest.
+
+    Args:
+        model: the network; changed in place.
+        device: where to.
+    """
+    double = any(tensor.dtype == torch.float64 for tensor in model.parameters())
+    model.to(device).float()  # `.to(dtype)` would drop the imaginary parts of complex tensors
+    if double:
+        for module in model.modules():
+            for own in (module._parameters, module._buffers):
+                for tensor in own.values():
+                    if tensor is not None and tensor.dtype == torch.complex128:
+                        tensor.data = tensor.data.to(torch.complex64)
+
+
+@contextmanager
+def _without_fused_attention() -> Iterator[None]:
+    """Have `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` call the modules that they consist of."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+class _Direct:
+    """Takes the place of `torch.utils.checkpoint.CheckpointFunction`: calls the function, keeps all."""
+
+    @staticmethod
+    def apply(function: Any, preserve_rng_state: bool, *args: Any) -> Any:  # noqa: ARG004
+        return function(*args)
+
+
+def _around(*args: Any, **kwargs: Any) -> Generator[None, None, None]:  # noqa: ARG001
+    """Takes the place of the generator that runs before and after a function without reentrant autograd."""
+    yield
+
+
+@contextmanager
+def _without_checkpointing() -> Iterator[None]:
+    """Have `torch.utils.checkpoint.checkpoint` call its function and keep the activations.
+
+    The gradient is the same. But a checkpointed function is computed again in the backward pass, where
+    reentrant checkpointing records no gradients of the layers inside in the first place.
+    """
+    replaced = {
+        "CheckpointFunction": _Direct,
+        "_checkpoint_without_reentrant_generator": _around,
+        "_checkpoint_without_reentrant_generator_impl": _around,  # its name since torch 2.15
+    }
+    with ExitStack() as stack:
+        for name, value in replaced.items():
+            if hasattr(checkpoint, name):
+                stack.enter_context(patch.object(checkpoint, name, value))
+        yield

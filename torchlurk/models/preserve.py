@@ -1,0 +1,200 @@
+"""What a forward may change in a network, recorded before and put back afterwards.
+
+A forward may set attributes, fill a cache, append to a list, count its calls in a buffer. All of that is
+state of the user's network, which comes back as it was given.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+Undo = Callable[[], None]
+
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), type, ModuleType)
+"""Values without state of their own."""
+
+_CALLABLE = (FunctionType, MethodType, BuiltinFunctionType)
+
+_FOREIGN = ("torch", "lightning", "pytorch_lightning", "logging", "threading", "multiprocessing", "weakref")
+"""Packages whose objects a forward does not change: optimisers, trainers, loggers."""
+
+
+@contextmanager
+def preserve(model: nn.Module) -> Iterator[None]:
+    """Restore all that a forward changed in a network, also after an exception or an interrupt.
+
+    That is the attributes of all modules, with the containers and tensors that they hold; the values of
+    buffers, and of tensors that are attributes; the classes of modules, which lazy ones change; and the
+    states of the random number generators of torch, NumPy and Python. Values of parameters are not recorded.
+    """
+    restore = _record(model)
+    devices = {t.device.index or 0 for t in (*model.parameters(), *model.buffers()) if t.is_cuda}
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=sorted(devices)):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+            with torch.inference_mode(False), torch.no_grad():
+                for undo in reversed(restore):
+                    undo()
+
+
+def _record(model: nn.Module) -> list[Undo]:
+    """How to restore each object that is reached from a network; each is recorded once."""
+    restore: list[Undo] = []
+    seen: dict[int, Any] = {}  # objects are kept, so that no new one gets the id of one that is gone
+    waiting: list[Any] = [model]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (*_PLAIN, *_CALLABLE)) or id(value) in seen:
+            continue
+        seen[id(value)] = value
+        undo, inner = _recorded(value)
+        if undo is not None:
+            restore.append(undo)
+        waiting.extend(one for one in inner if not isinstance(one, _PLAIN))
+    return restore
+
+
+def _recorded(value: Any) -> tuple[Undo | None, list[Any]]:
+    """How to restore an object, and the objects that it holds."""
+    if isinstance(value, Tensor):
+        return _tensor(value), []
+    if isinstance(value, torch.Generator):
+        state = value.get_state()
+        return lambda: _ignore(value.set_state(state)), []
+    if isinstance(value, np.random.Generator):
+        bits = value.bit_generator
+        before = bits.state
+        return lambda: setattr(bits, "state", before), []
+    if isinstance(value, random.Random):
+        inner_state = value.getstate()
+        return lambda: value.setstate(inner_state), []
+    if isinstance(value, np.ndarray):
+        return _array(value), []
+    if isinstance(value, dict):
+        return _dictionary(value), list(value.values())
+    if isinstance(value, list | deque):
+        return _sequence(value), list(value)
+    if isinstance(value, set):
+        members = set(value)
+        return lambda: _refill(value, members), list(value)
+    if isinstance(value, tuple | frozenset):
+        return None, list(value)
+    if isinstance(value, nn.Module) or _is_plain_object(value):
+        kind, own = type(value), vars(value)
+        return lambda: _class(value, kind), [own]
+    return None, []
+
+
+def _ignore(value: object) -> None:
+    """Take the result of a call that is made for its effect."""
+
+
+def _is_plain_object(value: Any) -> bool:
+    package = type(value).__module__.partition(".")[0]
+    return isinstance(getattr(value, "__dict__", None), dict) and package not in _FOREIGN
+
+
+def _class(value: Any, kind: type) -> None:
+    if type(value) is not kind:
+        value.__class__ = kind
+
+
+def _dictionary(value: dict[Any, Any]) -> Undo:
+    items = list(value.items())
+
+    def undo() -> None:
+        same = len(items) == len(value) and all(
+            k is key and v is old for (key, old), (k, v) in zip(items, dict.items(value), strict=True)
+        )
+        if not same:
+            dict.clear(value)
+            dict.update(value, items)
+
+    return undo
+
+
+def _sequence(value: list[Any] | deque[Any]) -> Undo:
+    items = list(value)
+
+    def undo() -> None:
+        if len(items) != len(value) or any(a is not b for a, b in zip(items, value, strict=True)):
+            value.clear()
+            value.extend(items)
+
+    return undo
+
+
+def _refill(value: set[Any], members: set[Any]) -> None:
+    if value != members:
+        value.clear()
+        value.update(members)
+
+
+def _array(value: np.ndarray[Any, Any]) -> Undo:
+    if not value.flags.writeable or value.dtype.hasobject:
+        return lambda: None
+    before = value.copy()
+
+    def undo() -> None:
+        value[...] = before
+
+    return undo
+
+
+def _tensor(value: Tensor) -> Undo | None:
+    """How to restore the values and the memory of a tensor; of a parameter, its memory alone."""
+    if is_lazy(value) or value.is_meta:
+        return None
+    if isinstance(value, nn.Parameter):
+        return _parameter(value)
+    memory, before = (None if value.is_inference() else value.data), value.detach().clone()
+
+    def undo() -> None:
+        if memory is not None:
+            value.data = memory
+        if not _equal(value, before):
+            with torch.inference_mode(value.is_inference()):
+                value.detach().copy_(before)
+
+    return undo
+
+
+def _parameter(value: nn.Parameter) -> Undo | None:
+    if value.is_inference():
+        return None
+    memory, wanted, gradient = value.data, value.requires_grad, value.grad
+    values = None if gradient is None else gradient.data
+
+    def undo() -> None:
+        value.data = memory
+        if gradient is not None and values is not None:
+            gradient.data = values  # of the parameter's type again, without which torch refuses it
+        if value.grad is not gradient:
+            value.grad = gradient
+        value.requires_grad_(wanted)
+
+    return undo
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of the same kind hold the same values; NaN equals nothing."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    try:
+        return torch.equal(one, other)
+    except (RuntimeError, NotImplementedError):  # kinds of tensors that cannot be compared
+        return False
