@@ -152,7 +152,7 @@ def forward_failure(module: nn.Module, shape: tuple[int, int, int], error: Excep
 
 def _side_that_passes(module: nn.Module, shape: tuple[int, int, int]) -> int | None:
     """The nearest usual side of a square input that passes; `None` if none of them does."""
-    # On the meta device, where a forward finds shapes alone: of attention, a larger image takes all the memory.
+    # On the meta device, where a forward finds shapes alone: attention on a large image takes all the memory.
     named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
     shapes = {name: tensor.to("meta") for name, tensor in named}
     kind = random_input(module, (1, 1, 1)).dtype
