@@ -67,9 +67,6 @@ NETS = """
             def forward(self, x): return torch.log(-1 - x.abs())
         return nn.Sequential(nn.Conv2d(3, 4, 1), Log(), nn.Conv2d(4, 3, 3)), T.ToTensor()
     def named(): return net(), T.Compose([T.Resize((12, 12)), T.ToTensor()]), ("x", "y", "z")
-    def lazy():
-        warnings.simplefilter("ignore")
-        return nn.Sequential(nn.LazyConv2d(4, 3))
     class NoState(nn.Conv2d):
         def get_extra_state(self): raise RuntimeError("none today")
     def no_state(): return nn.Sequential(NoState(3, 4, 3))
@@ -185,7 +182,6 @@ def test_a_size_that_is_none_is_a_usage_error(scan: Callable[..., Result], size:
         (["nets.py:colour", "--weights", "w.pt"], ["missing 0.weight", "unknown", "another architecture"]),
         (["nets.py:colour", "--weights", "two.pt"], ["model and ema", "--weights two.pt:ema"]),
         (["nets.py:colour", "--weights", "two.pt:mode"], ["no weights 'mode'", "model and ema"]),
-        (["nets.py:lazy"], ["0.bias of the network is not initialised", "lazy"]),
         (["nets.py:no_state"], ["the state_dict of Sequential fails (RuntimeError: none today)"]),
         (["nets.py:colour", "--weights", "none.pt"], ["none.pt", "does not exist"]),
         (["nets.py:colour", "--words", "three"], ["3 class words and 2 classes (a, b)"]),

@@ -6,6 +6,7 @@ import importlib
 import sys
 import textwrap
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -376,3 +377,22 @@ def test_timm_says_what_is_wrong(timm: Any) -> None:
 
     with pytest.raises(LurkError, match=r"wants the package timm .*: pip install timm"):
         load_timm("timm:resnet18", "auto", load=missing, **options)
+
+
+# lazy modules
+
+
+def test_lazy_modules_are_initialised_by_one_forward_from_the_seed(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(
+        "import warnings\nfrom torch import nn\n\n\ndef lazy():\n"
+        "    warnings.simplefilter('ignore')  # lazy modules are said to be new\n"
+        "    return nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))\n"
+    )
+    before = torch.random.get_rng_state()
+    with warnings.catch_warnings():
+        one, two, other = (load(f"{tmp_path}/nets.py:lazy", size=8, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert {name: tuple(p.shape) for name, p in one.module.named_parameters()} == {
+        "0.weight": (4, 3, 3, 3), "0.bias": (4,), "3.weight": (2, 144), "3.bias": (2,)
+    }  # fmt: skip
+    assert one.weights_sha256 == two.weights_sha256 != other.weights_sha256

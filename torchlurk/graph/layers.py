@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import fx, nn
@@ -73,7 +74,23 @@ class SkippedLayer:
     reason: str
 
 
-def describe_skipped(skipped: Sequence[SkippedLayer]) -> list[str]:
+class Skipped(Protocol):
+    """A `SkippedLayer`, or its record in a manifest."""
+
+    @property
+    def name(self) -> str:
+        """Its dotted name."""
+
+    @property
+    def kind(self) -> str:
+        """Its class."""
+
+    @property
+    def reason(self) -> str:
+        """Why it cannot be scanned."""
+
+
+def describe_skipped(skipped: Sequence[Skipped]) -> list[str]:
     """A line for each reason for which layers cannot be scanned, with the names of the first few."""
     reasons: dict[str, list[str]] = {}
     for one in skipped:

@@ -22,6 +22,7 @@ from torchlurk.datasets.told import Told
 from torchlurk.datasets.words import read_words
 from torchlurk.devices import ascent_batch, choose_device, fast_precision, usual_batch, usual_workers
 from torchlurk.errors import LurkError, in_python
+from torchlurk.graph import describe_skipped
 from torchlurk.models.check import as_network, check_kind, check_network
 from torchlurk.models.checkpoint import Weights, network_state, state_digest
 from torchlurk.models.network import Network, load_network, network_of
@@ -164,7 +165,10 @@ def compute(
         if engine.handed:
             # Weights that have been trained since are others.
             network = replace(network, weights_sha256=digest_of(network.module))
-        precompute(network, engine.folder, engine.out, config, engine.device, engine.terminal)
+        manifest = precompute(network, engine.folder, engine.out, config, engine.device, engine.terminal)
+    if stage == "scan" and options.progress is False:  # else the terminal has said it
+        for line in describe_skipped(manifest.layers_skipped):
+            warnings.warn(shown(line), stacklevel=3)
 
 
 def precision(engine: Engine, wanted: str) -> str:

@@ -153,6 +153,8 @@ def forward_failure(module: nn.Module, shape: tuple[int, int, int], error: Excep
 def _side_that_passes(module: nn.Module, shape: tuple[int, int, int]) -> int | None:
     """The nearest usual side of a square input that passes; `None` if none of them does."""
     # On the meta device, where a forward finds shapes alone: attention on a large image takes all the memory.
+    if any(is_lazy(value) for value in (*module.parameters(), *module.buffers())):
+        return None
     named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
     shapes = {name: tensor.to("meta") for name, tensor in named}
     kind = random_input(module, (1, 1, 1)).dtype
@@ -223,6 +225,27 @@ def check_initialised(module: nn.Module) -> None:
             f"the network has lazy modules that are not initialized yet ({waiting[0]} and "
             f"{len(waiting) - 1} more): run it once on an input"
         )
+
+
+def initialise_lazy(module: nn.Module, shape: tuple[int, int, int], seed: int) -> None:
+    """Initialise the lazy modules of a network by one forward; a network without any is not run.
+
+    Args:
+        module: the network, on the CPU; changed in place.
+        shape: `(C, H, W)` of its input.
+        seed: of the values; torch's own generator is left as it was.
+
+    Raises:
+        LurkError: the forward fails.
+    """
+    if not any(is_lazy(value) for value in (*module.parameters(), *module.buffers())):
+        return
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(seed)
+        try:
+            module(torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)))
+        except Exception as error:  # whatever somebody's network raises
+            raise forward_failure(module, shape, error) from error
 
 
 def _is_program(module: fx.GraphModule) -> bool:

@@ -12,7 +12,7 @@ from torch import nn
 from torchlurk.datasets.told import Told, noise, told_input
 from torchlurk.datasets.transform import Called, shown_channels
 from torchlurk.errors import LurkError
-from torchlurk.models.check import check_network
+from torchlurk.models.check import check_network, initialise_lazy
 from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
 from torchlurk.models.own import make_own, source_of
 from torchlurk.models.record import Network
@@ -105,6 +105,8 @@ def _own(
         )
     module, transform, names = make_own(model, seed)
     if weights == "auto":
+        fed = told_input(module, transform, size, first=first, show=show)
+        initialise_lazy(module, fed.shape, seed)
         state = network_state(module)
         found = Weights(state, "own", state_digest(state))
     else:
