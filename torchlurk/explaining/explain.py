@@ -267,10 +267,10 @@ def _target(
     if unit is not None:
         return unit
     if not predictions:
-        why = "has no classes" if classes is None else "gives no row of logits for each image"
+        why = "" if classes is None else "gives no row of logits for each image, so it "
+        size = "" if classes is None else ", or the size of input that it was made for (--size)"
         raise LurkError(
-            f"the network {why}, so none can be explained: name a unit, LAYER:CHANNEL (--unit, or target=)"
-            + ("" if classes is None else ", or the size of input that it was made for (--size)")
+            f"the network {why}has no classes to explain: name a unit, LAYER:CHANNEL (--unit, or target=){size}"
         )
     if wanted == PREDICTED:
         return ClassLogit(predictions[0].index)
