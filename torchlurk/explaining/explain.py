@@ -270,7 +270,8 @@ def _target(
         why = "" if classes is None else "gives no row of logits for each image, so it "
         size = "" if classes is None else ", or the size of input that it was made for (--size)"
         raise LurkError(
-            f"the network {why}has no classes to explain: name a unit, LAYER:CHANNEL (--unit, or target=){size}"
+            f"the network {why}has no classes to explain: name a unit, LAYER:CHANNEL (--unit, or target=)"
+            f"{size}"
         )
     if wanted == PREDICTED:
         return ClassLogit(predictions[0].index)
