@@ -100,7 +100,11 @@ def _explain(
         model, weights, size, default_cache(), say=_say, seed=seed, first=lambda: opened[0],
         show=show_channels or (), unsafe_pickle=allow_unsafe_pickle,
     )  # fmt: skip
-    _say(f"{network.title} ({network.weights}), {len(opened)} images, {len(recipe.methods)} methods")
+    counts = [
+        f"{count} {word}{'s' if count > 1 else ''}"
+        for count, word in ((len(opened), "image"), (len(recipe.methods), "method"))
+    ]
+    _say(f"{network.title} ({network.weights}), {', '.join(counts)}")
     # The trunk has values where a classifier should be, and they are no classes.
     names = None if network.weights == "trunk" else network.classes
     found = explained(

@@ -243,9 +243,11 @@ def _earlier(job: Job, wanted: Manifest) -> Manifest | None:
         _clear(job.out)
         return None
     found = read_manifest(job.out)
+    names = [", ".join(layer.name for layer in manifest.layers) for manifest in (found, wanted)]
     for what in ("model", "input", "layers", "k", "device", "threads"):
         old, new = getattr(found, what), getattr(wanted, what)
         if old != new:
+            old, new = names if what == "layers" and names[0] != names[1] else (old, new)
             raise LurkError(_differs(job, what, old, new))
     if found.dataset.digest != wanted.dataset.digest:
         raise LurkError(_differs(job, "images", found.dataset.name, wanted.dataset.name))

@@ -241,7 +241,7 @@ def _predict(runner: Runner, x: Tensor, classes: Sequence[str] | None) -> tuple[
     with runner.without_gradients():
         output = outputs(runner, x)
         try:
-            logits = as_logits(output)[0].double().cpu()
+            logits = as_logits(output, len(x))[0].double().cpu()
         except LurkError:
             return (), 0
     if classes and len(classes) != len(logits):
@@ -267,9 +267,11 @@ def _target(
     if unit is not None:
         return unit
     if not predictions:
+        why = "" if classes is None else "gives no row of logits for each image, so it "
+        size = "" if classes is None else ", or the size of input that it was made for (--size)"
         raise LurkError(
-            "the network has no classes, so none can be explained: name a unit, LAYER:CHANNEL "
-            "(--unit, or target=)"
+            f"the network {why}has no classes to explain: name a unit, LAYER:CHANNEL (--unit, or target=)"
+            f"{size}"
         )
     if wanted == PREDICTED:
         return ClassLogit(predictions[0].index)

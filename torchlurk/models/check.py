@@ -27,11 +27,13 @@ class Probe:
 
     Attributes:
         kind: the type of its output, e.g. `Tensor` or `GoogLeNetOutputs`.
-        logits: how many values it gives an image, if that is one row of them; `None` otherwise.
+        logits: how many values are in a row of it, if it is rows of values; `None` otherwise.
+        rows: how many rows it gives for one image, likewise.
     """
 
     kind: str
     logits: int | None
+    rows: int | None = None
 
 
 SIZES = (28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 331, 384, 448, 512)
@@ -83,7 +85,8 @@ def check_network(module: nn.Module, shape: tuple[int, int, int]) -> Probe:
         )
     found = output if isinstance(output, Tensor) else first_tensor(output)
     flat = found is not None and not isinstance(output, Mapping) and found.dim() == 2
-    return Probe(type(output).__name__, found.shape[1] if flat and found is not None else None)
+    rows, logits = found.shape if flat and found is not None else (None, None)
+    return Probe(type(output).__name__, logits, rows)
 
 
 def random_input(module: nn.Module, shape: tuple[int, int, int]) -> Tensor:
@@ -163,8 +166,10 @@ def _side_that_passes(module: nn.Module, shape: tuple[int, int, int]) -> int | N
             continue
         x = torch.empty(1, shape[0], side, side, dtype=kind, device="meta")
         with contextlib.suppress(Exception), torch.no_grad(), preserve(module):
-            torch.func.functional_call(module, shapes, (x,), tie_weights=False)
-            return side
+            output = first_tensor(torch.func.functional_call(module, shapes, (x,), tie_weights=False))
+            # x.view(-1, 400) takes other sizes, too, and makes several rows of an image
+            if output is not None and output.shape[:1] == (1,):
+                return side
     return None
 
 
@@ -267,24 +272,40 @@ def _check_names(module: nn.Module) -> None:
                 )
 
 
-def as_logits(output: Any) -> Tensor:
+def as_logits(output: Any, images: int | None = None) -> Tensor:
     """The tensor of logits in what a classifier gives: itself, or the first of a tuple.
 
     Args:
         output: what the forward of a network gave.
+        images: how many it was given; `None` if that is not known.
 
     Returns:
         `(N, classes)`.
 
     Raises:
-        LurkError: there is none.
+        LurkError: there is none, or it has not one row for each image.
     """
     if isinstance(output, tuple | list) and output:
         output = output[0]
     if isinstance(output, Tensor) and output.dim() == 2:
+        check_rows(len(output), len(output) if images is None else images)
         return output
     what = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else _kind(output)
     raise LurkError(f"the network gives {what}, not a row of logits an image: it is no classifier")
+
+
+def check_rows(rows: int, images: int) -> None:
+    """Refuse an output that has not one row of logits for each image.
+
+    Raises:
+        LurkError: it has more, or fewer.
+    """
+    if rows != images:
+        many = "one image" if images == 1 else f"{images} images"
+        raise LurkError(
+            f"the network gives {rows} rows of logits for {many}: it was made for another size of input, "
+            "give that (--size, or a transform that ends in it)"
+        )
 
 
 def check_finite(module: nn.Module) -> None:

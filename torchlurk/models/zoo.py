@@ -54,6 +54,8 @@ def load_torchvision(
     if model not in known:
         near = get_close_matches(model, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "try vgg16"
+        if model.endswith(".py"):
+            hint = f"name a function of a file of your own as {model}:FUNCTION"
         raise LurkError(f"torchvision has no classifier {model!r}: {hint}")
     entry = weights_entry(model, weights) or weights_entry(model, "DEFAULT")
     given = (

@@ -16,7 +16,7 @@ from torchlurk.datasets.inputs import Preprocess
 from torchlurk.devices import send
 from torchlurk.errors import LurkError
 from torchlurk.graph.tracing import follow
-from torchlurk.models.check import check_network
+from torchlurk.models.check import check_network, check_rows
 from torchlurk.models.isolation import copy_network, isolated, to_float32
 from torchlurk.models.network import Network
 from torchlurk.models.tuned import Tuned, renew_head
@@ -83,7 +83,9 @@ def begin(
             raise LurkError(f"--{name.replace('_', '-')} {value}: give a whole number from {least}")
     model = copy_network(network.module)
     with isolated(model):
-        head = find_head(model, follow(model, network.shape), check_network(model, network.shape).logits)
+        probe = check_network(model, network.shape)
+        check_rows(1 if probe.rows is None else probe.rows, images=1)
+        head = find_head(model, follow(model, network.shape), probe.logits)
     classes = split.train.classes
     renew_head(model, head, len(classes), options.seed)
     layers = tuple(dict.fromkeys((*chosen_layers(model, options.unfreeze), head)))

@@ -57,7 +57,7 @@ def train_epoch(
     step = 0
     try:
         for x, y in batches:
-            loss = F.cross_entropy(as_logits(model(x)), y)
+            loss = F.cross_entropy(as_logits(model(x), len(x)), y)
             if not math.isfinite(loss.item()):
                 raise Diverged(step, loss.item())
             optimiser.zero_grad()
@@ -86,7 +86,7 @@ def measure(model: nn.Module, batches: Batches, outputs: list[int] | None = None
     """
     loss, right, images = 0.0, 0, 0
     for x, y in batches:
-        logits = as_logits(model(x))
+        logits = as_logits(model(x), len(x))
         logits = logits if outputs is None else logits[:, outputs]
         loss += F.cross_entropy(logits, y, reduction="sum").item()
         right += int((logits.argmax(dim=1) == y).sum())
