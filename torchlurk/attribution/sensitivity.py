@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -22,8 +22,9 @@ from torchlurk.attribution.targets import (
     pick_unit,
 )
 from torchlurk.errors import LurkError
+from torchlurk.graph import prepare
 from torchlurk.models.check import as_network, check_kind
-from torchlurk.models.hooks import as_map
+from torchlurk.models.hooks import MapAxes, as_map
 from torchlurk.models.isolation import isolated
 
 Wanted = Target | int | str | Callable[[object], Tensor]
@@ -107,7 +108,10 @@ def gradients(
     watched += [by_layer] if isinstance(by_layer, str) else []
     modules = {name: find_module(model, name) for name in dict.fromkeys(watched)}
     chosen = _parameters(model, parameters)
-    with isolated(model), torch.enable_grad(), _keeping(modules) as kept:
+    with isolated(model), ExitStack() as stack:
+        axes = _axes(model, by_layer.layer, x) if isinstance(by_layer, LayerUnit) else {}
+        stack.enter_context(torch.enable_grad())
+        kept = stack.enter_context(_keeping(modules))
         for parameter in chosen.values():
             parameter.requires_grad_(True)
         leaf = x.detach().clone().requires_grad_()
@@ -118,7 +122,8 @@ def gradients(
                 raise LurkError(
                     f"layer {name!r} is there, but this input does not pass through it: name another"
                 )
-        value = _value(by_layer, output, kept, modules)
+        images = len(x) if x.dim() == 4 else None
+        value = _value(by_layer, output, kept, modules, axes, images)
         require_history(value)
         found = torch.autograd.grad(
             value,
@@ -144,17 +149,36 @@ def _target(target: Wanted) -> Target | str | Callable[[object], Tensor]:
     return target
 
 
+def _axes(model: nn.Module, layer: str, x: Tensor) -> Mapping[str, MapAxes]:
+    """How the output of a layer is read as feature maps; nothing where the input is no batch of images.
+
+    Raises:
+        LurkError: its output cannot be read as feature maps of single images.
+    """
+    if x.dim() != 4 or not len(x):
+        return {}
+    images = x.detach()[:2] if len(x) > 1 else torch.cat([x.detach(), x.detach().flip(2)])
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    runner, graph = prepare(model, shape, (layer,), images)
+    for one in graph.skipped:
+        raise LurkError(f"layer {one.name!r} ({one.kind}) {one.reason}: name another")
+    return runner.axes
+
+
 def _value(
     target: Target | str | Callable[[object], Tensor],
     output: object,
     kept: Mapping[str, Tensor],
     modules: Mapping[str, nn.Module],
+    axes: Mapping[str, MapAxes],
+    images: int | None,
 ) -> Tensor:
     if isinstance(target, ClassLogit):
-        return pick_logit(output, target)
+        return pick_logit(output, target, images)
     if isinstance(target, LayerUnit):
         module = modules[target.layer]
-        return pick_unit(as_map(module, kept[target.layer]), target, type(module).__name__)
+        maps = as_map(module, kept[target.layer], axes.get(target.layer))
+        return pick_unit(maps, target, type(module).__name__)
     if isinstance(target, str):
         return kept[target]
     value: object = target(output)

@@ -148,19 +148,19 @@ def target_values(model: Runnable, x: Tensor, target: Target) -> Tensor:
         LurkError: the network has no such class, layer, filter or place.
     """
     if isinstance(target, ClassLogit):
-        return pick_logit(outputs(model, x), target)
+        return pick_logit(outputs(model, x), target, len(x))
     module = find_module(as_runner(model).model, target.layer)
     return pick_unit(activation(model, target.layer, x), target, type(module).__name__)
 
 
-def pick_logit(output: object, target: ClassLogit) -> Tensor:
+def pick_logit(output: object, target: ClassLogit, images: int | None = None) -> Tensor:
     """One class of what a network gave: `(N,)`.
 
     Raises:
         LurkError: it gave no logits, or not so many.
     """
     try:
-        rows = as_logits(output)
+        rows = as_logits(output, images)
     except LurkError as problem:
         raise LurkError(f"{problem}; explain a unit of it, LAYER:CHANNEL (--unit, or target=)") from None
     return rows[:, find_class(target.index, (), rows.shape[1])]
