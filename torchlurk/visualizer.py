@@ -22,7 +22,7 @@ from torchlurk.datasets.told import Told, told_input
 from torchlurk.devices import exact, usual_batch
 from torchlurk.errors import LurkError, in_python
 from torchlurk.graph import Layer, prepare, select
-from torchlurk.models.check import as_network, check_kind
+from torchlurk.models.check import as_network, check_kind, random_input
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
 from torchlurk.stages.ascent import STEADY
@@ -269,7 +269,9 @@ def only_layer(model: nn.Module, shape: tuple[int, int, int], name: str) -> Laye
     Raises:
         LurkError: there is none, or several.
     """
-    layers = select(model, shape, (name,)).layers
+    noise = random_input(model, shape)
+    _, graph = prepare(model, shape, (name,), torch.cat([noise, noise.flip(2)]))
+    layers = graph.layers
     if len(layers) != 1:
         names = ", ".join(layer.name for layer in layers[:5])
         raise LurkError(f"{name!r} means {len(layers)} layers ({names}, ...): name one")
