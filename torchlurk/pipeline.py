@@ -88,7 +88,7 @@ def precompute(
             stack.enter_context(_saying_what_is_kept(out, terminal))
             terminal = stack.enter_context(telling(terminal, out, clock))
         team.wait()
-        stack.enter_context(isolated(model, device))
+        stack.enter_context(isolated(model, device, network.shape))
         stack.enter_context(exact(device))
         stack.enter_context(threaded(config.threads))
         writers = stack.enter_context(writing(config.workers))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from torchlurk.attribution.methods import require_history
+from torchlurk.attribution.relu_rules import require_history
 from torchlurk.attribution.targets import (
     ClassLogit,
     LayerUnit,
@@ -25,6 +25,7 @@ from torchlurk.errors import LurkError
 from torchlurk.models.check import as_network, check_kind
 from torchlurk.models.hooks import as_map
 from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import forward
 
 Wanted = Target | int | str | Callable[[object], Tensor]
 """A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, all it gives; or a function of the output."""
@@ -112,7 +113,7 @@ def gradients(
             parameter.requires_grad_(True)
         leaf = x.detach().clone().requires_grad_()
         # A copy, for the network may begin by working in place, which a leaf does not bear.
-        output = model(leaf.clone())
+        output = forward(model, leaf.clone())
         for name in modules:
             if name not in kept:
                 raise LurkError(

@@ -270,9 +270,10 @@ def _layer(
     """The layer of a module, or why it is none: its output is not to be read as feature maps."""
     axes = _axes(module, shape, flow, channels)
     if axes is None:
-        text = ", ".join(["N", *map(str, shape[1:])])
-        reason = f"gives the shape ({text}), whose dimensions are not those of feature maps: (N, C, H, W), "
-        return SkippedLayer(name, kind_of(module), f"{reason}(N, T, C), (N, C, L) or (N, C)")
+        # Without the dimension of the images, as an output of one image is that was squeezed.
+        text = ", ".join(map(str, shape)) if len(shape) < 2 else ", ".join(["N", *map(str, shape[1:])])
+        reason = f"gives the shape ({text}) for one image, whose dimensions are not those of feature maps: "
+        return SkippedLayer(name, kind_of(module), f"{reason}(N, C, H, W), (N, T, C), (N, C, L) or (N, C)")
     _, count, height, width = axes.map(torch.empty(shape, device="meta")).shape
     if not count * height * width:
         return SkippedLayer(name, kind_of(module), "gives no numbers at this size of the input")

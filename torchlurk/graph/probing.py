@@ -17,7 +17,7 @@ from torchlurk.models.check import forward_failure, needs_autograd, where_raised
 from torchlurk.models.checkpoint import brief
 from torchlurk.models.hooks import MapAxes, first_output, output_hooks
 from torchlurk.models.preserve import preserve
-from torchlurk.models.runner import Runner
+from torchlurk.models.runner import Runner, cause_of
 from torchlurk.receptive_field import Field
 
 TOLERANCE = 1e-3
@@ -29,6 +29,7 @@ class _Seen:
     """The first output of a module in one forward: its shape, and along each dimension means and maxima."""
 
     shape: tuple[int, ...]
+    is_complex: bool
     means: tuple[Tensor, ...]
     maxima: tuple[Tensor, ...]
 
@@ -77,7 +78,8 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
     with preserve(model):
         try:
             alone = [_run(plain, names, images[:1])]
-        except Exception as problem:
+        except Exception as error:
+            problem = cause_of(error)
             plain = replace(plain, record_gradients=needs_autograd(problem))
             try:
                 alone = [_run(plain, names, images[:1])] if plain.record_gradients else []
@@ -85,12 +87,18 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
                 alone = []
             if not alone:
                 raise forward_failure(model, shape, problem) from problem
+        changing = ""
+        if not _same(_run(plain, names, images[:1]), alone[0]):
+            plain = replace(plain, afresh=True)
+            changing = "the network gives other values for an image that it is given again"
+            alone = [_run(plain, names, images[:1])]
         alone += [_run(plain, names, image) for image in torch.split(images[1:], 1)]
         together: _Run | None = None
         failure = ""
         try:
             together = _run(plain, names, images)
-        except Exception as problem:
+        except Exception as error:
+            problem = cause_of(error)
             # Where memory does not suffice for a batch, the computation itself finds what does.
             if not is_out_of_memory(problem):
                 failure = f"a batch of {len(images)} fails ({type(problem).__name__}: {brief(problem)})"
@@ -99,7 +107,7 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
         if _accepts(fast, names, images[:1] if together is None else images, reference):
             plain = fast
     verdicts = {layer.name: _verdict(layer, alone, together, len(images)) for layer in graph.layers}
-    reasons = [failure, *(found.alone for found in verdicts.values() if found.axes is not None)]
+    reasons = [changing, failure, *(found.alone for found in verdicts.values() if found.axes is not None)]
     if not _gives_rows(alone, together, len(images)):
         reasons.append("the output for an image differs between a batch and the image alone")
     kept = [
@@ -115,6 +123,12 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
     found = _without(graph, kept, skipped)
     if graph.layers and not found.layers:
         raise LurkError(nothing_left(found))
+    if plain.afresh:
+        # On a cut the random numbers would be others.
+        kept = [
+            replace(one, field=Field(rf.uncut(one.field.rows), rf.uncut(one.field.columns))) for one in kept
+        ]
+        found = replace(found, layers=tuple(kept))
     axes = {layer.name: layer.axes for layer in kept}
     return replace(plain, alone=next(filter(None, reasons), ""), axes=axes), found
 
@@ -151,7 +165,8 @@ def check_differentiable(runner: Runner, graph: Graph, image: Tensor) -> None:
             output_hooks(runner.model, hooks),
         ):
             runner(image.detach().clone().requires_grad_())
-    except Exception as problem:
+    except Exception as error:
+        problem = cause_of(error)
         line = brief(problem) if str(problem) else type(problem).__name__
         raise LurkError(
             f"the {kind} does not run where gradients are recorded ({type(problem).__name__}: {line})"
@@ -193,7 +208,7 @@ def _summary(tensor: Tensor) -> _Seen:
         empty = not rows.numel()
         means.append(rows.new_zeros(size) if empty else rows.mean(1))
         maxima.append(rows.new_zeros(size) if empty else rows.amax(1))
-    return _Seen(tuple(tensor.shape), tuple(means), tuple(maxima))
+    return _Seen(tuple(tensor.shape), tensor.is_complex(), tuple(means), tuple(maxima))
 
 
 def _close(one: Tensor, other: Tensor) -> bool:
@@ -209,6 +224,11 @@ def _accepts(runner: Runner, names: Sequence[str], x: Tensor, expected: _Run) ->
         found = _run(runner, names, x)
     except Exception:  # a view, say, that this format does not allow
         return False
+    return _same(found, expected)
+
+
+def _same(found: _Run, expected: _Run) -> bool:
+    """Whether two runs of the same input compute the same."""
     return found.keys() == expected.keys() and all(
         one.shape == expected[name].shape
         and all(map(_close, one.means, expected[name].means))
@@ -251,6 +271,8 @@ def _verdict(layer: Layer, alone: Sequence[_Run], together: _Run | None, count: 
         return _Verdict(
             None, reason=f"is never called: none of the {count} images that were tried reaches it"
         )
+    if single[0].is_complex:
+        return _Verdict(None, reason="gives complex numbers, of which none is the largest")
     axes = layer.axes
     first = next((one for one in single if one.shape[axes.batch] == 1), single[0])
     batch = None if together is None else together.get(layer.name)

@@ -156,14 +156,18 @@ def _side_that_passes(module: nn.Module, shape: tuple[int, int, int]) -> int | N
     named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
     shapes = {name: tensor.to("meta") for name, tensor in named}
     kind = random_input(module, (1, 1, 1)).dtype
-    for side in sorted(SIZES, key=lambda one: (one < shape[1], abs(one - shape[1]))):
-        if (side, side) == shape[1:]:
-            continue
-        x = torch.empty(1, shape[0], side, side, dtype=kind, device="meta")
+
+    def passes(height: int, width: int) -> bool:
+        x = torch.empty(1, shape[0], height, width, dtype=kind, device="meta")
         with contextlib.suppress(Exception), torch.no_grad(), preserve(module):
             torch.func.functional_call(module, shapes, (x,), tie_weights=False)
-            return side
-    return None
+            return True
+        return False
+
+    if passes(*shape[1:]):
+        return None  # so the size is not at fault
+    nearest = sorted(SIZES, key=lambda one: (one < shape[1], abs(one - shape[1])))
+    return next((side for side in nearest if (side, side) != shape[1:] and passes(side, side)), None)
 
 
 def where_raised(error: BaseException) -> str:
@@ -271,8 +275,10 @@ def check_finite(module: nn.Module) -> None:
         LurkError: the first such parameter, by name.
     """
     for name, tensor in module.named_parameters():
-        known = tensor.is_floating_point() or tensor.is_complex()
-        if known and not is_lazy(tensor) and not bool(tensor.isfinite().all()):
+        if is_lazy(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
+            continue
+        values = tensor if tensor.layout is torch.strided else tensor.detach().to_dense()
+        if not bool(values.isfinite().all()):
             raise LurkError(
                 f"{name} of the network holds NaN or infinity: the training diverged or the weights were "
                 "not loaded, give others"

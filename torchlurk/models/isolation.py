@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 from torch.utils import checkpoint
@@ -18,7 +18,9 @@ from torchlurk.models.preserve import preserve
 
 
 @contextmanager
-def isolated(model: nn.Module, device: torch.device | None = None) -> Iterator[None]:
+def isolated(
+    model: nn.Module, device: torch.device | None = None, shape: tuple[int, int, int] | None = None
+) -> Iterator[None]:
     """Run a network in evaluation mode with frozen parameters, and restore it afterwards.
 
     Inside, all modules are in evaluation mode, no parameter requires a gradient, gradients are not recorded
@@ -34,6 +36,8 @@ def isolated(model: nn.Module, device: torch.device | None = None) -> Iterator[N
         model: the network.
         device: where to run it, with floating-point parameters and buffers in float32 and all others of
             their own type; `None` to leave device and types as they are.
+        shape: `(C, H, W)` of its input. A network that does not take such an input of float32 with all its
+            tensors in that type, as one that casts between two types, keeps the types that it has.
     """
     kinds = {tensor.device.type for tensor in (*model.parameters(), *model.buffers())}
     with ExitStack() as stack:
@@ -52,7 +56,7 @@ def isolated(model: nn.Module, device: torch.device | None = None) -> Iterator[N
             if not (parameter.is_inference() or parameter.is_meta or is_lazy(parameter)):
                 parameter.data = parameter.data.clone()
         if device is not None:
-            to_float32(model, device)
+            _lend(model, device, shape)
         yield
 
 
@@ -89,6 +93,37 @@ def to_float32(model: nn.Module, device: torch.device) -> None:
                         tensor.data = tensor.data.to(torch.complex64)
 
 
+def _lend(model: nn.Module, device: torch.device, shape: tuple[int, int, int] | None) -> None:
+    """Move a network to a device in float32, or in its own types where it runs in no other."""
+    own: list[tuple[dict[str, Any], str, Tensor, Tensor]] = [
+        (tensors, name, tensor, tensor.data)
+        for module in model.modules()
+        for tensors in (module._parameters, module._buffers)
+        for name, tensor in tensors.items()
+        if tensor is not None
+    ]
+    to_float32(model, device)
+    if shape is None or all(tensors[name].dtype == data.dtype for tensors, name, _, data in own):
+        return
+    x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+    if _runs(model, x):
+        return
+    for tensors, name, tensor, data in own:
+        tensors[name] = tensor
+        tensor.data = data.to(device)
+    if not _runs(model, x):
+        to_float32(model, device)
+
+
+def _runs(model: nn.Module, x: Tensor) -> bool:
+    try:
+        with preserve(model):
+            model(x.clone())
+    except Exception:  # whatever somebody's network raises
+        return False
+    return True
+
+
 @contextmanager
 def _without_fused_attention() -> Iterator[None]:
     """Have `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` call the modules that they consist of."""
@@ -100,12 +135,9 @@ def _without_fused_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-class _Direct:
-    """Takes the place of `torch.utils.checkpoint.CheckpointFunction`: calls the function, keeps all."""
-
-    @staticmethod
-    def apply(function: Any, preserve_rng_state: bool, *args: Any) -> Any:  # noqa: ARG004
-        return function(*args)
+def _direct(function: Any, preserve_rng_state: bool, *args: Any) -> Any:  # noqa: ARG001
+    """Takes the place of `torch.utils.checkpoint.CheckpointFunction.apply`: calls the function, keeps all."""
+    return function(*args)
 
 
 def _around(*args: Any, **kwargs: Any) -> Generator[None, None, None]:  # noqa: ARG001
@@ -121,11 +153,11 @@ def _without_checkpointing() -> Iterator[None]:
     reentrant checkpointing records no gradients of the layers inside in the first place.
     """
     replaced = {
-        "CheckpointFunction": _Direct,
         "_checkpoint_without_reentrant_generator": _around,
         "_checkpoint_without_reentrant_generator_impl": _around,  # its name since torch 2.15
     }
     with ExitStack() as stack:
+        stack.enter_context(patch.object(checkpoint.CheckpointFunction, "apply", _direct))
         for name, value in replaced.items():
             if hasattr(checkpoint, name):
                 stack.enter_context(patch.object(checkpoint, name, value))
