@@ -80,6 +80,8 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
             alone = [_run(plain, names, images[:1])]
         except Exception as error:
             problem = cause_of(error)
+            if isinstance(problem, LurkError):
+                raise
             plain = replace(plain, record_gradients=needs_autograd(problem))
             try:
                 alone = [_run(plain, names, images[:1])] if plain.record_gradients else []
@@ -107,7 +109,12 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
         if _accepts(fast, names, images[:1] if together is None else images, reference):
             plain = fast
     verdicts = {layer.name: _verdict(layer, alone, together, len(images)) for layer in graph.layers}
-    reasons = [changing, failure, *(found.alone for found in verdicts.values() if found.axes is not None)]
+    reasons = [
+        changing,
+        _quantised_together(model),
+        failure,
+        *(found.alone for found in verdicts.values() if found.axes is not None),
+    ]
     if not _gives_rows(alone, together, len(images)):
         reasons.append("the output for an image differs between a batch and the image alone")
     kept = [
@@ -245,6 +252,12 @@ def _gives_rows(alone: Sequence[_Run], together: _Run | None, count: int) -> boo
     if len(single) < count or batch is None or not batch.shape or batch.shape[0] != count:
         return True  # nothing that belongs to single images
     return any(one.shape[0] != 1 for one in single) or _same_rows(0, batch, single)
+
+
+def _quantised_together(model: nn.Module) -> str:
+    """Why images need forwards of their own, where layers choose a scale for all of a batch; else empty."""
+    dynamic = any("quantized.dynamic" in type(part).__module__ for part in model.modules())
+    return "its dynamically quantized layers take one scale for all images of a batch" if dynamic else ""
 
 
 def _with_axes(layer: Layer, axes: MapAxes, shape: tuple[int, ...]) -> Layer:

@@ -186,10 +186,11 @@ def check_kind(module: nn.Module) -> None:
     """Refuse networks that call no modules, or whose parameters are not there yet.
 
     Raises:
-        LurkError: it is scripted, traced or exported, or has lazy modules.
+        LurkError: it is scripted, traced or exported, has lazy modules, or is on the meta device.
     """
     check_hooks(module)
     check_initialised(module)
+    check_values(module)
 
 
 def check_hooks(module: nn.Module) -> None:
@@ -227,6 +228,19 @@ def check_initialised(module: nn.Module) -> None:
             f"the network has lazy modules that are not initialized yet ({waiting[0]} and "
             f"{len(waiting) - 1} more): run it once on an input"
         )
+
+
+def check_values(module: nn.Module) -> None:
+    """Refuse a network without values.
+
+    Raises:
+        LurkError: a tensor of it is on the meta device.
+    """
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_meta:
+            raise LurkError(
+                f"{name} of the network is on the meta device and has no values: load its weights before"
+            )
 
 
 def _is_program(module: fx.GraphModule) -> bool:
@@ -277,8 +291,10 @@ def check_finite(module: nn.Module) -> None:
     for name, tensor in module.named_parameters():
         if is_lazy(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
             continue
-        values = tensor if tensor.layout is torch.strided else tensor.detach().to_dense()
-        if not bool(values.isfinite().all()):
+        with torch.no_grad():
+            values = tensor if tensor.layout is torch.strided else tensor.to_dense()
+            finite = bool(values.isfinite().all())
+        if not finite:
             raise LurkError(
                 f"{name} of the network holds NaN or infinity: the training diverged or the weights were "
                 "not loaded, give others"

@@ -113,8 +113,17 @@ def guessed_axes(module: nn.Module, dims: int) -> MapAxes | None:
 
 
 def first_output(output: object) -> Tensor | None:
-    """The first tensor in what a module returned, dequantised; `None` if there is none."""
+    """The first tensor in what a module returned, dequantised; `None` if there is none.
+
+    Raises:
+        LurkError: it is none that can be read, but stands for many inside a transform of `torch.func`.
+    """
     tensor = next((leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)), None)
+    if tensor is not None and torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        raise LurkError(
+            "the network calls its layers inside a transform of torch.func, such as vmap, where their outputs "
+            "cannot be observed: give a network that calls them on the batch"
+        )
     return tensor.dequantize() if tensor is not None and tensor.is_quantized else tensor
 
 

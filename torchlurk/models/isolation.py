@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -46,18 +47,34 @@ def isolated(
         stack.enter_context(torch.no_grad())
         for kind in sorted({*kinds, "cpu", device.type if device else "cpu"} - {"meta"}):
             stack.enter_context(torch.autocast(kind, enabled=False))
+        if "torch._dynamo" in sys.modules:  # compiled functions call modules without their hooks
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(_without_checkpointing())
         stack.enter_context(_without_fused_attention())
         for module in model.modules():
             module.training = False
             module._compiled_call_impl = None  # a compiled call does not see hooks that come later
+        _replace_inference_tensors(model)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-            if not (parameter.is_inference() or parameter.is_meta or is_lazy(parameter)):
+            if not (parameter.is_meta or is_lazy(parameter)):
                 parameter.data = parameter.data.clone()
         if device is not None:
             _lend(model, device, shape)
         yield
+
+
+def _replace_inference_tensors(model: nn.Module) -> None:
+    """Put copies in the place of tensors that were made in inference mode, which autograd cannot use."""
+    copies: dict[int, Tensor] = {}
+    for module in model.modules():
+        for own in (module._parameters, module._buffers):
+            for name, tensor in own.items():
+                if tensor is not None and not is_lazy(tensor) and tensor.is_inference():
+                    copy_of = tensor.detach().clone()
+                    if isinstance(tensor, nn.Parameter):
+                        copy_of = nn.Parameter(copy_of, requires_grad=False)
+                    own[name] = copies.setdefault(id(tensor), copy_of)  # type: ignore[assignment]
 
 
 def copy_network(model: nn.Module) -> nn.Module:

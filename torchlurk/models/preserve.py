@@ -7,7 +7,7 @@ state of the user's network, which comes back as it was given.
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, ModuleType
@@ -176,15 +176,18 @@ def _set(how: Any, target: Any, name: str, value: Any) -> None:
 
 
 def _dictionary(value: dict[Any, Any]) -> Undo:
-    items = list(value.items())
+    # Past methods of a class of its own; an ordered one keeps its order beside what it holds.
+    kind: type[dict[Any, Any]] = OrderedDict if isinstance(value, OrderedDict) else dict
+    items = list(kind.items(value))
 
     def undo() -> None:
         same = len(items) == len(value) and all(
-            k is key and v is old for (key, old), (k, v) in zip(items, dict.items(value), strict=True)
+            k is key and v is old for (key, old), (k, v) in zip(items, kind.items(value), strict=True)
         )
         if not same:
-            dict.clear(value)
-            dict.update(value, items)
+            kind.clear(value)
+            for key, old in items:
+                kind.__setitem__(value, key, old)
 
     return undo
 
