@@ -155,7 +155,7 @@ def arrange(traced: Traced, model: nn.Module, shape: tuple[int, int, int], wante
         sources = list(dict.fromkeys(name for source in before for name in upstream[source]))
         for name in at_node.get(node, ()):
             layer = _layer(
-                name, modules[name], _shape(node), flows[node], channels[node], recorded=traced.recorded
+                name, modules[name], _first_shape(node), flows[node], channels[node], recorded=traced.recorded
             )
             if isinstance(layer, SkippedLayer):
                 skipped[name] = layer
@@ -256,12 +256,18 @@ def _channels(traced: Traced, flows: Mapping[fx.Node, Flow]) -> dict[fx.Node, in
         else:
             target = node.meta.get("module", node.target)
             inputs = [(found[s], _shape(s)) for s in node.all_input_nodes if s in found]
-            found[node] = channels_after(node, target, inputs, _shape(node))
+            found[node] = channels_after(node, target, inputs, _first_shape(node))
     return found
 
 
 def _shape(node: fx.Node) -> Shape:
     return tuple(node.meta.get("shape", ()))
+
+
+def _first_shape(node: fx.Node) -> Shape:
+    """The shape of a node's value; of several tensors, that of the first."""
+    parts: list[Shape] = node.meta.get("parts") or [()]
+    return _shape(node) or parts[0]
 
 
 def _layer(

@@ -83,6 +83,7 @@ _SECOND = (
     nn.modules.pooling._AdaptiveAvgPoolNd,
     nn.PixelShuffle,
     nn.Upsample,
+    nn.Unfold,
 )
 """Modules that have their channels in the second dimension, and the places of a map behind it."""
 
@@ -121,7 +122,7 @@ def first_output(output: object) -> Tensor | None:
     tensor = next((leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)), None)
     if tensor is not None and torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         raise LurkError(
-            "the network calls its layers inside a transform of torch.func, such as vmap, where their outputs "
+            "the network calls its layers inside a transform of torch.func, such as vmap, where outputs "
             "cannot be observed: give a network that calls them on the batch"
         )
     return tensor.dequantize() if tensor is not None and tensor.is_quantized else tensor
