@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 import torchlurk
@@ -78,7 +79,9 @@ def state(model: nn.Module) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def take(path: str, value: Any) -> None:
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and (value.is_meta or is_lazy(value)):
+            found[path] = (id(value), value.dtype)
+        elif isinstance(value, Tensor):
             plain = value.detach().resolve_conj()
             found[path] = (id(value), value.dtype, value.requires_grad, value.is_inference(), plain.tolist())
         elif isinstance(value, nn.Module) or type(value).__module__.startswith("tests"):
@@ -160,7 +163,7 @@ def outputs(make: Callable[[], nn.Module], layer: str, maps: Callable[[Tensor], 
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model(x[None])
-        if kept:
+        if kept and len(kept[0]):
             value = maps(kept[0])[0].float()
             found[at] = value if value.dim() == 3 else value[:, None, None]
     return found

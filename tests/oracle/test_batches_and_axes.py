@@ -165,6 +165,44 @@ def test_layers_that_some_images_do_not_reach(
         check(found, net(kind), layer)
 
 
+class Sparse(nn.Module):
+    """Experts without a guard: those that no image is sent to are called with none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3)
+        self.experts = nn.ModuleList([nn.Conv2d(6, 6, 3, padding=1) for _ in range(3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        choice = (x[:, 0, 0, 0] > 0).long()
+        x = F.relu(self.stem(x))
+        out = torch.zeros_like(x)
+        for number, expert in enumerate(self.experts):
+            out[choice == number] = expert(x[choice == number])
+        return out.mean((2, 3))
+
+
+def test_experts_that_no_image_reaches(tmp_path: Path) -> None:
+    found = scan(net(Sparse)(), tmp_path / "store", gradients=False)
+    check(found, net(Sparse), "stem")
+    for number in range(2):
+        check(found, net(Sparse), f"experts.{number}")
+
+
+class Zooming(Plain):
+    """It looks at some images at half their size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool(x[0, 0, 0, 0] > 0):
+            x = F.avg_pool2d(x, 2)
+        return F.adaptive_avg_pool2d(self.first(x), 1).flatten(1)
+
+
+def test_maps_of_different_sizes_are_skipped(tmp_path: Path) -> None:
+    line = refusal(lambda: scan(net(Zooming)(), tmp_path / "store", "first"))
+    assert "'first' (Conv2d) gives maps of different sizes for different images, 12 x 12 and 28 x 28" in line
+
+
 class Tokens(nn.Module):
     """Tokens come first, then the images."""
 

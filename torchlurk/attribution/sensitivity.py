@@ -23,7 +23,7 @@ from torchlurk.attribution.targets import (
 )
 from torchlurk.errors import LurkError
 from torchlurk.models.check import as_network, check_kind
-from torchlurk.models.hooks import as_map
+from torchlurk.models.hooks import as_map, check_observable
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import forward
 
@@ -203,6 +203,7 @@ def _keeping(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
             if name in kept or at is None:
                 return output
             tensor = leaves[at]
+            check_observable(tensor)
             if not tensor.requires_grad:  # it depends on nothing that is asked for
                 tensor = tensor.detach().requires_grad_()
             kept[name] = tensor

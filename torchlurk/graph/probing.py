@@ -16,7 +16,7 @@ from torchlurk.graph.selection import nothing_left, select
 from torchlurk.models.check import forward_failure, needs_autograd, where_raised
 from torchlurk.models.checkpoint import brief
 from torchlurk.models.hooks import MapAxes, first_output, output_hooks
-from torchlurk.models.preserve import preserve
+from torchlurk.models.preserve import preserve, random_states
 from torchlurk.models.runner import Runner, cause_of
 from torchlurk.receptive_field import Field
 
@@ -96,9 +96,12 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
             if not alone:
                 raise forward_failure(model, shape, problem) from problem
         changing = ""
-        if not _same(_run(plain, names, images[:1]), alone[0]):
-            plain = replace(plain, afresh=True)
+        before = random_states()
+        again = _run(plain, names, images[:1])
+        if not _same(again, alone[0]):
             changing = "the network gives other values for an image that it is given again"
+        if changing or random_states() != before:
+            plain = replace(plain, afresh=True)
             alone = [_run(plain, names, images[:1])]
         alone += [_run(plain, names, image) for image in torch.split(images[1:], 1)]
         together: _Run | None = None
@@ -217,7 +220,7 @@ def _summary(tensor: Tensor) -> _Seen:
     values = torch.nan_to_num(values if values.dtype == torch.float64 else values.float())
     means, maxima = [], []
     for dim, size in enumerate(values.shape):
-        rows = values.transpose(0, dim).reshape(size, -1)
+        rows = values.transpose(0, dim).reshape(size, values.numel() // max(size, 1))
         empty = not rows.numel()
         means.append(rows.new_zeros(size) if empty else rows.mean(1))
         maxima.append(rows.new_zeros(size) if empty else rows.amax(1))
@@ -297,6 +300,10 @@ def _verdict(layer: Layer, alone: Sequence[_Run], together: _Run | None, count: 
     if single[0].is_complex:
         return _Verdict(None, reason="gives complex numbers, of which none is the largest")
     axes = layer.axes
+    sizes = {tuple(one.shape[dim] for dim in axes.spatial) for one in single if len(one.shape) == axes.dims}
+    if len(sizes) > 1:
+        listed = " and ".join(" x ".join(map(str, size)) for size in sorted(sizes)[:2])
+        return _Verdict(None, reason=f"gives maps of different sizes for different images, {listed}")
     first = next((one for one in single if one.shape[axes.batch] == 1), single[0])
     batch = None if together is None else together.get(layer.name)
     if batch is not None and len(batch.shape) == len(first.shape):

@@ -325,6 +325,8 @@ def _check_arguments(module: nn.Module) -> None:
     takes = any(p.kind in plain or p.kind is p.VAR_POSITIONAL for p in parameters)
     if len(needed) > 1 or not takes:
         wants = f"{len(needed)} inputs ({', '.join(needed)})" if needed else "no input"
+        if len(needed) == 1:
+            wants = f"its input by name ({needed[0]})"
         raise LurkError(
             f"the forward of {type(module).__name__} wants {wants}: wrap it in a module that takes one, "
             "a batch of images (N, C, H, W)"

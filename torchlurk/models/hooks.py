@@ -120,12 +120,22 @@ def first_output(output: object) -> Tensor | None:
         LurkError: it is none that can be read, but stands for many inside a transform of `torch.func`.
     """
     tensor = next((leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)), None)
-    if tensor is not None and torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    if tensor is not None:
+        check_observable(tensor)
+    return tensor.dequantize() if tensor is not None and tensor.is_quantized else tensor
+
+
+def check_observable(tensor: Tensor) -> None:
+    """Refuse a tensor that stands for many inside a transform of `torch.func`.
+
+    Raises:
+        LurkError: it does.
+    """
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         raise LurkError(
             "the network calls its layers inside a transform of torch.func, such as vmap, where outputs "
             "cannot be observed: give a network that calls them on the batch"
         )
-    return tensor.dequantize() if tensor is not None and tensor.is_quantized else tensor
 
 
 def as_map(module: nn.Module, output: object, axes: MapAxes | None = None) -> Tensor:

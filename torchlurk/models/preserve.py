@@ -58,6 +58,12 @@ def preserve(model: nn.Module) -> Iterator[None]:
                     undo()
 
 
+def random_states() -> tuple[Any, ...]:
+    """The states of the random number generators of torch, NumPy and Python, to compare."""
+    name, keys, *rest = np.random.get_state()
+    return torch.get_rng_state().tolist(), random.getstate(), name, np.asarray(keys).tolist(), *rest
+
+
 @contextmanager
 def afresh(model: nn.Module) -> Iterator[None]:
     """Run a forward inside with the same random numbers as any other, and restore what it changes."""
