@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,8 @@ from tests.networks import BRANCHING_LAYERS, Branching, seeded
 SIZE = (3, 21, 26)
 
 
-class Tally:
-    """A count that is no attribute of a module, where it would be restored after each call."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
+COUNTS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+"""How often each fuse was used: no attribute of it, which would be restored after each call."""
 
 
 class Fuse(nn.Module):
@@ -28,14 +24,13 @@ class Fuse(nn.Module):
         super().__init__()
         self.error: type[BaseException] | None = None
         self.at: int | None = None
-        self.tally = Tally()
 
     @property
     def calls(self) -> int:
-        return self.tally.count
+        return COUNTS.get(self, 0)
 
     def use(self) -> None:
-        self.tally.count += 1
+        COUNTS[self] = self.calls + 1
         if self.error and self.at in (None, self.calls):
             raise self.error("blown")
 

@@ -187,8 +187,10 @@ def _gradient(
     def draw() -> Pixels:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         runner = Runner(model, axes={layer.name: layer.axes})
-        with isolated(model), exact(device):
-            (gradient,) = map_gradients(runner, layer.name, image.to(device), [channel], method)
+        shape = (image.shape[0], image.shape[1], image.shape[2])
+        with isolated(model, device, shape), exact(device):
+            fed = image.to(device, torch.float32)
+            (gradient,) = map_gradients(runner, layer.name, fed, [channel], method)
             return pictures.gradient_tiles(gradient[None][:, list(shown)], tile)[0]
 
     return draw

@@ -22,8 +22,10 @@ from torchlurk.devices import Room, exact, threaded
 from torchlurk.distributed import Team
 from torchlurk.errors import LurkError
 from torchlurk.graph import check_differentiable, prepare
+from torchlurk.models.checkpoint import brief
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
+from torchlurk.models.runner import ForwardError, Runner, cause_of
 from torchlurk.portraits import Source
 from torchlurk.progress import telling
 from torchlurk.stages import ascent, gradients, scan
@@ -88,7 +90,7 @@ def precompute(
             stack.enter_context(_saying_what_is_kept(out, terminal))
             terminal = stack.enter_context(telling(terminal, out, clock))
         team.wait()
-        stack.enter_context(isolated(model, device))
+        stack.enter_context(isolated(model, device, network.shape))
         stack.enter_context(exact(device))
         stack.enter_context(threaded(config.threads))
         writers = stack.enter_context(writing(config.workers))
@@ -97,6 +99,8 @@ def precompute(
         if "gradients" in config.stages or "ascent" in config.stages:
             check_differentiable(runner, graph, images[:1])
         stack.enter_context(runner.laid_out())
+        if "ascent" in config.stages and config.ascent.precision == "bfloat16":
+            config = _precise_enough(config, runner, images[:1], terminal.say if team.first else None)
         source = _source(network, folder, device)
         room = Room(terminal.say)
         job = Job(network, folder, graph, runner, source, out, config, terminal, writers, team, room, sleep)
@@ -113,6 +117,21 @@ def precompute(
             _tidy(job, manifest)
             write_index(out.parent)
     return manifest
+
+
+def _precise_enough(
+    config: RunConfig, runner: Runner, image: torch.Tensor, say: Callable[[str], None] | None
+) -> RunConfig:
+    """The same configuration, with an ascent in float32 if the network does not run in bfloat16."""
+    try:
+        with runner.without_gradients(), torch.autocast(image.device.type, torch.bfloat16):
+            runner(image)
+    except ForwardError as problem:
+        if say is not None:
+            line = brief(cause_of(problem))
+            say(f"filter images are made in float32: the network does not run in bfloat16 ({line})")
+        return replace(config, ascent=replace(config.ascent, precision="float32"))
+    return config
 
 
 def _tidy(job: Job, manifest: Manifest) -> None:

@@ -272,6 +272,7 @@ def scan(
     runner = as_runner(model)
     current = dict(start.layers)
     seen = start.images
+    sizes: dict[str, torch.Size] = {}
     edges = torch.tensor(ACTIVATION_EDGES, device=seen.device)
     room = room or Room(say=lambda _: None)
     for batch in batches:
@@ -286,7 +287,11 @@ def scan(
             cast = torch.autocast(part.x.device.type, torch.bfloat16, enabled=bfloat16)
             finite: dict[str, Tensor] = {}
             try:
-                with runner.without_gradients(), cast, _observing(runner, current, part, edges, finite):
+                with (
+                    runner.without_gradients(),
+                    cast,
+                    _observing(runner, current, part, edges, finite, sizes),
+                ):
                     forward_until(runner, part.x, start.layers)
             except _Rows as problem:
                 # The path depends on the data, and which rows are whose cannot be told but one by one.
@@ -318,10 +323,12 @@ def _observing(
     batch: ScanBatch,
     edges: Tensor,
     finite: dict[str, Tensor],
+    sizes: dict[str, torch.Size],
 ) -> Iterator[None]:
     """Bring `current` up to date with a batch that runs inside, and say in `finite` which images are.
 
     Raises:
+        LurkError: a layer gives maps of another size than in `sizes`, where that of its first ones is kept.
         _Rows: a layer does not give a row for each image. Of a single image it may give none, which did not
             reach it then.
     """
@@ -333,6 +340,12 @@ def _observing(
                 return
             unseen.remove(name)
             maps = output.detach()
+            size = sizes.setdefault(name, maps.shape[2:])
+            if size != maps.shape[2:]:
+                raise LurkError(
+                    f"layer {name!r} gives maps of {size[0]} x {size[1]} for one image and of "
+                    f"{maps.shape[2]} x {maps.shape[3]} for another: leave it out by --layers"
+                )
             if len(maps) == len(batch.images):
                 current[name], finite[name] = _observe(current[name], maps, batch.images, batch.labels, edges)
             elif len(maps) or len(batch.images) > 1:

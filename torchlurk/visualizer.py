@@ -179,7 +179,8 @@ class FeatureVisualizer:
             raise LurkError(f"steps={steps}: give 1 or more")
         seed = self.seed if seed is None else seed
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        with in_python(), isolated(self.model), exact(device), ExitStack() as stack:
+        shape = self.preprocess.shape
+        with in_python(), isolated(self.model, device, shape), exact(device), ExitStack() as stack:
             target = self._target(layer, position, objective, size)
             runner = self._runner(target)
             stack.enter_context(runner.laid_out())

@@ -17,7 +17,7 @@ from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import relu_rule
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
-from torchlurk.models.runner import activation, forward_until, observing
+from torchlurk.models.runner import ForwardError, activation, forward_until, observing
 
 
 @pytest.fixture
@@ -248,5 +248,5 @@ def test_a_forward_that_fails_before_the_layer_says_so() -> None:
         raise ValueError("not today")
 
     model = nn.Sequential(Call(fail), nn.Conv2d(3, 2, 3))
-    with pytest.raises(ValueError, match="not today"):
+    with pytest.raises(ForwardError, match="ValueError: not today"):
         activation(model, "1", images())

@@ -19,9 +19,10 @@ from torchlurk.ascent.parametrisation import (
     initial_spectrum,
 )
 from torchlurk.ascent.transforms import Wobble, draw, move
-from torchlurk.attribution.relu_rules import LeakyRelu
+from torchlurk.attribution.relu_rules import NO_HISTORY, LeakyRelu, require_history
+from torchlurk.errors import LurkError
 from torchlurk.models.preserve import preserve
-from torchlurk.models.runner import Runnable, activation, activations, as_runner
+from torchlurk.models.runner import ForwardError, Runnable, activation, activations, as_runner
 from torchlurk.receptive_field import Axis, Field
 
 LEAK = 0.1
@@ -96,7 +97,7 @@ def canvas_for(
     try:
         with preserve(runner.model), runner.without_gradients():
             activation(model, layer, like.new_zeros(1, depth, *size))
-    except (RuntimeError, ValueError, AssertionError):
+    except (ForwardError, RuntimeError, ValueError):
         return extent
     return size
 
@@ -169,7 +170,10 @@ def ascend(
             loss = -scores.sum()
             if apart is not None and seen is not None:
                 loss = loss + cost(scores, seen, apart.weight)
-        (spectrum.grad,) = torch.autograd.grad(loss, [spectrum])
+        require_history(loss)
+        (spectrum.grad,) = torch.autograd.grad(loss, [spectrum], allow_unused=True)
+        if spectrum.grad is None:
+            raise LurkError(NO_HISTORY)
         optimiser.step()
     with runner.without_gradients():
         images = decode(spectrum, size, scale, colours).detach()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
-from torchlurk.models.runner import Runnable, activation, as_runner
+from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
 from torchlurk.receptive_field import Field, uncut
 
 
@@ -105,7 +105,7 @@ def unit_gradients(
         x = _inputs(images, units, block)
         try:
             scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
-        except (RuntimeError, ValueError, AssertionError) as problem:
+        except (ForwardError, RuntimeError, ValueError) as problem:
             if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
                 raise
             # A branch beside the unit's own may not take so small an input: give it all of it.
@@ -143,7 +143,7 @@ def unit_scores(
         try:
             with as_runner(model).without_gradients():
                 maps = activation(model, layer, _inputs(images, places, block))
-        except (RuntimeError, ValueError, AssertionError) as problem:
+        except (ForwardError, RuntimeError, ValueError) as problem:
             if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
                 raise
             chosen = [units[index] for cut in block for index in members[cut.index]]

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
-from torchlurk.errors import LurkError
 
 Score = Callable[[Tensor], Tensor]
 """`(N, C, H, W)`, as the network is fed, to `(N,)`; each value depends on its own image alone."""
@@ -42,22 +41,8 @@ def gradient(score: Score, x: Tensor, rule: Rule = "vanilla") -> Tensor:
         leaf = x.detach().clone().requires_grad_()
         # A copy, for the network may begin by working in place, which a leaf does not bear.
         values = score(leaf.clone())
-        require_history(values)
         (found,) = input_gradients(values.sum(), [leaf])
     return found
-
-
-def require_history(values: Tensor) -> None:
-    """Refuse values that nothing flows back from.
-
-    Raises:
-        LurkError: they have no gradient history.
-    """
-    if not values.requires_grad:
-        raise LurkError(
-            "nothing flows back from the target: the network computes it without gradients, take no_grad, "
-            "detach or inference_mode out of its forward"
-        )
 
 
 def input_times_gradient(score: Score, x: Tensor) -> Tensor:

@@ -27,6 +27,12 @@ from torchlurk.errors import LurkError
 
 Rule = Literal["deconv", "guided", "vanilla"]
 """What ReLUs let back: as docs/explain.md says of `deconv` and `guided`, or `vanilla`, autograd's own."""
+NO_HISTORY = (
+    "nothing flows back from the target: the network computes it without gradients, take no_grad, detach or "
+    "inference_mode out of its forward"
+)
+"""What is said of a target that has no gradient with respect to the input."""
+
 RULES: tuple[Rule, ...] = get_args(Rule)
 
 
@@ -163,13 +169,27 @@ def input_gradients(
 
     Returns:
         For each of `inputs` a tensor of its shape; zero where the value does not depend on it.
+
+    Raises:
+        LurkError: the value has no gradient history.
     """
+    require_history(value)
     found = torch.autograd.Variable._execution_engine.run_backward(
         (value,), (torch.ones_like(value),), retain_graph, False, tuple(inputs),
         allow_unreachable=True, accumulate_grad=False,
     )  # fmt: skip
     pairs = zip(found, inputs, strict=True)
     return tuple(torch.zeros_like(x) if gradient is None else gradient for gradient, x in pairs)
+
+
+def require_history(values: Tensor) -> None:
+    """Refuse values that nothing flows back from.
+
+    Raises:
+        LurkError: they have no gradient history.
+    """
+    if not values.requires_grad:
+        raise LurkError(NO_HISTORY)
 
 
 def _ceiling(func: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> float | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from torchlurk.attribution.methods import require_history
+from torchlurk.attribution.relu_rules import require_history
 from torchlurk.attribution.targets import (
     ClassLogit,
     LayerUnit,
@@ -24,8 +24,9 @@ from torchlurk.attribution.targets import (
 from torchlurk.errors import LurkError
 from torchlurk.graph import prepare
 from torchlurk.models.check import as_network, check_kind
-from torchlurk.models.hooks import MapAxes, as_map
+from torchlurk.models.hooks import MapAxes, as_map, check_observable
 from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import forward
 
 Wanted = Target | int | str | Callable[[object], Tensor]
 """A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, all it gives; or a function of the output."""
@@ -116,7 +117,7 @@ def gradients(
             parameter.requires_grad_(True)
         leaf = x.detach().clone().requires_grad_()
         # A copy, for the network may begin by working in place, which a leaf does not bear.
-        output = model(leaf.clone())
+        output = forward(model, leaf.clone())
         for name in modules:
             if name not in kept:
                 raise LurkError(
@@ -226,6 +227,7 @@ def _keeping(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
             if name in kept or at is None:
                 return output
             tensor = leaves[at]
+            check_observable(tensor)
             if not tensor.requires_grad:  # it depends on nothing that is asked for
                 tensor = tensor.detach().requires_grad_()
             kept[name] = tensor

@@ -77,7 +77,7 @@ def look_beyond(
     check_images(stores[0], folder)
     with ExitStack() as stack:
         for network in networks:
-            stack.enter_context(isolated(network.module, setting.device))
+            stack.enter_context(isolated(network.module, setting.device, network.shape))
         stack.enter_context(exact(setting.device))
         # As many as the first store was computed with, so that the digits do not depend on the machine.
         stack.enter_context(threaded(stores[0].manifest.threads))
@@ -201,7 +201,7 @@ def embed(
     layers = stores[0].layers
     total = sum(layer.channels for layer in layers) * len(stores)
     with (
-        isolated(network.module, setting.device),
+        isolated(network.module, setting.device, network.shape),
         exact(setting.device),
         threaded(stores[0].manifest.threads),
         setting.terminal.bar("embedding", total, "filter") as advance,

@@ -172,7 +172,7 @@ def arrange(traced: Traced, model: nn.Module, shape: tuple[int, int, int], wante
         sources = list(dict.fromkeys(name for source in before for name in upstream[source]))
         for name in at_node.get(node, ()):
             layer = _layer(
-                name, modules[name], _shape(node), flows[node], channels[node], recorded=traced.recorded
+                name, modules[name], _first_shape(node), flows[node], channels[node], recorded=traced.recorded
             )
             if isinstance(layer, SkippedLayer):
                 skipped[name] = layer
@@ -273,12 +273,18 @@ def _channels(traced: Traced, flows: Mapping[fx.Node, Flow]) -> dict[fx.Node, in
         else:
             target = node.meta.get("module", node.target)
             inputs = [(found[s], _shape(s)) for s in node.all_input_nodes if s in found]
-            found[node] = channels_after(node, target, inputs, _shape(node))
+            found[node] = channels_after(node, target, inputs, _first_shape(node))
     return found
 
 
 def _shape(node: fx.Node) -> Shape:
     return tuple(node.meta.get("shape", ()))
+
+
+def _first_shape(node: fx.Node) -> Shape:
+    """The shape of a node's value; of several tensors, that of the first."""
+    parts: list[Shape] = node.meta.get("parts") or [()]
+    return _shape(node) or parts[0]
 
 
 def _layer(
@@ -287,9 +293,10 @@ def _layer(
     """The layer of a module, or why it is none: its output is not to be read as feature maps."""
     axes = _axes(module, shape, flow, channels)
     if axes is None:
-        text = ", ".join(["N", *map(str, shape[1:])])
-        reason = f"gives the shape ({text}), whose dimensions are not those of feature maps: (N, C, H, W), "
-        return SkippedLayer(name, kind_of(module), f"{reason}(N, T, C), (N, C, L) or (N, C)")
+        # Without the dimension of the images, as an output of one image is that was squeezed.
+        text = ", ".join(map(str, shape)) if len(shape) < 2 else ", ".join(["N", *map(str, shape[1:])])
+        reason = f"gives the shape ({text}) for one image, whose dimensions are not those of feature maps: "
+        return SkippedLayer(name, kind_of(module), f"{reason}(N, C, H, W), (N, T, C), (N, C, L) or (N, C)")
     _, count, height, width = axes.map(torch.empty(shape, device="meta")).shape
     if not count * height * width:
         return SkippedLayer(name, kind_of(module), "gives no numbers at this size of the input")

@@ -16,8 +16,8 @@ from torchlurk.graph.selection import nothing_left, select
 from torchlurk.models.check import forward_failure, needs_autograd, where_raised
 from torchlurk.models.checkpoint import brief
 from torchlurk.models.hooks import MapAxes, first_output, output_hooks
-from torchlurk.models.preserve import preserve
-from torchlurk.models.runner import Runner
+from torchlurk.models.preserve import preserve, random_states
+from torchlurk.models.runner import Runner, cause_of
 from torchlurk.receptive_field import Field
 
 TOLERANCE = 1e-3
@@ -26,9 +26,16 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class _Seen:
-    """The first output of a module in one forward: its shape, and along each dimension means and maxima."""
+    """The first output of a module in one forward: its shape, and along each dimension means and maxima.
+
+    Attributes:
+        scale: the largest of its numbers, without the sign. Means alone tell of none: those of a normalised
+            output are zero but for rounding.
+    """
 
     shape: tuple[int, ...]
+    is_complex: bool
+    scale: float
     means: tuple[Tensor, ...]
     maxima: tuple[Tensor, ...]
 
@@ -77,7 +84,10 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
     with preserve(model):
         try:
             alone = [_run(plain, names, images[:1])]
-        except Exception as problem:
+        except Exception as error:
+            problem = cause_of(error)
+            if isinstance(problem, LurkError):
+                raise
             plain = replace(plain, record_gradients=needs_autograd(problem))
             try:
                 alone = [_run(plain, names, images[:1])] if plain.record_gradients else []
@@ -85,12 +95,21 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
                 alone = []
             if not alone:
                 raise forward_failure(model, shape, problem) from problem
+        changing = ""
+        before = random_states()
+        again = _run(plain, names, images[:1])
+        if not _same(again, alone[0]):
+            changing = "the network gives other values for an image that it is given again"
+        if changing or random_states() != before:
+            plain = replace(plain, afresh=True)
+            alone = [_run(plain, names, images[:1])]
         alone += [_run(plain, names, image) for image in torch.split(images[1:], 1)]
         together: _Run | None = None
         failure = ""
         try:
             together = _run(plain, names, images)
-        except Exception as problem:
+        except Exception as error:
+            problem = cause_of(error)
             # Where memory does not suffice for a batch, the computation itself finds what does.
             if not is_out_of_memory(problem):
                 failure = f"a batch of {len(images)} fails ({type(problem).__name__}: {brief(problem)})"
@@ -99,7 +118,12 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
         if _accepts(fast, names, images[:1] if together is None else images, reference):
             plain = fast
     verdicts = {layer.name: _verdict(layer, alone, together, len(images)) for layer in graph.layers}
-    reasons = [failure, *(found.alone for found in verdicts.values() if found.axes is not None)]
+    reasons = [
+        changing,
+        _quantised_together(model),
+        failure,
+        *(found.alone for found in verdicts.values() if found.axes is not None),
+    ]
     if not _gives_rows(alone, together, len(images)):
         reasons.append("the output for an image differs between a batch and the image alone")
     kept = [
@@ -115,6 +139,12 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
     found = _without(graph, kept, skipped)
     if graph.layers and not found.layers:
         raise LurkError(nothing_left(found))
+    if plain.afresh:
+        # On a cut the random numbers would be others.
+        kept = [
+            replace(one, field=Field(rf.uncut(one.field.rows), rf.uncut(one.field.columns))) for one in kept
+        ]
+        found = replace(found, layers=tuple(kept))
     axes = {layer.name: layer.axes for layer in kept}
     return replace(plain, alone=next(filter(None, reasons), ""), axes=axes), found
 
@@ -151,7 +181,8 @@ def check_differentiable(runner: Runner, graph: Graph, image: Tensor) -> None:
             output_hooks(runner.model, hooks),
         ):
             runner(image.detach().clone().requires_grad_())
-    except Exception as problem:
+    except Exception as error:
+        problem = cause_of(error)
         line = brief(problem) if str(problem) else type(problem).__name__
         raise LurkError(
             f"the {kind} does not run where gradients are recorded ({type(problem).__name__}: {line})"
@@ -189,15 +220,15 @@ def _summary(tensor: Tensor) -> _Seen:
     values = torch.nan_to_num(values if values.dtype == torch.float64 else values.float())
     means, maxima = [], []
     for dim, size in enumerate(values.shape):
-        rows = values.transpose(0, dim).reshape(size, -1)
+        rows = values.transpose(0, dim).reshape(size, values.numel() // max(size, 1))
         empty = not rows.numel()
         means.append(rows.new_zeros(size) if empty else rows.mean(1))
         maxima.append(rows.new_zeros(size) if empty else rows.amax(1))
-    return _Seen(tuple(tensor.shape), tuple(means), tuple(maxima))
+    scale = float(values.abs().max()) if values.numel() else 0.0
+    return _Seen(tuple(tensor.shape), tensor.is_complex(), scale, tuple(means), tuple(maxima))
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
-    scale = max(float(one.abs().max()), float(other.abs().max())) if one.numel() else 0.0
+def _close(one: Tensor, other: Tensor, scale: float) -> bool:
     return bool(((one - other).abs() <= TOLERANCE * scale).all())
 
 
@@ -209,10 +240,19 @@ def _accepts(runner: Runner, names: Sequence[str], x: Tensor, expected: _Run) ->
         found = _run(runner, names, x)
     except Exception:  # a view, say, that this format does not allow
         return False
+    return _same(found, expected)
+
+
+def _same(found: _Run, expected: _Run) -> bool:
+    """Whether two runs of the same input compute the same."""
     return found.keys() == expected.keys() and all(
         one.shape == expected[name].shape
-        and all(map(_close, one.means, expected[name].means))
-        and all(map(_close, one.maxima, expected[name].maxima))
+        and all(
+            _close(a, b, max(one.scale, expected[name].scale))
+            for a, b in zip(
+                (*one.means, *one.maxima), (*expected[name].means, *expected[name].maxima), strict=True
+            )
+        )
         for name, one in found.items()
     )
 
@@ -225,6 +265,12 @@ def _gives_rows(alone: Sequence[_Run], together: _Run | None, count: int) -> boo
     if len(single) < count or batch is None or not batch.shape or batch.shape[0] != count:
         return True  # nothing that belongs to single images
     return any(one.shape[0] != 1 for one in single) or _same_rows(0, batch, single)
+
+
+def _quantised_together(model: nn.Module) -> str:
+    """Why images need forwards of their own, where layers choose a scale for all of a batch; else empty."""
+    dynamic = any("quantized.dynamic" in type(part).__module__ for part in model.modules())
+    return "its dynamically quantized layers take one scale for all images of a batch" if dynamic else ""
 
 
 def _with_axes(layer: Layer, axes: MapAxes, shape: tuple[int, ...]) -> Layer:
@@ -251,7 +297,13 @@ def _verdict(layer: Layer, alone: Sequence[_Run], together: _Run | None, count: 
         return _Verdict(
             None, reason=f"is never called: none of the {count} images that were tried reaches it"
         )
+    if single[0].is_complex:
+        return _Verdict(None, reason="gives complex numbers, of which none is the largest")
     axes = layer.axes
+    sizes = {tuple(one.shape[dim] for dim in axes.spatial) for one in single if len(one.shape) == axes.dims}
+    if len(sizes) > 1:
+        listed = " and ".join(" x ".join(map(str, size)) for size in sorted(sizes)[:2])
+        return _Verdict(None, reason=f"gives maps of different sizes for different images, {listed}")
     first = next((one for one in single if one.shape[axes.batch] == 1), single[0])
     batch = None if together is None else together.get(layer.name)
     if batch is not None and len(batch.shape) == len(first.shape):
@@ -274,8 +326,9 @@ def _verdict(layer: Layer, alone: Sequence[_Run], together: _Run | None, count: 
 
 def _same_rows(dim: int, batch: _Seen, single: Sequence[_Seen]) -> bool:
     """Whether each image gives in a batch what it gives alone."""
+    scale = max(batch.scale, *(one.scale for one in single))
     return all(
-        _close(values[dim], torch.cat([one[dim] for one in own]))
+        _close(values[dim], torch.cat([one[dim] for one in own]), scale)
         for values, own in (
             (batch.means, [one.means for one in single]),
             (batch.maxima, [one.maxima for one in single]),

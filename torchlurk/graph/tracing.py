@@ -7,7 +7,8 @@ one real forward is recorded, call by call: the graph is that of the path which 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,11 @@ def part(values: tuple[Any, ...], index: int) -> Any:
     return values[index]
 
 
+def unseen(x: Tensor) -> Tensor:
+    """What stands in a recorded graph for a computation that it does not show."""
+    return x
+
+
 class _Tracer(fx.Tracer):
     """Notes which node gives the output of each module, containers included."""
 
@@ -150,20 +156,41 @@ def record(model: nn.Module, x: Tensor) -> Traced:
 
 
 def _record(model: nn.Module, x: Tensor) -> Traced:
-    recorder = _Recorder(fx.Graph())
+    recorder = _Recorder(fx.Graph(), _tensors())
     # Not inference mode, whose tensors do not count how often they were written to.
     with preserve(model), _hooked(model, recorder), recorder:
-        recorder.know(x, recorder.graph.placeholder("x"))
+        recorder.latest = recorder.graph.placeholder("x")
+        recorder.dependent.add(recorder.latest)
+        recorder.know(x, recorder.latest)
         recorder.graph.output(recorder.node_of(_first(model(x), Tensor)))
     return Traced(tuple(recorder.graph.nodes), recorder.outputs, frozenset(recorder.called), recorded=True)
 
 
-class _Recorder(TorchFunctionMode):
-    """Writes down each call on tensors outside the leaf modules, and each leaf module, as a node."""
+_LEAVING = ("numpy", "tolist", "__array__")
+"""Functions by which values leave torch."""
 
-    def __init__(self, graph: fx.Graph) -> None:
+_MAKING = ("tensor", "as_tensor", "asarray", "from_numpy", "frombuffer")
+"""Functions that make tensors of what is none."""
+
+
+class _Recorder(TorchFunctionMode):
+    """Writes down each call on tensors outside the leaf modules, and each leaf module, as a node.
+
+    What computes without torch's functions is not seen: scripted functions, NumPy. A tensor that they give
+    may hold anything that depends on the input, and is written down as a function of it.
+
+    Args:
+        graph: where to.
+        before: tensors that there are before the forward, which do not depend on its input.
+    """
+
+    def __init__(self, graph: fx.Graph, before: Iterable[Tensor]) -> None:
         super().__init__()
         self.graph = graph
+        self.before = {id(tensor): tensor for tensor in before}
+        self.dependent: set[fx.Node] = set()  # on the input
+        self.latest: fx.Node | None = None  # of those
+        self.left = False  # whether values have left torch, so that they may come back as numbers
         self.outputs: dict[str, fx.Node] = {}
         self.called: set[str] = set()
         # A tensor is kept with its node, for a new one may take the place of one that is gone.
@@ -179,7 +206,12 @@ class _Recorder(TorchFunctionMode):
             return value if isinstance(value, int | float | str | bool | type(None) | slice) else repr(value)
         known = self.memory.get(id(value))
         if known is None:
-            self.know(value, self.graph.create_node("get_attr", "constant"))
+            if id(value) in self.before:
+                node = self.graph.create_node("get_attr", "constant")
+            else:
+                node = self.graph.create_node("call_function", unseen, (self.latest,))
+                self.dependent.add(node)
+            self.know(value, node)
             known = self.memory[id(value)]
         return known[1]
 
@@ -196,7 +228,8 @@ class _Recorder(TorchFunctionMode):
         if not self.inside:
             result = _apart(result, before)
         name = getattr(func, "__name__", "")
-        if self.inside or name in ("__get__", "size", "dim", "numel"):
+        self.left |= name in _LEAVING
+        if self.inside or name in ("__get__", "size", "dim", "numel") or (self.left and name in _MAKING):
             return result
         changed = args[0] if args and isinstance(args[0], Tensor) else None
         if result is None and name == "__setitem__" and changed is not None:
@@ -226,12 +259,20 @@ class _Recorder(TorchFunctionMode):
 
     def give(self, node: fx.Node, results: list[Tensor]) -> None:
         """Note whose values these are; of several, each is a part of the node."""
+        if not self.dependent.isdisjoint(node.all_input_nodes):
+            self.dependent.add(node)
+            self.latest = node
         if len(results) == 1:
             self.know(results[0], node)
             return
         note(node, results)
         for index, tensor in enumerate(results):
             self.know(tensor, self.graph.create_node("call_function", part, (node, index)))
+
+
+def _tensors() -> list[Tensor]:
+    """All tensors that there are: of modules, in globals, in caches of functions."""
+    return [one for one in gc.get_objects() if issubclass(type(one), Tensor)]
 
 
 def _versions(values: Any) -> dict[int, int]:

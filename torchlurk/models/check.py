@@ -161,16 +161,19 @@ def _side_that_passes(module: nn.Module, shape: tuple[int, int, int]) -> int | N
     named = (*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False))
     shapes = {name: tensor.to("meta") for name, tensor in named}
     kind = random_input(module, (1, 1, 1)).dtype
-    for side in sorted(SIZES, key=lambda one: (one < shape[1], abs(one - shape[1]))):
-        if (side, side) == shape[1:]:
-            continue
-        x = torch.empty(1, shape[0], side, side, dtype=kind, device="meta")
+
+    def passes(height: int, width: int) -> bool:
+        x = torch.empty(1, shape[0], height, width, dtype=kind, device="meta")
         with contextlib.suppress(Exception), torch.no_grad(), preserve(module):
             output = first_tensor(torch.func.functional_call(module, shapes, (x,), tie_weights=False))
             # x.view(-1, 400) takes other sizes, too, and makes several rows of an image
-            if output is not None and output.shape[:1] == (1,):
-                return side
-    return None
+            return output is not None and output.shape[:1] == (1,)
+        return False
+
+    if passes(*shape[1:]):
+        return None  # so the size is not at fault
+    nearest = sorted(SIZES, key=lambda one: (one < shape[1], abs(one - shape[1])))
+    return next((side for side in nearest if (side, side) != shape[1:] and passes(side, side)), None)
 
 
 def where_raised(error: BaseException) -> str:
@@ -189,10 +192,11 @@ def check_kind(module: nn.Module) -> None:
     """Refuse networks that call no modules, or whose parameters are not there yet.
 
     Raises:
-        LurkError: it is scripted, traced or exported, or has lazy modules.
+        LurkError: it is scripted, traced or exported, has lazy modules, or is on the meta device.
     """
     check_hooks(module)
     check_initialised(module)
+    check_values(module)
 
 
 def check_hooks(module: nn.Module) -> None:
@@ -251,6 +255,19 @@ def initialise_lazy(module: nn.Module, shape: tuple[int, int, int], seed: int) -
             module(torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)))
         except Exception as error:  # whatever somebody's network raises
             raise forward_failure(module, shape, error) from error
+
+
+def check_values(module: nn.Module) -> None:
+    """Refuse a network without values.
+
+    Raises:
+        LurkError: a tensor of it is on the meta device.
+    """
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_meta:
+            raise LurkError(
+                f"{name} of the network is on the meta device and has no values: load its weights before"
+            )
 
 
 def _is_program(module: fx.GraphModule) -> bool:
@@ -315,8 +332,12 @@ def check_finite(module: nn.Module) -> None:
         LurkError: the first such parameter, by name.
     """
     for name, tensor in module.named_parameters():
-        known = tensor.is_floating_point() or tensor.is_complex()
-        if known and not is_lazy(tensor) and not bool(tensor.isfinite().all()):
+        if is_lazy(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
+            continue
+        with torch.no_grad():
+            values = tensor if tensor.layout is torch.strided else tensor.to_dense()
+            finite = bool(values.isfinite().all())
+        if not finite:
             raise LurkError(
                 f"{name} of the network holds NaN or infinity: the training diverged or the weights were "
                 "not loaded, give others"
@@ -347,6 +368,8 @@ def _check_arguments(module: nn.Module) -> None:
     takes = any(p.kind in plain or p.kind is p.VAR_POSITIONAL for p in parameters)
     if len(needed) > 1 or not takes:
         wants = f"{len(needed)} inputs ({', '.join(needed)})" if needed else "no input"
+        if len(needed) == 1:
+            wants = f"its input by name ({needed[0]})"
         raise LurkError(
             f"the forward of {type(module).__name__} wants {wants}: wrap it in a module that takes one, "
             "a batch of images (N, C, H, W)"

@@ -83,6 +83,7 @@ _SECOND = (
     nn.modules.pooling._AdaptiveAvgPoolNd,
     nn.PixelShuffle,
     nn.Upsample,
+    nn.Unfold,
 )
 """Modules that have their channels in the second dimension, and the places of a map behind it."""
 
@@ -113,9 +114,28 @@ def guessed_axes(module: nn.Module, dims: int) -> MapAxes | None:
 
 
 def first_output(output: object) -> Tensor | None:
-    """The first tensor in what a module returned, dequantised; `None` if there is none."""
+    """The first tensor in what a module returned, dequantised; `None` if there is none.
+
+    Raises:
+        LurkError: it is none that can be read, but stands for many inside a transform of `torch.func`.
+    """
     tensor = next((leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)), None)
+    if tensor is not None:
+        check_observable(tensor)
     return tensor.dequantize() if tensor is not None and tensor.is_quantized else tensor
+
+
+def check_observable(tensor: Tensor) -> None:
+    """Refuse a tensor that stands for many inside a transform of `torch.func`.
+
+    Raises:
+        LurkError: it does.
+    """
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        raise LurkError(
+            "the network calls its layers inside a transform of torch.func, such as vmap, where outputs "
+            "cannot be observed: give a network that calls them on the batch"
+        )
 
 
 def as_map(module: nn.Module, output: object, axes: MapAxes | None = None) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 from torch.utils import checkpoint
@@ -18,7 +19,9 @@ from torchlurk.models.preserve import preserve
 
 
 @contextmanager
-def isolated(model: nn.Module, device: torch.device | None = None) -> Iterator[None]:
+def isolated(
+    model: nn.Module, device: torch.device | None = None, shape: tuple[int, int, int] | None = None
+) -> Iterator[None]:
     """Run a network in evaluation mode with frozen parameters, and restore it afterwards.
 
     Inside, all modules are in evaluation mode, no parameter requires a gradient, gradients are not recorded
@@ -34,6 +37,8 @@ def isolated(model: nn.Module, device: torch.device | None = None) -> Iterator[N
         model: the network.
         device: where to run it, with floating-point parameters and buffers in float32 and all others of
             their own type; `None` to leave device and types as they are.
+        shape: `(C, H, W)` of its input. A network that does not take such an input of float32 with all its
+            tensors in that type, as one that casts between two types, keeps the types that it has.
     """
     kinds = {tensor.device.type for tensor in (*model.parameters(), *model.buffers())}
     with ExitStack() as stack:
@@ -42,18 +47,34 @@ def isolated(model: nn.Module, device: torch.device | None = None) -> Iterator[N
         stack.enter_context(torch.no_grad())
         for kind in sorted({*kinds, "cpu", device.type if device else "cpu"} - {"meta"}):
             stack.enter_context(torch.autocast(kind, enabled=False))
+        if "torch._dynamo" in sys.modules:  # compiled functions call modules without their hooks
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(_without_checkpointing())
         stack.enter_context(_without_fused_attention())
         for module in model.modules():
             module.training = False
             module._compiled_call_impl = None  # a compiled call does not see hooks that come later
+        _replace_inference_tensors(model)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-            if not (parameter.is_inference() or parameter.is_meta or is_lazy(parameter)):
+            if not (parameter.is_meta or is_lazy(parameter)):
                 parameter.data = parameter.data.clone()
         if device is not None:
-            to_float32(model, device)
+            _lend(model, device, shape)
         yield
+
+
+def _replace_inference_tensors(model: nn.Module) -> None:
+    """Put copies in the place of tensors that were made in inference mode, which autograd cannot use."""
+    copies: dict[int, Tensor] = {}
+    for module in model.modules():
+        for own in (module._parameters, module._buffers):
+            for name, tensor in own.items():
+                if tensor is not None and not is_lazy(tensor) and tensor.is_inference():
+                    copy_of = tensor.detach().clone()
+                    if isinstance(tensor, nn.Parameter):
+                        copy_of = nn.Parameter(copy_of, requires_grad=False)
+                    own[name] = copies.setdefault(id(tensor), copy_of)  # type: ignore[assignment]
 
 
 def copy_network(model: nn.Module) -> nn.Module:
@@ -89,6 +110,37 @@ def to_float32(model: nn.Module, device: torch.device) -> None:
                         tensor.data = tensor.data.to(torch.complex64)
 
 
+def _lend(model: nn.Module, device: torch.device, shape: tuple[int, int, int] | None) -> None:
+    """Move a network to a device in float32, or in its own types where it runs in no other."""
+    own: list[tuple[dict[str, Any], str, Tensor, Tensor]] = [
+        (tensors, name, tensor, tensor.data)
+        for module in model.modules()
+        for tensors in (module._parameters, module._buffers)
+        for name, tensor in tensors.items()
+        if tensor is not None
+    ]
+    to_float32(model, device)
+    if shape is None or all(tensors[name].dtype == data.dtype for tensors, name, _, data in own):
+        return
+    x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+    if _runs(model, x):
+        return
+    for tensors, name, tensor, data in own:
+        tensors[name] = tensor
+        tensor.data = data.to(device)
+    if not _runs(model, x):
+        to_float32(model, device)
+
+
+def _runs(model: nn.Module, x: Tensor) -> bool:
+    try:
+        with preserve(model):
+            model(x.clone())
+    except Exception:  # whatever somebody's network raises
+        return False
+    return True
+
+
 @contextmanager
 def _without_fused_attention() -> Iterator[None]:
     """Have `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` call the modules that they consist of."""
@@ -100,12 +152,9 @@ def _without_fused_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-class _Direct:
-    """Takes the place of `torch.utils.checkpoint.CheckpointFunction`: calls the function, keeps all."""
-
-    @staticmethod
-    def apply(function: Any, preserve_rng_state: bool, *args: Any) -> Any:  # noqa: ARG004
-        return function(*args)
+def _direct(function: Any, preserve_rng_state: bool, *args: Any) -> Any:  # noqa: ARG001
+    """Takes the place of `torch.utils.checkpoint.CheckpointFunction.apply`: calls the function, keeps all."""
+    return function(*args)
 
 
 def _around(*args: Any, **kwargs: Any) -> Generator[None, None, None]:  # noqa: ARG001
@@ -121,11 +170,11 @@ def _without_checkpointing() -> Iterator[None]:
     reentrant checkpointing records no gradients of the layers inside in the first place.
     """
     replaced = {
-        "CheckpointFunction": _Direct,
         "_checkpoint_without_reentrant_generator": _around,
         "_checkpoint_without_reentrant_generator_impl": _around,  # its name since torch 2.15
     }
     with ExitStack() as stack:
+        stack.enter_context(patch.object(checkpoint.CheckpointFunction, "apply", _direct))
         for name, value in replaced.items():
             if hasattr(checkpoint, name):
                 stack.enter_context(patch.object(checkpoint, name, value))

@@ -7,10 +7,10 @@ state of the user's network, which comes back as it was given.
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,24 @@ _PLAIN = (str, bytes, int, float, complex, bool, type(None), type, ModuleType)
 
 _CALLABLE = (FunctionType, MethodType, BuiltinFunctionType)
 
-_FOREIGN = ("torch", "lightning", "pytorch_lightning", "logging", "threading", "multiprocessing", "weakref")
+_FOREIGN = (
+    "builtins", "torch", "lightning", "pytorch_lightning", "logging", "threading", "multiprocessing",
+    "weakref",
+)  # fmt: skip
 """Packages whose objects a forward does not change: optimisers, trainers, loggers."""
+
+_LIBRARIES = (*_FOREIGN, "torchvision", "timm", "transformers")
+"""Packages whose classes a forward does not change."""
 
 
 @contextmanager
 def preserve(model: nn.Module) -> Iterator[None]:
     """Restore all that a forward changed in a network, also after an exception or an interrupt.
 
-    That is the attributes of all modules, with the containers and tensors that they hold; the values of
-    buffers, and of tensors that are attributes; the classes of modules, which lazy ones change; and the
-    states of the random number generators of torch, NumPy and Python. Values of parameters are not recorded.
+    That is the attributes of all modules, and of their classes that are the user's, with the containers,
+    objects and tensors that they hold; the values of buffers, and of tensors that are attributes; the classes
+    of modules, which lazy ones change; and the states of the random number generators of torch, NumPy and
+    Python. Values of parameters are not recorded.
     """
     restore = _record(model)
     devices = {t.device.index or 0 for t in (*model.parameters(), *model.buffers()) if t.is_cuda}
@@ -49,6 +56,22 @@ def preserve(model: nn.Module) -> Iterator[None]:
             with torch.inference_mode(False), torch.no_grad():
                 for undo in reversed(restore):
                     undo()
+
+
+def random_states() -> tuple[Any, ...]:
+    """The states of the random number generators of torch, NumPy and Python, to compare."""
+    name, keys, *rest = np.random.get_state()
+    return torch.get_rng_state().tolist(), random.getstate(), name, np.asarray(keys).tolist(), *rest
+
+
+@contextmanager
+def afresh(model: nn.Module) -> Iterator[None]:
+    """Run a forward inside with the same random numbers as any other, and restore what it changes."""
+    with preserve(model):
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)
+        yield
 
 
 def _record(model: nn.Module) -> list[Undo]:
@@ -94,8 +117,7 @@ def _recorded(value: Any) -> tuple[Undo | None, list[Any]]:
     if isinstance(value, tuple | frozenset):
         return None, list(value)
     if isinstance(value, nn.Module) or _is_plain_object(value):
-        kind, own = type(value), vars(value)
-        return lambda: _class(value, kind), [own]
+        return _object(value)
     return None, []
 
 
@@ -104,25 +126,74 @@ def _ignore(value: object) -> None:
 
 
 def _is_plain_object(value: Any) -> bool:
-    package = type(value).__module__.partition(".")[0]
-    return isinstance(getattr(value, "__dict__", None), dict) and package not in _FOREIGN
+    kind = type(value)
+    return not _is_of(_FOREIGN, kind) and (
+        isinstance(getattr(value, "__dict__", None), dict) or bool(_slots(kind))
+    )
 
 
-def _class(value: Any, kind: type) -> None:
-    if type(value) is not kind:
-        value.__class__ = kind
+def _is_of(packages: tuple[str, ...], kind: type) -> bool:
+    return kind.__module__.partition(".")[0] in packages
+
+
+def _slots(kind: type) -> list[str]:
+    """The names of the attributes that objects of a class have in slots."""
+    members = ((name, value) for one in kind.__mro__ for name, value in vars(one).items())
+    return [name for name, value in members if isinstance(value, MemberDescriptorType)]
+
+
+def _object(value: Any) -> tuple[Undo, list[Any]]:
+    """How to restore an object's class and its slots, and, of a module, the attributes of its classes."""
+    kind = type(value)
+    slots = {name: getattr(value, name, _ABSENT) for name in _slots(kind)}
+    classes = [
+        (one, dict(vars(one)))
+        for one in kind.__mro__
+        if isinstance(value, nn.Module) and one is not object and not _is_of(_LIBRARIES, one)
+    ]
+
+    def undo() -> None:
+        if type(value) is not kind:
+            value.__class__ = kind
+        for name, before in slots.items():
+            if getattr(value, name, _ABSENT) is not before:
+                _set(object, value, name, before)
+        for one, attributes in classes:
+            now = dict(vars(one))
+            for name in {**attributes, **now}:
+                before = attributes.get(name, _ABSENT)
+                if now.get(name, _ABSENT) is not before:
+                    _set(type, one, name, before)
+
+    held = [attribute for _, attributes in classes for attribute in attributes.values()]
+    return undo, [getattr(value, "__dict__", None), *slots.values(), *held]
+
+
+_ABSENT = type("Absent", (), {})
+"""Stands for the value of an attribute that is not there."""
+
+
+def _set(how: Any, target: Any, name: str, value: Any) -> None:
+    """Set or delete an attribute, past a `__setattr__` of its own, as frozen dataclasses have."""
+    if value is _ABSENT:
+        how.__delattr__(target, name)
+    else:
+        how.__setattr__(target, name, value)
 
 
 def _dictionary(value: dict[Any, Any]) -> Undo:
-    items = list(value.items())
+    # Past methods of a class of its own; an ordered one keeps its order beside what it holds.
+    kind: type[dict[Any, Any]] = OrderedDict if isinstance(value, OrderedDict) else dict
+    items = list(kind.items(value))
 
     def undo() -> None:
         same = len(items) == len(value) and all(
-            k is key and v is old for (key, old), (k, v) in zip(items, dict.items(value), strict=True)
+            k is key and v is old for (key, old), (k, v) in zip(items, kind.items(value), strict=True)
         )
         if not same:
-            dict.clear(value)
-            dict.update(value, items)
+            kind.clear(value)
+            for key, old in items:
+                kind.__setitem__(value, key, old)
 
     return undo
 
@@ -168,7 +239,7 @@ def _tensor(value: Tensor) -> Undo | None:
             value.data = memory
         if not _equal(value, before):
             with torch.inference_mode(value.is_inference()):
-                value.detach().copy_(before)
+                value.data.copy_(before)  # not a write that autograd counts
 
     return undo
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from torchlurk.devices import is_out_of_memory
 from torchlurk.errors import LurkError
+from torchlurk.models.check import where_raised
+from torchlurk.models.checkpoint import brief
 from torchlurk.models.hooks import MapAxes, Observer, as_map, output_hooks
+from torchlurk.models.preserve import afresh
 
 MemoryFormat = Literal["contiguous", "channels_last"]
 
@@ -27,6 +33,43 @@ class _Stop(BaseException):
     """Ends a forward once the last observed module has returned; no `except Exception` stops it."""
 
 
+class ForwardError(LurkError):
+    """The forward of a network failed; the network's own exception is the cause."""
+
+
+def forward(model: nn.Module, x: Tensor) -> object:
+    """What a network gives for an input.
+
+    Raises:
+        ForwardError: it raised something, but for want of memory.
+    """
+    try:
+        return model(x)
+    except Exception as problem:
+        if isinstance(problem, LurkError) or is_out_of_memory(problem) or _is_ours(problem):
+            raise
+        line = brief(problem) if str(problem) else type(problem).__name__
+        raise ForwardError(
+            f"the forward of the network fails for an input of shape {tuple(x.shape)} "
+            f"({type(problem).__name__}: {line}){where_raised(problem)}: it must run in evaluation mode on "
+            "such an input"
+        ) from problem
+
+
+def _is_ours(problem: Exception) -> bool:
+    """Whether an exception was raised by what observes a forward, and not by the forward."""
+    package = Path(__file__).parents[1]
+    around = (Path(__file__), package / "attribution" / "relu_rules.py")  # which stand around a forward
+    frames = (Path(frame.filename) for frame in traceback.extract_tb(problem.__traceback__))
+    return any(frame.is_relative_to(package) and frame not in around for frame in frames)
+
+
+def cause_of(problem: Exception) -> Exception:
+    """What a network raised itself, where that has been turned into a line."""
+    cause = problem.__cause__ if isinstance(problem, ForwardError) else None
+    return cause if isinstance(cause, Exception) else problem
+
+
 @dataclass(frozen=True)
 class Runner:
     """A network, and how it is run.
@@ -36,6 +79,8 @@ class Runner:
         memory_format: of inputs and 4-d parameters, a key of `MEMORY_FORMATS`.
         alone: why each image needs a forward of its own, as a sentence; empty if images run in batches.
         record_gradients: whether a forward needs autograd, as one does that registers a hook on a tensor.
+        afresh: whether each forward begins with the state that the network was given with, and with the same
+            random numbers, as one needs that changes by each forward, or draws numbers in it.
         axes: of the outputs of modules, by dotted name; others are read as `hooks.guessed_axes` says.
     """
 
@@ -43,6 +88,7 @@ class Runner:
     memory_format: MemoryFormat = "contiguous"
     alone: str = ""
     record_gradients: bool = False
+    afresh: bool = False
     axes: Mapping[str, MapAxes] = field(default_factory=dict)
 
     @property
@@ -55,7 +101,9 @@ class Runner:
         if self.record_gradients and not x.requires_grad:
             x = x.detach().requires_grad_()
         # A copy, for a network may begin by working in place.
-        return self.model(x.clone(memory_format=MEMORY_FORMATS[self.memory_format]))
+        copied = x.clone(memory_format=MEMORY_FORMATS[self.memory_format])
+        with afresh(self.model) if self.afresh else nullcontext():
+            return forward(self.model, copied)
 
     def without_gradients(self) -> AbstractContextManager[object]:
         """While active, gradients are not recorded, unless the network cannot do without."""

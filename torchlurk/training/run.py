@@ -136,7 +136,7 @@ def _before(job: Job, record: Transfer) -> tuple[Job, Transfer]:
     outputs = outputs_for(train.classes, job.network.classes)
     if outputs is not None:
         given = job.network.module
-        with isolated(given, job.device):
+        with isolated(given, job.device, job.network.shape):
             scores = [
                 _score(loop.measure(given, jobs.feed(job, images), outputs))
                 for images in (job.split.train, job.split.val)

@@ -1,0 +1,242 @@
+"""Scans of small networks on a few images, against plain torch, and what a call leaves of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
+
+import torchlurk
+from tests.networks import seeded
+from torchlurk.cli import main
+from torchlurk.store.read import read_layer, read_manifest
+from torchlurk.store.schema import Filter, Manifest
+
+M = TypeVar("M", bound=nn.Module)
+
+SIDE = 32
+IMAGES = 6
+TOP = 3
+FED = torchlurk.Preprocess(size=SIDE, resize=SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+class Plain(nn.Module):
+    """Two convolutions and a linear layer; what other networks of these tests change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 5)
+        self.second = nn.Conv2d(6, 8, 5)
+        self.head = nn.Linear(200, 4)
+
+    def stem(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(F.relu(self.first(x)), 2)
+
+    def rest(self, x: Tensor) -> Tensor:
+        return self.head(F.max_pool2d(F.relu(self.second(x)), 2).flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rest(self.stem(x))
+
+
+def pairs() -> list[tuple[Image.Image, int]]:
+    """Images of noise whose size is the input's, and their classes."""
+    noise = torch.rand(IMAGES, SIDE // 4, SIDE // 4, 3, generator=torch.Generator().manual_seed(1))
+    small = [Image.fromarray((255 * one).byte().numpy()) for one in noise]
+    return [(one.resize((SIDE, SIDE), Image.Resampling.NEAREST), at % 2) for at, one in enumerate(small)]
+
+
+def fed() -> Tensor:
+    """The same images as the network is fed them: `(N, 3, H, W)`."""
+    pixels = [torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8) for image, _ in pairs()]
+    colours = torch.stack(pixels).view(-1, SIDE, SIDE, 3).permute(0, 3, 1, 2).contiguous()
+    return (colours / 255 - 0.5) / 0.5
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """See to it that what is inside leaves a network as it was: values, types, attributes, their objects."""
+    before = state(model)
+    yield
+    after = state(model)
+    assert {key for key in before if before[key] != after.get(key)} == set()
+    assert after.keys() == before.keys()
+
+
+def state(model: nn.Module) -> dict[str, Any]:
+    """All that a network holds, by the path to it."""
+    found: dict[str, Any] = {}
+
+    def take(path: str, value: Any) -> None:
+        if isinstance(value, Tensor) and (value.is_meta or is_lazy(value)):
+            found[path] = (id(value), value.dtype)
+        elif isinstance(value, Tensor):
+            plain = value.detach().resolve_conj()
+            found[path] = (id(value), value.dtype, value.requires_grad, value.is_inference(), plain.tolist())
+        elif isinstance(value, nn.Module) or type(value).__module__.startswith("tests"):
+            found[path] = type(value)
+            names = [*getattr(value, "__dict__", ()), *getattr(value, "__slots__", ())]
+            for name in names:
+                take(f"{path}.{name}", getattr(value, name, None))
+        elif isinstance(value, dict):
+            found[path] = list(map(repr, value))
+            for key, item in value.items():
+                take(f"{path}[{key!r}]", item)
+        elif isinstance(value, list | tuple):
+            found[path] = len(value)
+            for at, item in enumerate(value):
+                take(f"{path}[{at}]", item)
+        elif not callable(value):
+            found[path] = repr(value)
+
+    take("", model)
+    return found
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A store that a scan has left, and what it said."""
+
+    lurk: torchlurk.Lurk
+    out: Path
+    lines: list[str]
+
+    @property
+    def manifest(self) -> Manifest:
+        return read_manifest(self.out)
+
+    @property
+    def layers(self) -> list[str]:
+        return [layer.name for layer in self.manifest.layers]
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        return {one.name: one.reason for one in self.manifest.layers_skipped}
+
+    def filters(self, layer: str) -> list[Filter]:
+        found = next(one for one in self.manifest.layers if one.name == layer)
+        return read_layer(self.out, found).filters
+
+
+def lurk_of(model: nn.Module, out: Path, layers: Sequence[str], **options: Any) -> torchlurk.Lurk:
+    given = {"images": pairs(), "top": TOP, "device": "cpu", "workers": 0, "batch_size": 4, **options}
+    return torchlurk.Lurk(model, FED, out=out, layers=layers, progress=False, **given)
+
+
+def scan(model: nn.Module, out: Path, *layers: str, gradients: bool = True) -> Scanned:
+    """Scan a network, compute gradients, and see to it that it is unchanged."""
+    lines: list[str] = []
+    with unchanged(model):
+        lurk = lurk_of(model, out, layers or ["kind:Conv2d", "kind:Linear"])
+        assert lurk._engine is not None
+        terminal = replace(lurk._engine.terminal, say=lines.append)
+        lurk._engine = replace(lurk._engine, terminal=terminal)
+        lurk.compute_top_imgs()
+        if gradients:
+            lurk.compute_grads(filters=1)
+    return Scanned(lurk, out, lines)
+
+
+def outputs(make: Callable[[], nn.Module], layer: str, maps: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
+    """By plain torch: what a layer gives for each image alone that reaches it, `(C, H, W)`.
+
+    Each image gets a network of its own, which no other has changed.
+    """
+    found: dict[int, Tensor] = {}
+    for at, x in enumerate(fed()):
+        model = make()
+        kept: list[Tensor] = []
+        model.get_submodule(layer).register_forward_hook(
+            lambda module, inputs, output, kept=kept: kept.append(tree_leaves(output)[0].detach().clone())
+        )
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model(x[None])
+        if kept and len(kept[0]):
+            value = maps(kept[0])[0].float()
+            found[at] = value if value.dim() == 3 else value[:, None, None]
+    return found
+
+
+def check(
+    scanned: Scanned,
+    make: Callable[[], nn.Module],
+    layer: str,
+    maps: Callable[[Tensor], Tensor] = lambda y: y,
+) -> None:
+    """Hold a layer's lists, positions, statistics and certificates against plain torch."""
+    expected = outputs(make, layer, maps)
+    filters = scanned.filters(layer)
+    assert len(filters) == len(next(iter(expected.values())))
+    close = 1e-4 * max(float(one.abs().max()) for one in expected.values())
+    for entry in filters:
+        own = {at: value[entry.channel] for at, value in expected.items()}
+        for found, reduce in ((entry.max, Tensor.max), (entry.avg, Tensor.mean)):
+            scores = {at: float(reduce(value)) for at, value in own.items()}
+            best = sorted(scores.values(), reverse=True)[:TOP]
+            assert [one.score for one in found] == pytest.approx(best, abs=close)
+            assert [one.score for one in found] == pytest.approx([scores[o.image] for o in found], abs=close)
+        for one in entry.max:
+            assert float(own[one.image][one.position]) == pytest.approx(
+                float(own[one.image].max()), abs=close
+            )
+            assert one.certificate is None or one.certificate < 1e-3
+        maxima = torch.stack([value.max() for value in own.values()])
+        assert entry.stats.max_mean == pytest.approx(float(maxima.mean()), abs=close)
+        assert entry.stats.max_std == pytest.approx(float(maxima.std(correction=0)), abs=close)
+
+
+def logit_gradient(model: nn.Module, x: Tensor) -> Tensor:
+    """By plain torch: the gradient of the first logit of each image with respect to it."""
+    leaf = x.clone().requires_grad_()
+    (found,) = torch.autograd.grad(model(leaf.clone())[:, 0].sum(), leaf)
+    return found
+
+
+def check_gradients(make: Callable[[], nn.Module], like: Callable[[], nn.Module]) -> None:
+    """Hold `gradients` and `explain` of one network against plain torch on another."""
+    model, x = make(), fed()
+    expected = logit_gradient(like(), x[:2])
+    with unchanged(model):
+        found = torchlurk.gradients(model, x[:2], 0).input
+        (explained,) = torchlurk.explain(model, FED, pairs()[0][0], 0)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(explained.attributions["gradient"], expected[0], rtol=1e-3, atol=1e-5)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """The one line with which a call refuses a network."""
+    with pytest.raises(torchlurk.LurkError) as caught:
+        call()
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def precompute(function: str, folder: Path, *options: str) -> Result:
+    """Run the command on a network of these tests, `FILE.py:FUNCTION`."""
+    photos = folder / "photos"
+    if not photos.exists():
+        for at, (image, label) in enumerate(pairs()):
+            (photos / str(label)).mkdir(parents=True, exist_ok=True)
+            image.save(photos / str(label) / f"{at}.png")
+    given = ["--model", function, "--images", str(photos), "--out", str(folder / "store"), *options]
+    return CliRunner().invoke(
+        main, ["precompute", *given, "--device", "cpu", "--workers", "0", "--filters", "1"]
+    )
+
+
+def net(kind: Callable[[], M]) -> Callable[[], M]:
+    """Makes a network, the same on each call."""
+    return lambda: seeded(kind)
