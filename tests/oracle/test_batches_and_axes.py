@@ -187,6 +187,8 @@ def test_experts_that_no_image_reaches(tmp_path: Path) -> None:
     check(found, net(Sparse), "stem")
     for number in range(2):
         check(found, net(Sparse), f"experts.{number}")
+    never = "is never called: none of the 6 images that were tried reaches it"
+    assert found.skipped == {"experts.2": never}
 
 
 class Zooming(Plain):

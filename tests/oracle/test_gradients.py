@@ -19,7 +19,7 @@ from torchlurk.attribution.gradients import Unit, unit_scores
 from torchlurk.attribution.relu_rules import RULES, Rule
 from torchlurk.graph import Layer
 from torchlurk.models.isolation import isolated
-from torchlurk.models.runner import activation
+from torchlurk.models.runner import ForwardError, activation
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations"),
@@ -237,7 +237,7 @@ def test_errors_of_the_network_are_not_swallowed() -> None:
     layer = graph.trace(model, SIZE, lambda name, _: name == "1").layer("1")
     broken = nn.Sequential(model[0], Call(fail))
     images32 = [image.float() for image in images()]
-    with pytest.raises(RuntimeError, match="no more"):
+    with pytest.raises(ForwardError, match="RuntimeError: no more"):
         list(gradients.unit_gradients(broken, "1", layer.field, images32, [Unit(0, 0, 3, 3)], "deconv"))
 
 

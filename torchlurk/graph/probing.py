@@ -293,7 +293,7 @@ class _Verdict:
 
 def _verdict(layer: Layer, alone: Sequence[_Run], together: _Run | None, count: int) -> _Verdict:
     single = [run[layer.name] for run in alone if layer.name in run]
-    if not single:
+    if not any(0 not in one.shape for one in single):
         return _Verdict(
             None, reason=f"is never called: none of the {count} images that were tried reaches it"
         )

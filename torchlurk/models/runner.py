@@ -215,7 +215,7 @@ def _activations(runner: Runner, layers: Sequence[str], x: Tensor) -> list[Tenso
     with observing(runner, {name: keep(name) for name in layers}):
         forward_until(runner, x, layers)
     for name in layers:
-        if name not in kept:
+        if name not in kept or not len(kept[name]):
             raise LurkError(f"layer {name!r} is there, but this input does not pass through it: name another")
     return [kept[name] for name in layers]
 
