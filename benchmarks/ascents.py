@@ -11,9 +11,9 @@ from benchmarks.measure import Row
 from benchmarks.setting import Setting, sample, weighted
 from torchlurk.ascent.objectives import channel_mean
 from torchlurk.ascent.optimise import Recipe, ascend, canvas, generator
-from torchlurk.devices import fast_precision
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import activation
+from torchlurk.runtime.devices import fast_precision
 
 
 def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:

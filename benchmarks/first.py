@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.setting import Setting
-from torchlurk.datasets.folder import load_pixels
+from torchlurk.datasets.batches import load_pixels
 
 K = 4
 Entry = dict[str, Any]

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from benchmarks.setting import make_setting
-from torchlurk.resources import photos_folder
+from torchlurk.runtime.resources import photos_folder
 
 
 def _seconds(cores: str, before: tuple[str, ...], out: Path) -> float:

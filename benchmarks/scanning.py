@@ -12,9 +12,9 @@ import torch
 from benchmarks.first import image_by_image
 from benchmarks.measure import Row, interleaved, median
 from benchmarks.setting import Setting, make_setting
-from torchlurk import scan
-from torchlurk.datasets.folder import batches
+from torchlurk.datasets.batches import batches
 from torchlurk.models.isolation import isolated
+from torchlurk.scan import scan
 
 BATCH = 8
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from torchlurk.datasets.folder import ImageFolder, list_images, load_pixels
+from torchlurk.datasets.batches import ImageFolder, list_images, load_pixels
 from torchlurk.graph import Graph, trace
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network, load_network
 from torchlurk.models.weights import default_cache
-from torchlurk.resources import photos_folder
+from torchlurk.runtime.resources import photos_folder
 
 
 @dataclass(frozen=True)

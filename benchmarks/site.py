@@ -15,11 +15,11 @@ from typing import Any
 import click
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
-from torchlurk.comparing.alike import open_stores
+from torchlurk.comparing.assemble import Extras, join
+from torchlurk.comparing.compatibility import open_stores
 from torchlurk.comparing.files import write_comparison
-from torchlurk.comparing.joined import Extras, join
-from torchlurk.publish import STORES, build_site
-from torchlurk.serving import make_server, running
+from torchlurk.web.publish import STORES, build_site
+from torchlurk.web.static_server import make_server, running
 
 CHROMIUM = "/usr/bin/chromium"
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

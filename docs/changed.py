@@ -13,8 +13,8 @@ import click
 from PIL import Image, ImageDraw, ImageFont
 
 from torchlurk import Comparison, Lurk
+from torchlurk.api.reading import FilterView
 from torchlurk.comparing.table import Row
-from torchlurk.lurk.reading import FilterView
 
 SIDE, GAP, MARGIN, LINE = 68, 4, 14, 22
 """Pixels: a tile, the space between two, around a card, and a line of text."""

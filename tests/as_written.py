@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 import torchlurk
 from tests.networks import seeded
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.store.schema import Filter, Manifest
 

@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tests.networks import seeded
-from torchlurk.datasets.folder import list_images
+from torchlurk.datasets.batches import list_images
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.models.record import Network
-from torchlurk.telling import Terminal
+from torchlurk.runtime.reporting import Terminal
 from torchlurk.training import Options, Transfer, fine_tune
 from torchlurk.training.split import Split, hold_out
 

@@ -6,7 +6,7 @@ Examples:
     >>> import sys
     >>> import torch, torchlurk
     >>> from safetensors.torch import load_file
-    >>> from torchlurk.resources import networks_folder, photos_folder
+    >>> from torchlurk.runtime.resources import networks_folder, photos_folder
     >>> photos = photos_folder()  # a subfolder a class
     >>> sys.path.insert(0, str(networks_folder()))
     >>> from small import colour
@@ -21,16 +21,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 EXPORTS = {
-    "Lurk": "torchlurk.lurk",
+    "Lurk": "torchlurk.api",
     "compare": "torchlurk.comparing",
     "Comparison": "torchlurk.comparing",
     "explain": "torchlurk.explaining.explain",
     "gradients": "torchlurk.attribution.sensitivity",
     "transfer": "torchlurk.training",
     "Transferred": "torchlurk.training",
-    "FeatureVisualizer": "torchlurk.visualizer",
-    "FrameRecorder": "torchlurk.frames",
-    "LiveServer": "torchlurk.live",
+    "FeatureVisualizer": "torchlurk.api.visualizer",
+    "FrameRecorder": "torchlurk.api.frames",
+    "LiveServer": "torchlurk.web.live_server",
     "Preprocess": "torchlurk.datasets.inputs",
     "LurkError": "torchlurk.errors",
 }

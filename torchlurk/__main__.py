@@ -1,5 +1,5 @@
 """`python -m torchlurk`: the command line."""
 
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 
 main(prog_name="torchlurk")

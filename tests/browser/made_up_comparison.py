@@ -7,9 +7,9 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-from torchlurk.comparing.alike import open_stores
+from torchlurk.comparing.assemble import Beyond, Extras, join, pairs_of
+from torchlurk.comparing.compatibility import open_stores
 from torchlurk.comparing.files import write_comparison
-from torchlurk.comparing.joined import Beyond, Extras, join, pairs_of
 from torchlurk.comparing.measures import MEASURES
 from torchlurk.store.schema import Layer
 

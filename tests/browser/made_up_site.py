@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from torchlurk.publish import build_site
-from torchlurk.serving import make_server, running
+from torchlurk.web.publish import build_site
+from torchlurk.web.static_server import make_server, running
 
 K = 4
 EDGES = [-8, -4, -2, -1, -0.5, -0.25, 0.25, 0.5, 1, 2, 4, 8]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from torchlurk.live import LiveServer
+from torchlurk.web.live_server import LiveServer
 
 from .steps import search
 from .test_live import Growing

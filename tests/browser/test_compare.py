@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from torchlurk.live import LiveServer
+from torchlurk.web.live_server import LiveServer
 
 from .made_up_comparison import LAYERS, changes
 from .made_up_site import HOSTILE

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from PIL import Image
 from playwright.sync_api import expect
 
-from torchlurk.cli import main
-from torchlurk.live import LiveServer
+from torchlurk.cli.main import main
+from torchlurk.web.live_server import LiveServer
 
 from .made_up_site import served
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from torchlurk.live import LiveServer
+from torchlurk.web.live_server import LiveServer
 
 from .made_up_site import make_store
 from .steps import heading

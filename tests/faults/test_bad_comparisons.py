@@ -17,7 +17,7 @@ from torch import nn
 
 from tests.compared import PREPROCESS, network, store, trained, write_photos
 from torchlurk import Comparison, compare
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.datasets.images import NOT_READ
 from torchlurk.errors import LurkError
 

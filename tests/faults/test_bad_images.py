@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.processes import hear_interrupts
-from torchlurk.datasets.folder import BadImage, Preprocess, batches, decode, list_images
+from torchlurk.datasets.batches import BadImage, Preprocess, batches, decode, list_images
 from torchlurk.errors import LurkError
 
 SMALL = Preprocess(size=16, resize=20)
@@ -206,7 +206,7 @@ def test_ctrl_c_leaves_neither_processes_nor_their_tracebacks(folder: Path) -> N
     script = f"""
         import time
         from pathlib import Path
-        from torchlurk.datasets.folder import Preprocess, batches, list_images
+        from torchlurk.datasets.batches import Preprocess, batches, list_images
         scan = batches(list_images(Path({str(folder)!r})), Preprocess(), batch_size=1, workers=2)
         try:
             next(scan)
@@ -241,7 +241,7 @@ def test_a_killed_scan_leaves_no_process(folder: Path) -> None:
     script = f"""
         import os, signal
         from pathlib import Path
-        from torchlurk.datasets.folder import Preprocess, batches, list_images
+        from torchlurk.datasets.batches import Preprocess, batches, list_images
         next(batches(list_images(Path({str(folder)!r})), Preprocess(), batch_size=1, workers=2))
         scan = batches(list_images(Path({str(folder)!r})), Preprocess(), batch_size=1, workers=2)
         next(scan)

@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.store.read import inspect, read_layer, read_manifest
 
 NETS = """

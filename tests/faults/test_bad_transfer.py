@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.runs import SIDE, digests, photos
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.models.checkpoint import read_weights
 
 NETS = """

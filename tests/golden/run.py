@@ -11,14 +11,14 @@ import torch
 
 from tests.golden.network import golden_network, write_images
 from torchlurk.attribution.relu_rules import Rule
-from torchlurk.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
-from torchlurk.datasets.folder import list_images
-from torchlurk.distributed import Team
+from torchlurk.datasets.batches import list_images
 from torchlurk.models.network import Network
-from torchlurk.pipeline import precompute
-from torchlurk.selection import Selection
+from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
+from torchlurk.pipeline.pipeline import precompute
+from torchlurk.runtime.distributed import Team
+from torchlurk.runtime.reporting import Terminal
 from torchlurk.store.schema import STAGES
-from torchlurk.telling import Terminal
+from torchlurk.store.selection import Selection
 
 EXPECTED = Path(__file__).parent / "expected"
 QUIET = Terminal(say=lambda line: None, bar=lambda label, total, unit: nullcontext(lambda n: None))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.golden.run import golden_run
-from torchlurk.distributed import joined
+from torchlurk.runtime.distributed import joined
 
 if __name__ == "__main__":
     with joined(os.environ) as team:

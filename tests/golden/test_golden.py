@@ -14,10 +14,10 @@ from PIL import Image
 
 from tests.golden.run import EXPECTED, golden_run
 from torchlurk.errors import LurkError
+from torchlurk.runtime.reporting import Terminal
 from torchlurk.store.read import inspect, read_manifest, read_progress
 from torchlurk.store.schema import picture_path
 from torchlurk.store.write import alone
-from torchlurk.telling import Terminal
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import torchlurk
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.store.read import inspect
 
 ROOT = Path(__file__).parents[2]

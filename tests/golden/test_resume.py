@@ -13,9 +13,9 @@ import pytest
 from tests.golden.run import QUIET, golden_run
 from tests.golden.test_golden import files
 from torchlurk.errors import LurkError, Terminated
+from torchlurk.runtime.reporting import Terminal
+from torchlurk.store.partial import PARTIAL, kept
 from torchlurk.store.read import inspect, read_manifest
-from torchlurk.store.units import PARTIAL, kept
-from torchlurk.telling import Terminal
 
 STOPS = 14
 

@@ -15,8 +15,8 @@ from torch import nn
 from tests.golden.network import Branching, golden_network
 from tests.golden.run import QUIET, golden_run
 from tests.golden.test_golden import files
-from torchlurk.distributed import joined
 from torchlurk.errors import LurkError
+from torchlurk.runtime.distributed import joined
 from torchlurk.store.read import inspect, read_manifest
 
 ROOT = Path(__file__).parents[2]

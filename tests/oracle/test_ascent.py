@@ -17,8 +17,8 @@ from torchlurk.ascent.optimise import Recipe, ascend, canvas, canvas_for, genera
 from torchlurk.ascent.parametrisation import decode, frequency_scale, initial_spectrum
 from torchlurk.ascent.transforms import Wobble, draw, move
 from torchlurk.attribution.relu_rules import LeakyRelu
+from torchlurk.graph.receptive_field import Field, pixels, window
 from torchlurk.models.isolation import isolated
-from torchlurk.receptive_field import Field, pixels, window
 
 SIZE = (24, 24)
 

@@ -17,8 +17,8 @@ from torchvision.transforms.functional import pil_to_tensor
 from tests.compared import LAYERS, PREPROCESS, network, permuted, store, trained, write_photos
 from tests.networks import Branching, branching_maps
 from torchlurk import Comparison, compare
-from torchlurk.comparing.sums import CELLS
-from torchlurk.datasets.folder import list_images, load_pixels
+from torchlurk.comparing.moments import CELLS
+from torchlurk.datasets.batches import list_images, load_pixels
 from torchlurk.store import schema
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.store.schema import LayerFile

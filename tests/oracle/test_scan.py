@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tests.networks import BRANCHING_LAYERS, Branching, branching_maps, seeded
-from torchlurk import graph, records, scan
+from torchlurk import graph
+from torchlurk.pipeline import records
+from torchlurk.scan import scan
 from torchlurk.store.schema import LayerFile
 
 SIZE = (3, 21, 26)

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from tests.networks import seeded
 from tests.runs import SIDE, Ended, Normed, digests, network, photos, split, terminal, train
-from torchlurk.datasets.folder import load_pixels
+from torchlurk.datasets.batches import load_pixels
 from torchlurk.datasets.inputs import Preprocess
-from torchlurk.models.check import as_logits
+from torchlurk.models.validate import as_logits
 from torchlurk.store import write
 from torchlurk.training import files, read_record, record
 

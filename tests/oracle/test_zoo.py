@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from tests.oracle.test_receptive_field import supports
 from tests.oracle.zoo_table import DOCUMENT, parts, row
 from tests.zoo import ZOO, made
-from torchlurk import scan
 from torchlurk.attribution.gradients import Unit, unit_gradients, unit_scores
 from torchlurk.graph import Graph, Layer, select
 from torchlurk.models.hooks import as_map
 from torchlurk.models.isolation import isolated
+from torchlurk.scan import scan
 
 K, CLASSES = 3, 2
 

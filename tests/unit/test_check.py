@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from torchlurk.errors import LurkError
-from torchlurk.models.check import as_logits, check_network
+from torchlurk.models.validate import as_logits, check_network
 
 
 class Gives(nn.Module):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from torchlurk.errors import LurkError
-from torchlurk.selection import Selection, check_channel, choose, find
 from torchlurk.store.schema import Layer
+from torchlurk.store.selection import Selection, check_channel, choose, find
 
 
 def layer(name: str, kind: str, channels: int) -> Layer:

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from tests.unit.test_datasets import pictures
-from torchlurk.datasets.indexed import index_items
+from torchlurk.datasets.class_names import name_classes, names_in_order, read_words
+from torchlurk.datasets.csv_table import read_table
 from torchlurk.datasets.matching import name_folders
-from torchlurk.datasets.table import read_table
-from torchlurk.datasets.words import name_classes, names_in_order, read_words
+from torchlurk.datasets.torchvision_dataset import index_items
 from torchlurk.errors import LurkError
-from torchlurk.lurk.computing import images_of
+from torchlurk.pipeline.session import images_of
 
 NAMES = (
     "tench",

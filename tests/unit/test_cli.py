@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from tests.golden.run import EXPECTED
 from tests.processes import hear_interrupts
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.store.read import read_layer, read_manifest
 
 Run = Callable[..., Result]
@@ -342,7 +342,7 @@ def test_serve_answers_until_interrupted(tmp_path: Path) -> None:
 
 
 def test_the_command_line_starts_without_torch() -> None:
-    code = "import sys, torchlurk.cli; sys.exit('torch' in sys.modules)"
+    code = "import sys, torchlurk.cli.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

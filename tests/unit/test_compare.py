@@ -19,7 +19,7 @@ from torch import nn
 from tests.compared import LAYERS, PREPROCESS, network, store, trained, write_photos
 from tests.processes import run_without_torch
 from torchlurk import Comparison, compare
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.comparing.measures import MEASURES
 from torchlurk.comparing.summaries import distribution
 from torchlurk.errors import LurkError

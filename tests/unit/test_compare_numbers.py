@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from torchlurk.comparing.listed import moved, others, reordered, shift
 from torchlurk.comparing.measures import MEASURES
+from torchlurk.comparing.moments import add_layer, begin_layer, correlations, differences, look, partners
 from torchlurk.comparing.parameters import filter_parameters, parameter_changes
+from torchlurk.comparing.store_measures import moved, others, reordered, shift
 from torchlurk.comparing.summaries import distribution, layer_change, pair_sentences
-from torchlurk.comparing.sums import add_layer, begin_layer, correlations, differences, look, partners
 from torchlurk.errors import LurkError
 from torchlurk.store.comparison import FilterChanges
 

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from tests.browser.made_up_comparison import make_comparison, make_moment
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
-from torchlurk.live import LiveServer
-from torchlurk.publish import build_site
-from torchlurk.snapshot import watch
+from torchlurk.web.live_server import LiveServer
+from torchlurk.web.publish import build_site
+from torchlurk.web.snapshot import watch
 
 from .test_live import asking
 from .test_publish import tree

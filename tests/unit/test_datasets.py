@@ -12,11 +12,11 @@ import torch
 import torchvision
 from PIL import Image
 
-from torchlurk.datasets.choose import open_images
-from torchlurk.datasets.folder import Preprocess, batches, first_image, list_images, load_pixels
-from torchlurk.datasets.indexed import IndexedImages, index_items, open_torchvision
-from torchlurk.datasets.table import read_table
-from torchlurk.datasets.words import name_classes, read_words
+from torchlurk.datasets.batches import Preprocess, batches, first_image, list_images, load_pixels
+from torchlurk.datasets.class_names import name_classes, read_words
+from torchlurk.datasets.csv_table import read_table
+from torchlurk.datasets.open import open_images
+from torchlurk.datasets.torchvision_dataset import IndexedImages, index_items, open_torchvision
 from torchlurk.errors import LurkError
 
 GRAY = Preprocess(size=28, resize=28, mean=(0.1,), std=(0.3,))

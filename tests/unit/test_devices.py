@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from torchlurk.devices import fast_precision
+from torchlurk.runtime.devices import fast_precision
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.explaining import METHODS
 from torchlurk.explaining.record import Scores
 from torchlurk.models import network

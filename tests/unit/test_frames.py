@@ -15,9 +15,9 @@ from PIL import Image
 from torch import nn
 
 import torchlurk
+from torchlurk.api.frames import FrameRecorder, animation, chosen
 from torchlurk.ascent.optimise import Recipe
 from torchlurk.errors import LurkError
-from torchlurk.frames import FrameRecorder, animation, chosen
 
 SIDE = 16
 FEW = Recipe(steps=2)

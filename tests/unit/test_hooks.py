@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from tests.awkward import LAYERS, SIZE, Awkward, Fuse, awkward, snapshot
 from tests.networks import Branching, Call, branching_maps, seeded
-from torchlurk import graph, scan
+from torchlurk import graph
 from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import relu_rule
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import ForwardError, activation, forward_until, observing
+from torchlurk.scan import scan
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ from PIL import Image, features
 from torch import nn
 
 import torchlurk
-from torchlurk.cli import main
-from torchlurk.datasets.choose import open_images
+from torchlurk.cli.main import main
+from torchlurk.cli.terminal import SILENT
+from torchlurk.datasets.batches import ImageFolder, Preprocess, batches, list_images
 from torchlurk.datasets.decode import decode
-from torchlurk.datasets.folder import ImageFolder, Preprocess, batches, list_images
 from torchlurk.datasets.images import NOT_READ, Skipped
 from torchlurk.datasets.limits import BadImage
-from torchlurk.datasets.strict import check_all
+from torchlurk.datasets.open import open_images
 from torchlurk.datasets.suffixes import read_suffixes
+from torchlurk.datasets.validate import check_all
 from torchlurk.errors import LurkError
 from torchlurk.store.read import read_manifest
-from torchlurk.terminal import SILENT
 
 HEIF = NOT_READ + "the format HEIF"
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from torchlurk.datasets.folder import (
+from torchlurk.datasets.batches import (
     BadImage,
     Batch,
     Preprocess,

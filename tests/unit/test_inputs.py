@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
-from torchlurk.datasets.folder import BadImage, Preprocess, batches, list_images, load_pixels
+from torchlurk.datasets.batches import BadImage, Preprocess, batches, list_images, load_pixels
 from torchlurk.datasets.inputs import Input, resized
 from torchlurk.datasets.transform import Called, call, from_preset, input_of, shown_channels
 from torchlurk.errors import LurkError

@@ -14,17 +14,17 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from torchlurk import pipeline
-from torchlurk.cli import main
+from torchlurk.cli.main import main
+from torchlurk.cli.terminal import SILENT
 from torchlurk.datasets import decode as decoding
 from torchlurk.datasets import limits
+from torchlurk.datasets.batches import Preprocess, batches, list_images
+from torchlurk.datasets.csv_table import read_table
 from torchlurk.datasets.decode import decode, to_rgb
-from torchlurk.datasets.folder import Preprocess, batches, list_images
 from torchlurk.datasets.limits import BadImage
-from torchlurk.datasets.strict import check_all
-from torchlurk.datasets.table import read_table
+from torchlurk.datasets.validate import check_all
 from torchlurk.errors import LurkError
-from torchlurk.terminal import SILENT
+from torchlurk.pipeline import pipeline
 
 
 def picture(mode: str = "RGB", side: int = 40) -> Image.Image:

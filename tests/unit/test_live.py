@@ -17,11 +17,11 @@ from click.testing import CliRunner
 
 import torchlurk
 from tests.processes import hear_interrupts
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
-from torchlurk.live import LiveServer
-from torchlurk.publish import MARKER
-from torchlurk.snapshot import ranges, watch
+from torchlurk.web.live_server import LiveServer
+from torchlurk.web.publish import MARKER
+from torchlurk.web.snapshot import ranges, watch
 
 from .test_publish import make_store, manifest_of
 

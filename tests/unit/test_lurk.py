@@ -23,7 +23,7 @@ from torchvision import transforms
 
 from tests.processes import run_without_torch
 from torchlurk import Lurk
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
 from torchlurk.store.read import inspect
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchlurk.errors import LurkError
-from torchlurk.names import check_store_name, readable, shown
+from torchlurk.runtime.names import check_store_name, readable, shown
 from torchlurk.store.schema import LONGEST, Relative, image_path, layer_path, picture_path, safe_name
 
 # Lone surrogates too, as names of files that are no UTF-8 have them.

@@ -30,8 +30,8 @@ from torchvision import transforms
 from tests.awkward import snapshot
 from tests.unit.test_docs import shell_lines
 from torchlurk import Lurk, LurkError, explain, transfer
-from torchlurk.cli import main
-from torchlurk.models.check import check_network
+from torchlurk.cli.main import main
+from torchlurk.models.validate import check_network
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/own-network.md"

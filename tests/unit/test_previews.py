@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from tests.golden.run import EXPECTED
-from torchlurk.publish import build_site
 from torchlurk.store.previews import Best, Seen, few, previews
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.store.schema import Previews
+from torchlurk.web.publish import build_site
 
 STORE = Path(EXPECTED) / "branching"
 

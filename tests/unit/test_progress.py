@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from torchlurk.progress import telling
+from torchlurk.pipeline.progress import telling
+from torchlurk.runtime.reporting import Terminal
 from torchlurk.store.read import read_progress
 from torchlurk.store.write import write_sums
-from torchlurk.telling import Terminal
 
 
 class Clock:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from torchlurk import publish
 from torchlurk.errors import LurkError
-from torchlurk.publish import MARKER, build_site
-from torchlurk.resources import site_folder
-from torchlurk.serving import make_server, running
+from torchlurk.runtime.resources import site_folder
 from torchlurk.store.schema import STAGES
+from torchlurk.web import publish
+from torchlurk.web.publish import MARKER, build_site
+from torchlurk.web.static_server import make_server, running
 
 WAITING = {"complete": False, "config": None}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from torchlurk.serving import make_server
+from torchlurk.web.static_server import make_server
 
 Send = Callable[[bytes], bytes]
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from torchlurk import scan, shards
-from torchlurk.devices import Room, fitting, is_out_of_memory
 from torchlurk.errors import LurkError
-from torchlurk.scan import ScanBatch, ScanState
-from torchlurk.shards import Shard
+from torchlurk.runtime.devices import Room, fitting, is_out_of_memory
+from torchlurk.scan import scan, shards
+from torchlurk.scan.scan import ScanBatch, ScanState
+from torchlurk.scan.shards import Shard
 from torchlurk.store.schema import Skipped
 
 CLASSES = 5

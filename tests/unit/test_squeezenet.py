@@ -13,14 +13,14 @@ import torch
 import torchvision
 from torch.nn import functional as F
 
-from torchlurk.datasets.folder import list_images, load_pixels
+from torchlurk.datasets.batches import list_images, load_pixels
 from torchlurk.errors import LurkError
 from torchlurk.models import squeezenet
 from torchlurk.models.checkpoint import state_digest
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import load_network
 from torchlurk.models.weights import default_cache, resolve_weights
-from torchlurk.resources import photos_folder
+from torchlurk.runtime.resources import photos_folder
 
 
 def arrays() -> dict[str, list[np.ndarray]]:

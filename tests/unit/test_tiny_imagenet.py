@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from torchlurk.datasets.batches import list_images, read_words
 from torchlurk.datasets.download import download
-from torchlurk.datasets.folder import list_images, read_words
 from torchlurk.datasets.tiny_imagenet import Report, choose, fetch_tiny_imagenet
 from torchlurk.errors import LurkError
 

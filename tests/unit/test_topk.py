@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchlurk import topk
-from torchlurk.topk import NO_IMAGE, TopK
+from torchlurk.scan import topk
+from torchlurk.scan.topk import NO_IMAGE, TopK
 
 WIDTH = 7
 """Columns of the feature maps that the places are in."""

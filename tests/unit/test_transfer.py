@@ -23,16 +23,16 @@ import torchlurk
 from tests.networks import seeded
 from tests.runs import CLASSES, SIDE, Normed, digests, photos, train
 from tests.zoo import ZOO
-from torchlurk.cli import main
-from torchlurk.datasets.folder import list_images, read_words
+from torchlurk.cli.main import main
+from torchlurk.datasets.batches import list_images, read_words
 from torchlurk.errors import LurkError
 from torchlurk.graph.tracing import follow
-from torchlurk.models.check import check_network
+from torchlurk.models.validate import check_network
+from torchlurk.runtime.reporting import Terminal
 from torchlurk.store.read import read_layer, read_manifest
-from torchlurk.telling import Terminal
 from torchlurk.training import loop, record
+from torchlurk.training.class_mapping import outputs_for
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
-from torchlurk.training.original import outputs_for
 from torchlurk.training.plot import draw, ticks
 from torchlurk.training.split import apart, as_share, hold_out
 

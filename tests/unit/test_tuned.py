@@ -21,8 +21,8 @@ from tests.runs import train as run
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import state_digest
+from torchlurk.models.checkpoint_metadata import KEY, Tuned, read_metadata, renew_head, write_metadata
 from torchlurk.models.network import Network, load_network
-from torchlurk.models.tuned import KEY, Tuned, read_metadata, renew_head, write_metadata
 from torchlurk.models.weights import default_cache
 
 NETS = """

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchlurk.distributed import Team
 from torchlurk.errors import LurkError
-from torchlurk.store.units import Pieces, digest_of, kept
+from torchlurk.runtime.distributed import Team
+from torchlurk.store.partial import Pieces, digest_of, kept
 from torchlurk.store.write import alone, sweep, write_bytes
 
 CONFIG = digest_of("a")

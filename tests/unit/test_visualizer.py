@@ -14,13 +14,13 @@ from torch.nn import functional as F
 from torchvision import transforms as T
 
 import torchlurk
+from torchlurk.api.visualizer import FeatureVisualizer
 from torchlurk.ascent.diversity import gram, likeness
 from torchlurk.ascent.optimise import Recipe
 from torchlurk.ascent.transforms import Wobble
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
-from torchlurk.visualizer import FeatureVisualizer
 
 SIDE = 24
 PLAIN = Preprocess(size=SIDE, resize=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3)

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from torchlurk.stages.writers import writing
+from torchlurk.pipeline.stages.writers import writing
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])

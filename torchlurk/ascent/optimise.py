@@ -12,18 +12,13 @@ from torch import Tensor
 
 from torchlurk.ascent.diversity import Apart, cost
 from torchlurk.ascent.objectives import Objective
-from torchlurk.ascent.parametrisation import (
-    colour_axes,
-    decode,
-    frequency_scale,
-    initial_spectrum,
-)
+from torchlurk.ascent.parametrisation import colour_axes, decode, frequency_scale, initial_spectrum
 from torchlurk.ascent.transforms import Wobble, draw, move
 from torchlurk.attribution.relu_rules import NO_HISTORY, LeakyRelu, require_history
 from torchlurk.errors import LurkError
+from torchlurk.graph.receptive_field import Axis, Field
 from torchlurk.models.preserve import preserve
 from torchlurk.models.runner import ForwardError, Runnable, activation, activations, as_runner
-from torchlurk.receptive_field import Axis, Field
 
 LEAK = 0.1
 """The share of the gradient that passes a ReLU that is off, in the first steps."""

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
+from torchlurk.graph.receptive_field import Field, uncut
 from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
-from torchlurk.receptive_field import Field, uncut
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from torchlurk.attribution.targets import (
 )
 from torchlurk.errors import LurkError
 from torchlurk.graph import prepare
-from torchlurk.models.check import as_network, check_kind
 from torchlurk.models.hooks import MapAxes, as_map, check_observable
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import forward
+from torchlurk.models.validate import as_network, check_kind
 
 Wanted = Target | int | str | Callable[[object], Tensor]
 """A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, all it gives; or a function of the output."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchlurk.comparing.alike import Store
-from torchlurk.comparing.joined import Compared
+from torchlurk.comparing.assemble import Compared
+from torchlurk.comparing.compatibility import Store
 from torchlurk.errors import LurkError
 from torchlurk.store.comparison import COMPARISON, COMPARISONS, ComparisonEntry, Comparisons
 from torchlurk.store.read_comparison import read_comparison, read_layer_comparison

@@ -9,15 +9,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlurk.comparing.sums import LayerSums, Seen, add_layer, begin_layer, look
-from torchlurk.datasets.folder import Batch, batches
+from torchlurk.comparing.moments import LayerSums, Seen, add_layer, begin_layer, look
+from torchlurk.datasets.batches import Batch, batches
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Input
-from torchlurk.devices import Room, fitting, send
 from torchlurk.errors import LurkError
 from torchlurk.models.hooks import Observer
 from torchlurk.models.record import Network
 from torchlurk.models.runner import Runner, forward_until, observing
+from torchlurk.runtime.devices import Room, fitting, send
 
 Pair = tuple[int, int]
 """Positions of two networks."""

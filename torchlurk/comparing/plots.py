@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
+from torchlurk.api.plots import axes, plain
 from torchlurk.comparing.measures import SAME
 from torchlurk.comparing.summaries import distribution
-from torchlurk.lurk.plots import axes, plain
 from torchlurk.store.comparison import Measure
 
 if TYPE_CHECKING:

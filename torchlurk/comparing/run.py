@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchlurk.comparing.alike import Store, open_stores
+from torchlurk.comparing.assemble import Extras, join, pairs_of
+from torchlurk.comparing.compatibility import Store, open_stores
 from torchlurk.comparing.files import check_out, write_comparison
-from torchlurk.comparing.joined import Extras, join, pairs_of
 from torchlurk.comparing.table import Comparison
 from torchlurk.errors import LurkError, in_python
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from torchlurk.comparing.beyond import Setting
+    from torchlurk.comparing.network_measures import Setting
     from torchlurk.datasets.images import ImageSet
-    from torchlurk.datasets.told import Told
+    from torchlurk.datasets.preprocess import Told
     from torchlurk.models.record import Network
 
 WITHOUT = (
@@ -169,9 +169,9 @@ def compare_stores(request: Request) -> Comparison:
 
 
 def _setting(request: Request) -> Setting:
-    from torchlurk.comparing.beyond import Setting
-    from torchlurk.devices import choose_device, usual_batch, usual_workers
-    from torchlurk.lurk.computing import terminal_of
+    from torchlurk.comparing.network_measures import Setting
+    from torchlurk.pipeline.session import terminal_of
+    from torchlurk.runtime.devices import choose_device, usual_batch, usual_workers
 
     device = choose_device(request.device)
     return Setting(
@@ -184,11 +184,11 @@ def _setting(request: Request) -> Setting:
 
 def _ask(request: Request, stores: Sequence[Store], setting: Setting) -> Extras:
     """What the networks say."""
-    from torchlurk.comparing.beyond import look_beyond
+    from torchlurk.comparing.network_measures import look_beyond
     from torchlurk.comparing.sources import check_images
-    from torchlurk.datasets.choose import open_images
     from torchlurk.datasets.images import notes_of
-    from torchlurk.lurk.computing import images_of
+    from torchlurk.datasets.open import open_images
+    from torchlurk.pipeline.session import images_of
 
     if isinstance(request.images, str) and request.data_root is not None:
         folder: ImageSet = open_images(request.images, words=None, data_root=request.data_root)
@@ -207,7 +207,7 @@ def _networks(
     request: Request, stores: Sequence[Store], folder: ImageSet, setting: Setting
 ) -> Sequence[Network]:
     from torchlurk.comparing.sources import Asked, handed_over, load_networks
-    from torchlurk.datasets.folder import first_image
+    from torchlurk.datasets.batches import first_image
     from torchlurk.models.weights import default_cache
 
     models = request.models
@@ -231,7 +231,7 @@ def _networks(
 
 def _embed(stores: Sequence[Store], model: str, weights: str, extras: Extras, setting: Setting) -> Extras:
     """The same with the distances of pictures in a third network."""
-    from torchlurk.comparing.beyond import embed
+    from torchlurk.comparing.network_measures import embed
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
 

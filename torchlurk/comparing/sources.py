@@ -11,16 +11,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from torchlurk.comparing.alike import Store
-from torchlurk.datasets.folder import first_image, load_pixels
+from torchlurk.comparing.compatibility import Store
+from torchlurk.datasets.batches import first_image, load_pixels
 from torchlurk.datasets.images import ImageSet
-from torchlurk.datasets.told import Told
+from torchlurk.datasets.preprocess import Told
 from torchlurk.errors import LurkError
-from torchlurk.lurk.computing import digest_of
 from torchlurk.models.checkpoint import Weights
 from torchlurk.models.network import TORCHVISION, Network, load_network, network_of
 from torchlurk.models.runner import Runner, activations
 from torchlurk.models.timm_zoo import PREFIX as TIMM
+from torchlurk.pipeline.session import digest_of
 from torchlurk.store.schema import number
 
 TOLERANCE = 0.01

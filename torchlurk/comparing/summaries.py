@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from statistics import mean, median
 
-from torchlurk.comparing.listed import Values
 from torchlurk.comparing.measures import MEASURES
+from torchlurk.comparing.store_measures import Values
 from torchlurk.store.comparison import Distribution, FilterChanges, LayerChange, Measure
 from torchlurk.store.schema import number
 

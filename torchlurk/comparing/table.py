@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from torchlurk.comparing import plots
+from torchlurk.comparing.assemble import Compared
 from torchlurk.comparing.files import read_compared
-from torchlurk.comparing.joined import Compared
 from torchlurk.errors import LurkError
 from torchlurk.store import comparison as format_
 

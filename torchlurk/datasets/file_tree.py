@@ -11,7 +11,7 @@ from pathlib import Path
 from torchlurk.datasets.images import Skipped
 from torchlurk.datasets.suffixes import JUNK, is_read, why_unread
 from torchlurk.errors import LurkError
-from torchlurk.names import readable
+from torchlurk.runtime.names import readable
 
 
 @dataclass(frozen=True)

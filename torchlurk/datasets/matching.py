@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from torchlurk.datasets.words import Words, counts, few, no_match, other_length
+from torchlurk.datasets.class_names import Words, counts, few, no_match, other_length
 from torchlurk.errors import LurkError
 
 _ENDS_IN_NUMBER: Final = re.compile(r"(.*?)(\d+)(?:\.0+)?", re.DOTALL)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchlurk.attribution.randomise import magnitude
 from torchlurk.explaining.recipe import METHODS
-from torchlurk.pictures import Pixels, gradient_tiles
+from torchlurk.runtime.pictures import Pixels, gradient_tiles
 
 BRIGHT = 0.99
 """The quantile of magnitudes that is drawn white."""

@@ -23,15 +23,15 @@ from torchlurk.attribution.targets import (
     target_values,
 )
 from torchlurk.datasets.decode import Pixels
-from torchlurk.datasets.told import Told
-from torchlurk.devices import exact
+from torchlurk.datasets.preprocess import Told
 from torchlurk.errors import LurkError
 from torchlurk.explaining.feeding import Picture, read_all
 from torchlurk.explaining.recipe import METHODS, Attributed, Completeness, Recipe
 from torchlurk.graph import Graph, prepare, probe
-from torchlurk.models.check import as_logits, as_network, check_kind
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner, outputs
+from torchlurk.models.validate import as_logits, as_network, check_kind
+from torchlurk.runtime.devices import exact
 
 TOP = 5
 """How many predictions are told."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchlurk.datasets.decode import Pixels, decode, to_rgb
 from torchlurk.datasets.inputs import Decoded, Input
 from torchlurk.datasets.limits import BadImage
-from torchlurk.datasets.told import Told, told_input
+from torchlurk.datasets.preprocess import Told, told_input
 from torchlurk.errors import LurkError
 
 Picture = str | Path | Image.Image

@@ -17,7 +17,7 @@ from torchlurk.explaining.recipe import METHODS, Recipe
 from torchlurk.explaining.record import Scores, scores_of
 from torchlurk.explaining.sheet import Cell, Row, contact_sheet
 from torchlurk.models.record import Network
-from torchlurk.pictures import Pixels, jpeg
+from torchlurk.runtime.pictures import Pixels, jpeg
 from torchlurk.store.write import write_bytes, write_json
 
 SHEET = "sheet.jpg"

@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torchlurk import receptive_field as rf
-from torchlurk.receptive_field import Axis, Field
+from torchlurk.graph import receptive_field as rf
+from torchlurk.graph.receptive_field import Axis, Field
 
 Shape = tuple[int, ...]
 

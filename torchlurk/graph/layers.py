@@ -10,14 +10,14 @@ import torch
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
-from torchlurk import receptive_field as rf
 from torchlurk.graph import flow as fl
+from torchlurk.graph import receptive_field as rf
 from torchlurk.graph.channels import channels_after
 from torchlurk.graph.flow import Flow, Shape
 from torchlurk.graph.operations import after
+from torchlurk.graph.receptive_field import Field
 from torchlurk.graph.tracing import Traced, follow, is_data
 from torchlurk.models.hooks import MapAxes, usual_axes
-from torchlurk.receptive_field import Field
 
 NAMED = 5
 """Layers that a message names at most."""

@@ -15,11 +15,11 @@ import torchvision
 from torch import fx, nn
 from torch.nn import functional as F
 
-from torchlurk import receptive_field as rf
 from torchlurk.graph import flow as fl
+from torchlurk.graph import receptive_field as rf
 from torchlurk.graph.flow import Flow, Shape
+from torchlurk.graph.receptive_field import Axis
 from torchlurk.graph.tracing import part
-from torchlurk.receptive_field import Axis
 
 _LOCAL_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid,

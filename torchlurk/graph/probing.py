@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from torchlurk import receptive_field as rf
-from torchlurk.devices import is_out_of_memory
 from torchlurk.errors import LurkError
+from torchlurk.graph import receptive_field as rf
 from torchlurk.graph.layers import Graph, Layer, SkippedLayer
+from torchlurk.graph.receptive_field import Field
 from torchlurk.graph.selection import nothing_left, select
-from torchlurk.models.check import forward_failure, needs_autograd, where_raised
 from torchlurk.models.checkpoint import brief
 from torchlurk.models.hooks import MapAxes, first_output, output_hooks
 from torchlurk.models.preserve import preserve, random_states
 from torchlurk.models.runner import Runner, cause_of
-from torchlurk.receptive_field import Field
+from torchlurk.models.validate import forward_failure, needs_autograd, where_raised
+from torchlurk.runtime.devices import is_out_of_memory
 
 TOLERANCE = 1e-3
 """How far, as a share of a layer's largest value, two runs may lie apart that compute the same."""

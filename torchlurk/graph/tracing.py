@@ -18,8 +18,8 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from torchlurk.models.check import forward_failure, needs_autograd, random_input
 from torchlurk.models.preserve import preserve
+from torchlurk.models.validate import forward_failure, needs_autograd, random_input
 
 _CONTAINERS = (
     nn.Sequential, nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer,

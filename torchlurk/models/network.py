@@ -9,18 +9,18 @@ from pathlib import Path
 from PIL import Image
 from torch import nn
 
-from torchlurk.datasets.told import Told, noise, told_input
+from torchlurk.datasets.preprocess import Told, noise, told_input
 from torchlurk.datasets.transform import Called, shown_channels
 from torchlurk.errors import LurkError
-from torchlurk.models.check import check_network, initialise_lazy
 from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
-from torchlurk.models.own import make_own, source_of
+from torchlurk.models.checkpoint_metadata import renew_head, same_layer
 from torchlurk.models.record import Network
 from torchlurk.models.timm_zoo import PREFIX as TIMM
 from torchlurk.models.timm_zoo import load_timm
-from torchlurk.models.tuned import renew_head, same_layer
+from torchlurk.models.user_model import make_own, source_of
+from torchlurk.models.validate import check_network, initialise_lazy
 from torchlurk.models.zoo import load_torchvision
-from torchlurk.names import readable
+from torchlurk.runtime.names import readable
 
 __all__ = ["Network", "load_network", "network_of"]
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from torchlurk.devices import is_out_of_memory
 from torchlurk.errors import LurkError
-from torchlurk.models.check import where_raised
 from torchlurk.models.checkpoint import brief
 from torchlurk.models.hooks import MapAxes, Observer, as_map, output_hooks
 from torchlurk.models.preserve import afresh
+from torchlurk.models.validate import where_raised
+from torchlurk.runtime.devices import is_out_of_memory
 
 MemoryFormat = Literal["contiguous", "channels_last"]
 

@@ -14,10 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from torchlurk.errors import LurkError
+from torchlurk.models.checkpoint_metadata import Tuned, read_extra, read_metadata
 from torchlurk.models.inert import inert_in, load_inert
 from torchlurk.models.state_dicts import StateDict, find_state_dicts, without_wrappers
-from torchlurk.models.tuned import Tuned, read_extra, read_metadata
-from torchlurk.names import readable
+from torchlurk.runtime.names import readable
 
 UNSAFE = "--allow-unsafe-pickle if you trust whoever made it to run code here"
 

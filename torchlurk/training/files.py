@@ -13,9 +13,9 @@ from torch import Tensor, nn, optim
 
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
+from torchlurk.models.checkpoint_metadata import Tuned, write_metadata
 from torchlurk.models.digests import check_has_values
 from torchlurk.models.plain_values import NotPlainError, to_json
-from torchlurk.models.tuned import Tuned, write_metadata
 from torchlurk.store.write import sweep, write_bytes
 
 CHECKPOINTS: Final = "checkpoints"

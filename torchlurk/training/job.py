@@ -10,19 +10,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn, optim
 
-from torchlurk.datasets.folder import batches
+from torchlurk.datasets.batches import batches
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Preprocess
-from torchlurk.devices import send
 from torchlurk.errors import LurkError
 from torchlurk.graph.tracing import follow
-from torchlurk.models.check import check_network, check_rows
+from torchlurk.models.checkpoint_metadata import Tuned, renew_head
 from torchlurk.models.isolation import copy_network, isolated, to_float32
 from torchlurk.models.network import Network
-from torchlurk.models.tuned import Tuned, renew_head
+from torchlurk.models.validate import check_network, check_rows
+from torchlurk.runtime.devices import send
+from torchlurk.runtime.reporting import Terminal
 from torchlurk.store import schema
 from torchlurk.store.schema import Skipped, number
-from torchlurk.telling import Terminal
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
 from torchlurk.training.record import Images, Options, Transfer
 from torchlurk.training.split import Split, check_counts

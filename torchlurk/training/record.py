@@ -8,7 +8,18 @@ from typing import Final
 import msgspec
 
 from torchlurk.errors import LurkError
-from torchlurk.store.schema import Count, Digest, Format, Input, Model, Record, Relative, Share, Size, Skipped
+from torchlurk.store.schema import (
+    Count,
+    Digest,
+    Format,
+    Input,
+    Model,
+    Record,
+    Relative,
+    Share,
+    Size,
+    Skipped,
+)
 from torchlurk.store.write import write_json
 
 RECORD: Final = "transfer.json"

@@ -12,16 +12,17 @@ from pathlib import Path
 import msgspec
 import torch
 
-from torchlurk.devices import exact, threaded
 from torchlurk.errors import LurkError
-from torchlurk.models.check import check_finite
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
+from torchlurk.models.validate import check_finite
+from torchlurk.runtime.devices import exact, threaded
+from torchlurk.runtime.reporting import Terminal
 from torchlurk.store.schema import number
 from torchlurk.store.write import alone, check_writable, write_bytes
-from torchlurk.telling import Terminal
 from torchlurk.training import job as jobs
 from torchlurk.training import loop
+from torchlurk.training.class_mapping import outputs_for
 from torchlurk.training.files import (
     check_readable,
     forget_optimisers,
@@ -30,7 +31,6 @@ from torchlurk.training.files import (
     save_optimiser,
 )
 from torchlurk.training.job import Job
-from torchlurk.training.original import outputs_for
 from torchlurk.training.plot import draw
 from torchlurk.training.record import (
     Epoch,

@@ -20,7 +20,7 @@ import torch
 from click.testing import CliRunner
 
 from tests.faults.long.harness import ROOT
-from torchlurk.cli import main
+from torchlurk.cli.main import main
 
 LURK = (sys.executable, "-m", "torchlurk")
 NO_RIGHTS = (

@@ -14,9 +14,9 @@ from tests.faults.long.commands import Outcome, lurk_here, tree
 from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.pictures import good
 from torchlurk.errors import LurkError
-from torchlurk.publish import build_site
-from torchlurk.snapshot import watch
 from torchlurk.store.read import inspect, read_layer
+from torchlurk.web.publish import build_site
+from torchlurk.web.snapshot import watch
 
 NAMES = "hostile names of files, classes, modules and outputs: a whole store and site, each in its folder"
 FOLDERS = "hostile name of the folder to write: refused in one line, or a whole store"

@@ -14,15 +14,15 @@ from types import FrameType
 from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.mutation import BYTE_WAYS, JSON_WAYS
 from tests.golden.run import EXPECTED
+from torchlurk.api.reading import open_store
 from torchlurk.comparing.run import Request, compare_stores
 from torchlurk.errors import LurkError
-from torchlurk.lurk.reading import open_store
-from torchlurk.publish import build_site
-from torchlurk.snapshot import watch
 from torchlurk.store import read
+from torchlurk.store.partial import Pieces
 from torchlurk.store.read_comparison import read_comparison, read_comparisons, read_layer_comparison
-from torchlurk.store.units import Pieces
 from torchlurk.store.write import write_index
+from torchlurk.web.publish import build_site
+from torchlurk.web.snapshot import watch
 
 JSON = "JSON of a store: changed, cut, nested, doubled"
 PICTURE = "picture of a store: changed, cut"

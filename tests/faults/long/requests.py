@@ -17,11 +17,11 @@ from urllib.parse import quote
 from tests.faults.long.commands import tree
 from tests.faults.long.harness import Kind, Row, Trial
 from tests.golden.run import EXPECTED
-from torchlurk.live import live_files
-from torchlurk.publish import CSP, build_site
-from torchlurk.resources import site_folder
-from torchlurk.serving import listen, make_server
-from torchlurk.snapshot import watch
+from torchlurk.runtime.resources import site_folder
+from torchlurk.web.live_server import live_files
+from torchlurk.web.publish import CSP, build_site
+from torchlurk.web.snapshot import watch
+from torchlurk.web.static_server import listen, make_server
 
 FOLDER = "request to the server of a site: encoded, absolute, links out, garbage"
 LIVE = "request to the live server of stores: likewise"

@@ -19,7 +19,7 @@ from tests.faults.long.images import NET
 from tests.faults.long.pictures import good
 from torchlurk.errors import LurkError
 from torchlurk.store import read, schema
-from torchlurk.store.units import PARTIAL
+from torchlurk.store.partial import PARTIAL
 from torchlurk.store.write import UNFINISHED
 
 FULL = "disk full in the middle (a tmpfs smaller than the store)"

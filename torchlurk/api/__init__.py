@@ -1,0 +1,5 @@
+"""Torchlurk from Python: compute a store, or read one, look at filters, plot and serve."""
+
+from torchlurk.api.lurker import Lurk
+
+__all__ = ["Lurk"]

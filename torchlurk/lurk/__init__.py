@@ -1,5 +1,0 @@
-"""Torchlurk from Python: compute a store, or read one, look at filters, plot and serve."""
-
-from torchlurk.lurk.lurker import Lurk
-
-__all__ = ["Lurk"]

@@ -1,0 +1,1 @@
+"""Configuration, stages and the order in which they run."""

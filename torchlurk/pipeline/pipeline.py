@@ -1,0 +1,311 @@
+"""The order of the stages: scan, gradients, ascent; each leaves the store complete up to itself."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import torch
+
+from torchlurk.datasets.batches import load_pixels, probe_inputs
+from torchlurk.datasets.images import ImageSet
+from torchlurk.datasets.inputs import Decoded
+from torchlurk.errors import LurkError
+from torchlurk.graph import check_differentiable, prepare
+from torchlurk.models.checkpoint import brief
+from torchlurk.models.isolation import isolated
+from torchlurk.models.network import Network
+from torchlurk.models.runner import ForwardError, Runner, cause_of
+from torchlurk.pipeline.config import RunConfig, alike, recorded
+from torchlurk.pipeline.progress import telling
+from torchlurk.pipeline.rendering import Source
+from torchlurk.pipeline.stages import ascent, gradients, scan
+from torchlurk.pipeline.stages.context import Job, chosen, forget, layer_files, made, mark
+from torchlurk.pipeline.stages.manifest import new_manifest
+from torchlurk.pipeline.stages.writers import writing
+from torchlurk.runtime.devices import Room, exact, threaded
+from torchlurk.runtime.distributed import Team
+from torchlurk.runtime.reporting import Terminal
+from torchlurk.store import schema
+from torchlurk.store.partial import PARTIAL, Pieces, digest_of, kept
+from torchlurk.store.read import read_manifest
+from torchlurk.store.schema import Manifest, Stage
+from torchlurk.store.write import alone, check_writable, sweep, write_index, write_sums
+
+PROBED = 8
+"""Images that a network is tried on whose path depends on them; other networks are tried on two."""
+
+PIXELS_KEPT = 2048
+"""Decoded images kept in memory while pictures are made: 300 MB at 224 px."""
+
+
+def precompute(
+    network: Network,
+    folder: ImageSet,
+    out: Path,
+    config: RunConfig,
+    device: torch.device,
+    terminal: Terminal,
+    team: Team | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Manifest:
+    """Run the stages that are asked for and not yet done, and write the store.
+
+    A run that was stopped, whatever by, is gone on with: of the work that it had cut into pieces, those
+    that are finished are not computed again, and the store comes out the same.
+
+    Args:
+        network: what to look into; it comes back as it was.
+        folder: the images to show it.
+        out: the store's folder.
+        config: what to do.
+        device: where to compute.
+        terminal: how to tell.
+        team: the processes that share the run, each of which calls this with the same; alone by default.
+        clock: seconds, from any beginning: how often `progress.json` is written.
+        sleep: waits for some seconds, while others of the team compute.
+
+    Returns:
+        The manifest as it stands at the end.
+
+    Raises:
+        LurkError: the input cannot be used, or another run writes there; nothing that was computed before
+            is lost.
+    """
+    team = team or Team()
+    model = network.module
+    with ExitStack() as stack:
+        if team.first:
+            check_writable(out)
+            stack.enter_context(alone(out))
+            sweep(out)
+            stack.enter_context(_saying_what_is_kept(out, terminal))
+            terminal = stack.enter_context(telling(terminal, out, clock))
+        team.wait()
+        stack.enter_context(isolated(model, device, network.shape))
+        stack.enter_context(exact(device))
+        stack.enter_context(threaded(config.threads))
+        writers = stack.enter_context(writing(config.workers))
+        images = probe_inputs(folder, network.preprocess, PROBED).to(device)
+        runner, graph = prepare(model, network.shape, config.scan.layers, images)
+        if "gradients" in config.stages or "ascent" in config.stages:
+            check_differentiable(runner, graph, images[:1])
+        stack.enter_context(runner.laid_out())
+        if "ascent" in config.stages and config.ascent.precision == "bfloat16":
+            config = _precise_enough(config, runner, images[:1], terminal.say if team.first else None)
+        source = _source(network, folder, device)
+        room = Room(terminal.say)
+        job = Job(network, folder, graph, runner, source, out, config, terminal, writers, team, room, sleep)
+        wanted = new_manifest(job, device, [])
+        job = replace(job, identity=_identity(wanted))
+        chosen(job)  # what cannot be had is refused before anything is computed or lost
+        manifest = team.share(lambda: _earlier(job, wanted))
+        manifest = _scanned(job, manifest, wanted, device)
+        if "gradients" in config.stages:
+            manifest = _extend(job, manifest, "gradients", gradients)
+        if "ascent" in config.stages:
+            manifest = _extend(job, manifest, "ascent", ascent)
+        if team.first:
+            _tidy(job, manifest)
+            write_index(out.parent)
+    return manifest
+
+
+def _precise_enough(
+    config: RunConfig, runner: Runner, image: torch.Tensor, say: Callable[[str], None] | None
+) -> RunConfig:
+    """The same configuration, with an ascent in float32 if the network does not run in bfloat16."""
+    try:
+        with runner.without_gradients(), torch.autocast(image.device.type, torch.bfloat16):
+            runner(image)
+    except ForwardError as problem:
+        if say is not None:
+            line = brief(cause_of(problem))
+            say(f"filter images are made in float32: the network does not run in bfloat16 ({line})")
+        return replace(config, ascent=replace(config.ascent, precision="float32"))
+    return config
+
+
+def _tidy(job: Job, manifest: Manifest) -> None:
+    """Put in order what a run killed at its very end has left: merged pieces, a digest not written."""
+    works = {"scan": scan.WORKS, "gradients": gradients.WORKS, "ascent": ascent.WORKS}
+    for name, pieces in works.items():
+        if getattr(manifest.stages, name).complete:
+            for work in pieces:
+                Pieces(job.out, work, "").drop()
+    write_sums(job.out)
+
+
+@contextmanager
+def _saying_what_is_kept(out: Path, terminal: Terminal) -> Iterator[None]:
+    """Say, if the run is stopped, what is done and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        finished = [f"{count} of the {work}" for work, count in kept(out).items()]
+        pieces = f", and of what is not, these finished pieces: {', '.join(finished)}" if finished else ""
+        terminal.say(
+            f"what is complete is kept in {str(out)!r}{pieces}; start the same command again to go on"
+        )
+        raise
+
+
+def usual_threads(out: Path) -> int:
+    """Threads of the processor for one operation: as a store was begun with, else what torch takes."""
+    try:
+        return read_manifest(out).threads
+    except LurkError:
+        return torch.get_num_threads()
+
+
+def _identity(wanted: Manifest) -> str:
+    """The digest of all that decides what a scan gives."""
+    scan_only = msgspec.structs.replace(
+        wanted.stages, gradients=Stage(complete=False, config=None), ascent=Stage(complete=False, config=None)
+    )
+    # what is not read takes no part in it
+    dataset = msgspec.structs.replace(wanted.dataset, skipped=[])
+    return digest_of(msgspec.structs.replace(wanted, name="", title="", dataset=dataset, stages=scan_only))
+
+
+def _scanned(job: Job, manifest: Manifest | None, wanted: Manifest, device: torch.device) -> Manifest:
+    """The store's manifest when its scan is complete."""
+    if "scan" not in job.config.stages:
+        if manifest is None or not manifest.stages.scan.complete:
+            raise LurkError(
+                f"{str(job.out)!r} holds no scan to go on from: add scan to --stages (there are "
+                f"{', '.join(job.config.stages)})"
+            )
+        return manifest
+    if manifest is not None and manifest.stages.scan.complete:
+        job.terminal.say("scan: complete already")
+        return manifest
+    # From here on the folder is a store, if only a beginning.
+    begun = manifest or mark(job, wanted, "scan", wanted.stages.scan)
+    return scan.run(job, begun, device)
+
+
+class _Stage(Protocol):
+    """A stage that extends a store: a module of `stages`."""
+
+    WORKS: tuple[str, ...]
+
+    def run(self, job: Job, manifest: Manifest) -> Manifest:
+        """Make what is lacking."""
+
+    def complete(self, job: Job, manifest: Manifest) -> bool:
+        """Whether nothing is."""
+
+
+def _extend(job: Job, manifest: Manifest, name: str, stage: _Stage) -> Manifest:
+    """Do what a stage is asked for and has not done yet."""
+    wanted = recorded(getattr(job.config, name))
+    done: Stage = getattr(manifest.stages, name)
+    if done.config is not None and job.config.overwrite and "scan" not in job.config.stages:
+        manifest = done_nothing(job, forget(job, manifest, name), name, stage.WORKS)
+        done = getattr(manifest.stages, name)
+    lacks = job.team.share(lambda: not (done.complete and stage.complete(job, manifest)))
+    if not lacks:
+        job.terminal.say(f"{name}: complete already")
+        return manifest
+    have = made(layer_files(job, manifest), name)
+    manifest = mark(job, manifest, name, Stage(complete=False, config=wanted, made=have, fitted=done.fitted))
+    manifest = stage.run(job, manifest)
+    have = made(layer_files(job, manifest), name)
+    fitted = job.room.limit if done.fitted is None else job.room.of(done.fitted)
+    return mark(job, manifest, name, Stage(complete=True, config=wanted, made=have, fitted=fitted))
+
+
+def done_nothing(job: Job, manifest: Manifest, name: str, works: tuple[str, ...]) -> Manifest:
+    """The manifest of a store whose stage is forgotten, with its finished pieces."""
+    if job.team.first:
+        for work in works:
+            Pieces(job.out, work, "").drop()
+    return mark(job, manifest, name, Stage(complete=False, config=None))
+
+
+def _change(old: schema.Config, new: schema.Config) -> str:
+    """In which way a configuration was another."""
+    changed = [f"{key} {old[key]}" for key in old.keys() & new.keys() if old[key] != new[key]]
+    return ", ".join(sorted(changed)) or "other options"
+
+
+def _source(network: Network, folder: ImageSet, device: torch.device) -> Source:
+    # float32, which only this process makes, takes four times the room of bytes
+    @lru_cache(maxsize=PIXELS_KEPT if network.preprocess.cut else PIXELS_KEPT // 4)
+    def pixels(image: int) -> Decoded:
+        kept: Decoded = load_pixels(folder, network.preprocess, [image])[0].numpy()
+        return kept
+
+    preprocess = network.preprocess
+    return Source(pixels, preprocess.normalise, network.shape, device, preprocess.display, preprocess.shown)
+
+
+def _earlier(job: Job, wanted: Manifest) -> Manifest | None:
+    """The manifest of an earlier run to go on from; `None` to begin anew.
+
+    Raises:
+        LurkError: the folder holds the result of something else.
+    """
+    if not (job.out / "network.json").exists():
+        _refuse_foreign(job.out)
+        return None
+    if job.config.overwrite and "scan" in job.config.stages:
+        _clear(job.out)
+        return None
+    found = read_manifest(job.out)
+    names = [", ".join(layer.name for layer in manifest.layers) for manifest in (found, wanted)]
+    for what in ("model", "input", "layers", "k", "device", "threads"):
+        old, new = getattr(found, what), getattr(wanted, what)
+        if old != new:
+            old, new = names if what == "layers" and names[0] != names[1] else (old, new)
+            raise LurkError(_differs(job, what, old, new))
+    if found.dataset.digest != wanted.dataset.digest:
+        raise LurkError(_differs(job, "images", found.dataset.name, wanted.dataset.name))
+    if found.stages.scan.config != wanted.stages.scan.config:
+        old, new = found.stages.scan.config, wanted.stages.scan.config
+        raise LurkError(_differs(job, "scan", old, new))
+    for name in ("gradients", "ascent"):
+        done, asked = getattr(found.stages, name).config, recorded(getattr(job.config, name))
+        if name in job.config.stages and done and not alike(done, asked) and not job.config.overwrite:
+            raise LurkError(
+                f"{str(job.out)!r} has {name} made with {_change(done, asked)}: choose another --out, or "
+                f"give --stages {name} --overwrite to make them anew"
+            )
+    return found
+
+
+def _differs(job: Job, what: str, old: object, new: object) -> str:
+    def brief(value: object) -> str:
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        return text if len(text) <= 80 else f"{text[:79]}…"
+
+    return (
+        f"{str(job.out)!r} was computed from other {what} ({brief(old)}, not {brief(new)}): "
+        "choose another --out, or give --overwrite to lose it"
+    )
+
+
+def _refuse_foreign(out: Path) -> None:
+    strange = sorted(path.name for path in out.iterdir())
+    if strange:
+        raise LurkError(
+            f"{str(out)!r} is no store and holds other files ({strange[0]!r}): choose another --out"
+        )
+
+
+def _clear(out: Path) -> None:
+    """Remove what a store consists of, and nothing else that may lie in the folder."""
+    # The manifest first: without it there is no store, and nobody reads what is left of one.
+    for name in ("network.json", "classes.json", "images.json", schema.SUMS, schema.PROGRESS):
+        (out / name).unlink(missing_ok=True)
+    for name in (PARTIAL, "images", "layers", *schema.PICTURE_KINDS):
+        shutil.rmtree(out / name, ignore_errors=True)

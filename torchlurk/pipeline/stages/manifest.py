@@ -1,0 +1,68 @@
+"""The manifest with which a store begins."""
+
+from __future__ import annotations
+
+import torch
+
+from torchlurk.datasets.images import skipped_of
+from torchlurk.pipeline import records, rendering
+from torchlurk.pipeline.config import recorded
+from torchlurk.pipeline.stages.context import Job
+from torchlurk.scan import scan
+from torchlurk.store import schema
+from torchlurk.store.schema import Manifest, Stage
+
+
+def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) -> Manifest:
+    """The manifest before the pictures of a scan that could not read the `skipped` files of those listed."""
+    network, folder = job.network, job.folder
+    sizes = {layer.name: rendering.tiles(layer, job.source) for layer in job.graph.layers}
+    waiting = Stage(complete=False, config=None)
+    return Manifest(
+        format=schema.FORMAT,
+        name=job.out.name,
+        title=network.title,
+        model=schema.Model(
+            source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
+        ),
+        input=schema.Input(
+            shape=network.shape,
+            mean=[schema.number(m) for m in network.preprocess.mean],
+            std=[schema.number(s) for s in network.preprocess.std],
+        ),
+        dataset=schema.Dataset(
+            name=folder.name,
+            images=len(folder.paths) - len(skipped),  # that are not read are not among them
+            classes=list(folder.classes),
+            digest=folder.digest,
+            skipped=[
+                *skipped,
+                *(schema.Skipped(path=one.path, reason=one.reason) for one in skipped_of(folder)),
+            ],
+        ),
+        k=job.config.scan.k,
+        device="cuda" if device.type == "cuda" else "cpu",
+        threads=job.config.threads,
+        layers=[records.manifest_layer(layer) for layer in job.graph.layers],
+        edges=list(job.graph.edges),
+        tiles=schema.Tiles(
+            **{
+                kind: {
+                    layer.name: sizes[layer.name][kind]
+                    for layer in job.graph.layers
+                    if not (layer.sees_all and kind in ("cropped", "cropped_grad"))
+                }
+                for kind in schema.PICTURE_KINDS
+            }
+        ),
+        activation_edges=[schema.number(edge) for edge in scan.ACTIVATION_EDGES],
+        stages=schema.Stages(
+            scan=Stage(complete=False, config=recorded(job.config.scan)),
+            gradients=waiting,
+            ascent=waiting,
+        ),
+        memory_format=job.runner.memory_format,
+        layers_skipped=[
+            schema.SkippedLayer(name=one.name, kind=one.kind, reason=one.reason) for one in job.graph.skipped
+        ],
+    )

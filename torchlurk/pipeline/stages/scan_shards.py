@@ -1,0 +1,112 @@
+"""A pass over images: cut into shards, shared among processes, kept one by one, and merged in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import groupby
+
+import torch
+
+from torchlurk.datasets.batches import Batch, batches
+from torchlurk.errors import LurkError
+from torchlurk.pipeline.stages.blocks import LOOK, see
+from torchlurk.pipeline.stages.context import Job
+from torchlurk.runtime.devices import send
+from torchlurk.scan import scan
+from torchlurk.scan.shards import Shard, gather, to_bytes
+from torchlurk.store import schema
+from torchlurk.store.partial import Pieces, digest_of
+
+
+def scan_images(
+    job: Job, device: torch.device, work: str, images: Sequence[int], k: int, *, bfloat16: bool
+) -> Shard | None:
+    """Scan the images of these ids, shard by shard; what is finished already is not computed again.
+
+    Args:
+        job: for which run.
+        device: where to compute.
+        work: what the pieces are called, and the bar.
+        images: ids.
+        k: images that a list keeps.
+        bfloat16: as for `scan.scan`.
+
+    Returns:
+        What all shards give together, for the first of the team; `None` for the others.
+    """
+    size = job.config.scan.shard_size
+    pieces = Pieces(job.out, work, digest_of(job.identity, work, list(images) if work == "again" else []))
+    length = {f"{n:06}": len(images[n * size : (n + 1) * size]) for n in range(-(-len(images) // size))}
+    finished = job.team.share(lambda: sorted(pieces.whole(length, job.terminal.say)))
+    todo = [piece for piece in length if piece not in finished]
+    mine = job.team.mine(todo)
+    awaited = {piece: length[piece] for piece in todo} if job.team.first else {}
+    with (
+        job.terminal.bar(work, len(images), "image") as advance,
+        closing(_feed(job, images, [int(piece) for piece in mine])) as feed,
+    ):
+        advance(sum(length[piece] for piece in finished))
+        for number, batches_of_shard in groupby(feed, key=lambda batch: batch.shard):
+            piece = f"{number:06}"
+            shard = _shard(job, device, images, batches_of_shard, k, bfloat16, advance)
+            pieces.write(piece, to_bytes(shard))
+            awaited.pop(piece, None)
+            see(job, pieces, awaited, advance)
+        while awaited:
+            job.sleep(LOOK)
+            see(job, pieces, awaited, advance)
+    job.team.wait()
+    if not job.team.first:
+        return None
+    channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
+    return gather(map(pieces.read, length), channels, len(job.folder.classes), k)
+
+
+def _shard(
+    job: Job,
+    device: torch.device,
+    images: Sequence[int],
+    found: Iterable[Batch],
+    k: int,
+    bfloat16: bool,
+    advance: Callable[[int], object],
+) -> Shard:
+    """Scan one shard from its decoded batches."""
+    channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
+    state = scan.empty(channels, len(job.folder.classes), k, device)
+    skipped: list[schema.Skipped] = []
+
+    def fed() -> Iterator[scan.ScanBatch]:
+        for batch in found:
+            skipped.extend(schema.Skipped(path=s.path, reason=s.reason) for s in batch.skipped)
+            if batch.indices:
+                ids = torch.tensor([images[index] for index in batch.indices])
+                yield scan.ScanBatch(
+                    send(ids, device),
+                    send(torch.tensor(batch.labels), device),
+                    job.network.preprocess.normalise(send(batch.pixels, device)),
+                )
+            advance(len(batch.indices) + len(batch.skipped))
+
+    try:
+        for current in scan.scan(job.runner, state, fed(), bfloat16=bfloat16, room=job.room):
+            state = current
+    except scan.NotFinite as problem:
+        raise LurkError(
+            f"layer {problem.layer!r}, and none before it, gives NaN or infinity for image "
+            f"{job.folder.paths[problem.image]!r}: look at its weights, and at that image"
+        ) from problem
+    return Shard(scan.to(state, torch.device("cpu")), tuple(skipped), job.room.of(job.config.scan.batch_size))
+
+
+def _feed(job: Job, images: Sequence[int], shards: Sequence[int]) -> Generator[Batch, None, None]:
+    """The decoded batches of some shards of images, one shard after the other."""
+    yield from batches(
+        job.folder.take(images),
+        job.network.preprocess,
+        batch_size=job.config.scan.batch_size,
+        shard_size=job.config.scan.shard_size,
+        workers=job.config.workers,
+        shards=shards,
+    )

@@ -1,0 +1,1 @@
+"""Devices, processes, reporting, names, resources, pictures."""

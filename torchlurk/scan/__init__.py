@@ -1,0 +1,1 @@
+"""One pass over the images: top-k lists, statistics, shards."""

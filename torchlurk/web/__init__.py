@@ -1,0 +1,1 @@
+"""The site: publishing it, serving it, and following stores as they are written."""
