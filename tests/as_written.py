@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -142,7 +143,11 @@ def scan(model: nn.Module, out: Path, *layers: str, gradients: bool = True) -> S
         assert lurk._engine is not None
         terminal = replace(lurk._engine.terminal, say=lines.append)
         lurk._engine = replace(lurk._engine, terminal=terminal)
-        lurk.compute_top_imgs()
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            lurk.compute_top_imgs()
+        # What is left out is said also where there is no terminal.
+        assert [str(one.message) for one in warned] == [line for line in lines if "not scanned" in line]
         if gradients:
             lurk.compute_grads(filters=1)
     return Scanned(lurk, out, lines)

@@ -156,7 +156,18 @@ def record(model: nn.Module, x: Tensor) -> Traced:
 
 
 def _record(model: nn.Module, x: Tensor) -> Traced:
-    recorder = _Recorder(fx.Graph(), _tensors())
+    own = [leaf for module in model.modules() for leaf in pytree.tree_leaves(vars(module))]
+    traced = _record_with(model, x, [leaf for leaf in own if isinstance(leaf, Tensor)])
+    if any(node.target is unseen for node in traced.nodes):
+        # Tensors of no module: to find those of globals and caches takes a look at all objects there are.
+        traced = _record_with(model, x, _tensors())
+    return traced
+
+
+def _record_with(model: nn.Module, x: Tensor, before: Iterable[Tensor]) -> Traced:
+    """Record a forward where some tensors are known not to depend on its input."""
+    x = x.clone()
+    recorder = _Recorder(fx.Graph(), before)
     # Not inference mode, whose tensors do not count how often they were written to.
     with preserve(model), _hooked(model, recorder), recorder:
         recorder.latest = recorder.graph.placeholder("x")
