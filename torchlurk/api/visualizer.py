@@ -270,8 +270,7 @@ def only_layer(model: nn.Module, shape: tuple[int, int, int], name: str) -> Laye
     Raises:
         LurkError: there is none, or several.
     """
-    noise = random_input(model, shape)
-    _, graph = prepare(model, shape, (name,), torch.cat([noise, noise.flip(2)]))
+    _, graph = prepare(model, shape, (name,), random_input(model, shape))
     layers = graph.layers
     if len(layers) != 1:
         names = ", ".join(layer.name for layer in layers[:5])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
-from torchlurk.graph.receptive_field import Field, uncut
+from torchlurk.graph.receptive_field import Field
 from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
 
 
@@ -111,7 +111,7 @@ def unit_gradients(
             # A branch beside the unit's own may not take so small an input: give it all of it.
             chosen = [units[c.index] for c in block]
             for found in unit_gradients(
-                model, layer, _whole(field), images, chosen, rule, batch_pixels=batch_pixels
+                model, layer, field.uncut, images, chosen, rule, batch_pixels=batch_pixels
             ):
                 yield replace(found, index=block[found.index].index)
             continue
@@ -147,7 +147,7 @@ def unit_scores(
             if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
                 raise
             chosen = [units[index] for cut in block for index in members[cut.index]]
-            again = unit_scores(model, layer, _whole(field), images, chosen, batch_pixels=batch_pixels)
+            again = unit_scores(model, layer, field.uncut, images, chosen, batch_pixels=batch_pixels)
             for index, score in zip((i for cut in block for i in members[cut.index]), again, strict=True):
                 scores[index] = score
             continue
@@ -175,10 +175,6 @@ def _blocks(units: Sequence[Unit], field: Field, batch_pixels: int) -> Iterator[
 def _inputs(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence[_Cut]) -> Tensor:
     cut = [images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block]
     return torch.stack(cut)
-
-
-def _whole(field: Field) -> Field:
-    return Field(uncut(field.rows), uncut(field.columns))
 
 
 def _backward(

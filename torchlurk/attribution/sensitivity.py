@@ -158,9 +158,8 @@ def _axes(model: nn.Module, layer: str, x: Tensor) -> Mapping[str, MapAxes]:
     """
     if x.dim() != 4 or not len(x):
         return {}
-    images = x.detach()[:2] if len(x) > 1 else torch.cat([x.detach(), x.detach().flip(2)])
     shape = (x.shape[1], x.shape[2], x.shape[3])
-    runner, graph = prepare(model, shape, (layer,), images)
+    runner, graph = prepare(model, shape, (layer,), x.detach()[:2])
     for one in graph.skipped:
         raise LurkError(f"layer {one.name!r} ({one.kind}) {one.reason}: name another")
     return runner.axes

@@ -22,7 +22,7 @@ from torchlurk.comparing.store_measures import Values
 from torchlurk.datasets.batches import probe_inputs
 from torchlurk.datasets.images import ImageSet
 from torchlurk.errors import LurkError
-from torchlurk.graph import prepare
+from torchlurk.graph import PROBED, prepare
 from torchlurk.models.isolation import isolated
 from torchlurk.models.record import Network
 from torchlurk.models.runner import Runner
@@ -33,9 +33,6 @@ from torchlurk.store.schema import Layer, number
 
 Found = dict[tuple[str, Pair], Beyond]
 """By layer and pair."""
-
-PROBED = 8
-"""Images that a network is tried on whose path depends on them."""
 
 FILTERS_AT_ONCE = 32
 """Filters whose pictures are in memory together."""

@@ -202,16 +202,15 @@ def probe_inputs(folder: ImageSet, preprocess: Input, count: int) -> torch.Tenso
         count: How many are wanted, at least 2.
 
     Returns:
-        (N, C, H, W), float32, on the CPU; N is at least 2. Where there are fewer images, they are turned
-        upside down as well; where there is none, the inputs are random numbers, the same each time.
+        (N, C, H, W), float32, on the CPU; where no image can be decoded, one of random numbers, the same
+        each time.
     """
     total = len(folder.paths)
     positions = dict.fromkeys(round(at * (total - 1) / (count - 1)) for at in range(count)) if total else ()
     found = [one for at in positions for one in _decode_here(folder, preprocess, [at])[1]]
     if not found:
-        return torch.rand(2, *preprocess.shape, generator=torch.Generator().manual_seed(0))
-    inputs = preprocess.normalise(torch.stack(found))
-    return inputs if len(found) > 1 else torch.cat([inputs, inputs.flip(2)])
+        return torch.rand(1, *preprocess.shape, generator=torch.Generator().manual_seed(0))
+    return preprocess.normalise(torch.stack(found))
 
 
 def first_image(folder: ImageSet) -> Image.Image:

@@ -27,7 +27,7 @@ from torchlurk.datasets.preprocess import Told
 from torchlurk.errors import LurkError
 from torchlurk.explaining.feeding import Picture, read_all
 from torchlurk.explaining.recipe import METHODS, Attributed, Completeness, Recipe
-from torchlurk.graph import Graph, prepare, probe
+from torchlurk.graph import PROBED, Graph, prepare, probe
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner, outputs
 from torchlurk.models.validate import as_logits, as_network, check_kind
@@ -35,9 +35,6 @@ from torchlurk.runtime.devices import exact
 
 TOP = 5
 """How many predictions are told."""
-
-PROBED = 8
-"""Images that a network is tried on whose path depends on them."""
 
 PREDICTED = "predicted"
 """The target that is each image's most likely class."""
@@ -221,7 +218,7 @@ def _runner(model: nn.Module, units: Sequence[LayerUnit], inputs: Sequence[Tenso
     Raises:
         LurkError: there is no such layer, or its output cannot be read as feature maps of single images.
     """
-    images = torch.cat(list(inputs) if len(inputs) > 1 else [inputs[0], inputs[0].flip(2)])
+    images = torch.cat(list(inputs))
     shape = (images.shape[1], images.shape[2], images.shape[3])
     names = tuple(dict.fromkeys(unit.layer for unit in units))
     for name in names:

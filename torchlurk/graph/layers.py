@@ -304,7 +304,7 @@ def _layer(
     field = (flow if flow.at == places else fl.lost([flow])).field(height, width)
     if recorded:
         # On a cut the network might take another path.
-        field = Field(rf.uncut(field.rows), rf.uncut(field.columns))
+        field = field.uncut
     return Layer(name, kind_of(module), (count, height, width), field, axes, bases_of(module))
 
 

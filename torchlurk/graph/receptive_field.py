@@ -266,6 +266,11 @@ class Field:
         return left, top, right, bottom
 
     @property
+    def uncut(self) -> Field:
+        """The same, where no unit can be computed from a part of the input."""
+        return Field(uncut(self.rows), uncut(self.columns))
+
+    @property
     def needs_all(self) -> bool:
         """Whether its units can be computed from the whole input only."""
         return self.rows.needs_all and self.columns.needs_all

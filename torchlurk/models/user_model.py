@@ -8,7 +8,6 @@ import importlib.util
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -21,7 +20,7 @@ from torch import nn
 
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import to_float32
-from torchlurk.models.validate import as_network, check_hooks
+from torchlurk.models.validate import as_network, check_hooks, where_raised
 from torchlurk.runtime.names import readable
 
 
@@ -202,13 +201,7 @@ def _failure(error: BaseException, what: str) -> LurkError:
         return LurkError(f"{what}: {error.filename}, line {error.lineno}, is no Python: {error.msg}")
     if isinstance(error, ModuleNotFoundError):
         return LurkError(f"{what} imports {error.name!r}, which is not installed here: install it")
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = str(Path(__file__).parent)
-    theirs = [
-        f for f in frames if not f.filename.startswith((ours, "<")) and "site-packages" not in f.filename
-    ]
-    last = theirs[-1] if theirs else None
-    place = f" at {Path(last.filename).name}, line {last.lineno}" if last else ""
+    place = where_raised(error)
     words = (str(error).strip().splitlines() or [""])[0][:160]
     return LurkError(f"{what} fails{place} ({type(error).__name__}{words and ': ' + words}): mend it there")
 

@@ -18,7 +18,7 @@ from torchlurk.datasets.batches import load_pixels, probe_inputs
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Decoded
 from torchlurk.errors import LurkError
-from torchlurk.graph import check_differentiable, prepare
+from torchlurk.graph import PROBED, check_differentiable, prepare
 from torchlurk.models.checkpoint import brief
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
@@ -38,9 +38,6 @@ from torchlurk.store.partial import PARTIAL, Pieces, digest_of, kept
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import Manifest, Stage
 from torchlurk.store.write import alone, check_writable, sweep, write_index, write_sums
-
-PROBED = 8
-"""Images that a network is tried on whose path depends on them; other networks are tried on two."""
 
 PIXELS_KEPT = 2048
 """Decoded images kept in memory while pictures are made: 300 MB at 224 px."""
