@@ -18,7 +18,7 @@ from torchlurk.ascent.optimise import Recipe
 from torchlurk.attribution.gradients import map_gradients
 from torchlurk.attribution.relu_rules import Rule, relu_rule
 from torchlurk.datasets.inputs import Input
-from torchlurk.datasets.preprocess import Told
+from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError, in_python
 from torchlurk.explaining.feeding import Picture, open_image
 from torchlurk.graph import Layer
@@ -84,7 +84,7 @@ class FrameRecorder:
         layer: str = LOGITS,
         every: int = 100,
         method: Rule = "vanilla",
-        preprocess: Told = None,
+        preprocess: PreprocessLike = None,
         size: int | tuple[int, int] | None = None,
         recipe: Recipe | None = None,
         seed: int = 0,
@@ -102,8 +102,8 @@ class FrameRecorder:
             every: a frame for each step that this divides.
             method: what ReLUs let back in gradients: `vanilla`, `guided` (Springenberg et al. 2014,
                 arXiv:1412.6806) or `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901).
-            preprocess: as of `FeatureVisualizer`.
-            size: as of `FeatureVisualizer`.
+            preprocess: see `FeatureVisualizer`.
+            size: see `FeatureVisualizer`.
             recipe: of filter images; by default the engine's, with 32 steps.
             seed: of filter images.
             duration: of a frame, milliseconds.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
-    from torchlurk.datasets.preprocess import Told
+    from torchlurk.datasets.preprocess import PreprocessLike
     from torchlurk.pipeline.session import Engine
     from torchlurk.web.live_server import LiveServer
 
@@ -43,7 +43,7 @@ class Lurk:
     def __init__(
         self,
         model: nn.Module | str,
-        preprocess: Told = None,
+        preprocess: PreprocessLike = None,
         *,
         images: Any,
         out: str | Path,
@@ -75,7 +75,7 @@ class Lurk:
             layers: which to scan: dotted names, globs of them, `kind:` and a glob of kinds, or `logits`.
             names: what the network's outputs stand for, in order.
             source: what the store says of where the code comes from; the class's name without.
-            weights: of a network by name, as of `--weights`; else what the store says of them, `own` without.
+            weights: of a network by name, see `--weights`; else what the store says of them, `own` without.
             size: height and width of the input, pixels, in place of those of `preprocess`; one number for a
                 square.
             words: a file that names the classes of the images, in a form that `--words` takes.
@@ -151,7 +151,7 @@ class Lurk:
         """Compute the gradients that these filters lack, of the images in their lists, back to the pixels.
 
         Args:
-            layers: of which layers.
+            layers: names or patterns of layers; `None` for all.
             filters: which of them; a number means the first so many of each layer.
             method: what ReLUs let back: `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901), `guided`
                 (Springenberg et al. 2014, arXiv:1412.6806), or `vanilla`, the gradient itself.
@@ -193,7 +193,7 @@ class Lurk:
         `compute_layer_viz` is the same.
 
         Args:
-            layers: of which layers.
+            layers: names or patterns of layers; `None` for all.
             filters: which of them; a number means the first so many of each layer.
             way: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), or `naive`
                 for plain pixels (Erhan et al. 2009).
@@ -282,7 +282,7 @@ class Lurk:
         return plots.plot_top(self[layer][channel], kind, ax)
 
     def plot_crop(self, layer: str | SupportsIndex, channel: SupportsIndex, ax: Axes | None = None) -> Axes:
-        """Draw what a filter sees of its images by maximum; arguments as of `plot_top`.
+        """Draw what a filter sees of its images by maximum; arguments see `plot_top`.
 
         Raises:
             LurkError: there is no such layer or filter, or its units see all of an image.
@@ -339,7 +339,7 @@ class Lurk:
     def plot_filter_viz(
         self, layer: str | SupportsIndex, channel: SupportsIndex, ax: Axes | None = None
     ) -> Axes:
-        """Draw the image that gradient ascent found for a filter; arguments as of `plot_top`.
+        """Draw the image that gradient ascent found for a filter; arguments see `plot_top`.
 
         Raises:
             LurkError: it has not been computed.

@@ -326,7 +326,7 @@ class FilterView:
         return rank % count
 
     def file(self, folder: str) -> Path:
-        """Where a kind of picture of it lies, as of `tiles`.
+        """Where a kind of picture of it lies, see `tiles`.
 
         Raises:
             LurkError: it has not been computed; the message has the call that does.

@@ -17,7 +17,7 @@ from torchlurk.ascent.objectives import OBJECTIVES, Objective, unit_at
 from torchlurk.ascent.optimise import Recipe, ascend, canvas_for, generator
 from torchlurk.ascent.transforms import Wobble
 from torchlurk.datasets.inputs import Input
-from torchlurk.datasets.preprocess import Told, told_input
+from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
 from torchlurk.errors import LurkError, in_python
 from torchlurk.graph import Layer, prepare, select
 from torchlurk.models.isolation import isolated
@@ -65,7 +65,7 @@ class FeatureVisualizer:
     def __init__(
         self,
         model: nn.Module,
-        preprocess: Told = None,
+        preprocess: PreprocessLike = None,
         *,
         size: int | tuple[int, int] | None = None,
         recipe: Recipe | None = None,
@@ -88,7 +88,7 @@ class FeatureVisualizer:
         self.model = as_network(model)
         check_kind(self.model)
         with in_python():
-            self.preprocess = told_input(self.model, preprocess, size)
+            self.preprocess = resolve_preprocess(self.model, preprocess, size)
         if getattr(self.preprocess, "stretched", False):
             raise LurkError(
                 "the preprocess does not tell what its values are of those in [0, 1]: end it with a "

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from torchlurk.cli import options
 from torchlurk.runtime.names import shown
 
 PATH = click.Path(path_type=Path)
@@ -39,11 +40,9 @@ PATH = click.Path(path_type=Path)
     help="A third network, as --model of precompute: filter images and crops are compared by its vectors.",
 )  # fmt: skip
 @click.option("--embed-weights", default="auto", help="Its weights, as --weights of precompute.")
-@click.option("--allow-unsafe-pickle", is_flag=True, help="As of precompute.")
-@click.option("--data-root", type=PATH, help="As of precompute.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
-)
+@options.allow_unsafe_pickle
+@options.data_root
+@options.device
 @click.option("--batch-size", type=click.IntRange(1, 4096), help="Images in one forward of each network.")
 @click.option("--workers", type=click.IntRange(0, 64), help="Processes that decode images.")
 @click.option("--overwrite", is_flag=True, help="Lose a comparison of other stores in that folder.")

@@ -21,9 +21,9 @@ def _say(line: str) -> None:
 
 @click.command(short_help="Show what in some images a class or a unit depends on.")
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
-@click.option("--model", default="vgg16", metavar="NAME|...", help="As of precompute.")
-@click.option("--weights", default="auto", metavar="NAME|FILE|...", help="As of precompute.")
-@click.option("--allow-unsafe-pickle", is_flag=True, help="As of precompute.")
+@options.model
+@options.weights
+@options.allow_unsafe_pickle
 @click.option(
     "--class", "classes", multiple=True, metavar="N|NAME|predicted",
     help="The class to explain: its number, its name or a part of it, or what the network takes the image "
@@ -48,13 +48,11 @@ def _say(line: str) -> None:
     help="Noise of smoothgrad, as a share of the image's range.",
 )  # fmt: skip
 @click.option("--steps", type=click.IntRange(1, 10000), default=64, help="Points on the way, for integrated.")
-@click.option("--size", type=options.Size(), help="As of precompute.")
-@click.option("--show-channels", type=options.Channels(), help="As of precompute.")
+@options.size
+@options.show_channels
 @click.option("--words", type=PATH, help="File that names the network's outputs, a name a line, in order.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of all randomness.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
-)
+@options.device
 @click.option(
     "--tile", type=click.IntRange(48, 1024), default=224, help="Side of a picture in the sheet, pixels."
 )

@@ -70,8 +70,18 @@ main.add_command(compare)
 
 
 @main.command(short_help="Run the whole of it on the photographs that come with Torchlurk.")
-@click.option("--weights", default="trunk", help="As of precompute.")
-@click.option("--filters", type=options.Filters(), default=8, help="As of precompute.")
+@click.option(
+    "--weights",
+    default="trunk",
+    metavar="trunk|imagenet|FILE|random",
+    help="Weights of VGG16, see precompute --help.",
+)
+@click.option(
+    "--filters",
+    type=options.Filters(),
+    default=8,
+    help="Gradients and filter images for the first N filters of each layer.",
+)
 @click.option("--out", type=FOLDER, default="saved_model/vgg16-photos", help="The store to write.")
 @click.option("--site", "site_out", type=FOLDER, default="_site", help="The site to write.")
 @click.pass_context

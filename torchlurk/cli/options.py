@@ -1,7 +1,8 @@
-"""What options of the command line can be, besides plain texts and numbers."""
+"""Options that several commands share, and the types of their values besides plain texts and numbers."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -69,3 +70,51 @@ class Channels(click.ParamType[tuple[int, ...]]):
         if not all(part.isdigit() for part in parts):
             self.fail(f"{value!r} are not numbers of channels with commas between", param, ctx)
         return tuple(int(part) for part in parts)
+
+
+model = click.option(
+    "--model",
+    default="vgg16",
+    metavar="NAME|timm:NAME|FILE.py:FUNCTION|MODULE:FUNCTION",
+    help="A classifier of torchvision or of timm, or a function without arguments that returns a network, "
+    "or (network, transform).",
+)
+
+weights = click.option(
+    "--weights",
+    default="auto",
+    metavar="auto|imagenet|trunk|caffe|NAME|FILE[:KEY]|random",
+    help="imagenet: torchvision's best; trunk: the convolutions alone, 64 MB; caffe: SqueezeNet 1.1 "
+    "as its authors trained it, 5 MB; auto: the first that can be had, or what your function gives; NAME: "
+    "torchvision's name of some, such as IMAGENET1K_V2; FILE: a state dict or a checkpoint (safetensors, "
+    "or torch's own format), with KEY where it holds several; random: untrained.",
+)
+
+allow_unsafe_pickle = click.option(
+    "--allow-unsafe-pickle",
+    is_flag=True,
+    help="Let a FILE of weights run any code while it is read; only if you trust whoever made it.",
+)
+
+data_root = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    help="Folder for torchvision's data sets. [default: datasets in the user's cache]",
+)
+
+size = click.option(
+    "--size",
+    type=Size(),
+    help="Height and width of the input, pixels. [default: what the network was made for]",
+)
+
+show_channels = click.option(
+    "--show-channels",
+    type=Channels(),
+    help="Which channels of the input to show as red, green and blue, where it has more than three. "
+    "[default: 0,1,2]",
+)
+
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
+)

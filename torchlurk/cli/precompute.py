@@ -20,27 +20,9 @@ FOLDER = click.Path(path_type=Path)
 
 
 @click.command(short_help="Scan images with a network and write a store.")
-@click.option(
-    "--model",
-    default="vgg16",
-    metavar="NAME|timm:NAME|FILE.py:FUNCTION|MODULE:FUNCTION",
-    help="A classifier of torchvision or of timm, or a function without arguments that returns a network, "
-    "or (network, transform).",
-)
-@click.option(
-    "--weights",
-    default="auto",
-    metavar="auto|imagenet|trunk|caffe|NAME|FILE|random",
-    help="imagenet: torchvision's best; trunk: the convolutions alone, 64 MB; caffe: SqueezeNet 1.1 "
-    "as its authors trained it, 5 MB; auto: the first that can be had, or what your function gives; NAME: "
-    "torchvision's name of some, such as IMAGENET1K_V2; FILE: a state dict (safetensors, or torch's own "
-    "format); random: untrained.",
-)
-@click.option(
-    "--allow-unsafe-pickle",
-    is_flag=True,
-    help="Let a FILE of weights run any code while it is read; only if you trust whoever made it.",
-)
+@options.model
+@options.weights
+@options.allow_unsafe_pickle
 @click.option(
     "--images",
     required=True,
@@ -48,11 +30,7 @@ FOLDER = click.Path(path_type=Path)
     help="A folder of images, whose subfolders are classes; a table of path,label; or a data set of "
     "torchvision, by name.",
 )
-@click.option(
-    "--data-root",
-    type=FOLDER,
-    help="Folder for torchvision's data sets. [default: datasets in the user's cache]",
-)
+@options.data_root
 @click.option("--out", required=True, type=FOLDER, help="The store to write, e.g. saved_model/NAME.")
 @click.option(
     "--words",
@@ -71,17 +49,8 @@ FOLDER = click.Path(path_type=Path)
     help="Gradients and ascent for the first N filters of each layer.",
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(1, 64), default=4, help="Images to keep for each filter.")
-@click.option(
-    "--size",
-    type=options.Size(),
-    help="Height and width of the input, pixels. [default: what the network was made for]",
-)
-@click.option(
-    "--show-channels",
-    type=options.Channels(),
-    help="Which channels of the input to show as red, green and blue, where it has more than three. "
-    "[default: 0,1,2]",
-)
+@options.size
+@options.show_channels
 @click.option(
     "--stages",
     type=options.Stages(),
@@ -97,9 +66,7 @@ FOLDER = click.Path(path_type=Path)
     help="Feed the crops of these filters to the network again, to prove that they explain their scores: of "
     "those chosen by --filters, which costs nothing, or of all.",
 )  # fmt: skip
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
-)
+@options.device
 @click.option(
     "--ascent", type=click.Choice(["fourier", "naive"]), default="fourier",
     help="How filter images are made; naive: plain pixels, as the first Torchlurk did.",

@@ -14,15 +14,13 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command(short_help="Fine-tune a network to the classes of a folder of images.")
-@click.option("--model", default="vgg16", metavar="NAME|...", help="As of precompute.")
-@click.option(
-    "--weights", default="auto", metavar="NAME|FILE|...",
-    help="What to begin with, as of precompute; a checkpoint of another transfer, too.",
-)  # fmt: skip
-@click.option("--allow-unsafe-pickle", is_flag=True, help="As of precompute.")
+@options.model
+@options.weights
+@options.allow_unsafe_pickle
 @click.option(
     "--images", required=True, metavar="FOLDER|FILE.csv|torchvision:NAME[:SPLIT]",
-    help="The images to train on, with their classes, as of precompute.",
+    help="The images to train on: a folder whose subfolders are classes; a table of path,label; or a data "
+    "set of torchvision, by name.",
 )  # fmt: skip
 @click.option(
     "--val", required=True, metavar="FOLDER|FILE.csv|torchvision:NAME[:SPLIT]|SHARE",
@@ -47,12 +45,15 @@ PATH = click.Path(path_type=Path)
     "--save-every", type=click.IntRange(1, 9999), default=5,
     help="Epochs between two checkpoints; there is one before the first step and one after the last, too.",
 )  # fmt: skip
-@click.option("--size", type=options.Size(), help="As of precompute.")
-@click.option("--words", type=PATH, help="As of precompute, for both sets of images.")
-@click.option("--data-root", type=PATH, help="As of precompute.")
+@options.size
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
+    "--words",
+    type=PATH,
+    help="File that names the classes of both sets of images: lines 'folder name<TAB>words', or a name a "
+    "line, in order. [default: classes.txt in or beside the images, if there is one]",
 )
+@options.data_root
+@options.device
 @click.option(
     "--workers", type=click.IntRange(0, 64),
     help="Processes that decode images; 0 does it in the main one. [default: 1 on a cpu, up to 16 before "

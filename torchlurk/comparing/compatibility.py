@@ -42,7 +42,7 @@ def open_stores(paths: Sequence[Path], patterns: Sequence[str] | None = None) ->
 
     Args:
         paths: their folders, two or more, in the order of time.
-        patterns: which layers, as of `Selection.layers`; `None` for all.
+        patterns: which layers, see `Selection.layers`; `None` for all.
 
     Raises:
         LurkError: one cannot be read, is of a newer format, has no complete scan, or is of another

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torchlurk.comparing.network_measures import Setting
     from torchlurk.datasets.images import ImageSet
-    from torchlurk.datasets.preprocess import Told
+    from torchlurk.datasets.preprocess import PreprocessLike
     from torchlurk.models.record import Network
 
 WITHOUT = (
@@ -40,7 +40,7 @@ class Request:
     images: Any = None
     data_root: Path | None = None
     models: tuple[str | nn.Module, ...] = ()
-    preprocess: Told = None
+    preprocess: PreprocessLike = None
     weights: tuple[Path, ...] = ()
     layers: tuple[str, ...] | None = None
     embed: str | None = None
@@ -57,7 +57,7 @@ def compare(
     *stores: str | Path,
     images: Any = None,
     model: str | nn.Module | Sequence[str | nn.Module] = (),
-    preprocess: Told = None,
+    preprocess: PreprocessLike = None,
     weights: str | Path | Sequence[str | Path] = (),
     layers: str | Sequence[str] | None = None,
     embed: str | None = None,
@@ -77,14 +77,14 @@ def compare(
 
     Args:
         stores: folders, two or more, in the order of time.
-        images: those that the stores were computed from, as of `Lurk`; `None` for the stores alone.
+        images: those that the stores were computed from, see `Lurk`; `None` for the stores alone.
         model: the networks, where the stores do not say enough: one for all or one each, a name as of
             `--model` or a module; modules come back as they were.
-        preprocess: what modules are fed, as of `Lurk`.
+        preprocess: what modules are fed, see `Lurk`.
         weights: files, in any order: each is known by its digest.
-        layers: which to compare, patterns as of `--layers`; all without.
+        layers: which to compare, patterns see `--layers`; all without.
         embed: a third network, in which filter images and crops are compared too.
-        embed_weights: its weights, as of `--weights`.
+        embed_weights: its weights, see `--weights`.
         out: a folder beside the stores to write; nothing is written without.
         device: `auto`, `cpu` or `cuda`.
         batch_size: images in one forward.

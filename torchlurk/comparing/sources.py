@@ -14,7 +14,7 @@ from torch import nn
 from torchlurk.comparing.compatibility import Store
 from torchlurk.datasets.batches import first_image, load_pixels
 from torchlurk.datasets.images import ImageSet
-from torchlurk.datasets.preprocess import Told
+from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import Weights
 from torchlurk.models.network import TORCHVISION, Network, load_network, network_of
@@ -32,9 +32,9 @@ class Asked:
     """What a user says of the networks beside what the stores do.
 
     Attributes:
-        models: none; one for all stores; or one for each: as of `load_network`.
+        models: none; one for all stores; or one for each: see `load_network`.
         weights: files, in any order: each is known by its digest.
-        unsafe_pickle: as of `read_weights`.
+        unsafe_pickle: see `read_weights`.
     """
 
     models: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ def load_networks(
     Args:
         stores: whose networks.
         asked: what there is beside the manifests.
-        cache: as of `load_network`.
+        cache: see `load_network`.
         say: is told, in a line, what takes long.
         first: opens the first image.
 
@@ -150,7 +150,7 @@ def _load(store: Store, model: str, weights: str, seed: int, load: Load) -> Netw
     return network
 
 
-def handed_over(store: Store, module: object, preprocess: Told, folder: ImageSet) -> Network:
+def handed_over(store: Store, module: object, preprocess: PreprocessLike, folder: ImageSet) -> Network:
     """A module of the caller's as the network of a store.
 
     Its values are held against the store's digest where that is one of values; the digest of a file says

@@ -1,4 +1,4 @@
-"""What a network is fed, from what somebody says of it."""
+"""Resolve a `preprocess` argument to an `Input`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torchlurk.errors import LurkError
 Scale = tuple[float | Sequence[float], float | Sequence[float]]
 """Mean and standard deviation of each channel, or one of each for all, of values in [0, 1]."""
 
-Told = Input | Transform | Scale | None
+PreprocessLike = Input | Transform | Scale | None
 """What a network is fed: a transform, an `Input` such as `Preprocess`, or no more than how it is normalised.
 
 `None` is for ImageNet's means and deviations where it takes colours, and gray as it is; with that, or with a
@@ -32,15 +32,15 @@ def noise() -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def told_input(
+def resolve_preprocess(
     model: nn.Module,
-    told: Told,
+    told: PreprocessLike,
     size: int | tuple[int, int] | None = None,
     *,
     first: Callable[[], Image.Image] = noise,
     show: tuple[int, ...] = (),
 ) -> Input:
-    """Make an input of what is told.
+    """Resolve a `preprocess` argument to an `Input`.
 
     Args:
         model: the network; how many channels it takes is seen from its first convolution.

@@ -64,7 +64,7 @@ def fetch_tiny_imagenet(
         per_class: Images of each class, 1 to 500; a smaller number is a subset of a larger.
         archive: A local copy of the archive; None downloads it into `cache`.
         cache: A folder for the archive, 248 MB.
-        say: Told, in a line, what takes long.
+        say: PreprocessLike, in a line, what takes long.
         progress: Whether a download draws a bar on stderr.
         url: Where the archive is.
         sha256: Of the archive at `url`, in hex.

@@ -23,7 +23,7 @@ from torchlurk.attribution.targets import (
     target_values,
 )
 from torchlurk.datasets.decode import Pixels
-from torchlurk.datasets.preprocess import Told
+from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError
 from torchlurk.explaining.feeding import Picture, read_all
 from torchlurk.explaining.recipe import METHODS, Attributed, Completeness, Recipe
@@ -107,7 +107,7 @@ class Explanation:
 
 def explain(
     model: nn.Module,
-    preprocess: Told,
+    preprocess: PreprocessLike,
     images: Sequence[Picture] | Picture,
     target: int | str | Target | Sequence[int | str | Target] = PREDICTED,
     *,

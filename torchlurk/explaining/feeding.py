@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchlurk.datasets.decode import Pixels, decode, to_rgb
 from torchlurk.datasets.inputs import Decoded, Input
 from torchlurk.datasets.limits import BadImage
-from torchlurk.datasets.preprocess import Told, told_input
+from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
 from torchlurk.errors import LurkError
 
 Picture = str | Path | Image.Image
@@ -61,7 +61,7 @@ def open_image(file: Picture) -> Image.Image:
         raise LurkError(f"image {_name(file)!r} cannot be read ({problem}): give another") from None
 
 
-def read_all(model: nn.Module, files: Sequence[Picture], told: Told) -> Iterator[tuple[str, Feed]]:
+def read_all(model: nn.Module, files: Sequence[Picture], told: PreprocessLike) -> Iterator[tuple[str, Feed]]:
     """Read images.
 
     Args:
@@ -85,8 +85,8 @@ def read_all(model: nn.Module, files: Sequence[Picture], told: Told) -> Iterator
             raise LurkError(f"image {_name(file)!r} cannot be fed ({problem}): give another") from None
 
 
-def _input(model: nn.Module, told: Told, first: Image.Image) -> Input:
-    return told_input(model, told, first=lambda: first)
+def _input(model: nn.Module, told: PreprocessLike, first: Image.Image) -> Input:
+    return resolve_preprocess(model, told, first=lambda: first)
 
 
 def _name(file: Picture) -> str:

@@ -72,7 +72,7 @@ def match_weights(
         module: The network.
         weights: What `read_weights` found; of others, the state is what there is.
         ignored: Beginnings of names that the file may have and the network lacks.
-        say: Told, in a line, which weights were taken.
+        say: PreprocessLike, in a line, which weights were taken.
 
     Returns:
         The weights; where none fit, those that come nearest.

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 from torch import nn
 
-from torchlurk.datasets.preprocess import Told, noise, told_input
+from torchlurk.datasets.preprocess import PreprocessLike, noise, resolve_preprocess
 from torchlurk.datasets.transform import Called, shown_channels
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
@@ -66,7 +66,7 @@ def load_network(
     if model.startswith(TIMM):
         found = load_timm(model, weights, first=first, seed=seed, unsafe_pickle=unsafe_pickle, say=say)
         if size is not None:
-            found = replace(found, preprocess=told_input(found.module, found.preprocess, size))
+            found = replace(found, preprocess=resolve_preprocess(found.module, found.preprocess, size))
     elif ":" in model and not model.startswith(TORCHVISION):
         found = _own(
             model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle, show=show, say=say
@@ -105,7 +105,7 @@ def _own(
         )
     module, transform, names = make_own(model, seed)
     if weights == "auto":
-        fed = told_input(module, transform, size, first=first, show=show)
+        fed = resolve_preprocess(module, transform, size, first=first, show=show)
         initialise_lazy(module, fed.shape, seed)
         state = network_state(module)
         found = Weights(state, "own", state_digest(state))
@@ -122,7 +122,7 @@ def _own(
 
 def network_of(
     module: nn.Module,
-    transform: Told,
+    transform: PreprocessLike,
     names: tuple[str, ...],
     *,
     source: str,
@@ -139,7 +139,7 @@ def network_of(
         names: what its outputs stand for, `()` where that is not known.
         source: where its code comes from.
         weights: what it holds.
-        size: as of `load_network`, likewise the others.
+        size: see `load_network`, likewise the others.
         first: opens the first image.
         show: which channels pictures show.
 
@@ -152,6 +152,6 @@ def network_of(
         source=readable(source),
         weights=weights.name,
         weights_sha256=weights.sha256,
-        preprocess=told_input(module, transform, size, first=first, show=show),
+        preprocess=resolve_preprocess(module, transform, size, first=first, show=show),
         classes=names,
     )

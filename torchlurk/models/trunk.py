@@ -228,7 +228,7 @@ def kept_or_built(
         digest: `state_digest` of it.
         what: What is fetched to build it, for a line.
         build: Makes it of what it fetches into the folder that it is given, which goes afterwards.
-        say: Told, in a line, what takes long or went wrong.
+        say: PreprocessLike, in a line, what takes long or went wrong.
 
     Returns:
         The state.
@@ -270,7 +270,7 @@ def load_trunk(
     Args:
         model: "vgg16" or "alexnet".
         cache: A folder that this function may fill with files of 10 and 59 MB.
-        say: Told, in a line, what takes long or went wrong.
+        say: PreprocessLike, in a line, what takes long or went wrong.
         download: Puts the package into the folder it is given, and returns the archive's path.
         sources: What is known of the package.
 

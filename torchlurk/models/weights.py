@@ -74,7 +74,7 @@ def resolve_weights(
             "caffe" (the authors' own, squeezenet1_1), "auto" (the first, or else what there is of the
             others), torchvision's own name of some, such as "IMAGENET1K_V2", or the path of a file.
         cache: A folder for converted weights; see `default_cache`.
-        say: Told, in a line, what takes long or which choice was made.
+        say: PreprocessLike, in a line, what takes long or which choice was made.
         download: Fetches (url, path, first digits of the sha256), for "imagenet".
         download_trunk: Fetches the trunk's package into a folder.
         download_squeezenet: Likewise, the package of SqueezeNet.

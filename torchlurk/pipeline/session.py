@@ -17,7 +17,7 @@ from torchlurk.datasets.batches import first_image
 from torchlurk.datasets.class_names import read_words
 from torchlurk.datasets.images import ImageSet, notes_of
 from torchlurk.datasets.open import open_images
-from torchlurk.datasets.preprocess import Told
+from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.datasets.torchvision_dataset import index_items
 from torchlurk.errors import LurkError, in_python
 from torchlurk.graph import describe_skipped
@@ -91,7 +91,9 @@ class Engine:
         return self.options.batch_size or usual_batch(self.device)
 
 
-def make_engine(model: nn.Module | str, preprocess: Told, images: Any, out: Path, options: Options) -> Engine:
+def make_engine(
+    model: nn.Module | str, preprocess: PreprocessLike, images: Any, out: Path, options: Options
+) -> Engine:
     """Put together what a Lurk computes with; nothing is computed, but for one forward of a black image.
 
     Raises:
@@ -216,13 +218,13 @@ def warn_of(images: ImageSet, stacklevel: int) -> None:
 
     Args:
         images: which.
-        stacklevel: of the line that is to blame, as of `warnings.warn` from here.
+        stacklevel: of the line that is to blame, see `warnings.warn`.
     """
     for note in notes_of(images):
         warnings.warn(shown(note), stacklevel=stacklevel)
 
 
-def _own(model: nn.Module, preprocess: Told, folder: ImageSet, options: Options) -> Network:
+def _own(model: nn.Module, preprocess: PreprocessLike, folder: ImageSet, options: Options) -> Network:
     weights = Weights({}, options.weights or "own", digest_of(model))
     source = options.source or type(model).__name__
     return network_of(

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from torchlurk.datasets.preprocess import Told
+from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import as_texts, in_python
 from torchlurk.pipeline.session import Options, images_of, make_engine, warn_of
 from torchlurk.runtime.devices import usual_workers
@@ -49,7 +49,7 @@ class Transferred:
 
 def transfer(
     model: nn.Module | str,
-    preprocess: Told = None,
+    preprocess: PreprocessLike = None,
     *,
     images: Any,
     val: Any = 0.2,
@@ -74,18 +74,18 @@ def transfer(
     goes on where a run was ended.
 
     Args:
-        model: a classifier, which is not touched; or a name, as of `--model`.
-        preprocess: from a PIL image, RGB, to a float tensor (C, H, W), as of `Lurk`.
+        model: a classifier, which is not touched; or a name, see `--model`.
+        preprocess: from a PIL image, RGB, to a float tensor (C, H, W), see `Lurk`.
         images: to train on: a folder, a table, `torchvision:NAME`, or a data set of pairs.
         val: images of the same classes to test on; or which share of `images` is held out.
         out: the folder of the run.
-        unfreeze: layers to train beside the new head, patterns as of `--unfreeze`.
+        unfreeze: layers to train beside the new head, patterns see `--unfreeze`.
         epochs: passes over the images.
         lr: step of the descent.
         batch_size: images in a step.
         save_every: epochs between two checkpoints.
         names: what the network's outputs stand for, as it is given.
-        weights: as of `Lurk`.
+        weights: see `Lurk`.
         size: height and width of the input, pixels.
         words: a file that names the classes, in a form that `--words` takes.
         device: `auto`, `cpu` or `cuda`.
