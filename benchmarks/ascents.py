@@ -10,10 +10,10 @@ import torch
 from benchmarks.measure import Row
 from benchmarks.setting import Setting, sample, weighted
 from torchlurk.ascent.objectives import channel_mean
-from torchlurk.ascent.optimise import Recipe, ascend, canvas, generator
+from torchlurk.ascent.optimise import AscentParams, ascend, canvas, generator
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import activation
-from torchlurk.runtime.devices import fast_precision
+from torchlurk.runtime.devices import fastest_precision
 
 
 def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
@@ -29,14 +29,14 @@ def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
     theirs: dict[str, float] = {}
     higher = 0
     shares: list[str] = []
-    recipe = Recipe(steps=steps, bfloat16=fast_precision(torch.device("cpu")) == "bfloat16")
+    params = AscentParams(steps=steps, bfloat16=fastest_precision(torch.device("cpu")) == "bfloat16")
     for name, channels in sample(setting, 8):
         layer = setting.graph.layer(name)
         with isolated(model):
             size = canvas(layer.field, (224, 224))
             begin = time.perf_counter()
             found = ascend(
-                model, name, channels, size, lambda images: (images - mean) / std, channel_mean, recipe,
+                model, name, channels, size, lambda images: (images - mean) / std, channel_mean, params,
                 [generator(0, name, channel) for channel in channels],
             )  # fmt: skip
             ours[name] = (time.perf_counter() - begin) / len(channels)

@@ -42,7 +42,7 @@ class Setting:
 def make_setting() -> Setting:
     """Load the trunk and list the photographs."""
     network = load_network(
-        "vgg16", "trunk", 224, default_cache(), say=lambda line: print(line, file=sys.stderr)
+        "vgg16", "trunk", 224, default_cache(), report=lambda line: print(line, file=sys.stderr)
     )
     with isolated(network.module):
         graph = trace(network.module, network.shape, lambda _, module: isinstance(module, nn.Conv2d))

@@ -141,8 +141,8 @@ def scan(model: nn.Module, out: Path, *layers: str, gradients: bool = True) -> S
     with unchanged(model):
         lurk = lurk_of(model, out, layers or ["kind:Conv2d", "kind:Linear"])
         assert lurk._engine is not None
-        terminal = replace(lurk._engine.terminal, say=lines.append)
-        lurk._engine = replace(lurk._engine, terminal=terminal)
+        reporter = replace(lurk._engine.reporter, report=lines.append)
+        lurk._engine = replace(lurk._engine, reporter=reporter)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             lurk.compute_top_imgs()

@@ -33,7 +33,7 @@ def load(value: Any, folder: Path, network: nn.Module, entry: str = "") -> list[
     """Save, read and fit; returns what was said."""
     torch.save(value, folder / "c.pt")
     said: list[str] = []
-    fit_weights(network, read_weights(Path(f"{folder / 'c.pt'}{entry}")), say=said.append)
+    fit_weights(network, read_weights(Path(f"{folder / 'c.pt'}{entry}")), report=said.append)
     return said
 
 

@@ -16,7 +16,7 @@ from tests.networks import seeded
 from torchlurk.datasets.batches import list_images
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.models.record import Network
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.training import Options, Transfer, fine_tune
 from torchlurk.training.split import Split, hold_out
 
@@ -66,7 +66,7 @@ class Ended(Exception):  # noqa: N818  # a kill, not an error
     """What a test has a run end with."""
 
 
-def terminal(end_after: int | None = None, said: list[str] | None = None) -> Terminal:
+def reporter(end_after: int | None = None, said: list[str] | None = None) -> Reporter:
     """Silent; ends the run once its bar has told of so many images."""
 
     @contextmanager
@@ -82,7 +82,7 @@ def terminal(end_after: int | None = None, said: list[str] | None = None) -> Ter
         yield advance
         assert done == total
 
-    return Terminal(say=(said if said is not None else []).append, bar=bar)
+    return Reporter(report=(said if said is not None else []).append, bar=bar)
 
 
 def train(
@@ -90,14 +90,14 @@ def train(
     out: Path,
     *,
     given: Network | None = None,
-    shown: Terminal | None = None,
+    shown: Reporter | None = None,
     **asked: object,
 ) -> tuple[Transfer, Network]:
     """A run of three epochs on the CPU, but for what is asked for otherwise."""
     options = {"unfreeze": [], "epochs": 3, "lr": 0.05, "batch_size": 4, "save_every": 1, **asked}
     parts = split(images) if isinstance(images, Path) else images
     return fine_tune(
-        given or network(), parts, out, Options(**options), torch.device("cpu"), 0, shown or terminal()
+        given or network(), parts, out, Options(**options), torch.device("cpu"), 0, shown or reporter()
     )  # type: ignore[arg-type]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from tests.generated.description import Network
 from tests.generated.heads import ENDS_IN_LINEAR
 from tests.generated.reference import Reference, close, refer
 from torchlurk import explaining
-from torchlurk.ascent.optimise import Recipe
+from torchlurk.ascent.optimise import AscentParams
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLOSE = 1e-5
@@ -180,7 +180,7 @@ def gradients(case: Case, model: nn.Module, folder: Path) -> None:
 def explain(case: Case, model: nn.Module, folder: Path) -> None:
     """The method "gradient" equals autograd's, of a class and of a unit."""
     refers = case.reference
-    recipe = explaining.Recipe(
+    params = explaining.AttributionParams(
         ("gradient", "guided", "deconv", "smoothgrad", "integrated"), samples=2, steps=2
     )
     layer, channel = case.layer, case.channel(case.layer)
@@ -195,7 +195,7 @@ def explain(case: Case, model: nn.Module, folder: Path) -> None:
         targets.append((2, None, torch.tensor([0.0, 0.0, 1.0])))
     for target, name, weights in targets:
         what = "class" if name is None else "unit"
-        (found,) = torchlurk.explain(model, case.preprocess, case.pairs[1][0], target, recipe=recipe)
+        (found,) = torchlurk.explain(model, case.preprocess, case.pairs[1][0], target, params=params)
         values = refers.logits[1, 2] if name is None else refers.maps[name][(1, channel, *at)]
         scale = float(refers.logits.abs().max() if name is None else refers.maps[name].abs().max())
         check(abs(found.score - float(values)) <= CLOSE * scale, f"score of a {what}")
@@ -209,7 +209,7 @@ def _check_gradient(found: Tensor, wanted: list[Tensor], what: str) -> None:
 
 def visualize(case: Case, model: nn.Module, folder: Path) -> None:
     """The same call gives the same image."""
-    show = torchlurk.FeatureVisualizer(model, _tellable(case), recipe=Recipe(steps=2))
+    show = torchlurk.FeatureVisualizer(model, _tellable(case), params=AscentParams(steps=2))
     layer = case.layer if case.network.seed % 2 else case.logits
     channel = 1 if layer == "logits" else case.channel(layer)
     first, second = show(channel, layer), show(channel, layer)
@@ -221,7 +221,7 @@ def record(case: Case, model: nn.Module, folder: Path) -> None:
     layer = case.logits
     recorder = torchlurk.FrameRecorder(
         model, folder / "a.gif", 1, image=case.pairs[0][0] if case.network.seed % 2 else None, layer=layer,
-        every=1, preprocess=_tellable(case), recipe=Recipe(steps=2),
+        every=1, preprocess=_tellable(case), params=AscentParams(steps=2),
     )  # fmt: skip
     with recorder:
         recorder(0)

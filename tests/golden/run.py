@@ -15,13 +15,13 @@ from torchlurk.datasets.batches import list_images
 from torchlurk.models.network import Network
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.pipeline.pipeline import precompute
-from torchlurk.runtime.distributed import Team
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.distributed import ProcessGroup
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.schema import STAGES
 from torchlurk.store.selection import Selection
 
 EXPECTED = Path(__file__).parent / "expected"
-QUIET = Terminal(say=lambda line: None, bar=lambda label, total, unit: nullcontext(lambda n: None))
+QUIET = Reporter(report=lambda line: None, bar=lambda label, total, unit: nullcontext(lambda n: None))
 
 
 def golden_run(
@@ -35,9 +35,9 @@ def golden_run(
     stages: tuple[str, ...] = STAGES,
     overwrite: bool = False,
     shard_size: int = 256,
-    terminal: Terminal = QUIET,
+    reporter: Reporter = QUIET,
     network: Network | None = None,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "waves"
@@ -52,7 +52,7 @@ def golden_run(
             overwrite=overwrite,
         )
         network = network or golden_network()
-        precompute(network, list_images(images), out, config, torch.device("cpu"), terminal, team)
+        precompute(network, list_images(images), out, config, torch.device("cpu"), reporter, group)
 
 
 if __name__ == "__main__":

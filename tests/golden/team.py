@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from tests.golden.run import golden_run
-from torchlurk.runtime.distributed import joined
+from torchlurk.runtime.distributed import init_from_env
 
 if __name__ == "__main__":
-    with joined(os.environ) as team:
-        golden_run(Path(sys.argv[1]), shard_size=2, batch_size=2, filters=None, team=team)
+    with init_from_env(os.environ) as group:
+        golden_run(Path(sys.argv[1]), shard_size=2, batch_size=2, filters=None, group=group)

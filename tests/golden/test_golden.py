@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.golden.run import EXPECTED, golden_run
 from torchlurk.errors import LurkError
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.read import inspect, read_manifest, read_progress
 from torchlurk.store.schema import picture_path
 from torchlurk.store.write import alone
@@ -249,7 +249,7 @@ def test_a_run_tells_what_it_is_at_while_it_runs(tmp_path: Path) -> None:
 
         yield advance
 
-    golden_run(out, terminal=Terminal(say=lambda line: None, bar=bar))
+    golden_run(out, reporter=Reporter(report=lambda line: None, bar=bar))
     assert list(dict.fromkeys(work for work, _ in told)) == [
         "scan", "crops", "images", "max gradients", "avg gradients", "ascent",
     ]  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from tests.golden.run import QUIET, golden_run
 from tests.golden.test_golden import files
 from torchlurk.errors import LurkError, Terminated
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.partial import PARTIAL, kept
 from torchlurk.store.read import inspect, read_manifest
 
@@ -88,14 +88,14 @@ def test_what_is_finished_is_not_computed_again(
     def bar(label: str, total: int, unit: str) -> nullcontext[object]:
         return nullcontext(lambda n: told.append((label, n)))
 
-    terminal = Terminal(said.append, bar)  # type: ignore[arg-type]
+    reporter = Reporter(said.append, bar)  # type: ignore[arg-type]
     with stopped_at(third_shard(whole), monkeypatch) as written, pytest.raises(Terminated):
-        run(out, terminal=terminal)
+        run(out, reporter=reporter)
     assert kept(out) == {"scan": sum(PARTIAL in str(path) for path in written)} == {"scan": 2}
     assert "2 of the scan" in said[-1]
     assert "same command" in said[-1]
     told.clear()
-    run(out, terminal=terminal)
+    run(out, reporter=reporter)
     assert next(n for label, n in told if label == "scan") == 4  # known from before, in one step
     assert files(tmp_path) == whole[0]
 
@@ -117,7 +117,7 @@ def test_a_damaged_piece_is_computed_anew(
     }
     piece.write_bytes(spoilt[damage])
     said: list[str] = []
-    run(out, terminal=replace(QUIET, say=said.append))
+    run(out, reporter=replace(QUIET, report=said.append))
     assert len(said) == 1
     assert str(piece) in said[0]
     assert "computes it anew" in said[0]

@@ -16,7 +16,7 @@ from tests.golden.network import Branching, golden_network
 from tests.golden.run import QUIET, golden_run
 from tests.golden.test_golden import files
 from torchlurk.errors import LurkError
-from torchlurk.runtime.distributed import joined
+from torchlurk.runtime.distributed import init_from_env
 from torchlurk.store.read import inspect, read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def test_processes_that_share_a_run_give_the_bytes_of_one(tmp_path: Path) -> Non
 
 def test_a_process_without_the_others_says_so() -> None:
     alone = {"RANK": "0", "WORLD_SIZE": "2"}
-    with pytest.raises(LurkError, match="process 0 of 2 did not find the others"), joined(alone):
+    with pytest.raises(LurkError, match="process 0 of 2 did not find the others"), init_from_env(alone):
         pass
 
 
@@ -67,7 +67,7 @@ def test_what_does_not_fit_into_the_memory_is_tried_by_halves_and_recorded(tmp_p
     said: list[str] = []
     model = Hungry(1)
     network = replace(golden_network(), module=model.eval())
-    golden_run(tmp_path / "branching", network=network, terminal=replace(QUIET, say=said.append))
+    golden_run(tmp_path / "branching", network=network, reporter=replace(QUIET, report=said.append))
     assert len([line for line in said if "does not fit" in line]) == 1
     assert model.refused == 0  # what a forward counts is restored
     stages = read_manifest(tmp_path / "branching").stages

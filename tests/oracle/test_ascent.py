@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torchlurk import graph
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import centre_unit, channel_mean
-from torchlurk.ascent.optimise import Recipe, ascend, canvas, canvas_for, generator
+from torchlurk.ascent.optimise import AscentParams, ascend, canvas, canvas_for, generator
 from torchlurk.ascent.parametrisation import decode, frequency_scale, initial_spectrum
-from torchlurk.ascent.transforms import Wobble, draw, move
+from torchlurk.ascent.transforms import Jitter, draw, move
 from torchlurk.attribution.relu_rules import LeakyRelu
 from torchlurk.graph.receptive_field import Field, pixels, window
 from torchlurk.models.isolation import isolated
@@ -44,7 +44,7 @@ def random_net() -> nn.Sequential:
 def run(net: nn.Module, layer: str, channels: list[int], *, seed: int = 0, steps: int = 48):
     with isolated(net):
         return ascend(
-            net, layer, channels, SIZE, same, channel_mean, Recipe(steps=steps),
+            net, layer, channels, SIZE, same, channel_mean, AscentParams(steps=steps),
             [generator(seed, layer, c) for c in channels],
         )  # fmt: skip
 
@@ -140,20 +140,20 @@ def test_initial_spectra_depend_on_their_own_generator() -> None:
 
 def test_no_movement_leaves_the_image() -> None:
     images = torch.rand(2, 3, 9, 14)
-    torch.testing.assert_close(move(images, torch.zeros(2, 4), Wobble()), images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(move(images, torch.zeros(2, 4), Jitter()), images, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("draws", "shift"), [([1.0, 0, 0, 0], (0, 2)), ([0, -1.0, 0, 0], (-2, 0))])
 def test_a_shift_is_in_pixels(draws: list[float], shift: tuple[int, int]) -> None:
     images = torch.rand(1, 1, 12, 20)
-    moved = move(images, torch.tensor([draws]), Wobble(shift=2, scale=0, turn=0))
+    moved = move(images, torch.tensor([draws]), Jitter(shift=2, scale=0, turn=0))
     expected = images.roll((-shift[0], -shift[1]), dims=(2, 3))
     torch.testing.assert_close(moved[..., 3:-3, 3:-3], expected[..., 3:-3, 3:-3], rtol=0, atol=1e-4)
 
 
 def test_a_quarter_turn_is_a_rotation_of_the_array() -> None:
     images = torch.rand(1, 2, 11, 11)
-    moved = move(images, torch.tensor([[0.0, 0, 0, 1]]), Wobble(shift=0, scale=0, turn=90))
+    moved = move(images, torch.tensor([[0.0, 0, 0, 1]]), Jitter(shift=0, scale=0, turn=90))
     candidates = [torch.rot90(images, turns, (2, 3)) for turns in (1, -1)]
     assert any(torch.allclose(moved, candidate, atol=1e-4) for candidate in candidates)
 
@@ -222,7 +222,7 @@ def test_an_output_class_can_be_the_objective() -> None:
     net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
     with isolated(net):
         found = ascend(
-            net, "4", [0, 1, 2, 3], SIZE, same, channel_mean, Recipe(steps=48),
+            net, "4", [0, 1, 2, 3], SIZE, same, channel_mean, AscentParams(steps=48),
             [generator(0, "4", c) for c in range(4)],
         )  # fmt: skip
         with torch.no_grad():

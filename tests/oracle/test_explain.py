@@ -21,7 +21,7 @@ from torchlurk.attribution import methods
 from torchlurk.attribution.randomise import magnitude, randomised, rank_correlation
 from torchlurk.attribution.targets import ClassLogit, LayerUnit, target_values
 from torchlurk.datasets.inputs import Preprocess
-from torchlurk.explaining import METHODS, Recipe
+from torchlurk.explaining import METHODS, AttributionParams
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import activation
 
@@ -253,8 +253,8 @@ def test_gradients_where_there_are_none_by_default(context: Callable[[], Any]) -
     wanted = torchlurk.gradients(model, images(), 0).input
     with context():
         torch.testing.assert_close(torchlurk.gradients(model, images(), 0).input, wanted)
-        (found,) = torchlurk.explain(model, FED, photo(), 0, recipe=Recipe(samples=2, steps=2))
-    (usual,) = torchlurk.explain(model, FED, photo(), 0, recipe=Recipe(samples=2, steps=2))
+        (found,) = torchlurk.explain(model, FED, photo(), 0, params=AttributionParams(samples=2, steps=2))
+    (usual,) = torchlurk.explain(model, FED, photo(), 0, params=AttributionParams(samples=2, steps=2))
     for name, values in usual.attributions.items():
         torch.testing.assert_close(found.attributions[name], values)
 
@@ -272,11 +272,11 @@ FED = Preprocess(size=(27, 30), resize=None)
 
 def test_explain_is_its_methods_in_evaluation_mode(model: nn.Module) -> None:
     """Also of a network in training mode, whose batch norm would say something else."""
-    recipe = Recipe(samples=3, steps=5, sigma=0.1, seed=4)
+    params = AttributionParams(samples=3, steps=5, sigma=0.1, seed=4)
     x = FED.normalise(torch.from_numpy(np.array(photo()))[None])
     black = FED.normalise(torch.zeros((1, 27, 30, 3), dtype=torch.uint8))
     model.train()
-    (found,) = torchlurk.explain(model, FED, photo(), TARGET, recipe=recipe)
+    (found,) = torchlurk.explain(model, FED, photo(), TARGET, params=params)
     assert model.training
     model.eval()
     score = score_of(model)
@@ -306,17 +306,17 @@ def test_explain_is_its_methods_in_evaluation_mode(model: nn.Module) -> None:
 
 
 def test_what_is_said_of_an_image_does_not_depend_on_the_others(model: nn.Module) -> None:
-    recipe = Recipe(samples=2, steps=2)
-    both = torchlurk.explain(model, FED, [photo(1), photo(2)], recipe=recipe, randomize="all")
-    (alone,) = torchlurk.explain(model, FED, [photo(2)], recipe=recipe, randomize="all")
+    params = AttributionParams(samples=2, steps=2)
+    both = torchlurk.explain(model, FED, [photo(1), photo(2)], params=params, randomize="all")
+    (alone,) = torchlurk.explain(model, FED, [photo(2)], params=params, randomize="all")
     for name, values in alone.attributions.items():
         assert torch.equal(both[1].attributions[name], values)
         assert torch.equal(both[1].controls[0].attributions[name], alone.controls[0].attributions[name])
 
 
 def test_a_copy_with_random_weights_is_another_network(model: nn.Module) -> None:
-    recipe = Recipe(methods=("gradient", "integrated"), steps=4)
-    (found,) = torchlurk.explain(model, FED, photo(), recipe=recipe, randomize="cascading")
+    params = AttributionParams(methods=("gradient", "integrated"), steps=4)
+    (found,) = torchlurk.explain(model, FED, photo(), params=params, randomize="cascading")
     own = {name.rpartition(".")[0] for name, _ in model.named_parameters()}
     assert len(found.controls[0].layers) == 1
     assert found.controls[0].layers[0] in ("head", "8")
@@ -329,14 +329,14 @@ def test_a_copy_with_random_weights_is_another_network(model: nn.Module) -> None
             pair = (found.attributions[name], control.attributions[name])
             assert similarity == pytest.approx(rank_correlation(*(magnitude(one)[seen] for one in pair)))
             assert similarity is None or similarity < 0.999
-    (whole,) = torchlurk.explain(model, FED, photo(), recipe=recipe, randomize="all")
+    (whole,) = torchlurk.explain(model, FED, photo(), params=params, randomize="all")
     assert [set(control.layers) for control in whole.controls] == [own]
 
 
 def test_what_a_unit_does_not_see_makes_nothing_alike() -> None:
     net = seeded(lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)))
-    recipe = Recipe(methods=("gradient", "smoothgrad"), samples=8)
-    (found,) = torchlurk.explain(net, FED, photo(), "2:1@3,6", recipe=recipe, randomize="all")
+    params = AttributionParams(methods=("gradient", "smoothgrad"), samples=8)
+    (found,) = torchlurk.explain(net, FED, photo(), "2:1@3,6", params=params, randomize="all")
     (control,) = found.controls
     for name, similarity in control.similarity.items():
         values = [magnitude(one)[3:8, 6:11] for one in (found.attributions[name], control.attributions[name])]
@@ -366,8 +366,8 @@ def test_a_random_target_that_gives_nothing_is_drawn_again() -> None:
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 25 * 28, 2), nn.ReLU())
     )
     for seed in range(12):
-        recipe = Recipe(methods=("gradient",), seed=seed)
-        (found,) = torchlurk.explain(model, FED, photo(seed), 1, recipe=recipe, randomize="cascading")
+        params = AttributionParams(methods=("gradient",), seed=seed)
+        (found,) = torchlurk.explain(model, FED, photo(seed), 1, params=params, randomize="cascading")
         for control in found.controls:
             assert control.score > 0
 

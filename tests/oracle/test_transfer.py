@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.networks import seeded
-from tests.runs import SIDE, Ended, Normed, digests, network, photos, split, terminal, train
+from tests.runs import SIDE, Ended, Normed, digests, network, photos, reporter, split, train
 from torchlurk.datasets.batches import load_pixels
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.models.validate import as_logits
@@ -191,7 +191,7 @@ def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
     torch.set_num_threads(2)
     train(images, tmp_path / "whole", **short)
     with pytest.raises(Ended):
-        train(images, tmp_path / "run", shown=terminal(40), **short)
+        train(images, tmp_path / "run", shown=reporter(40), **short)
     torch.set_num_threads(1)
     found, _ = train(images, tmp_path / "run", **short)
     assert torch.get_num_threads() == 1
@@ -204,7 +204,7 @@ def test_a_run_that_is_ended_and_goes_on_gives_the_same_bytes(
     whole: tuple[Path, dict[str, str]], tmp_path: Path, images: int
 ) -> None:
     with pytest.raises(Ended):
-        train(whole[0], tmp_path / "run", shown=terminal(images), **ASKED)
+        train(whole[0], tmp_path / "run", shown=reporter(images), **ASKED)
     assert digests(tmp_path / "run") != whole[1]
     torch.manual_seed(images)  # a process of its own would not have what torch has drawn until now
     train(whole[0], tmp_path / "run", **ASKED)
@@ -258,7 +258,7 @@ def test_a_run_that_is_complete_is_not_computed_again(
     found, tuned = train(whole[0], tmp_path / "run", **ASKED)
     monkeypatch.setattr("torchlurk.training.run._train", None)
     said: list[str] = []
-    again, same = train(whole[0], tmp_path / "run", shown=terminal(said=said), **ASKED)
+    again, same = train(whole[0], tmp_path / "run", shown=reporter(said=said), **ASKED)
     assert again == found == read_record(tmp_path / "run")
     assert said == ["complete already"]
     assert digests(tmp_path / "run") == whole[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from torchlurk.runtime.devices import fast_precision
+from torchlurk.runtime.devices import fastest_precision
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ def test_bfloat16_where_the_processor_has_instructions_for_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
-    assert fast_precision(torch.device("cpu")) == expected
+    assert fastest_precision(torch.device("cpu")) == expected

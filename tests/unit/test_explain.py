@@ -18,7 +18,7 @@ from torchvision import transforms as T
 import torchlurk
 from torchlurk.attribution.targets import ClassLogit, LayerUnit, find_class, parse_unit
 from torchlurk.errors import LurkError
-from torchlurk.explaining import METHODS, Recipe
+from torchlurk.explaining import METHODS, AttributionParams
 from torchlurk.explaining.drawing import FRAME, drawn, framed, gray, signed, stretched, window
 from torchlurk.explaining.files import _share
 from torchlurk.explaining.record import Scores
@@ -73,7 +73,7 @@ def test_units() -> None:
 )  # fmt: skip
 def test_recipes_that_there_are_not(given: dict[str, object]) -> None:
     with pytest.raises(LurkError):
-        Recipe(**given)  # type: ignore[arg-type]
+        AttributionParams(**given)  # type: ignore[arg-type]
 
 
 def test_a_stretched_picture_goes_from_lowest_to_highest() -> None:
@@ -184,7 +184,7 @@ def fed(image: Image.Image) -> torch.Tensor:
 def test_explain_takes_any_transform_and_images_in_memory() -> None:
     images = [Image.new(mode, (20, 20), 90) for mode in ("L", "I;16")] + [Image.new("RGBA", (9, 9))]
     found = torchlurk.explain(
-        net(), fed, images, [1, "0:2", ClassLogit(3)], recipe=Recipe(samples=2, steps=2)
+        net(), fed, images, [1, "0:2", ClassLogit(3)], params=AttributionParams(samples=2, steps=2)
     )
     assert [one.name for one in found] == ["image 1", "image 2", "image 3"]
     assert [one.target_name for one in found] == ["class 1", "0:2", "class 3"]
@@ -194,12 +194,12 @@ def test_explain_takes_any_transform_and_images_in_memory() -> None:
 def test_explain_takes_what_lurk_takes() -> None:
     image = Image.effect_noise((40, 30), 60).convert("RGB")
     first = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    recipe = Recipe(("gradient",))
+    params = AttributionParams(("gradient",))
     colours = T.Compose([T.Resize((10, 12)), T.ToTensor()])
-    (found,) = torchlurk.explain(first, colours, image, recipe=recipe)
+    (found,) = torchlurk.explain(first, colours, image, params=params)
     assert found.attributions["gradient"].shape == (1, 10, 12), "a transform of colours, given in gray"
     for told in (None, (0.5, 0.25)):
-        (found,) = torchlurk.explain(net(), told, image, recipe=recipe)
+        (found,) = torchlurk.explain(net(), told, image, params=params)
         assert found.attributions["gradient"].shape == (3, 224, 224)
 
 
@@ -211,7 +211,9 @@ def test_gradients_are_of_floats(x: object) -> None:
 
 def test_explain_of_shares_leaves_them_as_they_are() -> None:
     model = torch.nn.Sequential(net(), torch.nn.Softmax(1))
-    (found,) = torchlurk.explain(model, fed, Image.new("RGB", (9, 9), "red"), recipe=Recipe(("gradient",)))
+    (found,) = torchlurk.explain(
+        model, fed, Image.new("RGB", (9, 9), "red"), params=AttributionParams(("gradient",))
+    )
     assert [p.probability for p in found.predictions] == [p.logit for p in found.predictions]
 
 
@@ -234,7 +236,7 @@ def test_explain_of_shares_leaves_them_as_they_are() -> None:
 def test_what_explain_refuses(given: dict[str, object], words: str) -> None:
     usual = {"model": net(), "preprocess": fed, "images": [Image.new("RGB", (9, 9))]}
     with pytest.raises(LurkError, match=words):
-        torchlurk.explain(**(usual | {"recipe": Recipe(("gradient",))} | given))
+        torchlurk.explain(**(usual | {"params": AttributionParams(("gradient",))} | given))
 
 
 @pytest.mark.parametrize(

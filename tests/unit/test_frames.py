@@ -16,11 +16,11 @@ from torch import nn
 
 import torchlurk
 from torchlurk.api.frames import FrameRecorder, animation, chosen
-from torchlurk.ascent.optimise import Recipe
+from torchlurk.ascent.optimise import AscentParams
 from torchlurk.errors import LurkError
 
 SIDE = 16
-FEW = Recipe(steps=2)
+FEW = AscentParams(steps=2)
 
 
 def net() -> nn.Sequential:
@@ -60,7 +60,7 @@ def test_a_training_does_not_notice(tmp_path: Path, image: str | None, name: str
     train(plain, lambda step: None)
     after = torch.get_rng_state()
     with torchlurk.FrameRecorder(
-        recorded, tmp_path / name, 1, image=photo() if image else None, every=2, size=SIDE, recipe=FEW
+        recorded, tmp_path / name, 1, image=photo() if image else None, every=2, size=SIDE, params=FEW
     ) as recorder:
         train(recorded, recorder)
     assert torch.equal(torch.get_rng_state(), after)

@@ -131,7 +131,7 @@ def climb(model: Awkward) -> None:
     with isolated(model):
         optimise.ascend(
             model, "body.wide", [0, 3], (24, 20), lambda x: x - 0.5, objectives.channel_mean,
-            optimise.Recipe(steps=2), [optimise.generator(0, "wide", c) for c in (0, 3)],
+            optimise.AscentParams(steps=2), [optimise.generator(0, "wide", c) for c in (0, 3)],
         )  # fmt: skip
 
 

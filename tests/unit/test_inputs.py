@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 
 from torchlurk.datasets.batches import BadImage, Preprocess, batches, list_images, load_pixels
 from torchlurk.datasets.inputs import Input, resized
-from torchlurk.datasets.transform import Called, call, from_preset, input_of, shown_channels
+from torchlurk.datasets.transform import CustomTransform, call, from_preset, input_of, shown_channels
 from torchlurk.errors import LurkError
 
 BICUBIC = v1.InterpolationMode.BICUBIC
@@ -91,7 +91,7 @@ OTHERS: dict[str, tuple[Callable[[Image.Image], Any], bool]] = {
 def test_other_transforms_are_called_and_shown(name: str) -> None:
     transform, stretched = OTHERS[name]
     found = input_of(transform, lambda: noise(0))
-    assert isinstance(found, Called)
+    assert isinstance(found, CustomTransform)
     assert found.cut is None
     assert found.stretched == stretched
     value = transform(noise(1))

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from torchlurk.datasets.inputs import Preprocess
-from torchlurk.datasets.transform import Called
+from torchlurk.datasets.transform import CustomTransform
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import read_weights, state_digest
 from torchlurk.models.network import Network, load_network
@@ -27,7 +27,7 @@ from torchlurk.models.weights import published_prefix, resolve_weights, weights_
 
 
 def load(model: str, weights: str = "auto", size: Any = None, **options: Any) -> Network:
-    return load_network(model, weights, size, Path("nowhere"), say=lambda _: None, **options)
+    return load_network(model, weights, size, Path("nowhere"), report=lambda _: None, **options)
 
 
 def one_line(caught: pytest.ExceptionInfo[LurkError]) -> str:
@@ -115,7 +115,7 @@ def test_weights_by_torchvisions_own_name(tmp_path: Path) -> None:
 
     with pytest.raises(LurkError, match=r"asked for resnet50-0676ba61\.pth\): give --weights PATH"):
         resolve_weights(
-            "resnet50", "IMAGENET1K_V1", tmp_path, say=print, download=download, hub=tmp_path
+            "resnet50", "IMAGENET1K_V1", tmp_path, report=print, download=download, hub=tmp_path
         )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def test_a_classifier_that_was_published_as_nan_is_left_out(tmp_path: Path) -> N
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torchvision.models, "get_model_weights", lambda _: Entries)
-        found = resolve_weights("alexnet", "DEFAULT", tmp_path, say=print, hub=tmp_path)
+        found = resolve_weights("alexnet", "DEFAULT", tmp_path, report=print, hub=tmp_path)
     assert (found.name, found.partial) == ("imagenet:FEATURES", True)
     assert {key.split(".")[0] for key in found.state} == {"features"}
 
@@ -242,7 +242,7 @@ def test_what_a_function_may_give(file: Path) -> None:
     assert isinstance(cut.preprocess, Preprocess)
     assert cut.shape == (3, 16, 18)
     odd = load(f"{file}:odd", first=lambda: Image.linear_gradient("L").convert("RGB"))
-    assert isinstance(odd.preprocess, Called)
+    assert isinstance(odd.preprocess, CustomTransform)
     assert odd.shape == (3, 10, 12)
     trained = load(f"{file}:trained")
     assert trained.module.conv.bias.dtype is torch.float32

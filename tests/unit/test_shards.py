@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from torchlurk.errors import LurkError
-from torchlurk.runtime.devices import Room, fitting, is_out_of_memory
+from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory, retry_on_oom
 from torchlurk.scan import scan, shards
 from torchlurk.scan.scan import ScanBatch, ScanState
 from torchlurk.scan.shards import Shard
@@ -34,10 +34,10 @@ def images(count: int) -> Tensor:
     return torch.randint(-3, 4, (count, 1, 5, 5), generator=torch.Generator().manual_seed(1)).float()
 
 
-def scanned(ids: list[int], room: Room | None = None, model: nn.Module | None = None) -> ScanState:
+def scanned(ids: list[int], limiter: BatchLimiter | None = None, model: nn.Module | None = None) -> ScanState:
     state = scan.empty(CHANNELS, CLASSES, 3)
     batch = ScanBatch(torch.tensor(ids), torch.tensor(ids) % 3, images(30)[ids])
-    for current in scan.scan(model or network(), state, [batch], room=room):
+    for current in scan.scan(model or network(), state, [batch], limiter=limiter):
         state = current
     return state
 
@@ -76,31 +76,31 @@ def test_a_shard_without_a_single_good_image_comes_back() -> None:
 
 
 class Hungry(nn.Module):
-    """Has room for so many images only in its last layer."""
+    """Has memory for so many images only in its last layer."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, limiter: int) -> None:
         super().__init__()
         self.layers = network()
-        self.room = room
+        self.limiter = limiter
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.layers[0](x)
-        if len(x) > self.room:
+        if len(x) > self.limiter:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return self.layers[1](x)
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_counts_once() -> None:
     said: list[str] = []
-    room = Room(said.append)
+    limiter = BatchLimiter(said.append)
     model = Hungry(3)
     channels = {f"layers.{name}": count for name, count in CHANNELS.items()}
     state = scan.empty(channels, CLASSES, 3)
     ids = list(range(11))
     batch = ScanBatch(torch.tensor(ids), torch.tensor(ids) % 3, images(30)[ids])
-    (found,) = scan.scan(model, state, [batch], room=room)
+    (found,) = scan.scan(model, state, [batch], limiter=limiter)
     assert same(found, scanned(ids))
-    assert room.limit == 2
+    assert limiter.limit == 2
     assert said == ["a batch of 11 does not fit into the memory: it is halved from here on"]
 
 
@@ -123,9 +123,9 @@ def test_only_a_want_of_memory_is_tried_again() -> None:
             raise MemoryError
         return at_once
 
-    room = Room(lambda _: None)
-    assert fitting(room, 16, work) == 2
-    assert fitting(room, 9, work) == 2
+    limiter = BatchLimiter(lambda _: None)
+    assert retry_on_oom(limiter, 16, work) == 2
+    assert retry_on_oom(limiter, 9, work) == 2
     assert tried == [16, 8, 4, 2, 2]
     with pytest.raises(RuntimeError, match="shape"):
-        fitting(room, 9, lambda _: torch.zeros(2).view(3).sum())
+        retry_on_oom(limiter, 9, lambda _: torch.zeros(2).view(3).sum())

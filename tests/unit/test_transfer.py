@@ -28,7 +28,7 @@ from torchlurk.datasets.batches import list_images, read_words
 from torchlurk.errors import LurkError
 from torchlurk.graph.tracing import follow
 from torchlurk.models.validate import check_network
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.training import loop, record
 from torchlurk.training.class_mapping import outputs_for
@@ -197,7 +197,7 @@ def test_an_image_that_goes_away_while_it_runs_is_named(tmp_path: Path) -> None:
     def losing(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
         yield lambda n: (images / "red/0.png").write_bytes(b"")
 
-    shown = Terminal(say=lambda line: None, bar=losing)
+    shown = Reporter(report=lambda line: None, bar=losing)
     with pytest.raises(
         LurkError, match=r"image 'red/0.png' could be read when the run began, and now cannot"
     ):

@@ -48,7 +48,7 @@ class Extra(nn.Conv2d):
 
 
 def load(model: str, weights: str, cache: Path, size: int | None = None) -> Network:
-    return load_network(model, weights, size, cache, say=lambda _: None)
+    return load_network(model, weights, size, cache, report=lambda _: None)
 
 
 def tuned(network: Network, folder: Path) -> tuple[Path, Network]:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchlurk.errors import LurkError
-from torchlurk.runtime.distributed import Team
-from torchlurk.store.partial import Pieces, digest_of, kept
+from torchlurk.runtime.distributed import ProcessGroup
+from torchlurk.store.partial import PartialResults, digest_of, kept
 from torchlurk.store.write import alone, sweep, write_bytes
 
 CONFIG = digest_of("a")
@@ -23,7 +23,7 @@ CONFIG = digest_of("a")
 def test_a_piece_comes_back_or_is_found_damaged(
     content: bytes, at: int, bit: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    pieces = Pieces(tmp_path_factory.mktemp("store"), "scan", CONFIG)
+    pieces = PartialResults(tmp_path_factory.mktemp("store"), "scan", CONFIG)
     pieces.write("0", content)
     assert pieces.has("0")
     assert pieces.read("0") == content
@@ -42,9 +42,9 @@ def test_a_piece_comes_back_or_is_found_damaged(
 
 
 def test_a_piece_of_another_configuration_does_not_count(tmp_path: Path) -> None:
-    Pieces(tmp_path, "scan", CONFIG).write("a/0.json", b"x")
+    PartialResults(tmp_path, "scan", CONFIG).write("a/0.json", b"x")
     assert kept(tmp_path) == {"scan": 1}
-    other = Pieces(tmp_path, "scan", digest_of("b"))
+    other = PartialResults(tmp_path, "scan", digest_of("b"))
     assert not other.has("a/0.json")
     with pytest.raises(LurkError, match="other options"):
         other.read("a/0.json")
@@ -56,16 +56,16 @@ def test_a_piece_of_another_configuration_does_not_count(tmp_path: Path) -> None
 
 @given(count=st.integers(0, 40), size=st.integers(1, 9))
 def test_a_team_shares_all_pieces_and_none_twice(count: int, size: int) -> None:
-    shares = [Team(rank, size).mine(range(count)) for rank in range(size)]
+    shares = [ProcessGroup(rank, size).mine(range(count)) for rank in range(size)]
     assert sorted(piece for share in shares for piece in share) == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_one_process_alone_waits_for_nobody() -> None:
-    team = Team()
-    team.wait()
-    assert team.first
-    assert team.share(lambda: 7) == team.after_first(lambda: 7) == 7
+    group = ProcessGroup()
+    group.barrier()
+    assert group.is_main
+    assert group.broadcast(lambda: 7) == group.main_first(lambda: 7) == 7
 
 
 def test_what_a_killed_process_left_unfinished_is_swept(tmp_path: Path) -> None:

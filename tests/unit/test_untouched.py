@@ -15,12 +15,12 @@ from PIL import Image
 import torchlurk
 from tests.awkward import SIZE, Awkward, awkward, snapshot
 from torchlurk import explaining
-from torchlurk.ascent.optimise import Recipe
+from torchlurk.ascent.optimise import AscentParams
 
 FED = torchlurk.Preprocess(size=SIZE[1:], resize=SIZE[1:])
 PHOTO = Image.linear_gradient("L").resize((SIZE[2], SIZE[1])).convert("RGB")
 PAIRS = [(PHOTO, 0), (PHOTO.rotate(90), 1), (PHOTO.rotate(180), 0)]
-QUICK = Recipe(steps=2)
+QUICK = AscentParams(steps=2)
 
 
 def images() -> torch.Tensor:
@@ -64,9 +64,9 @@ def compare(model: Awkward, folder: Path) -> None:
 
 
 def explain(model: Awkward, folder: Path) -> None:
-    recipe = explaining.Recipe(samples=2, steps=2)
+    params = explaining.AttributionParams(samples=2, steps=2)
     for way, target in (("all", "predicted"), ("cascading", "body.wide:2@1,3")):
-        torchlurk.explain(model, FED, PHOTO, target, recipe=recipe, randomize=way)
+        torchlurk.explain(model, FED, PHOTO, target, params=params, randomize=way)
 
 
 def gradients(model: Awkward, folder: Path) -> None:
@@ -76,7 +76,7 @@ def gradients(model: Awkward, folder: Path) -> None:
 
 
 def visualize(model: Awkward, folder: Path) -> None:
-    show = torchlurk.FeatureVisualizer(model, FED, recipe=QUICK)
+    show = torchlurk.FeatureVisualizer(model, FED, params=QUICK)
     show([0, 2])
     show(1, "body.last", diversity=2)
     show(1, "body.wide", position=(2, 3))
@@ -84,7 +84,7 @@ def visualize(model: Awkward, folder: Path) -> None:
 
 def record(model: Awkward, folder: Path) -> None:
     for image in (PHOTO, None):
-        given: dict[str, Any] = {"image": image, "every": 1, "preprocess": FED, "recipe": QUICK}
+        given: dict[str, Any] = {"image": image, "every": 1, "preprocess": FED, "params": QUICK}
         with torchlurk.FrameRecorder(model, folder / "a.gif", 1, **given) as recorder:
             recorder(0)
             recorder(1)

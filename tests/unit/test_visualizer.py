@@ -16,15 +16,15 @@ from torchvision import transforms as T
 import torchlurk
 from torchlurk.api.visualizer import FeatureVisualizer
 from torchlurk.ascent.diversity import gram, likeness
-from torchlurk.ascent.optimise import Recipe
-from torchlurk.ascent.transforms import Wobble
+from torchlurk.ascent.optimise import AscentParams
+from torchlurk.ascent.transforms import Jitter
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
 
 SIDE = 24
 PLAIN = Preprocess(size=SIDE, resize=SIDE, mean=(0.5,) * 3, std=(0.5,) * 3)
-QUICK = Recipe(steps=12)
+QUICK = AscentParams(steps=12)
 
 
 def net(channels: int = 3) -> nn.Sequential:
@@ -43,7 +43,7 @@ def fed(image: Image.Image) -> Tensor:
 
 
 def test_a_class_a_filter_and_a_batch() -> None:
-    show = torchlurk.FeatureVisualizer(net(), PLAIN, recipe=QUICK)
+    show = torchlurk.FeatureVisualizer(net(), PLAIN, params=QUICK)
     image = show(act_idx=3)
     assert isinstance(image, Image.Image)
     assert (image.size, image.mode) == ((SIDE, SIDE), "RGB")
@@ -56,21 +56,21 @@ def test_a_class_a_filter_and_a_batch() -> None:
 
 
 def test_the_seed_decides_and_steps_help() -> None:
-    show = FeatureVisualizer(net(), PLAIN, recipe=QUICK)
+    show = FeatureVisualizer(net(), PLAIN, params=QUICK)
     assert show(1).tobytes() == show(1).tobytes()
     assert show(1).tobytes() != show(1, seed=1).tobytes()
-    assert show(1, seed=1).tobytes() == FeatureVisualizer(net(), PLAIN, recipe=QUICK, seed=1)(1).tobytes()
+    assert show(1, seed=1).tobytes() == FeatureVisualizer(net(), PLAIN, params=QUICK, seed=1)(1).tobytes()
     model = net().eval()
-    still = Wobble(0, 0, 0)
-    few, many = (fed(show(1, steps=steps, wobble=still)) for steps in (1, 40))
+    still = Jitter(0, 0, 0)
+    few, many = (fed(show(1, steps=steps, jitter=still)) for steps in (1, 40))
     with torch.no_grad():
         assert float(model(many[None])[0, 1]) > float(model(few[None])[0, 1])
 
 
 def test_one_unit_is_excited_at_its_place() -> None:
     model = net().eval()
-    show = FeatureVisualizer(model, PLAIN, recipe=Recipe(steps=40))
-    image = fed(show(2, layer="0", position=(4, 19), wobble=Wobble(0, 0, 0)))
+    show = FeatureVisualizer(model, PLAIN, params=AscentParams(steps=40))
+    image = fed(show(2, layer="0", position=(4, 19), jitter=Jitter(0, 0, 0)))
     with torch.no_grad():
         maps = model[0](image[None])[0, 2]
     assert divmod(int(maps.argmax()), SIDE) == (4, 19)
@@ -80,22 +80,22 @@ def test_a_transform_says_what_a_preprocess_says() -> None:
     transform = T.Compose(
         [T.Resize(SIDE), T.CenterCrop(SIDE), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)]
     )
-    found = FeatureVisualizer(net(), transform, recipe=QUICK)(1)
-    assert found.tobytes() == FeatureVisualizer(net(), PLAIN, recipe=QUICK)(1).tobytes()
+    found = FeatureVisualizer(net(), transform, params=QUICK)(1)
+    assert found.tobytes() == FeatureVisualizer(net(), PLAIN, params=QUICK)(1).tobytes()
 
 
 def test_an_objective_of_ones_own() -> None:
     def dark(maps: Tensor, channels: Tensor) -> Tensor:
         return -maps[torch.arange(len(maps)), channels].mean(dim=(1, 2))
 
-    show = FeatureVisualizer(net(), PLAIN, recipe=QUICK)
+    show = FeatureVisualizer(net(), PLAIN, params=QUICK)
     assert show(1, objective=dark).tobytes() != show(1).tobytes()
 
 
 @pytest.mark.parametrize("layer", ["4", "logits"])
 def test_diverse_images_differ_and_still_excite_the_filter(layer: str) -> None:
     model = net().eval()
-    show = FeatureVisualizer(model, PLAIN, recipe=Recipe(steps=48))
+    show = FeatureVisualizer(model, PLAIN, params=AscentParams(steps=48))
     channel = 2
     together = show(channel, layer, diversity=4)
     apart = [show(channel, layer)]  # the same starts, each alone
@@ -165,7 +165,7 @@ def test_the_network_comes_back_as_it_was(make: Any) -> None:
     model[0].eval() if isinstance(model, nn.Sequential) else model.head.requires_grad_(False)
     before = copy.deepcopy(state(model))
     own = [id(tensor) for tensor in (*model.parameters(), *model.buffers())]
-    FeatureVisualizer(model, PLAIN, recipe=Recipe(steps=2))(1, diversity=2)
+    FeatureVisualizer(model, PLAIN, params=AscentParams(steps=2))(1, diversity=2)
     torch.testing.assert_close(state(model), before, rtol=0, atol=0)
     assert [id(tensor) for tensor in (*model.parameters(), *model.buffers())] == own
 
@@ -195,7 +195,7 @@ def test_what_is_taken_back_after_a_failure() -> None:
     ],
 )  # fmt: skip
 def test_what_it_is_fed_is_guessed_or_told(preprocess: Any, channels: int, mode: str) -> None:
-    show = FeatureVisualizer(net(channels), preprocess, size=SIDE, recipe=Recipe(steps=1))
+    show = FeatureVisualizer(net(channels), preprocess, size=SIDE, params=AscentParams(steps=1))
     assert show.preprocess.shape == (channels, SIDE, SIDE)
     assert show(0).mode == mode
 
@@ -220,7 +220,7 @@ def test_what_it_is_fed_is_guessed_or_told(preprocess: Any, channels: int, mode:
 )
 def test_what_makes_no_sense_is_refused(arguments: dict[str, Any], word: str) -> None:
     with pytest.raises(LurkError, match=word) as caught:
-        FeatureVisualizer(net(), PLAIN, recipe=QUICK)(**arguments)
+        FeatureVisualizer(net(), PLAIN, params=QUICK)(**arguments)
     assert "\n" not in str(caught.value)
 
 

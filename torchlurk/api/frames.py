@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.api.visualizer import LOGITS, FeatureVisualizer, only_layer
-from torchlurk.ascent.optimise import Recipe
+from torchlurk.ascent.optimise import AscentParams
 from torchlurk.attribution.gradients import map_gradients
 from torchlurk.attribution.relu_rules import Rule, relu_rule
 from torchlurk.datasets.inputs import Input
@@ -26,7 +26,8 @@ from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
 from torchlurk.models.validate import as_network
 from torchlurk.runtime import pictures
-from torchlurk.runtime.devices import exact
+from torchlurk.runtime.deprecation import renamed_arguments
+from torchlurk.runtime.devices import deterministic_float32
 from torchlurk.runtime.pictures import Pixels
 from torchlurk.store.write import write_bytes
 
@@ -74,6 +75,7 @@ class FrameRecorder:
         (3, (32, 32, 3))
     """
 
+    @renamed_arguments(recipe="params")
     def __init__(
         self,
         model: nn.Module,
@@ -86,7 +88,7 @@ class FrameRecorder:
         method: Rule = "vanilla",
         preprocess: PreprocessLike = None,
         size: int | tuple[int, int] | None = None,
-        recipe: Recipe | None = None,
+        params: AscentParams | None = None,
         seed: int = 0,
         duration: int = 120,
     ) -> None:
@@ -104,7 +106,7 @@ class FrameRecorder:
                 arXiv:1412.6806) or `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901).
             preprocess: see `FeatureVisualizer`.
             size: see `FeatureVisualizer`.
-            recipe: of filter images; by default the engine's, with 32 steps.
+            params: of filter images; by default the engine's, with 32 steps.
             seed: of filter images.
             duration: of a frame, milliseconds.
 
@@ -122,7 +124,7 @@ class FrameRecorder:
         self.duration: int = duration
         model = as_network(model)
         show = FeatureVisualizer(
-            model, preprocess, size=size, recipe=recipe or Recipe(steps=STEPS), seed=seed
+            model, preprocess, size=size, params=params or AscentParams(steps=STEPS), seed=seed
         )
         fed = None if image is None else _fed(image, show.preprocess)
         shape = show.preprocess.shape if fed is None else (fed.shape[0], fed.shape[1], fed.shape[2])
@@ -188,7 +190,7 @@ def _gradient(
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         runner = Runner(model, axes={layer.name: layer.axes})
         shape = (image.shape[0], image.shape[1], image.shape[2])
-        with isolated(model, device, shape), exact(device):
+        with isolated(model, device, shape), deterministic_float32(device):
             fed = image.to(device, torch.float32)
             (gradient,) = map_gradients(runner, layer.name, fed, [channel], method)
             return pictures.gradient_tiles(gradient[None][:, list(shown)], tile)[0]

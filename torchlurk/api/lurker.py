@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from torchlurk.datasets.preprocess import PreprocessLike
-    from torchlurk.pipeline.session import Engine
+    from torchlurk.pipeline.session import Session
     from torchlurk.web.live_server import LiveServer
 
 
@@ -89,7 +89,7 @@ class Lurk:
         Raises:
             LurkError: the network, the transform, the images or an option cannot be used.
         """
-        from torchlurk.pipeline.session import Options, make_engine
+        from torchlurk.pipeline.session import Options, open_session
 
         options = Options(
             top=top, layers=as_texts("layers", layers), names=None if names is None else tuple(names),
@@ -97,7 +97,7 @@ class Lurk:
             device=device, batch_size=batch_size, workers=workers, threads=threads, seed=seed,
             progress=progress,
         )  # fmt: skip
-        self._engine: Engine | None = make_engine(model, preprocess, images, Path(out), options)
+        self._engine: Session | None = open_session(model, preprocess, images, Path(out), options)
         self._out = Path(out)
         self._server: LiveServer | None = None
 
@@ -384,7 +384,7 @@ class Lurk:
         if server is not None:
             server.close()
 
-    def _computing(self, call: str) -> Engine:
+    def _computing(self, call: str) -> Session:
         if self._engine is None:
             raise LurkError(
                 f"{call}: {str(self._out)!r} was loaded without a network: make it with Lurk(model, "
@@ -392,7 +392,7 @@ class Lurk:
             )
         return self._engine
 
-    def _scanned(self, call: str) -> Engine:
+    def _scanned(self, call: str) -> Session:
         engine = self._computing(call)
         open_store(self._out)
         return engine

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.ascent.diversity import Apart
+from torchlurk.ascent.diversity import DiversityPenalty
 from torchlurk.ascent.objectives import OBJECTIVES, Objective, unit_at
-from torchlurk.ascent.optimise import Recipe, ascend, canvas_for, generator
-from torchlurk.ascent.transforms import Wobble
+from torchlurk.ascent.optimise import AscentParams, ascend, canvas_for, generator
+from torchlurk.ascent.transforms import Jitter
 from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
 from torchlurk.errors import LurkError, in_python
@@ -25,11 +25,12 @@ from torchlurk.models.runner import Runner
 from torchlurk.models.validate import as_network, check_kind, random_input
 from torchlurk.pipeline.stages.ascent import STEADY
 from torchlurk.runtime import pictures
-from torchlurk.runtime.devices import exact, usual_batch
+from torchlurk.runtime.deprecation import renamed_arguments
+from torchlurk.runtime.devices import default_batch_size, deterministic_float32
 
 LOGITS = "logits"
 
-WHOLE = Recipe(rate=0.025, wobble=Wobble(shift=12.0, scale=0.2, turn=12.0))
+WHOLE = AscentParams(rate=0.025, jitter=Jitter(shift=12.0, scale=0.2, turn=12.0))
 """Of what sees all of the image, such as a class: slower, and moved more, or its colours become shrill."""
 
 
@@ -62,13 +63,14 @@ class FeatureVisualizer:
         >>> show(8).save("ship.png")
     """
 
+    @renamed_arguments(recipe="params")
     def __init__(
         self,
         model: nn.Module,
         preprocess: PreprocessLike = None,
         *,
         size: int | tuple[int, int] | None = None,
-        recipe: Recipe | None = None,
+        params: AscentParams | None = None,
         seed: int = 0,
     ) -> None:
         """Nothing is computed yet.
@@ -78,7 +80,7 @@ class FeatureVisualizer:
             preprocess: what it is fed: from a PIL image, RGB, to a float tensor `(C, H, W)`; a `Preprocess`;
                 `(mean, std)`; or `None` for ImageNet's.
             size: height and width of its input, pixels, in place of those of `preprocess`.
-            recipe: how images are made; by default the engine's, and `WHOLE` for layers without a map.
+            params: how images are made; by default the engine's, and `WHOLE` for layers without a map.
             seed: of all randomness.
 
         Raises:
@@ -94,30 +96,31 @@ class FeatureVisualizer:
                 "the preprocess does not tell what its values are of those in [0, 1]: end it with a "
                 "Normalize of torchvision, or give (mean, std) and size="
             )
-        self.recipe = recipe
+        self.params = params
         self.seed = seed
 
     @overload
     def __call__(
         self, act_idx: int, layer: str = ..., position: tuple[int, int] | None = ..., *,
         objective: str | Objective = ..., size: int | tuple[int, int] | None = ..., steps: int | None = ...,
-        wobble: Wobble | None = ..., seed: int | None = ...,
+        jitter: Jitter | None = ..., seed: int | None = ...,
     ) -> Image.Image: ...  # fmt: skip
 
     @overload
     def __call__(
         self, act_idx: int, layer: str = ..., position: tuple[int, int] | None = ..., *,
         objective: str | Objective = ..., size: int | tuple[int, int] | None = ..., steps: int | None = ...,
-        wobble: Wobble | None = ..., seed: int | None = ..., diversity: int, spread: float = ...,
+        jitter: Jitter | None = ..., seed: int | None = ..., diversity: int, spread: float = ...,
     ) -> list[Image.Image]: ...  # fmt: skip
 
     @overload
     def __call__(
         self, act_idx: Sequence[int], layer: str = ..., position: tuple[int, int] | None = ..., *,
         objective: str | Objective = ..., size: int | tuple[int, int] | None = ..., steps: int | None = ...,
-        wobble: Wobble | None = ..., seed: int | None = ...,
+        jitter: Jitter | None = ..., seed: int | None = ...,
     ) -> list[Image.Image]: ...  # fmt: skip
 
+    @renamed_arguments(wobble="jitter")
     def __call__(
         self,
         act_idx: int | Sequence[int],
@@ -127,7 +130,7 @@ class FeatureVisualizer:
         objective: str | Objective = "mean",
         size: int | tuple[int, int] | None = None,
         steps: int | None = None,
-        wobble: Wobble | None = None,
+        jitter: Jitter | None = None,
         seed: int | None = None,
         diversity: int | None = None,
         spread: float = 1.0,
@@ -140,8 +143,8 @@ class FeatureVisualizer:
             position: `(y, x)` of one unit in the layer's map, for an input of full size; else all of the map.
             objective: `mean`, `position` for the unit in the middle, or a function, see `ascent.objectives`.
             size: height and width of the image, pixels; by default what the layer needs.
-            steps: of the optimiser, in place of the recipe's.
-            wobble: how the image is moved between steps, in place of the recipe's.
+            steps: of the optimiser, in place of the params'.
+            jitter: how the image is moved between steps, in place of the params'.
             seed: in place of the visualizer's.
             diversity: make so many images of one filter, which differ; then the result is a list.
             spread: how much likeness costs them, see `ascent.diversity.Apart`.
@@ -180,27 +183,32 @@ class FeatureVisualizer:
         seed = self.seed if seed is None else seed
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         shape = self.preprocess.shape
-        with in_python(), isolated(self.model, device, shape), exact(device), ExitStack() as stack:
+        with (
+            in_python(),
+            isolated(self.model, device, shape),
+            deterministic_float32(device),
+            ExitStack() as stack,
+        ):
             target = self._target(layer, position, objective, size)
             runner = self._runner(target)
             stack.enter_context(runner.laid_out())
             _check(target.layer, channels)
-            recipe = self.recipe or (WHOLE if target.layer.flat else Recipe())
-            recipe = replace(
-                recipe,
-                steps=recipe.steps if steps is None else steps,
-                wobble=_calm(recipe.wobble, target.size) if wobble is None else wobble,
+            params = self.params or (WHOLE if target.layer.flat else AscentParams())
+            params = replace(
+                params,
+                steps=params.steps if steps is None else steps,
+                jitter=_calm(params.jitter, target.size) if jitter is None else jitter,
             )
             if diversity is not None:
                 tries = [generator(seed, target.layer.name, channels[0], n) for n in range(diversity)]
-                apart = Apart(target.apart, spread)
-                return self._make(runner, target, channels * diversity, tries, recipe, apart)
+                apart = DiversityPenalty(target.apart, spread)
+                return self._make(runner, target, channels * diversity, tries, params, apart)
             made: list[Image.Image] = []
-            at_once = usual_batch(device)
+            at_once = default_batch_size(device)
             for start in range(0, len(channels), at_once):
                 block = channels[start : start + at_once]
                 own = [generator(seed, target.layer.name, channel) for channel in block]
-                made += self._make(runner, target, block, own, recipe, None)
+                made += self._make(runner, target, block, own, params, None)
         return made if several else made[0]
 
     def _make(
@@ -209,12 +217,12 @@ class FeatureVisualizer:
         target: Target,
         channels: Sequence[int],
         generators: Sequence[torch.Generator],
-        recipe: Recipe,
-        apart: Apart | None,
+        params: AscentParams,
+        apart: DiversityPenalty | None,
     ) -> list[Image.Image]:
         found = ascend(
             runner, target.layer.name, channels, target.size, _normalise(self.preprocess),
-            target.objective, recipe, generators, depth=self.preprocess.shape[0], apart=apart,
+            target.objective, params, generators, depth=self.preprocess.shape[0], apart=apart,
         )  # fmt: skip
         drawn = pictures.to_pixels(found.images[:, list(self.preprocess.shown)])
         return [Image.fromarray(one.squeeze(-1) if one.shape[2] == 1 else one) for one in drawn]
@@ -296,9 +304,9 @@ def _where_to_differ(model: nn.Module, shape: tuple[int, int, int], layer: Layer
     return maps[-1].name if maps else layer.name
 
 
-def _calm(wobble: Wobble, size: tuple[int, int]) -> Wobble:
+def _calm(jitter: Jitter, size: tuple[int, int]) -> Jitter:
     """The same for an image of that size: a small one is moved less, or its pattern would be all blur."""
-    return replace(wobble, shift=wobble.shift * min(1.0, min(size) / STEADY))
+    return replace(jitter, shift=jitter.shift * min(1.0, min(size) / STEADY))
 
 
 def _numbers(act_idx: int | Sequence[int]) -> tuple[bool, list[int]]:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class Apart:
+class DiversityPenalty:
     """How the images of one ascent are kept apart.
 
     Attributes:
@@ -58,7 +58,7 @@ def cost(scores: Tensor, maps: Tensor, weight: float) -> Tensor:
     Args:
         scores: `(N,)`.
         maps: `(N, C, H, W)` activations of the layer in which the images are to differ.
-        weight: see `Apart`.
+        weight: see `DiversityPenalty`.
 
     Returns:
         A number, to be added to the loss; its gradient does not change the scores' own.

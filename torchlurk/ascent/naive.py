@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from torchlurk.ascent.objectives import Objective
-from torchlurk.ascent.optimise import Found
+from torchlurk.ascent.optimise import AscentResult
 from torchlurk.models.runner import Runnable, activation, as_runner
 
 STEPS = 30
@@ -32,7 +32,7 @@ def naive_ascend(
     generators: Sequence[torch.Generator],
     *,
     depth: int = 3,
-) -> Found:
+) -> AscentResult:
     """Find images by gradient ascent on pixels (Erhan et al. 2009).
 
     Args:
@@ -64,4 +64,4 @@ def naive_ascend(
     with runner.without_gradients():
         images = denormalise(x).clamp(0, 1).detach()
         scores = objective(activation(model, layer, normalise(images)), chosen).detach()
-    return Found(images, scores)
+    return AscentResult(images, scores)

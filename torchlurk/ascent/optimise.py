@@ -10,47 +10,48 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from torchlurk.ascent.diversity import Apart, cost
+from torchlurk.ascent.diversity import DiversityPenalty, cost
 from torchlurk.ascent.objectives import Objective
 from torchlurk.ascent.parametrisation import colour_axes, decode, frequency_scale, initial_spectrum
-from torchlurk.ascent.transforms import Wobble, draw, move
+from torchlurk.ascent.transforms import Jitter, draw, move
 from torchlurk.attribution.relu_rules import NO_HISTORY, LeakyRelu, require_history
 from torchlurk.errors import LurkError
 from torchlurk.graph.receptive_field import Axis, Field
 from torchlurk.models.preserve import preserve
 from torchlurk.models.runner import ForwardError, Runnable, activation, activations, as_runner
+from torchlurk.runtime.deprecation import former_names
 
 LEAK = 0.1
 """The share of the gradient that passes a ReLU that is off, in the first steps."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class AscentParams:
     """How an image is made by gradient ascent.
 
     Attributes:
         steps: of the optimiser, Adam.
         rate: learning rate of Adam, in units of the spectrum's coefficients.
-        wobble: random movement at each step.
+        jitter: random movement at each step.
         waking: steps at the start in which a share of the gradient passes ReLUs that are off.
         bfloat16: compute the steps in bfloat16; the final score is always float32's.
 
     Examples:
-        >>> from torchlurk.ascent.optimise import Recipe
-        >>> quick = torchlurk.FeatureVisualizer(model, preprocess, recipe=Recipe(steps=8, rate=0.1))
+        >>> from torchlurk.ascent.optimise import AscentParams
+        >>> quick = torchlurk.FeatureVisualizer(model, preprocess, params=AscentParams(steps=8, rate=0.1))
         >>> quick(8).size
         (32, 32)
     """
 
     steps: int = 64
     rate: float = 0.05
-    wobble: Wobble = field(default_factory=Wobble)
+    jitter: Jitter = field(default_factory=Jitter)
     waking: int = 8
     bfloat16: bool = False
 
 
 @dataclass(frozen=True)
-class Found:
+class AscentResult:
     """What gradient ascent found for some filters.
 
     Attributes:
@@ -117,12 +118,12 @@ def ascend(
     size: tuple[int, int],
     normalise: Callable[[Tensor], Tensor],
     objective: Objective,
-    recipe: Recipe,
+    params: AscentParams,
     generators: Sequence[torch.Generator],
     *,
     depth: int = 3,
-    apart: Apart | None = None,
-) -> Found:
+    apart: DiversityPenalty | None = None,
+) -> AscentResult:
     """Find the images that excite some filters of a layer most (Erhan et al. 2009, Olah et al. 2017).
 
     Args:
@@ -132,7 +133,7 @@ def ascend(
         size: `(H, W)` of the images.
         normalise: from `(N, C, H, W)` in [0, 1] to what the network is fed.
         objective: what to maximise.
-        recipe: how.
+        params: how.
         generators: one a filter, on the CPU; what is found for a filter depends on its own alone.
         depth: C, the channels of an image.
         apart: how to make the images differ, of which there are at least two; `None` to make each as if it
@@ -145,18 +146,18 @@ def ascend(
     device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))
     own = list(generators)
     spectrum = initial_spectrum(own, depth, size).to(device).requires_grad_()
-    draws = draw(own, recipe.steps).to(device)
+    draws = draw(own, params.steps).to(device)
     scale = frequency_scale(size).to(device)
     colours = colour_axes(depth, device)
     chosen = torch.tensor(list(channels), device=device)
-    optimiser = torch.optim.Adam([spectrum], lr=recipe.rate)
-    cast = torch.autocast(device.type, torch.bfloat16) if recipe.bfloat16 else nullcontext()
-    for step in range(recipe.steps):
+    optimiser = torch.optim.Adam([spectrum], lr=params.rate)
+    cast = torch.autocast(device.type, torch.bfloat16) if params.bfloat16 else nullcontext()
+    for step in range(params.steps):
         optimiser.zero_grad()
         with torch.enable_grad():
-            moved = move(decode(spectrum, size, scale, colours), draws[step], recipe.wobble)
+            moved = move(decode(spectrum, size, scale, colours), draws[step], params.jitter)
             x = normalise(moved)
-            with cast, LeakyRelu(LEAK) if step < recipe.waking else nullcontext():
+            with cast, LeakyRelu(LEAK) if step < params.waking else nullcontext():
                 if apart is None:
                     maps, seen = activation(model, layer, x), None
                 else:
@@ -173,4 +174,7 @@ def ascend(
     with runner.without_gradients():
         images = decode(spectrum, size, scale, colours).detach()
         scores = objective(activation(model, layer, normalise(images)), chosen).detach()
-    return Found(images, scores)
+    return AscentResult(images, scores)
+
+
+__getattr__ = former_names(globals(), Recipe="AscentParams", Found="AscentResult")

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from torchlurk.runtime.deprecation import former_names
+
 
 @dataclass(frozen=True)
-class Wobble:
+class Jitter:
     """How far an image is moved at random at each step.
 
     Attributes:
@@ -20,8 +22,8 @@ class Wobble:
         turn: degrees, either way.
 
     Examples:
-        >>> from torchlurk.ascent.transforms import Wobble
-        >>> show(8, wobble=Wobble(shift=0, scale=0, turn=0), steps=8).size  # not moved at all
+        >>> from torchlurk.ascent.transforms import Jitter
+        >>> show(8, jitter=Jitter(shift=0, scale=0, turn=0), steps=8).size  # not moved at all
         (32, 32)
     """
 
@@ -35,25 +37,25 @@ def draw(generators: list[torch.Generator], steps: int) -> Tensor:
     return torch.stack([torch.rand(steps, 4, generator=g) * 2 - 1 for g in generators], dim=1)
 
 
-def move(images: Tensor, draws: Tensor, wobble: Wobble) -> Tensor:
+def move(images: Tensor, draws: Tensor, jitter: Jitter) -> Tensor:
     """Shift, scale and turn each image about its middle; what enters at the border is its reflection.
 
     Args:
         images: `(N, C, H, W)`.
         draws: `(N, 4)` in [-1, 1): shift right, shift down, scale, turn.
-        wobble: what a draw of 1 means.
+        jitter: what a draw of 1 means.
 
     Returns:
         `(N, C, H, W)`.
     """
     height, width = images.shape[-2:]
-    angle = draws[:, 3] * (wobble.turn * math.pi / 180)
-    zoom = 1 + draws[:, 2] * wobble.scale
+    angle = draws[:, 3] * (jitter.turn * math.pi / 180)
+    zoom = 1 + draws[:, 2] * jitter.scale
     cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     # The sampling grid has both sides from -1 to 1, so a turn of an oblong image needs its proportions.
     aspect = height / width
-    right = draws[:, 0] * (2 * wobble.shift / width)
-    down = draws[:, 1] * (2 * wobble.shift / height)
+    right = draws[:, 0] * (2 * jitter.shift / width)
+    down = draws[:, 1] * (2 * jitter.shift / height)
     theta = torch.stack(
         [
             torch.stack([cosine, -sine * aspect, right], dim=1),
@@ -63,3 +65,6 @@ def move(images: Tensor, draws: Tensor, wobble: Wobble) -> Tensor:
     )
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+__getattr__ = former_names(globals(), Wobble="Jitter")

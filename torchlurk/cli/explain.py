@@ -72,7 +72,7 @@ def _explain(
     show_channels: tuple[int, ...] | None, words: Path | None, seed: int, device: str, tile: int, out: Path,
 ) -> None:  # fmt: skip
     from torchlurk.attribution.targets import parse_unit
-    from torchlurk.explaining import Recipe
+    from torchlurk.explaining import AttributionParams
     from torchlurk.explaining import explain as explained
     from torchlurk.explaining.feeding import open_image
     from torchlurk.explaining.files import SHEET, caption, write_explanations
@@ -87,20 +87,20 @@ def _explain(
         raise LurkError(
             f"--class is given {len(classes)} times for {len(images)} images: once for all, or once for each"
         )
-    recipe = Recipe(samples=samples, sigma=sigma, steps=steps, seed=seed)
+    params = AttributionParams(samples=samples, sigma=sigma, steps=steps, seed=seed)
     if methods is not None:
-        recipe = replace(recipe, methods=tuple(methods.split(",")))
+        params = replace(params, methods=tuple(methods.split(",")))
     target = [parse_unit(unit)] if unit is not None else list(classes or ("predicted",))
     chosen = choose_device(device)
     opened = [open_image(path) for path in images]  # before weights are fetched for nothing
     check_writable(out)
     network = load_network(
-        model, weights, size, default_cache(), say=_say, seed=seed, first=lambda: opened[0],
+        model, weights, size, default_cache(), report=_say, seed=seed, first=lambda: opened[0],
         show=show_channels or (), unsafe_pickle=allow_unsafe_pickle,
     )  # fmt: skip
     counts = [
         f"{count} {word}{'s' if count > 1 else ''}"
-        for count, word in ((len(opened), "image"), (len(recipe.methods), "method"))
+        for count, word in ((len(opened), "image"), (len(params.methods), "method"))
     ]
     _say(f"{network.title} ({network.weights}), {', '.join(counts)}")
     # The trunk has values where a classifier should be, and they are no classes.
@@ -111,11 +111,11 @@ def _explain(
         images,
         target,
         classes=_names(words) if words else names,
-        recipe=recipe,
+        params=params,
         randomize=randomize,
         done=lambda name: _say(f"{name} is explained"),
     )
-    write_explanations(out, network, recipe, found, tile)
+    write_explanations(out, network, params, found, tile)
     for one in found:
         click.echo(shown(caption(one)))
         if one.completeness is not None:

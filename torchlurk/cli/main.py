@@ -35,7 +35,7 @@ class _Commands(click.Group):
         except LurkError as problem:
             if ctx.params["debug"]:
                 raise
-            click.echo(f"torchlurk: {shown(str(problem))}", err=True)
+            click.echo(f"torchlurk: {shown(problem.for_command_line())}", err=True)
             ctx.exit(problem.exit_code)
         except KeyboardInterrupt as stop:
             click.echo("torchlurk: stopped", err=True)
@@ -138,7 +138,7 @@ def site(stores: tuple[Path, ...], out: Path) -> None:
         click.echo(f"{kind:10}{share.files:8}{share.bytes / 1e6:9.2f}{share.gzip_bytes / 1e6:9.2f}")
     click.echo(f"first view, besides data and pictures: {report.first_view_gzip_bytes / 1e3:.0f} KB gzip")
     for warning in report.warnings:
-        terminal.say(f"warning: {warning}")
+        terminal.report(f"warning: {warning}")
 
 
 main.add_command(serve)
@@ -166,6 +166,6 @@ def tiny_imagenet(per_class: int, out: Path, archive: Path | None) -> None:
     from torchlurk.models.weights import default_cache
 
     report = fetch_tiny_imagenet(
-        out, per_class=per_class, archive=archive, cache=default_cache(), say=terminal.say
+        out, per_class=per_class, archive=archive, cache=default_cache(), report=terminal.report
     )
     click.echo(shown(f"{out}: {report.images} images of {report.classes} classes"))

@@ -14,7 +14,7 @@ from torchlurk.runtime import names
 from torchlurk.store.schema import STAGES
 
 if TYPE_CHECKING:
-    from torchlurk.runtime.distributed import Team
+    from torchlurk.runtime.distributed import ProcessGroup
 
 FOLDER = click.Path(path_type=Path)
 
@@ -115,16 +115,17 @@ def precompute(**given: Any) -> None:
     Stages that are complete already are not computed again, and a run that was stopped is gone on with.
     Several processes share a run: torchrun --nproc-per-node=N -m torchlurk precompute ...
     """
-    from torchlurk.runtime.distributed import joined
+    from torchlurk.runtime.distributed import init_from_env
 
-    with joined(os.environ) as team:
-        _precompute(team, **given)
+    with init_from_env(os.environ) as group:
+        _precompute(group, **given)
 
 
 def _precompute(
-    team: Team, *, model: str, weights: str, allow_unsafe_pickle: bool, images: str, data_root: Path | None,
-    out: Path, words: Path | None, layers: tuple[str, ...], filters: int | str, top: int,
-    size: int | tuple[int, int] | None, show_channels: tuple[int, ...] | None, stages: tuple[str, ...],
+    group: ProcessGroup, *, model: str, weights: str, allow_unsafe_pickle: bool, images: str,
+    data_root: Path | None, out: Path, words: Path | None, layers: tuple[str, ...], filters: int | str,
+    top: int, size: int | tuple[int, int] | None, show_channels: tuple[int, ...] | None,
+    stages: tuple[str, ...],
     method: Any, certify: str, device: str, ascent: str, objective: str, precision: str, scan_precision: str,
     batch_size: int | None, workers: int | None, threads: int | None, shard_size: int, seed: int,
     strict: bool, overwrite: bool,
@@ -138,41 +139,41 @@ def _precompute(
     from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
     from torchlurk.pipeline.pipeline import precompute, usual_threads
     from torchlurk.runtime.devices import (
-        ascent_batch,
         choose_device,
-        fast_precision,
-        usual_batch,
-        usual_workers,
+        default_ascent_batch,
+        default_batch_size,
+        default_workers,
+        fastest_precision,
     )
     from torchlurk.store.selection import Selection
     from torchlurk.store.write import check_writable
 
-    shown = terminal.SHOWN if team.first else terminal.SILENT
-    chosen = choose_device(device, team.local_rank)
+    shown = terminal.SHOWN if group.is_main else terminal.SILENT
+    chosen = choose_device(device, group.local_rank)
     names.check_store_name(out)
-    if team.first:
+    if group.is_main:
         check_writable(out)
     cache = default_cache()
     # One process reads all files for their digest, and one downloads what has to be.
-    folder = team.share(
+    folder = group.broadcast(
         lambda: open_images(str(images), words=words, data_root=data_root or cache / "datasets")
     )
     for note in notes_of(folder):
-        shown.say(note)
-    network = team.after_first(
+        shown.report(note)
+    network = group.main_first(
         lambda: load_network(
             model,
             weights,
             size,
             cache,
-            say=shown.say,
+            report=shown.report,
             seed=seed,
             first=lambda: first_image(folder),
             show=show_channels or (),
             unsafe_pickle=allow_unsafe_pickle,
         )
     )
-    batch = batch_size or usual_batch(chosen)
+    batch = batch_size or default_batch_size(chosen)
     config = RunConfig(
         scan=ScanConfig(
             layers=layers, k=top, batch_size=batch, shard_size=shard_size, precision=scan_precision
@@ -182,24 +183,26 @@ def _precompute(
             way=ascent,
             objective=objective,
             seed=seed,
-            batch_size=ascent_batch(chosen, batch),
-            precision=fast_precision(chosen) if precision == "auto" else precision,
+            batch_size=default_ascent_batch(chosen, batch),
+            precision=fastest_precision(chosen) if precision == "auto" else precision,
         ),
         stages=stages,
         chosen=Selection(filters=None if filters == "all" else int(filters)),
-        workers=usual_workers(chosen) if workers is None else workers,
-        threads=threads or team.share(lambda: usual_threads(out)),
+        workers=default_workers(chosen) if workers is None else workers,
+        threads=threads or group.broadcast(lambda: usual_threads(out)),
         overwrite=overwrite,
     )
-    others = f", {team.size} processes" if team.size > 1 else ""
-    shown.say(f"{network.title} ({network.weights}) over {len(folder.paths)} images on {chosen.type}{others}")
+    others = f", {group.size} processes" if group.size > 1 else ""
+    shown.report(
+        f"{network.title} ({network.weights}) over {len(folder.paths)} images on {chosen.type}{others}"
+    )
     if strict:
-        team.share(lambda: check_all(folder, network.preprocess, workers=config.workers, bar=shown.bar))
-    manifest = precompute(network, folder, out, config, chosen, shown, team)
+        group.broadcast(lambda: check_all(folder, network.preprocess, workers=config.workers, bar=shown.bar))
+    manifest = precompute(network, folder, out, config, chosen, shown, group)
     if strict and manifest.dataset.skipped:  # one went bad meanwhile
         bad, total = manifest.dataset.skipped, manifest.dataset.images + len(manifest.dataset.skipped)
         raise LurkError(refusal(len(bad), total, bad[0].path, bad[0].reason))
-    if team.first:
+    if group.is_main:
         total = sum(layer.channels for layer in manifest.layers)
         line = f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "
         click.echo(names.shown(f"{line}{len(manifest.dataset.skipped)} skipped"))

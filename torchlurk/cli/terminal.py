@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from torchlurk.errors import Terminated
 from torchlurk.runtime.names import shown as plain
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.reporting import Reporter
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     """Print a line of news above the bar that there may be."""
     tqdm.write(plain(line), file=sys.stderr)
 
@@ -28,10 +28,10 @@ def bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
         yield shown.update
 
 
-SHOWN = Terminal(say=say, bar=bar)
+SHOWN = Reporter(report=report, bar=bar)
 """Tells everything."""
 
-SILENT = Terminal(say=lambda _: None, bar=lambda _label, _total, _unit: nullcontext(lambda _n: None))
+SILENT = Reporter(report=lambda _: None, bar=lambda _label, _total, _unit: nullcontext(lambda _n: None))
 """Tells nothing: for a process of a run of which another tells."""
 
 

@@ -83,7 +83,7 @@ def _transfer(
     from torchlurk.datasets.open import open_images
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
-    from torchlurk.runtime.devices import choose_device, usual_workers
+    from torchlurk.runtime.devices import choose_device, default_workers
     from torchlurk.store.write import check_writable
     from torchlurk.training import Options, fine_tune, read_record
     from torchlurk.training.split import apart, as_share, hold_out
@@ -96,26 +96,26 @@ def _transfer(
     folder = open_images(images, words=words, data_root=root)
     share = as_share(val)
     for note in notes_of(folder):
-        SHOWN.say(note)
+        SHOWN.report(note)
     if share is None:
         held_out = open_images(val, words=words, data_root=root)
         for note in notes_of(held_out):
-            SHOWN.say(note)
+            SHOWN.report(note)
         split = apart(folder, held_out)
     else:
         split = hold_out(folder, share, seed)
     network = load_network(
-        model, weights, size, cache, say=SHOWN.say, seed=seed, first=lambda: first_image(folder),
+        model, weights, size, cache, report=SHOWN.report, seed=seed, first=lambda: first_image(folder),
         unsafe_pickle=allow_unsafe_pickle,
     )  # fmt: skip
     asked = Options(
         unfreeze=list(unfreeze), epochs=epochs, lr=lr, batch_size=batch_size, save_every=save_every, seed=seed
     )
-    SHOWN.say(
+    SHOWN.report(
         f"{network.title} ({network.weights}), {len(folder.classes)} classes, on {chosen.type}: "
         f"{len(split.train.paths)} images to train on, {len(split.val.paths)} held out"
     )
-    workers = usual_workers(chosen) if workers is None else workers
+    workers = default_workers(chosen) if workers is None else workers
     record, _ = fine_tune(network, split, out, asked, chosen, workers, SHOWN)
     first, last = record.history[0], record.history[-1]
     before = "" if record.original is None else f"{record.original.val.accuracy:.1%} as it was given, "

@@ -17,7 +17,7 @@ from torchlurk.errors import LurkError
 from torchlurk.models.hooks import Observer
 from torchlurk.models.record import Network
 from torchlurk.models.runner import Runner, forward_until, observing
-from torchlurk.runtime.devices import Room, fitting, send
+from torchlurk.runtime.devices import BatchLimiter, copy_to_device, retry_on_oom
 
 Pair = tuple[int, int]
 """Positions of two networks."""
@@ -33,7 +33,7 @@ def sums_over(
     *,
     batch_size: int,
     workers: int,
-    room: Room,
+    limiter: BatchLimiter,
     advance: Callable[[int], object],
 ) -> dict[Pair, dict[str, LayerSums]]:
     """Feed all images to all networks, and add up what is compared of each pair.
@@ -47,7 +47,7 @@ def sums_over(
         device: of the networks.
         batch_size: images in one forward.
         workers: processes that decode.
-        room: how many images fit into the memory at once.
+        limiter: how many images fit into the memory at once.
         advance: is told how many images are done.
 
     Returns:
@@ -62,7 +62,7 @@ def sums_over(
         while done < total:
             show = partial(_all_seen, runners, layers, inputs, done)
             at_once = 1 if any(runner.one_by_one for runner in runners) else total - done
-            seen, count = fitting(room, at_once, show)
+            seen, count = retry_on_oom(limiter, at_once, show)
             paths = [folder.paths[at] for at in batch.indices[done:]]
             for shown in seen:
                 _check_finite(shown, paths)
@@ -89,7 +89,7 @@ def _feed(
             stack.enter_context(closing(_batches(folder, kind, batch_size, workers))) for kind in kinds
         ]  # fmt: skip
         for together in zip(*feeds, strict=True):
-            pixels = [send(batch.pixels, device) for batch in together]
+            pixels = [copy_to_device(batch.pixels, device) for batch in together]
             if len({batch.indices for batch in together}) > 1:
                 raise LurkError(
                     "the transforms of the networks do not read the same images: give them one transform"

@@ -26,8 +26,8 @@ from torchlurk.graph import PROBED, prepare
 from torchlurk.models.isolation import isolated
 from torchlurk.models.record import Network
 from torchlurk.models.runner import Runner
-from torchlurk.runtime.devices import Room, exact, threaded
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.comparison import Embedder as EmbedderRecord
 from torchlurk.store.schema import Layer, number
 
@@ -45,7 +45,7 @@ class Setting:
     device: torch.device
     batch_size: int
     workers: int
-    terminal: Terminal
+    reporter: Reporter
 
 
 def look_beyond(
@@ -75,19 +75,19 @@ def look_beyond(
     with ExitStack() as stack:
         for network in networks:
             stack.enter_context(isolated(network.module, setting.device, network.shape))
-        stack.enter_context(exact(setting.device))
+        stack.enter_context(deterministic_float32(setting.device))
         # As many as the first store was computed with, so that the digits do not depend on the machine.
-        stack.enter_context(threaded(stores[0].manifest.threads))
+        stack.enter_context(cpu_threads(stores[0].manifest.threads))
         runners = [_runner(network, layers, folder, setting.device) for network in networks]
         for runner in runners:
             stack.enter_context(runner.laid_out())
         for store, network, runner in zip(stores, networks, runners, strict=True):
             check_scores(store, network, runner, folder, setting.device)
         weights = _weights(stores, networks, pairs)
-        with setting.terminal.bar("forward", len(folder.paths), "image") as advance:
+        with setting.reporter.bar("forward", len(folder.paths), "image") as advance:
             sums = sums_over(
                 networks, runners, layers, pairs, folder, setting.device, batch_size=setting.batch_size,
-                workers=setting.workers, room=Room(setting.terminal.say), advance=advance,
+                workers=setting.workers, limiter=BatchLimiter(setting.reporter.report), advance=advance,
             )  # fmt: skip
         found = {
             (layer, pair): _of_sums(sums[pair][layer], weights[layer, pair])
@@ -155,7 +155,7 @@ def _cross(
 ) -> bool:  # fmt: skip
     """Add the cross-check of filter images to what was found; whether there was any."""
     some = False
-    with setting.terminal.bar("crossing", len(layers), "layer") as advance:
+    with setting.reporter.bar("crossing", len(layers), "layer") as advance:
         for layer in layers:
             for pair, rows in cross_layer(stores, networks, runners, layer, pairs, setting.device).items():
                 if any(row is not None for row in rows):
@@ -199,9 +199,9 @@ def embed(
     total = sum(layer.channels for layer in layers) * len(stores)
     with (
         isolated(network.module, setting.device, network.shape),
-        exact(setting.device),
-        threaded(stores[0].manifest.threads),
-        setting.terminal.bar("embedding", total, "filter") as advance,
+        deterministic_float32(setting.device),
+        cpu_threads(stores[0].manifest.threads),
+        setting.reporter.bar("embedding", total, "filter") as advance,
     ):
         embedding = embedding_of(network)
         embedder = Embedder(embedding, setting.batch_size)

@@ -171,14 +171,14 @@ def compare_stores(request: Request) -> Comparison:
 def _setting(request: Request) -> Setting:
     from torchlurk.comparing.network_measures import Setting
     from torchlurk.pipeline.session import terminal_of
-    from torchlurk.runtime.devices import choose_device, usual_batch, usual_workers
+    from torchlurk.runtime.devices import choose_device, default_batch_size, default_workers
 
     device = choose_device(request.device)
     return Setting(
         device=device,
-        batch_size=request.batch_size or min(usual_batch(device), AT_ONCE),
-        workers=usual_workers(device) if request.workers is None else request.workers,
-        terminal=terminal_of(request.progress),
+        batch_size=request.batch_size or min(default_batch_size(device), AT_ONCE),
+        workers=default_workers(device) if request.workers is None else request.workers,
+        reporter=terminal_of(request.progress),
     )
 
 
@@ -195,7 +195,7 @@ def _ask(request: Request, stores: Sequence[Store], setting: Setting) -> Extras:
     else:
         folder = images_of(request.images, None)
     for line in notes_of(folder):
-        setting.terminal.say(line)
+        setting.reporter.report(line)
     check_images(stores[0], folder)
     networks = _networks(request, stores, folder, setting)
     found, why_not = look_beyond(stores, networks, folder, pairs_of(len(stores)), setting)
@@ -225,7 +225,7 @@ def _networks(
         raise LurkError("a preprocess beside names, which have their own: leave it out, or give modules")
     asked = Asked(named, request.weights, request.unsafe_pickle)
     return load_networks(
-        stores, asked, default_cache(), say=setting.terminal.say, first=lambda: first_image(folder)
+        stores, asked, default_cache(), report=setting.reporter.report, first=lambda: first_image(folder)
     )
 
 
@@ -235,6 +235,6 @@ def _embed(stores: Sequence[Store], model: str, weights: str, extras: Extras, se
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
 
-    network = load_network(model, weights, None, default_cache(), say=setting.terminal.say)
+    network = load_network(model, weights, None, default_cache(), report=setting.reporter.report)
     found, record = embed(stores, network, pairs_of(len(stores)), extras.beyond, setting)
     return replace(extras, beyond=found, embedding=record)

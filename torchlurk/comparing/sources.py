@@ -51,7 +51,7 @@ def load_networks(
     asked: Asked,
     cache: Path,
     *,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     first: Callable[[], Image.Image],
 ) -> tuple[Network, ...]:
     """The networks that the stores were made of, in their order.
@@ -63,7 +63,7 @@ def load_networks(
         stores: whose networks.
         asked: what there is beside the manifests.
         cache: see `load_network`.
-        say: is told, in a line, what takes long.
+        report: is told, in a line, what takes long.
         first: opens the first image.
 
     Raises:
@@ -79,7 +79,14 @@ def load_networks(
 
     def load(model: str, weights: str, size: int | tuple[int, int] | None, seed: int) -> Network:
         return load_network(
-            model, weights, size, cache, say=say, seed=seed, first=first, unsafe_pickle=asked.unsafe_pickle
+            model,
+            weights,
+            size,
+            cache,
+            report=report,
+            seed=seed,
+            first=first,
+            unsafe_pickle=asked.unsafe_pickle,
         )
 
     return tuple(_load(store, *plan, load) for store, plan in zip(stores, plans, strict=True))

@@ -89,7 +89,7 @@ DAMAGE: Final = (
 
 
 @dataclass(frozen=True)
-class Cut:
+class ResizeCrop:
     """From an image of any size to an array of one size.
 
     Attributes:
@@ -212,7 +212,7 @@ def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
     return rgb if turn is None else rgb.transpose(turn)
 
 
-def cut_image(image: Image.Image, cut: Cut) -> Pixels:
+def cut_image(image: Image.Image, cut: ResizeCrop) -> Pixels:
     """Resize an image and cut its centre, as torchvision's transforms do.
 
     Args:
@@ -239,7 +239,7 @@ def cut_image(image: Image.Image, cut: Cut) -> Pixels:
     return pixels.reshape(height, width, cut.channels)
 
 
-def _resize(image: Image.Image, cut: Cut) -> Image.Image:
+def _resize(image: Image.Image, cut: ResizeCrop) -> Image.Image:
     width, height = image.size
     method = Image.Resampling[cut.interpolation.upper()]
     if cut.resize is None:
@@ -282,10 +282,10 @@ def serve(jobs: BinaryIO, results: BinaryIO) -> None:
         results.flush()
 
 
-def _cut_of(fields: dict[str, Any]) -> Cut:
+def _cut_of(fields: dict[str, Any]) -> ResizeCrop:
     """A cut as JSON has brought it over, its pairs as lists."""
     pairs: dict[str, Any] = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
-    return Cut(**(fields | pairs))
+    return ResizeCrop(**(fields | pairs))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from torchlurk.datasets.decode import INTERPOLATIONS, Cut, Pixels, cut_image
+from torchlurk.datasets.decode import INTERPOLATIONS, Pixels, ResizeCrop, cut_image
 from torchlurk.errors import LurkError
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -42,7 +42,7 @@ class Input(Protocol):
         """Which channels a picture shows: as red, green and blue, or one as gray."""
 
     @property
-    def cut(self) -> Cut | None:
+    def cut(self) -> ResizeCrop | None:
         """What a decoding process can do in place of `decoded`; None if that is for this process alone."""
 
     def decoded(self, image: Image.Image) -> Decoded:
@@ -124,9 +124,9 @@ class Preprocess:
         return tuple(range(len(self.mean)))
 
     @property
-    def cut(self) -> Cut:
+    def cut(self) -> ResizeCrop:
         """What a decoding process does."""
-        return Cut(self._extent, self.resize, self.interpolation, len(self.mean))
+        return ResizeCrop(self._extent, self.resize, self.interpolation, len(self.mean))
 
     def decoded(self, image: Image.Image) -> Pixels:
         """Resize and cut an image; equal to torchvision's ImageClassification preset.

@@ -51,7 +51,7 @@ def fetch_tiny_imagenet(
     per_class: int,
     archive: Path | None,
     cache: Path,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     progress: bool = True,
     url: str = URL,
     sha256: str = SHA256,
@@ -64,7 +64,7 @@ def fetch_tiny_imagenet(
         per_class: Images of each class, 1 to 500; a smaller number is a subset of a larger.
         archive: A local copy of the archive; None downloads it into `cache`.
         cache: A folder for the archive, 248 MB.
-        say: PreprocessLike, in a line, what takes long.
+        report: PreprocessLike, in a line, what takes long.
         progress: Whether a download draws a bar on stderr.
         url: Where the archive is.
         sha256: Of the archive at `url`, in hex.
@@ -87,10 +87,10 @@ def fetch_tiny_imagenet(
     if archive is None:
         archive = cache / "downloads" / "tiny-imagenet-200.zip"
         if archive.exists() and not _is_whole(archive, sha256):
-            say(f"{archive} is damaged: downloading it again")
+            report(f"{archive} is damaged: downloading it again")
             archive.unlink()
         if not archive.exists():
-            say(f"downloading {url} (248 MB, once) to {archive}")
+            report(f"downloading {url} (248 MB, once) to {archive}")
             download(url, archive, sha256=sha256, advice=ADVICE, progress=progress)
     try:
         with zipfile.ZipFile(archive) as source:

@@ -38,7 +38,7 @@ ORDER: Final = ("gray", "resize", "crop", "tensor", "scale", "norm")
 
 
 @dataclass(frozen=True)
-class Called:
+class CustomTransform:
     """An input that a function makes of an image, in this process; what it gives is what is kept.
 
     Attributes:
@@ -164,13 +164,13 @@ def input_of(transform: Transform, first: Callable[[], Image.Image], shown: tupl
     if len(norms) == 1:
         mean, std = (_all(values, shape[0]) for values in (norms[0].mean, norms[0].std))
         if len(mean) == len(std) == shape[0] and min(std) > 0:
-            return Called(transform, shape, mean, std, shown)
+            return CustomTransform(transform, shape, mean, std, shown)
     low, high = float(value.min()), float(value.max())
     if norms or low < 0 or high > 1:
         spread = (high - low) or 1.0
         mean, std = _all((-low / spread,), shape[0]), _all((1 / spread,), shape[0])
-        return Called(transform, shape, mean, std, shown, stretched=True)
-    return Called(transform, shape, _all((0.0,), shape[0]), _all((1.0,), shape[0]), shown)
+        return CustomTransform(transform, shape, mean, std, shown, stretched=True)
+    return CustomTransform(transform, shape, _all((0.0,), shape[0]), _all((1.0,), shape[0]), shown)
 
 
 def shown_channels(channels: int, wanted: tuple[int, ...] = ()) -> tuple[int, ...]:

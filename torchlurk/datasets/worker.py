@@ -30,7 +30,7 @@ HOME: Final = str(Path(decode.__file__).parents[2])
 class Worker:
     """Works on one batch at a time."""
 
-    def __init__(self, cut: decode.Cut) -> None:
+    def __init__(self, cut: decode.ResizeCrop) -> None:
         """Start the process.
 
         Args:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from torchlurk.attribution.randomise import magnitude
-from torchlurk.explaining.recipe import METHODS
+from torchlurk.explaining.params import METHODS
 from torchlurk.runtime.pictures import Pixels, gradient_tiles
 
 BRIGHT = 0.99

@@ -26,12 +26,13 @@ from torchlurk.datasets.decode import Pixels
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError
 from torchlurk.explaining.feeding import Picture, read_all
-from torchlurk.explaining.recipe import METHODS, Attributed, Completeness, Recipe
+from torchlurk.explaining.params import METHODS, Attributed, AttributionParams, Completeness
 from torchlurk.graph import PROBED, Graph, prepare, probe
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner, outputs
 from torchlurk.models.validate import as_logits, as_network, check_kind
-from torchlurk.runtime.devices import exact
+from torchlurk.runtime.deprecation import renamed_arguments
+from torchlurk.runtime.devices import deterministic_float32
 
 TOP = 5
 """How many predictions are told."""
@@ -105,6 +106,7 @@ class Explanation:
     controls: tuple[Control, ...] = ()
 
 
+@renamed_arguments(recipe="params")
 def explain(
     model: nn.Module,
     preprocess: PreprocessLike,
@@ -112,7 +114,7 @@ def explain(
     target: int | str | Target | Sequence[int | str | Target] = PREDICTED,
     *,
     classes: Sequence[str] | None = (),
-    recipe: Recipe | None = None,
+    params: AttributionParams | None = None,
     randomize: Way | None = None,
     done: Callable[[str], None] = lambda image: None,  # noqa: ARG005
 ) -> tuple[Explanation, ...]:
@@ -130,7 +132,7 @@ def explain(
             map or `"features.28:7@6,3"`; one for all images, or a list of one for each.
         classes: what the network's outputs are called, in order, by which a target may be named; `()` where
             that is not known; `None` where they are no classes at all.
-        recipe: which methods, and their figures; `Recipe()` by default.
+        params: which methods, and their figures; `AttributionParams()` by default.
         randomize: do the same on a copy whose weights are random: `"all"`, or `"cascading"` from the
             output towards the input.
         done: told the name of each image that is finished.
@@ -153,15 +155,15 @@ def explain(
 
         One unit of a filter, by two methods, beside a network that has learnt nothing:
 
-        >>> from torchlurk.explaining import Recipe
-        >>> recipe = Recipe(("guided", "smoothgrad"), samples=8)
+        >>> from torchlurk.explaining import AttributionParams
+        >>> params = AttributionParams(("guided", "smoothgrad"), samples=8)
         >>> (found,) = torchlurk.explain(
-        ...     model, preprocess, kitten, "features.14:7@3,4", recipe=recipe, randomize="all"
+        ...     model, preprocess, kitten, "features.14:7@3,4", params=params, randomize="all"
         ... )
         >>> {method: round(value, 1) for method, value in found.controls[0].similarity.items()}
         {'guided': 0.8, 'smoothgrad': 0.8}
     """
-    recipe = recipe or Recipe()
+    params = params or AttributionParams()
     files = list(images) if isinstance(images, Iterable) and not isinstance(images, str) else [images]
     wanted = list(target) if isinstance(target, list | tuple) else [cast("int | str | Target", target)]
     if len(wanted) not in (1, len(files)) or not files:
@@ -172,7 +174,7 @@ def explain(
     check_kind(model)
     shown = list(read_all(model, files, preprocess))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    with exact(like.device), isolated(model), ExitStack() as stack:
+    with deterministic_float32(like.device), isolated(model), ExitStack() as stack:
         units = [unit for one in wanted if (unit := _unit(one)) is not None]
         runner = _runner(model, units, [feed.to(like)[0] for _, feed in shown[:PROBED]])
         stack.enter_context(runner.laid_out())
@@ -183,7 +185,7 @@ def explain(
             chosen = _target(wanted[at % len(wanted)], predictions, classes, count)
             with runner.without_gradients():
                 score = float(target_values(runner, x, chosen).detach())
-            found = _attribute(runner, x, black, chosen, recipe)
+            found = _attribute(runner, x, black, chosen, params)
             results.append(
                 Explanation(
                     name=name,
@@ -197,7 +199,7 @@ def explain(
                     controls=(
                         ()
                         if randomize is None
-                        else _controls(runner, x, black, chosen, recipe, randomize, found)
+                        else _controls(runner, x, black, chosen, params, randomize, found)
                     ),
                 )
             )
@@ -283,16 +285,16 @@ def _called(target: Target, classes: Sequence[str] | None) -> str:
 
 
 def _attribute(
-    runner: Runner, x: Tensor, black: Tensor, target: Target, recipe: Recipe
+    runner: Runner, x: Tensor, black: Tensor, target: Target, params: AttributionParams
 ) -> dict[str, Attributed]:
     def score(batch: Tensor) -> Tensor:
         return target_values(runner, batch, target)
 
-    return {name: METHODS[name].compute(score, x, black, recipe) for name in recipe.methods}
+    return {name: METHODS[name].compute(score, x, black, params) for name in params.methods}
 
 
 def _controls(
-    runner: Runner, x: Tensor, black: Tensor, target: Target, recipe: Recipe, way: Way,
+    runner: Runner, x: Tensor, black: Tensor, target: Target, params: AttributionParams, way: Way,
     trained: dict[str, Attributed],
 ) -> tuple[Control, ...]:  # fmt: skip
     """The same on copies with random weights."""
@@ -306,11 +308,11 @@ def _controls(
 
     own = sees(runner)
     controls = []
-    for random in randomised(runner, x, way, recipe.seed, alive):
+    for random in randomised(runner, x, way, params.seed, alive):
         copied = replace(runner, model=random.model)
         with runner.without_gradients():
             score = float(target_values(copied, x, target).detach())
-        attributed = _attribute(copied, x, black, target, recipe)
+        attributed = _attribute(copied, x, black, target, params)
         found = {method: one.values for method, one in attributed.items()}
         before = [one.values for one in trained.values()]
         alike = similarities(before, list(found.values()), own | sees(copied))

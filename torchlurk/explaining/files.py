@@ -13,7 +13,7 @@ from torch import Tensor
 from torchlurk.attribution.targets import ClassLogit
 from torchlurk.explaining.drawing import Window, drawn, framed, window
 from torchlurk.explaining.explain import Control, Explanation
-from torchlurk.explaining.recipe import METHODS, Recipe
+from torchlurk.explaining.params import METHODS, AttributionParams
 from torchlurk.explaining.record import Scores, scores_of
 from torchlurk.explaining.sheet import Cell, Row, contact_sheet
 from torchlurk.models.record import Network
@@ -25,7 +25,7 @@ SCORES = "scores.json"
 
 
 def write_explanations(
-    out: Path, network: Network, recipe: Recipe, explanations: Sequence[Explanation], tile: int
+    out: Path, network: Network, params: AttributionParams, explanations: Sequence[Explanation], tile: int
 ) -> Scores:
     """Write `sheet.jpg`, `scores.json`, and a folder of PNG for each image.
 
@@ -35,7 +35,7 @@ def write_explanations(
     Args:
         out: the folder.
         network: what was explained.
-        recipe: how.
+        params: how.
         explanations: at least one.
         tile: long side of a picture in the sheet, pixels.
 
@@ -70,10 +70,10 @@ def write_explanations(
     columns = [
         "image",
         *(["what it sees"] if any(windows) else []),
-        *(METHODS[name].label for name in recipe.methods),
+        *(METHODS[name].label for name in params.methods),
     ]
     write_bytes(out / SHEET, jpeg(contact_sheet(columns, rows, tile), 80, sharp_colour=True))
-    scores = scores_of(network, recipe, explanations, SHEET, pictures, random)
+    scores = scores_of(network, params, explanations, SHEET, pictures, random)
     write_json(out / SCORES, scores)
     return scores
 

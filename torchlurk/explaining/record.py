@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torchlurk.attribution.targets import ClassLogit
 from torchlurk.explaining.explain import Control, Explanation
-from torchlurk.explaining.recipe import METHODS, Completeness, Recipe
+from torchlurk.explaining.params import METHODS, AttributionParams, Completeness
 from torchlurk.models.record import Network
 from torchlurk.store.schema import Digest, Record, Relative
 
@@ -93,7 +93,7 @@ class Scores(Record, frozen=True):
 
 def scores_of(
     network: Network,
-    recipe: Recipe,
+    params: AttributionParams,
     explanations: Sequence[Explanation],
     sheet: str,
     pictures: Sequence[Mapping[str, str]],
@@ -103,7 +103,7 @@ def scores_of(
 
     Args:
         network: the network.
-        recipe: how they were made.
+        params: how they were made.
         explanations: one an image.
         sheet: the contact sheet's path in the folder.
         pictures: for each image, paths by method, and `original`.
@@ -114,7 +114,7 @@ def scores_of(
         format=FORMAT,
         model=Model(network.title, network.source, network.weights, network.weights_sha256),
         input=Fed(network.shape, preprocess.mean, preprocess.std),
-        methods={name: METHODS[name].told(recipe) for name in recipe.methods},
+        methods={name: METHODS[name].told(params) for name in params.methods},
         sheet=sheet,
         images=tuple(
             ImageScores(

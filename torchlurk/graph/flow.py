@@ -1,6 +1,6 @@
 """What the places of a tensor see of the input, whatever the order of its dimensions.
 
-A `Flow` goes with each value of a network: two axes, and which of the tensor's dimensions they lie along.
+A `SpatialAxes` goes with each value of a network: two axes, and the tensor's dimensions that they lie along.
 A convolution's `(N, C, H, W)` has them last, a channels-last block's `(N, H, W, C)` in the middle; after a
 linear layer over all of them they are lost, and every number sees all that went in.
 """
@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Flow:
+class SpatialAxes:
     """What is seen, and where in the tensor.
 
     Attributes:
@@ -39,20 +39,20 @@ class Flow:
         return Field(rows, columns)
 
 
-def lost(flows: Sequence[Flow]) -> Flow:
+def lost(flows: Sequence[SpatialAxes]) -> SpatialAxes:
     """Every number sees all that any of the inputs sees."""
     rows = rf.union([rf.everything(flow.rows, 1) for flow in flows])
     columns = rf.union([rf.everything(flow.columns, 1) for flow in flows])
-    return Flow(rows, columns, None)
+    return SpatialAxes(rows, columns, None)
 
 
-def mixed(flow: Flow) -> Flow:
+def mixed(flow: SpatialAxes) -> SpatialAxes:
     """Every place sees all, and the places stay: a normalisation over the map."""
     rows, columns = flow.rows, flow.columns
-    return Flow(rf.everything(rows, len(rows)), rf.everything(columns, len(columns)), flow.at)
+    return SpatialAxes(rf.everything(rows, len(rows)), rf.everything(columns, len(columns)), flow.at)
 
 
-def meet(flows: Sequence[Flow], shapes: Sequence[Shape], out: Shape) -> Flow:
+def meet(flows: Sequence[SpatialAxes], shapes: Sequence[Shape], out: Shape) -> SpatialAxes:
     """Tensors that are broadcast against each other, place by place.
 
     Args:
@@ -72,7 +72,7 @@ def meet(flows: Sequence[Flow], shapes: Sequence[Shape], out: Shape) -> Flow:
         if flow.at is None and _spreads(shape, at):
             flow = mixed(flow)  # its numbers differ from place to place, and each sees everything
         parts.append(flow.field(height, width))
-    return Flow(rf.union([p.rows for p in parts]), rf.union([p.columns for p in parts]), at)
+    return SpatialAxes(rf.union([p.rows for p in parts]), rf.union([p.columns for p in parts]), at)
 
 
 def _spreads(shape: Shape, at: tuple[int, int]) -> bool:
@@ -84,17 +84,17 @@ def varies(shape: Shape, at: tuple[int, int] | None) -> bool:
     return at is not None and _spreads(shape, at)
 
 
-def permute(flow: Flow, order: Sequence[int]) -> Flow:
+def permute(flow: SpatialAxes, order: Sequence[int]) -> SpatialAxes:
     """After a transposition: result dimension i was dimension `order[i]`."""
     if flow.at is None:
         return flow
     count = len(order)
     was = [dim % count for dim in order]
     rows, columns = (was.index(dim % count) - count for dim in flow.at)
-    return Flow(flow.rows, flow.columns, (rows, columns))
+    return SpatialAxes(flow.rows, flow.columns, (rows, columns))
 
 
-def reshape(flow: Flow, shape: Shape, out: Shape) -> Flow:
+def reshape(flow: SpatialAxes, shape: Shape, out: Shape) -> SpatialAxes:
     """After a view: the map stays where its dimensions stand side by side with as much before and after."""
     if flow.at is None or flow.at[1] != flow.at[0] + 1:
         return lost([flow])
@@ -108,10 +108,10 @@ def reshape(flow: Flow, shape: Shape, out: Shape) -> Flow:
             and math.prod(out[:index]) == before
             and math.prod(out[index + 2 :]) == after
         ):
-            return Flow(flow.rows, flow.columns, (index - len(out), index + 1 - len(out)))
+            return SpatialAxes(flow.rows, flow.columns, (index - len(out), index + 1 - len(out)))
     return lost([flow])
 
 
-def keeps(flow: Flow, shape: Shape, dim: int) -> bool:
+def keeps(flow: SpatialAxes, shape: Shape, dim: int) -> bool:
     """Whether working along a dimension of a tensor of that shape leaves its places apart."""
     return flow.at is not None and (dim - len(shape) if dim >= 0 else dim) not in flow.at

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from torchlurk.graph import flow as fl
 from torchlurk.graph import receptive_field as rf
 from torchlurk.graph.channels import channels_after
-from torchlurk.graph.flow import Flow, Shape
+from torchlurk.graph.flow import Shape, SpatialAxes
 from torchlurk.graph.operations import after
 from torchlurk.graph.receptive_field import Field
 from torchlurk.graph.tracing import Traced, follow, is_data
@@ -244,15 +244,15 @@ def _why_unseen(name: str, modules: dict[str, nn.Module], traced: Traced) -> str
     return f"is never called: {tried} does not reach it"
 
 
-def _flows(traced: Traced, shape: tuple[int, int, int]) -> dict[fx.Node, Flow]:
+def _flows(traced: Traced, shape: tuple[int, int, int]) -> dict[fx.Node, SpatialAxes]:
     """What the values see that depend on the input."""
-    flows: dict[fx.Node, Flow] = {}
+    flows: dict[fx.Node, SpatialAxes] = {}
     for node in traced.nodes:
         inputs = node.all_input_nodes
         if node.op == "placeholder":
             # Other arguments of a forward have the values that it gives them by default.
             if not flows:
-                flows[node] = Flow(rf.pixels(shape[1]), rf.pixels(shape[2]))
+                flows[node] = SpatialAxes(rf.pixels(shape[1]), rf.pixels(shape[2]))
         elif is_data(node) and any(source in flows for source in inputs):
             target = node.meta.get("module", node.target)
             seen = [(flows[s], _shape(s)) for s in inputs if s in flows]
@@ -262,7 +262,7 @@ def _flows(traced: Traced, shape: tuple[int, int, int]) -> dict[fx.Node, Flow]:
     return flows
 
 
-def _channels(traced: Traced, flows: Mapping[fx.Node, Flow]) -> dict[fx.Node, int | None]:
+def _channels(traced: Traced, flows: Mapping[fx.Node, SpatialAxes]) -> dict[fx.Node, int | None]:
     """Where the channels of these values lie, as `channels.channels_after` has it."""
     found: dict[fx.Node, int | None] = {}
     for node in traced.nodes:
@@ -288,7 +288,7 @@ def _first_shape(node: fx.Node) -> Shape:
 
 
 def _layer(
-    name: str, module: nn.Module, shape: Shape, flow: Flow, channels: int | None, *, recorded: bool
+    name: str, module: nn.Module, shape: Shape, flow: SpatialAxes, channels: int | None, *, recorded: bool
 ) -> Layer | SkippedLayer:
     """The layer of a module, or why it is none: its output is not to be read as feature maps."""
     axes = _axes(module, shape, flow, channels)
@@ -308,7 +308,7 @@ def _layer(
     return Layer(name, kind_of(module), (count, height, width), field, axes, bases_of(module))
 
 
-def _axes(module: nn.Module, shape: Shape, flow: Flow, channels: int | None) -> MapAxes | None:
+def _axes(module: nn.Module, shape: Shape, flow: SpatialAxes, channels: int | None) -> MapAxes | None:
     """How to read an output as feature maps; `None` if its dimensions do not tell."""
     dims = len(shape)
     usual = usual_axes(module, dims)

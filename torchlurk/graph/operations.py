@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from torchlurk.graph import flow as fl
 from torchlurk.graph import receptive_field as rf
-from torchlurk.graph.flow import Flow, Shape
+from torchlurk.graph.flow import Shape, SpatialAxes
 from torchlurk.graph.receptive_field import Axis
 from torchlurk.graph.tracing import part
 
@@ -71,11 +71,11 @@ _PADS: dict[type[nn.Module], str] = {
 def after(
     node: fx.Node,
     target: Any,
-    inputs: Sequence[tuple[Flow, Shape]],
+    inputs: Sequence[tuple[SpatialAxes, Shape]],
     constants: Sequence[Shape],
     *,
     sized: bool,
-) -> Flow:
+) -> SpatialAxes:
     """What the places of an operation's result see.
 
     Args:
@@ -111,8 +111,8 @@ def after(
     return fl.lost(flows) if windows is None else windows
 
 
-def _uncut(flow: Flow) -> Flow:
-    return Flow(rf.uncut(flow.rows), rf.uncut(flow.columns), flow.at)
+def _uncut(flow: SpatialAxes) -> SpatialAxes:
+    return SpatialAxes(rf.uncut(flow.rows), rf.uncut(flow.columns), flow.at)
 
 
 def _is(target: Any, known: Container[Any]) -> bool:
@@ -135,7 +135,7 @@ def _argument(node: fx.Node, position: int, name: str, otherwise: Any) -> Any:
     return node.kwargs.get(name, node.args[position] if len(node.args) > position else otherwise)
 
 
-def _arranged(node: fx.Node, target: Any, flow: Flow, shape: Shape, out: Shape) -> Flow | None:
+def _arranged(node: fx.Node, target: Any, flow: SpatialAxes, shape: Shape, out: Shape) -> SpatialAxes | None:
     """What only moves numbers about; `None` if it is another operation."""
     if _is(target, _RESHAPES) or isinstance(target, nn.Flatten | nn.Unflatten):
         return fl.reshape(flow, shape, out)
@@ -158,7 +158,7 @@ def _arranged(node: fx.Node, target: Any, flow: Flow, shape: Shape, out: Shape) 
     return None
 
 
-def _picked(index: Any, flow: Flow, shape: Shape) -> Flow:
+def _picked(index: Any, flow: SpatialAxes, shape: Shape) -> SpatialAxes:
     if isinstance(index, int) and not shape:  # one of the parts of a cut tensor
         return flow
     if flow.at is None:
@@ -174,7 +174,7 @@ def _picked(index: Any, flow: Flow, shape: Shape) -> Flow:
     return flow
 
 
-def _normalised(node: fx.Node, target: Any, flow: Flow, shape: Shape) -> Flow | None:
+def _normalised(node: fx.Node, target: Any, flow: SpatialAxes, shape: Shape) -> SpatialAxes | None:
     """Normalisations, linear layers and softmax; `None` if it is another operation."""
     if target is F.batch_norm:
         training = _argument(node, 5, "training", False)
@@ -200,8 +200,8 @@ def _normalised(node: fx.Node, target: Any, flow: Flow, shape: Shape) -> Flow | 
 
 
 def _windowed(
-    node: fx.Node, target: Any, flow: Flow, constants: Sequence[Shape], lengths: tuple[int, int]
-) -> Flow | None:
+    node: fx.Node, target: Any, flow: SpatialAxes, constants: Sequence[Shape], lengths: tuple[int, int]
+) -> SpatialAxes | None:
     """Convolutions, poolings, paddings, resampling of `(N, C, H, W)`; `None` if it is something else."""
     both = (flow.rows, flow.columns)
     if isinstance(target, nn.Conv2d):
@@ -215,7 +215,7 @@ def _windowed(
     if isinstance(target, nn.MaxPool2d | nn.AvgPool2d):
         return _windows(both, lengths, _pool_arguments(vars(target)))
     if isinstance(target, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d) or _is(target, _ADAPTIVE):
-        return Flow(rf.adaptive(both[0], lengths[0]), rf.adaptive(both[1], lengths[1]))
+        return SpatialAxes(rf.adaptive(both[0], lengths[0]), rf.adaptive(both[1], lengths[1]))
     if _is(target, _WINDOWS):
         return _windows(both, lengths, _pool_arguments(_named(node, _WINDOWS[target])))
     if isinstance(target, nn.Upsample):
@@ -245,29 +245,31 @@ def _windows(
     lengths: tuple[int, int],
     arguments: Iterable[tuple[int, int]],
     mode: str = "zeros",
-) -> Flow:
+) -> SpatialAxes:
     kernel, stride, padding, dilation = arguments
     rows, columns = (
         rf.window(both[i], kernel[i], stride[i], padding[i], dilation[i], lengths[i], mode) for i in (0, 1)
     )
-    return Flow(rows, columns)
+    return SpatialAxes(rows, columns)
 
 
-def _transposed(both: tuple[Axis, Axis], lengths: tuple[int, int], given: Mapping[str, Any]) -> Flow:
+def _transposed(both: tuple[Axis, Axis], lengths: tuple[int, int], given: Mapping[str, Any]) -> SpatialAxes:
     kernel, stride, padding, dilation = (
         _pair(given[key]) for key in ("kernel_size", "stride", "padding", "dilation")
     )
     rows, columns = (
         rf.transposed(both[i], kernel[i], stride[i], padding[i], dilation[i], lengths[i]) for i in (0, 1)
     )
-    return Flow(rows, columns)
+    return SpatialAxes(rows, columns)
 
 
-def _resampled(both: tuple[Axis, Axis], lengths: tuple[int, int], mode: str, corners: bool) -> Flow | None:
+def _resampled(
+    both: tuple[Axis, Axis], lengths: tuple[int, int], mode: str, corners: bool
+) -> SpatialAxes | None:
     if mode not in ("nearest", "bilinear"):
         return None
     rows, columns = (rf.resampled(both[i], lengths[i], mode, corners=corners) for i in (0, 1))
-    return Flow(rows, columns)
+    return SpatialAxes(rows, columns)
 
 
 def _pair(value: Any) -> tuple[int, int]:

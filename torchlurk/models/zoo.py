@@ -34,7 +34,7 @@ def load_torchvision(
     *,
     seed: int,
     unsafe_pickle: bool,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> Network:
     """Make a classifier of torchvision.
 
@@ -45,7 +45,7 @@ def load_torchvision(
         cache: folder for converted weights.
         seed: of random weights.
         unsafe_pickle: as for `read_weights`.
-        say: is told, in a line, what takes long or was chosen.
+        report: is told, in a line, what takes long or was chosen.
 
     Raises:
         LurkError: there is no such network, or its weights cannot be found or do not fit.
@@ -61,7 +61,7 @@ def load_torchvision(
     given = (
         None
         if weights == "random"
-        else resolve_weights(model, weights, cache, say=say, unsafe_pickle=unsafe_pickle)
+        else resolve_weights(model, weights, cache, report=report, unsafe_pickle=unsafe_pickle)
     )
     preprocess = from_preset(entry.transforms()) if entry else Preprocess()
     if given is not None and given.name == "caffe":
@@ -83,7 +83,7 @@ def load_torchvision(
             # what the published weights were made for; a file that someone has trained says nothing of it
             published = any(found.sha256.startswith(published_prefix(e)) for e in type(entry))
             options["transform_input"] = tuned.transform_input if tuned else published
-        module = _filled(model, options, found, say)
+        module = _filled(model, options, found, report)
     names = tuple(entry.meta.get("categories") or ()) if entry else ()
     if tuned is not None:
         names = tuned.classes
@@ -109,7 +109,7 @@ def _random(model: str, options: dict[str, Any], seed: int) -> nn.Module:
     return module
 
 
-def _filled(model: str, options: dict[str, Any], found: Weights, say: Callable[[str], None]) -> nn.Module:
+def _filled(model: str, options: dict[str, Any], found: Weights, report: Callable[[str], None]) -> nn.Module:
     """The network with these weights, and as many classes as they have."""
     heads = {"aux_logits": False, "init_weights": False} if model in WITH_HEADS else {}
 
@@ -126,7 +126,7 @@ def _filled(model: str, options: dict[str, Any], found: Weights, say: Callable[[
     if found.partial:
         _drop_head(module, found)
     module = module.to_empty(device="cpu")
-    fit_weights(module, found, ignored=AUXILIARY, say=say)
+    fit_weights(module, found, ignored=AUXILIARY, report=report)
     return module
 
 

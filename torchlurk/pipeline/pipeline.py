@@ -27,14 +27,14 @@ from torchlurk.pipeline.config import RunConfig, alike, recorded
 from torchlurk.pipeline.progress import telling
 from torchlurk.pipeline.rendering import Source
 from torchlurk.pipeline.stages import ascent, gradients, scan
-from torchlurk.pipeline.stages.context import Job, chosen, forget, layer_files, made, mark
+from torchlurk.pipeline.stages.context import RunContext, chosen, forget, layer_files, made, mark
 from torchlurk.pipeline.stages.manifest import new_manifest
 from torchlurk.pipeline.stages.writers import writing
-from torchlurk.runtime.devices import Room, exact, threaded
-from torchlurk.runtime.distributed import Team
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
+from torchlurk.runtime.distributed import ProcessGroup
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
-from torchlurk.store.partial import PARTIAL, Pieces, digest_of, kept
+from torchlurk.store.partial import PARTIAL, PartialResults, digest_of, kept
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import Manifest, Stage
 from torchlurk.store.write import alone, check_writable, sweep, write_index, write_sums
@@ -49,8 +49,8 @@ def precompute(
     out: Path,
     config: RunConfig,
     device: torch.device,
-    terminal: Terminal,
-    team: Team | None = None,
+    reporter: Reporter,
+    group: ProcessGroup | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Manifest:
@@ -65,10 +65,10 @@ def precompute(
         out: the store's folder.
         config: what to do.
         device: where to compute.
-        terminal: how to tell.
-        team: the processes that share the run, each of which calls this with the same; alone by default.
+        reporter: how to tell.
+        group: the processes that share the run, each of which calls this with the same; alone by default.
         clock: seconds, from any beginning: how often `progress.json` is written.
-        sleep: waits for some seconds, while others of the team compute.
+        sleep: waits for some seconds, while others compute.
 
     Returns:
         The manifest as it stands at the end.
@@ -77,19 +77,19 @@ def precompute(
         LurkError: the input cannot be used, or another run writes there; nothing that was computed before
             is lost.
     """
-    team = team or Team()
+    group = group or ProcessGroup()
     model = network.module
     with ExitStack() as stack:
-        if team.first:
+        if group.is_main:
             check_writable(out)
             stack.enter_context(alone(out))
             sweep(out)
-            stack.enter_context(_saying_what_is_kept(out, terminal))
-            terminal = stack.enter_context(telling(terminal, out, clock))
-        team.wait()
+            stack.enter_context(_saying_what_is_kept(out, reporter))
+            reporter = stack.enter_context(telling(reporter, out, clock))
+        group.barrier()
         stack.enter_context(isolated(model, device, network.shape))
-        stack.enter_context(exact(device))
-        stack.enter_context(threaded(config.threads))
+        stack.enter_context(deterministic_float32(device))
+        stack.enter_context(cpu_threads(config.threads))
         writers = stack.enter_context(writing(config.workers))
         images = probe_inputs(folder, network.preprocess, PROBED).to(device)
         runner, graph = prepare(model, network.shape, config.scan.layers, images)
@@ -97,59 +97,61 @@ def precompute(
             check_differentiable(runner, graph, images[:1])
         stack.enter_context(runner.laid_out())
         if "ascent" in config.stages and config.ascent.precision == "bfloat16":
-            config = _precise_enough(config, runner, images[:1], terminal.say if team.first else None)
+            config = _precise_enough(config, runner, images[:1], reporter.report if group.is_main else None)
         source = _source(network, folder, device)
-        room = Room(terminal.say)
-        job = Job(network, folder, graph, runner, source, out, config, terminal, writers, team, room, sleep)
-        wanted = new_manifest(job, device, [])
-        job = replace(job, identity=_identity(wanted))
-        chosen(job)  # what cannot be had is refused before anything is computed or lost
-        manifest = team.share(lambda: _earlier(job, wanted))
-        manifest = _scanned(job, manifest, wanted, device)
+        limiter = BatchLimiter(reporter.report)
+        context = RunContext(
+            network, folder, graph, runner, source, out, config, reporter, writers, group, limiter, sleep
+        )
+        wanted = new_manifest(context, device, [])
+        context = replace(context, identity=_identity(wanted))
+        chosen(context)  # what cannot be had is refused before anything is computed or lost
+        manifest = group.broadcast(lambda: _earlier(context, wanted))
+        manifest = _scanned(context, manifest, wanted, device)
         if "gradients" in config.stages:
-            manifest = _extend(job, manifest, "gradients", gradients)
+            manifest = _extend(context, manifest, "gradients", gradients)
         if "ascent" in config.stages:
-            manifest = _extend(job, manifest, "ascent", ascent)
-        if team.first:
-            _tidy(job, manifest)
+            manifest = _extend(context, manifest, "ascent", ascent)
+        if group.is_main:
+            _tidy(context, manifest)
             write_index(out.parent)
     return manifest
 
 
 def _precise_enough(
-    config: RunConfig, runner: Runner, image: torch.Tensor, say: Callable[[str], None] | None
+    config: RunConfig, runner: Runner, image: torch.Tensor, report: Callable[[str], None] | None
 ) -> RunConfig:
     """The same configuration, with an ascent in float32 if the network does not run in bfloat16."""
     try:
         with runner.without_gradients(), torch.autocast(image.device.type, torch.bfloat16):
             runner(image)
     except ForwardError as problem:
-        if say is not None:
+        if report is not None:
             line = brief(cause_of(problem))
-            say(f"filter images are made in float32: the network does not run in bfloat16 ({line})")
+            report(f"filter images are made in float32: the network does not run in bfloat16 ({line})")
         return replace(config, ascent=replace(config.ascent, precision="float32"))
     return config
 
 
-def _tidy(job: Job, manifest: Manifest) -> None:
+def _tidy(context: RunContext, manifest: Manifest) -> None:
     """Put in order what a run killed at its very end has left: merged pieces, a digest not written."""
     works = {"scan": scan.WORKS, "gradients": gradients.WORKS, "ascent": ascent.WORKS}
     for name, pieces in works.items():
         if getattr(manifest.stages, name).complete:
             for work in pieces:
-                Pieces(job.out, work, "").drop()
-    write_sums(job.out)
+                PartialResults(context.out, work, "").drop()
+    write_sums(context.out)
 
 
 @contextmanager
-def _saying_what_is_kept(out: Path, terminal: Terminal) -> Iterator[None]:
+def _saying_what_is_kept(out: Path, reporter: Reporter) -> Iterator[None]:
     """Say, if the run is stopped, what is done and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
         finished = [f"{count} of the {work}" for work, count in kept(out).items()]
         pieces = f", and of what is not, these finished pieces: {', '.join(finished)}" if finished else ""
-        terminal.say(
+        reporter.report(
             f"what is complete is kept in {str(out)!r}{pieces}; start the same command again to go on"
         )
         raise
@@ -173,21 +175,23 @@ def _identity(wanted: Manifest) -> str:
     return digest_of(msgspec.structs.replace(wanted, name="", title="", dataset=dataset, stages=scan_only))
 
 
-def _scanned(job: Job, manifest: Manifest | None, wanted: Manifest, device: torch.device) -> Manifest:
+def _scanned(
+    context: RunContext, manifest: Manifest | None, wanted: Manifest, device: torch.device
+) -> Manifest:
     """The store's manifest when its scan is complete."""
-    if "scan" not in job.config.stages:
+    if "scan" not in context.config.stages:
         if manifest is None or not manifest.stages.scan.complete:
             raise LurkError(
-                f"{str(job.out)!r} holds no scan to go on from: add scan to --stages (there are "
-                f"{', '.join(job.config.stages)})"
+                f"{str(context.out)!r} holds no scan to go on from: add scan to --stages (there are "
+                f"{', '.join(context.config.stages)})"
             )
         return manifest
     if manifest is not None and manifest.stages.scan.complete:
-        job.terminal.say("scan: complete already")
+        context.reporter.report("scan: complete already")
         return manifest
     # From here on the folder is a store, if only a beginning.
-    begun = manifest or mark(job, wanted, "scan", wanted.stages.scan)
-    return scan.run(job, begun, device)
+    begun = manifest or mark(context, wanted, "scan", wanted.stages.scan)
+    return scan.run(context, begun, device)
 
 
 class _Stage(Protocol):
@@ -195,38 +199,40 @@ class _Stage(Protocol):
 
     WORKS: tuple[str, ...]
 
-    def run(self, job: Job, manifest: Manifest) -> Manifest:
+    def run(self, context: RunContext, manifest: Manifest) -> Manifest:
         """Make what is lacking."""
 
-    def complete(self, job: Job, manifest: Manifest) -> bool:
+    def complete(self, context: RunContext, manifest: Manifest) -> bool:
         """Whether nothing is."""
 
 
-def _extend(job: Job, manifest: Manifest, name: str, stage: _Stage) -> Manifest:
+def _extend(context: RunContext, manifest: Manifest, name: str, stage: _Stage) -> Manifest:
     """Do what a stage is asked for and has not done yet."""
-    wanted = recorded(getattr(job.config, name))
+    wanted = recorded(getattr(context.config, name))
     done: Stage = getattr(manifest.stages, name)
-    if done.config is not None and job.config.overwrite and "scan" not in job.config.stages:
-        manifest = done_nothing(job, forget(job, manifest, name), name, stage.WORKS)
+    if done.config is not None and context.config.overwrite and "scan" not in context.config.stages:
+        manifest = done_nothing(context, forget(context, manifest, name), name, stage.WORKS)
         done = getattr(manifest.stages, name)
-    lacks = job.team.share(lambda: not (done.complete and stage.complete(job, manifest)))
+    lacks = context.group.broadcast(lambda: not (done.complete and stage.complete(context, manifest)))
     if not lacks:
-        job.terminal.say(f"{name}: complete already")
+        context.reporter.report(f"{name}: complete already")
         return manifest
-    have = made(layer_files(job, manifest), name)
-    manifest = mark(job, manifest, name, Stage(complete=False, config=wanted, made=have, fitted=done.fitted))
-    manifest = stage.run(job, manifest)
-    have = made(layer_files(job, manifest), name)
-    fitted = job.room.limit if done.fitted is None else job.room.of(done.fitted)
-    return mark(job, manifest, name, Stage(complete=True, config=wanted, made=have, fitted=fitted))
+    have = made(layer_files(context, manifest), name)
+    manifest = mark(
+        context, manifest, name, Stage(complete=False, config=wanted, made=have, fitted=done.fitted)
+    )
+    manifest = stage.run(context, manifest)
+    have = made(layer_files(context, manifest), name)
+    fitted = context.limiter.limit if done.fitted is None else context.limiter.of(done.fitted)
+    return mark(context, manifest, name, Stage(complete=True, config=wanted, made=have, fitted=fitted))
 
 
-def done_nothing(job: Job, manifest: Manifest, name: str, works: tuple[str, ...]) -> Manifest:
+def done_nothing(context: RunContext, manifest: Manifest, name: str, works: tuple[str, ...]) -> Manifest:
     """The manifest of a store whose stage is forgotten, with its finished pieces."""
-    if job.team.first:
+    if context.group.is_main:
         for work in works:
-            Pieces(job.out, work, "").drop()
-    return mark(job, manifest, name, Stage(complete=False, config=None))
+            PartialResults(context.out, work, "").drop()
+    return mark(context, manifest, name, Stage(complete=False, config=None))
 
 
 def _change(old: schema.Config, new: schema.Config) -> str:
@@ -246,47 +252,47 @@ def _source(network: Network, folder: ImageSet, device: torch.device) -> Source:
     return Source(pixels, preprocess.normalise, network.shape, device, preprocess.display, preprocess.shown)
 
 
-def _earlier(job: Job, wanted: Manifest) -> Manifest | None:
+def _earlier(context: RunContext, wanted: Manifest) -> Manifest | None:
     """The manifest of an earlier run to go on from; `None` to begin anew.
 
     Raises:
         LurkError: the folder holds the result of something else.
     """
-    if not (job.out / "network.json").exists():
-        _refuse_foreign(job.out)
+    if not (context.out / "network.json").exists():
+        _refuse_foreign(context.out)
         return None
-    if job.config.overwrite and "scan" in job.config.stages:
-        _clear(job.out)
+    if context.config.overwrite and "scan" in context.config.stages:
+        _clear(context.out)
         return None
-    found = read_manifest(job.out)
+    found = read_manifest(context.out)
     names = [", ".join(layer.name for layer in manifest.layers) for manifest in (found, wanted)]
     for what in ("model", "input", "layers", "k", "device", "threads"):
         old, new = getattr(found, what), getattr(wanted, what)
         if old != new:
             old, new = names if what == "layers" and names[0] != names[1] else (old, new)
-            raise LurkError(_differs(job, what, old, new))
+            raise LurkError(_differs(context, what, old, new))
     if found.dataset.digest != wanted.dataset.digest:
-        raise LurkError(_differs(job, "images", found.dataset.name, wanted.dataset.name))
+        raise LurkError(_differs(context, "images", found.dataset.name, wanted.dataset.name))
     if found.stages.scan.config != wanted.stages.scan.config:
         old, new = found.stages.scan.config, wanted.stages.scan.config
-        raise LurkError(_differs(job, "scan", old, new))
+        raise LurkError(_differs(context, "scan", old, new))
     for name in ("gradients", "ascent"):
-        done, asked = getattr(found.stages, name).config, recorded(getattr(job.config, name))
-        if name in job.config.stages and done and not alike(done, asked) and not job.config.overwrite:
+        done, asked = getattr(found.stages, name).config, recorded(getattr(context.config, name))
+        if name in context.config.stages and done and not alike(done, asked) and not context.config.overwrite:
             raise LurkError(
-                f"{str(job.out)!r} has {name} made with {_change(done, asked)}: choose another --out, or "
+                f"{str(context.out)!r} has {name} made with {_change(done, asked)}: choose another --out, or "
                 f"give --stages {name} --overwrite to make them anew"
             )
     return found
 
 
-def _differs(job: Job, what: str, old: object, new: object) -> str:
+def _differs(context: RunContext, what: str, old: object, new: object) -> str:
     def brief(value: object) -> str:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         return text if len(text) <= 80 else f"{text[:79]}…"
 
     return (
-        f"{str(job.out)!r} was computed from other {what} ({brief(old)}, not {brief(new)}): "
+        f"{str(context.out)!r} was computed from other {what} ({brief(old)}, not {brief(new)}): "
         "choose another --out, or give --overwrite to lose it"
     )
 

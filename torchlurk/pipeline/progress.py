@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchlurk.errors import LurkError
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.schema import FORMAT, PROGRESS, Progress
 from torchlurk.store.write import write_json
 
@@ -17,14 +17,14 @@ EVERY = 1.0
 
 
 @contextmanager
-def telling(terminal: Terminal, out: Path, clock: Callable[[], float]) -> Iterator[Terminal]:
+def telling(reporter: Reporter, out: Path, clock: Callable[[], float]) -> Iterator[Reporter]:
     """A terminal whose bars are also written to `progress.json` of a store.
 
     The file goes when the context ends, so that the bytes of a store do not depend on it. Nothing is
     written before the first bar, which is after the folder has become a store.
 
     Args:
-        terminal: what to do besides.
+        reporter: what to do besides.
         out: the store's folder.
         clock: seconds, from any beginning.
     """
@@ -36,10 +36,10 @@ def telling(terminal: Terminal, out: Path, clock: Callable[[], float]) -> Iterat
             write_json(path, record)
 
     def bar(label: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], object]]:
-        return _told(terminal.bar(label, total, unit), Progress(FORMAT, label, unit, 0, total), write, clock)
+        return _told(reporter.bar(label, total, unit), Progress(FORMAT, label, unit, 0, total), write, clock)
 
     try:
-        yield replace(terminal, bar=bar)
+        yield replace(reporter, bar=bar)
     finally:
         with suppress(OSError):
             path.unlink(missing_ok=True)

@@ -224,7 +224,7 @@ class AscentPicture:
     found: bool
 
 
-Ascend = Callable[[Layer, Sequence[int], Sequence[torch.Generator]], optimise.Found]
+Ascend = Callable[[Layer, Sequence[int], Sequence[torch.Generator]], optimise.AscentResult]
 """Finds the images of some filters of a layer, each with a generator of its own."""
 
 

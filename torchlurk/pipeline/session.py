@@ -28,14 +28,14 @@ from torchlurk.models.weights import default_cache
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.pipeline.pipeline import precompute, usual_threads
 from torchlurk.runtime.devices import (
-    ascent_batch,
     choose_device,
-    fast_precision,
-    usual_batch,
-    usual_workers,
+    default_ascent_batch,
+    default_batch_size,
+    default_workers,
+    fastest_precision,
 )
 from torchlurk.runtime.names import check_store_name, readable, shown
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.selection import Selection
 
 with warnings.catch_warnings():
@@ -64,7 +64,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Engine:
+class Session:
     """All that a computation needs.
 
     Attributes:
@@ -74,7 +74,7 @@ class Engine:
         out: the store's folder.
         device: where to compute.
         options: as they were given.
-        terminal: how to tell.
+        reporter: how to tell.
     """
 
     network: Network
@@ -83,17 +83,17 @@ class Engine:
     out: Path
     device: torch.device
     options: Options
-    terminal: Terminal
+    reporter: Reporter
 
     @property
     def batch(self) -> int:
         """Images in one forward."""
-        return self.options.batch_size or usual_batch(self.device)
+        return self.options.batch_size or default_batch_size(self.device)
 
 
-def make_engine(
+def open_session(
     model: nn.Module | str, preprocess: PreprocessLike, images: Any, out: Path, options: Options
-) -> Engine:
+) -> Session:
     """Put together what a Lurk computes with; nothing is computed, but for one forward of a black image.
 
     Raises:
@@ -103,7 +103,7 @@ def make_engine(
         _check(options)
         check_store_name(out)
         device = choose_device(options.device)
-        terminal = terminal_of(options.progress)
+        reporter = terminal_of(options.progress)
         folder = images_of(images, options.words)
         warn_of(folder, stacklevel=4)
         if isinstance(model, nn.Module):
@@ -117,7 +117,7 @@ def make_engine(
                 options.weights or "auto",
                 options.size,
                 default_cache(),
-                say=terminal.say,
+                report=reporter.report,
                 seed=options.seed,
                 first=lambda: first_image(folder),
             )
@@ -130,11 +130,11 @@ def make_engine(
         if options.names is not None:
             network = replace(network, classes=tuple(map(readable, options.names)))
         handed = isinstance(model, nn.Module)
-        return Engine(network, handed, folder, out, device, options, terminal)
+        return Session(network, handed, folder, out, device, options, reporter)
 
 
 def compute(
-    engine: Engine,
+    engine: Session,
     stage: str,
     *,
     chosen: Selection | None = None,
@@ -160,11 +160,11 @@ def compute(
         scan=ScanConfig(layers=options.layers, k=options.top, batch_size=batch),
         gradients=replace(gradients or GradientsConfig(), batch_size=2 * batch),
         ascent=replace(
-            ascent or AscentConfig(), batch_size=ascent_batch(engine.device, batch), seed=options.seed
+            ascent or AscentConfig(), batch_size=default_ascent_batch(engine.device, batch), seed=options.seed
         ),
         stages=(stage,),
         chosen=chosen or Selection(),
-        workers=usual_workers(engine.device) if options.workers is None else options.workers,
+        workers=default_workers(engine.device) if options.workers is None else options.workers,
         threads=options.threads or usual_threads(engine.out),
         overwrite=overwrite,
     )
@@ -173,15 +173,15 @@ def compute(
         if engine.handed:
             # Weights that have been trained since are others.
             network = replace(network, weights_sha256=digest_of(network.module))
-        manifest = precompute(network, engine.folder, engine.out, config, engine.device, engine.terminal)
+        manifest = precompute(network, engine.folder, engine.out, config, engine.device, engine.reporter)
     if stage == "scan" and options.progress is False:  # else the terminal has said it
         for line in describe_skipped(manifest.layers_skipped):
             warnings.warn(shown(line), stacklevel=3)
 
 
-def precision(engine: Engine, wanted: str) -> str:
+def precision(engine: Session, wanted: str) -> str:
     """The precision of the steps of an ascent: what is wanted, or what the device is fast at for `auto`."""
-    return fast_precision(engine.device) if wanted == "auto" else wanted
+    return fastest_precision(engine.device) if wanted == "auto" else wanted
 
 
 def _check(options: Options) -> None:
@@ -238,12 +238,12 @@ def digest_of(model: nn.Module) -> str:
     return state_digest(network_state(model))
 
 
-def terminal_of(progress: bool | None) -> Terminal:
+def terminal_of(progress: bool | None) -> Reporter:
     """Bars that suit a notebook or a terminal; without being told, none where there is neither."""
     # A notebook's stderr says that it is no terminal, and bars are shown there all the same.
     hidden = not progress if progress is not None else (False if "ipykernel" in sys.modules else None)
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         if progress is not False:
             tqdm.write(line, file=sys.stderr)
 
@@ -252,4 +252,4 @@ def terminal_of(progress: bool | None) -> Terminal:
         with tqdm(total=total, desc=f"{label:9}", unit=f" {unit}s", disable=hidden, leave=False) as rows:
             yield rows.update
 
-    return Terminal(say=say, bar=bar)
+    return Reporter(report=report, bar=bar)

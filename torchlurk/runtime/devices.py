@@ -34,7 +34,7 @@ def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
     return torch.device(wanted)
 
 
-def fast_precision(device: torch.device) -> str:
+def fastest_precision(device: torch.device) -> str:
     """`bfloat16` where the device multiplies matrices of it faster than of float32, else `float32`."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
@@ -43,7 +43,7 @@ def fast_precision(device: torch.device) -> str:
     return "bfloat16" if any(supported() for supported in native) else "float32"
 
 
-def usual_batch(device: torch.device) -> int:
+def default_batch_size(device: torch.device) -> int:
     """Images in one forward: 8 on a processor, whose caches more would overflow; hundreds on cuda."""
     if device.type != "cuda":
         return 8
@@ -52,7 +52,7 @@ def usual_batch(device: torch.device) -> int:
     return 256 if memory > 32e9 else 64
 
 
-def ascent_batch(device: torch.device, batch: int) -> int:
+def default_ascent_batch(device: torch.device, batch: int) -> int:
     """Filters that ascend together, of `batch` that there is room for: a block always runs as a whole.
 
     Small, so that one filter alone does not take long; on a processor convolutions gain little by more.
@@ -60,13 +60,13 @@ def ascent_batch(device: torch.device, batch: int) -> int:
     return min(batch, 4 if device.type != "cuda" else 32)
 
 
-def usual_workers(device: torch.device) -> int:
+def default_workers(device: torch.device) -> int:
     """Processes that decode images: one beside a processor that computes, many before a cuda device."""
     return 1 if device.type != "cuda" else max(1, min(16, (os.cpu_count() or 2) - 1))
 
 
 @contextmanager
-def exact(device: torch.device) -> Iterator[None]:
+def deterministic_float32(device: torch.device) -> Iterator[None]:
     """Compute float32 in float32, and the same each time.
 
     On cuda, cuDNN would by default round the factors of a convolution to TensorFloat-32, which has three
@@ -80,7 +80,7 @@ def exact(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def threaded(count: int) -> Iterator[None]:
+def cpu_threads(count: int) -> Iterator[None]:
     """Compute with so many threads of the processor, by which sums may be cut; afterwards, as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -91,22 +91,22 @@ def threaded(count: int) -> Iterator[None]:
 
 
 @dataclass
-class Room:
+class BatchLimiter:
     """How many of something fit into the memory at once; it shrinks when they did not.
 
     Attributes:
-        say: tells a line of news.
+        report: tells a line of news.
         limit: how many; `None` until something did not fit.
     """
 
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     limit: int | None = None
 
     def of(self, wanted: int) -> int:
         """How many to take where so many are wanted."""
         return wanted if self.limit is None else min(wanted, self.limit)
 
-    def shrink(self, taken: int, problem: BaseException) -> None:
+    def reduce(self, taken: int, problem: BaseException) -> None:
         """So many did not fit: half of them from now on.
 
         Raises:
@@ -117,24 +117,24 @@ class Room:
                 "not even a batch of one fits into the memory: give a smaller --size, or --device cpu"
             ) from problem
         if self.limit is None:
-            self.say(f"a batch of {taken} does not fit into the memory: it is halved from here on")
+            self.report(f"a batch of {taken} does not fit into the memory: it is halved from here on")
         self.limit = taken // 2
 
 
-def fitting(room: Room, wanted: int, work: Callable[[int], T]) -> T:
+def retry_on_oom(limiter: BatchLimiter, wanted: int, work: Callable[[int], T]) -> T:
     """Do some work with as many at once as fit, at most the wanted number.
 
     Raises:
         LurkError: not even one fits.
     """
     while True:
-        taken = room.of(wanted)
+        taken = limiter.of(wanted)
         try:
             return work(taken)
         except (RuntimeError, MemoryError) as problem:
             if not is_out_of_memory(problem):
                 raise
-            room.shrink(taken, problem)
+            limiter.reduce(taken, problem)
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
@@ -145,7 +145,7 @@ def is_out_of_memory(problem: BaseException) -> bool:
     return isinstance(problem, RuntimeError) and "can't allocate memory" in str(problem)
 
 
-def send(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+def copy_to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     """The same values on a device, without waiting for what it is at."""
     if device.type != "cuda":
         return values.to(device)

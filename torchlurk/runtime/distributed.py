@@ -27,31 +27,31 @@ PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """The processes of a run.
 
     Attributes:
         rank: which of them this is, from 0.
         size: how many there are.
         local_rank: which of those on this machine it is.
-        group: that of `torch.distributed`; `None` where there is one process.
+        torch_group: that of `torch.distributed`; `None` where there is one process.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    group: dist.ProcessGroup | None = None
+    torch_group: dist.ProcessGroup | None = None
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the one that writes what is common."""
         return self.rank == 0
 
-    def mine(self, pieces: Sequence[T]) -> Sequence[T]:
+    def local_share(self, pieces: Sequence[T]) -> Sequence[T]:
         """The share of this process of pieces that all of them know in the same order."""
         return pieces[self.rank :: self.size]
 
-    def share(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         """What the first makes, for all.
 
         Raises:
@@ -59,25 +59,25 @@ class Team:
         """
         if self.size == 1:
             return make()
-        values = [make() if self.first else None]
+        values = [make() if self.is_main else None]
         with _others():
-            dist.broadcast_object_list(values, src=0, group=self.group)
+            dist.broadcast_object_list(values, src=0, group=self.torch_group)
         return cast("T", values[0])
 
-    def after_first(self, make: Callable[[], T]) -> T:
+    def main_first(self, make: Callable[[], T]) -> T:
         """What each makes for itself, the first before the others: a file that it downloads is there then.
 
         Raises:
             LurkError: a process is gone.
         """
-        if not self.first:
-            self.wait()
+        if not self.is_main:
+            self.barrier()
         made = make()
-        if self.first:
-            self.wait()
+        if self.is_main:
+            self.barrier()
         return made
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until all have come here.
 
         Raises:
@@ -85,7 +85,7 @@ class Team:
         """
         if self.size > 1:
             with _others():
-                dist.barrier(group=self.group)
+                dist.barrier(group=self.torch_group)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _others() -> Iterator[None]:
 
 
 @contextmanager
-def joined(environment: Mapping[str, str]) -> Iterator[Team]:
+def init_from_env(environment: Mapping[str, str]) -> Iterator[ProcessGroup]:
     """The team that `torchrun` put this process into, or a team of one.
 
     Its messages go by gloo whatever the processes compute on: they are few, short, and on the processor.
@@ -113,7 +113,7 @@ def joined(environment: Mapping[str, str]) -> Iterator[Team]:
     """
     size = int(environment.get("WORLD_SIZE", "1")) if "RANK" in environment else 1
     if size == 1:
-        yield Team()
+        yield ProcessGroup()
         return
     try:
         dist.init_process_group("gloo", timeout=JOINING)
@@ -124,6 +124,6 @@ def joined(environment: Mapping[str, str]) -> Iterator[Team]:
             f"({str(problem).splitlines()[0][:120]}): start them by torchrun, with the same --master-addr"
         ) from problem
     try:
-        yield Team(int(environment["RANK"]), size, int(environment.get("LOCAL_RANK", "0")), group)
+        yield ProcessGroup(int(environment["RANK"]), size, int(environment.get("LOCAL_RANK", "0")), group)
     finally:
         dist.destroy_process_group()

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Terminal:
+class Reporter:
     """How a run tells what it does.
 
     Attributes:
-        say: a line of news.
+        report: a line of news.
         bar: a progress bar: takes a label, a total and a unit, gives a function to advance it by n.
     """
 
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     bar: Callable[[str, int, str], AbstractContextManager[Callable[[int], object]]]

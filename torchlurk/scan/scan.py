@@ -17,7 +17,7 @@ from torch import Tensor
 from torchlurk.errors import LurkError
 from torchlurk.models.hooks import Observer
 from torchlurk.models.runner import Runnable, Runner, as_runner, forward_until, observing
-from torchlurk.runtime.devices import Room, is_out_of_memory
+from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory
 from torchlurk.scan import topk
 from torchlurk.scan.topk import TopK
 
@@ -250,7 +250,7 @@ def scan(
     batches: Iterable[ScanBatch],
     *,
     bfloat16: bool = False,
-    room: Room | None = None,
+    limiter: BatchLimiter | None = None,
 ) -> Iterator[ScanState]:
     """Take a state through batches of images, giving the state after each.
 
@@ -260,7 +260,7 @@ def scan(
         batches: images, each id once.
         bfloat16: compute the forward in bfloat16, which is faster and leaves scores two to three
             digits; `candidates` says whom to score again.
-        room: how many images fit into the memory; a batch that does not fit is halved and tried again.
+        limiter: how many images fit into the memory; a batch that does not fit is halved and tried again.
 
     Yields:
         The state after each batch.
@@ -274,12 +274,12 @@ def scan(
     seen = start.images
     sizes: dict[str, torch.Size] = {}
     edges = torch.tensor(ACTIVATION_EDGES, device=seen.device)
-    room = room or Room(say=lambda _: None)
+    limiter = limiter or BatchLimiter(report=lambda _: None)
     for batch in batches:
         waiting = [batch]
         while waiting:
             part = waiting.pop(0)
-            fits = 1 if runner.one_by_one else room.of(len(part.images))
+            fits = 1 if runner.one_by_one else limiter.of(len(part.images))
             if fits < len(part.images):
                 waiting[:0] = [part.part(slice(0, fits)), part.part(slice(fits, None))]
                 continue
@@ -308,7 +308,7 @@ def scan(
                     raise
                 # Some layers have counted these images already.
                 current.update(before)
-                room.shrink(len(part.images), problem)
+                limiter.reduce(len(part.images), problem)
                 waiting.insert(0, part)
                 continue
             _check(finite, part.images)

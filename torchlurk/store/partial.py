@@ -35,7 +35,7 @@ class Header(Record, frozen=True):
 
 
 @dataclass(frozen=True)
-class Pieces:
+class PartialResults:
     """The finished pieces of one kind of work.
 
     Attributes:
@@ -93,7 +93,7 @@ class Pieces:
             )
         return content
 
-    def whole(self, pieces: Iterable[str], say: Callable[[str], None]) -> set[str]:
+    def whole(self, pieces: Iterable[str], report: Callable[[str], None]) -> set[str]:
         """Which of some pieces are there, whole; what else lies in their places is told of, and removed."""
         found = set()
         for piece in pieces:
@@ -104,7 +104,9 @@ class Pieces:
                 self.read(piece)
                 found.add(piece)
             except LurkError as problem:
-                say(str(problem).replace("start the same command again, which computes", "this run computes"))
+                report(
+                    str(problem).replace("start the same command again, which computes", "this run computes")
+                )
                 with suppress(OSError):
                     path.unlink()
         return found

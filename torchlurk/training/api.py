@@ -11,8 +11,8 @@ from torch import nn
 
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import as_texts, in_python
-from torchlurk.pipeline.session import Options, images_of, make_engine, warn_of
-from torchlurk.runtime.devices import usual_workers
+from torchlurk.pipeline.session import Options, images_of, open_session, warn_of
+from torchlurk.runtime.devices import default_workers
 from torchlurk.training.record import Options as Asked
 from torchlurk.training.record import Transfer
 from torchlurk.training.run import fine_tune
@@ -112,7 +112,7 @@ def transfer(
         words=None if words is None else Path(words), device=device, workers=workers, seed=seed,
         progress=progress,
     )  # fmt: skip
-    engine = make_engine(model, preprocess, images, Path(out), asked)
+    engine = open_session(model, preprocess, images, Path(out), asked)
     with in_python():
         if isinstance(val, int | float):
             split = hold_out(engine.folder, float(val), seed)
@@ -129,7 +129,7 @@ def transfer(
                 save_every=save_every, seed=seed,
             ),
             engine.device,
-            usual_workers(engine.device) if workers is None else workers,
-            engine.terminal,
+            default_workers(engine.device) if workers is None else workers,
+            engine.reporter,
         )  # fmt: skip
     return Transferred(network.module, network.classes, Path(out), record)

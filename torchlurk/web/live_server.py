@@ -16,7 +16,7 @@ from torchlurk.store.comparison import COMPARISON, COMPARISONS
 from torchlurk.store.schema import PICTURE_KINDS
 from torchlurk.web.publish import STORES, page, static_files
 from torchlurk.web.snapshot import FILES, Watch, watch
-from torchlurk.web.static_server import Found, Look, file_in, listen, running
+from torchlurk.web.static_server import FileContent, Look, file_in, listen, running
 
 LIVE = f"{STORES}/live.json"
 """The URL, relative to the page, of what the stores hold now."""
@@ -43,7 +43,7 @@ def live_files(stores: Watch, site: Path) -> Look:
     """
     site = site.resolve()
 
-    def look(parts: tuple[str, ...]) -> Found | None:
+    def look(parts: tuple[str, ...]) -> FileContent | None:
         name = "/".join(parts)
         if name == f"{STORES}/index.json":
             return _json(stores.index())
@@ -59,14 +59,14 @@ def live_files(stores: Watch, site: Path) -> Look:
             return file_in(folder, inside)
         names = static_files(site)
         if name == "index.html":
-            return Found(page(site, names, LIVE).encode(), ".html")
+            return FileContent(page(site, names, LIVE).encode(), ".html")
         return file_in(site, parts) if name in names else None
 
     return look
 
 
-def _json(record: object) -> Found:
-    return Found(msgspec.json.encode(record, order="sorted"), ".json")
+def _json(record: object) -> FileContent:
+    return FileContent(msgspec.json.encode(record, order="sorted"), ".json")
 
 
 class LiveServer:

@@ -32,7 +32,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class Found:
+class FileContent:
     """What is sent.
 
     Attributes:
@@ -44,11 +44,11 @@ class Found:
     suffix: str
 
 
-Look = Callable[[tuple[str, ...]], Found | None]
+Look = Callable[[tuple[str, ...]], FileContent | None]
 """Takes the parts of a path, none of which is empty, hidden or `..`; gives what lies there, if anything."""
 
 
-def file_in(root: Path, parts: tuple[str, ...]) -> Found | None:
+def file_in(root: Path, parts: tuple[str, ...]) -> FileContent | None:
     """A file of a folder; `None` when there is none, or when a link leads out of the folder.
 
     Args:
@@ -59,7 +59,7 @@ def file_in(root: Path, parts: tuple[str, ...]) -> Found | None:
         path = root.joinpath(*parts).resolve()
         if not path.is_relative_to(root) or not path.is_file():
             return None
-        return Found(path.read_bytes(), path.suffix)
+        return FileContent(path.read_bytes(), path.suffix)
     except (OSError, RuntimeError, ValueError):  # gone, or a link to itself, or no name at all
         return None
 

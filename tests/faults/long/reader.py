@@ -18,7 +18,7 @@ from torchlurk.api.reading import open_store
 from torchlurk.comparing.run import Request, compare_stores
 from torchlurk.errors import LurkError
 from torchlurk.store import read
-from torchlurk.store.partial import Pieces
+from torchlurk.store.partial import PartialResults
 from torchlurk.store.read_comparison import read_comparison, read_comparisons, read_layer_comparison
 from torchlurk.store.write import write_index
 from torchlurk.web.publish import build_site
@@ -209,7 +209,7 @@ def _compared(trial: Trial, store: Path, count: int) -> Row:
 
 def _pieces(trial: Trial, count: int) -> Row:
     """Change the file of a finished piece: what is not as it was written does not count."""
-    pieces = Pieces(trial.folder / "broken", "scan", "0" * 64)
+    pieces = PartialResults(trial.folder / "broken", "scan", "0" * 64)
     content = trial.random.randbytes(2000)
     pieces.write("a", content)
     path, wrong = pieces.folder / "a", []

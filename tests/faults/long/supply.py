@@ -182,7 +182,7 @@ def _cache(folder: Path) -> tuple[Path, Callable[[], bool]]:
 
     def noticed() -> bool:
         try:
-            load_trunk("alexnet", folder, say=lambda _: None, download=_again, sources=sources)
+            load_trunk("alexnet", folder, report=lambda _: None, download=_again, sources=sources)
         except Asked:
             return True
         return False
@@ -239,7 +239,7 @@ def _archive(folder: Path) -> tuple[Path, Callable[[], bool]]:
         said: list[str] = []
         try:
             fetch_tiny_imagenet(
-                folder / "out", per_class=1, archive=None, cache=folder, say=said.append,
+                folder / "out", per_class=1, archive=None, cache=folder, report=said.append,
                 url="http://127.0.0.1:9/x", sha256=digest, progress=False,
             )  # fmt: skip
         except LurkError:

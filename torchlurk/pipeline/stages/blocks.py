@@ -14,9 +14,9 @@ import msgspec
 
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer
-from torchlurk.pipeline.stages.context import Job, replace
+from torchlurk.pipeline.stages.context import RunContext, replace
 from torchlurk.store import schema
-from torchlurk.store.partial import Pieces, digest_of
+from torchlurk.store.partial import PartialResults, digest_of
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest
 from torchlurk.store.write import write_listed
@@ -56,12 +56,12 @@ Make = Callable[[Block, Advance], Iterator[Filter]]
 
 
 def cut(
-    job: Job, files: Mapping[str, LayerFile], wanted: Mapping[str, Sequence[int]], size: int
+    context: RunContext, files: Mapping[str, LayerFile], wanted: Mapping[str, Sequence[int]], size: int
 ) -> list[Block]:
     """The blocks that hold wanted filters.
 
     Args:
-        job: whose layers they are.
+        context: whose layers they are.
         files: all layers, by name.
         wanted: channels, by layer.
         size: filters a block.
@@ -72,12 +72,12 @@ def cut(
             here = tuple(c for c in channels if start <= c < start + size)
             if here:
                 filters = tuple(files[name].filters[start : start + size])
-                blocks.append(Block(job.graph.layer(name), start // size, filters, here))
+                blocks.append(Block(context.graph.layer(name), start // size, filters, here))
     return blocks
 
 
 def by_blocks(
-    job: Job,
+    context: RunContext,
     manifest: Manifest,
     work: str,
     config: object,
@@ -89,7 +89,7 @@ def by_blocks(
     """Compute what some filters lack, and put it into the layers' files.
 
     Args:
-        job: for which run.
+        context: for which run.
         manifest: of the store.
         work: what the pieces are called, and the bar.
         config: what decides the results beside the run's identity.
@@ -103,42 +103,44 @@ def by_blocks(
     Raises:
         LurkError: something cannot be computed, read or written; finished blocks are kept.
     """
-    files = {layer.name: read_layer(job.out, layer) for layer in manifest.layers}
-    asked = job.team.share(lambda: {name: tuple(found) for name, found in wanted(files).items()})
-    blocks = cut(job, files, asked, size)
+    files = {layer.name: read_layer(context.out, layer) for layer in manifest.layers}
+    asked = context.group.broadcast(lambda: {name: tuple(found) for name, found in wanted(files).items()})
+    blocks = cut(context, files, asked, size)
     if not blocks:
         return files
-    pieces = Pieces(job.out, work, digest_of(job.identity, work, config, size))
-    finished = job.team.share(lambda: sorted(pieces.whole((b.piece for b in blocks), job.terminal.say)))
+    pieces = PartialResults(context.out, work, digest_of(context.identity, work, config, size))
+    finished = context.group.broadcast(
+        lambda: sorted(pieces.whole((b.piece for b in blocks), context.reporter.report))
+    )
     todo = [block for block in blocks if block.piece not in finished]
-    mine = job.team.mine(todo)
+    mine = context.group.local_share(todo)
     weight = {block.piece: len(block.wanted) for block in blocks}
-    awaited = {block.piece: weight[block.piece] for block in todo} if job.team.first else {}
-    merging = _Merging(job, manifest, pieces, files, blocks) if job.team.first else None
-    with job.terminal.bar(work, sum(weight.values()), "filter") as advance:
+    awaited = {block.piece: weight[block.piece] for block in todo} if context.group.is_main else {}
+    merging = _Merging(context, manifest, pieces, files, blocks) if context.group.is_main else None
+    with context.reporter.bar(work, sum(weight.values()), "filter") as advance:
         advance(sum(weight[piece] for piece in finished))
         if merging:
             merging.merge(finished)
         for block in mine:
             found = list(make(block, advance))
-            job.writers.finish()
+            context.writers.finish()
             pieces.write(block.piece, msgspec.json.encode(found))
             awaited.pop(block.piece, None)
             if merging:
-                merging.merge([block.piece, *see(job, pieces, awaited, advance)])
+                merging.merge([block.piece, *see(context, pieces, awaited, advance)])
         while merging and awaited:
-            job.sleep(LOOK)
-            merging.merge(see(job, pieces, awaited, advance))
-    job.team.wait()
-    if job.team.first:
+            context.sleep(LOOK)
+            merging.merge(see(context, pieces, awaited, advance))
+    context.group.barrier()
+    if context.group.is_main:
         pieces.drop()
         return files
-    return {layer.name: read_layer(job.out, layer) for layer in manifest.layers}
+    return {layer.name: read_layer(context.out, layer) for layer in manifest.layers}
 
 
-def see(job: Job, pieces: Pieces, awaited: dict[str, int], advance: Advance) -> list[str]:
+def see(context: RunContext, pieces: PartialResults, awaited: dict[str, int], advance: Advance) -> list[str]:
     """The pieces that other processes have finished since; `awaited` loses them, and the bar advances."""
-    if job.team.size == 1:
+    if context.group.size == 1:
         return []
     new = sorted(pieces.names() & awaited.keys())
     for piece in new:
@@ -155,9 +157,9 @@ class _Merging:
         blocks: those that are not merged yet, by piece, likewise.
     """
 
-    job: Job
+    context: RunContext
     manifest: Manifest
-    pieces: Pieces
+    pieces: PartialResults
     files: dict[str, LayerFile]
     blocks: Sequence[Block]
 
@@ -175,17 +177,17 @@ class _Merging:
             for entry in msgspec.json.decode(self.pieces.read(piece), type=list[Filter]):
                 changed[entry.channel] = entry
                 for kind in entry.pictures:
-                    path = self.job.out / schema.picture_path(kind, name, entry.channel)
+                    path = self.context.out / schema.picture_path(kind, name, entry.channel)
                     if not path.is_file():
                         raise LurkError(f"{str(path)!r} was taken away while the run wrote: start it again")
         file = replace(self.files[name], changed)
-        write_listed(self.job.out, schema.layer_path(name), file)
+        write_listed(self.context.out, schema.layer_path(name), file)
         layer = next(layer for layer in self.manifest.layers if layer.name == name)
         # The pieces go only when what they gave has been read again.
-        if read_layer(self.job.out, layer) != file:
+        if read_layer(self.context.out, layer) != file:
             raise LurkError(
-                f"{str(self.job.out / layer.data)!r} is not what was written: look at the disk, and start "
-                "the same command again"
+                f"{str(self.context.out / layer.data)!r} differs from what was written: check the disk, then "
+                "start the same command again"
             )
         self.files[name] = file
         self.pieces.remove(own)

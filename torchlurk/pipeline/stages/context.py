@@ -1,4 +1,4 @@
-"""What the stages share: the job, and how it writes."""
+"""What the stages share: the context, and how it writes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from torchlurk.pipeline.config import RunConfig
 from torchlurk.pipeline.rendering import Source
 from torchlurk.pipeline.stages.writers import Writers
 from torchlurk.runtime import pictures
-from torchlurk.runtime.devices import Room
-from torchlurk.runtime.distributed import Team
+from torchlurk.runtime.devices import BatchLimiter
+from torchlurk.runtime.distributed import ProcessGroup
 from torchlurk.runtime.pictures import Pixels
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest, Stage
@@ -30,7 +30,7 @@ from torchlurk.store.write import write_bytes, write_json, write_listed, write_s
 
 
 @dataclass(frozen=True)
-class Job:
+class RunContext:
     """All that the stages share.
 
     Attributes:
@@ -41,10 +41,10 @@ class Job:
         source: where pixels come from.
         out: the store's folder.
         config: what to do.
-        terminal: how to tell.
+        reporter: how to tell.
         writers: who encodes pictures.
-        team: the processes that share the run.
-        room: how much fits into the memory at once.
+        group: the processes that share the run.
+        limiter: how much fits into the memory at once.
         sleep: waits for some seconds.
         identity: the digest of all that decides what the scan gives.
     """
@@ -56,23 +56,23 @@ class Job:
     source: Source
     out: Path
     config: RunConfig
-    terminal: Terminal
+    reporter: Reporter
     writers: Writers
-    team: Team
-    room: Room
+    group: ProcessGroup
+    limiter: BatchLimiter
     sleep: Callable[[float], object]
     identity: str = ""
 
 
-def write_picture(job: Job, kind: str, layer: str, channel: int, pixels: Pixels) -> None:
-    """Have a picture of a filter encoded and put where the format wants it; `job.writers` says when it is."""
+def write_picture(context: RunContext, kind: str, layer: str, channel: int, pixels: Pixels) -> None:
+    """Encode a picture of a filter and write it to its path in the store, in one of `context.writers`."""
     sharp = kind in ("cropped", "cropped_grad", "max_activ")
-    path = job.out / schema.picture_path(kind, layer, channel)
+    path = context.out / schema.picture_path(kind, layer, channel)
 
     def write() -> None:
         write_bytes(path, pictures.jpeg(pixels, 88 if sharp else 82, sharp_colour=sharp))
 
-    job.writers.put(write)
+    context.writers.put(write)
 
 
 def having(entry: Filter, *kinds: str) -> Filter:
@@ -87,14 +87,14 @@ def replace(file: LayerFile, changed: dict[int, Filter]) -> LayerFile:
     return msgspec.structs.replace(file, filters=filters)
 
 
-def chosen(job: Job) -> dict[str, tuple[int, ...]]:
+def chosen(context: RunContext) -> dict[str, tuple[int, ...]]:
     """The channels that the run is asked for, by layer.
 
     Raises:
         LurkError: a layer or a filter that is asked for is none that is scanned.
     """
-    layers = [records.manifest_layer(layer) for layer in job.graph.layers]
-    return choose(job.config.chosen, layers, job.graph.logits)
+    layers = [records.manifest_layer(layer) for layer in context.graph.layers]
+    return choose(context.config.chosen, layers, context.graph.logits)
 
 
 def lacking(
@@ -108,9 +108,9 @@ def lacking(
     return {layer: channels for layer, channels in found.items() if channels}
 
 
-def all_made(job: Job, files: Mapping[str, LayerFile], name: str) -> bool:
+def all_made(context: RunContext, files: Mapping[str, LayerFile], name: str) -> bool:
     """Whether the chosen filters have all that a stage makes."""
-    return not any(lacking(chosen(job), files, kind) for kind in MARKS[name])
+    return not any(lacking(chosen(context), files, kind) for kind in MARKS[name])
 
 
 def has(entry: Filter, name: str) -> bool:
@@ -131,20 +131,20 @@ def made(files: Mapping[str, LayerFile], name: str) -> dict[str, list[tuple[int,
     return found
 
 
-def layer_files(job: Job, manifest: Manifest) -> dict[str, LayerFile]:
+def layer_files(context: RunContext, manifest: Manifest) -> dict[str, LayerFile]:
     """All layers of the store, by name."""
-    return {layer.name: read_layer(job.out, layer) for layer in manifest.layers}
+    return {layer.name: read_layer(context.out, layer) for layer in manifest.layers}
 
 
-def mark(job: Job, manifest: Manifest, name: str, stage: Stage) -> Manifest:
+def mark(context: RunContext, manifest: Manifest, name: str, stage: Stage) -> Manifest:
     """Write the manifest with a stage's new state, and the digests of all JSON; returns it."""
     stages = msgspec.structs.replace(manifest.stages, **{name: stage})
     manifest = msgspec.structs.replace(manifest, stages=stages)
-    if job.team.first:
-        write_json(job.out / "network.json", manifest)
+    if context.group.is_main:
+        write_json(context.out / "network.json", manifest)
         # Of all files: a run that ended between a file and its digest has left a digest out.
-        write_sums(job.out)
-    job.team.wait()
+        write_sums(context.out)
+    context.group.barrier()
     return manifest
 
 
@@ -158,13 +158,13 @@ MARKS = {"gradients": ("max_grads", "avg_grads"), "ascent": ("max_activ",)}
 """Those that every filter has of which the stage is done; a unit that sees the whole input has no crop."""
 
 
-def forget(job: Job, manifest: Manifest, name: str) -> Manifest:
+def forget(context: RunContext, manifest: Manifest, name: str) -> Manifest:
     """Take back what a stage wrote with another configuration, so that two never mix in one store."""
     # With its own configuration still: until all is gone, a run with the new one has to forget again.
     config = getattr(manifest.stages, name).config
-    manifest = mark(job, manifest, name, Stage(complete=False, config=config))
+    manifest = mark(context, manifest, name, Stage(complete=False, config=config))
     kinds = PICTURES_OF[name]
-    for layer, file in layer_files(job, manifest).items():
+    for layer, file in layer_files(context, manifest).items():
         filters = []
         for entry in file.filters:
             kept = [kind for kind in entry.pictures if kind not in kinds]
@@ -175,12 +175,12 @@ def forget(job: Job, manifest: Manifest, name: str) -> Manifest:
                 bare = [msgspec.structs.replace(e, certificate=None) for e in entry.max]
                 entry = msgspec.structs.replace(entry, max=bare)
             filters.append(entry)
-        if job.team.first:
+        if context.group.is_main:
             record = msgspec.structs.replace(file, filters=filters)
-            write_listed(job.out, schema.layer_path(layer), record)
+            write_listed(context.out, schema.layer_path(layer), record)
     # After the JSON, which so never names a picture that is gone.
-    if job.team.first:
+    if context.group.is_main:
         for kind in kinds:
-            shutil.rmtree(job.out / kind, ignore_errors=True)
-    job.team.wait()
+            shutil.rmtree(context.out / kind, ignore_errors=True)
+    context.group.barrier()
     return manifest

@@ -7,20 +7,20 @@ import torch
 from torchlurk.datasets.images import skipped_of
 from torchlurk.pipeline import records, rendering
 from torchlurk.pipeline.config import recorded
-from torchlurk.pipeline.stages.context import Job
+from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.scan import scan
 from torchlurk.store import schema
 from torchlurk.store.schema import Manifest, Stage
 
 
-def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) -> Manifest:
+def new_manifest(context: RunContext, device: torch.device, skipped: list[schema.Skipped]) -> Manifest:
     """The manifest before the pictures of a scan that could not read the `skipped` files of those listed."""
-    network, folder = job.network, job.folder
-    sizes = {layer.name: rendering.tiles(layer, job.source) for layer in job.graph.layers}
+    network, folder = context.network, context.folder
+    sizes = {layer.name: rendering.tiles(layer, context.source) for layer in context.graph.layers}
     waiting = Stage(complete=False, config=None)
     return Manifest(
         format=schema.FORMAT,
-        name=job.out.name,
+        name=context.out.name,
         title=network.title,
         model=schema.Model(
             source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
@@ -40,16 +40,16 @@ def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) 
                 *(schema.Skipped(path=one.path, reason=one.reason) for one in skipped_of(folder)),
             ],
         ),
-        k=job.config.scan.k,
+        k=context.config.scan.k,
         device="cuda" if device.type == "cuda" else "cpu",
-        threads=job.config.threads,
-        layers=[records.manifest_layer(layer) for layer in job.graph.layers],
-        edges=list(job.graph.edges),
+        threads=context.config.threads,
+        layers=[records.manifest_layer(layer) for layer in context.graph.layers],
+        edges=list(context.graph.edges),
         tiles=schema.Tiles(
             **{
                 kind: {
                     layer.name: sizes[layer.name][kind]
-                    for layer in job.graph.layers
+                    for layer in context.graph.layers
                     if not (layer.sees_all and kind in ("cropped", "cropped_grad"))
                 }
                 for kind in schema.PICTURE_KINDS
@@ -57,12 +57,13 @@ def new_manifest(job: Job, device: torch.device, skipped: list[schema.Skipped]) 
         ),
         activation_edges=[schema.number(edge) for edge in scan.ACTIVATION_EDGES],
         stages=schema.Stages(
-            scan=Stage(complete=False, config=recorded(job.config.scan)),
+            scan=Stage(complete=False, config=recorded(context.config.scan)),
             gradients=waiting,
             ascent=waiting,
         ),
-        memory_format=job.runner.memory_format,
+        memory_format=context.runner.memory_format,
         layers_skipped=[
-            schema.SkippedLayer(name=one.name, kind=one.kind, reason=one.reason) for one in job.graph.skipped
+            schema.SkippedLayer(name=one.name, kind=one.kind, reason=one.reason)
+            for one in context.graph.skipped
         ],
     )

@@ -11,21 +11,21 @@ import torch
 from torchlurk.datasets.batches import Batch, batches
 from torchlurk.errors import LurkError
 from torchlurk.pipeline.stages.blocks import LOOK, see
-from torchlurk.pipeline.stages.context import Job
-from torchlurk.runtime.devices import send
+from torchlurk.pipeline.stages.context import RunContext
+from torchlurk.runtime.devices import copy_to_device
 from torchlurk.scan import scan
 from torchlurk.scan.shards import Shard, gather, to_bytes
 from torchlurk.store import schema
-from torchlurk.store.partial import Pieces, digest_of
+from torchlurk.store.partial import PartialResults, digest_of
 
 
 def scan_images(
-    job: Job, device: torch.device, work: str, images: Sequence[int], k: int, *, bfloat16: bool
+    context: RunContext, device: torch.device, work: str, images: Sequence[int], k: int, *, bfloat16: bool
 ) -> Shard | None:
     """Scan the images of these ids, shard by shard; what is finished already is not computed again.
 
     Args:
-        job: for which run.
+        context: for which run.
         device: where to compute.
         work: what the pieces are called, and the bar.
         images: ids.
@@ -33,38 +33,40 @@ def scan_images(
         bfloat16: as for `scan.scan`.
 
     Returns:
-        What all shards give together, for the first of the team; `None` for the others.
+        What all shards give together, for the main process; `None` for the others.
     """
-    size = job.config.scan.shard_size
-    pieces = Pieces(job.out, work, digest_of(job.identity, work, list(images) if work == "again" else []))
+    size = context.config.scan.shard_size
+    pieces = PartialResults(
+        context.out, work, digest_of(context.identity, work, list(images) if work == "again" else [])
+    )
     length = {f"{n:06}": len(images[n * size : (n + 1) * size]) for n in range(-(-len(images) // size))}
-    finished = job.team.share(lambda: sorted(pieces.whole(length, job.terminal.say)))
+    finished = context.group.broadcast(lambda: sorted(pieces.whole(length, context.reporter.report)))
     todo = [piece for piece in length if piece not in finished]
-    mine = job.team.mine(todo)
-    awaited = {piece: length[piece] for piece in todo} if job.team.first else {}
+    mine = context.group.local_share(todo)
+    awaited = {piece: length[piece] for piece in todo} if context.group.is_main else {}
     with (
-        job.terminal.bar(work, len(images), "image") as advance,
-        closing(_feed(job, images, [int(piece) for piece in mine])) as feed,
+        context.reporter.bar(work, len(images), "image") as advance,
+        closing(_feed(context, images, [int(piece) for piece in mine])) as feed,
     ):
         advance(sum(length[piece] for piece in finished))
         for number, batches_of_shard in groupby(feed, key=lambda batch: batch.shard):
             piece = f"{number:06}"
-            shard = _shard(job, device, images, batches_of_shard, k, bfloat16, advance)
+            shard = _shard(context, device, images, batches_of_shard, k, bfloat16, advance)
             pieces.write(piece, to_bytes(shard))
             awaited.pop(piece, None)
-            see(job, pieces, awaited, advance)
+            see(context, pieces, awaited, advance)
         while awaited:
-            job.sleep(LOOK)
-            see(job, pieces, awaited, advance)
-    job.team.wait()
-    if not job.team.first:
+            context.sleep(LOOK)
+            see(context, pieces, awaited, advance)
+    context.group.barrier()
+    if not context.group.is_main:
         return None
-    channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
-    return gather(map(pieces.read, length), channels, len(job.folder.classes), k)
+    channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
+    return gather(map(pieces.read, length), channels, len(context.folder.classes), k)
 
 
 def _shard(
-    job: Job,
+    context: RunContext,
     device: torch.device,
     images: Sequence[int],
     found: Iterable[Batch],
@@ -73,8 +75,8 @@ def _shard(
     advance: Callable[[int], object],
 ) -> Shard:
     """Scan one shard from its decoded batches."""
-    channels = {layer.name: layer.shape[0] for layer in job.graph.layers}
-    state = scan.empty(channels, len(job.folder.classes), k, device)
+    channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
+    state = scan.empty(channels, len(context.folder.classes), k, device)
     skipped: list[schema.Skipped] = []
 
     def fed() -> Iterator[scan.ScanBatch]:
@@ -83,30 +85,34 @@ def _shard(
             if batch.indices:
                 ids = torch.tensor([images[index] for index in batch.indices])
                 yield scan.ScanBatch(
-                    send(ids, device),
-                    send(torch.tensor(batch.labels), device),
-                    job.network.preprocess.normalise(send(batch.pixels, device)),
+                    copy_to_device(ids, device),
+                    copy_to_device(torch.tensor(batch.labels), device),
+                    context.network.preprocess.normalise(copy_to_device(batch.pixels, device)),
                 )
             advance(len(batch.indices) + len(batch.skipped))
 
     try:
-        for current in scan.scan(job.runner, state, fed(), bfloat16=bfloat16, room=job.room):
+        for current in scan.scan(context.runner, state, fed(), bfloat16=bfloat16, limiter=context.limiter):
             state = current
     except scan.NotFinite as problem:
         raise LurkError(
             f"layer {problem.layer!r}, and none before it, gives NaN or infinity for image "
-            f"{job.folder.paths[problem.image]!r}: look at its weights, and at that image"
+            f"{context.folder.paths[problem.image]!r}: look at its weights, and at that image"
         ) from problem
-    return Shard(scan.to(state, torch.device("cpu")), tuple(skipped), job.room.of(job.config.scan.batch_size))
+    return Shard(
+        scan.to(state, torch.device("cpu")),
+        tuple(skipped),
+        context.limiter.of(context.config.scan.batch_size),
+    )
 
 
-def _feed(job: Job, images: Sequence[int], shards: Sequence[int]) -> Generator[Batch, None, None]:
+def _feed(context: RunContext, images: Sequence[int], shards: Sequence[int]) -> Generator[Batch, None, None]:
     """The decoded batches of some shards of images, one shard after the other."""
     yield from batches(
-        job.folder.take(images),
-        job.network.preprocess,
-        batch_size=job.config.scan.batch_size,
-        shard_size=job.config.scan.shard_size,
-        workers=job.config.workers,
+        context.folder.take(images),
+        context.network.preprocess,
+        batch_size=context.config.scan.batch_size,
+        shard_size=context.config.scan.shard_size,
+        workers=context.config.workers,
         shards=shards,
     )

@@ -43,7 +43,7 @@ class Attributed:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class AttributionParams:
     """How images are explained.
 
     Attributes:
@@ -92,40 +92,40 @@ class Method:
 
     label: str
     drawn: Literal["stretched", "signed", "gray"]
-    compute: Callable[[Score, Tensor, Tensor, Recipe], Attributed]
+    compute: Callable[[Score, Tensor, Tensor, AttributionParams], Attributed]
     fixed: Mapping[str, str]
     figures: tuple[str, ...] = ()
 
-    def told(self, recipe: Recipe) -> dict[str, int | float | str]:
+    def told(self, params: AttributionParams) -> dict[str, int | float | str]:
         """How it is computed by a recipe, as the record keeps it."""
-        return {**self.fixed, **{name: getattr(recipe, name) for name in self.figures}}
+        return {**self.fixed, **{name: getattr(params, name) for name in self.figures}}
 
 
-def _gradient(score: Score, x: Tensor, black: Tensor, recipe: Recipe) -> Attributed:  # noqa: ARG001
+def _gradient(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     return Attributed(_kept(methods.gradient(score, x)))
 
 
-def _guided(score: Score, x: Tensor, black: Tensor, recipe: Recipe) -> Attributed:  # noqa: ARG001
+def _guided(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     return Attributed(_kept(methods.gradient(score, x, "guided")))
 
 
-def _deconv(score: Score, x: Tensor, black: Tensor, recipe: Recipe) -> Attributed:  # noqa: ARG001
+def _deconv(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     return Attributed(_kept(methods.gradient(score, x, "deconv")))
 
 
-def _times_input(score: Score, x: Tensor, black: Tensor, recipe: Recipe) -> Attributed:  # noqa: ARG001
+def _times_input(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     return Attributed(_kept(methods.input_times_gradient(score, x)))
 
 
-def _smooth(score: Score, x: Tensor, black: Tensor, recipe: Recipe) -> Attributed:  # noqa: ARG001
+def _smooth(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     # A generator an image, so that what is said of one does not depend on the others.
-    generator = torch.Generator().manual_seed(recipe.seed)
-    found = methods.smooth_gradient(score, x, samples=recipe.samples, sigma=recipe.sigma, generator=generator)
+    generator = torch.Generator().manual_seed(params.seed)
+    found = methods.smooth_gradient(score, x, samples=params.samples, sigma=params.sigma, generator=generator)
     return Attributed(_kept(found))
 
 
-def _integrated(score: Score, x: Tensor, black: Tensor, recipe: Recipe) -> Attributed:
-    found = methods.integrated_gradients(score, x, black, steps=recipe.steps)
+def _integrated(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:
+    found = methods.integrated_gradients(score, x, black, steps=params.steps)
     sums = Completeness(float(found.totals), float(found.differences), float(found.errors))
     return Attributed(_kept(found.values), sums)
 

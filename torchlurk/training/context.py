@@ -19,8 +19,8 @@ from torchlurk.models.checkpoint_metadata import Tuned, renew_head
 from torchlurk.models.isolation import copy_network, isolated, to_float32
 from torchlurk.models.network import Network
 from torchlurk.models.validate import check_network, check_rows
-from torchlurk.runtime.devices import send
-from torchlurk.runtime.reporting import Terminal
+from torchlurk.runtime.devices import copy_to_device
+from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
 from torchlurk.store.schema import Skipped, number
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
@@ -29,7 +29,7 @@ from torchlurk.training.split import Split, check_counts
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingContext:
     """All that the parts of a run share.
 
     Attributes:
@@ -44,7 +44,7 @@ class Job:
         options: what is asked for.
         device: where to compute.
         workers: processes that decode images; they do not change the result.
-        terminal: how to tell.
+        reporter: how to tell.
     """
 
     network: Network
@@ -58,7 +58,7 @@ class Job:
     options: Options
     device: torch.device
     workers: int
-    terminal: Terminal
+    reporter: Reporter
 
 
 def begin(
@@ -68,9 +68,11 @@ def begin(
     options: Options,
     device: torch.device,
     workers: int,
-    terminal: Terminal,
-) -> Job:
-    """Copy the network, put the new head in, and see what of it is trained; the arguments are `Job`'s.
+    reporter: Reporter,
+) -> TrainingContext:
+    """Copy the network, replace its head and choose the layers to train.
+
+    The arguments are those of `TrainingContext`.
 
     Raises:
         LurkError: the network has no head, a pattern names nothing to train, or an option is out of range.
@@ -99,14 +101,14 @@ def begin(
         transform_input=bool(getattr(model, "transform_input", False)),
     )
     optimiser = optim.SGD(trained.values(), lr=options.lr, momentum=options.momentum)
-    return Job(
-        network, model, layers, trained, optimiser, tuned, split, out, options, device, workers, terminal
+    return TrainingContext(
+        network, model, layers, trained, optimiser, tuned, split, out, options, device, workers, reporter
     )  # fmt: skip
 
 
-def new_record(job: Job) -> Transfer:
+def new_record(context: TrainingContext) -> Transfer:
     """The record of a run that has not begun."""
-    network, split = job.network, job.split
+    network, split = context.network, context.split
     return Transfer(
         format=schema.FORMAT,
         model=schema.Model(
@@ -118,11 +120,11 @@ def new_record(job: Job) -> Transfer:
             std=[number(s) for s in network.preprocess.std],
         ),
         classes=list(split.train.classes),
-        head=job.tuned.head,
-        trained=list(job.trained),
-        device="cuda" if job.device.type == "cuda" else "cpu",
+        head=context.tuned.head,
+        trained=list(context.trained),
+        device="cuda" if context.device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
-        options=job.options,
+        options=context.options,
         train=counted(split.train, []),
         val=counted(split.val, []),
         share=split.share,
@@ -138,15 +140,15 @@ def counted(images: ImageSet, skipped: list[Skipped]) -> Images:
     )
 
 
-def unreadable(job: Job, images: ImageSet) -> list[Skipped]:
+def unreadable(context: TrainingContext, images: ImageSet) -> list[Skipped]:
     """Decode all images once, and tell those that cannot be."""
     found: list[Skipped] = []
-    for _ in _decoded(job, images, found):
+    for _ in _decoded(context, images, found):
         pass
     return found
 
 
-def without_skipped(job: Job, record: Transfer) -> Job:
+def without_skipped(context: TrainingContext, record: Transfer) -> TrainingContext:
     """The job without the images that the record says could not be read.
 
     Raises:
@@ -157,29 +159,32 @@ def without_skipped(job: Job, record: Transfer) -> Job:
         bad = {one.path for one in skipped}
         return images.take([at for at, path in enumerate(images.paths) if path not in bad]) if bad else images
 
-    train, val = good(job.split.train, record.train.skipped), good(job.split.val, record.val.skipped)
+    train, val = good(context.split.train, record.train.skipped), good(context.split.val, record.val.skipped)
     if record.train.skipped:
         check_counts(train)
     if not val.paths:
         first = record.val.skipped[0]
         raise LurkError(
-            f"none of the {len(job.split.val.paths)} images that are held out can be read ({first.path!r}: "
+            f"none of the {len(context.split.val.paths)} validation images can be read ({first.path!r}: "
             f"{first.reason}): give others"
         )
-    return replace(job, split=replace(job.split, train=train, val=val))
+    return replace(context, split=replace(context.split, train=train, val=val))
 
 
-def feed(job: Job, images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
+def feed(context: TrainingContext, images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
     """Inputs `(N, C, H, W)` and classes `(N,)` on the device, in the order of the images.
 
     Raises:
         LurkError: an image cannot be read any more.
     """
     skipped: list[Skipped] = []
-    for labels, pixels in _decoded(job, images, skipped):
+    for labels, pixels in _decoded(context, images, skipped):
         if skipped:
             break
-        yield job.network.preprocess.normalise(send(pixels, job.device)), torch.tensor(labels).to(job.device)
+        yield (
+            context.network.preprocess.normalise(copy_to_device(pixels, context.device)),
+            torch.tensor(labels).to(context.device),
+        )
     if skipped:
         raise LurkError(
             f"image {skipped[0].path!r} could be read when the run began, and now cannot "
@@ -187,14 +192,16 @@ def feed(job: Job, images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
         )
 
 
-def _decoded(job: Job, images: ImageSet, skipped: list[Skipped]) -> Iterator[tuple[tuple[int, ...], Tensor]]:
+def _decoded(
+    context: TrainingContext, images: ImageSet, skipped: list[Skipped]
+) -> Iterator[tuple[tuple[int, ...], Tensor]]:
     """Classes and pixels, `(N, H, W, C)`, batch by batch; what cannot be read is added to `skipped`."""
     source = batches(
         images,
-        job.network.preprocess,
-        batch_size=job.options.batch_size,
+        context.network.preprocess,
+        batch_size=context.options.batch_size,
         shard_size=max(len(images.paths), 1),  # no batch is cut short but the last
-        workers=job.workers,
+        workers=context.workers,
     )
     for batch in source:
         skipped += [Skipped(path=one.path, reason=one.reason) for one in batch.skipped]
