@@ -1,4 +1,4 @@
-# One command a task; each installs first what it needs.
+# One command a task; each first installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,10 +8,10 @@ STAMP := $(VENV)/installed
 
 install: $(STAMP)
 
-# Versions are pinned for the tests; setup.py has the ranges that users get.
+# Versions are pinned for development; pyproject.toml has the ranges that users get.
 $(STAMP): setup.py pyproject.toml requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]' --constraint requirements/constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint requirements/constraints.txt
 	touch $@
 
 demo: $(STAMP)
@@ -72,7 +72,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint chromium
-	node --test tests/site/*.test.mjs
+	node --test $$(find tests/site -name '*.test.mjs')
 	$(BIN)/python -m pytest
 
 # The long versions of tests/faults, with their figures into docs/reliability.md; tests run a shorter cut of each.
