@@ -70,6 +70,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@echo "basedpyright --verifytypes torchlurk"
+	@PYTHONPATH=. $(BIN)/basedpyright --pythonpath $(BIN)/python --verifytypes torchlurk --ignoreexternal \
+		> $(VENV)/types.txt || { cat $(VENV)/types.txt; exit 1; }
 
 test: lint chromium
 	node --test $$(find tests/site -name '*.test.mjs')
