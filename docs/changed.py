@@ -1,6 +1,6 @@
 """The filters that changed most from one store to another: give them pictures, and draw them on a sheet.
 
-`make transfer-photos` calls it twice; docs/worked-transfer.md shows how, and what comes out.
+`make transfer-photos` calls it twice; docs/tutorial/fine-tuning.md shows how, and what comes out.
 """
 
 from __future__ import annotations
