@@ -182,6 +182,20 @@ def test_links_and_pictures_of_the_documents_exist() -> None:
                 assert (document.parent / target).exists(), (document.name, target)
 
 
+def test_the_files_that_contributors_are_sent_to_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    paths = re.findall(r"`((?:torchlurk|tests|site|docs|requirements)/[^` ]*)`", text)
+    assert len(paths) > 25
+    for path in paths:
+        assert (ROOT / path).exists(), path
+
+
+def test_contributors_are_told_the_order_of_the_packages() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    (line,) = re.findall(r"^`errors` →(?:.|\n)*?`cli`$", text, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", line) == rooms()
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 130
 
