@@ -71,7 +71,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@echo "basedpyright --verifytypes torchlurk"
-	@PYTHONPATH=. $(BIN)/basedpyright --pythonpath $(BIN)/python --verifytypes torchlurk --ignoreexternal \
+	@PATH=$(abspath $(BIN)):$$PATH PYTHONPATH=. $(BIN)/basedpyright --verifytypes torchlurk --ignoreexternal \
 		> $(VENV)/types.txt || { cat $(VENV)/types.txt; exit 1; }
 
 test: lint chromium
