@@ -1,17 +1,17 @@
-# One command a task; each installs first what it needs.
+# One command a task; each first installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo serve transfer transfer-photos test faults audit lint bench bench-ranks bench-site reference clean
+.PHONY: install demo serve site docs transfer transfer-photos test faults audit lint bench bench-ranks bench-site clean
 
 install: $(STAMP)
 
-# Versions are pinned for the tests; setup.py has the ranges that users get.
+# Versions are pinned for development; pyproject.toml has the ranges that users get.
 $(STAMP): setup.py pyproject.toml requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]' --constraint requirements/constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint requirements/constraints.txt
 	touch $@
 
 demo: $(STAMP)
@@ -20,8 +20,8 @@ demo: $(STAMP)
 serve: $(STAMP)
 	$(BIN)/torchlurk serve _site
 
-# SqueezeNet fine-tuned to ten kinds of vehicles, and stores of it before, on the way and after: see
-# docs/transfer.md. TINY may be any copy of tiny-ImageNet; without one, a part of it is fetched.
+# Fine-tune SqueezeNet to ten kinds of vehicles and compare it before, during and after the training: see
+# docs/how-to/fine-tune.md. TINY may be any copy of tiny-ImageNet; otherwise a part of it is downloaded.
 TINY := data/tiny-imagenet
 VEHICLES := data/tiny-imagenet-vehicles
 TUNED := runs/vehicles
@@ -44,8 +44,8 @@ transfer: $(STAMP)
 	$(BIN)/torchlurk site saved_model/vehicles-00 saved_model/vehicles-04 saved_model/vehicles-12 \
 		saved_model/vehicles-00-to-12 --out _site_vehicles
 
-# SqueezeNet fine-tuned to the subjects of the photographs that come along, and the filters that changed
-# most with their pictures: see docs/worked-transfer.md.
+# Fine-tune SqueezeNet to the subjects of data/photos and draw the filters that changed most: see
+# docs/tutorial/fine-tuning.md.
 CHECKPOINTS := runs/photos/checkpoints
 BOTH := --weights $(CHECKPOINTS)/epoch-0000.safetensors --weights $(CHECKPOINTS)/epoch-0010.safetensors
 BETWEEN := saved_model/subjects-before saved_model/subjects-after \
@@ -70,16 +70,19 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@echo "basedpyright --verifytypes torchlurk"
+	@PATH=$(abspath $(BIN)):$$PATH PYTHONPATH=. $(BIN)/basedpyright --verifytypes torchlurk --ignoreexternal \
+		> $(VENV)/types.txt || { cat $(VENV)/types.txt; exit 1; }
 
 test: lint chromium
-	node --test tests/site/*.test.mjs
+	node --test $$(find tests/site -name '*.test.mjs')
 	$(BIN)/python -m pytest
 
-# The long versions of tests/faults, with their figures into docs/reliability.md; tests run a shorter cut of each.
+# Run the long fault tests and write their table into docs/explanation/reliability.md.
 faults: $(STAMP) chromium
 	$(BIN)/python -m tests.faults.long --write
 
-# Known vulnerabilities of the pinned versions; fails too where the list of them cannot be reached.
+# Look for known vulnerabilities of the pinned versions; fails if the list of them cannot be reached.
 audit:
 	$(PYTHON) -m venv $(VENV)-audit
 	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
@@ -89,17 +92,23 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint requirements/constraints.txt
 	$(BIN)/python -m benchmarks
 
-# A scan shared by two processes beside one process on one core.
+# Compare a scan by two processes with a scan by one process on one core.
 bench-ranks: $(STAMP)
 	$(BIN)/python -m benchmarks.ranks
 
-# How the page keeps its budgets, on the demo's site.
+# Measure the page of the demo against its budgets.
 bench-site: $(STAMP) chromium
 	$(BIN)/python -m benchmarks.site _site
 
-# What the docstrings say, as a document.
-reference: $(STAMP)
-	$(BIN)/python docs/make_reference.py
+# The documentation as HTML, in _docs; a warning is an error.
+DOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+docs: $(STAMP)
+	$(DOCS) --site-dir _docs
+
+# The demo, and the documentation beside it, with links in both directions.
+site: demo
+	TORCHLURK_DEMO=../index.html $(DOCS) --site-dir _site/docs
 
 # The browser of the tests: the system's own, from Debian.
 .PHONY: chromium
@@ -109,4 +118,4 @@ chromium:
 		$$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends chromium; }
 
 clean:
-	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info _site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info _docs _site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Two networks as PyTorch's tutorials write them; docs/own-network.md shows what Torchlurk does with them.
+"""Two networks as PyTorch's tutorials write them, for the guide docs/how-to/own-network.md.
 
     torchlurk precompute --model docs/own_networks.py:lenet --images data/photos --out saved_model/lenet
     torchlurk precompute --model docs/own_networks.py:resnet20 --images data/photos --out saved_model/resnet20

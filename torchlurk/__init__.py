@@ -1,49 +1,119 @@
 """Torchlurk shows what the filters of a convolutional network look for.
 
+torch is imported only when a name that needs it is used, so reading a store does not load it.
+
 Examples:
-    The network and the photographs that the other examples have at hand; both come with Torchlurk:
+    All examples of the reference use this network and these photographs, which Torchlurk installs:
 
     >>> import sys
     >>> import torch, torchlurk
     >>> from safetensors.torch import load_file
-    >>> from torchlurk.runtime.resources import networks_folder, photos_folder
-    >>> photos = photos_folder()  # a subfolder a class
-    >>> sys.path.insert(0, str(networks_folder()))
+    >>> photos = torchlurk.photos_folder()  # one subfolder per class
+    >>> sys.path.insert(0, str(torchlurk.networks_folder()))
     >>> from small import colour
     >>> model, preprocess, names = colour()  # a network, its transform, ten classes
-    >>> model.load_state_dict(load_file(networks_folder() / "small-colour.safetensors"))
+    >>> model.load_state_dict(load_file(torchlurk.networks_folder() / "small-colour.safetensors"))
     <All keys matched successfully>
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torchlurk.api.frames import FrameRecorder
+    from torchlurk.api.lurker import Lurk
+    from torchlurk.api.reading import FilterView, LayerView, StoreView, TopImage, open_store
+    from torchlurk.api.visualizer import FeatureVisualizer
+    from torchlurk.ascent.optimise import Recipe as AscentParams
+    from torchlurk.ascent.transforms import Wobble as Jitter
+    from torchlurk.attribution.sensitivity import Gradients, gradients
+    from torchlurk.attribution.targets import ClassLogit, LayerUnit
+    from torchlurk.comparing.run import compare
+    from torchlurk.comparing.table import Comparison
+    from torchlurk.comparing.table import Row as ComparisonRow
+    from torchlurk.datasets.inputs import Preprocess
+    from torchlurk.errors import LurkError
+    from torchlurk.explaining.explain import Explanation, explain
+    from torchlurk.explaining.recipe import Recipe as AttributionParams
+    from torchlurk.runtime.resources import networks_folder, photos_folder
+    from torchlurk.training.api import Transferred, transfer
+    from torchlurk.web.live_server import LiveServer
 
 __version__ = "0.1.0"
 
-EXPORTS = {
-    "Lurk": "torchlurk.api",
-    "compare": "torchlurk.comparing",
-    "Comparison": "torchlurk.comparing",
-    "explain": "torchlurk.explaining.explain",
-    "gradients": "torchlurk.attribution.sensitivity",
-    "transfer": "torchlurk.training",
-    "Transferred": "torchlurk.training",
-    "FeatureVisualizer": "torchlurk.api.visualizer",
-    "FrameRecorder": "torchlurk.api.frames",
-    "LiveServer": "torchlurk.web.live_server",
-    "Preprocess": "torchlurk.datasets.inputs",
-    "LurkError": "torchlurk.errors",
+__all__ = [
+    "AscentParams",
+    "AttributionParams",
+    "ClassLogit",
+    "Comparison",
+    "ComparisonRow",
+    "Explanation",
+    "FeatureVisualizer",
+    "FilterView",
+    "FrameRecorder",
+    "Gradients",
+    "Jitter",
+    "LayerUnit",
+    "LayerView",
+    "LiveServer",
+    "Lurk",
+    "LurkError",
+    "Preprocess",
+    "StoreView",
+    "TopImage",
+    "Transferred",
+    "__version__",
+    "compare",
+    "explain",
+    "gradients",
+    "networks_folder",
+    "open_store",
+    "photos_folder",
+    "transfer",
+]
+
+_EXPORTS = {
+    "AscentParams": "torchlurk.ascent.optimise:Recipe",
+    "AttributionParams": "torchlurk.explaining.recipe:Recipe",
+    "ClassLogit": "torchlurk.attribution.targets:ClassLogit",
+    "Comparison": "torchlurk.comparing.table:Comparison",
+    "ComparisonRow": "torchlurk.comparing.table:Row",
+    "Explanation": "torchlurk.explaining.explain:Explanation",
+    "FeatureVisualizer": "torchlurk.api.visualizer:FeatureVisualizer",
+    "FilterView": "torchlurk.api.reading:FilterView",
+    "FrameRecorder": "torchlurk.api.frames:FrameRecorder",
+    "Gradients": "torchlurk.attribution.sensitivity:Gradients",
+    "Jitter": "torchlurk.ascent.transforms:Wobble",
+    "LayerUnit": "torchlurk.attribution.targets:LayerUnit",
+    "LayerView": "torchlurk.api.reading:LayerView",
+    "LiveServer": "torchlurk.web.live_server:LiveServer",
+    "Lurk": "torchlurk.api.lurker:Lurk",
+    "LurkError": "torchlurk.errors:LurkError",
+    "Preprocess": "torchlurk.datasets.inputs:Preprocess",
+    "StoreView": "torchlurk.api.reading:StoreView",
+    "TopImage": "torchlurk.api.reading:TopImage",
+    "Transferred": "torchlurk.training.api:Transferred",
+    "compare": "torchlurk.comparing.run:compare",
+    "explain": "torchlurk.explaining.explain:explain",
+    "gradients": "torchlurk.attribution.sensitivity:gradients",
+    "networks_folder": "torchlurk.runtime.resources:networks_folder",
+    "open_store": "torchlurk.api.reading:open_store",
+    "photos_folder": "torchlurk.runtime.resources:photos_folder",
+    "transfer": "torchlurk.training.api:transfer",
 }
-"""What can be had from the package itself, and where it is: torch is loaded only for those who want it."""
+"""Module and name of each export. `__getattr__` imports them at run time, as type checkers do above."""
 
+if not TYPE_CHECKING:  # with this function, type checkers would accept any name
 
-def __getattr__(name: str) -> Any:
-    """One of `EXPORTS`, imported when it is asked for."""
-    if name not in EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(EXPORTS[name]), name)
+    def __getattr__(name: str) -> object:
+        """Import an export when it is first used."""
+        if name not in _EXPORTS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, _, attribute = _EXPORTS[name].partition(":")
+        value = getattr(import_module(module), attribute)
+        globals()[name] = value
+        return value
 
-
-def __dir__() -> list[str]:
-    """What there is, with what is not yet imported."""
-    return sorted({*globals(), *EXPORTS})
+    def __dir__() -> list[str]:
+        """Return all names, including those that are not yet imported."""
+        return sorted({*globals(), *__all__})

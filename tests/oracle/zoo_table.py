@@ -8,7 +8,7 @@ from tests.zoo import ZOO, made
 from torchlurk.graph import Layer, select
 from torchlurk.models.isolation import isolated
 
-DOCUMENT = Path(__file__).parents[2] / "docs/networks.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/explanation/networks.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end -->\n"
 HEAD = (
     "| network | input | followed by | layers | edges | see a part | largest such field | but |\n"

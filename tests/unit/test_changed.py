@@ -1,4 +1,4 @@
-"""The script of docs/worked-transfer.md: which filters it takes, what it computes of them, what it draws."""
+"""The script of docs/tutorial/fine-tuning.md selects filters, computes their pictures and draws them."""
 
 from __future__ import annotations
 

@@ -330,7 +330,7 @@ def test_networks_of_torchvision_are_found_as_the_stores_say(made: Path, tmp_pat
 
 
 def test_the_documents_name_every_measure_as_it_is() -> None:
-    text = (ROOT / "docs/compare.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/measures.md").read_text("utf-8")
     rows = re.findall(r"^\| (`.*?) \|.*\| (.*?) \|$", text, re.MULTILINE)
     listed = {name: told for names, told in rows for name in re.findall(r"`(\w+)`", names)}
     assert list(listed) == list(MEASURES)
@@ -357,9 +357,9 @@ def test_the_python_of_the_document_runs(
     for name, model in zip(("before", "after"), models, strict=True):
         store(model, photos, tmp_path / "saved_model" / name, images=False)
     (snippet,) = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "docs/compare.md").read_text(), re.MULTILINE | re.DOTALL
+        r"^```python\n(.*?)^```", (ROOT / "docs/how-to/compare.md").read_text(), re.MULTILINE | re.DOTALL
     )
     names = {"before": models[0], "after": models[1], "preprocess": PREPROCESS}
-    exec(compile(snippet, "compare.md", "exec"), names)
+    exec(compile(snippet, "how-to/compare.md", "exec"), names)
     pyplot.close("all")
     assert "Of 2 layers, 2 changed." in capsys.readouterr().out

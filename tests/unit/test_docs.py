@@ -1,4 +1,4 @@
-"""What the documents say is so: commands parse, the example fits the schema, the rooms stand in order."""
+"""The documents are true: commands parse, Python runs, the example store is valid, imports keep the order."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import json
 import re
 import runpy
 import shlex
+import sys
 from collections import OrderedDict
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -18,6 +20,7 @@ import msgspec
 import nbformat
 import pytest
 import torch
+from click.testing import CliRunner
 from matplotlib import pyplot
 from nbclient import NotebookClient
 from PIL import Image
@@ -29,7 +32,7 @@ from torchlurk.cli.main import main
 from torchlurk.store import comparison, schema
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def shell_lines(document: Path) -> list[str]:
@@ -38,7 +41,7 @@ def shell_lines(document: Path) -> list[str]:
     return [line.split(" #")[0].strip() for line in lines if line.strip()]
 
 
-ALL_LINES = [(document.name, line) for document in DOCUMENTS for line in shell_lines(document)]
+ALL_LINES = [(str(page.relative_to(ROOT)), line) for page in DOCUMENTS for line in shell_lines(page)]
 
 
 @pytest.mark.parametrize(("document", "line"), ALL_LINES)
@@ -64,40 +67,86 @@ def test_every_command_in_the_documents_exists(document: str, line: str) -> None
         assert arguments[0] == "install"
 
 
-def python_snippets(heading: str) -> list[str]:
-    text = (ROOT / "README.md").read_text("utf-8")
-    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+def python_snippets(document: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", document.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+FILTER = "saved_model/mine/max_activ/features.3/2.jpg"
+WRITTEN = {
+    "README.md": [FILTER],
+    "docs/how-to/python.md": [FILTER, "crop.png", "bee.png", "filter-3.png", "training.gif"],
+    "docs/how-to/explain.md": [],
+    "docs/how-to/fine-tune.md": ["runs/mine/transfer.json"],
+}
+"""The documents whose Python runs here, and files that it writes."""
+
+
+@pytest.mark.parametrize("document", WRITTEN)
+def test_the_python_of_the_documents_runs(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
-    for number in range(4):
+    for number in range(8):
         path = tmp_path / "photos" / ("day" if number % 2 else "night") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.effect_noise((40, 36), 20 + 20 * number).convert("RGB").save(path)
-    Image.open(tmp_path / "photos/day/1.png").save(tmp_path / "photo.jpg")
+    for name in ("photo.jpg", "cat.jpg", "dog.jpg"):
+        Image.open(tmp_path / "photos/day/1.png").save(tmp_path / name)
     body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3))
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 400))
-    model = nn.Sequential(OrderedDict(features=body, head=head))
+    model = nn.Sequential(OrderedDict(features=body, layer4=nn.BatchNorm2d(5), head=head))
+    monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(Net=lambda: model))
     names: dict[str, Any] = {
         "model": model,
+        "names": [f"class {number}" for number in range(400)],
+        "x": torch.rand(1, 3, 32, 32),
         "preprocess": T.Compose([T.Resize((32, 32)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)]),
         "batches": [(torch.zeros(1, 3, 32, 32), torch.zeros(1))] * 3,
         "train": lambda model, x, y: None,
     }
-    snippets = python_snippets("From Python")
+    names["transform"] = names["preprocess"]
+    snippets = python_snippets(ROOT / document)
     assert snippets
     for snippet in snippets:
-        exec(compile(snippet, "README.md", "exec"), names)
+        exec(compile(snippet, document, "exec"), names)
     pyplot.close("all")
-    for name in ("crop.png", "bee.png", "filter-3.png", "training.gif"):
+    for name in WRITTEN[document]:
         assert (tmp_path / name).is_file()
-    assert (tmp_path / "saved_model/mine/max_activ/features.3/2.jpg").is_file()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.ipynb")), ids=lambda path: path.name)
+RUN_ELSEWHERE = {
+    "docs/how-to/own-network.md": "tests/unit/test_own_networks.py",
+    "docs/how-to/compare.md": "tests/unit/test_compare.py",
+}
+
+
+def test_a_test_runs_the_python_of_every_document() -> None:
+    found = {str(page.relative_to(ROOT)) for page in DOCUMENTS if python_snippets(page)}
+    assert found == {*WRITTEN, *RUN_ELSEWHERE}
+    for document, test in RUN_ELSEWHERE.items():
+        assert document in (ROOT / test).read_text("utf-8")
+
+
+def test_the_commands_of_the_tutorial_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    for line in shell_lines(ROOT / "docs/tutorial/index.md"):
+        program, command, *arguments = shlex.split(line)
+        if program != "torchlurk" or command == "serve":
+            continue
+        if command == "precompute":
+            arguments += ["--device", "cpu", "--workers", "0"]
+        done = CliRunner().invoke(main, [command, *arguments])
+        assert done.exit_code == 0, (line, done.output, done.exception)
+        ran.append(command)
+    assert ran == ["precompute", "inspect", "site", "precompute", "site"]
+    assert len(list((tmp_path / "saved_model/small/max_activ/features.3").iterdir())) == 8
+    assert (tmp_path / "_site/index.html").is_file()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.ipynb")), ids=lambda path: path.name)
 def test_notebooks_run_and_are_kept_without_outputs(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,26 +165,43 @@ def test_notebooks_run_and_are_kept_without_outputs(
     assert sum("image/png" in output.get("data", {}) for output in shown) >= 2
 
 
-def test_the_readme_names_every_command() -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
+def test_the_documents_use_every_command() -> None:
     for name in main.commands:
-        assert f"torchlurk {name}" in text
+        assert any(line.startswith(f"torchlurk {name}") for _, line in ALL_LINES)
 
 
-def test_the_readme_never_installs_the_others_package() -> None:
+def test_no_document_installs_the_package_of_the_same_name_from_pypi() -> None:
     for document in DOCUMENTS:
         assert not re.search(r"pip install torchlurk\b", document.read_text("utf-8"))
 
 
 def test_links_and_pictures_of_the_documents_exist() -> None:
     for document in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text("utf-8")):
             if not target.startswith("https://"):
                 assert (document.parent / target).exists(), (document.name, target)
 
 
+def test_the_files_that_contributors_are_sent_to_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    paths = re.findall(r"`((?:torchlurk|tests|site|docs|requirements)/[^` ]*)`", text)
+    assert len(paths) > 25
+    for path in paths:
+        assert (ROOT / path).exists(), path
+
+
+def test_contributors_are_told_the_order_of_the_packages() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    (line,) = re.findall(r"^`errors` →(?:.|\n)*?`cli`$", text, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", line) == rooms()
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 130
+
+
 def example() -> dict[str, Any]:
-    text = (ROOT / "docs/format.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/format.md").read_text("utf-8")
     return json.loads(re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[-1])
 
 
@@ -177,7 +243,7 @@ def keys(kind: Any) -> set[str]:
 
 
 def test_the_format_document_names_every_key_of_the_schema() -> None:
-    text = (ROOT / "docs/format.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/format.md").read_text("utf-8")
     for kind in [*vars(schema).values(), *vars(comparison).values()]:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             for key in keys(kind):

@@ -259,7 +259,7 @@ def test_what_gradients_refuse(target: object, more: dict[str, object], words: s
 
 
 def test_the_document_names_every_key_of_the_record() -> None:
-    text = (Path(torchlurk.__file__).parents[1] / "docs/explain.md").read_text("utf-8")
+    text = (Path(torchlurk.__file__).parents[1] / "docs/reference/attribution.md").read_text("utf-8")
 
     def keys(value: object) -> set[str]:
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""docs/own-network.md: every command and all Python on it run, for both networks of docs/own_networks.py."""
+"""Every command and all Python of docs/how-to/own-network.md run, for both of its networks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from torchlurk.cli.main import main
 from torchlurk.models.validate import check_network
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/own-network.md"
+PAGE = ROOT / "docs/how-to/own-network.md"
 CODE = ROOT / "docs/own_networks.py"
 PHOTOS = ROOT / "data/photos"
 EACH = 2

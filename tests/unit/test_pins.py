@@ -1,4 +1,4 @@
-"""Every package that the tests need is pinned, with those that it needs in turn, and nothing else is."""
+"""Every package that development needs is pinned, with its own dependencies, and no other package is."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = re.compile(r"nvidia-|cuda-|triton$|pip$|setuptools$")
-"""What torch pins itself and only some machines have, and what comes with Python's environments."""
+ELSEWHERE = re.compile(r"nvidia-|cuda-|triton$|pip$|setuptools$|torchlurk$")
+"""Packages that torch pins itself, those that every environment has, and this one."""
 
 
 def pins() -> dict[str, str]:
@@ -22,9 +22,9 @@ def pins() -> dict[str, str]:
 
 
 def needed() -> Iterator[str]:
-    """The packages that `torchlurk[test]` needs on this machine, however many steps away."""
+    """Yield the direct and indirect dependencies of `torchlurk[dev]` on this machine."""
     seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = [("torchlurk", frozenset({"test"}))]
+    waiting = [("torchlurk", frozenset({"dev"}))]
     while waiting:
         name, extras = waiting.pop()
         for line in requires(name) or ():
@@ -39,7 +39,7 @@ def needed() -> Iterator[str]:
                 yield key[0]
 
 
-def test_what_the_tests_need_is_pinned_and_nothing_else() -> None:
+def test_what_development_needs_is_pinned_and_nothing_else() -> None:
     ours = {name for name in needed() if not ELSEWHERE.match(name)}
     assert ours == set(pins())
 

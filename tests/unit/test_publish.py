@@ -19,7 +19,7 @@ WAITING = {"complete": False, "config": None}
 
 def manifest_of(name: str, **changes: object) -> str:
     """The manifest of the format document's example, under another name."""
-    text = (Path(__file__).parents[2] / "docs/format.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs/reference/format.md").read_text("utf-8")
     example = json.loads(re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[-1])
     return json.dumps({**example["toy/network.json"], "name": name, "title": name.upper(), **changes})
 

@@ -246,7 +246,7 @@ def test_the_curves_are_a_picture_of_the_record(tmp_path: Path) -> None:
 
 
 def test_the_document_names_every_key_of_the_record() -> None:
-    text = (Path(__file__).parents[2] / "docs/transfer.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs/reference/fine-tuning.md").read_text("utf-8")
     kinds = [record.Transfer, record.Options, record.Images, record.Score, record.Epoch, record.Original]
     for kind in kinds:
         for name in kind.__struct_fields__:

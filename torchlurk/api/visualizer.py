@@ -87,10 +87,10 @@ class FeatureVisualizer:
             LurkError: the network takes neither colours nor gray and nothing says what, or the transform does
                 not tell how its values are scaled.
         """
-        self.model = as_network(model)
+        self.model: nn.Module = as_network(model)
         check_kind(self.model)
         with in_python():
-            self.preprocess = resolve_preprocess(self.model, preprocess, size)
+            self.preprocess: Input = resolve_preprocess(self.model, preprocess, size)
         if getattr(self.preprocess, "stretched", False):
             raise LurkError(
                 "the preprocess does not tell what its values are of those in [0, 1]: end it with a "

@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 from torchlurk.errors import LurkError
 
 Rule = Literal["deconv", "guided", "vanilla"]
-"""What ReLUs let back: as docs/explain.md says of `deconv` and `guided`, or `vanilla`, autograd's own."""
+"""Backward rule of ReLUs: `vanilla` is autograd's; docs/reference/attribution.md defines the others."""
 NO_HISTORY = (
     "nothing flows back from the target: the network computes it without gradients, take no_grad, detach or "
     "inference_mode out of its forward"

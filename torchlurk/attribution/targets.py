@@ -27,7 +27,7 @@ class ClassLogit:
         index: which of its outputs, from 0.
 
     Examples:
-        >>> from torchlurk.attribution.targets import ClassLogit
+        >>> from torchlurk import ClassLogit
         >>> torchlurk.gradients(model, torch.zeros(1, 3, 32, 32), ClassLogit(6)).value.shape
         torch.Size([1])
     """
@@ -45,7 +45,7 @@ class LayerUnit:
         at: `(y, x)` in the map; `None` for the mean of all of it.
 
     Examples:
-        >>> from torchlurk.attribution.targets import LayerUnit
+        >>> from torchlurk import LayerUnit
         >>> str(LayerUnit("features.14", 7, (3, 4)))
         'features.14:7@3,4'
     """

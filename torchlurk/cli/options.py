@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 
 from torchlurk.store.schema import STAGES
+
+C = TypeVar("C", bound=Callable[..., Any] | click.Command)
+
+
+class OptionDecorator(Protocol):
+    """A decorator that adds an option to a command."""
+
+    def __call__(self, command: C, /) -> C:
+        """Return the command with the option added."""
+        ...
 
 
 class Filters(click.ParamType[int | str]):
@@ -72,7 +83,7 @@ class Channels(click.ParamType[tuple[int, ...]]):
         return tuple(int(part) for part in parts)
 
 
-model = click.option(
+model: OptionDecorator = click.option(
     "--model",
     default="vgg16",
     metavar="NAME|timm:NAME|FILE.py:FUNCTION|MODULE:FUNCTION",
@@ -80,7 +91,7 @@ model = click.option(
     "or (network, transform).",
 )
 
-weights = click.option(
+weights: OptionDecorator = click.option(
     "--weights",
     default="auto",
     metavar="auto|imagenet|trunk|caffe|NAME|FILE[:KEY]|random",
@@ -90,31 +101,31 @@ weights = click.option(
     "or torch's own format), with KEY where it holds several; random: untrained.",
 )
 
-allow_unsafe_pickle = click.option(
+allow_unsafe_pickle: OptionDecorator = click.option(
     "--allow-unsafe-pickle",
     is_flag=True,
     help="Let a FILE of weights run any code while it is read; only if you trust whoever made it.",
 )
 
-data_root = click.option(
+data_root: OptionDecorator = click.option(
     "--data-root",
     type=click.Path(path_type=Path),
     help="Folder for torchvision's data sets. [default: datasets in the user's cache]",
 )
 
-size = click.option(
+size: OptionDecorator = click.option(
     "--size",
     type=Size(),
     help="Height and width of the input, pixels. [default: what the network was made for]",
 )
 
-show_channels = click.option(
+show_channels: OptionDecorator = click.option(
     "--show-channels",
     type=Channels(),
     help="Which channels of the input to show as red, green and blue, where it has more than three. "
     "[default: 0,1,2]",
 )
 
-device = click.option(
+device: OptionDecorator = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
 )

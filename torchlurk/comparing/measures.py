@@ -1,6 +1,6 @@
 """What can be said of a filter's change, in numbers of which 0 always means none; needs no torch.
 
-`docs/compare.md` gives the formulas.
+`docs/reference/measures.md` gives the formulas.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from torchlurk.errors import LurkError
 Transform = Callable[[Image.Image], Any]
 """From a PIL image, RGB, to a float tensor (C, H, W)."""
 
-SCALES: Final = (transforms.ConvertImageDtype, v2.ToDtype, v2.ConvertImageDtype)
-KINDS: Final = {
+SCALES: Final[tuple[type, ...]] = (transforms.ConvertImageDtype, v2.ToDtype, v2.ConvertImageDtype)
+KINDS: Final[dict[str, tuple[type, ...]]] = {
     "none": (nn.Identity, v2.Identity, v2.ToPureTensor, v2.RGB),
     "resize": (transforms.Resize, v2.Resize),
     "crop": (transforms.CenterCrop, v2.CenterCrop),

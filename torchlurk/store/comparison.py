@@ -1,4 +1,4 @@
-"""The format of a comparison of stores as types: what `docs/format.md` says of it, checked when read."""
+"""Records of a comparison of stores, checked when read. docs/reference/format.md describes them."""
 
 from __future__ import annotations
 

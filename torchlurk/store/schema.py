@@ -1,4 +1,4 @@
-"""The format of a store as types: what `docs/format.md` says, checked when read.
+"""Records of a store, checked when read. docs/reference/format.md describes them.
 
 Decoding is strict: a missing key, an unknown key or a value of another type is an error that names where.
 """

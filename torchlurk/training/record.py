@@ -1,4 +1,4 @@
-"""What a fine-tuning was asked to do and how it went: `transfer.json`, described in `docs/transfer.md`."""
+"""Records of `transfer.json`, the file of a fine-tuning. docs/reference/fine-tuning.md describes them."""
 
 from __future__ import annotations
 

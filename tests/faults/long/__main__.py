@@ -19,7 +19,7 @@ NAMES = [kind.name for kind in KINDS]
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @click.option("--count", type=click.IntRange(1), help="How often. [default: each kind's own]")
 @click.option("--seed", default=0, show_default=True, help="Of what chance decides.")
-@click.option("--write/--no-write", help="Write the table into docs/reliability.md.")
+@click.option("--write/--no-write", help="Write the table into docs/explanation/reliability.md.")
 def main(names: tuple[str, ...], count: int | None, seed: int, write: bool) -> None:
     """Try the kinds of fault of these NAMES, or all."""
     rows: list[Row] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 ROOT = Path(__file__).parents[3]
-DOCUMENT = ROOT / "docs/reliability.md"
+DOCUMENT = ROOT / "docs/explanation/reliability.md"
 BEGIN, END = "<!-- faults: written by make faults -->", "<!-- end of faults -->"
 HEAD = ("fault", "tried", "survived", "bytes differing", "tracebacks", "measured")
 
