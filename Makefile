@@ -72,7 +72,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint chromium
-	node --test tests/site/*.test.mjs
+	node --test $$(find tests/site -name '*.test.mjs')
 	$(BIN)/python -m pytest
 
 # The long versions of tests/faults, with their figures into docs/reliability.md; tests run a shorter cut of each.

@@ -49,7 +49,7 @@ setup(
     },
     package_data={
         "torchlurk": ["py.typed"],
-        "torchlurk.site": ["*.html", "css/*", "js/*", "js/*/*", "vendor/*", "vendor/*/*", "*.svg"],
+        "torchlurk.site": ["*.html", "css/**/*", "js/**/*", "vendor/**/*", "*.svg"],
         "torchlurk.photos": ["*.csv", "*/*.jpg"],
         "torchlurk.networks": ["*.safetensors"],
     },

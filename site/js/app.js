@@ -1,21 +1,21 @@
 /** Ties it together: the hash says where we are, the view of that place is drawn. */
-import { replace } from "./dom.js";
-import { busy, keeping } from "./keeping.js";
-import { tail } from "./format.js";
-import { concern, following } from "./live.js";
-import { StoreError, openStore } from "./store.js";
-import { format, parse, samePage, up } from "./state.js";
-import { classView } from "./views/class.js";
-import { comparisonFilterView } from "./views/comparison-filter.js";
-import { comparisonLayerView } from "./views/comparison-layer.js";
-import { comparisonView } from "./views/comparison.js";
-import { filterView } from "./views/filter.js";
-import { layerView } from "./views/layer.js";
-import { liveBar } from "./views/live-bar.js";
-import { message, skeleton } from "./views/message.js";
-import { networkView } from "./views/network.js";
-import { searchDialog } from "./views/search.js";
-import { shell } from "./views/shell.js";
+import { replace } from "./dom/dom.js";
+import { busy, keeping } from "./dom/preserve-view.js";
+import { tail } from "./text/format.js";
+import { concern, following } from "./data/live.js";
+import { StoreError, openStore } from "./data/store.js";
+import { format, parse, samePage, up } from "./data/route.js";
+import { classView } from "./views/class/view.js";
+import { comparisonFilterView } from "./views/comparison/filter-view.js";
+import { comparisonLayerView } from "./views/comparison/layer-view.js";
+import { comparisonView } from "./views/comparison/view.js";
+import { filterView } from "./views/filter/view.js";
+import { layerView } from "./views/layer/view.js";
+import { liveBar } from "./shell/live-bar.js";
+import { message, skeleton } from "./shell/message.js";
+import { networkView } from "./views/network/view.js";
+import { searchDialog } from "./shell/search-dialog.js";
+import { shell } from "./shell/shell.js";
 
 function viewOf(route) {
   if (route.comparison !== null) {

@@ -1,5 +1,5 @@
 /** A place for a plot that is drawn again when its width changes. */
-import { h } from "../dom.js";
+import { h } from "../dom/dom.js";
 
 /**
  * @param {string} label what the plot shows, for those who do not see it

@@ -1,0 +1,94 @@
+/** A layer in numbers: how its filters differ, as small plots. */
+import { h } from "../../dom/dom.js";
+import { deadCount, median } from "../../data/filters.js";
+import { number, percent, plural } from "../../text/format.js";
+import { reading } from "../../plots/bar-readout.js";
+import { fullest, spread, spreadPlot, spreadWords, tallest } from "../../plots/value-histogram.js";
+
+/** Fewer values than this make no histogram. */
+const LEAST = 8;
+
+const short = (value) => number(value, 2);
+const share = (value) => `${Math.round(value * 100)}\u202f%`;
+
+/** What is plotted, and what it means in plain words. */
+function subjects(filters) {
+  const dead = deadCount(filters);
+  const half = (values, text) => `Half of the filters reach ${text(median(values))} or more.`;
+  const pick = (of) => filters.map(of).filter((value) => Number.isFinite(value));
+  const selectivity = pick((filter) => filter.stats.selectivity);
+  const active = pick((filter) => filter.stats.active);
+  const score = pick((filter) => filter.max[0]?.score);
+  const ratio = pick((filter) => filter.ascent?.ratio);
+  return [
+    {
+      title: "Class selectivity",
+      values: selectivity,
+      domain: [0, 1],
+      text: (value) => String(Math.round(value * 100) / 100),
+      words: () => ["0: all classes excite it alike; 1: only one does. ", half(selectivity, short)],
+    },
+    {
+      title: "Share of active images",
+      values: active,
+      domain: [0, 1],
+      text: share,
+      words: () => [
+        "In how many of the images a filter responds. ",
+        dead ? `${plural(dead, "filter responds", "filters respond")} to none: dead.` : half(active, percent).replace(" or more", median(active) === 1 ? "" : " or more"),
+      ],
+    },
+    {
+      title: "Strongest activation",
+      values: score,
+      text: (value) => String(Number(value.toPrecision(3))),
+      words: () => ["The highest response to any image. ", half(score, number)],
+    },
+    {
+      title: "Filter image against images",
+      values: ratio,
+      clip: true,
+      text: (value) => `${Math.round(value * 100) / 100}×`,
+      words: () => [
+        "How many times the mean response of the best image the made picture reaches. ",
+        ratio.length < filters.length ? `Known for ${plural(ratio.length, "filter")}.` : half(ratio, short),
+      ],
+    },
+  ];
+}
+
+/**
+ * What is known of the layer, and how its filters differ; on a small screen folded, so that the tiles come first.
+ * @param {HTMLElement} facts
+ * @param {object[]} filters
+ * @param {AbortSignal} signal
+ * @returns {HTMLElement}
+ */
+export function layerNumbers(facts, filters, signal) {
+  const panels = subjects(filters)
+    .filter(({ values }) => values.length >= LEAST)
+    .map(({ title, values, domain, clip, text, words }) => {
+      const rows = spread(values, { domain, clip });
+      return h(
+        "div",
+        { class: "spread" },
+        h("h2", null, title),
+        reading({
+          label: `Histogram of ${title.toLowerCase()} of ${plural(values.length, "filter")}`,
+          usual: fullest(rows, text),
+          words: spreadWords(rows, text),
+          first: rows.indexOf(tallest(rows)),
+          draw: (width) => spreadPlot(rows, width, text),
+          signal,
+        }),
+        h("p", null, words()),
+      );
+    });
+  return h(
+    "details",
+    { class: "spreads", open: matchMedia("(min-width: 700px)").matches },
+    h("summary", null, "The layer in numbers"),
+    facts,
+    panels.length ? h("div", { class: "spread-row" }, panels) : null,
+  );
+}

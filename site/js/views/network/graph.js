@@ -1,0 +1,131 @@
+/** The layers of a network and what flows where: a list, rows down the page, or a map to move about in. */
+import { h, s } from "../../dom/dom.js";
+import dagre from "../../vendored/dagre.js";
+import { foldToFit, layout, unrollTight } from "../../layout/graph-layout.js";
+import { manner } from "../../layout/viewport.js";
+import { rove } from "../../dom/roving-tabindex.js";
+import { map } from "./map.js";
+
+const ROWS = { gapX: 36, gapY: 44, least: 268, most: 360 };
+/** With more shortcuts than this for each layer, only those of the layer that is pointed at are drawn. */
+const TANGLE = 5;
+const MAP = { gapX: 44, gapY: 60, width: 212 };
+
+function draw(cards, lines, plan, shift) {
+  for (const node of cards) {
+    const { x, y } = plan.cards.get(node.dataset.layer);
+    node.style.translate = `${shift + x}px ${y}px`;
+  }
+  lines.replaceChildren(
+    ...plan.edges.map(({ from, to, over, d }) => s("path", { d, class: over ? "shortcut" : null, transform: `translate(${shift},0)`, data: { from, to } })),
+  );
+}
+
+function tallest(cards) {
+  return Math.max(0, ...cards.map((node) => node.offsetHeight));
+}
+
+function highlight(place, lines) {
+  const show = (event) => {
+    const name = event.target.closest?.(".card")?.dataset.layer;
+    for (const path of lines.children) {
+      path.classList.toggle("lit", name !== undefined && (path.dataset.from === name || path.dataset.to === name));
+    }
+  };
+  for (const type of ["pointerover", "pointerleave", "focusin", "focusout"]) place.addEventListener(type, show);
+}
+
+/**
+ * @param {object} options
+ * @param {object} options.manifest
+ * @param {boolean} options.chain whether each layer follows the one before
+ * @param {HTMLElement[]} options.cards one a layer, in order
+ * @param {string} options.label what it is called
+ * @param {Map<string, any>} options.memory where a map was left
+ * @param {AbortSignal} options.signal
+ * @returns {{node: HTMLElement, arrange: () => void, show: (card: HTMLElement) => void}}
+ */
+export function graph({ manifest, chain, cards, label, memory, signal }) {
+  const names = manifest.layers.map((layer) => layer.name);
+  const lines = s("g", { class: "edges" });
+  const world = h(
+    "div",
+    { class: "world" },
+    s("svg", { class: "wires", "aria-hidden": "true" }, lines),
+    h("ol", { class: "cards" }, cards.map((node) => h("li", null, node))),
+  );
+  const place = h("div", { class: "graph listed", role: "group", "aria-label": label }, world);
+  const moving = map(place, world, { memory, name: manifest.name, signal });
+  const bar = h(
+    "div",
+    { class: "map-bar", hidden: true },
+    h("p", null, "Drag to move about; the wheel, two fingers or the keys + and \u2212 zoom, 0 shows the whole network. Arrow keys go from layer to layer."),
+    moving.tools,
+  );
+  const focus = (node) => {
+    node.focus({ preventScroll: moving.on });
+    if (moving.on) place.scrollIntoView({ block: "nearest" });
+  };
+  const roving = rove(place, () => cards, focus);
+  highlight(place, lines);
+  let drawn = null; // for what window: nothing is done twice
+
+  function rows(room) {
+    const columns = Math.max(2, Math.floor((room + ROWS.gapX) / (ROWS.least + ROWS.gapX)));
+    const width = Math.min(ROWS.most, Math.floor((room + ROWS.gapX) / columns - ROWS.gapX));
+    place.style.setProperty("--card", `${width}px`);
+    const plan = layout(dagre, names, manifest.edges, { ...ROWS, width, height: tallest(cards), room });
+    place.style.height = `${plan.height}px`;
+    draw(cards, lines, plan, Math.max(0, (room - plan.width) / 2));
+  }
+
+  let unrolled = null; // does not depend on the window
+  function asMap(view) {
+    if (!unrolled) {
+      place.style.setProperty("--card", `${MAP.width}px`);
+      const box = { ...MAP, height: tallest(cards) };
+      place.style.setProperty("--tall", `${box.height}px`);
+      unrolled = { box, plan: unrollTight(dagre, names, manifest.edges, box) };
+    }
+    const { box, plan } = unrolled;
+    const folded = foldToFit(plan, box, view);
+    const shortcuts = folded.edges.filter(({ over }) => over).length;
+    place.classList.toggle("tangled", shortcuts > TANGLE * cards.length);
+    draw(cards, lines, folded, 0);
+    moving.begin({ width: folded.width, height: folded.height }, view, box, folded.cards);
+  }
+
+  function arrange() {
+    if (!cards.length) return;
+    const how = manner({ room: place.offsetWidth, layers: cards.length, chain });
+    if (drawn?.how !== how) {
+      place.classList.toggle("listed", how === "list");
+      place.classList.toggle("map", how === "map");
+      bar.hidden = how !== "map";
+      place.style.height = "";
+      if (how !== "map") moving.end();
+    }
+    const room = place.clientWidth; // only now: a map has a border
+    const height = how === "map" ? place.clientHeight : 0;
+    if (drawn && drawn.how === how && drawn.room === room && drawn.height === height) return;
+    drawn = { how, room, height };
+    if (how === "map") asMap({ width: room, height });
+    else if (how === "rows") rows(room);
+    else {
+      for (const node of cards) node.style.translate = "";
+      lines.replaceChildren();
+    }
+  }
+
+  const watch = new ResizeObserver(arrange);
+  watch.observe(place);
+  signal.addEventListener("abort", () => watch.disconnect(), { once: true });
+  return {
+    node: h("div", { class: "graph-place" }, bar, place),
+    arrange,
+    show(node) {
+      roving.mark(node);
+      if (moving.on) moving.show(node);
+    },
+  };
+}

@@ -1,0 +1,176 @@
+/** The network: its layers in order, as cards with a few pictures each, and what flows where. */
+import { ahead, thrifty } from "../../data/prefetch.js";
+import { h } from "../../dom/dom.js";
+import { count, cut, plural } from "../../text/format.js";
+import { isChain } from "../../layout/graph-layout.js";
+import { className, filterCount, previews, networkLabels } from "../../data/manifest.js";
+import { manner } from "../../layout/viewport.js";
+import { format } from "../../data/route.js";
+import { card } from "./card.js";
+import { comparisonsNav } from "../shared/comparisons-nav.js";
+import { fact } from "../shared/controls.js";
+import { graph } from "./graph.js";
+
+/** How many pictures a card has: on a map, where cards are many and small, fewer. */
+const STRIP = 8;
+const FEW = 4;
+/** What a card's pictures are. */
+const PICTURED = {
+  max_activ: "pictures made to excite a few of its filters",
+  cropped: "the patches that excite a few of its filters most",
+  image: "the images that excite a few of its filters most",
+};
+/** How many classes are named before there is only the search. */
+const CLASSES = 13;
+
+/** What was left out, each with the reason: `entries` are pairs of a name and a reason. */
+function skipped(summary, entries) {
+  if (!entries.length) return null;
+  return h(
+    "details",
+    { class: "skipped" },
+    h("summary", null, summary),
+    h(
+      "ul",
+      null,
+      entries.map(([name, reason]) => h("li", null, h("code", { title: name }, cut(name, 120)), " ", cut(reason, 200))),
+    ),
+  );
+}
+
+function skippedFiles(files) {
+  const summary = `${plural(files.length, "file")} could not be read`;
+  return skipped(summary, files.map(({ path, reason }) => [path, reason]));
+}
+
+function skippedLayers(layers) {
+  const summary = `${plural(layers.length, "layer")} could not be scanned`;
+  return skipped(summary, layers.map(({ name, kind, reason }) => [name, `(${kind}) ${reason}`]));
+}
+
+function networks(list, current) {
+  if (list.length < 2) return null;
+  const labels = networkLabels(list);
+  return h(
+    "nav",
+    { class: "networks", "aria-label": "Networks" },
+    list.map(({ name }, i) => {
+      const here = name === current ? "page" : null;
+      return h("a", { class: "choice", href: format({ network: name }), title: labels[i], "aria-current": here }, cut(labels[i], 40));
+    }),
+  );
+}
+
+/** The way in by class: a few by name, the rest by searching. */
+function classes(manifest, search) {
+  const { classes: names } = manifest.dataset;
+  if (!names.length) return null;
+  return h(
+    "nav",
+    { class: "by-class", "aria-label": "Classes" },
+    h("span", { class: "by-class-label" }, "Or begin with a class"),
+    h(
+      "ul",
+      null,
+      names.slice(0, CLASSES).map((name, index) =>
+        h("li", null, h("a", { class: "chip", href: format({ network: manifest.name, class: index }), title: name }, cut(name, 28))),
+      ),
+      names.length > CLASSES
+        ? h("li", null, h("button", { type: "button", class: "chip", on: { click: search } }, `search all ${count(names.length)}\u2026`))
+        : null,
+    ),
+  );
+}
+
+/** A card that is pointed at or focused for a moment has its layer fetched. */
+function fetchAhead(place, ctx, manifest) {
+  if (thrifty()) return;
+  const { store, route, signal } = ctx;
+  const next = ahead({ signal, fetch: (data, wanted) => store.layer(route.network, data, wanted) });
+  const want = ({ target }) => {
+    const name = target.closest?.(".card")?.dataset.layer;
+    const layer = name === undefined ? null : manifest.layers.find((one) => one.name === name);
+    if (layer) next.want(layer.data);
+    else next.leave();
+  };
+  place.addEventListener("pointerover", (event) => event.pointerType !== "touch" && want(event));
+  place.addEventListener("pointerleave", next.leave);
+  place.addEventListener("focusin", want);
+}
+
+/** A few filters of each layer with their best image: cards have crops or nothing where that cannot be had. */
+function fewOf(store, network, signal) {
+  return store.previews(network, signal).catch((error) => {
+    if (signal.aborted) throw error;
+    return {};
+  });
+}
+
+/** @param {object} ctx */
+export async function networkView(ctx) {
+  const { store, route, signal } = ctx;
+  const [index, compared, manifest, root, best] = await Promise.all([
+    store.index(signal),
+    store.comparisons(signal),
+    store.network(route.network, signal),
+    store.folder(route.network, signal),
+    fewOf(store, route.network, signal),
+  ]);
+  const { dataset, layers, edges } = manifest;
+  const title = manifest.title ?? manifest.name;
+  const names = layers.map((layer) => layer.name);
+  const named = new Set(names);
+  const chain = isChain(names, edges);
+  const inputs = (name) => edges.filter(([a, b]) => b === name && named.has(a)).map(([a]) => a);
+  const pictures = manner({ room: Infinity, layers: layers.length, chain }) === "map" ? FEW : STRIP;
+  const known = ({ name }) => ({ made: store.made(route.network, name), best: best[name] });
+  const cards = layers.map((layer, i) =>
+    card(manifest, root, i, { from: chain ? null : cut(inputs(layer.name).join(", "), 120), pictures, known: known(layer) }),
+  );
+  const label = `The layers of ${cut(title)}, and which feeds which`;
+  const drawing = graph({ manifest, chain, cards, label, memory: ctx.memory, signal });
+  fetchAhead(drawing.node, ctx, manifest);
+  const kind = layers.length ? previews(manifest, layers[0], STRIP, known(layers[0]))[0]?.kind : null;
+  return {
+    title,
+    crumbs: [],
+    node: h(
+      "article",
+      { class: "view network" },
+      networks(index.networks, manifest.name),
+      comparisonsNav("What changed", compared.comparisons),
+      h(
+        "header",
+        { class: "intro" },
+        h("h1", { tabindex: "-1", title }, cut(title, 80)),
+        h(
+          "p",
+          { class: "lede" },
+          `What does each filter of ${cut(title, 60)} look for? Every card is a layer, in the order in which a picture `,
+          `passes through the network, with ${PICTURED[kind ?? "cropped"]}. `,
+          "Open one to see all of them.",
+        ),
+        h(
+          "dl",
+          { class: "facts" },
+          fact("images", count(dataset.images)),
+          fact("classes", h("span", { title: dataset.classes.length ? `${className(manifest, 0)}, …` : null }, count(dataset.classes.length))),
+          fact("layers", count(layers.length)),
+          fact("filters", count(filterCount(manifest))),
+          fact("input", `${manifest.input.shape.slice(1).join("\u202f×\u202f")} px`),
+          fact("data set", h("span", { title: dataset.name }, cut(dataset.name, 40))),
+        ),
+        classes(manifest, ctx.search),
+        skippedFiles(dataset.skipped),
+        skippedLayers(manifest.layers_skipped ?? []),
+      ),
+      drawing.node,
+    ),
+    ready: drawing.arrange,
+    focus: (previous) => {
+      const node = previous?.network === route.network && cards.find((one) => one.dataset.layer === previous.layer);
+      if (node) drawing.show(node);
+      return node || null;
+    },
+  };
+}

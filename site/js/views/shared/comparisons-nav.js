@@ -1,0 +1,25 @@
+/** The way to the comparisons of networks. */
+import { h } from "../../dom/dom.js";
+import { cut } from "../../text/format.js";
+import { networkLabels } from "../../data/manifest.js";
+import { format } from "../../data/route.js";
+
+/**
+ * @param {string} label
+ * @param {Array<{name: string, title: string}>} list
+ * @returns {HTMLElement|null} null where there is nothing to go to
+ */
+export function comparisonsNav(label, list) {
+  if (!list.length) return null;
+  const labels = networkLabels(list);
+  return h(
+    "nav",
+    { class: "by-class", "aria-label": "Comparisons" },
+    h("span", { class: "by-class-label" }, label),
+    h(
+      "ul",
+      null,
+      list.map(({ name }, i) => h("li", null, h("a", { class: "chip", href: format({ comparison: name }), title: labels[i] }, cut(labels[i], 60)))),
+    ),
+  );
+}

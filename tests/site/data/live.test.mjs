@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { EVERY, QUIET, concern, finished, following, words } from "../../../site/js/data/live.js";
+import { previews } from "../../../site/js/data/manifest.js";
+import { openStore } from "../../../site/js/data/store.js";
+
+const DONE = { scan: true, gradients: true, ascent: true };
+const layer = (stamp) => ({ data: "layers/a.json", stamp, made: { cropped: [[0, 8]] } });
+
+function network(changes = {}) {
+  return { name: "n", path: "n", files: { "network.json": "1" }, layers: {}, stages: DONE, progress: null, ...changes };
+}
+const live = (...networks) => ({ networks, waiting: [] });
+const route = (changes = {}) => ({ network: "n", comparison: null, layer: null, channel: null, class: null, ...changes });
+
+test("nothing more is to come when all is computed and nothing runs", () => {
+  assert.equal(finished(live(network())), true);
+  assert.equal(finished(live(network(), network({ stages: { ...DONE, ascent: false } }))), false);
+  assert.equal(finished(live(network({ progress: { work: "scan" } }))), false);
+  assert.equal(finished({ networks: [], waiting: ["n"] }), false);
+});
+
+test("a view changes with what it is made of, and with nothing else", () => {
+  const before = live(network({ layers: { a: layer("1"), b: layer("1") } }));
+  const after = live(network({ layers: { a: layer("2"), b: layer("1") }, progress: { work: "ascent" } }));
+  const changes = (where) => concern(before, where) !== concern(after, where);
+  assert.equal(changes(route()), true);
+  assert.equal(changes(route({ network: null })), true);
+  assert.equal(changes(route({ layer: "a" })), true);
+  assert.equal(changes(route({ layer: "b" })), false);
+  assert.equal(changes(route({ layer: "b", channel: 3 })), false);
+  assert.equal(changes(route({ class: 0 })), true);
+  assert.notEqual(concern(live(), route()), concern(before, route()));
+});
+
+test("a view of a comparison changes with it and with the networks that it shows", () => {
+  const compared = (stamp) => ({ name: "c", path: "c", files: { "comparison.json": stamp } });
+  const state = (stamp, ...networks) => ({ ...live(...networks), comparisons: [compared(stamp)] });
+  const before = state("1", network({ layers: { a: layer("1") } }));
+  const where = route({ network: null, comparison: "c" });
+  const changes = (after, place = where) => concern(before, place) !== concern(after, place);
+  assert.equal(changes(state("2", network({ layers: { a: layer("1") } }))), true);
+  const later = state("1", network({ layers: { a: layer("2") }, progress: { work: "ascent" } }));
+  assert.equal(changes(later), false);
+  assert.equal(changes(later, { ...where, layer: "a" }), true);
+  assert.equal(changes({ ...before, comparisons: [] }, route()), true);
+});
+
+test("what a run is at, in words", () => {
+  const at = (progress, quiet) => words(live(network({ progress })), "n", quiet);
+  const progress = { work: "ascent", unit: "filter", done: 3, total: 12 };
+  assert.deepEqual(at(progress), { text: "Making filter images", detail: "3 of 12 filters", share: 0.25, state: "runs" });
+  assert.equal(at(progress, QUIET).state, "rests");
+  assert.match(at(progress, QUIET).detail, /no news for 2 minutes/);
+  assert.equal(at({ ...progress, work: "new", total: 0 }).share, null);
+  assert.equal(at(null).text, "All is computed");
+  assert.match(words(live(network({ stages: { ...DONE, ascent: false } })), "n").detail, /filter images/);
+  assert.match(words({ networks: [], waiting: ["mine"] }, null).text, /mine/);
+});
+
+/** A server whose answers are given, and a clock that stands. */
+function world(answers, done = true) {
+  const heard = [];
+  const waiting = [];
+  const fetch = async (url, { cache }) => {
+    assert.equal(cache, "no-cache");
+    const answer = answers.length > 1 ? answers.shift() : answers[0];
+    if (answer instanceof Error) throw answer;
+    return { ok: true, text: async () => (typeof answer === "string" ? answer : JSON.stringify(answer)) };
+  };
+  const later = (work, ms) => waiting.push({ work, ms });
+  const told = (state) => (heard.push(state), done);
+  const never = () => waiting.pop();
+  return { heard, waiting, follower: following({ url: "live.json", fetch, told, later, never, clock: () => 0 }) };
+}
+
+test("asks until nothing more is to come", async () => {
+  const { heard, waiting, follower } = world([live(network({ progress: { work: "scan" } })), live(network())]);
+  await follower.check();
+  assert.equal(waiting.length, 1);
+  assert.equal(waiting[0].ms, EVERY);
+  await waiting[0].work();
+  assert.equal(waiting.length, 0);
+  assert.equal(heard.length, 2);
+});
+
+test("asks on while the page is not done with what it heard, and when there is no answer", async () => {
+  const undone = world([live(network())], false);
+  await undone.follower.check();
+  assert.equal(undone.waiting.length, 1);
+  for (const answer of [new TypeError("no connection"), "<html>"]) {
+    const lost = world([answer]);
+    await lost.follower.check();
+    assert.deepEqual(lost.heard, [null]);
+    assert.ok(lost.waiting[0].ms > EVERY);
+  }
+});
+
+test("asks nothing while it is paused", async () => {
+  const { waiting, follower } = world([live(network({ progress: { work: "scan" } }))]);
+  await follower.check();
+  follower.pause();
+  assert.equal(waiting.length, 0);
+  await follower.resume();
+  assert.equal(waiting.length, 1);
+});
+
+const manifest = {
+  format: 1, name: "n", layers: [], edges: [], dataset: {}, input: {}, stages: {}, tiles: {}, activation_edges: [],
+};
+
+test("a store that grows: nothing is asked for that is not there, and what has changed is read again", async () => {
+  const asked = [];
+  const fetch = async (url) => {
+    asked.push(url);
+    const value = url === "s/index.json"
+      ? { format: 1, networks: [{ name: "n", title: "N", path: "n" }] }
+      : url === "s/n/network.json" ? manifest : { format: 1, layer: "a", filters: [] };
+    return { ok: true, status: 200, text: async () => JSON.stringify(value) };
+  };
+  const store = openStore({ index: "s/index.json", fetch });
+  assert.equal(store.made("n", "a"), null);
+  store.follow(live(network()));
+  await store.network("n");
+  await assert.rejects(store.layer("n", "layers/a.json"), (error) => error.kind === "waiting");
+  assert.deepEqual(store.made("n", "a"), {});
+  store.follow(live(network({ layers: { a: layer("1") } })));
+  await store.layer("n", "layers/a.json");
+  await store.layer("n", "layers/a.json");
+  assert.deepEqual(store.made("n", "a"), { cropped: [[0, 8]] });
+  store.follow(live(network({ layers: { a: layer("2") } })));
+  await store.network("n");
+  await store.layer("n", "layers/a.json");
+  assert.deepEqual(asked, ["s/index.json", "s/n/network.json", "s/n/layers/a.json", "s/n/layers/a.json"]);
+});
+
+test("what is replaced while it is read is not kept", async () => {
+  let answer;
+  const fetch = (url) =>
+    url.endsWith("a.json")
+      ? new Promise((resolve) => (answer = () => resolve({ ok: true, text: async () => '{"format":1,"layer":"a","filters":[]}' })))
+      : Promise.resolve({ ok: true, text: async () => '{"format":1,"networks":[{"name":"n","title":"N","path":"n"}]}' });
+  const store = openStore({ index: "s/index.json", fetch });
+  store.follow(live(network({ layers: { a: layer("1") } })));
+  const reading = store.layer("n", "layers/a.json");
+  while (!answer) await new Promise((resolve) => setTimeout(resolve));
+  store.follow(live(network({ layers: { a: layer("2") } })));
+  answer();
+  await reading;
+  answer = null;
+  const again = store.layer("n", "layers/a.json");
+  while (!answer) await new Promise((resolve) => setTimeout(resolve));
+  answer();
+  await again;
+});
+
+test("cards of a layer that is being written show the pictures there are", () => {
+  const one = { name: "a", channels: 16, shape: [16, 8, 8] };
+  const waiting = { ...manifest, stages: { scan: { complete: false } } };
+  assert.deepEqual(previews(waiting, one, 4, { made: {} }), []);
+  assert.deepEqual(previews(waiting, one, 2, { made: { cropped: [[0, 16]] } }).map(({ kind, channel }) => [kind, channel]), [
+    ["cropped", 0], ["cropped", 8],
+  ]);
+  const some = previews(waiting, one, 3, { made: { cropped: [[0, 16]], max_activ: [[2, 4], [9, 10]] } });
+  assert.deepEqual(some.map(({ kind, channel }) => [kind, channel]), [["max_activ", 2], ["max_activ", 3], ["max_activ", 9]]);
+});
