@@ -59,7 +59,8 @@ export function start(main, bar, index, live) {
   async function settle(route, signal) {
     if (route.network !== null || route.comparison !== null) return route;
     const { networks } = await store.index(signal);
-    if (!networks.length) throw new StoreError("waiting", "There is no network here yet; the first is shown as soon as it has begun.");
+    if (!networks.length)
+      throw new StoreError("waiting", "There is no network here yet; the first is shown as soon as it has begun.");
     const full = { ...route, network: networks[0].name };
     history.replaceState(null, "", format(full));
     return full;
@@ -121,13 +122,17 @@ export function start(main, bar, index, live) {
   function fail(error, route) {
     [view, shown] = [null, route];
     document.title = name;
-    const parts = route.layer === null ? [] : [{ text: route.layer, short: tail(route.layer), href: format({ ...route, channel: null }) }];
+    const parts =
+      route.layer === null
+        ? []
+        : [{ text: route.layer, short: tail(route.layer), href: format({ ...route, channel: null }) }];
     frame.show(route, route.network ?? route.comparison, parts);
     const above = up(route);
-    const back = above
-      ? { href: format(above), text: "One level up" }
-      : { href: "#/", text: "To the first network" };
-    replace(main, message(error, () => draw(), route.network === null && route.comparison === null ? null : back));
+    const back = above ? { href: format(above), text: "One level up" } : { href: "#/", text: "To the first network" };
+    replace(
+      main,
+      message(error, () => draw(), route.network === null && route.comparison === null ? null : back),
+    );
   }
 
   function key(event) {
@@ -171,4 +176,9 @@ export function start(main, bar, index, live) {
   return live === undefined ? draw() : follow(live);
 }
 
-start(document.querySelector("main"), document.querySelector("#bar"), document.body.dataset.index, document.body.dataset.live);
+start(
+  document.querySelector("main"),
+  document.querySelector("#bar"),
+  document.body.dataset.index,
+  document.body.dataset.live,
+);

@@ -113,7 +113,12 @@ export function binOf(edges, value) {
  */
 export function bins(histogram, edges) {
   const still = binOf(edges, 0);
-  return histogram.map((n, i) => ({ from: i ? edges[i - 1] : -Infinity, to: edges[i] ?? Infinity, n, same: i === still }));
+  return histogram.map((n, i) => ({
+    from: i ? edges[i - 1] : -Infinity,
+    to: edges[i] ?? Infinity,
+    n,
+    same: i === still,
+  }));
 }
 
 /**

@@ -71,7 +71,12 @@ const STAGES = { scan: "scan", gradients: "gradients", ascent: "filter images" }
 export function words(live, name, quiet = 0) {
   const network = live.networks.find((one) => one.name === name) ?? live.networks[0];
   if (!network) {
-    return { text: `Waiting for the first results of ${live.waiting.join(", ")}`, detail: "", share: null, state: "rests" };
+    return {
+      text: `Waiting for the first results of ${live.waiting.join(", ")}`,
+      detail: "",
+      share: null,
+      state: "rests",
+    };
   }
   const { progress, stages } = network;
   if (progress) {
@@ -83,7 +88,9 @@ export function words(live, name, quiet = 0) {
     const minutes = Math.floor(quiet / 60_000);
     return { text, detail: `${detail}, no news for ${minutes} minutes`, share, state: "rests" };
   }
-  const missing = Object.keys(STAGES).filter((stage) => !stages[stage]).map((stage) => STAGES[stage]);
+  const missing = Object.keys(STAGES)
+    .filter((stage) => !stages[stage])
+    .map((stage) => STAGES[stage]);
   if (!missing.length) return { text: "All is computed", detail: "", share: null, state: "done" };
   return { text: "Nothing is running", detail: `not computed yet: ${missing.join(", ")}`, share: null, state: "rests" };
 }

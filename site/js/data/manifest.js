@@ -112,9 +112,13 @@ export function usualTile(manifest, layer) {
  */
 export function previews(manifest, layer, most, { made = null, best = [] } = {}) {
   const few = Math.min(most, layer.channels);
-  const drawn = made ? made.max_activ ?? [] : ascentRuns(manifest, layer);
+  const drawn = made ? (made.max_activ ?? []) : ascentRuns(manifest, layer);
   if (held(drawn) >= few) return pick(drawn, few).map((channel) => ({ kind: "max_activ", channel }));
-  const cut = made ? made.cropped ?? [] : manifest.stages.scan?.complete && hasCrops(manifest, layer) ? [[0, layer.channels]] : [];
+  const cut = made
+    ? (made.cropped ?? [])
+    : manifest.stages.scan?.complete && hasCrops(manifest, layer)
+      ? [[0, layer.channels]]
+      : [];
   if (held(cut)) {
     const entry = (channel) => best.find((one) => one.channel === channel) ?? null;
     return pick(cut, few).map((channel) => ({ kind: "cropped", channel, entry: entry(channel) }));

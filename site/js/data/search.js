@@ -9,9 +9,7 @@
  */
 
 function filterHits(manifest, name, channel, current) {
-  const layers = manifest.layers.filter(
-    (layer) => channel < layer.channels && layer.name.toLowerCase().includes(name),
-  );
+  const layers = manifest.layers.filter((layer) => channel < layer.channels && layer.name.toLowerCase().includes(name));
   layers.sort((a, b) => (b.name === current) - (a.name === current));
   return layers.map((layer) => ({
     kind: "filter",

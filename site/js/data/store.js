@@ -82,7 +82,10 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     const what = decodeURIComponent(url.slice(base.length));
     // To ask for what is not there yet would be an error in the visitor's console.
     if (there && !there.has(url)) {
-      throw new StoreError("waiting", `${AWAITED[kind] ?? what} is not computed yet; it is shown here as soon as it is.`);
+      throw new StoreError(
+        "waiting",
+        `${AWAITED[kind] ?? what} is not computed yet; it is shown here as soon as it is.`,
+      );
     }
     let response;
     try {
@@ -144,7 +147,10 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
      */
     follow({ networks, comparisons: compared = [] }) {
       const listed = (all) => JSON.stringify(all.map(({ name, path }) => [name, path]));
-      const now = new Map([[index, listed(networks)], [`${base}comparisons.json`, listed(compared)]]);
+      const now = new Map([
+        [index, listed(networks)],
+        [`${base}comparisons.json`, listed(compared)],
+      ]);
       for (const { path, files } of compared) {
         for (const [file, stamp] of Object.entries(files)) now.set(`${base}${urlOf(path)}/${urlOf(file)}`, stamp);
       }
@@ -165,20 +171,17 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
       there = now;
     },
     /** Which pictures a layer has, by kind, as ranges of channels; null where the manifest says it. */
-    made: (name, layer) => (made ? made.get(name)?.get(layer) ?? {} : null),
+    made: (name, layer) => (made ? (made.get(name)?.get(layer) ?? {}) : null),
     /** The networks there are. */
     index: (signal) => once(kept, index, "index", signal),
     /** The URL of a network's folder, with a slash at its end. */
     folder,
     /** The manifest of a network. */
-    network: async (name, signal) =>
-      once(kept, `${await folder(name, signal)}network.json`, "network", signal),
+    network: async (name, signal) => once(kept, `${await folder(name, signal)}network.json`, "network", signal),
     /** The images of a network that some filter refers to. */
-    images: async (name, signal) =>
-      once(kept, `${await folder(name, signal)}images.json`, "images", signal),
+    images: async (name, signal) => once(kept, `${await folder(name, signal)}images.json`, "images", signal),
     /** For each class, the filters that prefer it; a store that an older version wrote has none. */
-    classes: async (name, signal) =>
-      once(kept, `${await folder(name, signal)}classes.json`, "classes", signal),
+    classes: async (name, signal) => once(kept, `${await folder(name, signal)}classes.json`, "classes", signal),
     /** By layer, a few filters with their best image; of stores that grow, those that are known so far. */
     previews: async (name, signal) => {
       if (best) return best.get(name) ?? {};

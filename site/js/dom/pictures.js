@@ -65,7 +65,10 @@ export function boxOver(box, [, height, width]) {
   const hole = `M${left},${top}V${bottom}H${right}V${top}Z`;
   const small = Math.max(w / width, h2 / height) < 0.08;
   const ring = {
-    cx: left + w / 2, cy: top + h2 / 2, r: Math.max(width, height) * 0.055, "vector-effect": "non-scaling-stroke",
+    cx: left + w / 2,
+    cy: top + h2 / 2,
+    r: Math.max(width, height) * 0.055,
+    "vector-effect": "non-scaling-stroke",
   };
   const rect = { x: left, y: top, width: w, height: h2, "vector-effect": "non-scaling-stroke" };
   return s(

@@ -78,7 +78,10 @@ export function stack(plan, box) {
       .filter((point) => lines.has(point))
       .flatMap((point) => {
         const { column, y } = lines.get(point);
-        return [{ column, y }, { column: column + right, y }];
+        return [
+          { column, y },
+          { column: column + right, y },
+        ];
       }),
   }));
   return { nodes, paths };

@@ -92,7 +92,10 @@ export function unroll(dagre, names, edges, box) {
 export function unrollTight(dagre, names, edges, box) {
   const { plain, shortcuts } = withoutShortcuts(names, edges);
   const plan = unroll(dagre, names, plain, box);
-  return { nodes: plan.nodes, paths: [...plan.paths, ...shortcuts.map(([from, to]) => ({ from, to, points: [], over: true }))] };
+  return {
+    nodes: plan.nodes,
+    paths: [...plan.paths, ...shortcuts.map(([from, to]) => ({ from, to, points: [], over: true }))],
+  };
 }
 
 /**
@@ -196,7 +199,13 @@ export function fold(plan, box) {
     const far = a.row === b.row ? Math.abs(b.x - a.x) / step : columns;
     const lift = Math.min(box.gapY * 0.85, box.gapY * 0.2 + far * 3);
     const [over, under] = [rows[a.row].y - lift, rows[b.row].y - lift];
-    const along = a.row === b.row ? [] : [[edge, over], [edge, under]];
+    const along =
+      a.row === b.row
+        ? []
+        : [
+            [edge, over],
+            [edge, under],
+          ];
     return rounded([[out, a.y], [out, over], ...along, [into, under], [into, b.y]], 8);
   }
 

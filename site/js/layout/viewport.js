@@ -38,7 +38,12 @@ export function fit(world, view, margin) {
 /** Whether nothing of the drawing lies outside the window. */
 export function seesAll({ k, x, y }, world, view) {
   const slack = 1;
-  return x >= -slack && y >= -slack && x + k * world.width <= view.width + slack && y + k * world.height <= view.height + slack;
+  return (
+    x >= -slack &&
+    y >= -slack &&
+    x + k * world.width <= view.width + slack &&
+    y + k * world.height <= view.height + slack
+  );
 }
 
 /** The part of the drawing that the window shows, in the drawing's own measure. */

@@ -23,7 +23,13 @@ export function changeBars(rows, { label, mark = null }) {
   const top = Math.max(1, ...rows.map(({ n }) => n));
   return s(
     "svg",
-    { class: "change-bars", viewBox: `0 0 ${rows.length * STEP} ${TALL}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+    {
+      class: "change-bars",
+      viewBox: `0 0 ${rows.length * STEP} ${TALL}`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": label,
+    },
     rows.map((row, i) => {
       // A single filter among hundreds is still seen.
       const height = row.n ? Math.max(2, (row.n / top) * TALL) : 0;

@@ -20,7 +20,16 @@ export function bars(rows, width, tone, controls) {
   const height = rows.length * ROW;
   const x = d3
     .scaleLinear()
-    .domain([Math.min(0, d3.min(rows, (row) => row.value)), Math.max(0, d3.max(rows, (row) => row.value))])
+    .domain([
+      Math.min(
+        0,
+        d3.min(rows, (row) => row.value),
+      ),
+      Math.max(
+        0,
+        d3.max(rows, (row) => row.value),
+      ),
+    ])
     .range([names + 10, width - figures]);
   const svg = d3.create("svg").attr("width", width).attr("height", height);
   const row = svg

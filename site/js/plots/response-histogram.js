@@ -92,8 +92,15 @@ export function histogram(rows, width) {
   const every = Math.max(1, Math.ceil((borders.length * 52) / (width - margin.left - margin.right)));
   const shown = borders.filter((_, i) => (i - Math.max(0, zero)) % every === 0);
   const at = (row) => x(row.bin) + x.bandwidth() + (x.step() - x.bandwidth()) / 2;
-  const axis = svg.append("g").attr("aria-hidden", "true").attr("transform", `translate(0,${height - margin.bottom})`);
-  axis.append("line").attr("class", "axis").attr("x1", margin.left).attr("x2", width - margin.right);
+  const axis = svg
+    .append("g")
+    .attr("aria-hidden", "true")
+    .attr("transform", `translate(0,${height - margin.bottom})`);
+  axis
+    .append("line")
+    .attr("class", "axis")
+    .attr("x1", margin.left)
+    .attr("x2", width - margin.right);
   const tick = axis
     .selectAll("g")
     .data(shown)

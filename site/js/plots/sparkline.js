@@ -25,10 +25,22 @@ export function timeLine(values, { label, marks = [] }) {
   const width = STEP * values.length;
   // Stretching would make ellipses of circles; the round ends of lines of no length stay round.
   const dot = (value, i) =>
-    value === null ? null : s("path", { class: marks.includes(i) ? "dot marked" : "dot", d: `M${x(i)},${y(value).toFixed(2)}h0`, "vector-effect": "non-scaling-stroke" });
+    value === null
+      ? null
+      : s("path", {
+          class: marks.includes(i) ? "dot marked" : "dot",
+          d: `M${x(i)},${y(value).toFixed(2)}h0`,
+          "vector-effect": "non-scaling-stroke",
+        });
   return s(
     "svg",
-    { class: "time-line", viewBox: `0 0 ${width} ${TALL}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+    {
+      class: "time-line",
+      viewBox: `0 0 ${width} ${TALL}`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": label,
+    },
     s("path", { class: "zero", d: `M0,${y(0).toFixed(2)}H${width}`, "vector-effect": "non-scaling-stroke" }),
     s("path", { class: "course", d: path.join(""), "vector-effect": "non-scaling-stroke" }),
     values.map(dot),

@@ -75,7 +75,10 @@ export function spreadPlot(rows, width, text) {
     .domain([rows[0].from, rows.at(-1).to])
     .range([margin.left, width - margin.right]);
   const top = d3.max(rows, (row) => row.n);
-  const y = d3.scaleLinear().domain([0, top]).range([height - margin.bottom, margin.top]);
+  const y = d3
+    .scaleLinear()
+    .domain([0, top])
+    .range([height - margin.bottom, margin.top]);
   const svg = d3.create("svg").attr("width", width).attr("height", height);
   const bar = columns(svg, rows, {
     x: (row) => x(row.from),

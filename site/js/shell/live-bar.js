@@ -7,7 +7,14 @@ export function liveBar() {
   const text = h("p", { class: "live-text", role: "status" });
   const detail = h("span", { class: "live-detail" });
   const done = h("progress", { class: "live-share", max: 1, "aria-label": "Share that is done", hidden: true });
-  const node = h("aside", { class: "live", "aria-label": "Progress" }, h("span", { class: "live-dot", "aria-hidden": "true" }), text, detail, done);
+  const node = h(
+    "aside",
+    { class: "live", "aria-label": "Progress" },
+    h("span", { class: "live-dot", "aria-hidden": "true" }),
+    text,
+    detail,
+    done,
+  );
 
   function put(said, more, share, state) {
     if (text.textContent !== said) text.textContent = said;

@@ -42,6 +42,10 @@ export function skeleton(tiles) {
     { class: "skeleton", "aria-hidden": "true" },
     h("span", { class: "bone title" }),
     h("span", { class: "bone line" }),
-    h("div", { class: "bones" }, Array.from({ length: tiles }, () => h("span", { class: "bone tile" }))),
+    h(
+      "div",
+      { class: "bones" },
+      Array.from({ length: tiles }, () => h("span", { class: "bone tile" })),
+    ),
   );
 }

@@ -31,8 +31,12 @@ export function searchDialog({ current, placeOf, go }) {
       "div",
       { class: "search-head" },
       h("label", { for: "search-input" }, "Layer, filter or class"),
-      h("div", { class: "search-row" }, input,
-        h("button", { type: "button", class: "button", on: { click: () => dialog.close() } }, "Close")),
+      h(
+        "div",
+        { class: "search-row" },
+        input,
+        h("button", { type: "button", class: "button", on: { click: () => dialog.close() } }, "Close"),
+      ),
     ),
     list,
   );
@@ -52,9 +56,23 @@ export function searchDialog({ current, placeOf, go }) {
               "section",
               null,
               h("h2", null, KINDS[kind]),
-              h("ul", null, some.map((hit) =>
-                h("li", null, h("a", { href: format({ ...route, show: "image", ...hit.to }), title: hit.label },
-                  h("b", null, cut(hit.label, 60)), " ", h("span", null, cut(hit.detail, 80)))))),
+              h(
+                "ul",
+                null,
+                some.map((hit) =>
+                  h(
+                    "li",
+                    null,
+                    h(
+                      "a",
+                      { href: format({ ...route, show: "image", ...hit.to }), title: hit.label },
+                      h("b", null, cut(hit.label, 60)),
+                      " ",
+                      h("span", null, cut(hit.detail, 80)),
+                    ),
+                  ),
+                ),
+              ),
             )
           : null,
       ),

@@ -69,7 +69,8 @@ const SENTENCES = {
   classes_avg: (v) => `By mean response, ${percent(v)} of its class profile moved to other classes.`,
   mean_shift: (v) => `Its mean activation is ${number(Math.abs(v), 2)} standard deviations ${moreOrLess(v)} after.`,
   max_shift: (v) => `Its highest activations are ${number(Math.abs(v), 2)} standard deviations ${moreOrLess(v)} after.`,
-  active: (v) => `The share of images that activate it is ${number(100 * Math.abs(v), 2)} percentage points ${moreOrLess(v)} after.`,
+  active: (v) =>
+    `The share of images that activate it is ${number(100 * Math.abs(v), 2)} percentage points ${moreOrLess(v)} after.`,
   selectivity: (v) => `Its class selectivity is ${number(Math.abs(v), 2)} ${moreOrLess(v)} after.`,
   embed_image: (v) => `In the eyes of a third network, the cosine of its two filter images is ${alike(v)}.`,
   embed_crops: (v) => `In the eyes of a third network, the cosine of its crops before and after is ${alike(v)}.`,
@@ -105,7 +106,9 @@ const VERDICTS = [
  */
 export function summary({ values }, channel, k) {
   const value = (name) => values[name]?.[channel] ?? null;
-  const known = Object.keys(values).map(value).filter((one) => one !== null);
+  const known = Object.keys(values)
+    .map(value)
+    .filter((one) => one !== null);
   if (!known.length) return "Nothing can be said of this filter: no measure is defined for it.";
   if (known.every((one) => one === 0)) return "Nothing changed in this filter, by any measure.";
   const told = [];

@@ -2,15 +2,40 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { firstTiles, homes, summary } from "../../../site/js/data/classes.js";
 
-const manifest = { layers: [{ name: "a", channels: 4 }, { name: "b", channels: 2 }, { name: "c", channels: 0 }] };
+const manifest = {
+  layers: [
+    { name: "a", channels: 4 },
+    { name: "b", channels: 2 },
+    { name: "c", channels: 0 },
+  ],
+};
 
 test("filters are grouped by layer, in the order of the file", () => {
-  const all = homes(manifest, { filters: [[], [[1, 0, 0.9], [0, 3, 0.5], [0, 1, null]]] }, 1);
-  assert.deepEqual(all.map((home) => home.filters), [
-    [{ channel: 3, selectivity: 0.5 }, { channel: 1, selectivity: null }],
-    [{ channel: 0, selectivity: 0.9 }],
-    [],
-  ]);
+  const all = homes(
+    manifest,
+    {
+      filters: [
+        [],
+        [
+          [1, 0, 0.9],
+          [0, 3, 0.5],
+          [0, 1, null],
+        ],
+      ],
+    },
+    1,
+  );
+  assert.deepEqual(
+    all.map((home) => home.filters),
+    [
+      [
+        { channel: 3, selectivity: 0.5 },
+        { channel: 1, selectivity: null },
+      ],
+      [{ channel: 0, selectivity: 0.9 }],
+      [],
+    ],
+  );
   const { filters, layers, most } = summary(all);
   assert.deepEqual([filters, layers, most.layer.name, most.share], [3, 2, "a", 0.5]);
 });
@@ -25,7 +50,10 @@ test("a class without filters, and none at all", () => {
 test("entries that fit no layer or filter are left out", () => {
   const rows = [[9, 0, 1], [-1, 0, 1], [0, 4, 1], [0, -1, 1], [0, "1", 1], null, "x", [1, 1, "high"]];
   const all = homes(manifest, { filters: [rows] }, 0);
-  assert.deepEqual(all.flatMap((home) => home.filters), [{ channel: 1, selectivity: null }]);
+  assert.deepEqual(
+    all.flatMap((home) => home.filters),
+    [{ channel: 1, selectivity: null }],
+  );
 });
 
 test("many layers show fewer tiles each", () => assert.ok(firstTiles(100) < firstTiles(13)));

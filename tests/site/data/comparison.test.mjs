@@ -2,19 +2,44 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { changeText, correlation, scaleText, sentence, standingText, summary } from "../../../site/js/text/changes.js";
 import {
-  binOf, bins, course, fates, filterCount, layerCourse, layerRows, measureOf, pairName, pairOf, pairedClasses, ranked, standing, valuesOf,
+  binOf,
+  bins,
+  course,
+  fates,
+  filterCount,
+  layerCourse,
+  layerRows,
+  measureOf,
+  pairName,
+  pairOf,
+  pairedClasses,
+  ranked,
+  standing,
+  valuesOf,
 } from "../../../site/js/data/comparison.js";
 import { match } from "../../../site/js/data/search.js";
 import { format, parse, samePage, up } from "../../../site/js/data/route.js";
 import { openStore } from "../../../site/js/data/store.js";
 import { layGrid } from "../../../site/js/layout/grid-layout.js";
 
-const distribution = (mean) => ({ counted: 2, unchanged: 0, mean, median: mean, max: mean, most: 0, histogram: [0, 2] });
+const distribution = (mean) => ({
+  counted: 2,
+  unchanged: 0,
+  mean,
+  median: mean,
+  max: mean,
+  most: 0,
+  histogram: [0, 2],
+});
 const change = (mean) => ({ summary: "", distributions: mean === null ? {} : { maps: distribution(mean) } });
 const comparison = {
   stores: [{ name: "a" }, { name: "b" }, { name: "c" }],
   measures: [{ name: "maps" }, { name: "weights" }],
-  pairs: [{ from: 0, to: 1, summary: "one" }, { from: 0, to: 2, summary: "two" }, { from: 1, to: 2, summary: "three" }],
+  pairs: [
+    { from: 0, to: 1, summary: "one" },
+    { from: 0, to: 2, summary: "two" },
+    { from: 1, to: 2, summary: "three" },
+  ],
   layers: [
     { name: "first", channels: 2, changes: [change(0), change(0.1), change(0.1)] },
     { name: "relu", channels: 2, changes: [change(null), change(null), change(null)] },
@@ -80,7 +105,10 @@ test("layers by change, or in order; those without the measure last", () => {
   const names = (order) => layerRows(comparison, 1, "maps", order).map(({ layer }) => layer.name);
   assert.deepEqual(names("place"), ["first", "relu", "last"]);
   assert.deepEqual(names("change"), ["last", "first", "relu"]);
-  assert.deepEqual(layerRows(comparison, 1, "maps").map(({ at }) => at), [0, 1, 2]);
+  assert.deepEqual(
+    layerRows(comparison, 1, "maps").map(({ at }) => at),
+    [0, 1, 2],
+  );
   assert.equal(filterCount(comparison), 7);
 });
 
@@ -97,15 +125,23 @@ test("where a filter stands", () => {
   assert.equal(standing(values, 1), null);
   assert.equal(standing(values, 9), null);
   assert.equal(standingText({ place: 1, of: 4, equal: 2 }), "one of the 2 most changed of 4 filters");
-  const words = [1, 2, 4, 11, 12, 13, 21, 22, 103, 111].map((place) => standingText({ place, of: 200, equal: 1 }).split(" ")[1]);
+  const words = [1, 2, 4, 11, 12, 13, 21, 22, 103, 111].map(
+    (place) => standingText({ place, of: 200, equal: 1 }).split(" ")[1],
+  );
   assert.deepEqual(words, ["most", "second", "4th", "11th", "12th", "13th", "21st", "22nd", "103rd", "111th"]);
 });
 
 test("a border belongs to the bin above it, and what did not change has a bin", () => {
   const edges = [-0.1, -1e-6, 1e-6, 0.1];
-  assert.deepEqual([-1, -0.1, -1e-6, 0, 1e-6, 0.1, 9].map((value) => binOf(edges, value)), [0, 1, 2, 2, 3, 4, 4]);
+  assert.deepEqual(
+    [-1, -0.1, -1e-6, 0, 1e-6, 0.1, 9].map((value) => binOf(edges, value)),
+    [0, 1, 2, 2, 3, 4, 4],
+  );
   const rows = bins([1, 2, 3, 4, 5], edges);
-  assert.deepEqual(rows.map(({ same }) => same), [false, false, true, false, false]);
+  assert.deepEqual(
+    rows.map(({ same }) => same),
+    [false, false, true, false, false],
+  );
   assert.deepEqual([rows[0].from, rows[0].to, rows[4].from, rows[4].to], [-Infinity, -0.1, 0.1, Infinity]);
   assert.ok(bins([1, 2], [1e-6])[0].same);
 });
@@ -117,26 +153,57 @@ test("what became of an image", () => {
 });
 
 test("two class profiles: what stands out in either comes first", () => {
-  const rows = pairedClasses([[0, 4], [1, 1]], [[2, 40], [0, 20]]);
+  const rows = pairedClasses(
+    [
+      [0, 4],
+      [1, 1],
+    ],
+    [
+      [2, 40],
+      [0, 20],
+    ],
+  );
   assert.deepEqual(rows, [
     { index: 0, before: 4, after: 20 },
     { index: 2, before: null, after: 40 },
     { index: 1, before: 1, after: null },
   ]);
-  assert.equal(pairedClasses([[0, 4], [1, 1]], [[2, 40]], 2).length, 2);
+  assert.equal(
+    pairedClasses(
+      [
+        [0, 4],
+        [1, 1],
+      ],
+      [[2, 40]],
+      2,
+    ).length,
+    2,
+  );
   assert.deepEqual(pairedClasses([], []), []);
   assert.deepEqual(pairedClasses([[3, -2]], [[3, 0]]), [{ index: 3, before: -2, after: 0 }]);
 });
 
 test("a filter over time: since the first, and by the step", () => {
-  const file = { pairs: [[0, 1, 0.2], [0, 2, 0.5], [1, 2, 0.4]].map(([from, to, v]) => ({ from, to, values: { maps: [null, v] } })) };
+  const file = {
+    pairs: [
+      [0, 1, 0.2],
+      [0, 2, 0.5],
+      [1, 2, 0.4],
+    ].map(([from, to, v]) => ({ from, to, values: { maps: [null, v] } })),
+  };
   assert.deepEqual(course(comparison, file, "maps", 1), [
     { store: 0, since: 0, step: 0 },
     { store: 1, since: 0.2, step: 0.2 },
     { store: 2, since: 0.5, step: 0.4 },
   ]);
-  assert.deepEqual(course(comparison, file, "maps", 0).map(({ since }) => since), [0, null, null]);
-  assert.deepEqual(course(comparison, file, "weights", 1).map(({ step }) => step), [0, null, null]);
+  assert.deepEqual(
+    course(comparison, file, "maps", 0).map(({ since }) => since),
+    [0, null, null],
+  );
+  assert.deepEqual(
+    course(comparison, file, "weights", 1).map(({ step }) => step),
+    [0, null, null],
+  );
   assert.deepEqual(layerCourse(comparison, 2, "maps"), [0, 0.2, 0.5]);
   assert.deepEqual(layerCourse(comparison, 1, "maps"), [0, null, null]);
 });
@@ -146,9 +213,15 @@ test("values and what they say, in words", () => {
   const shift = { name: "mean_shift", says: "…", signed: true, high: null };
   const filter = { k: 4, partner: [12, 0.75], channel: 3 };
   const say = (name, value, own = filter) => sentence({ name, says: "so much" }, value, own);
-  assert.deepEqual([changeText(maps, 0.5), changeText(shift, 0.5), changeText(shift, -0.5), changeText(shift, 0)], ["0.50", "+0.50", "\u22120.50", "0"]);
+  assert.deepEqual(
+    [changeText(maps, 0.5), changeText(shift, 0.5), changeText(shift, -0.5), changeText(shift, 0)],
+    ["0.50", "+0.50", "\u22120.50", "0"],
+  );
   assert.equal(changeText(maps, null), "\u2013");
-  assert.deepEqual([correlation(1), correlation(0.9999), correlation(-0.5), correlation(-0.001)], ["1.00", "over 0.99", "\u22120.50", "0.00"]);
+  assert.deepEqual(
+    [correlation(1), correlation(0.9999), correlation(-0.5), correlation(-0.001)],
+    ["1.00", "over 0.99", "\u22120.50", "0.00"],
+  );
   assert.match(scaleText(maps), /2: the opposite/);
   assert.match(scaleText(shift), /below it less/);
   assert.equal(say("top_max", 0.75), "3 of its 4 strongest images are others after.");
@@ -167,7 +240,10 @@ test("values and what they say, in words", () => {
 
 test("what became of a filter, in a few sentences", () => {
   const of = (values, k = 4) => summary({ values }, 0, k);
-  assert.match(of({ maps: [0.7], top_max: [1] }), /^It responds to little of what it did before: its maps correlate at 0.30. All 4 of its strongest/);
+  assert.match(
+    of({ maps: [0.7], top_max: [1] }),
+    /^It responds to little of what it did before: its maps correlate at 0.30. All 4 of its strongest/,
+  );
   assert.match(of({ maps: [1.5] }), /other things than before/);
   assert.match(of({ maps: [0.001], top_max: [0] }), /almost exactly as before.*strongest images are the same\.$/);
   assert.match(of({ maps: [0], weights: [0.1] }), /maps are the same/);
@@ -179,7 +255,12 @@ test("what became of a filter, in a few sentences", () => {
 });
 
 test("tiles of two frames: the frames stay square, and two tiles fit a phone", () => {
-  for (const [width, view] of [[328, 360], [358, 390], [1200, 1280], [2430, 2560]]) {
+  for (const [width, view] of [
+    [328, 360],
+    [358, 390],
+    [1200, 1280],
+    [2430, 2560],
+  ]) {
     const one = layGrid({ count: 100, width, view });
     const two = layGrid({ count: 100, width, view, frames: 2 });
     assert.ok(two.columns >= 2 && two.columns <= one.columns);
@@ -192,7 +273,10 @@ test("tiles of two frames: the frames stay square, and two tiles fit a phone", (
 
 test("layers and filters of a comparison are found", () => {
   const compared = { layers: [{ name: "conv", kind: "Conv2d", channels: 8 }], dataset: { name: "x", images: 3 } };
-  assert.deepEqual(match(compared, "conv 3", null).map(({ kind }) => kind), ["filter"]);
+  assert.deepEqual(
+    match(compared, "conv 3", null).map(({ kind }) => kind),
+    ["filter"],
+  );
   assert.equal(match(compared, "cat").length, 0);
 });
 
@@ -221,7 +305,10 @@ test("of stores that grow, a comparison is asked for only once it is there", asy
   const asked = [];
   const fetch = async (url) => {
     asked.push(url);
-    return { ok: true, text: async () => JSON.stringify({ format: 1, comparisons: [{ name: "c", title: "c", path: "c" }] }) };
+    return {
+      ok: true,
+      text: async () => JSON.stringify({ format: 1, comparisons: [{ name: "c", title: "c", path: "c" }] }),
+    };
   };
   const store = openStore({ index: "s/index.json", fetch });
   store.follow({ networks: [], comparisons: [], waiting: ["c"] });

@@ -9,7 +9,11 @@ import { keyTarget, layGrid, placeOf, tilesBetween } from "../../../site/js/layo
 const grid = layGrid({ count: 2048, width: 1200, view: 1280 });
 
 test("tiles fill the width, and all rows have a place", () => {
-  for (const [width, view] of [[328, 360], [1200, 1280], [2430, 2560]]) {
+  for (const [width, view] of [
+    [328, 360],
+    [1200, 1280],
+    [2430, 2560],
+  ]) {
     const { columns, tile, gap, rows, tall, height, count } = layGrid({ count: 2048, width, view });
     const used = columns * tile + (columns - 1) * gap;
     assert.ok(used <= width && used > width - columns, `${used} of ${width}`);
@@ -55,15 +59,30 @@ test("keys lead through all tiles", () => {
 test("histograms have round borders and lose no value", () => {
   const rows = spread([0, 0.05, 0.32, 1, 1, null, undefined, NaN], { domain: [0, 1] });
   assert.equal(rows.length, 20);
-  assert.deepEqual(rows.slice(2, 4).map((row) => row.to), [0.15, 0.2]);
+  assert.deepEqual(
+    rows.slice(2, 4).map((row) => row.to),
+    [0.15, 0.2],
+  );
   assert.deepEqual([rows[0].n, rows[1].n, rows[6].n, rows[19].n], [1, 1, 1, 2]);
   const free = spread([-3.2, 0, 17, 40]);
   assert.ok(free[0].from <= -3.2 && free.at(-1).to >= 40 && free.length <= 21);
-  assert.equal(free.reduce((sum, row) => sum + row.n, 0), 4);
+  assert.equal(
+    free.reduce((sum, row) => sum + row.n, 0),
+    4,
+  );
   assert.deepEqual(spread([null]), []);
-  for (const same of [[0, 0], [7, 7], [-2, -2], [1e-9, 1e-9]]) {
+  for (const same of [
+    [0, 0],
+    [7, 7],
+    [-2, -2],
+    [1e-9, 1e-9],
+  ]) {
     const bins = spread(same);
-    assert.equal(bins.reduce((sum, row) => sum + row.n, 0), 2, String(same));
+    assert.equal(
+      bins.reduce((sum, row) => sum + row.n, 0),
+      2,
+      String(same),
+    );
   }
 });
 
@@ -71,7 +90,10 @@ test("a far value does not flatten the others", () => {
   const rows = spread([...Array.from({ length: 50 }, (_, i) => 1 + i / 50), 3000], { clip: true });
   assert.ok(rows.at(-1).to < 10);
   assert.ok(rows.at(-1).more);
-  assert.equal(rows.reduce((sum, row) => sum + row.n, 0), 51);
+  assert.equal(
+    rows.reduce((sum, row) => sum + row.n, 0),
+    51,
+  );
   assert.match(fullest(rows, String), /^most \(\d+\) have /);
 });
 
@@ -83,11 +105,26 @@ test("least active first", () => {
 });
 
 test("images of a class: the filter's own first", () => {
-  const best = [{ image: 4, class: 1, score: 9 }, { image: 2, class: 0, score: 8 }, { image: 7, class: 1, score: 7 }];
+  const best = [
+    { image: 4, class: 1, score: 9 },
+    { image: 2, class: 0, score: 8 },
+    { image: 7, class: 1, score: 7 },
+  ];
   const images = Object.fromEntries([1, 2, 4, 5, 7, 9].map((id) => [id, { class: id === 2 ? 0 : 1 }]));
   const found = classImages(best, images, 1, 4);
-  assert.deepEqual(found.map((one) => [one.image, one.rank]), [[4, 1], [7, 3], [1, null], [5, null]]);
-  assert.deepEqual(classImages(best, {}, 1).map((one) => one.image), [4, 7]);
+  assert.deepEqual(
+    found.map((one) => [one.image, one.rank]),
+    [
+      [4, 1],
+      [7, 3],
+      [1, null],
+      [5, null],
+    ],
+  );
+  assert.deepEqual(
+    classImages(best, {}, 1).map((one) => one.image),
+    [4, 7],
+  );
   assert.deepEqual(classImages(best, images, 8), []);
 });
 

@@ -11,7 +11,14 @@ function network(changes = {}) {
   return { name: "n", path: "n", files: { "network.json": "1" }, layers: {}, stages: DONE, progress: null, ...changes };
 }
 const live = (...networks) => ({ networks, waiting: [] });
-const route = (changes = {}) => ({ network: "n", comparison: null, layer: null, channel: null, class: null, ...changes });
+const route = (changes = {}) => ({
+  network: "n",
+  comparison: null,
+  layer: null,
+  channel: null,
+  class: null,
+  ...changes,
+});
 
 test("nothing more is to come when all is computed and nothing runs", () => {
   assert.equal(finished(live(network())), true);
@@ -49,7 +56,12 @@ test("a view of a comparison changes with it and with the networks that it shows
 test("what a run is at, in words", () => {
   const at = (progress, quiet) => words(live(network({ progress })), "n", quiet);
   const progress = { work: "ascent", unit: "filter", done: 3, total: 12 };
-  assert.deepEqual(at(progress), { text: "Making filter images", detail: "3 of 12 filters", share: 0.25, state: "runs" });
+  assert.deepEqual(at(progress), {
+    text: "Making filter images",
+    detail: "3 of 12 filters",
+    share: 0.25,
+    state: "runs",
+  });
   assert.equal(at(progress, QUIET).state, "rests");
   assert.match(at(progress, QUIET).detail, /no news for 2 minutes/);
   assert.equal(at({ ...progress, work: "new", total: 0 }).share, null);
@@ -106,16 +118,27 @@ test("asks nothing while it is paused", async () => {
 });
 
 const manifest = {
-  format: 1, name: "n", layers: [], edges: [], dataset: {}, input: {}, stages: {}, tiles: {}, activation_edges: [],
+  format: 1,
+  name: "n",
+  layers: [],
+  edges: [],
+  dataset: {},
+  input: {},
+  stages: {},
+  tiles: {},
+  activation_edges: [],
 };
 
 test("a store that grows: nothing is asked for that is not there, and what has changed is read again", async () => {
   const asked = [];
   const fetch = async (url) => {
     asked.push(url);
-    const value = url === "s/index.json"
-      ? { format: 1, networks: [{ name: "n", title: "N", path: "n" }] }
-      : url === "s/n/network.json" ? manifest : { format: 1, layer: "a", filters: [] };
+    const value =
+      url === "s/index.json"
+        ? { format: 1, networks: [{ name: "n", title: "N", path: "n" }] }
+        : url === "s/n/network.json"
+          ? manifest
+          : { format: 1, layer: "a", filters: [] };
     return { ok: true, status: 200, text: async () => JSON.stringify(value) };
   };
   const store = openStore({ index: "s/index.json", fetch });
@@ -138,8 +161,14 @@ test("what is replaced while it is read is not kept", async () => {
   let answer;
   const fetch = (url) =>
     url.endsWith("a.json")
-      ? new Promise((resolve) => (answer = () => resolve({ ok: true, text: async () => '{"format":1,"layer":"a","filters":[]}' })))
-      : Promise.resolve({ ok: true, text: async () => '{"format":1,"networks":[{"name":"n","title":"N","path":"n"}]}' });
+      ? new Promise(
+          (resolve) =>
+            (answer = () => resolve({ ok: true, text: async () => '{"format":1,"layer":"a","filters":[]}' })),
+        )
+      : Promise.resolve({
+          ok: true,
+          text: async () => '{"format":1,"networks":[{"name":"n","title":"N","path":"n"}]}',
+        });
   const store = openStore({ index: "s/index.json", fetch });
   store.follow(live(network({ layers: { a: layer("1") } })));
   const reading = store.layer("n", "layers/a.json");
@@ -158,9 +187,28 @@ test("cards of a layer that is being written show the pictures there are", () =>
   const one = { name: "a", channels: 16, shape: [16, 8, 8] };
   const waiting = { ...manifest, stages: { scan: { complete: false } } };
   assert.deepEqual(previews(waiting, one, 4, { made: {} }), []);
-  assert.deepEqual(previews(waiting, one, 2, { made: { cropped: [[0, 16]] } }).map(({ kind, channel }) => [kind, channel]), [
-    ["cropped", 0], ["cropped", 8],
-  ]);
-  const some = previews(waiting, one, 3, { made: { cropped: [[0, 16]], max_activ: [[2, 4], [9, 10]] } });
-  assert.deepEqual(some.map(({ kind, channel }) => [kind, channel]), [["max_activ", 2], ["max_activ", 3], ["max_activ", 9]]);
+  assert.deepEqual(
+    previews(waiting, one, 2, { made: { cropped: [[0, 16]] } }).map(({ kind, channel }) => [kind, channel]),
+    [
+      ["cropped", 0],
+      ["cropped", 8],
+    ],
+  );
+  const some = previews(waiting, one, 3, {
+    made: {
+      cropped: [[0, 16]],
+      max_activ: [
+        [2, 4],
+        [9, 10],
+      ],
+    },
+  });
+  assert.deepEqual(
+    some.map(({ kind, channel }) => [kind, channel]),
+    [
+      ["max_activ", 2],
+      ["max_activ", 3],
+      ["max_activ", 9],
+    ],
+  );
 });

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { choose, classCounts, deadCount, median, neighboursOf } from "../../../site/js/data/filters.js";
 import { count, cut, number, percent, plural, tail } from "../../../site/js/text/format.js";
-import { ascentCount, hasAscent, layerFolder, networkLabels, pictureUrl, previews, usualTile } from "../../../site/js/data/manifest.js";
+import {
+  ascentCount,
+  hasAscent,
+  layerFolder,
+  networkLabels,
+  pictureUrl,
+  previews,
+  usualTile,
+} from "../../../site/js/data/manifest.js";
 import { match } from "../../../site/js/data/search.js";
 import { bins, range } from "../../../site/js/plots/response-histogram.js";
 
@@ -11,7 +19,12 @@ const filter = (channel, selectivity, active, score, classes) => ({
   stats: { selectivity, active },
   max: classes.map((c) => ({ class: c, score })),
 });
-const filters = [filter(0, 0.2, 1, 5, [1, 1]), filter(1, null, 0, 0, [2]), filter(2, 0.9, 0.5, 5, [1, 2]), filter(3, 0, 0.5, -1, [0])];
+const filters = [
+  filter(0, 0.2, 1, 5, [1, 1]),
+  filter(1, null, 0, 0, [2]),
+  filter(2, 0.9, 0.5, 5, [1, 2]),
+  filter(3, 0, 0.5, -1, [0]),
+];
 const order = (choice) => choose(filters, { class: null, ...choice }).map((f) => f.channel);
 
 test("filters are sorted, highest first, equals by channel, unknown last", () => {
@@ -35,7 +48,11 @@ test("a filter's neighbours are those of the order that was chosen", () => {
 });
 
 test("a class counts once a filter", () => {
-  assert.deepEqual(classCounts(filters), [[1, 2], [2, 2], [0, 1]]);
+  assert.deepEqual(classCounts(filters), [
+    [1, 2],
+    [2, 2],
+    [0, 1],
+  ]);
   assert.equal(deadCount(filters), 1);
   assert.equal(median([3, null, 1, 2]), 2);
   assert.equal(median([null]), null);
@@ -82,10 +99,25 @@ test("how many filter images there are", () => {
 });
 
 test("which filter images there are is a matter of runs", () => {
-  const told = manifest({ complete: false, config: {}, made: { [layer.name]: [[2, 6], [19, 20]] } });
+  const told = manifest({
+    complete: false,
+    config: {},
+    made: {
+      [layer.name]: [
+        [2, 6],
+        [19, 20],
+      ],
+    },
+  });
   assert.equal(ascentCount(told, layer), 5);
-  assert.deepEqual([0, 2, 5, 6, 19].map((c) => hasAscent(told, layer, c)), [false, true, true, false, true]);
-  assert.deepEqual(previews(told, layer, 5).map((p) => p.channel), [2, 3, 4, 5, 19]);
+  assert.deepEqual(
+    [0, 2, 5, 6, 19].map((c) => hasAscent(told, layer, c)),
+    [false, true, true, false, true],
+  );
+  assert.deepEqual(
+    previews(told, layer, 5).map((p) => p.channel),
+    [2, 3, 4, 5, 19],
+  );
   const sizes = { tiles: { cropped: { [layer.name]: [48, 48] } } };
   assert.equal(usualTile({ ...told, ...sizes }, layer), "crop");
   assert.equal(usualTile(told, layer), "image", "no size of a crop, no crop");
@@ -95,7 +127,10 @@ test("which filter images there are is a matter of runs", () => {
 test("cards show filter images only where there are enough", () => {
   const sizes = { tiles: { cropped: { [layer.name]: [48, 48] } } };
   const kinds = (filters) => previews({ ...manifest({ complete: true, config: { filters } }), ...sizes }, layer, 4);
-  assert.deepEqual(kinds("all").map((p) => p.channel), [0, 5, 10, 15]);
+  assert.deepEqual(
+    kinds("all").map((p) => p.channel),
+    [0, 5, 10, 15],
+  );
   assert.equal(kinds(4)[3].channel, 3);
   assert.equal(kinds(2)[0].kind, "cropped");
   const none = { ...manifest({ complete: false }), stages: { scan: { complete: false }, ascent: { complete: false } } };
@@ -105,7 +140,12 @@ test("cards show filter images only where there are enough", () => {
 
 test("cards show the best images where a unit sees all, and crops without their padding", () => {
   const scanned = manifest({ complete: false, config: null });
-  const best = [0, 5, 10, 15].map((channel) => ({ channel, image: channel + 100, position: [0, 0], box: [0, 0, 6, 6] }));
+  const best = [0, 5, 10, 15].map((channel) => ({
+    channel,
+    image: channel + 100,
+    position: [0, 0],
+    box: [0, 0, 6, 6],
+  }));
   assert.deepEqual(previews(scanned, layer, 2, { best }), [
     { kind: "image", channel: 0, image: 100 },
     { kind: "image", channel: 10, image: 110 },
@@ -114,18 +154,30 @@ test("cards show the best images where a unit sees all, and crops without their 
   const seen = { ...layer, receptive_field: { size: [10, 10], stride: [2, 2], offset: [-4, -4] } };
   const crops = { ...scanned, tiles: { cropped: { [layer.name]: [48, 48] } } };
   const from = (known) => previews(crops, seen, 4, known).map(({ kind, entry }) => [kind, entry]);
-  assert.deepEqual(from({ best: best.slice(0, 1) }), [["cropped", best[0]], ["cropped", null], ["cropped", null], ["cropped", null]]);
+  assert.deepEqual(from({ best: best.slice(0, 1) }), [
+    ["cropped", best[0]],
+    ["cropped", null],
+    ["cropped", null],
+    ["cropped", null],
+  ]);
   const drawn = { ...scanned, stages: { ...scanned.stages, ascent: { made: { [layer.name]: [[0, 3]] } } } };
-  assert.deepEqual(previews(drawn, layer, 3, { best }).map(({ kind }) => kind), ["max_activ", "max_activ", "max_activ"]);
+  assert.deepEqual(
+    previews(drawn, layer, 3, { best }).map(({ kind }) => kind),
+    ["max_activ", "max_activ", "max_activ"],
+  );
   assert.deepEqual(previews(drawn, layer, 4, { best })[0].kind, "image", "a filter image short");
 });
 
 test("search finds layers, filters and classes", () => {
-  const found = (query, current) => match(manifest({}), query, current).map((hit) => [hit.kind, hit.to.layer, hit.to.channel ?? hit.to.class]);
+  const found = (query, current) =>
+    match(manifest({}), query, current).map((hit) => [hit.kind, hit.to.layer, hit.to.channel ?? hit.to.class]);
   assert.deepEqual(found("head.3"), [["layer", "head.3", null]]);
   assert.deepEqual(found("head.3 2"), [["filter", "head.3", 2]]);
   assert.deepEqual(found("15"), [["filter", "a b", 15]]);
-  assert.deepEqual(found("filter 2", "head.3"), [["filter", "head.3", 2], ["filter", "a b", 2]]);
+  assert.deepEqual(found("filter 2", "head.3"), [
+    ["filter", "head.3", 2],
+    ["filter", "a b", 2],
+  ]);
   assert.deepEqual(found("TENCH"), [["class", null, 1]]);
   assert.deepEqual(found("tench", "a b"), [["class", null, 1]]);
   assert.equal(found("zzz").length, 0);
@@ -133,14 +185,27 @@ test("search finds layers, filters and classes", () => {
 });
 
 test("bins reach one past the occupied ones, within the borders", () => {
-  const rows = bins([[2, 5], [4, 1]], [-1, 0, 1, 2]);
-  assert.deepEqual(rows.map((row) => row.images), [0, 5, 0, 1]);
+  const rows = bins(
+    [
+      [2, 5],
+      [4, 1],
+    ],
+    [-1, 0, 1, 2],
+  );
+  assert.deepEqual(
+    rows.map((row) => row.images),
+    [0, 5, 0, 1],
+  );
   assert.deepEqual([rows[0].from, rows[0].to, rows.at(-1).to], [-1, 0, Infinity]);
   assert.equal(range(rows.at(-1)), "2.00 or more");
   assert.deepEqual(bins([], [0]), []);
 });
 
 test("networks that share a title are told apart by name", () => {
-  const list = [{ name: "a", title: "VGG16" }, { name: "b", title: "VGG16" }, { name: "c", title: "AlexNet" }];
+  const list = [
+    { name: "a", title: "VGG16" },
+    { name: "b", title: "VGG16" },
+    { name: "c", title: "AlexNet" },
+  ];
   assert.deepEqual(networkLabels(list), ["VGG16 (a)", "VGG16 (b)", "AlexNet"]);
 });

@@ -4,7 +4,15 @@ import { Lru } from "../../../site/js/data/lru.js";
 import { openStore, urlOf } from "../../../site/js/data/store.js";
 
 const manifest = {
-  format: 1, name: "n", layers: [], edges: [], dataset: {}, input: {}, stages: {}, tiles: {}, activation_edges: [],
+  format: 1,
+  name: "n",
+  layers: [],
+  edges: [],
+  dataset: {},
+  input: {},
+  stages: {},
+  tiles: {},
+  activation_edges: [],
 };
 const files = {
   "s/index.json": { format: 1, networks: [{ name: "n", title: "N", path: "my net" }] },

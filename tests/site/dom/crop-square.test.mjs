@@ -24,7 +24,10 @@ test("a crop at the border is enlarged to the part that lies in the image", () =
   assert.ok(padded(layer, corner));
   // Only rows are cut: the square is taken from the middle of the columns.
   const top = { position: [0, 5], box: [6, 0, 16, 6] };
-  assert.deepEqual(numbers(squarePart(manifest, layer, "cropped_grad", top)), [1.666667, 1.666667, -0.333333, -0.666667]);
+  assert.deepEqual(
+    numbers(squarePart(manifest, layer, "cropped_grad", top)),
+    [1.666667, 1.666667, -0.333333, -0.666667],
+  );
 });
 
 test("of a tile that is no square the middle is shown", () => {
@@ -39,6 +42,9 @@ test("of a tile that is no square the middle is shown", () => {
 
 test("what is not known is shown as it is", () => {
   assert.equal(squarePart({}, layer, "cropped"), null);
-  assert.equal(squarePart(manifest, { name: "a", receptive_field: null }, "cropped", { position: [0, 0], box: [0, 0, 8, 8] }), null);
+  assert.equal(
+    squarePart(manifest, { name: "a", receptive_field: null }, "cropped", { position: [0, 0], box: [0, 0, 8, 8] }),
+    null,
+  );
   assert.equal(squarePart({}, layer, "cropped", { position: null, box: null }), null);
 });

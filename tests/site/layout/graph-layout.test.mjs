@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import vm from "node:vm";
-import { foldToFit, isChain, layout, ranks, rounded, smooth, unroll, unrollTight } from "../../../site/js/layout/graph-layout.js";
+import {
+  foldToFit,
+  isChain,
+  layout,
+  ranks,
+  rounded,
+  smooth,
+  unroll,
+  unrollTight,
+} from "../../../site/js/layout/graph-layout.js";
 
 import { stack } from "../../../site/js/layout/column-stacking.js";
 
@@ -38,7 +47,19 @@ test("a chain fills rows from the left", () => {
 
 test("branches lie beside each other", () => {
   const names = ["a", "b", "c", "d", "e"];
-  const plan = layout(dagre, names, [["a", "b"], ["a", "c"], ["b", "d"], ["c", "d"], ["a", "d"], ["d", "e"]], box);
+  const plan = layout(
+    dagre,
+    names,
+    [
+      ["a", "b"],
+      ["a", "c"],
+      ["b", "d"],
+      ["c", "d"],
+      ["a", "d"],
+      ["d", "e"],
+    ],
+    box,
+  );
   assert.equal(plan.cards.get("b").x, plan.cards.get("c").x);
   assert.equal(plan.edges.length, 6);
   apart(plan);
@@ -65,17 +86,54 @@ test("a dense network is laid out in good time", () => {
 test("odd graphs: no layers, no edges, edges to strangers", () => {
   assert.doesNotThrow(() => layout(dagre, ["a"], [], box));
   assert.doesNotThrow(() => layout(dagre, [], [], box));
-  const plan = layout(dagre, ["a", "b"], [["x", "a"], ["a", "a"], ["b", "y"]], box);
+  const plan = layout(
+    dagre,
+    ["a", "b"],
+    [
+      ["x", "a"],
+      ["a", "a"],
+      ["b", "y"],
+    ],
+    box,
+  );
   assert.equal(plan.cards.size, 2);
   apart(plan);
 });
 
 test("ranks, chains, paths", () => {
-  assert.deepEqual([...ranks(["a", "b", "c"], [["a", "b"], ["b", "c"], ["a", "c"]])].map(([, r]) => r), [0, 1, 2]);
+  assert.deepEqual(
+    [
+      ...ranks(
+        ["a", "b", "c"],
+        [
+          ["a", "b"],
+          ["b", "c"],
+          ["a", "c"],
+        ],
+      ),
+    ].map(([, r]) => r),
+    [0, 1, 2],
+  );
   assert.ok(isChain(...chain(3)));
   assert.ok(!isChain(["a", "b"], []));
-  assert.equal(smooth([[0, 0], [10, 0]]), "M0,0H10");
-  assert.match(rounded([[0, 0], [10, 0], [10, 10]], 4), /^M0,0L6,0Q10,0,10,4L10,10$/);
+  assert.equal(
+    smooth([
+      [0, 0],
+      [10, 0],
+    ]),
+    "M0,0H10",
+  );
+  assert.match(
+    rounded(
+      [
+        [0, 0],
+        [10, 0],
+        [10, 10],
+      ],
+      4,
+    ),
+    /^M0,0L6,0Q10,0,10,4L10,10$/,
+  );
 });
 
 test("a map of a residual network fills its window, shortcuts over the rows", () => {
@@ -121,11 +179,24 @@ test("branches that meet again and again are not pulled apart", () => {
 
 test("stacked columns keep their order, and lines pass beside the cards", () => {
   const names = ["a", "b", "c", "d"];
-  const plan = unroll(dagre, names, [["a", "b"], ["b", "c"], ["c", "d"], ["a", "d"]], box);
+  const plan = unroll(
+    dagre,
+    names,
+    [
+      ["a", "b"],
+      ["b", "c"],
+      ["c", "d"],
+      ["a", "d"],
+    ],
+    box,
+  );
   const { nodes, paths } = stack(plan, box);
   for (const name of names) assert.equal(nodes.get(name).y, -50, "alone in its column, in the middle");
   const { points } = paths.find(({ from, to }) => from === "a" && to === "d");
-  assert.deepEqual(points.map(({ column }) => column), [1, 1 + 200 / 240, 2, 2 + 200 / 240]);
+  assert.deepEqual(
+    points.map(({ column }) => column),
+    [1, 1 + 200 / 240, 2, 2 + 200 / 240],
+  );
   for (const { y } of points) assert.ok(Math.abs(y) >= 50 + 10, `${y}`);
 });
 

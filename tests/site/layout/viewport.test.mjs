@@ -37,10 +37,25 @@ test("a card is brought in only when it is out or covered", () => {
 
 test("shortcuts are what others reach too", () => {
   const names = ["a", "b", "c", "d"];
-  const edges = [["a", "b"], ["b", "c"], ["a", "c"], ["a", "d"], ["c", "d"], ["x", "a"], ["d", "a"]];
+  const edges = [
+    ["a", "b"],
+    ["b", "c"],
+    ["a", "c"],
+    ["a", "d"],
+    ["c", "d"],
+    ["x", "a"],
+    ["d", "a"],
+  ];
   const { plain, shortcuts } = withoutShortcuts(names, edges);
-  assert.deepEqual(plain, [["a", "b"], ["b", "c"], ["c", "d"]]);
-  assert.deepEqual(shortcuts, [["a", "c"], ["a", "d"]]);
+  assert.deepEqual(plain, [
+    ["a", "b"],
+    ["b", "c"],
+    ["c", "d"],
+  ]);
+  assert.deepEqual(shortcuts, [
+    ["a", "c"],
+    ["a", "d"],
+  ]);
 });
 
 test("a dense network is a chain and shortcuts, found in good time", () => {
@@ -67,7 +82,10 @@ test("only what is lingered at is fetched ahead, and given up on leaving", async
   next.want("b");
   next.want("b");
   await pause(30);
-  assert.deepEqual(asked.map(({ data }) => data), ["b"]);
+  assert.deepEqual(
+    asked.map(({ data }) => data),
+    ["b"],
+  );
   next.leave();
   assert.ok(asked[0].signal.aborted);
   next.want("c");

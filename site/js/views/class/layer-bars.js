@@ -16,7 +16,12 @@ export function homeBars(all, most, go) {
   const bars = all.map(({ at, layer, filters, share }) => {
     const words = `${layer.name}: ${count(filters.length)} of ${plural(layer.channels, "filter")} (${percent(share)})`;
     const inside = [
-      h("span", { class: "life-room" }, roomy && filters.length ? h("span", { class: "life-value", "aria-hidden": "true" }, percent(share)) : null, h("span", { class: "life-mark", style: { height: `calc((100% - var(--above)) * ${share / most.share})` } })),
+      h(
+        "span",
+        { class: "life-room" },
+        roomy && filters.length ? h("span", { class: "life-value", "aria-hidden": "true" }, percent(share)) : null,
+        h("span", { class: "life-mark", style: { height: `calc((100% - var(--above)) * ${share / most.share})` } }),
+      ),
       h("span", { class: "life-number", "aria-hidden": "true" }, at + 1),
       h("span", { class: "unseen" }, words),
     ];
@@ -24,7 +29,17 @@ export function homeBars(all, most, go) {
       "li",
       null,
       filters.length
-        ? h("button", { type: "button", class: "life", title: words, tabindex: at === most.at ? "0" : "-1", on: { click: () => go(at) } }, inside)
+        ? h(
+            "button",
+            {
+              type: "button",
+              class: "life",
+              title: words,
+              tabindex: at === most.at ? "0" : "-1",
+              on: { click: () => go(at) },
+            },
+            inside,
+          )
         : h("span", { class: "life none", title: words }, inside),
     );
   });

@@ -28,8 +28,16 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
   const best = new Map(); // by channel the filter's best image, once the layer's data are there
   let kind = null;
   const roving = rove(grid, () => [...grid.children].map((item) => item.firstElementChild));
-  const more = h("button", { type: "button", class: "button", on: { click: () => all(true) } }, `Show all ${count(filters.length)}`);
-  const title = h("h2", { tabindex: "-1" }, h("a", { href: format({ network: manifest.name, layer: layer.name }), title: layer.name }, cut(layer.name, 60)));
+  const more = h(
+    "button",
+    { type: "button", class: "button", on: { click: () => all(true) } },
+    `Show all ${count(filters.length)}`,
+  );
+  const title = h(
+    "h2",
+    { tabindex: "-1" },
+    h("a", { href: format({ network: manifest.name, layer: layer.name }), title: layer.name }, cut(layer.name, 60)),
+  );
   const node = h(
     "section",
     { class: "home", data: { layer: layer.name } },
@@ -38,7 +46,11 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
       { class: "home-head" },
       h("span", { class: "card-number", "aria-hidden": "true" }, String(at + 1).padStart(2, "0")),
       title,
-      h("span", { class: "home-share", "aria-hidden": "true" }, h("span", { style: { width: `${(share / scale) * 100}%` } })),
+      h(
+        "span",
+        { class: "home-share", "aria-hidden": "true" },
+        h("span", { style: { width: `${(share / scale) * 100}%` } }),
+      ),
       h("p", { class: "home-count" }, h("b", null, count(filters.length)), ` of ${plural(layer.channels, "filter")}`),
     ),
     grid,
@@ -119,7 +131,8 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
     } catch {
       // The pictures stay as they are: whole, with their padding, or absent.
       if (signal.aborted) return;
-      for (const { box } of cells.values()) if (!box.firstElementChild) replace(box, h("span", { class: "lost" }, "no picture"));
+      for (const { box } of cells.values())
+        if (!box.firstElementChild) replace(box, h("span", { class: "lost" }, "no picture"));
     }
   }
 

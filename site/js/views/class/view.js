@@ -13,7 +13,8 @@ const TILE_NAMES = { crop: "Best crop", ascent: "Filter image" };
 
 const MEANINGS = {
   crop: "A tile shows the one patch that excites the filter most, or the image where a unit sees all of it. It may come from another class: which class a filter prefers is an average over all images.",
-  ascent: "A tile shows a picture that was made from noise to excite the filter as much as it can; where there is none, the crop stands in for it.",
+  ascent:
+    "A tile shows a picture that was made from noise to excite the filter as much as it can; where there is none, the crop stands in for it.",
 };
 
 /** The tile kinds that make sense across layers; others show the crop. */
@@ -34,7 +35,10 @@ async function read(store, route, signal) {
 function otherClass(ctx, manifest, index) {
   const select = h(
     "select",
-    { id: "class-choice", on: { change: ({ target }) => ctx.go(format({ ...ctx.current(), class: Number(target.value) })) } },
+    {
+      id: "class-choice",
+      on: { change: ({ target }) => ctx.go(format({ ...ctx.current(), class: Number(target.value) })) },
+    },
     manifest.dataset.classes.map((name, i) => h("option", { value: i, selected: i === index }, cut(name, 40))),
   );
   return h("label", { class: "select" }, h("span", { class: "choices-label" }, "Class"), select);
@@ -44,7 +48,9 @@ function head(manifest, index, sum, rest) {
   const name = className(manifest, index);
   const { classes } = manifest.dataset;
   const step = (i) =>
-    i >= 0 && i < classes.length ? { href: format({ network: manifest.name, class: i }), text: cut(classes[i], 24) } : null;
+    i >= 0 && i < classes.length
+      ? { href: format({ network: manifest.name, class: i }), text: cut(classes[i], 24) }
+      : null;
   return h(
     "header",
     { class: "intro" },
@@ -77,13 +83,23 @@ function unknown(manifest, index) {
       "p",
       null,
       "An earlier Torchlurk wrote this store, without the list of which filters prefer a class. ",
-      "Run the same ", h("code", null, "torchlurk precompute"), " again to add it. Each layer can show the filters that have an image of this class among their best:",
+      "Run the same ",
+      h("code", null, "torchlurk precompute"),
+      " again to add it. Each layer can show the filters that have an image of this class among their best:",
     ),
     h(
       "ul",
       { class: "chips" },
       manifest.layers.map(({ name }) =>
-        h("li", null, h("a", { class: "chip", href: format({ network: manifest.name, layer: name, class: index }), title: name }, cut(name, 32))),
+        h(
+          "li",
+          null,
+          h(
+            "a",
+            { class: "chip", href: format({ network: manifest.name, layer: name, class: index }), title: name },
+            cut(name, 32),
+          ),
+        ),
       ),
     ),
   );
@@ -111,14 +127,29 @@ export async function classView(ctx) {
   };
   const classes = await read(store, route, signal);
   if (!classes) {
-    return { ...shared, node: h("article", { class: "view class" }, head(manifest, index, null), unknown(manifest, index)) };
+    return {
+      ...shared,
+      node: h("article", { class: "view class" }, head(manifest, index, null), unknown(manifest, index)),
+    };
   }
   const all = homes(manifest, classes, index);
   const sum = summary(all);
   const called = cut(name, 60);
   if (!sum.filters) {
-    const none = h("p", { class: "lede" }, `No filter responds more strongly to images of \u201c${called}\u201d than to those of every other class.`);
-    return { ...shared, node: h("article", { class: "view class" }, head(manifest, index, sum, none), h("div", { class: "toolbar" }, otherClass(ctx, manifest, index))) };
+    const none = h(
+      "p",
+      { class: "lede" },
+      `No filter responds more strongly to images of \u201c${called}\u201d than to those of every other class.`,
+    );
+    return {
+      ...shared,
+      node: h(
+        "article",
+        { class: "view class" },
+        head(manifest, index, sum, none),
+        h("div", { class: "toolbar" }, otherClass(ctx, manifest, index)),
+      ),
+    };
   }
   const most = firstTiles(manifest.layers.length);
   const sections = all
@@ -134,7 +165,15 @@ export async function classView(ctx) {
     replace(
       bar,
       made
-        ? choices("Show", Object.entries(TILE_NAMES).map(([value, text]) => ({ value, text, href: format({ ...now, tile: value === "crop" ? null : value }) })), kind)
+        ? choices(
+            "Show",
+            Object.entries(TILE_NAMES).map(([value, text]) => ({
+              value,
+              text,
+              href: format({ ...now, tile: value === "crop" ? null : value }),
+            })),
+            kind,
+          )
         : null,
       otherClass(ctx, manifest, index),
     );

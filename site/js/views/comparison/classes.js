@@ -18,7 +18,11 @@ function bar(tag, value, scale, [low, high]) {
     h(
       "span",
       { class: "both-room", "aria-hidden": "true" },
-      value === null ? null : h("span", { style: { "margin-left": share(Math.min(value / scale, 0) - low), width: share(Math.abs(value / scale)) } }),
+      value === null
+        ? null
+        : h("span", {
+            style: { "margin-left": share(Math.min(value / scale, 0) - low), width: share(Math.abs(value / scale)) },
+          }),
     ),
     value === null
       ? h("span", { class: "both-figure", title: words }, "\u2013", h("span", { class: "unseen" }, words))
@@ -33,7 +37,12 @@ function panel(sides, title, kind) {
   const profiles = sides.map(({ filter }) => filter.classes[kind]);
   const rows = pairedClasses(...profiles);
   if (!rows.length) {
-    return h("div", { class: "panel" }, h("h3", null, title), h("p", { class: "absent" }, "No classes in this data set."));
+    return h(
+      "div",
+      { class: "panel" },
+      h("h3", null, title),
+      h("p", { class: "absent" }, "No classes in this data set."),
+    );
   }
   const values = profiles.map((profile) => profile.map(([, value]) => value));
   const [one, two] = values.map((some) => Math.abs(furthest(some)) || 1);
@@ -54,11 +63,22 @@ function panel(sides, title, kind) {
           "li",
           null,
           h("span", { class: "both-name", title: name }, cut(name, 40)),
-          h("span", { class: "both-bars" }, bar("before", row.before, scales[0], range), bar("after", row.after, scales[1], range)),
+          h(
+            "span",
+            { class: "both-bars" },
+            bar("before", row.before, scales[0], range),
+            bar("after", row.after, scales[1], range),
+          ),
         );
       }),
     ),
-    apart ? h("p", { class: "both-note" }, `Each network\u2019s bars have a scale of their own: the longest stands for ${number(furthest(values[0]), 2)} before and ${number(furthest(values[1]), 2)} after.`) : null,
+    apart
+      ? h(
+          "p",
+          { class: "both-note" },
+          `Each network\u2019s bars have a scale of their own: the longest stands for ${number(furthest(values[0]), 2)} before and ${number(furthest(values[1]), 2)} after.`,
+        )
+      : null,
   );
 }
 
@@ -75,11 +95,25 @@ export function pairedProfile(sides) {
       h(
         "p",
         null,
-        map ? "The mean, over the images of a class, of the strongest response in each, and of the mean response." : "The mean response over the images of a class.",
+        map
+          ? "The mean, over the images of a class, of the strongest response in each, and of the mean response."
+          : "The mean response over the images of a class.",
         " Each network lists its ten highest classes: \u2013 is none of them.",
       ),
-      h("p", { class: "legend" }, h("span", { class: "key", data: { side: "before" } }), "before", h("span", { class: "key", data: { side: "after" } }), "after"),
+      h(
+        "p",
+        { class: "legend" },
+        h("span", { class: "key", data: { side: "before" } }),
+        "before",
+        h("span", { class: "key", data: { side: "after" } }),
+        "after",
+      ),
     ),
-    h("div", { class: "panels" }, panel(sides, map ? "Strongest response" : "Response", "max"), map ? panel(sides, "Mean response", "avg") : null),
+    h(
+      "div",
+      { class: "panels" },
+      panel(sides, map ? "Strongest response" : "Response", "max"),
+      map ? panel(sides, "Mean response", "avg") : null,
+    ),
   );
 }

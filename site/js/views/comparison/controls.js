@@ -77,7 +77,9 @@ export function pairChoice(ctx, comparison, pair, now) {
     href: format({ ...now, pair: pairName(one) }),
   }));
   const label = "From \u2192 to";
-  return options.length > BESIDE ? listOf(ctx, { id: "pair-choice", label, key: "pair", options, current }) : choices(label, options, current);
+  return options.length > BESIDE
+    ? listOf(ctx, { id: "pair-choice", label, key: "pair", options, current })
+    : choices(label, options, current);
 }
 
 /** Which measure: there may be twenty. */
@@ -97,7 +99,8 @@ export function keepingFocus(bar, draw) {
   const value = active?.dataset.value;
   draw();
   if (id) bar.querySelector(`#${id}`)?.focus();
-  else if (value !== undefined) [...bar.querySelectorAll("[data-value]")].find((one) => one.dataset.value === value)?.focus();
+  else if (value !== undefined)
+    [...bar.querySelectorAll("[data-value]")].find((one) => one.dataset.value === value)?.focus();
 }
 
 /**

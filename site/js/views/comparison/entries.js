@@ -29,12 +29,18 @@ function main(side, entry, index, entries, folder, show) {
   }
   const whole = () => picture({ src: imageUrl(root, entry.image), alt: shown, natural: width });
   const gradient = (alt) =>
-    picture({ src: pictureUrl(root, layer, folder, filter.channel), alt, at: [index, entries.length], natural: tileSize(manifest, folder, layer)?.[1] });
+    picture({
+      src: pictureUrl(root, layer, folder, filter.channel),
+      alt,
+      at: [index, entries.length],
+      natural: tileSize(manifest, folder, layer)?.[1],
+    });
   const node =
     show === "gradient"
       ? frame([height, width], gradient(`gradient for ${shown}`))
       : frame([height, width], whole(), show === "overlay" ? h("span", { class: "over" }, gradient("")) : null);
-  if (entry.box && hasCrops(manifest, layer) && show !== "gradient") node.append(boxOver(entry.box, manifest.input.shape));
+  if (entry.box && hasCrops(manifest, layer) && show !== "gradient")
+    node.append(boxOver(entry.box, manifest.input.shape));
   return node;
 }
 
@@ -46,7 +52,15 @@ function small(side, folder, index, what) {
   return h(
     "span",
     { class: "small" },
-    frame(size, picture({ src: pictureUrl(root, layer, folder, filter.channel), alt, at: [index, filter.max.length], natural: size?.[1] })),
+    frame(
+      size,
+      picture({
+        src: pictureUrl(root, layer, folder, filter.channel),
+        alt,
+        at: [index, filter.max.length],
+        natural: size?.[1],
+      }),
+    ),
     h("span", { class: "small-name" }, what),
   );
 }
@@ -67,10 +81,16 @@ function entryOf(side, list, folder, show, there) {
           "figcaption",
           null,
           h("span", { class: "score", title: "activation" }, number(entry.score)),
-          h("span", { class: "class", title: [name, side.images[entry.image]?.path].filter(Boolean).join("\n") }, cut(name, 60)),
+          h(
+            "span",
+            { class: "class", title: [name, side.images[entry.image]?.path].filter(Boolean).join("\n") },
+            cut(name, 60),
+          ),
           h("span", { class: `fate ${tone}` }, text),
         ),
-        list === "max" ? h("div", { class: "pair" }, small(side, "cropped", i, "crop"), small(side, "cropped_grad", i, "gradient")) : null,
+        list === "max"
+          ? h("div", { class: "pair" }, small(side, "cropped", i, "crop"), small(side, "cropped_grad", i, "gradient"))
+          : null,
       ),
     );
   });
@@ -82,7 +102,8 @@ export function sideHead({ tag, name, layer, filter }) {
     "p",
     { class: "side-head", data: { side: tag } },
     h("span", { class: "side-tag" }, tag === "before" ? "Before" : "After"),
-    " ", sideLink({ name }, { layer: layer.name, channel: filter.channel }),
+    " ",
+    sideLink({ name }, { layer: layer.name, channel: filter.channel }),
   );
 }
 
@@ -111,5 +132,7 @@ export function sharedWords(sides, list) {
   const [before, after] = sides.map(({ filter }) => filter[list]);
   const stayed = fates(before, after).filter((place) => place !== null).length;
   if (stayed === before.length && before.length === after.length) return `All ${before.length} are in both lists.`;
-  return stayed ? `${stayed} of ${before.length} ${stayed === 1 ? "is" : "are"} in both lists.` : "None is in both lists.";
+  return stayed
+    ? `${stayed} of ${before.length} ${stayed === 1 ? "is" : "are"} in both lists.`
+    : "None is in both lists.";
 }

@@ -17,10 +17,26 @@ function figure(side) {
       "figure",
       { class: "entry" },
       there
-        ? frame(size, picture({ src: pictureUrl(root, layer, "max_activ", filter.channel), alt: `filter image of filter ${filter.channel} ${tag}`, eager: true, natural: size?.[1] }))
+        ? frame(
+            size,
+            picture({
+              src: pictureUrl(root, layer, "max_activ", filter.channel),
+              alt: `filter image of filter ${filter.channel} ${tag}`,
+              eager: true,
+              natural: size?.[1],
+            }),
+          )
         : frame(size, h("span", { class: "lost" }, "not computed")),
       there && filter.ascent?.found === false
-        ? h("figcaption", null, h("span", { class: "where" }, "No picture was found that excites this filter: what is shown is the last attempt."))
+        ? h(
+            "figcaption",
+            null,
+            h(
+              "span",
+              { class: "where" },
+              "No picture was found that excites this filter: what is shown is the last attempt.",
+            ),
+          )
         : null,
     ),
   );
@@ -34,15 +50,33 @@ function crossed(sides, four) {
       "td",
       null,
       h("span", { class: "cross-figure" }, number(value)),
-      h("span", { class: "change-track", "aria-hidden": "true" }, h("span", { style: { width: `${(Math.max(0, value) / top) * 100}%` } })),
+      h(
+        "span",
+        { class: "change-track", "aria-hidden": "true" },
+        h("span", { style: { width: `${(Math.max(0, value) / top) * 100}%` } }),
+      ),
     );
   const [mine, others, yours, own] = four;
   const unit = hasMap(sides[0].layer) ? "mean activation" : "activation";
   return h(
     "table",
     { class: "cross" },
-    h("caption", null, `How strongly each network\u2019s filter answers each picture (${unit}). A filter that still looks for the same answers both pictures alike.`),
-    h("thead", null, h("tr", null, h("td", null), h("th", { scope: "col" }, "picture before"), h("th", { scope: "col" }, "picture after"))),
+    h(
+      "caption",
+      null,
+      `How strongly each network\u2019s filter answers each picture (${unit}). A filter that still looks for the same answers both pictures alike.`,
+    ),
+    h(
+      "thead",
+      null,
+      h(
+        "tr",
+        null,
+        h("td", null),
+        h("th", { scope: "col" }, "picture before"),
+        h("th", { scope: "col" }, "picture after"),
+      ),
+    ),
     h(
       "tbody",
       null,
@@ -66,8 +100,19 @@ export function filterImages(sides, four) {
       "header",
       { class: "block-head" },
       h("h2", null, "Filter images"),
-      h("p", null, "Made from noise to excite the filter as much as possible: a ", paper("https://distill.pub/2017/feature-visualization/", "feature visualization"), "."),
+      h(
+        "p",
+        null,
+        "Made from noise to excite the filter as much as possible: a ",
+        paper("https://distill.pub/2017/feature-visualization/", "feature visualization"),
+        ".",
+      ),
     ),
-    h("div", { class: "made-pair" }, h("div", { class: "versus" }, sides.map(figure)), four ? crossed(sides, four) : null),
+    h(
+      "div",
+      { class: "made-pair" },
+      h("div", { class: "versus" }, sides.map(figure)),
+      four ? crossed(sides, four) : null,
+    ),
   );
 }

@@ -25,7 +25,10 @@ async function open(ctx) {
     scene.sides.map(async (side) => {
       const filter = side.filters.find((one) => one.channel === channel);
       if (!filter || channel >= layer.channels) {
-        throw new StoreError("unknown", `${cut(layer.name)} has no filter ${channel}: they are numbered from 0 to ${layer.channels - 1}.`);
+        throw new StoreError(
+          "unknown",
+          `${cut(layer.name)} has no filter ${channel}: they are numbered from 0 to ${layer.channels - 1}.`,
+        );
       }
       // Paths of images are a courtesy: without them everything else still stands.
       const images = await store.images(side.name, signal).catch((error) => {
@@ -36,12 +39,24 @@ async function open(ctx) {
     }),
   );
   const many = comparison.stores.length > 2;
-  const moments = many ? await sidesOf(store, comparison, comparison.stores.map((_, i) => i), signal) : [];
+  const moments = many
+    ? await sidesOf(
+        store,
+        comparison,
+        comparison.stores.map((_, i) => i),
+        signal,
+      )
+    : [];
   return { ...scene, sides, channel, moments };
 }
 
 function section(title, explanation, ...content) {
-  return h("section", { class: "block" }, h("header", { class: "block-head" }, h("h2", null, title), h("p", null, explanation)), content);
+  return h(
+    "section",
+    { class: "block" },
+    h("header", { class: "block-head" }, h("h2", null, title), h("p", null, explanation)),
+    content,
+  );
 }
 
 function strongestWords(sides) {
@@ -60,8 +75,16 @@ function strongestWords(sides) {
 /** Which filter has taken this one’s place, if another has. */
 function partnerWords(after, partner) {
   if (!partner || partner[0] === after.filter.channel) return null;
-  const link = h("a", { class: "paper", href: format({ network: after.name, layer: after.layer.name, channel: partner[0] }) }, `filter ${partner[0]}`);
-  return [" After, ", link, ` is more like it than the one in its own place: their maps correlate at ${correlation(partner[1])}.`];
+  const link = h(
+    "a",
+    { class: "paper", href: format({ network: after.name, layer: after.layer.name, channel: partner[0] }) },
+    `filter ${partner[0]}`,
+  );
+  return [
+    " After, ",
+    link,
+    ` is more like it than the one in its own place: their maps correlate at ${correlation(partner[1])}.`,
+  ];
 }
 
 /** @param {object} ctx */
@@ -73,7 +96,9 @@ export async function comparisonFilterView(ctx) {
   const called = `Filter ${channel}${name ? `: ${cut(name, 60)}` : ""}`;
   const k = Math.min(comparison.k, comparison.dataset.images);
   const map = hasMap(sides[0].layer);
-  const gradients = sides.some(({ filter }) => ["max_grads", "avg_grads"].some((folder) => filter.pictures.includes(folder)));
+  const gradients = sides.some(({ filter }) =>
+    ["max_grads", "avg_grads"].some((folder) => filter.pictures.includes(folder)),
+  );
   const pairs = h("div", { class: "toolbar" }, pairChoice(ctx, comparison, pair, route));
   const bar = h("div", { class: "toolbar" });
   const nav = h("div", { class: "nav-slot" });
@@ -88,7 +113,8 @@ export async function comparisonFilterView(ctx) {
     const values = valuesOf(changes, measure.name, layer.channels);
     const order = ranked(values);
     const at = order.indexOf(channel);
-    const beside = (other) => (other === undefined ? null : { href: format({ ...now, channel: other }), text: String(other) });
+    const beside = (other) =>
+      other === undefined ? null : { href: format({ ...now, channel: other }), text: String(other) };
     const steps = [beside(order[at - 1]), beside(order[at + 1])];
     [view.steps.before, view.steps.after] = steps.map((step) => step?.href ?? null);
     replace(nav, neighbours("filter", ...steps));
@@ -98,7 +124,12 @@ export async function comparisonFilterView(ctx) {
     const options = kinds.map((value) => ({ value, text: SHOW_NAMES[value], href: format({ ...now, show: value }) }));
     keepingFocus(bar, () => replace(bar, options.length ? choices("Show", options, now.show) : null));
     const left = time.querySelector(".trends")?.scrollLeft ?? 0;
-    keepingFocus(time, () => replace(time, overTime(scene, measure, (by) => format({ ...now, by }))));
+    keepingFocus(time, () =>
+      replace(
+        time,
+        overTime(scene, measure, (by) => format({ ...now, by })),
+      ),
+    );
     if (left) time.querySelector(".trends").scrollLeft = left;
     replace(top, versus(sides, "max", now.show));
     replace(mean, versus(sides, "avg", now.show));
@@ -125,7 +156,13 @@ export async function comparisonFilterView(ctx) {
       time,
       filterImages(sides, changes.cross?.[channel] ?? null),
       section("Strongest responses", strongestWords(sides), bar, top),
-      map ? section("Highest on average", ["The images that excite the filter most over their whole area. ", sharedWords(sides, "avg")], mean) : null,
+      map
+        ? section(
+            "Highest on average",
+            ["The images that excite the filter most over their whole area. ", sharedWords(sides, "avg")],
+            mean,
+          )
+        : null,
       pairedProfile(sides),
       measuresInWords({ ...scene, layerName: layer.name }),
     ),

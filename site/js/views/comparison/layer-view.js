@@ -27,7 +27,11 @@ function sentence({ sides, layer }, measure, known, kind) {
   const lacking = sides[0].filters.filter((_, i) => sides.some((side) => lacks(side, i))).length;
   return [
     meaning(sides[1].manifest, sides[1].layer, kind),
-    " On the left before, in ", sideLink(sides[0], { layer: layer.name }), "; on the right after, in ", sideLink(sides[1], { layer: layer.name }), ". ",
+    " On the left before, in ",
+    sideLink(sides[0], { layer: layer.name }),
+    "; on the right after, in ",
+    sideLink(sides[1], { layer: layer.name }),
+    ". ",
     h("b", null, plural(layer.channels, "filter")),
     known ? ", sorted by the change of " : ", in order of number: this layer has no measure of ",
     h("b", null, measure.title),
@@ -80,20 +84,35 @@ export async function comparisonLayerView(ctx) {
     const steps = [beside(comparison.layers[at - 1], now), beside(comparison.layers[at + 1], now)];
     [view.steps.before, view.steps.after] = steps.map((step) => step?.href ?? null);
     replace(nav, neighbours("layer", ...steps));
-    const kinds = tileKinds(sides[0].manifest, sides[0].layer, sides.flatMap(({ filters }) => filters), kind);
+    const kinds = tileKinds(
+      sides[0].manifest,
+      sides[0].layer,
+      sides.flatMap(({ filters }) => filters),
+      kind,
+    );
     keepingFocus(bar, () =>
       replace(
         bar,
         pairChoice(ctx, comparison, pair, now),
-        choices("Show", kinds.map((value) => ({ value, text: TILE_NAMES[value], href: format({ ...now, tile: value }) })), kind),
+        choices(
+          "Show",
+          kinds.map((value) => ({ value, text: TILE_NAMES[value], href: format({ ...now, tile: value }) })),
+          kind,
+        ),
       ),
     );
     const left = cards.firstElementChild?.scrollLeft ?? 0;
     keepingFocus(cards, () => {
-      replace(cards, measureCards(comparison, own.distributions, measure.name, (by) => format({ ...now, by })));
+      replace(
+        cards,
+        measureCards(comparison, own.distributions, measure.name, (by) => format({ ...now, by })),
+      );
       cards.firstElementChild.scrollLeft = left;
     });
-    choosing.say([comparison.pairs.length > 1 ? sides.map((side) => cut(side.name, 20)).join(" \u2192 ") : null, TILE_NAMES[kind]]);
+    choosing.say([
+      comparison.pairs.length > 1 ? sides.map((side) => cut(side.name, 20)).join(" \u2192 ") : null,
+      TILE_NAMES[kind],
+    ]);
     replace(status, sentence(scene, measure, measure.name in own.distributions, kind));
     grid.show(drawn.order);
   }
@@ -107,7 +126,12 @@ export async function comparisonLayerView(ctx) {
       h(
         "header",
         { class: "intro" },
-        h("div", { class: "title-row" }, h("h1", { tabindex: "-1", title: layer.name }, breakable(cut(layer.name, 80))), nav),
+        h(
+          "div",
+          { class: "title-row" },
+          h("h1", { tabindex: "-1", title: layer.name }, breakable(cut(layer.name, 80))),
+          nav,
+        ),
         h("p", { class: "lede" }, own.summary),
       ),
       cards,
@@ -125,7 +149,8 @@ export async function comparisonLayerView(ctx) {
     update: draw,
     focus: (previous) => {
       const same = previous.comparison === route.comparison && previous.layer === route.layer;
-      if (same && previous.channel !== null && route.channel === null) return grid.reveal(drawn.order.indexOf(previous.channel));
+      if (same && previous.channel !== null && route.channel === null)
+        return grid.reveal(drawn.order.indexOf(previous.channel));
       const used = usedSwitch(bar, previous, route);
       if (used) choosing.node.open = true; // as the visitor had left it
       return used;

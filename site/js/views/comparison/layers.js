@@ -27,7 +27,12 @@ export function changeChart(rows, now) {
       null,
       h(
         "a",
-        { class: mean ? "life" : "life none", href: format({ ...now, layer: layer.name }), title: words, tabindex: at === 0 ? "0" : "-1" },
+        {
+          class: mean ? "life" : "life none",
+          href: format({ ...now, layer: layer.name }),
+          title: words,
+          tabindex: at === 0 ? "0" : "-1",
+        },
         h(
           "span",
           { class: "life-room", "aria-hidden": "true" },
@@ -39,7 +44,11 @@ export function changeChart(rows, now) {
       ),
     );
   });
-  const list = h("ol", { class: roomy ? "life-bars" : "life-bars many", "aria-label": "Layers, from the first to the last" }, links);
+  const list = h(
+    "ol",
+    { class: roomy ? "life-bars" : "life-bars many", "aria-label": "Layers, from the first to the last" },
+    links,
+  );
   rove(list, () => [...list.querySelectorAll("a")]);
   return list;
 }
@@ -75,15 +84,33 @@ function row({ at, layer, change, distribution }, scene) {
       "div",
       { class: "change-head" },
       h("span", { class: "card-number", "aria-hidden": "true" }, String(at + 1).padStart(2, "0")),
-      h("h3", null, h("a", { class: "change-link", href: format({ ...now, layer: layer.name }), title: layer.name }, cut(layer.name, 60))),
+      h(
+        "h3",
+        null,
+        h(
+          "a",
+          { class: "change-link", href: format({ ...now, layer: layer.name }), title: layer.name },
+          cut(layer.name, 60),
+        ),
+      ),
       h("span", { class: "change-kind" }, `${cut(layer.kind, 24)}, ${plural(layer.channels, "filter")}`),
     ),
     h(
       "div",
       { class: "change-size" },
       h("span", { class: "change-figure" }, number(mean, 2)),
-      h("span", { class: "change-track", "aria-hidden": "true" }, h("span", { style: { width: `${((mean ?? 0) / scale) * 100}%` } })),
-      h("span", { class: "change-note" }, distribution ? `${count(distribution.counted - distribution.unchanged)} of ${count(distribution.counted)} changed` : "no filter has this measure"),
+      h(
+        "span",
+        { class: "change-track", "aria-hidden": "true" },
+        h("span", { style: { width: `${((mean ?? 0) / scale) * 100}%` } }),
+      ),
+      h(
+        "span",
+        { class: "change-note" },
+        distribution
+          ? `${count(distribution.counted - distribution.unchanged)} of ${count(distribution.counted)} changed`
+          : "no filter has this measure",
+      ),
       trend(scene, at),
     ),
     h(
@@ -91,8 +118,14 @@ function row({ at, layer, change, distribution }, scene) {
       { class: "change-spread" },
       distribution
         ? [
-            changeBars(bins(distribution.histogram, measure.edges), { label: `How its filters are spread: ${distributionWords(distribution)}` }),
-            h("span", { class: "change-ends", "aria-hidden": "true" }, endsOf(measure).map((text) => h("span", null, text))),
+            changeBars(bins(distribution.histogram, measure.edges), {
+              label: `How its filters are spread: ${distributionWords(distribution)}`,
+            }),
+            h(
+              "span",
+              { class: "change-ends", "aria-hidden": "true" },
+              endsOf(measure).map((text) => h("span", null, text)),
+            ),
           ]
         : null,
     ),
@@ -114,10 +147,18 @@ export function endsOf({ signed, edges }) {
  */
 export function changeRows(rows, scene) {
   const scale = Math.max(...rows.map(({ distribution }) => distribution?.mean ?? 0)) || 1;
-  const list = h("ol", { class: "change-rows" }, rows.map((one) => row(one, { ...scene, scale })));
+  const list = h(
+    "ol",
+    { class: "change-rows" },
+    rows.map((one) => row(one, { ...scene, scale })),
+  );
   const links = () => [...list.querySelectorAll(".change-link")];
   const roving = rove(list, links);
   for (const link of links()) link.tabIndex = -1;
   roving.reset();
-  return { node: list, linkTo: (name) => links().find((link) => link.closest("li").dataset.layer === name) ?? null, mark: roving.mark };
+  return {
+    node: list,
+    linkTo: (name) => links().find((link) => link.closest("li").dataset.layer === name) ?? null,
+    mark: roving.mark,
+  };
 }

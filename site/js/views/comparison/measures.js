@@ -21,7 +21,14 @@ export function measureCards({ measures }, distributions, current, hrefOf) {
       const here = measure.name === current;
       return h(
         "a",
-        { class: "measure", href: hrefOf(measure.name), title: measure.says, tabindex: here ? "0" : "-1", "aria-current": here ? "true" : null, data: { value: measure.name } },
+        {
+          class: "measure",
+          href: hrefOf(measure.name),
+          title: measure.says,
+          tabindex: here ? "0" : "-1",
+          "aria-current": here ? "true" : null,
+          data: { value: measure.name },
+        },
         h("span", { class: "measure-name" }, cut(measure.title, 32)),
         changeBars(bins(own.histogram, measure.edges), { label: distributionWords(own) }),
         h("span", { class: "measure-figure" }, h("b", null, number(own.mean, 2)), " on average"),
@@ -46,23 +53,35 @@ export function measuresInWords({ comparison, pair, layerName, changes, channel 
     const own = distributions[measure.name];
     if (!own) return null;
     const place = standing(values, channel);
-    const filter = { k: Math.min(comparison.k, comparison.dataset.images), partner: changes.partners?.[channel] ?? null, channel };
+    const filter = {
+      k: Math.min(comparison.k, comparison.dataset.images),
+      partner: changes.partners?.[channel] ?? null,
+      channel,
+    };
     const rows = bins(own.histogram, measure.edges);
     return h(
       "div",
       { class: "told" },
       h("dt", { title: measure.says }, cut(measure.title, 40)),
+      h("dd", { class: "told-value" }, changeText(measure, value)),
       h(
         "dd",
-        { class: "told-value" },
-        changeText(measure, value),
+        { class: "told-words" },
+        sentence(measure, value, filter),
+        value ? h("span", { class: "told-place" }, ` ${capital(standingText(place))}.`) : null,
       ),
-      h("dd", { class: "told-words" }, sentence(measure, value, filter), value ? h("span", { class: "told-place" }, ` ${capital(standingText(place))}.`) : null),
       h(
         "dd",
         { class: "told-spread" },
-        changeBars(rows, { label: `The layer: ${distributionWords(own)}`, mark: value === null ? -1 : binOf(measure.edges, value) }),
-        h("span", { class: "change-ends", "aria-hidden": "true" }, endsOf(measure).map((text) => h("span", null, text))),
+        changeBars(rows, {
+          label: `The layer: ${distributionWords(own)}`,
+          mark: value === null ? -1 : binOf(measure.edges, value),
+        }),
+        h(
+          "span",
+          { class: "change-ends", "aria-hidden": "true" },
+          endsOf(measure).map((text) => h("span", null, text)),
+        ),
       ),
     );
   };
@@ -73,7 +92,11 @@ export function measuresInWords({ comparison, pair, layerName, changes, channel 
       "header",
       { class: "block-head" },
       h("h2", null, "The change in numbers"),
-      h("p", null, "Every measure is 0 where nothing changed. Each plot shows the filters of this layer; the bar in color is the one that this filter is in."),
+      h(
+        "p",
+        null,
+        "Every measure is 0 where nothing changed. Each plot shows the filters of this layer; the bar in color is the one that this filter is in.",
+      ),
     ),
     h("dl", { class: "told-list" }, comparison.measures.map(line)),
   );

@@ -23,7 +23,11 @@ function columns({ comparison, layer, file, channel, pair, moments }, measure) {
         sideLink(comparison.stores[store], { layer: layer.name, channel }),
         tag ? h("span", { class: "side-tag" }, tag) : null,
       ),
-      h("span", { class: "moment-pictures" }, kinds.map((kind) => quickPicture(moments[store], layer.name, channel, kind))),
+      h(
+        "span",
+        { class: "moment-pictures" },
+        kinds.map((kind) => quickPicture(moments[store], layer.name, channel, kind)),
+      ),
       store ? line("since the first", since) : h("p", { class: "moment-line" }, "the first"),
       store > 1 ? line("this step", step) : null,
     );
@@ -38,15 +42,29 @@ function lines({ comparison, file, channel, pair }, current, hrefOf) {
     const here = measure === current;
     return h(
       "a",
-      { class: "measure", href: hrefOf(measure.name), title: measure.says, tabindex: here ? "0" : "-1", "aria-current": here ? "true" : null, data: { value: measure.name } },
+      {
+        class: "measure",
+        href: hrefOf(measure.name),
+        title: measure.says,
+        tabindex: here ? "0" : "-1",
+        "aria-current": here ? "true" : null,
+        data: { value: measure.name },
+      },
       h("span", { class: "measure-name" }, cut(measure.title, 32)),
-      timeLine(values, { label: values.map((value) => changeText(measure, value)).join(", "), marks: [pair.from, pair.to] }),
+      timeLine(values, {
+        label: values.map((value) => changeText(measure, value)).join(", "),
+        marks: [pair.from, pair.to],
+      }),
       h("span", { class: "measure-figure" }, "last ", h("b", null, changeText(measure, values.at(-1)))),
     );
   });
   const shown = links.filter(Boolean);
   if (shown.length && !shown.some((link) => link.tabIndex === 0)) shown[0].tabIndex = 0;
-  const list = h("div", { class: "trends", role: "group", "aria-label": "Every measure, as change since the first" }, shown);
+  const list = h(
+    "div",
+    { class: "trends", role: "group", "aria-label": "Every measure, as change since the first" },
+    shown,
+  );
   rove(list, () => shown);
   return list;
 }
@@ -67,7 +85,11 @@ export function overTime(scene, measure, hrefOf) {
       "header",
       { class: "block-head" },
       h("h2", null, "Over time"),
-      h("p", null, `This filter in each of the ${stores.length} networks, in their order: its pictures, and the change of ${measure.title} since the first.`),
+      h(
+        "p",
+        null,
+        `This filter in each of the ${stores.length} networks, in their order: its pictures, and the change of ${measure.title} since the first.`,
+      ),
     ),
     h("ol", { class: "moments" }, columns(scene, measure)),
     lines(scene, measure, hrefOf),

@@ -21,8 +21,13 @@ function head(comparison, sides, pair) {
     h(
       "p",
       { class: "lede" },
-      `What became of each of ${filters} in ${plural(layers.length, "layer")}, from `, sideLink(sides[0]), " (before) to ", sideLink(sides[1]), " (after), over the same ",
-      h("span", { title: dataset.name }, plural(dataset.images, "image")), `. ${pair.summary}`,
+      `What became of each of ${filters} in ${plural(layers.length, "layer")}, from `,
+      sideLink(sides[0]),
+      " (before) to ",
+      sideLink(sides[1]),
+      " (after), over the same ",
+      h("span", { title: dataset.name }, plural(dataset.images, "image")),
+      `. ${pair.summary}`,
     ),
     note ? h("p", { class: "absent" }, note) : null,
   );
@@ -49,16 +54,27 @@ export async function comparisonView(ctx) {
         bar,
         pairChoice(ctx, comparison, pair, now),
         measureChoice(ctx, comparison, measure),
-        choices("Rows", Object.entries(ORDER_NAMES).map(([value, text]) => ({ value, text, href: format({ ...now, order: value }) })), now.order),
+        choices(
+          "Rows",
+          Object.entries(ORDER_NAMES).map(([value, text]) => ({ value, text, href: format({ ...now, order: value }) })),
+          now.order,
+        ),
       ),
     );
     replace(
       meaning,
       "A bar for each layer, from the first to the last: how much its filters changed on average; it leads to them. The change is that of ",
-      h("b", null, measure.title), `: ${measure.says} (${scaleText(measure)}).`,
+      h("b", null, measure.title),
+      `: ${measure.says} (${scaleText(measure)}).`,
     );
     replace(chart, changeChart(inOrder, now));
-    rows = changeRows(layerRows(comparison, pair.at, measure.name, now.order), { comparison, pair, measure, sides, now });
+    rows = changeRows(layerRows(comparison, pair.at, measure.name, now.order), {
+      comparison,
+      pair,
+      measure,
+      sides,
+      now,
+    });
     replace(
       place,
       h(
@@ -68,7 +84,8 @@ export async function comparisonView(ctx) {
         h(
           "p",
           null,
-          "The mean change of a layer\u2019s filters", many ? `, and its course over the ${comparison.stores.length} networks` : null,
+          "The mean change of a layer\u2019s filters",
+          many ? `, and its course over the ${comparison.stores.length} networks` : null,
           "; how many filters changed by how much (gray: not at all); and the filter that changed most, before and after.",
         ),
       ),
@@ -83,14 +100,24 @@ export async function comparisonView(ctx) {
       "article",
       { class: "view comparison" },
       head(comparison, sides, pair),
-      h("section", { class: "lives", "aria-labelledby": "where" }, h("h2", { id: "where" }, "Where it changed"), chart, meaning),
+      h(
+        "section",
+        { class: "lives", "aria-labelledby": "where" },
+        h("h2", { id: "where" }, "Where it changed"),
+        chart,
+        meaning,
+      ),
       bar,
       place,
-      comparisonsNav("Other comparisons", list.comparisons.filter(({ name }) => name !== comparison.name)),
+      comparisonsNav(
+        "Other comparisons",
+        list.comparisons.filter(({ name }) => name !== comparison.name),
+      ),
     ),
     update: draw,
     focus: (previous) => {
-      const link = previous.comparison === route.comparison && previous.layer !== null ? rows.linkTo(previous.layer) : null;
+      const link =
+        previous.comparison === route.comparison && previous.layer !== null ? rows.linkTo(previous.layer) : null;
       if (link) rows.mark(link);
       return link ?? usedSwitch(bar, previous, route);
     },

@@ -52,10 +52,20 @@ function panel(scene, title, kind, tone) {
   const { manifest, filter, signal } = scene;
   const rows = filter.classes[kind].map(([index, value]) => ({ index, value, label: className(manifest, index) }));
   if (!rows.length) {
-    return h("div", { class: "panel" }, h("h3", null, title), h("p", { class: "absent" }, "No classes in this data set."));
+    return h(
+      "div",
+      { class: "panel" },
+      h("h3", null, title),
+      h("p", { class: "absent" }, "No classes in this data set."),
+    );
   }
   const id = `gallery-${kind}`;
-  const place = h("div", { class: "gallery", id, role: "region", "aria-label": `Images of a class, by ${title.toLowerCase()}` });
+  const place = h("div", {
+    class: "gallery",
+    id,
+    role: "region",
+    "aria-label": `Images of a class, by ${title.toLowerCase()}`,
+  });
   let chosen = 0; // the row whose images are shown; -1 once they were sent away
   let waiting = 0;
 
@@ -72,12 +82,19 @@ function panel(scene, title, kind, tone) {
     replace(
       place,
       at < 0
-        ? h("p", { class: "gallery-head" }, "Point at a bar, tap it, or move to it with the arrow keys, to see images of its class.")
+        ? h(
+            "p",
+            { class: "gallery-head" },
+            "Point at a bar, tap it, or move to it with the arrow keys, to see images of its class.",
+          )
         : gallery(scene, filter[kind], rows[at].index),
     );
   }
 
-  const words = rows.slice(0, 3).map((row) => `${cut(row.label, 40)} ${number(row.value)}`).join(", ");
+  const words = rows
+    .slice(0, 3)
+    .map((row) => `${cut(row.label, 40)} ${number(row.value)}`)
+    .join(", ");
   const draw = (width) => {
     const svg = bars(rows, width, tone, id);
     queueMicrotask(() => {

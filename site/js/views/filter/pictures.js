@@ -5,7 +5,14 @@ import { className, hasCrops, hasMap, imageUrl, pictureUrl, tileSize } from "../
 import { boxOver, frame, picture } from "../../dom/pictures.js";
 
 function absent(what) {
-  return h("p", { class: "absent" }, h("b", null, what), " Not computed for this filter; run precompute with a larger ", h("code", null, "--filters"), ".");
+  return h(
+    "p",
+    { class: "absent" },
+    h("b", null, what),
+    " Not computed for this filter; run precompute with a larger ",
+    h("code", null, "--filters"),
+    ".",
+  );
 }
 
 function caption(scene, entry, rank, position) {
@@ -28,7 +35,8 @@ function main(scene, entry, index, entries, folder, show) {
   const [, height, width] = manifest.input.shape;
   const has = filter.pictures.includes(folder);
   const name = cut(className(manifest, entry.class), 60);
-  const whole = () => picture({ src: imageUrl(root, entry.image), alt: `${name}, image ${entry.image}`, natural: width });
+  const whole = () =>
+    picture({ src: imageUrl(root, entry.image), alt: `${name}, image ${entry.image}`, natural: width });
   const gradient = (alt) =>
     picture({
       src: pictureUrl(root, layer, folder, filter.channel),
@@ -43,7 +51,8 @@ function main(scene, entry, index, entries, folder, show) {
     show === "gradient"
       ? frame([height, width], gradient(`gradient for ${name}, image ${entry.image}`))
       : frame([height, width], whole(), show === "overlay" ? h("span", { class: "over" }, gradient("")) : null);
-  if (entry.box && hasCrops(manifest, layer) && show !== "gradient") node.append(boxOver(entry.box, manifest.input.shape));
+  if (entry.box && hasCrops(manifest, layer) && show !== "gradient")
+    node.append(boxOver(entry.box, manifest.input.shape));
   return node;
 }
 
@@ -56,7 +65,12 @@ function small(scene, folder, index, what) {
     { class: "small" },
     frame(
       size,
-      picture({ src: pictureUrl(root, layer, folder, filter.channel), alt, at: [index, filter.max.length], natural: size?.[1] }),
+      picture({
+        src: pictureUrl(root, layer, folder, filter.channel),
+        alt,
+        at: [index, filter.max.length],
+        natural: size?.[1],
+      }),
     ),
     h("span", { class: "small-name" }, what),
   );
@@ -93,7 +107,12 @@ export function strongest(scene, show) {
 export function averages(scene, show) {
   const { filter } = scene;
   const entries = filter.avg.map((entry, i) =>
-    h("figure", { class: "entry" }, main(scene, entry, i, filter.avg, "avg_grads", show), caption(scene, entry, i, null)),
+    h(
+      "figure",
+      { class: "entry" },
+      main(scene, entry, i, filter.avg, "avg_grads", show),
+      caption(scene, entry, i, null),
+    ),
   );
   const made = show === "image" || filter.pictures.includes("avg_grads");
   return [figures(entries), made ? null : absent("Gradients of the average:")];
@@ -113,16 +132,37 @@ export function madeImage(scene) {
       "header",
       { class: "block-head" },
       h("h2", null, "Filter image"),
-      h("p", null, "Made from noise by gradient ascent to excite this filter: a ",
-        paper("https://distill.pub/2017/feature-visualization/", "feature visualization"), "."),
+      h(
+        "p",
+        null,
+        "Made from noise by gradient ascent to excite this filter: a ",
+        paper("https://distill.pub/2017/feature-visualization/", "feature visualization"),
+        ".",
+      ),
     ),
     there
       ? h(
           "figure",
           { class: "entry" },
-          frame(size, picture({ src: pictureUrl(root, layer, "max_activ", filter.channel), alt: `filter image of filter ${filter.channel}`, eager: true, natural: size?.[1] })),
+          frame(
+            size,
+            picture({
+              src: pictureUrl(root, layer, "max_activ", filter.channel),
+              alt: `filter image of filter ${filter.channel}`,
+              eager: true,
+              natural: size?.[1],
+            }),
+          ),
           filter.ascent?.found === false
-            ? h("figcaption", null, h("span", { class: "where" }, "No picture was found that excites this filter: what is shown is the last attempt."))
+            ? h(
+                "figcaption",
+                null,
+                h(
+                  "span",
+                  { class: "where" },
+                  "No picture was found that excites this filter: what is shown is the last attempt.",
+                ),
+              )
             : null,
           filter.ascent
             ? h(
@@ -131,7 +171,11 @@ export function madeImage(scene) {
                 h("span", { class: "score" }, number(filter.ascent.score)),
                 h("span", { class: "class" }, hasMap(layer) ? "mean activation reached" : "activation reached"),
                 known(filter.ascent.ratio)
-                  ? h("span", { class: "where" }, `${number(filter.ascent.ratio, 2)} times that of the best image of the data set`)
+                  ? h(
+                      "span",
+                      { class: "where" },
+                      `${number(filter.ascent.ratio, 2)} times that of the best image of the data set`,
+                    )
                   : null,
               )
             : null,

@@ -47,7 +47,8 @@ function picturesOf(root, layer, filter) {
 
 function methods() {
   return [
-    paper("https://arxiv.org/abs/1311.2901", "deconvolution"), " or ",
+    paper("https://arxiv.org/abs/1311.2901", "deconvolution"),
+    " or ",
     paper("https://arxiv.org/abs/1412.6806", "guided backpropagation"),
   ];
 }
@@ -69,7 +70,11 @@ function strongestWords(manifest, layer) {
     ];
   }
   const field = layer.receptive_field ? `${times(layer.receptive_field.size)} pixels` : "the whole input";
-  return ["The images with the highest single activation; the box is the receptive field of the unit that responds (", field, "). Below each, that patch and its gradient."];
+  return [
+    "The images with the highest single activation; the box is the receptive field of the unit that responds (",
+    field,
+    "). Below each, that patch and its gradient.",
+  ];
 }
 
 /** Where a filter stands among those that the visitor came through; empty where that is in order of number. */
@@ -108,7 +113,8 @@ export async function filterView(ctx) {
   });
   const scene = { ctx, manifest, root, layer, filter, images, signal };
   let beside = neighboursOf(filters, route, filter.channel);
-  const step = (other) => (other ? { href: format({ ...ctx.current(), channel: other.channel }), text: String(other.channel) } : null);
+  const step = (other) =>
+    other ? { href: format({ ...ctx.current(), channel: other.channel }), text: String(other.channel) } : null;
   const top = h("div", { class: "entries" });
   const mean = h("div", { class: "entries" });
   const bar = h("div", { class: "toolbar" });
@@ -117,7 +123,9 @@ export async function filterView(ctx) {
   function draw(now) {
     const focused = document.activeElement?.closest?.(".toolbar .choice")?.dataset.value ?? null;
     const options = Object.keys(SHOW_NAMES).map((value) => ({
-      value, text: SHOW_NAMES[value], href: format({ ...now, show: value }),
+      value,
+      text: SHOW_NAMES[value],
+      href: format({ ...now, show: value }),
     }));
     beside = neighboursOf(filters, now, filter.channel);
     replace(nav, neighbours("filter", step(beside.before), step(beside.after)), standing(manifest, route, beside));
@@ -151,23 +159,27 @@ export async function filterView(ctx) {
         "div",
         { class: "hero" },
         madeImage(scene),
-        section(
-          "Strongest responses",
-          strongestWords(manifest, layer),
-          bar,
-          top,
-        ),
+        section("Strongest responses", strongestWords(manifest, layer), bar, top),
       ),
-      map ? section(
-        "Highest on average",
-        ["The images that excite the filter most over their whole area. A gradient shows which pixels excite it, by ",
-          ...methods(), "; mid-gray means none."],
-        mean,
-      ) : null,
+      map
+        ? section(
+            "Highest on average",
+            [
+              "The images that excite the filter most over their whole area. A gradient shows which pixels excite it, by ",
+              ...methods(),
+              "; mid-gray means none.",
+            ],
+            mean,
+          )
+        : null,
       h("div", { class: "plots" }, profile(scene), responses(scene)),
       statistics(scene),
     ),
     update: draw,
-    ready: () => prefetch(near.flatMap((one) => (one ? picturesOf(root, layer, one) : [])), signal),
+    ready: () =>
+      prefetch(
+        near.flatMap((one) => (one ? picturesOf(root, layer, one) : [])),
+        signal,
+      ),
   };
 }

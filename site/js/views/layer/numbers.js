@@ -35,7 +35,9 @@ function subjects(filters) {
       text: share,
       words: () => [
         "In how many of the images a filter responds. ",
-        dead ? `${plural(dead, "filter responds", "filters respond")} to none: dead.` : half(active, percent).replace(" or more", median(active) === 1 ? "" : " or more"),
+        dead
+          ? `${plural(dead, "filter responds", "filters respond")} to none: dead.`
+          : half(active, percent).replace(" or more", median(active) === 1 ? "" : " or more"),
       ],
     },
     {

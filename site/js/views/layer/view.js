@@ -82,7 +82,11 @@ function sentence(manifest, layer, chosen, now, kind) {
   return [
     plural(chosen.length, "filter"),
     name === null ? null : ` with an image of “${name}” among the strongest`,
-    unknown ? ", in order of number: what to sort by is not known here" : chosen.length > 1 ? `, ${ORDERS[now.sort]}` : null,
+    unknown
+      ? ", in order of number: what to sort by is not known here"
+      : chosen.length > 1
+        ? `, ${ORDERS[now.sort]}`
+        : null,
     lacking ? `; ${count(lacking)} without this picture show another instead` : null,
     ".",
   ];
@@ -118,7 +122,11 @@ export async function layerView(ctx) {
         h(
           "span",
           { class: "tile-foot" },
-          h("span", { class: "tile-number", title: names?.[filter.channel] }, names ? cut(names[filter.channel], 40) : filter.channel),
+          h(
+            "span",
+            { class: "tile-number", title: names?.[filter.channel] },
+            names ? cut(names[filter.channel], 40) : filter.channel,
+          ),
           h("span", { class: "tile-value" }, SORTS[drawn.now.sort].value(sortValue(filter, drawn.now.sort))),
         ),
       ),
@@ -127,13 +135,21 @@ export async function layerView(ctx) {
   function toolbar(now, kind) {
     const to = (change) => format({ ...now, ...change });
     const focus = document.activeElement;
-    const onChoice = bar.contains(focus) ? focus.dataset?.value ?? null : null;
+    const onChoice = bar.contains(focus) ? (focus.dataset?.value ?? null) : null;
     const onSelect = focus?.id === "class-choice";
     const kinds = tileKinds(manifest, layer, filters, kind);
     replace(
       bar,
-      choices("Show", kinds.map((value) => ({ value, text: TILE_NAMES[value], href: to({ tile: value }) })), kind),
-      choices("Sort by", Object.keys(SORTS).map((value) => ({ value, text: SORTS[value].name, href: to({ sort: value }) })), now.sort),
+      choices(
+        "Show",
+        kinds.map((value) => ({ value, text: TILE_NAMES[value], href: to({ tile: value }) })),
+        kind,
+      ),
+      choices(
+        "Sort by",
+        Object.keys(SORTS).map((value) => ({ value, text: SORTS[value].name, href: to({ sort: value }) })),
+        now.sort,
+      ),
       counts.length ? classSelect(ctx, manifest, counts, now) : null,
     );
     if (onSelect) bar.querySelector("select")?.focus();
@@ -146,10 +162,18 @@ export async function layerView(ctx) {
     drawn = { kind, now, chosen };
     replace(header.querySelector("[data-part=meaning]"), meaning(manifest, layer, kind));
     toolbar(now, kind);
-    choosing.say([TILE_NAMES[kind], SORTS[now.sort].name.toLowerCase(), now.class === null ? null : cut(className(manifest, now.class), 30)]);
+    choosing.say([
+      TILE_NAMES[kind],
+      SORTS[now.sort].name.toLowerCase(),
+      now.class === null ? null : cut(className(manifest, now.class), 30),
+    ]);
     replace(status, sentence(manifest, layer, chosen, now, kind));
     none.hidden = chosen.length > 0;
-    replace(none, "No filter to show. ", h("a", { class: "paper", href: format({ ...now, class: null }) }, "Show all filters"));
+    replace(
+      none,
+      "No filter to show. ",
+      h("a", { class: "paper", href: format({ ...now, class: null }) }, "Show all filters"),
+    );
     grid.node.hidden = chosen.length === 0;
     grid.show(chosen);
   }
@@ -159,7 +183,16 @@ export async function layerView(ctx) {
     title: `${layer.name}, ${manifest.title ?? manifest.name}`,
     crumbs: [{ text: layer.name, short: tail(layer.name), href: hrefOf(layer) }],
     steps: { before: hrefOf(manifest.layers[at - 1]), after: hrefOf(manifest.layers[at + 1]) },
-    node: h("article", { class: "view layer" }, header, layerNumbers(facts(manifest, layer, filters, images), filters, signal), choosing.node, status, none, grid.node),
+    node: h(
+      "article",
+      { class: "view layer" },
+      header,
+      layerNumbers(facts(manifest, layer, filters, images), filters, signal),
+      choosing.node,
+      status,
+      none,
+      grid.node,
+    ),
     ready: grid.start,
     update: draw,
     focus: (previous) => {

@@ -64,7 +64,11 @@ export function card(manifest, root, index, { from, pictures: most, known }) {
         { class: "card-name", title: layer.name },
         h("bdi", { class: "name-full" }, cut(layer.name, 80)),
         // From afar there is room for its end only; the first line does not end after the dots that stand for the rest.
-        h("span", { class: "name-short", "aria-hidden": "true" }, breakable(tail(layer.name, 22).replace("\u2026", "\u2026\u2060"))),
+        h(
+          "span",
+          { class: "name-short", "aria-hidden": "true" },
+          breakable(tail(layer.name, 22).replace("\u2026", "\u2026\u2060")),
+        ),
       ),
     ),
     h(
@@ -79,7 +83,12 @@ export function card(manifest, root, index, { from, pictures: most, known }) {
       h("span", { class: "card-filters" }, h("b", null, count(layer.channels)), " filters"),
       h("span", { class: "card-field" }, fieldSign(seenShare(manifest, layer)), fieldWords(manifest, layer)),
     ),
-    h("span", { class: "card-kind" }, h("span", { class: "card-type", title: layer.kind }, cut(layer.kind, 40)), h("span", { class: "card-shape" }, layer.shape.join("\u202f×\u202f"))),
+    h(
+      "span",
+      { class: "card-kind" },
+      h("span", { class: "card-type", title: layer.kind }, cut(layer.kind, 40)),
+      h("span", { class: "card-shape" }, layer.shape.join("\u202f×\u202f")),
+    ),
     from ? h("span", { class: "card-from" }, `from ${from}`) : null,
   );
 }

@@ -17,7 +17,9 @@ function draw(cards, lines, plan, shift) {
     node.style.translate = `${shift + x}px ${y}px`;
   }
   lines.replaceChildren(
-    ...plan.edges.map(({ from, to, over, d }) => s("path", { d, class: over ? "shortcut" : null, transform: `translate(${shift},0)`, data: { from, to } })),
+    ...plan.edges.map(({ from, to, over, d }) =>
+      s("path", { d, class: over ? "shortcut" : null, transform: `translate(${shift},0)`, data: { from, to } }),
+    ),
   );
 }
 
@@ -52,14 +54,22 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
     "div",
     { class: "world" },
     s("svg", { class: "wires", "aria-hidden": "true" }, lines),
-    h("ol", { class: "cards" }, cards.map((node) => h("li", null, node))),
+    h(
+      "ol",
+      { class: "cards" },
+      cards.map((node) => h("li", null, node)),
+    ),
   );
   const place = h("div", { class: "graph listed", role: "group", "aria-label": label }, world);
   const moving = map(place, world, { memory, name: manifest.name, signal });
   const bar = h(
     "div",
     { class: "map-bar", hidden: true },
-    h("p", null, "Drag to move about; the wheel, two fingers or the keys + and \u2212 zoom, 0 shows the whole network. Arrow keys go from layer to layer."),
+    h(
+      "p",
+      null,
+      "Drag to move about; the wheel, two fingers or the keys + and \u2212 zoom, 0 shows the whole network. Arrow keys go from layer to layer.",
+    ),
     moving.tools,
   );
   const focus = (node) => {

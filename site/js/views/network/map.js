@@ -100,7 +100,10 @@ export function map(place, world, { memory, name, signal }) {
       world.style.height = `${drawing.height}px`;
       const whole = fit(drawing, view, MARGIN);
       zoom
-        .extent([[0, 0], [view.width, view.height]])
+        .extent([
+          [0, 0],
+          [view.width, view.height],
+        ])
         .scaleExtent([whole.k, CLOSEST])
         .translateExtent([
           [-MARGIN / whole.k, -MARGIN / whole.k],

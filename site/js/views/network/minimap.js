@@ -32,7 +32,8 @@ export function minimap(go) {
   return {
     node,
     /** The corner that it covers; null while it is not there. */
-    covers: () => (size && node.style.display !== "none" ? { width: size.width + GAP, height: size.height + GAP } : null),
+    covers: () =>
+      size && node.style.display !== "none" ? { width: size.width + GAP, height: size.height + GAP } : null,
     draw(world, boxes, card) {
       const edge = Math.max(world.width, world.height) * 0.03;
       const all = { width: world.width + 2 * edge, height: world.height + 2 * edge };

@@ -40,12 +40,18 @@ function skipped(summary, entries) {
 
 function skippedFiles(files) {
   const summary = `${plural(files.length, "file")} could not be read`;
-  return skipped(summary, files.map(({ path, reason }) => [path, reason]));
+  return skipped(
+    summary,
+    files.map(({ path, reason }) => [path, reason]),
+  );
 }
 
 function skippedLayers(layers) {
   const summary = `${plural(layers.length, "layer")} could not be scanned`;
-  return skipped(summary, layers.map(({ name, kind, reason }) => [name, `(${kind}) ${reason}`]));
+  return skipped(
+    summary,
+    layers.map(({ name, kind, reason }) => [name, `(${kind}) ${reason}`]),
+  );
 }
 
 function networks(list, current) {
@@ -56,7 +62,11 @@ function networks(list, current) {
     { class: "networks", "aria-label": "Networks" },
     list.map(({ name }, i) => {
       const here = name === current ? "page" : null;
-      return h("a", { class: "choice", href: format({ network: name }), title: labels[i], "aria-current": here }, cut(labels[i], 40));
+      return h(
+        "a",
+        { class: "choice", href: format({ network: name }), title: labels[i], "aria-current": here },
+        cut(labels[i], 40),
+      );
     }),
   );
 }
@@ -72,11 +82,29 @@ function classes(manifest, search) {
     h(
       "ul",
       null,
-      names.slice(0, CLASSES).map((name, index) =>
-        h("li", null, h("a", { class: "chip", href: format({ network: manifest.name, class: index }), title: name }, cut(name, 28))),
-      ),
+      names
+        .slice(0, CLASSES)
+        .map((name, index) =>
+          h(
+            "li",
+            null,
+            h(
+              "a",
+              { class: "chip", href: format({ network: manifest.name, class: index }), title: name },
+              cut(name, 28),
+            ),
+          ),
+        ),
       names.length > CLASSES
-        ? h("li", null, h("button", { type: "button", class: "chip", on: { click: search } }, `search all ${count(names.length)}\u2026`))
+        ? h(
+            "li",
+            null,
+            h(
+              "button",
+              { type: "button", class: "chip", on: { click: search } },
+              `search all ${count(names.length)}\u2026`,
+            ),
+          )
         : null,
     ),
   );
@@ -125,7 +153,11 @@ export async function networkView(ctx) {
   const pictures = manner({ room: Infinity, layers: layers.length, chain }) === "map" ? FEW : STRIP;
   const known = ({ name }) => ({ made: store.made(route.network, name), best: best[name] });
   const cards = layers.map((layer, i) =>
-    card(manifest, root, i, { from: chain ? null : cut(inputs(layer.name).join(", "), 120), pictures, known: known(layer) }),
+    card(manifest, root, i, {
+      from: chain ? null : cut(inputs(layer.name).join(", "), 120),
+      pictures,
+      known: known(layer),
+    }),
   );
   const label = `The layers of ${cut(title)}, and which feeds which`;
   const drawing = graph({ manifest, chain, cards, label, memory: ctx.memory, signal });
@@ -154,7 +186,14 @@ export async function networkView(ctx) {
           "dl",
           { class: "facts" },
           fact("images", count(dataset.images)),
-          fact("classes", h("span", { title: dataset.classes.length ? `${className(manifest, 0)}, …` : null }, count(dataset.classes.length))),
+          fact(
+            "classes",
+            h(
+              "span",
+              { title: dataset.classes.length ? `${className(manifest, 0)}, …` : null },
+              count(dataset.classes.length),
+            ),
+          ),
           fact("layers", count(layers.length)),
           fact("filters", count(filterCount(manifest))),
           fact("input", `${manifest.input.shape.slice(1).join("\u202f×\u202f")} px`),

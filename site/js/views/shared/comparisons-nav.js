@@ -19,7 +19,13 @@ export function comparisonsNav(label, list) {
     h(
       "ul",
       null,
-      list.map(({ name }, i) => h("li", null, h("a", { class: "chip", href: format({ comparison: name }), title: labels[i] }, cut(labels[i], 60)))),
+      list.map(({ name }, i) =>
+        h(
+          "li",
+          null,
+          h("a", { class: "chip", href: format({ comparison: name }), title: labels[i] }, cut(labels[i], 60)),
+        ),
+      ),
     ),
   );
 }

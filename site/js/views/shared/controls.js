@@ -16,7 +16,11 @@ export function choices(label, options, current) {
       "span",
       { class: "choices-row" },
       options.map(({ value, text, href, title }) =>
-        h("a", { class: "choice", href, title, "aria-current": value === current ? "true" : null, data: { value } }, text),
+        h(
+          "a",
+          { class: "choice", href, title, "aria-current": value === current ? "true" : null, data: { value } },
+          text,
+        ),
       ),
     ),
   );
@@ -34,7 +38,13 @@ export function neighbours(what, before, after, many = `${what}s`) {
     to
       ? h(
           "a",
-          { class: `button step ${side} ${what}`, href: to.href, rel: side === "before" ? "prev" : "next", "aria-label": `${words} ${what}: ${to.text}`, title: `${words} ${what}: ${to.text}` },
+          {
+            class: `button step ${side} ${what}`,
+            href: to.href,
+            rel: side === "before" ? "prev" : "next",
+            "aria-label": `${words} ${what}: ${to.text}`,
+            title: `${words} ${what}: ${to.text}`,
+          },
           side === "before" ? icon(path) : null,
           h("span", { class: "step-text" }, h("bdi", null, to.text)),
           side === "after" ? icon(path) : null,

@@ -38,14 +38,19 @@ export function meaning(manifest, layer, kind) {
   const words = {
     ascent: [
       "Each tile is a picture made from noise, changed step by step until it excites the filter as much as it can: a ",
-      paper("https://distill.pub/2017/feature-visualization/", "feature visualization"), ".",
+      paper("https://distill.pub/2017/feature-visualization/", "feature visualization"),
+      ".",
     ],
     crop: [
       "Each tile is the patch of an image that excites the filter most: exactly what the unit sees, its receptive field.",
     ],
     image: [
       "Each tile is the image that excites the filter most",
-      crops ? "; the box is the part that the most excited unit sees, its receptive field." : map ? ". Each unit of this layer sees all of it." : ".",
+      crops
+        ? "; the box is the part that the most excited unit sees, its receptive field."
+        : map
+          ? ". Each unit of this layer sees all of it."
+          : ".",
     ],
     gradient: [
       `Each tile shows which pixels of the best ${crops ? "patch" : "image"} excite the filter, found by `,
