@@ -1,10 +1,10 @@
 /** Ties it together: the hash says where we are, the view of that place is drawn. */
 import { replace } from "./dom/dom.js";
-import { busy, keeping } from "./dom/preserve-view.js";
-import { tail } from "./text/format.js";
-import { concern, following } from "./data/live.js";
+import { isInteracting, preserveView } from "./dom/preserve-view.js";
+import { truncateStart } from "./text/format.js";
+import { viewDependencies, pollLive } from "./data/live.js";
 import { StoreError, openStore } from "./data/store.js";
-import { format, parse, samePage, up } from "./data/route.js";
+import { formatRoute, parseRoute, samePage, parentRoute } from "./data/route.js";
 import { classView } from "./views/class/view.js";
 import { comparisonFilterView } from "./views/comparison/filter-view.js";
 import { comparisonLayerView } from "./views/comparison/layer-view.js";
@@ -42,7 +42,7 @@ export function start(main, bar, index, live) {
   let heard = null; // what a live server told last
   let drawn = null; // what the view was made of, of that
   const memory = new Map(); // where each network's map was left, for the way back
-  const current = () => parse(location.hash);
+  const current = () => parseRoute(location.hash);
   const go = (hash) => {
     location.hash = hash;
   };
@@ -62,14 +62,14 @@ export function start(main, bar, index, live) {
     if (!networks.length)
       throw new StoreError("waiting", "There is no network here yet; the first is shown as soon as it has begun.");
     const full = { ...route, network: networks[0].name };
-    history.replaceState(null, "", format(full));
+    history.replaceState(null, "", formatRoute(full));
     return full;
   }
 
   /** Draw the view of where we are; `again`: it is there already, but what it shows has changed. */
   async function draw({ again = false } = {}) {
     const asked = current();
-    drawn = heard && concern(heard, asked);
+    drawn = heard && viewDependencies(heard, asked);
     if (!again && view?.update && samePage(asked, shown)) {
       shown = asked;
       view.update(asked);
@@ -94,7 +94,7 @@ export function start(main, bar, index, live) {
         replace(main, next.node);
         next.ready?.();
       };
-      if (again) keeping(main, put);
+      if (again) preserveView(main, put);
       else {
         put();
         arrive(next, previous, route);
@@ -125,10 +125,12 @@ export function start(main, bar, index, live) {
     const parts =
       route.layer === null
         ? []
-        : [{ text: route.layer, short: tail(route.layer), href: format({ ...route, channel: null }) }];
+        : [{ text: route.layer, short: truncateStart(route.layer), href: formatRoute({ ...route, channel: null }) }];
     frame.show(route, route.network ?? route.comparison, parts);
-    const above = up(route);
-    const back = above ? { href: format(above), text: "One level up" } : { href: "#/", text: "To the first network" };
+    const above = parentRoute(route);
+    const back = above
+      ? { href: formatRoute(above), text: "One level up" }
+      : { href: "#/", text: "To the first network" };
     replace(
       main,
       message(error, () => draw(), route.network === null && route.comparison === null ? null : back),
@@ -140,7 +142,7 @@ export function start(main, bar, index, live) {
     if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || typing) return;
     const to = { ArrowLeft: view?.steps?.before, ArrowRight: view?.steps?.after }[event.key];
     if (event.key === "/") search();
-    else if (event.key === "Escape" && up(current())) go(format(up(current())));
+    else if (event.key === "Escape" && parentRoute(current())) go(formatRoute(parentRoute(current())));
     else if (to) go(to);
     else return;
     event.preventDefault();
@@ -155,12 +157,12 @@ export function start(main, bar, index, live) {
       if (!state) return false;
       store.follow(state);
       heard = state;
-      if (concern(state, current()) === drawn) return true;
-      if (main.hasAttribute("aria-busy") || busy(main)) return false;
+      if (viewDependencies(state, current()) === drawn) return true;
+      if (main.hasAttribute("aria-busy") || isInteracting(main)) return false;
       draw({ again: view !== null });
       return true;
     };
-    const follower = following({ url, told });
+    const follower = pollLive({ url, told });
     addEventListener("hashchange", () => follower.check());
     document.addEventListener("visibilitychange", () => (document.hidden ? follower.pause() : follower.resume()));
     return follower.check().then(() => document.hidden && follower.pause());

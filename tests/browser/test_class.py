@@ -17,16 +17,16 @@ def test_by_mouse(page, site, troubles):
     assert page.url.endswith("#/residual?class=2")
     assert "lighthouse" in page.title()
     expect(page.locator(".crumbs a[aria-current]")).to_have_text("lighthouse")
-    expect(page.locator(".life-bars li")).to_have_count(70)
-    counts = page.locator(".home-count b").all_inner_texts()
+    expect(page.locator(".layer-bars li")).to_have_count(70)
+    counts = page.locator(".class-layer-count b").all_inner_texts()
     said = int(page.locator(".lede").inner_text().split()[0])
     assert sum(map(int, counts)) == said > 100
-    page.locator("button.life").last.click()
-    expect(page.locator(".home[data-layer=head] h2")).to_be_focused()
-    expect(page.locator(".home[data-layer=head] h2")).to_be_in_viewport()
-    tiles = page.locator(".home[data-layer=head] .tile")
+    page.locator("button.layer-bar").last.click()
+    expect(page.locator(".class-layer[data-layer=head] h2")).to_be_focused()
+    expect(page.locator(".class-layer[data-layer=head] h2")).to_be_in_viewport()
+    tiles = page.locator(".class-layer[data-layer=head] .tile")
     expect(tiles).to_have_count(12)
-    page.click(".home[data-layer=head] >> text=Show all")
+    page.click(".class-layer[data-layer=head] >> text=Show all")
     expect(tiles).to_have_count(int(counts[-1]))
     expect(tiles.nth(12)).to_be_focused()
     number = tiles.nth(20).locator(".tile-number").inner_text()
@@ -35,7 +35,7 @@ def test_by_mouse(page, site, troubles):
     page.go_back()
     heading(page, "lighthouse")
     expect(page.locator(".tile:focus .tile-number")).to_have_text(number)
-    page.click(".home[data-layer=head] h2 a")
+    page.click(".class-layer[data-layer=head] h2 a")
     heading(page, "head")
     page.go_back()
     page.select_option("#class-choice", "1")
@@ -53,10 +53,10 @@ def test_by_keyboard(page, site, troubles):
     heading(page, "lighthouse")
     page.keyboard.press("ArrowLeft")
     heading(page, "tabby cat")
-    page.locator('.life[tabindex="0"]').focus()
+    page.locator('.layer-bar[tabindex="0"]').focus()
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
-    expect(page.locator(".home h2").first).to_be_focused()
+    expect(page.locator(".class-layer h2").first).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
@@ -80,7 +80,7 @@ def test_deep_link_reload_and_widths(page, site, troubles, view):
 
 def test_best_first_and_unknown_last(page, site):
     page.goto(f"{site}#/chain?class=0")
-    tiles = page.locator(".home[data-layer=conv1] .tile")
+    tiles = page.locator(".class-layer[data-layer=conv1] .tile")
     expect(tiles).to_have_count(15)  # all but the dead one
     numbers = [float(text) for text in tiles.locator(".tile-value").all_text_contents()]
     assert len(numbers) == 14
@@ -93,8 +93,8 @@ def test_filter_images_where_there_are_some(page, site, troubles):
     page.click("text=Filter image")
     page.wait_for_url(re.compile("tile=ascent"))
     expect(page.locator(".choice[aria-current]")).to_have_text("Filter image")
-    expect(page.locator(".home[data-layer=conv1] .instead")).to_have_count(0)
-    assert page.locator(".home[data-layer=conv2] .instead").count() > 0
+    expect(page.locator(".class-layer[data-layer=conv1] .fallback-label")).to_have_count(0)
+    assert page.locator(".class-layer[data-layer=conv2] .fallback-label").count() > 0
     assert troubles == []
 
 
@@ -160,11 +160,11 @@ def test_a_layer_without_crops_shows_the_images(page, tmp_path, troubles):
     store = make_store(tmp_path / "store", "flat", layers, [("conv1", "logits")], flat=["logits"], rich=2)
     with served([store], tmp_path / "host") as url:
         page.goto(f"{url}#/flat?class=0")
-        tile = page.locator(".home[data-layer=logits] .tile")
+        tile = page.locator(".class-layer[data-layer=logits] .tile")
         tile.nth(3).scroll_into_view_if_needed()
         expect(tile.nth(3).locator("img")).to_have_attribute("src", re.compile(r"images/\d+\.jpg$"))
-        expect(tile.nth(3).locator(".instead")).to_have_text("image")
-        expect(page.locator(".home[data-layer=conv1] .tile img").first).to_have_attribute(
+        expect(tile.nth(3).locator(".fallback-label")).to_have_text("image")
+        expect(page.locator(".class-layer[data-layer=conv1] .tile img").first).to_have_attribute(
             "src", re.compile(r"cropped|max_activ")
         )
     assert troubles == []

@@ -84,7 +84,7 @@ def test_by_mouse(page, compared, moments, troubles):
 
 def test_by_keyboard(page, compared, moments, troubles):
     page.goto(f"{compared}#/compare:two")
-    page.locator(".life").first.focus()
+    page.locator(".layer-bar").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
@@ -140,7 +140,7 @@ def test_deep_links_widths_and_axe(page, compared, view, troubles):
         page.wait_for_timeout(60)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
         small = page.evaluate(
-            """() => [...document.querySelectorAll("button, select, .choice, .chip, .measure, .life")]
+            """() => [...document.querySelectorAll("button, select, .choice, .chip, .measure, .layer-bar")]
                  .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 44)
                  .map((e) => e.outerHTML.slice(0, 120))"""
         )
@@ -169,7 +169,7 @@ def test_the_state_is_in_the_address(page, compared, troubles):
     page.reload()
     expect(page.locator("#measure-choice")).to_have_value("top_max")
     expect(page.locator(".choice[aria-current]")).to_have_text(["later → last", "In order"])
-    page.locator(".life").nth(1).click()
+    page.locator(".layer-bar").nth(1).click()
     heading(page, "wide")
     expect(page.locator(".measure[aria-current]")).to_have_attribute("data-value", "top_max")
     expect(page.locator(".measure[aria-current]")).to_be_in_viewport()
@@ -261,7 +261,7 @@ def test_a_page_that_follows_stores_shows_a_comparison_once_it_is_made(
         (tmp_path / "arriving").rename(tmp_path / "two")
         page.click("nav[aria-label=Comparisons] a")
         heading(page, "early → last")
-        page.locator(".life").nth(2).click()
+        page.locator(".layer-bar").nth(2).click()
         heading(page, "deep")
         expect(page.locator(".view .tile img").first).to_be_visible()
     assert troubles == []

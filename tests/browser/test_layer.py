@@ -146,13 +146,13 @@ def test_an_empty_result_says_so(page, wide, troubles):
 
 def test_the_layer_is_plotted(page, wide):
     page.goto(f"{wide}#/big/wide")
-    expect(page.locator(".spread svg")).to_have_count(4)
-    labels = page.locator(".spread .plot").evaluate_all("(all) => all.map((e) => e.ariaLabel)")
+    expect(page.locator(".layer-histogram svg")).to_have_count(4)
+    labels = page.locator(".layer-histogram .plot").evaluate_all("(all) => all.map((e) => e.ariaLabel)")
     assert len(labels) == 4
     assert all(label.startswith("Histogram of ") and "most (" in label for label in labels)
-    bars = page.locator(".spread").first.locator("rect.mark")
+    bars = page.locator(".layer-histogram").first.locator("rect.mark")
     expect(bars).to_have_count(20)
-    expect(page.locator(".spread").nth(1)).to_contain_text("1 filter responds to none: dead")
+    expect(page.locator(".layer-histogram").nth(1)).to_contain_text("1 filter responds to none: dead")
 
 
 def test_a_layer_without_a_map(page, wide, troubles):
@@ -171,7 +171,7 @@ def test_a_layer_without_a_map(page, wide, troubles):
     expect(page.locator("svg.box")).to_have_count(0)
     expect(page.locator(".absent")).to_have_count(0)
     page.click(".choice:text-is('Overlay')")
-    expect(page.locator(".over")).to_have_count(4)
+    expect(page.locator(".overlay")).to_have_count(4)
     assert troubles == []
 
 
@@ -212,7 +212,7 @@ def test_on_a_phone_the_tiles_are_near(page, wide, troubles):
     expect(tile).to_be_visible()
     assert tile.bounding_box()["y"] < 520
     expect(page.locator(".choice:visible, .fact:visible")).to_have_count(0)
-    line = page.locator(".fold > summary")
+    line = page.locator(".disclosure > summary")
     expect(line).to_have_text("Show and sort: Best crop, strongest")
     line.click()
     page.click(".choice:text-is('Least active')")
@@ -228,8 +228,8 @@ def test_on_a_phone_the_tiles_are_near(page, wide, troubles):
 
 def test_bars_tell_what_they_stand_for(page, wide, troubles):
     page.goto(f"{wide}#/big/wide")
-    panel = page.locator(".spread").first
-    line = panel.locator(".reading")
+    panel = page.locator(".layer-histogram").first
+    line = panel.locator(".readout")
     usual = line.inner_text()
     assert usual.startswith("most (")
     expect(panel.locator(".bin")).to_have_count(20)
@@ -253,7 +253,7 @@ def test_bars_tell_it_to_a_finger(chromium, wide):
     context = chromium.new_context(viewport={"width": 360, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(f"{wide}#/big/wide/3")
-    line = page.locator(".responses .reading")
+    line = page.locator(".responses .readout")
     usual = line.inner_text()
     bins = page.locator(".responses .bin")
     bins.first.tap()
@@ -266,9 +266,9 @@ def test_bars_tell_it_to_a_finger(chromium, wide):
 def test_no_letter_of_a_plot_is_cut(page, wide, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{wide}#/big/wide")
-    page.locator(".spreads").evaluate("(e) => (e.open = true)")
-    expect(page.locator(".spread svg")).to_have_count(4)
-    assert page.evaluate(CUT, ".spread") == []
+    page.locator(".layer-numbers").evaluate("(e) => (e.open = true)")
+    expect(page.locator(".layer-histogram svg")).to_have_count(4)
+    assert page.evaluate(CUT, ".layer-histogram") == []
 
 
 def test_a_long_name_gives_way_to_the_value(page, wide):
@@ -294,7 +294,7 @@ def test_neighbours_follow_the_order_that_was_chosen(page, wide, troubles):
     assert (first, second) != (0, 1)
     tiles.nth(1).click()
     expect(page.locator("h1")).to_have_text(f"Filter {second}")
-    expect(page.locator(".standing")).to_have_text(
+    expect(page.locator(".sorted-position")).to_have_text(
         "2 of 2\u202f048 filters, most selective for one class first"
     )
     assert page.locator(".step.before").inner_text() == str(first)

@@ -128,7 +128,7 @@ def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
             growing.layer(name, *ALL)
         growing.stages("scan", "gradients", "ascent")
         (growing.store / "progress.json").unlink()
-        expect(page.locator(".made img")).to_have_count(1, timeout=WAIT)
+        expect(page.locator(".filter-image img")).to_have_count(1, timeout=WAIT)
         expect(status).to_have_text("All is computed", timeout=WAIT)
 
         asked = []

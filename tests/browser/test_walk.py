@@ -106,7 +106,7 @@ def test_tiles_load_lazily(page, site):
 def test_class_and_tile_kind(page, site, troubles):
     page.goto(f"{site}#/fork/join")
     page.click(".choice:text-is('Filter image')")
-    expect(page.locator(".instead")).to_have_count(6)
+    expect(page.locator(".fallback-label")).to_have_count(6)
     expect(page.locator(".status")).to_contain_text("6 without this picture")
     page.select_option("#class-choice", "2")
     page.wait_for_url(re.compile(r"class=2"))
@@ -120,9 +120,9 @@ def test_show_gradient_and_overlay(page, site, troubles):
     page.goto(f"{site}#/chain/conv2/7")
     expect(page.locator(".figures svg.box")).to_have_count(4)
     page.click("text=Overlay")
-    expect(page.locator(".over")).to_have_count(8)
+    expect(page.locator(".overlay")).to_have_count(8)
     page.click(".choice:text-is('Gradient')")
-    expect(page.locator(".over")).to_have_count(0)
+    expect(page.locator(".overlay")).to_have_count(0)
     expect(page.locator(".choice[aria-current]")).to_have_text("Gradient")
     assert page.url.endswith("show=gradient")
     assert troubles == []

@@ -32,16 +32,16 @@ def test_every_card_has_pictures(page, mixed, troubles):
 
 def test_a_class_shows_images_where_there_are_no_crops(page, mixed, troubles):
     page.goto(f"{mixed}#/net?class=0")
-    section = page.locator(".home[data-layer=mixed]")
+    section = page.locator(".class-layer[data-layer=mixed]")
     section.scroll_into_view_if_needed()
-    expect(section.locator(".instead").first).to_have_text("image")
+    expect(section.locator(".fallback-label").first).to_have_text("image")
     assert "/images/" in section.locator("img").first.get_attribute("src")
     page.click(".choice:text-is('Filter image')")
     expect(section.locator("img[src*='/max_activ/']")).not_to_have_count(0)
     expect(section.locator("img[src*='/images/']")).not_to_have_count(0)
-    page.locator(".home[data-layer=late]").scroll_into_view_if_needed()
+    page.locator(".class-layer[data-layer=late]").scroll_into_view_if_needed()
     page.wait_for_function(LOADED)
-    expect(page.locator(".lost")).to_have_count(0)
+    expect(page.locator(".missing")).to_have_count(0)
     assert troubles == []
 
 
@@ -55,7 +55,7 @@ def test_a_layer_has_a_tile_for_gradients(page, mixed, troubles):
     expect(page.locator(".lede")).to_contain_text("pixels of the best image")
     tiles = page.locator(".tile")
     assert "/max_grads/" in tiles.nth(0).locator("img").get_attribute("src")
-    expect(tiles.nth(6).locator(".instead")).to_have_text("image")
+    expect(tiles.nth(6).locator(".fallback-label")).to_have_text("image")
     expect(page.locator(".status")).to_contain_text("58 without this picture")
     page.wait_for_function(LOADED)
     assert troubles == []

@@ -16,7 +16,7 @@
  * @param {number} index of the class
  * @returns {Home[]}
  */
-export function homes(manifest, classes, index) {
+export function filtersByLayer(manifest, classes, index) {
   const found = manifest.layers.map((layer, at) => ({ at, layer, filters: [], share: 0 }));
   const rows = Array.isArray(classes.filters) ? classes.filters[index] : null;
   for (const row of Array.isArray(rows) ? rows : []) {
@@ -33,7 +33,7 @@ export function homes(manifest, classes, index) {
  * In sum: how many filters, in how many layers, and the layer with the largest share of them.
  * @param {Home[]} all
  */
-export function summary(all) {
+export function classSummary(all) {
   const some = all.filter(({ filters }) => filters.length);
   return {
     filters: some.reduce((sum, { filters }) => sum + filters.length, 0),
@@ -43,6 +43,6 @@ export function summary(all) {
 }
 
 /** How many tiles of a layer to show at first: fewer where there are many layers. */
-export function firstTiles(layers) {
+export function initialTileCount(layers) {
   return layers > 20 ? 12 : 24;
 }

@@ -75,7 +75,7 @@ export function filterCount({ layers }) {
  * @param {Array<number|null>} values by channel
  * @returns {number[]}
  */
-export function ranked(values) {
+export function channelsByChange(values) {
   const size = (channel) => (values[channel] === null ? -1 : Math.abs(values[channel]));
   return values.map((_, channel) => channel).sort((a, b) => size(b) - size(a) || a - b);
 }
@@ -87,7 +87,7 @@ export function ranked(values) {
  * @returns {{place: number, of: number, equal: number}|null} `place` counts from 1, and `equal` many have the same;
  *   null without a value
  */
-export function standing(values, channel) {
+export function changeRank(values, channel) {
   if ((values[channel] ?? null) === null) return null;
   const own = Math.abs(values[channel]);
   const sizes = values.filter((value) => value !== null).map(Math.abs);
@@ -100,7 +100,7 @@ export function standing(values, channel) {
  * @param {number[]} edges
  * @param {number} value
  */
-export function binOf(edges, value) {
+export function binIndex(edges, value) {
   const above = edges.findIndex((edge) => edge > value);
   return above < 0 ? edges.length : above;
 }
@@ -111,8 +111,8 @@ export function binOf(edges, value) {
  * @param {number[]} edges
  * @returns {Array<{from: number, to: number, n: number, same: boolean}>} `same`: the bin of what did not change
  */
-export function bins(histogram, edges) {
-  const still = binOf(edges, 0);
+export function changeBins(histogram, edges) {
+  const still = binIndex(edges, 0);
   return histogram.map((n, i) => ({
     from: i ? edges[i - 1] : -Infinity,
     to: edges[i] ?? Infinity,
@@ -127,7 +127,7 @@ export function bins(histogram, edges) {
  * @param {Array<{image: number}>} others
  * @returns {Array<number|null>} its place there, counted from 1; null where it is not
  */
-export function fates(mine, others) {
+export function ranksIn(mine, others) {
   return mine.map(({ image }) => others.findIndex((entry) => entry.image === image) + 1 || null);
 }
 
@@ -160,7 +160,7 @@ export function pairedClasses(before, after, most = 12) {
  * @returns {Array<{store: number, since: number|null, step: number|null}>} the change since the first store, and that
  *   since the one before; both 0 for the first
  */
-export function course({ stores }, { pairs }, measure, channel) {
+export function filterHistory({ stores }, { pairs }, measure, channel) {
   const value = (from, to) => {
     if (from === to) return 0;
     const pair = pairs.find((one) => one.from === from && one.to === to);
@@ -176,7 +176,7 @@ export function course({ stores }, { pairs }, measure, channel) {
  * @param {string} measure
  * @returns {Array<number|null>} means over its filters, 0 for the first
  */
-export function layerCourse({ stores, pairs, layers }, at, measure) {
+export function layerHistory({ stores, pairs, layers }, at, measure) {
   return stores.map((_, i) => {
     if (i === 0) return 0;
     const pair = pairs.findIndex(({ from, to }) => from === 0 && to === i);

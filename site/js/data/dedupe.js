@@ -3,7 +3,7 @@
 /**
  * @returns {(key: string, signal: AbortSignal|undefined, work: (signal: AbortSignal) => Promise<any>) => Promise<any>}
  */
-export function sharing() {
+export function dedupe() {
   const running = new Map();
 
   function begin(key, work) {

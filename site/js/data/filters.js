@@ -9,7 +9,7 @@ const KEYS = {
 };
 
 /** In words: what comes first. */
-export const ORDERS = {
+export const SORT_TEXTS = {
   channel: "in order of number",
   selectivity: "most selective for one class first",
   active: "active in most images first",
@@ -36,7 +36,7 @@ export function hasClass(filter, index) {
  * @param {object[]} filters
  * @param {{sort: string, class: number|null}} choice
  */
-export function choose(filters, { sort, class: index }) {
+export function selectFilters(filters, { sort, class: index }) {
   const chosen = index === null ? filters.slice() : filters.filter((f) => hasClass(f, index));
   const sign = RISING.has(sort) ? -1 : 1;
   const value = (filter) => {
@@ -57,9 +57,9 @@ export function choose(filters, { sort, class: index }) {
  * @returns {{place: number, of: number, chosen: boolean, before: object|null, after: object|null}} `place` counts from 1
  */
 export function neighboursOf(filters, choice, channel) {
-  const some = choose(filters, choice);
+  const some = selectFilters(filters, choice);
   const chosen = choice.class !== null && some.some((filter) => filter.channel === channel);
-  const all = chosen || choice.class === null ? some : choose(filters, { ...choice, class: null });
+  const all = chosen || choice.class === null ? some : selectFilters(filters, { ...choice, class: null });
   const at = all.findIndex((filter) => filter.channel === channel);
   return { place: at + 1, of: all.length, chosen, before: all[at - 1] ?? null, after: all[at + 1] ?? null };
 }

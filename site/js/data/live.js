@@ -1,11 +1,11 @@
 /** Stores that are still being written: asking what has changed, and what that means. No DOM. */
 
 /** How often a live server is asked, in ms; how often when it does not answer. */
-export const EVERY = 2000;
+export const POLL_INTERVAL = 2000;
 const PATIENT = 5;
 
 /** Without news for so long, in ms, a run may have died. */
-export const QUIET = 120_000;
+export const STALE_AFTER = 120_000;
 
 /**
  * @typedef {object} Network what a live server says of a store that has begun
@@ -22,7 +22,7 @@ export const QUIET = 120_000;
  */
 
 /** Whether nothing more is to come: all that can be computed is, and nothing runs. */
-export function finished({ networks, waiting }) {
+export function isFinished({ networks, waiting }) {
   const whole = ({ stages, progress }) => !progress && Object.values(stages).every(Boolean);
   return waiting.length === 0 && networks.every(whole);
 }
@@ -32,7 +32,7 @@ export function finished({ networks, waiting }) {
  * @param {Live} live
  * @param {import("./route.js").Route} route
  */
-export function concern(live, route) {
+export function viewDependencies(live, route) {
   const { networks, comparisons = [] } = live;
   const names = [networks.map(({ name }) => name), comparisons.map(({ name }) => name)];
   if (route.comparison !== null) {
@@ -68,7 +68,7 @@ const STAGES = { scan: "scan", gradients: "gradients", ascent: "filter images" }
  * @param {number} quiet for how long nothing has changed, in ms
  * @returns {{text: string, detail: string, share: number|null, state: "runs"|"rests"|"done"}}
  */
-export function words(live, name, quiet = 0) {
+export function progressText(live, name, quiet = 0) {
   const network = live.networks.find((one) => one.name === name) ?? live.networks[0];
   if (!network) {
     return {
@@ -84,7 +84,7 @@ export function words(live, name, quiet = 0) {
     const text = WORK[work] ?? work;
     const detail = `${done} of ${total} ${unit}${total === 1 ? "" : "s"}`;
     const share = total > 0 ? Math.min(1, done / total) : null;
-    if (quiet < QUIET) return { text, detail, share, state: "runs" };
+    if (quiet < STALE_AFTER) return { text, detail, share, state: "runs" };
     const minutes = Math.floor(quiet / 60_000);
     return { text, detail: `${detail}, no news for ${minutes} minutes`, share, state: "rests" };
   }
@@ -107,11 +107,11 @@ export function words(live, name, quiet = 0) {
  * @param {(work: () => void, ms: number) => any} [options.later] calls once, after a time
  * @param {(timer: any) => void} [options.never] takes that back
  */
-export function following({
+export function pollLive({
   url,
   told,
   fetch = globalThis.fetch.bind(globalThis),
-  every = EVERY,
+  every = POLL_INTERVAL,
   clock = () => performance.now(),
   later = (work, ms) => setTimeout(work, ms),
   never = (timer) => clearTimeout(timer),
@@ -135,7 +135,7 @@ export function following({
     const done = told(live, clock() - changed);
     never(timer);
     timer = null;
-    if (!paused && !(live && done && finished(live))) {
+    if (!paused && !(live && done && isFinished(live))) {
       timer = later(check, live ? every : every * PATIENT);
     }
   }

@@ -83,7 +83,7 @@ export function hasCrops(manifest, layer) {
 }
 
 /** The tile kind that a layer shows unless told otherwise. */
-export function usualTile(manifest, layer) {
+export function defaultTile(manifest, layer) {
   if (!hasCrops(manifest, layer)) return "image";
   return ascentCount(manifest, layer) === layer.channels ? "ascent" : "crop";
 }
@@ -153,7 +153,7 @@ export function tileSize(manifest, kind, layer) {
 }
 
 /** What share of the input's width a layer's unit sees: 1 for all of it. */
-export function seenShare(manifest, layer) {
+export function receptiveFieldShare(manifest, layer) {
   if (!layer.receptive_field) return 1;
   const [, height, width] = manifest.input.shape;
   const [h, w] = layer.receptive_field.size;

@@ -9,7 +9,7 @@ const WAIT = 150;
  * @param {(work: () => void) => any} [options.idle]
  * @param {number} [options.wait] how long to linger, in ms, before it counts
  */
-export function ahead({ fetch, signal, idle = whenIdle, wait = WAIT }) {
+export function prefetch({ fetch, signal, idle = whenIdle, wait = WAIT }) {
   let control = null;
   let timer = 0;
   let now = null;
@@ -44,6 +44,6 @@ function whenIdle(work) {
 }
 
 /** Whether the visitor has asked to save data. */
-export function thrifty() {
+export function savesData() {
   return Boolean(globalThis.navigator?.connection?.saveData);
 }

@@ -66,7 +66,7 @@ function oneOf(values, text, otherwise) {
  * @param {string} hash
  * @returns {Route}
  */
-export function parse(hash) {
+export function parseRoute(hash) {
   const text = hash.replace(/^#?\/?/, "");
   const mark = text.indexOf("?");
   const path = mark < 0 ? text : text.slice(0, mark);
@@ -95,7 +95,7 @@ export function parse(hash) {
  * @param {Partial<Route>} route
  * @returns {string}
  */
-export function format(route) {
+export function formatRoute(route) {
   const full = { ...START, ...route };
   const parts = [];
   if (full.comparison !== null) parts.push(COMPARE + encodeURIComponent(full.comparison));
@@ -117,7 +117,7 @@ export function format(route) {
  * @param {Route} route
  * @returns {Route|null}
  */
-export function up(route) {
+export function parentRoute(route) {
   if (route.channel !== null) return { ...route, channel: null };
   if (route.layer !== null || route.class !== null) return { ...route, layer: null, class: null };
   return null;

@@ -26,7 +26,7 @@ function filterHits(manifest, name, channel, current) {
  * @param {number} [most] how many hits a kind at most
  * @returns {Hit[]}
  */
-export function match(manifest, query, current = null, most = 8) {
+export function findMatches(manifest, query, current = null, most = 8) {
   const text = query.trim().toLowerCase();
   const layers = manifest.layers
     .filter((layer) => layer.name.toLowerCase().includes(text))

@@ -2,7 +2,7 @@
  * Reading a store: fetch, cache, abort, and what can go wrong. No DOM.
  */
 import { Lru } from "./lru.js";
-import { sharing } from "./dedupe.js";
+import { dedupe } from "./dedupe.js";
 
 /** The newest format that this site reads. */
 export const FORMAT = 1;
@@ -73,7 +73,7 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
   const base = index.slice(0, index.lastIndexOf("/") + 1);
   const kept = new Map();
   const keptLayers = new Lru(layers);
-  const share = sharing();
+  const share = dedupe();
   let there = null; // of stores that grow: URL -> stamp of the files that are there; null where all are
   let made = null; // by network and layer, which pictures there are
   let best = null; // likewise, a few of its filters with their best image

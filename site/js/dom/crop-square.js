@@ -22,7 +22,7 @@ function placed([height, width], [left, top, right, bottom]) {
 }
 
 /** Whether a part of a crop is padding. */
-export function padded(layer, { box: [left, top, right, bottom] }) {
+export function isPadded(layer, { box: [left, top, right, bottom] }) {
   const seen = layer.receptive_field;
   return Boolean(seen) && (bottom - top < seen.size[0] || right - left < seen.size[1]);
 }
@@ -34,7 +34,7 @@ export function padded(layer, { box: [left, top, right, bottom] }) {
  * @param {{position: number[], box: number[]}|null} [entry] of a `max` list, where it is known: what is padding in a crop
  * @returns {Part|null} null where a tile fills the square as it is
  */
-export function squarePart(manifest, layer, folder, entry = null) {
+export function cropSquare(manifest, layer, folder, entry = null) {
   const seen = layer.receptive_field;
   if (folder.startsWith("cropped") && seen && entry?.position && entry.box) {
     const [top, left] = [0, 1].map((axis) => entry.position[axis] * seen.stride[axis] + seen.offset[axis]);

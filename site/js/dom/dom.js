@@ -82,8 +82,8 @@ export function icon(...paths) {
  * @param {string} href
  * @param {string} text
  */
-export function paper(href, text) {
-  return h("a", { class: "paper", href, rel: "noreferrer" }, text);
+export function externalLink(href, text) {
+  return h("a", { class: "text-link", href, rel: "noreferrer" }, text);
 }
 
 /** A name that may go on in the next line after its dots. */

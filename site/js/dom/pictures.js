@@ -3,7 +3,7 @@ import { h, s } from "./dom.js";
 
 /** What stands where a picture should be. */
 function lost(label) {
-  return h("span", { class: "lost", role: "img", "aria-label": label, title: label }, "missing");
+  return h("span", { class: "missing", role: "img", "aria-label": label, title: label }, "missing");
 }
 
 /**
@@ -58,7 +58,7 @@ export function frame(size, ...children) {
  * @param {number[]} box `[left, top, right, bottom]`
  * @param {number[]} shape the input's `[C, H, W]`
  */
-export function boxOver(box, [, height, width]) {
+export function boxOverlay(box, [, height, width]) {
   const [left, top, right, bottom] = box;
   const [w, h2] = [right - left, bottom - top];
   const whole = `M0,0H${width}V${height}H0Z`;

@@ -7,7 +7,7 @@ const idle = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 300))
  * @param {string[]} urls
  * @param {AbortSignal} signal ends it, and what is under way
  */
-export function prefetch(urls, signal) {
+export function prefetchPictures(urls, signal) {
   if (navigator.connection?.saveData) return;
   const left = [...new Set(urls)];
   // Held until the end: the browser may forget a picture that nobody refers to.

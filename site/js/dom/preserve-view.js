@@ -1,7 +1,7 @@
 /** Drawing a view anew where the visitor is at work: what has not changed stays as it is. */
 
 /** Whether the visitor is in the middle of something that a new drawing would take away. */
-export function busy(main) {
+export function isInteracting(main) {
   return main.matches(":active") || main.querySelector("select:focus") !== null;
 }
 
@@ -24,7 +24,7 @@ function pictures(main) {
  * @param {HTMLElement} main
  * @param {() => void} draw
  */
-export function keeping(main, draw) {
+export function preserveView(main, draw) {
   const before = pictures(main);
   const active = main.contains(document.activeElement) ? document.activeElement : null;
   const href = active?.getAttribute("href") ?? null;

@@ -5,7 +5,7 @@
  * @param {() => HTMLElement[]} items those that can be reached, in their order
  * @param {(item: HTMLElement) => void} [focus] how to go to one
  */
-export function rove(grid, items, focus = (item) => item.focus()) {
+export function rovingTabindex(grid, items, focus = (item) => item.focus()) {
   const mark = (chosen) => {
     for (const item of grid.querySelectorAll('[tabindex="0"]')) item.tabIndex = -1;
     if (chosen) chosen.tabIndex = 0;

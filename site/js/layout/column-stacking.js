@@ -50,11 +50,11 @@ function gap(a, b, box) {
 
 /**
  * The same plan with each column's cards stacked around a line through the middle.
- * @param {ReturnType<typeof import("./graph-layout.js").unroll>} plan
+ * @param {ReturnType<typeof import("./graph-layout.js").planColumns>} plan
  * @param {{width: number, height: number, gapX: number, gapY: number}} box
- * @returns {ReturnType<typeof import("./graph-layout.js").unroll>}
+ * @returns {ReturnType<typeof import("./graph-layout.js").planColumns>}
  */
-export function stack(plan, box) {
+export function stackColumns(plan, box) {
   const nodes = new Map();
   const lines = new Map(); // by point, how high its line passes
   for (const [column, items] of columnsOf(plan, box)) {

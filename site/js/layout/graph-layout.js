@@ -4,7 +4,7 @@
  */
 
 import { withoutShortcuts } from "./shortcuts.js";
-import { stack } from "./column-stacking.js";
+import { stackColumns } from "./column-stacking.js";
 
 /** More than this many dummy nodes would make dagre slow; then edges are drawn straight. */
 const MOST_SPAN = 1500;
@@ -74,7 +74,7 @@ function layered(dagre, names, edges, box) {
  * @param {Array<[string, string]>} edges
  * @param {{width: number, height: number, gapX: number, gapY: number}} box the size of a card, and the gaps
  */
-export function unroll(dagre, names, edges, box) {
+export function planColumns(dagre, names, edges, box) {
   const rank = ranks(names, edges);
   const span = edges.reduce((sum, [a, b]) => sum + Math.max(0, (rank.get(b) ?? 0) - (rank.get(a) ?? 0)), 0);
   return dagre && !isChain(names, edges) && span <= MOST_SPAN
@@ -89,9 +89,9 @@ export function unroll(dagre, names, edges, box) {
  * @param {Array<[string, string]>} edges
  * @param {{width: number, height: number, gapX: number, gapY: number}} box
  */
-export function unrollTight(dagre, names, edges, box) {
+export function planColumnsTight(dagre, names, edges, box) {
   const { plain, shortcuts } = withoutShortcuts(names, edges);
-  const plan = unroll(dagre, names, plain, box);
+  const plan = planColumns(dagre, names, plain, box);
   return {
     nodes: plan.nodes,
     paths: [...plan.paths, ...shortcuts.map(([from, to]) => ({ from, to, points: [], over: true }))],
@@ -106,20 +106,20 @@ export function unrollTight(dagre, names, edges, box) {
  * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
  */
 export function layout(dagre, names, edges, box) {
-  return fold(unroll(dagre, names, edges, box), box);
+  return foldIntoRows(planColumns(dagre, names, edges, box), box);
 }
 
 /**
  * Rows of the number of columns that lets all be seen largest in a window of a given size; where straight edges
  * pull the cards far apart, with the cards close together instead.
- * @param {ReturnType<typeof unroll>} plan
+ * @param {ReturnType<typeof planColumns>} plan
  * @param {{width: number, height: number, gapX: number, gapY: number}} box
  * @param {{width: number, height: number}} view
  */
 export function foldToFit(plan, box, view) {
-  const [straight, close] = [plan, stack(plan, box)].map((one) => ({ plan: one, ...largest(one, box, view) }));
+  const [straight, close] = [plan, stackColumns(plan, box)].map((one) => ({ plan: one, ...largest(one, box, view) }));
   const chosen = close.scale > WORTH * straight.scale ? close : straight;
-  return fold(chosen.plan, { ...box, room: chosen.room });
+  return foldIntoRows(chosen.plan, { ...box, room: chosen.room });
 }
 
 /** The room that lets a plan be seen largest, and how large. */
@@ -167,12 +167,12 @@ function measure(plan, box) {
 }
 
 /**
- * @param {ReturnType<typeof unroll>} plan
+ * @param {ReturnType<typeof planColumns>} plan
  * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
  * @returns {{width: number, height: number, rows: number, cards: Map<string, {x: number, y: number, row: number}>,
  *   edges: Array<{from: string, to: string, over: boolean, d: string}>}}
  */
-export function fold(plan, box) {
+export function foldIntoRows(plan, box) {
   const { step, columns, rowOf, rows, width, height } = measure(plan, box);
   const cards = new Map();
   for (const [name, node] of plan.nodes) {
@@ -206,7 +206,7 @@ export function fold(plan, box) {
             [edge, over],
             [edge, under],
           ];
-    return rounded([[out, a.y], [out, over], ...along, [into, under], [into, b.y]], 8);
+    return roundedPath([[out, a.y], [out, over], ...along, [into, under], [into, b.y]], 8);
   }
 
   function route(a, b, points) {
@@ -225,7 +225,7 @@ export function fold(plan, box) {
     const turn = [start, [right, start[1]], [right, under]];
     if (over > under) turn.push([-box.gapX / 2, under], [-box.gapX / 2, over]);
     turn.push([left, over], [left, end[1]], end);
-    return rounded(turn, Math.min(12, box.gapX / 2, box.gapY / 2));
+    return roundedPath(turn, Math.min(12, box.gapX / 2, box.gapY / 2));
   }
 }
 
@@ -241,7 +241,7 @@ export function smooth(points) {
 }
 
 /** Straight lines with rounded corners. */
-export function rounded(points, radius) {
+export function roundedPath(points, radius) {
   let d = `M${points[0].map(round).join(",")}`;
   for (let i = 1; i < points.length - 1; i++) {
     const [before, at, after] = [points[i - 1], points[i], points[i + 1]];

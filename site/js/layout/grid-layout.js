@@ -26,7 +26,7 @@ const BETWEEN = 3;
  * @param {number} [space.frames] how many square frames a tile has side by side
  * @returns {Grid}
  */
-export function layGrid({ count, width, view, rem = 16, frames = 1 }) {
+export function gridLayout({ count, width, view, rem = 16, frames = 1 }) {
   const one = view <= 640 ? 84 : Math.min(168, Math.max(96, view * 0.084));
   // Side by side each may be a little smaller: two of them fit a phone.
   const least = frames === 1 ? one : frames * one * 0.9;
@@ -44,7 +44,7 @@ export function layGrid({ count, width, view, rem = 16, frames = 1 }) {
  * @param {Grid} grid
  * @param {number} index
  */
-export function placeOf({ columns, tile, tall, gap }, index) {
+export function tilePosition({ columns, tile, tall, gap }, index) {
   return { x: (index % columns) * (tile + gap), y: Math.floor(index / columns) * (tall + gap) };
 }
 
@@ -56,7 +56,7 @@ export function placeOf({ columns, tile, tall, gap }, index) {
  * @param {number} [spare] rows to add on either side
  * @returns {[number, number]} the first, and the one after the last
  */
-export function tilesBetween({ count, columns, rows, tall, gap }, top, bottom, spare = 0) {
+export function tilesInRange({ count, columns, rows, tall, gap }, top, bottom, spare = 0) {
   const row = (y) => Math.floor(y / (tall + gap));
   const within = (value) => Math.max(0, Math.min(rows, value));
   const from = within(row(top) - spare);

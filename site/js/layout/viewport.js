@@ -16,7 +16,7 @@ const LIST_BELOW = 620;
  * @param {{room: number, layers: number, chain: boolean}} graph
  * @returns {"list"|"rows"|"map"}
  */
-export function manner({ room, layers, chain }) {
+export function layoutMode({ room, layers, chain }) {
   if (room < LIST_BELOW) return "list";
   return chain || layers < MAP_FROM ? "rows" : "map";
 }
@@ -28,7 +28,7 @@ export function manner({ room, layers, chain }) {
  * @param {number} margin
  * @returns {Place}
  */
-export function fit(world, view, margin) {
+export function fitToView(world, view, margin) {
   const across = (view.width - 2 * margin) / world.width;
   const down = (view.height - 2 * margin) / world.height;
   const k = Math.max(0.02, Math.min(1, across, down));
@@ -36,7 +36,7 @@ export function fit(world, view, margin) {
 }
 
 /** Whether nothing of the drawing lies outside the window. */
-export function seesAll({ k, x, y }, world, view) {
+export function showsAll({ k, x, y }, world, view) {
   const slack = 1;
   return (
     x >= -slack &&
@@ -47,7 +47,7 @@ export function seesAll({ k, x, y }, world, view) {
 }
 
 /** The part of the drawing that the window shows, in the drawing's own measure. */
-export function seen({ k, x, y }, view) {
+export function visibleBox({ k, x, y }, view) {
   return { x: -x / k, y: -y / k, width: view.width / k, height: view.height / k };
 }
 

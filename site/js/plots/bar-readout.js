@@ -1,6 +1,6 @@
 /** A histogram whose bars say what they stand for: to a pointer, a finger, and by keys. */
 import { h } from "../dom/dom.js";
-import { rove } from "../dom/roving-tabindex.js";
+import { rovingTabindex } from "../dom/roving-tabindex.js";
 import { plot } from "./plot.js";
 
 /**
@@ -13,9 +13,9 @@ import { plot } from "./plot.js";
  * @param {AbortSignal} options.signal
  * @returns {HTMLElement[]} the line, and below it the plot
  */
-export function reading({ label, usual, words, first, draw, signal }) {
+export function barReadout({ label, usual, words, first, draw, signal }) {
   // Bars have names of their own, so that reading the line aloud as well would say all twice.
-  const line = h("p", { class: "reading", "aria-hidden": "true" }, usual);
+  const line = h("p", { class: "readout", "aria-hidden": "true" }, usual);
   const bins = () => [...chart.querySelectorAll(".bin")];
   const chart = plot(
     `${label}: ${usual}`,
@@ -31,7 +31,7 @@ export function reading({ label, usual, words, first, draw, signal }) {
     signal,
     "group",
   );
-  rove(chart, bins);
+  rovingTabindex(chart, bins);
   const say = (bar) => {
     const at = bins().indexOf(bar);
     line.textContent = at < 0 ? usual : words[at];
@@ -50,11 +50,11 @@ export function reading({ label, usual, words, first, draw, signal }) {
  * @param {any[]} rows
  * @param {{x: (row: any) => number, width: (row: any) => number, top: number, bottom: number}} column
  */
-export function columns(svg, rows, { x, width, top, bottom }) {
+export function barColumns(svg, rows, { x, width, top, bottom }) {
   const bar = svg.selectAll("g.bin").data(rows).join("g").attr("class", "bin");
   bar
     .append("rect")
-    .attr("class", "reach")
+    .attr("class", "hit-area")
     .attr("x", x)
     .attr("width", width)
     .attr("y", top)

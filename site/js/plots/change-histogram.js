@@ -19,12 +19,12 @@ function where({ from, to, same }) {
  * @param {string} options.label what it shows, for those who do not see it
  * @param {number|null} [options.mark] the bin to point out; all are alike without
  */
-export function changeBars(rows, { label, mark = null }) {
+export function changeHistogram(rows, { label, mark = null }) {
   const top = Math.max(1, ...rows.map(({ n }) => n));
   return s(
     "svg",
     {
-      class: "change-bars",
+      class: "change-histogram",
       viewBox: `0 0 ${rows.length * STEP} ${TALL}`,
       preserveAspectRatio: "none",
       role: "img",
@@ -38,7 +38,7 @@ export function changeBars(rows, { label, mark = null }) {
         "g",
         null,
         s("title", null, `${where(row)}: ${plural(row.n, "filter")}`),
-        s("rect", { class: "reach", x: i * STEP, y: 0, width: STEP, height: TALL }),
+        s("rect", { class: "hit-area", x: i * STEP, y: 0, width: STEP, height: TALL }),
         s("rect", { class: `mark ${tone}`, x: i * STEP + 0.6, y: TALL - height, width: STEP - 1.2, height }),
       );
     }),
@@ -49,7 +49,7 @@ export function changeBars(rows, { label, mark = null }) {
  * In words: what a distribution comes to.
  * @param {{counted: number, unchanged: number, median: number, max: number}} distribution
  */
-export function distributionWords({ counted, unchanged, median, max }) {
+export function distributionText({ counted, unchanged, median, max }) {
   if (unchanged === counted) return `all ${plural(counted, "filter")} unchanged`;
   const still = unchanged ? `${unchanged} of ${plural(counted, "filter")} unchanged, ` : "";
   return `${still}half of them changed by ${number(median, 2)} or more, at most ${number(max, 2)}`;

@@ -1,6 +1,6 @@
 /** Horizontal bars, one a class, each of which can be pointed at or focused. */
 import d3 from "../vendored/d3.js";
-import { cut, number } from "../text/format.js";
+import { truncate, number } from "../text/format.js";
 
 const ROW = 26;
 /** The widest that a digit of a figure gets, in px. */
@@ -13,7 +13,7 @@ const LETTER = 7.8;
  * @param {string} controls id of what a bar changes
  * @returns {SVGElement} with one `g.class-bar` a row, in order
  */
-export function bars(rows, width, tone, controls) {
+export function classBars(rows, width, tone, controls) {
   const names = Math.min(190, Math.max(84, width * 0.34));
   const figures = Math.max(56, 10 + LETTER * d3.max(rows, (row) => number(row.value).length));
   const letters = Math.floor(names / 7.8);
@@ -43,7 +43,7 @@ export function bars(rows, width, tone, controls) {
     .attr("data-index", (_, i) => i)
     .attr("transform", (_, i) => `translate(0,${i * ROW})`);
   // All of a row answers to the pointer, however short its bar is.
-  row.append("rect").attr("class", "reach").attr("width", width).attr("height", ROW).attr("rx", 5);
+  row.append("rect").attr("class", "hit-area").attr("width", width).attr("height", ROW).attr("rx", 5);
   row
     .append("text")
     .attr("class", "name")
@@ -51,7 +51,7 @@ export function bars(rows, width, tone, controls) {
     .attr("y", ROW / 2)
     .attr("dy", "0.35em")
     .attr("text-anchor", "end")
-    .text((d) => `${cut(d.label, letters)} `) // the space parts the name from the figure when read aloud
+    .text((d) => `${truncate(d.label, letters)} `) // the space parts the name from the figure when read aloud
     .filter((d) => d.label.length > letters)
     .append("title")
     .text((d) => d.label);

@@ -1,7 +1,7 @@
 /** How many images have their strongest response in which bin. Bins are drawn equally wide. */
 import d3 from "../vendored/d3.js";
 import { count, number, plural } from "../text/format.js";
-import { columns } from "./bar-readout.js";
+import { barColumns } from "./bar-readout.js";
 
 /**
  * The bins to draw: from the first to the last that holds an image, with empty ones between. Pure.
@@ -9,7 +9,7 @@ import { columns } from "./bar-readout.js";
  * @param {number[]} edges n borders make n + 1 bins
  * @returns {Array<{bin: number, from: number, to: number, images: number}>}
  */
-export function bins(distribution, edges) {
+export function responseBins(distribution, edges) {
   if (!distribution.length) return [];
   const held = new Map(distribution);
   const first = Math.max(0, Math.min(...held.keys()) - 1);
@@ -26,23 +26,23 @@ export function bins(distribution, edges) {
 }
 
 /** In words: where a bin lies. */
-export function range({ from, to }) {
+export function rangeText({ from, to }) {
   if (from === -Infinity) return `below ${number(to)}`;
   if (to === Infinity) return `${number(from)} or more`;
   return `${number(from)} to ${number(to)}`;
 }
 
 /** In words: what each bar stands for. */
-export function binWords(rows) {
-  return rows.map((row) => `${range(row)}: ${plural(row.images, "image")}`);
+export function binTexts(rows) {
+  return rows.map((row) => `${rangeText(row)}: ${plural(row.images, "image")}`);
 }
 
 /**
- * @param {ReturnType<typeof bins>} rows
+ * @param {ReturnType<typeof responseBins>} rows
  * @param {number} width
  * @returns {SVGElement}
  */
-export function histogram(rows, width) {
+export function responseHistogram(rows, width) {
   const height = 200;
   const margin = { top: 12, right: 14, bottom: 40, left: 40 };
   const x = d3
@@ -79,7 +79,7 @@ export function histogram(rows, width) {
     .attr("dy", "0.35em")
     .attr("text-anchor", "end")
     .text(count);
-  columns(svg, rows, { x: (row) => x(row.bin), width: x.step(), top: margin.top, bottom: height - margin.bottom })
+  barColumns(svg, rows, { x: (row) => x(row.bin), width: x.step(), top: margin.top, bottom: height - margin.bottom })
     .append("rect")
     .attr("class", (row) => `mark ${row.to <= 0 ? "off" : "max"}`)
     .attr("x", (row) => x(row.bin))

@@ -11,7 +11,7 @@ const EDGE = 4;
  * @param {string} options.label what it shows, for those who do not see it
  * @param {number[]} [options.marks] the moments to point out
  */
-export function timeLine(values, { label, marks = [] }) {
+export function sparkline(values, { label, marks = [] }) {
   const known = values.filter((value) => value !== null);
   const [low, high] = [Math.min(0, ...known), Math.max(0, ...known)];
   const x = (i) => STEP * (i + 0.5);
@@ -35,7 +35,7 @@ export function timeLine(values, { label, marks = [] }) {
   return s(
     "svg",
     {
-      class: "time-line",
+      class: "sparkline",
       viewBox: `0 0 ${width} ${TALL}`,
       preserveAspectRatio: "none",
       role: "img",

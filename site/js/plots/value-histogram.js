@@ -1,7 +1,7 @@
 /** How values are spread: a small histogram with even bins. */
 import d3 from "../vendored/d3.js";
 import { count, number, plural } from "../text/format.js";
-import { columns } from "./bar-readout.js";
+import { barColumns } from "./bar-readout.js";
 
 /** The nearest larger step that reads well: 1, 2 or 5 times a power of ten. */
 function roundStep(step) {
@@ -29,7 +29,7 @@ function rangeOf({ from, to, more }, text) {
  * @returns {Array<{from: number, to: number, n: number, more: boolean}>} empty where there is no value; `more`
  *   where the bin also holds what is higher
  */
-export function spread(values, { domain = null, most = 20, clip = false } = {}) {
+export function valueBins(values, { domain = null, most = 20, clip = false } = {}) {
   const known = values.filter((value) => Number.isFinite(value));
   if (!known.length) return [];
   const low = domain ? domain[0] : known.reduce((a, b) => Math.min(a, b));
@@ -51,23 +51,23 @@ export function spread(values, { domain = null, most = 20, clip = false } = {}) 
 }
 
 /** In words: the fullest bin. */
-export function fullest(rows, text = number) {
-  const best = tallest(rows);
+export function fullestText(rows, text = number) {
+  const best = fullestBin(rows);
   return `most (${count(best.n)}) have ${rangeOf(best, text)}`;
 }
 
 /** In words: what each bar stands for. */
-export function spreadWords(rows, text = number) {
+export function valueBinTexts(rows, text = number) {
   return rows.map((row) => `${rangeOf(row, text)}: ${plural(row.n, "filter")}`);
 }
 
 /**
- * @param {ReturnType<typeof spread>} rows
+ * @param {ReturnType<typeof valueBins>} rows
  * @param {number} width
  * @param {(value: number) => string} text how to write a value
  * @returns {SVGElement}
  */
-export function spreadPlot(rows, width, text) {
+export function valueHistogram(rows, width, text) {
   const height = 76;
   const margin = { top: 6, right: 8, bottom: 22, left: 2 };
   const x = d3
@@ -80,7 +80,7 @@ export function spreadPlot(rows, width, text) {
     .domain([0, top])
     .range([height - margin.bottom, margin.top]);
   const svg = d3.create("svg").attr("width", width).attr("height", height);
-  const bar = columns(svg, rows, {
+  const bar = barColumns(svg, rows, {
     x: (row) => x(row.from),
     width: (row) => x(row.to) - x(row.from),
     top: margin.top,
@@ -115,7 +115,7 @@ export function spreadPlot(rows, width, text) {
 }
 
 /** The fullest bin. */
-export function tallest(rows) {
+export function fullestBin(rows) {
   return rows.reduce((one, row) => (row.n > one.n ? row : one));
 }
 

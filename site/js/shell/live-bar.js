@@ -1,6 +1,6 @@
 /** What a run is at, in a strip at the foot of the window. */
 import { h } from "../dom/dom.js";
-import { words } from "../data/live.js";
+import { progressText } from "../data/live.js";
 
 export function liveBar() {
   // Only what is being done is announced: the figures change every second.
@@ -34,7 +34,7 @@ export function liveBar() {
     show(live, network, quiet) {
       if (!live) put("The server does not answer", "what it sent is still shown", null, "rests");
       else {
-        const { text: said, detail: more, share, state } = words(live, network, quiet);
+        const { text: said, detail: more, share, state } = progressText(live, network, quiet);
         put(said, more, share, state);
       }
     },

@@ -1,8 +1,8 @@
 /** The search dialog: layers, filters and classes of the network, or the comparison, that is open. */
 import { h, replace } from "../dom/dom.js";
-import { cut } from "../text/format.js";
-import { match } from "../data/search.js";
-import { format } from "../data/route.js";
+import { truncate } from "../text/format.js";
+import { findMatches } from "../data/search.js";
+import { formatRoute } from "../data/route.js";
 
 const KINDS = { layer: "Layers", filter: "Filters", class: "Classes" };
 
@@ -45,7 +45,7 @@ export function searchDialog({ current, placeOf, go }) {
   function draw() {
     if (!here) return;
     const route = current();
-    const hits = match(here, input.value, route.layer);
+    const hits = findMatches(here, input.value, route.layer);
     const groups = Object.keys(KINDS).map((kind) => [kind, hits.filter((hit) => hit.kind === kind)]);
     replace(
       list,
@@ -65,10 +65,10 @@ export function searchDialog({ current, placeOf, go }) {
                     null,
                     h(
                       "a",
-                      { href: format({ ...route, show: "image", ...hit.to }), title: hit.label },
-                      h("b", null, cut(hit.label, 60)),
+                      { href: formatRoute({ ...route, show: "image", ...hit.to }), title: hit.label },
+                      h("b", null, truncate(hit.label, 60)),
                       " ",
-                      h("span", null, cut(hit.detail, 80)),
+                      h("span", null, truncate(hit.detail, 80)),
                     ),
                   ),
                 ),

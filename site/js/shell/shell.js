@@ -1,7 +1,7 @@
 /** What surrounds every view: the bar at the top, the theme, the link to copy. */
 import { h, icon, replace } from "../dom/dom.js";
-import { cut } from "../text/format.js";
-import { format } from "../data/route.js";
+import { truncate } from "../text/format.js";
+import { formatRoute } from "../data/route.js";
 
 const SUN = [
   "M12 8a4 4 0 100 8 4 4 0 000-8z",
@@ -72,7 +72,10 @@ export function shell(place, { search }) {
     /** Show where we are: the network or the comparison, and what lies below it. */
     show(route, title, parts) {
       const all = [
-        { text: title ?? route.network ?? "", href: format({ network: route.network, comparison: route.comparison }) },
+        {
+          text: title ?? route.network ?? "",
+          href: formatRoute({ network: route.network, comparison: route.comparison }),
+        },
         ...parts,
       ];
       replace(
@@ -90,7 +93,7 @@ export function shell(place, { search }) {
                 class: short ? "by-end" : null,
                 "aria-current": i === all.length - 1 ? "page" : null,
               },
-              h("bdi", null, short ?? cut(text, 32)),
+              h("bdi", null, short ?? truncate(text, 32)),
             ),
           ),
         ),

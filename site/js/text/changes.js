@@ -24,13 +24,13 @@ export function scaleText({ high, signed }) {
 }
 
 /** A correlation or a cosine; what is not equal is not told to be. */
-export function correlation(value) {
+export function correlationText(value) {
   if (value > 0.99 && value < 1) return "over 0.99";
   const text = Math.abs(value).toFixed(2);
   return value < 0 && Number(text) !== 0 ? MINUS + text : text;
 }
 
-const alike = (change) => correlation(1 - change);
+const alike = (change) => correlationText(1 - change);
 
 /** So much, as a share; more than all of it as times. */
 function part(value) {
@@ -82,7 +82,7 @@ const SENTENCES = {
  * @param {number|null} value
  * @param {{k: number, partner: [number, number]|null, channel: number}} filter
  */
-export function sentence(measure, value, filter) {
+export function measureSentence(measure, value, filter) {
   if (value === null) return "Not defined for this filter, or it could not be computed.";
   if (value === 0) return "Nothing changed.";
   return SENTENCES[measure.name]?.(value, filter) ?? `${measure.says}: ${number(value, 2)}.`;
@@ -104,7 +104,7 @@ const VERDICTS = [
  * @param {number} k the length of lists
  * @returns {string}
  */
-export function summary({ values }, channel, k) {
+export function changeSummary({ values }, channel, k) {
   const value = (name) => values[name]?.[channel] ?? null;
   const known = Object.keys(values)
     .map(value)
@@ -134,7 +134,7 @@ const ORDINALS = ["", "", "second ", "third "];
  * Where a filter stands, in words: "the third most changed of 64".
  * @param {{place: number, of: number, equal: number}} standing
  */
-export function standingText({ place, of, equal }) {
+export function rankText({ place, of, equal }) {
   if (place === 1 && equal > 1) return `one of the ${equal} most changed of ${plural(of, "filter")}`;
   const words = ORDINALS[place] ?? `${place}${ending(place)} `;
   return `the ${words}most changed of ${plural(of, "filter")}`;

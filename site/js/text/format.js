@@ -56,7 +56,7 @@ export function plural(n, one, many = `${one}s`) {
  * @param {string} text
  * @param {number} [most]
  */
-export function cut(text, most = 60) {
+export function truncate(text, most = 60) {
   const letters = Array.from(text);
   return letters.length > most ? `${letters.slice(0, most - 1).join("")}\u2026` : text;
 }
@@ -66,7 +66,7 @@ export function cut(text, most = 60) {
  * @param {string} name
  * @param {number} [most]
  */
-export function tail(name, most = 32) {
+export function truncateStart(name, most = 32) {
   const letters = Array.from(name);
   if (letters.length <= most) return name;
   const rest = letters.slice(1 - most).join("");
@@ -78,6 +78,6 @@ export function tail(name, most = 32) {
  * Sizes as "3 × 3"; `null` is the whole input.
  * @param {number[]|null|undefined} size
  */
-export function times(size) {
+export function sizeText(size) {
   return size ? size.join("\u202f×\u202f") : "whole input";
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { firstTiles, homes, summary } from "../../../site/js/data/classes.js";
+import { initialTileCount, filtersByLayer, classSummary } from "../../../site/js/data/classes.js";
 
 const manifest = {
   layers: [
@@ -11,7 +11,7 @@ const manifest = {
 };
 
 test("filters are grouped by layer, in the order of the file", () => {
-  const all = homes(
+  const all = filtersByLayer(
     manifest,
     {
       filters: [
@@ -36,24 +36,24 @@ test("filters are grouped by layer, in the order of the file", () => {
       [],
     ],
   );
-  const { filters, layers, most } = summary(all);
+  const { filters, layers, most } = classSummary(all);
   assert.deepEqual([filters, layers, most.layer.name, most.share], [3, 2, "a", 0.5]);
 });
 
 test("a class without filters, and none at all", () => {
   for (const classes of [{ filters: [[]] }, { filters: [] }, { filters: "x" }, {}]) {
-    const { filters, layers, most } = summary(homes(manifest, classes, 0));
+    const { filters, layers, most } = classSummary(filtersByLayer(manifest, classes, 0));
     assert.deepEqual([filters, layers, most], [0, 0, null]);
   }
 });
 
 test("entries that fit no layer or filter are left out", () => {
   const rows = [[9, 0, 1], [-1, 0, 1], [0, 4, 1], [0, -1, 1], [0, "1", 1], null, "x", [1, 1, "high"]];
-  const all = homes(manifest, { filters: [rows] }, 0);
+  const all = filtersByLayer(manifest, { filters: [rows] }, 0);
   assert.deepEqual(
     all.flatMap((home) => home.filters),
     [{ channel: 1, selectivity: null }],
   );
 });
 
-test("many layers show fewer tiles each", () => assert.ok(firstTiles(100) < firstTiles(13)));
+test("many layers show fewer tiles each", () => assert.ok(initialTileCount(100) < initialTileCount(13)));

@@ -1,26 +1,33 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { changeText, correlation, scaleText, sentence, standingText, summary } from "../../../site/js/text/changes.js";
 import {
-  binOf,
-  bins,
-  course,
-  fates,
+  changeText,
+  correlationText,
+  scaleText,
+  measureSentence,
+  rankText,
+  changeSummary,
+} from "../../../site/js/text/changes.js";
+import {
+  binIndex,
+  changeBins,
+  filterHistory,
+  ranksIn,
   filterCount,
-  layerCourse,
+  layerHistory,
   layerRows,
   measureOf,
   pairName,
   pairOf,
   pairedClasses,
-  ranked,
-  standing,
+  channelsByChange,
+  changeRank,
   valuesOf,
 } from "../../../site/js/data/comparison.js";
-import { match } from "../../../site/js/data/search.js";
-import { format, parse, samePage, up } from "../../../site/js/data/route.js";
+import { findMatches } from "../../../site/js/data/search.js";
+import { formatRoute, parseRoute, samePage, parentRoute } from "../../../site/js/data/route.js";
 import { openStore } from "../../../site/js/data/store.js";
-import { layGrid } from "../../../site/js/layout/grid-layout.js";
+import { gridLayout } from "../../../site/js/layout/grid-layout.js";
 
 const distribution = (mean) => ({
   counted: 2,
@@ -55,36 +62,36 @@ const routes = [
 ];
 
 for (const route of routes) {
-  test(`there and back: ${format(route)}`, () => {
-    const read = parse(format(route));
+  test(`there and back: ${formatRoute(route)}`, () => {
+    const read = parseRoute(formatRoute(route));
     for (const [key, value] of Object.entries(route)) assert.equal(read[key], value);
-    assert.equal(format(read), format(route));
+    assert.equal(formatRoute(read), formatRoute(route));
     assert.equal(read.network === null, route.network === undefined);
   });
 }
 
 test("no name of a network is taken for a comparison", () => {
-  assert.equal(format({ network: "compare:a" }), "#/compare%3Aa");
-  assert.equal(format({ comparison: "a-to-b", layer: "l" }), "#/compare:a-to-b/l");
-  assert.equal(parse("#/compare:").network, "compare:");
+  assert.equal(formatRoute({ network: "compare:a" }), "#/compare%3Aa");
+  assert.equal(formatRoute({ comparison: "a-to-b", layer: "l" }), "#/compare:a-to-b/l");
+  assert.equal(parseRoute("#/compare:").network, "compare:");
 });
 
 test("nonsense in the address of a comparison becomes the usual", () => {
-  const route = parse("#/compare:a?pair=x-1&order=up&by=");
+  const route = parseRoute("#/compare:a?pair=x-1&order=up&by=");
   assert.deepEqual([route.pair, route.order, route.by], [null, "change", null]);
 });
 
 test("up leads from a compared filter to the comparison, and no further", () => {
-  const filter = parse("#/compare:a/l/3?by=weights&pair=0-1");
-  assert.equal(format(up(filter)), "#/compare:a/l?by=weights&pair=0-1");
-  assert.equal(format(up(up(filter))), "#/compare:a?by=weights&pair=0-1");
-  assert.equal(up(up(up(filter))), null);
+  const filter = parseRoute("#/compare:a/l/3?by=weights&pair=0-1");
+  assert.equal(formatRoute(parentRoute(filter)), "#/compare:a/l?by=weights&pair=0-1");
+  assert.equal(formatRoute(parentRoute(parentRoute(filter))), "#/compare:a?by=weights&pair=0-1");
+  assert.equal(parentRoute(parentRoute(parentRoute(filter))), null);
 });
 
 test("another measure is the same page, another pair is not", () => {
-  assert.ok(samePage(parse("#/compare:a/l?by=weights"), parse("#/compare:a/l")));
-  assert.ok(!samePage(parse("#/compare:a/l?pair=0-1"), parse("#/compare:a/l")));
-  assert.ok(!samePage(parse("#/compare:a"), parse("#/a")));
+  assert.ok(samePage(parseRoute("#/compare:a/l?by=weights"), parseRoute("#/compare:a/l")));
+  assert.ok(!samePage(parseRoute("#/compare:a/l?pair=0-1"), parseRoute("#/compare:a/l")));
+  assert.ok(!samePage(parseRoute("#/compare:a"), parseRoute("#/a")));
 });
 
 test("a pair is what was asked for, else the whole way", () => {
@@ -113,20 +120,20 @@ test("layers by change, or in order; those without the measure last", () => {
 });
 
 test("filters by size of change, whatever the sign; equals by channel, unknown ones last", () => {
-  assert.deepEqual(ranked([0, null, -0.5, 0.2, 0.5, 0]), [2, 4, 3, 0, 5, 1]);
+  assert.deepEqual(channelsByChange([0, null, -0.5, 0.2, 0.5, 0]), [2, 4, 3, 0, 5, 1]);
   assert.deepEqual(valuesOf({ values: {} }, "maps", 2), [null, null]);
-  assert.deepEqual(ranked(valuesOf({ values: {} }, "maps", 3)), [0, 1, 2]);
+  assert.deepEqual(channelsByChange(valuesOf({ values: {} }, "maps", 3)), [0, 1, 2]);
 });
 
 test("where a filter stands", () => {
   const values = [0, null, -0.5, 0.2, 0.5];
-  assert.deepEqual(standing(values, 3), { place: 3, of: 4, equal: 1 });
-  assert.deepEqual(standing(values, 4), { place: 1, of: 4, equal: 2 });
-  assert.equal(standing(values, 1), null);
-  assert.equal(standing(values, 9), null);
-  assert.equal(standingText({ place: 1, of: 4, equal: 2 }), "one of the 2 most changed of 4 filters");
+  assert.deepEqual(changeRank(values, 3), { place: 3, of: 4, equal: 1 });
+  assert.deepEqual(changeRank(values, 4), { place: 1, of: 4, equal: 2 });
+  assert.equal(changeRank(values, 1), null);
+  assert.equal(changeRank(values, 9), null);
+  assert.equal(rankText({ place: 1, of: 4, equal: 2 }), "one of the 2 most changed of 4 filters");
   const words = [1, 2, 4, 11, 12, 13, 21, 22, 103, 111].map(
-    (place) => standingText({ place, of: 200, equal: 1 }).split(" ")[1],
+    (place) => rankText({ place, of: 200, equal: 1 }).split(" ")[1],
   );
   assert.deepEqual(words, ["most", "second", "4th", "11th", "12th", "13th", "21st", "22nd", "103rd", "111th"]);
 });
@@ -134,22 +141,22 @@ test("where a filter stands", () => {
 test("a border belongs to the bin above it, and what did not change has a bin", () => {
   const edges = [-0.1, -1e-6, 1e-6, 0.1];
   assert.deepEqual(
-    [-1, -0.1, -1e-6, 0, 1e-6, 0.1, 9].map((value) => binOf(edges, value)),
+    [-1, -0.1, -1e-6, 0, 1e-6, 0.1, 9].map((value) => binIndex(edges, value)),
     [0, 1, 2, 2, 3, 4, 4],
   );
-  const rows = bins([1, 2, 3, 4, 5], edges);
+  const rows = changeBins([1, 2, 3, 4, 5], edges);
   assert.deepEqual(
     rows.map(({ same }) => same),
     [false, false, true, false, false],
   );
   assert.deepEqual([rows[0].from, rows[0].to, rows[4].from, rows[4].to], [-Infinity, -0.1, 0.1, Infinity]);
-  assert.ok(bins([1, 2], [1e-6])[0].same);
+  assert.ok(changeBins([1, 2], [1e-6])[0].same);
 });
 
 test("what became of an image", () => {
   const list = (...ids) => ids.map((image) => ({ image }));
-  assert.deepEqual(fates(list(4, 7, 1), list(7, 4, 9)), [2, 1, null]);
-  assert.deepEqual(fates(list(4), []), [null]);
+  assert.deepEqual(ranksIn(list(4, 7, 1), list(7, 4, 9)), [2, 1, null]);
+  assert.deepEqual(ranksIn(list(4), []), [null]);
 });
 
 test("two class profiles: what stands out in either comes first", () => {
@@ -191,35 +198,35 @@ test("a filter over time: since the first, and by the step", () => {
       [1, 2, 0.4],
     ].map(([from, to, v]) => ({ from, to, values: { maps: [null, v] } })),
   };
-  assert.deepEqual(course(comparison, file, "maps", 1), [
+  assert.deepEqual(filterHistory(comparison, file, "maps", 1), [
     { store: 0, since: 0, step: 0 },
     { store: 1, since: 0.2, step: 0.2 },
     { store: 2, since: 0.5, step: 0.4 },
   ]);
   assert.deepEqual(
-    course(comparison, file, "maps", 0).map(({ since }) => since),
+    filterHistory(comparison, file, "maps", 0).map(({ since }) => since),
     [0, null, null],
   );
   assert.deepEqual(
-    course(comparison, file, "weights", 1).map(({ step }) => step),
+    filterHistory(comparison, file, "weights", 1).map(({ step }) => step),
     [0, null, null],
   );
-  assert.deepEqual(layerCourse(comparison, 2, "maps"), [0, 0.2, 0.5]);
-  assert.deepEqual(layerCourse(comparison, 1, "maps"), [0, null, null]);
+  assert.deepEqual(layerHistory(comparison, 2, "maps"), [0, 0.2, 0.5]);
+  assert.deepEqual(layerHistory(comparison, 1, "maps"), [0, null, null]);
 });
 
 test("values and what they say, in words", () => {
   const maps = { name: "maps", says: "…", signed: false, high: 2 };
   const shift = { name: "mean_shift", says: "…", signed: true, high: null };
   const filter = { k: 4, partner: [12, 0.75], channel: 3 };
-  const say = (name, value, own = filter) => sentence({ name, says: "so much" }, value, own);
+  const say = (name, value, own = filter) => measureSentence({ name, says: "so much" }, value, own);
   assert.deepEqual(
     [changeText(maps, 0.5), changeText(shift, 0.5), changeText(shift, -0.5), changeText(shift, 0)],
     ["0.50", "+0.50", "\u22120.50", "0"],
   );
   assert.equal(changeText(maps, null), "\u2013");
   assert.deepEqual(
-    [correlation(1), correlation(0.9999), correlation(-0.5), correlation(-0.001)],
+    [correlationText(1), correlationText(0.9999), correlationText(-0.5), correlationText(-0.001)],
     ["1.00", "over 0.99", "\u22120.50", "0.00"],
   );
   assert.match(scaleText(maps), /2: the opposite/);
@@ -239,7 +246,7 @@ test("values and what they say, in words", () => {
 });
 
 test("what became of a filter, in a few sentences", () => {
-  const of = (values, k = 4) => summary({ values }, 0, k);
+  const of = (values, k = 4) => changeSummary({ values }, 0, k);
   assert.match(
     of({ maps: [0.7], top_max: [1] }),
     /^It responds to little of what it did before: its maps correlate at 0.30. All 4 of its strongest/,
@@ -261,8 +268,8 @@ test("tiles of two frames: the frames stay square, and two tiles fit a phone", (
     [1200, 1280],
     [2430, 2560],
   ]) {
-    const one = layGrid({ count: 100, width, view });
-    const two = layGrid({ count: 100, width, view, frames: 2 });
+    const one = gridLayout({ count: 100, width, view });
+    const two = gridLayout({ count: 100, width, view, frames: 2 });
     assert.ok(two.columns >= 2 && two.columns <= one.columns);
     assert.ok(two.columns * two.tile + (two.columns - 1) * two.gap <= width);
     // What is below a frame takes the same room: a tile of two is as high as its frame is less wide than one of one.
@@ -274,10 +281,10 @@ test("tiles of two frames: the frames stay square, and two tiles fit a phone", (
 test("layers and filters of a comparison are found", () => {
   const compared = { layers: [{ name: "conv", kind: "Conv2d", channels: 8 }], dataset: { name: "x", images: 3 } };
   assert.deepEqual(
-    match(compared, "conv 3", null).map(({ kind }) => kind),
+    findMatches(compared, "conv 3", null).map(({ kind }) => kind),
     ["filter"],
   );
-  assert.equal(match(compared, "cat").length, 0);
+  assert.equal(findMatches(compared, "cat").length, 0);
 });
 
 test("a comparison is read with its layers", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { sharing } from "../../../site/js/data/dedupe.js";
+import { dedupe } from "../../../site/js/data/dedupe.js";
 
 const tick = () => new Promise((resolve) => setTimeout(resolve, 5));
 
@@ -20,7 +20,7 @@ function slow() {
 }
 
 test("who asks for the same gets the same", async () => {
-  const [share, made] = [sharing(), slow()];
+  const [share, made] = [dedupe(), slow()];
   const both = Promise.all([share("a", undefined, made.work), share("a", new AbortController().signal, made.work)]);
   await tick();
   made.finish(7);
@@ -28,7 +28,7 @@ test("who asks for the same gets the same", async () => {
 });
 
 test("work goes on while one still waits, and stops after the last", async () => {
-  const [share, made, one, two] = [sharing(), slow(), new AbortController(), new AbortController()];
+  const [share, made, one, two] = [dedupe(), slow(), new AbortController(), new AbortController()];
   const first = share("a", one.signal, made.work);
   const second = share("a", two.signal, made.work);
   one.abort();
@@ -42,7 +42,7 @@ test("work goes on while one still waits, and stops after the last", async () =>
 });
 
 test("the next view takes over what the last one asked for", async () => {
-  const [share, made, hover] = [sharing(), slow(), new AbortController()];
+  const [share, made, hover] = [dedupe(), slow(), new AbortController()];
   const first = share("a", hover.signal, made.work);
   hover.abort();
   const second = share("a", new AbortController().signal, made.work);
@@ -53,7 +53,7 @@ test("the next view takes over what the last one asked for", async () => {
 });
 
 test("a failure reaches all who wait, and is tried anew", async () => {
-  const share = sharing();
+  const share = dedupe();
   const fail = async () => {
     throw new Error("no");
   };
@@ -62,7 +62,7 @@ test("a failure reaches all who wait, and is tried anew", async () => {
 });
 
 test("a signal that is aborted already asks for nothing", async () => {
-  const [share, made] = [sharing(), slow()];
+  const [share, made] = [dedupe(), slow()];
   await assert.rejects(share("a", AbortSignal.abort(), made.work), { name: "AbortError" });
   assert.equal(made.calls, 0);
 });

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { choose, classImages } from "../../../site/js/data/filters.js";
-import { hasMap, usualTile } from "../../../site/js/data/manifest.js";
-import { fullest, spread } from "../../../site/js/plots/value-histogram.js";
-import { format, parse } from "../../../site/js/data/route.js";
-import { keyTarget, layGrid, placeOf, tilesBetween } from "../../../site/js/layout/grid-layout.js";
+import { selectFilters, classImages } from "../../../site/js/data/filters.js";
+import { hasMap, defaultTile } from "../../../site/js/data/manifest.js";
+import { fullestText, valueBins } from "../../../site/js/plots/value-histogram.js";
+import { formatRoute, parseRoute } from "../../../site/js/data/route.js";
+import { keyTarget, gridLayout, tilePosition, tilesInRange } from "../../../site/js/layout/grid-layout.js";
 
-const grid = layGrid({ count: 2048, width: 1200, view: 1280 });
+const grid = gridLayout({ count: 2048, width: 1200, view: 1280 });
 
 test("tiles fill the width, and all rows have a place", () => {
   for (const [width, view] of [
@@ -14,26 +14,26 @@ test("tiles fill the width, and all rows have a place", () => {
     [1200, 1280],
     [2430, 2560],
   ]) {
-    const { columns, tile, gap, rows, tall, height, count } = layGrid({ count: 2048, width, view });
+    const { columns, tile, gap, rows, tall, height, count } = gridLayout({ count: 2048, width, view });
     const used = columns * tile + (columns - 1) * gap;
     assert.ok(used <= width && used > width - columns, `${used} of ${width}`);
     assert.ok(rows * columns >= count && (rows - 1) * columns < count);
-    const last = placeOf({ columns, tile, tall, gap }, count - 1);
+    const last = tilePosition({ columns, tile, tall, gap }, count - 1);
     assert.equal(last.y + tall, height);
   }
-  assert.equal(layGrid({ count: 0, width: 1200, view: 1280 }).height, 0);
-  assert.equal(layGrid({ count: 3, width: 20, view: 360 }).columns, 1);
+  assert.equal(gridLayout({ count: 0, width: 1200, view: 1280 }).height, 0);
+  assert.equal(gridLayout({ count: 3, width: 20, view: 360 }).columns, 1);
 });
 
 test("only rows near the window are wanted", () => {
   const step = grid.tall + grid.gap;
-  const [from, to] = tilesBetween(grid, 50 * step + 1, 55 * step - 1);
+  const [from, to] = tilesInRange(grid, 50 * step + 1, 55 * step - 1);
   assert.deepEqual([from, to], [50 * grid.columns, 55 * grid.columns]);
-  const [before, after] = tilesBetween(grid, 50 * step + 1, 55 * step - 1, 2);
+  const [before, after] = tilesInRange(grid, 50 * step + 1, 55 * step - 1, 2);
   assert.deepEqual([before, after], [48 * grid.columns, 57 * grid.columns]);
-  assert.deepEqual(tilesBetween(grid, -900, -100), [0, 0]);
-  assert.equal(tilesBetween(grid, -900, 10)[0], 0);
-  const [start, end] = tilesBetween(grid, grid.height + 500, grid.height + 900, 3);
+  assert.deepEqual(tilesInRange(grid, -900, -100), [0, 0]);
+  assert.equal(tilesInRange(grid, -900, 10)[0], 0);
+  const [start, end] = tilesInRange(grid, grid.height + 500, grid.height + 900, 3);
   assert.equal(end, 2048);
   assert.ok(start >= 2048 - 3 * grid.columns);
 });
@@ -52,32 +52,32 @@ test("keys lead through all tiles", () => {
   assert.equal(to("End", 700), count - 1);
   assert.equal(to("a", 700), null);
   // The last row is short: down from above its gap leads to its last tile.
-  const short = layGrid({ count: columns + 2, width: 1200, view: 1280 });
+  const short = gridLayout({ count: columns + 2, width: 1200, view: 1280 });
   assert.equal(keyTarget("ArrowDown", columns - 1, short, 1), columns + 1);
 });
 
 test("histograms have round borders and lose no value", () => {
-  const rows = spread([0, 0.05, 0.32, 1, 1, null, undefined, NaN], { domain: [0, 1] });
+  const rows = valueBins([0, 0.05, 0.32, 1, 1, null, undefined, NaN], { domain: [0, 1] });
   assert.equal(rows.length, 20);
   assert.deepEqual(
     rows.slice(2, 4).map((row) => row.to),
     [0.15, 0.2],
   );
   assert.deepEqual([rows[0].n, rows[1].n, rows[6].n, rows[19].n], [1, 1, 1, 2]);
-  const free = spread([-3.2, 0, 17, 40]);
+  const free = valueBins([-3.2, 0, 17, 40]);
   assert.ok(free[0].from <= -3.2 && free.at(-1).to >= 40 && free.length <= 21);
   assert.equal(
     free.reduce((sum, row) => sum + row.n, 0),
     4,
   );
-  assert.deepEqual(spread([null]), []);
+  assert.deepEqual(valueBins([null]), []);
   for (const same of [
     [0, 0],
     [7, 7],
     [-2, -2],
     [1e-9, 1e-9],
   ]) {
-    const bins = spread(same);
+    const bins = valueBins(same);
     assert.equal(
       bins.reduce((sum, row) => sum + row.n, 0),
       2,
@@ -87,19 +87,19 @@ test("histograms have round borders and lose no value", () => {
 });
 
 test("a far value does not flatten the others", () => {
-  const rows = spread([...Array.from({ length: 50 }, (_, i) => 1 + i / 50), 3000], { clip: true });
+  const rows = valueBins([...Array.from({ length: 50 }, (_, i) => 1 + i / 50), 3000], { clip: true });
   assert.ok(rows.at(-1).to < 10);
   assert.ok(rows.at(-1).more);
   assert.equal(
     rows.reduce((sum, row) => sum + row.n, 0),
     51,
   );
-  assert.match(fullest(rows, String), /^most \(\d+\) have /);
+  assert.match(fullestText(rows, String), /^most \(\d+\) have /);
 });
 
 test("least active first", () => {
   const filters = [0.5, null, 0, 1].map((active, channel) => ({ channel, stats: { active }, max: [] }));
-  const order = (sort) => choose(filters, { sort, class: null }).map((one) => one.channel);
+  const order = (sort) => selectFilters(filters, { sort, class: null }).map((one) => one.channel);
   assert.deepEqual(order("dead"), [2, 0, 3, 1]);
   assert.deepEqual(order("active"), [3, 0, 2, 1]);
 });
@@ -133,11 +133,11 @@ test("a layer without a map shows whole images", () => {
   assert.ok(!hasMap(flat));
   assert.ok(!hasMap({ shape: [10] }));
   assert.ok(hasMap({ shape: [10, 1, 2] }));
-  assert.equal(usualTile({ stages: {} }, flat), "image");
+  assert.equal(defaultTile({ stages: {} }, flat), "image");
 });
 
 test("the new choices are kept in the address", () => {
-  const hash = format({ network: "n", layer: "l", sort: "dead", tile: "image" });
+  const hash = formatRoute({ network: "n", layer: "l", sort: "dead", tile: "image" });
   assert.equal(hash, "#/n/l?sort=dead&tile=image");
-  assert.equal(parse(hash).tile, "image");
+  assert.equal(parseRoute(hash).tile, "image");
 });

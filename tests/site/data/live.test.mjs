@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { EVERY, QUIET, concern, finished, following, words } from "../../../site/js/data/live.js";
+import {
+  POLL_INTERVAL,
+  STALE_AFTER,
+  viewDependencies,
+  isFinished,
+  pollLive,
+  progressText,
+} from "../../../site/js/data/live.js";
 import { previews } from "../../../site/js/data/manifest.js";
 import { openStore } from "../../../site/js/data/store.js";
 
@@ -21,23 +28,23 @@ const route = (changes = {}) => ({
 });
 
 test("nothing more is to come when all is computed and nothing runs", () => {
-  assert.equal(finished(live(network())), true);
-  assert.equal(finished(live(network(), network({ stages: { ...DONE, ascent: false } }))), false);
-  assert.equal(finished(live(network({ progress: { work: "scan" } }))), false);
-  assert.equal(finished({ networks: [], waiting: ["n"] }), false);
+  assert.equal(isFinished(live(network())), true);
+  assert.equal(isFinished(live(network(), network({ stages: { ...DONE, ascent: false } }))), false);
+  assert.equal(isFinished(live(network({ progress: { work: "scan" } }))), false);
+  assert.equal(isFinished({ networks: [], waiting: ["n"] }), false);
 });
 
 test("a view changes with what it is made of, and with nothing else", () => {
   const before = live(network({ layers: { a: layer("1"), b: layer("1") } }));
   const after = live(network({ layers: { a: layer("2"), b: layer("1") }, progress: { work: "ascent" } }));
-  const changes = (where) => concern(before, where) !== concern(after, where);
+  const changes = (where) => viewDependencies(before, where) !== viewDependencies(after, where);
   assert.equal(changes(route()), true);
   assert.equal(changes(route({ network: null })), true);
   assert.equal(changes(route({ layer: "a" })), true);
   assert.equal(changes(route({ layer: "b" })), false);
   assert.equal(changes(route({ layer: "b", channel: 3 })), false);
   assert.equal(changes(route({ class: 0 })), true);
-  assert.notEqual(concern(live(), route()), concern(before, route()));
+  assert.notEqual(viewDependencies(live(), route()), viewDependencies(before, route()));
 });
 
 test("a view of a comparison changes with it and with the networks that it shows", () => {
@@ -45,7 +52,7 @@ test("a view of a comparison changes with it and with the networks that it shows
   const state = (stamp, ...networks) => ({ ...live(...networks), comparisons: [compared(stamp)] });
   const before = state("1", network({ layers: { a: layer("1") } }));
   const where = route({ network: null, comparison: "c" });
-  const changes = (after, place = where) => concern(before, place) !== concern(after, place);
+  const changes = (after, place = where) => viewDependencies(before, place) !== viewDependencies(after, place);
   assert.equal(changes(state("2", network({ layers: { a: layer("1") } }))), true);
   const later = state("1", network({ layers: { a: layer("2") }, progress: { work: "ascent" } }));
   assert.equal(changes(later), false);
@@ -54,7 +61,7 @@ test("a view of a comparison changes with it and with the networks that it shows
 });
 
 test("what a run is at, in words", () => {
-  const at = (progress, quiet) => words(live(network({ progress })), "n", quiet);
+  const at = (progress, quiet) => progressText(live(network({ progress })), "n", quiet);
   const progress = { work: "ascent", unit: "filter", done: 3, total: 12 };
   assert.deepEqual(at(progress), {
     text: "Making filter images",
@@ -62,12 +69,12 @@ test("what a run is at, in words", () => {
     share: 0.25,
     state: "runs",
   });
-  assert.equal(at(progress, QUIET).state, "rests");
-  assert.match(at(progress, QUIET).detail, /no news for 2 minutes/);
+  assert.equal(at(progress, STALE_AFTER).state, "rests");
+  assert.match(at(progress, STALE_AFTER).detail, /no news for 2 minutes/);
   assert.equal(at({ ...progress, work: "new", total: 0 }).share, null);
   assert.equal(at(null).text, "All is computed");
-  assert.match(words(live(network({ stages: { ...DONE, ascent: false } })), "n").detail, /filter images/);
-  assert.match(words({ networks: [], waiting: ["mine"] }, null).text, /mine/);
+  assert.match(progressText(live(network({ stages: { ...DONE, ascent: false } })), "n").detail, /filter images/);
+  assert.match(progressText({ networks: [], waiting: ["mine"] }, null).text, /mine/);
 });
 
 /** A server whose answers are given, and a clock that stands. */
@@ -83,14 +90,14 @@ function world(answers, done = true) {
   const later = (work, ms) => waiting.push({ work, ms });
   const told = (state) => (heard.push(state), done);
   const never = () => waiting.pop();
-  return { heard, waiting, follower: following({ url: "live.json", fetch, told, later, never, clock: () => 0 }) };
+  return { heard, waiting, follower: pollLive({ url: "live.json", fetch, told, later, never, clock: () => 0 }) };
 }
 
 test("asks until nothing more is to come", async () => {
   const { heard, waiting, follower } = world([live(network({ progress: { work: "scan" } })), live(network())]);
   await follower.check();
   assert.equal(waiting.length, 1);
-  assert.equal(waiting[0].ms, EVERY);
+  assert.equal(waiting[0].ms, POLL_INTERVAL);
   await waiting[0].work();
   assert.equal(waiting.length, 0);
   assert.equal(heard.length, 2);
@@ -104,7 +111,7 @@ test("asks on while the page is not done with what it heard, and when there is n
     const lost = world([answer]);
     await lost.follower.check();
     assert.deepEqual(lost.heard, [null]);
-    assert.ok(lost.waiting[0].ms > EVERY);
+    assert.ok(lost.waiting[0].ms > POLL_INTERVAL);
   }
 });
 

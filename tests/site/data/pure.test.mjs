@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { choose, classCounts, deadCount, median, neighboursOf } from "../../../site/js/data/filters.js";
-import { count, cut, number, percent, plural, tail } from "../../../site/js/text/format.js";
+import { selectFilters, classCounts, deadCount, median, neighboursOf } from "../../../site/js/data/filters.js";
+import { count, truncate, number, percent, plural, truncateStart } from "../../../site/js/text/format.js";
 import {
   ascentCount,
   hasAscent,
@@ -9,10 +9,10 @@ import {
   networkLabels,
   pictureUrl,
   previews,
-  usualTile,
+  defaultTile,
 } from "../../../site/js/data/manifest.js";
-import { match } from "../../../site/js/data/search.js";
-import { bins, range } from "../../../site/js/plots/response-histogram.js";
+import { findMatches } from "../../../site/js/data/search.js";
+import { responseBins, rangeText } from "../../../site/js/plots/response-histogram.js";
 
 const filter = (channel, selectivity, active, score, classes) => ({
   channel,
@@ -25,7 +25,7 @@ const filters = [
   filter(2, 0.9, 0.5, 5, [1, 2]),
   filter(3, 0, 0.5, -1, [0]),
 ];
-const order = (choice) => choose(filters, { class: null, ...choice }).map((f) => f.channel);
+const order = (choice) => selectFilters(filters, { class: null, ...choice }).map((f) => f.channel);
 
 test("filters are sorted, highest first, equals by channel, unknown last", () => {
   assert.deepEqual(order({ sort: "channel" }), [0, 1, 2, 3]);
@@ -71,10 +71,10 @@ test("numbers as people read them", () => {
   assert.equal(percent(0.00001), "< 0.1\u202f%");
   assert.equal(percent(0.034), "3.4\u202f%");
   assert.equal(plural(1, "image"), "1 image");
-  assert.equal(cut("abcdef", 4), "abc\u2026");
-  assert.equal(tail("layer1.0.conv1", 14), "layer1.0.conv1");
-  assert.equal(tail("features.denseblock2.denselayer3.conv2", 22), "\u2026denselayer3.conv2");
-  assert.equal(tail("a_name_without_any_dots_in_it", 8), "\u2026s_in_it");
+  assert.equal(truncate("abcdef", 4), "abc\u2026");
+  assert.equal(truncateStart("layer1.0.conv1", 14), "layer1.0.conv1");
+  assert.equal(truncateStart("features.denseblock2.denselayer3.conv2", 22), "\u2026denselayer3.conv2");
+  assert.equal(truncateStart("a_name_without_any_dots_in_it", 8), "\u2026s_in_it");
 });
 
 const layer = { name: "a b", data: "layers/a%20b.json", channels: 20, kind: "Conv2d", shape: [20, 8, 8] };
@@ -119,8 +119,8 @@ test("which filter images there are is a matter of runs", () => {
     [2, 3, 4, 5, 19],
   );
   const sizes = { tiles: { cropped: { [layer.name]: [48, 48] } } };
-  assert.equal(usualTile({ ...told, ...sizes }, layer), "crop");
-  assert.equal(usualTile(told, layer), "image", "no size of a crop, no crop");
+  assert.equal(defaultTile({ ...told, ...sizes }, layer), "crop");
+  assert.equal(defaultTile(told, layer), "image", "no size of a crop, no crop");
   assert.equal(ascentCount(told, { ...layer, name: "another" }), 0);
 });
 
@@ -135,7 +135,7 @@ test("cards show filter images only where there are enough", () => {
   assert.equal(kinds(2)[0].kind, "cropped");
   const none = { ...manifest({ complete: false }), stages: { scan: { complete: false }, ascent: { complete: false } } };
   assert.deepEqual(previews(none, layer, 4), []);
-  assert.equal(usualTile({ ...manifest({ complete: true, config: { filters: 8 } }), ...sizes }, layer), "crop");
+  assert.equal(defaultTile({ ...manifest({ complete: true, config: { filters: 8 } }), ...sizes }, layer), "crop");
 });
 
 test("cards show the best images where a unit sees all, and crops without their padding", () => {
@@ -170,7 +170,7 @@ test("cards show the best images where a unit sees all, and crops without their 
 
 test("search finds layers, filters and classes", () => {
   const found = (query, current) =>
-    match(manifest({}), query, current).map((hit) => [hit.kind, hit.to.layer, hit.to.channel ?? hit.to.class]);
+    findMatches(manifest({}), query, current).map((hit) => [hit.kind, hit.to.layer, hit.to.channel ?? hit.to.class]);
   assert.deepEqual(found("head.3"), [["layer", "head.3", null]]);
   assert.deepEqual(found("head.3 2"), [["filter", "head.3", 2]]);
   assert.deepEqual(found("15"), [["filter", "a b", 15]]);
@@ -185,7 +185,7 @@ test("search finds layers, filters and classes", () => {
 });
 
 test("bins reach one past the occupied ones, within the borders", () => {
-  const rows = bins(
+  const rows = responseBins(
     [
       [2, 5],
       [4, 1],
@@ -197,8 +197,8 @@ test("bins reach one past the occupied ones, within the borders", () => {
     [0, 5, 0, 1],
   );
   assert.deepEqual([rows[0].from, rows[0].to, rows.at(-1).to], [-1, 0, Infinity]);
-  assert.equal(range(rows.at(-1)), "2.00 or more");
-  assert.deepEqual(bins([], [0]), []);
+  assert.equal(rangeText(rows.at(-1)), "2.00 or more");
+  assert.deepEqual(responseBins([], [0]), []);
 });
 
 test("networks that share a title are told apart by name", () => {

@@ -7,13 +7,13 @@ import {
   isChain,
   layout,
   ranks,
-  rounded,
+  roundedPath,
   smooth,
-  unroll,
-  unrollTight,
+  planColumns,
+  planColumnsTight,
 } from "../../../site/js/layout/graph-layout.js";
 
-import { stack } from "../../../site/js/layout/column-stacking.js";
+import { stackColumns } from "../../../site/js/layout/column-stacking.js";
 
 const file = new URL("../../../site/vendor/dagre-3.1.3/dagre.min.js", import.meta.url);
 vm.runInThisContext(readFileSync(file, "utf8"));
@@ -124,7 +124,7 @@ test("ranks, chains, paths", () => {
     "M0,0H10",
   );
   assert.match(
-    rounded(
+    roundedPath(
       [
         [0, 0],
         [10, 0],
@@ -139,7 +139,7 @@ test("ranks, chains, paths", () => {
 test("a map of a residual network fills its window, shortcuts over the rows", () => {
   const [names, edges] = chain(60);
   for (let i = 0; i + 3 < 60; i += 3) edges.push([names[i], names[i + 3]]);
-  const plan = foldToFit(unrollTight(dagre, names, edges, box), box, { width: 1200, height: 700 });
+  const plan = foldToFit(planColumnsTight(dagre, names, edges, box), box, { width: 1200, height: 700 });
   apart(plan);
   assert.equal(plan.edges.length, edges.length);
   assert.equal(plan.edges.filter(({ over }) => over).length, 19);
@@ -169,7 +169,7 @@ test("branches that meet again and again are not pulled apart", () => {
   const view = { width: 1200, height: 700 };
   const [names, edges] = inception(9);
   const tall = { width: 212, height: 310, gapX: 44, gapY: 60 };
-  const plan = foldToFit(unrollTight(dagre, names, edges, tall), tall, view);
+  const plan = foldToFit(planColumnsTight(dagre, names, edges, tall), tall, view);
   apart(plan, tall);
   assert.equal(plan.edges.length, edges.length);
   for (const { d } of plan.edges) assert.ok(!d.includes("NaN"), d);
@@ -179,7 +179,7 @@ test("branches that meet again and again are not pulled apart", () => {
 
 test("stacked columns keep their order, and lines pass beside the cards", () => {
   const names = ["a", "b", "c", "d"];
-  const plan = unroll(
+  const plan = planColumns(
     dagre,
     names,
     [
@@ -190,7 +190,7 @@ test("stacked columns keep their order, and lines pass beside the cards", () => 
     ],
     box,
   );
-  const { nodes, paths } = stack(plan, box);
+  const { nodes, paths } = stackColumns(plan, box);
   for (const name of names) assert.equal(nodes.get(name).y, -50, "alone in its column, in the middle");
   const { points } = paths.find(({ from, to }) => from === "a" && to === "d");
   assert.deepEqual(
@@ -204,6 +204,6 @@ test("a dense network of 120 layers becomes a map in good time", () => {
   const names = Array.from({ length: 120 }, (_, i) => `l${i}`);
   const edges = names.flatMap((a, i) => names.slice(i + 1).map((b) => [a, b]));
   const start = performance.now();
-  apart(foldToFit(unrollTight(dagre, names, edges, box), box, { width: 1200, height: 700 }));
+  apart(foldToFit(planColumnsTight(dagre, names, edges, box), box, { width: 1200, height: 700 }));
   assert.ok(performance.now() - start < 2500);
 });

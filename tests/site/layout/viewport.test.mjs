@@ -1,28 +1,28 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { ahead } from "../../../site/js/data/prefetch.js";
-import { fit, manner, reveal, seen, seesAll } from "../../../site/js/layout/viewport.js";
+import { prefetch } from "../../../site/js/data/prefetch.js";
+import { fitToView, layoutMode, reveal, visibleBox, showsAll } from "../../../site/js/layout/viewport.js";
 import { withoutShortcuts } from "../../../site/js/layout/shortcuts.js";
 
 const view = { width: 1000, height: 600 };
 
 test("a list on a phone, rows for a chain, a map for many branches", () => {
-  assert.equal(manner({ room: 360, layers: 90, chain: false }), "list");
-  assert.equal(manner({ room: 1200, layers: 90, chain: true }), "rows");
-  assert.equal(manner({ room: 1200, layers: 6, chain: false }), "rows");
-  assert.equal(manner({ room: 1200, layers: 60, chain: false }), "map");
+  assert.equal(layoutMode({ room: 360, layers: 90, chain: false }), "list");
+  assert.equal(layoutMode({ room: 1200, layers: 90, chain: true }), "rows");
+  assert.equal(layoutMode({ room: 1200, layers: 6, chain: false }), "rows");
+  assert.equal(layoutMode({ room: 1200, layers: 60, chain: false }), "map");
 });
 
 test("all of it, in the middle, never enlarged", () => {
-  const place = fit({ width: 2000, height: 1000 }, view, 0);
+  const place = fitToView({ width: 2000, height: 1000 }, view, 0);
   assert.deepEqual(place, { k: 0.5, x: 0, y: 50 });
-  assert.ok(seesAll(place, { width: 2000, height: 1000 }, view));
-  assert.ok(!seesAll({ ...place, x: -20 }, { width: 2000, height: 1000 }, view));
-  assert.deepEqual(fit({ width: 100, height: 100 }, view, 24), { k: 1, x: 450, y: 250 });
+  assert.ok(showsAll(place, { width: 2000, height: 1000 }, view));
+  assert.ok(!showsAll({ ...place, x: -20 }, { width: 2000, height: 1000 }, view));
+  assert.deepEqual(fitToView({ width: 100, height: 100 }, view, 24), { k: 1, x: 450, y: 250 });
 });
 
 test("what the window shows, in the drawing's own measure", () => {
-  assert.deepEqual(seen({ k: 0.5, x: -100, y: 50 }, view), { x: 200, y: -100, width: 2000, height: 1200 });
+  assert.deepEqual(visibleBox({ k: 0.5, x: -100, y: 50 }, view), { x: 200, y: -100, width: 2000, height: 1200 });
 });
 
 test("a card is brought in only when it is out or covered", () => {
@@ -69,10 +69,10 @@ test("a dense network is a chain and shortcuts, found in good time", () => {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-test("only what is lingered at is fetched ahead, and given up on leaving", async () => {
+test("only what is lingered at is fetched prefetch, and given up on leaving", async () => {
   const asked = [];
   const view = new AbortController();
-  const next = ahead({
+  const next = prefetch({
     signal: view.signal,
     wait: 10,
     idle: (work) => work(),

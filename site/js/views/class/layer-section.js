@@ -1,12 +1,12 @@
 /** One layer's filters that prefer a class, as tiles. */
-import { thrifty } from "../../data/prefetch.js";
+import { savesData } from "../../data/prefetch.js";
 import { h, replace } from "../../dom/dom.js";
-import { count, cut, number, plural } from "../../text/format.js";
+import { count, truncate, number, plural } from "../../text/format.js";
 import { PICTURES, hasAscent, hasCrops, imageUrl, pictureUrl, tileSize } from "../../data/manifest.js";
 import { frame, picture } from "../../dom/pictures.js";
-import { rove } from "../../dom/roving-tabindex.js";
-import { padded, squarePart } from "../../dom/crop-square.js";
-import { format } from "../../data/route.js";
+import { rovingTabindex } from "../../dom/roving-tabindex.js";
+import { isPadded, cropSquare } from "../../dom/crop-square.js";
+import { formatRoute } from "../../data/route.js";
 
 const FOLDERS = { crop: "cropped", ascent: "max_activ" };
 
@@ -20,14 +20,14 @@ const FOLDERS = { crop: "cropped", ascent: "max_activ" };
  * @param {number} options.most how many tiles before the visitor asks for all
  * @param {number} options.scale the share that fills the small bar
  */
-export function homeSection(home, { manifest, root, store, signal, most, scale }) {
+export function layerSection(home, { manifest, root, store, signal, most, scale }) {
   const { at, layer, filters, share } = home;
-  const grid = h("ol", { class: "home-tiles", "aria-label": `Filters of ${cut(layer.name)}` });
+  const grid = h("ol", { class: "class-layer-tiles", "aria-label": `Filters of ${truncate(layer.name)}` });
   const cells = new Map();
   const crops = hasCrops(manifest, layer);
   const best = new Map(); // by channel the filter's best image, once the layer's data are there
   let kind = null;
-  const roving = rove(grid, () => [...grid.children].map((item) => item.firstElementChild));
+  const roving = rovingTabindex(grid, () => [...grid.children].map((item) => item.firstElementChild));
   const more = h(
     "button",
     { type: "button", class: "button", on: { click: () => all(true) } },
@@ -36,22 +36,31 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
   const title = h(
     "h2",
     { tabindex: "-1" },
-    h("a", { href: format({ network: manifest.name, layer: layer.name }), title: layer.name }, cut(layer.name, 60)),
+    h(
+      "a",
+      { href: formatRoute({ network: manifest.name, layer: layer.name }), title: layer.name },
+      truncate(layer.name, 60),
+    ),
   );
   const node = h(
     "section",
-    { class: "home", data: { layer: layer.name } },
+    { class: "class-layer", data: { layer: layer.name } },
     h(
       "div",
-      { class: "home-head" },
+      { class: "class-layer-head" },
       h("span", { class: "card-number", "aria-hidden": "true" }, String(at + 1).padStart(2, "0")),
       title,
       h(
         "span",
-        { class: "home-share", "aria-hidden": "true" },
+        { class: "class-layer-share", "aria-hidden": "true" },
         h("span", { style: { width: `${(share / scale) * 100}%` } }),
       ),
-      h("p", { class: "home-count" }, h("b", null, count(filters.length)), ` of ${plural(layer.channels, "filter")}`),
+      h(
+        "p",
+        { class: "class-layer-count" },
+        h("b", null, count(filters.length)),
+        ` of ${plural(layer.channels, "filter")}`,
+      ),
     ),
     grid,
     filters.length > most ? h("div", null, more) : null,
@@ -73,7 +82,7 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
     const cropped = folder === "cropped";
     if (cropped && !crops) {
       // Which image it is, only the layer's data know; until they are there the tile is empty.
-      replace(cell.box, best.has(channel) ? [whole(channel), h("span", { class: "instead" }, "image")] : []);
+      replace(cell.box, best.has(channel) ? [whole(channel), h("span", { class: "fallback-label" }, "image")] : []);
       return;
     }
     replace(
@@ -83,9 +92,9 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
         alt: `${PICTURES[folder]} of filter ${channel}`,
         at: [0, cropped ? manifest.k : 1],
         natural: tileSize(manifest, folder, layer)?.[1],
-        part: cropped ? squarePart(manifest, layer, folder, best.get(channel)) : null,
+        part: cropped ? cropSquare(manifest, layer, folder, best.get(channel)) : null,
       }),
-      kind === "ascent" && cropped ? h("span", { class: "instead" }, "crop") : null,
+      kind === "ascent" && cropped ? h("span", { class: "fallback-label" }, "crop") : null,
     );
   }
 
@@ -95,7 +104,7 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
     const known = selectivity !== null;
     const link = h(
       "a",
-      { class: "tile", href: format({ network: manifest.name, layer: layer.name, channel }), tabindex: "-1" },
+      { class: "tile", href: formatRoute({ network: manifest.name, layer: layer.name, channel }), tabindex: "-1" },
       box,
       h(
         "span",
@@ -123,7 +132,7 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
       const data = await store.layer(manifest.name, layer.data, signal);
       for (const filter of data.filters) {
         const entry = filter.max?.[0];
-        if (!entry || (crops && !padded(layer, entry))) continue;
+        if (!entry || (crops && !isPadded(layer, entry))) continue;
         best.set(filter.channel, entry);
         const cell = cells.get(filter.channel);
         if (cell && kind) paint(cell, filter.channel);
@@ -132,13 +141,13 @@ export function homeSection(home, { manifest, root, store, signal, most, scale }
       // The pictures stay as they are: whole, with their padding, or absent.
       if (signal.aborted) return;
       for (const { box } of cells.values())
-        if (!box.firstElementChild) replace(box, h("span", { class: "lost" }, "no picture"));
+        if (!box.firstElementChild) replace(box, h("span", { class: "missing" }, "no picture"));
     }
   }
 
   for (const filter of filters.slice(0, most)) add(filter);
   roving.reset();
-  if (!crops || (layer.receptive_field && !thrifty())) {
+  if (!crops || (layer.receptive_field && !savesData())) {
     const near = new IntersectionObserver(([entry]) => {
       if (!entry.isIntersecting) return;
       near.disconnect();

@@ -1,12 +1,12 @@
 /** A class: the filters of all layers that prefer it. */
-import { firstTiles, homes, summary } from "../../data/classes.js";
+import { initialTileCount, filtersByLayer, classSummary } from "../../data/classes.js";
 import { h, replace } from "../../dom/dom.js";
-import { count, cut, plural } from "../../text/format.js";
+import { count, truncate, plural } from "../../text/format.js";
 import { ascentCount, className } from "../../data/manifest.js";
 import { StoreError } from "../../data/store.js";
-import { format } from "../../data/route.js";
-import { homeBars } from "./layer-bars.js";
-import { homeSection } from "./layer-section.js";
+import { formatRoute } from "../../data/route.js";
+import { layerBars } from "./layer-bars.js";
+import { layerSection } from "./layer-section.js";
 import { choices, fact, neighbours } from "../shared/controls.js";
 
 const TILE_NAMES = { crop: "Best crop", ascent: "Filter image" };
@@ -37,9 +37,9 @@ function otherClass(ctx, manifest, index) {
     "select",
     {
       id: "class-choice",
-      on: { change: ({ target }) => ctx.go(format({ ...ctx.current(), class: Number(target.value) })) },
+      on: { change: ({ target }) => ctx.go(formatRoute({ ...ctx.current(), class: Number(target.value) })) },
     },
-    manifest.dataset.classes.map((name, i) => h("option", { value: i, selected: i === index }, cut(name, 40))),
+    manifest.dataset.classes.map((name, i) => h("option", { value: i, selected: i === index }, truncate(name, 40))),
   );
   return h("label", { class: "select" }, h("span", { class: "choices-label" }, "Class"), select);
 }
@@ -49,7 +49,7 @@ function head(manifest, index, sum, rest) {
   const { classes } = manifest.dataset;
   const step = (i) =>
     i >= 0 && i < classes.length
-      ? { href: format({ network: manifest.name, class: i }), text: cut(classes[i], 24) }
+      ? { href: formatRoute({ network: manifest.name, class: i }), text: truncate(classes[i], 24) }
       : null;
   return h(
     "header",
@@ -57,7 +57,7 @@ function head(manifest, index, sum, rest) {
     h(
       "div",
       { class: "title-row" },
-      h("h1", { tabindex: "-1", title: name }, cut(name, 80)),
+      h("h1", { tabindex: "-1", title: name }, truncate(name, 80)),
       neighbours("class", step(index - 1), step(index + 1), "classes"),
     ),
     rest,
@@ -67,7 +67,7 @@ function head(manifest, index, sum, rest) {
           { class: "facts" },
           fact("filters", count(sum.filters)),
           fact("layers", `${count(sum.layers)} of ${count(manifest.layers.length)}`),
-          fact("largest share", h("span", { title: sum.most.layer.name }, cut(sum.most.layer.name, 40))),
+          fact("largest share", h("span", { title: sum.most.layer.name }, truncate(sum.most.layer.name, 40))),
         )
       : null,
   );
@@ -96,8 +96,8 @@ function unknown(manifest, index) {
           null,
           h(
             "a",
-            { class: "chip", href: format({ network: manifest.name, layer: name, class: index }), title: name },
-            cut(name, 32),
+            { class: "chip", href: formatRoute({ network: manifest.name, layer: name, class: index }), title: name },
+            truncate(name, 32),
           ),
         ),
       ),
@@ -114,15 +114,16 @@ export async function classView(ctx) {
   ]);
   const index = route.class;
   if (index >= manifest.dataset.classes.length) {
-    throw new StoreError("unknown", `${cut(manifest.name)} has no class ${index}.`);
+    throw new StoreError("unknown", `${truncate(manifest.name)} has no class ${index}.`);
   }
   const name = className(manifest, index);
   const shared = {
     title: `${name}, ${manifest.title ?? manifest.name}`,
-    crumbs: [{ text: name, href: format({ network: route.network, class: index }) }],
+    crumbs: [{ text: name, href: formatRoute({ network: route.network, class: index }) }],
     steps: {
-      before: index > 0 ? format({ network: route.network, class: index - 1 }) : null,
-      after: index + 1 < manifest.dataset.classes.length ? format({ network: route.network, class: index + 1 }) : null,
+      before: index > 0 ? formatRoute({ network: route.network, class: index - 1 }) : null,
+      after:
+        index + 1 < manifest.dataset.classes.length ? formatRoute({ network: route.network, class: index + 1 }) : null,
     },
   };
   const classes = await read(store, route, signal);
@@ -132,9 +133,9 @@ export async function classView(ctx) {
       node: h("article", { class: "view class" }, head(manifest, index, null), unknown(manifest, index)),
     };
   }
-  const all = homes(manifest, classes, index);
-  const sum = summary(all);
-  const called = cut(name, 60);
+  const all = filtersByLayer(manifest, classes, index);
+  const sum = classSummary(all);
+  const called = truncate(name, 60);
   if (!sum.filters) {
     const none = h(
       "p",
@@ -151,12 +152,12 @@ export async function classView(ctx) {
       ),
     };
   }
-  const most = firstTiles(manifest.layers.length);
+  const most = initialTileCount(manifest.layers.length);
   const sections = all
     .filter(({ filters }) => filters.length)
-    .map((home) => homeSection(home, { manifest, root, store, signal, most, scale: sum.most.share }));
+    .map((home) => layerSection(home, { manifest, root, store, signal, most, scale: sum.most.share }));
   const bar = h("div", { class: "toolbar" });
-  const meaning = h("p", { class: "lives-meaning", role: "status" });
+  const meaning = h("p", { class: "chart-note", role: "status" });
   const made = manifest.layers.some((layer) => ascentCount(manifest, layer) > 0);
 
   function draw(now) {
@@ -170,7 +171,7 @@ export async function classView(ctx) {
             Object.entries(TILE_NAMES).map(([value, text]) => ({
               value,
               text,
-              href: format({ ...now, tile: value === "crop" ? null : value }),
+              href: formatRoute({ ...now, tile: value === "crop" ? null : value }),
             })),
             kind,
           )
@@ -195,7 +196,7 @@ export async function classView(ctx) {
       "article",
       { class: "view class" },
       head(manifest, index, sum, lede),
-      homeBars(all, sum.most, (at) => sections.find((section) => section.at === at)?.enter()),
+      layerBars(all, sum.most, (at) => sections.find((section) => section.at === at)?.enter()),
       bar,
       meaning,
       sections.map(({ node }) => node),

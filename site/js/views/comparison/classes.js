@@ -1,7 +1,7 @@
 /** Which classes excite a filter, before and after: two bars a class. */
 import { pairedClasses } from "../../data/comparison.js";
 import { h } from "../../dom/dom.js";
-import { cut, number } from "../../text/format.js";
+import { truncate, number } from "../../text/format.js";
 import { className, hasMap } from "../../data/manifest.js";
 
 /** From so many times as high, each network's bars have a scale of their own. */
@@ -13,11 +13,11 @@ function bar(tag, value, scale, [low, high]) {
   const words = value === null ? "not among its ten highest" : number(value);
   return h(
     "span",
-    { class: "both-bar", data: { side: tag } },
-    h("span", { class: "unseen" }, `${tag} `),
+    { class: "paired-bar", data: { side: tag } },
+    h("span", { class: "visually-hidden" }, `${tag} `),
     h(
       "span",
-      { class: "both-room", "aria-hidden": "true" },
+      { class: "paired-room", "aria-hidden": "true" },
       value === null
         ? null
         : h("span", {
@@ -25,8 +25,8 @@ function bar(tag, value, scale, [low, high]) {
           }),
     ),
     value === null
-      ? h("span", { class: "both-figure", title: words }, "\u2013", h("span", { class: "unseen" }, words))
-      : h("span", { class: "both-figure" }, words),
+      ? h("span", { class: "paired-figure", title: words }, "\u2013", h("span", { class: "visually-hidden" }, words))
+      : h("span", { class: "paired-figure" }, words),
   );
 }
 
@@ -56,16 +56,16 @@ function panel(sides, title, kind) {
     h("h3", null, title),
     h(
       "ul",
-      { class: "both-list" },
+      { class: "paired-classes" },
       rows.map((row) => {
         const name = className(sides[0].manifest, row.index);
         return h(
           "li",
           null,
-          h("span", { class: "both-name", title: name }, cut(name, 40)),
+          h("span", { class: "paired-name", title: name }, truncate(name, 40)),
           h(
             "span",
-            { class: "both-bars" },
+            { class: "paired-bars" },
             bar("before", row.before, scales[0], range),
             bar("after", row.after, scales[1], range),
           ),
@@ -75,7 +75,7 @@ function panel(sides, title, kind) {
     apart
       ? h(
           "p",
-          { class: "both-note" },
+          { class: "paired-note" },
           `Each network\u2019s bars have a scale of their own: the longest stands for ${number(furthest(values[0]), 2)} before and ${number(furthest(values[1]), 2)} after.`,
         )
       : null,

@@ -1,9 +1,9 @@
 /** What the views of a comparison share: its two sides, and the switches between pairs, measures and pictures. */
 import { pairName, pairOf } from "../../data/comparison.js";
 import { h } from "../../dom/dom.js";
-import { cut } from "../../text/format.js";
+import { truncate } from "../../text/format.js";
 import { StoreError } from "../../data/store.js";
-import { format } from "../../data/route.js";
+import { formatRoute } from "../../data/route.js";
 import { choices } from "../shared/controls.js";
 
 const TAGS = ["before", "after"];
@@ -28,7 +28,7 @@ export async function sidesOf(store, comparison, places, signal) {
 
 async function withLayer(store, side, layerName, signal) {
   const layer = side.manifest.layers.find((one) => one.name === layerName);
-  if (!layer) throw new StoreError("unknown", `${cut(side.name)} has no layer “${cut(layerName)}”.`);
+  if (!layer) throw new StoreError("unknown", `${truncate(side.name)} has no layer “${truncate(layerName)}”.`);
   const { filters, names } = await store.layer(side.name, layer.data, signal);
   return { ...side, layer, filters, names };
 }
@@ -41,7 +41,8 @@ export async function openLayer({ store, route, signal }) {
   const comparison = await store.comparison(route.comparison, signal);
   const at = comparison.layers.findIndex(({ name }) => name === route.layer);
   const layer = comparison.layers[at];
-  if (!layer) throw new StoreError("unknown", `${cut(comparison.title)} compares no layer “${cut(route.layer)}”.`);
+  if (!layer)
+    throw new StoreError("unknown", `${truncate(comparison.title)} compares no layer “${truncate(route.layer)}”.`);
   const pair = pairOf(comparison, route.pair);
   const [sides, file] = await Promise.all([
     sidesOf(store, comparison, [pair.from, pair.to], signal).then((found) =>
@@ -59,7 +60,7 @@ const BESIDE = 3;
 function listOf(ctx, { id, label, key, options, current }) {
   const select = h(
     "select",
-    { id, on: { change: ({ target }) => ctx.go(format({ ...ctx.current(), [key]: target.value })) } },
+    { id, on: { change: ({ target }) => ctx.go(formatRoute({ ...ctx.current(), [key]: target.value })) } },
     options.map(({ value, text }) => h("option", { value, selected: value === current }, text)),
   );
   return h("label", { class: "select" }, h("span", { class: "choices-label" }, label), select);
@@ -69,12 +70,12 @@ function listOf(ctx, { id, label, key, options, current }) {
 export function pairChoice(ctx, comparison, pair, now) {
   if (comparison.pairs.length < 2) return null;
   // By name: moments of one network share their title.
-  const labels = comparison.stores.map(({ name }) => cut(name, 24));
+  const labels = comparison.stores.map(({ name }) => truncate(name, 24));
   const current = pairName(pair);
   const options = comparison.pairs.map((one) => ({
     value: pairName(one),
     text: `${labels[one.from]} \u2192 ${labels[one.to]}`,
-    href: format({ ...now, pair: pairName(one) }),
+    href: formatRoute({ ...now, pair: pairName(one) }),
   }));
   const label = "From \u2192 to";
   return options.length > BESIDE
@@ -84,7 +85,7 @@ export function pairChoice(ctx, comparison, pair, now) {
 
 /** Which measure: there may be twenty. */
 export function measureChoice(ctx, { measures }, measure) {
-  const options = measures.map(({ name, title }) => ({ value: name, text: cut(title, 40) }));
+  const options = measures.map(({ name, title }) => ({ value: name, text: truncate(title, 40) }));
   return listOf(ctx, { id: "measure-choice", label: "Change of", key: "by", options, current: measure.name });
 }
 
@@ -93,7 +94,7 @@ export function measureChoice(ctx, { measures }, measure) {
  * @param {HTMLElement} bar
  * @param {() => void} draw
  */
-export function keepingFocus(bar, draw) {
+export function preserveFocus(bar, draw) {
   const active = bar.contains(document.activeElement) ? document.activeElement : null;
   const { id } = active ?? {};
   const value = active?.dataset.value;
@@ -109,12 +110,16 @@ export function keepingFocus(bar, draw) {
  * @param {import("../../data/route.js").Route} previous
  * @param {import("../../data/route.js").Route} route
  */
-export function usedSwitch(bar, previous, route) {
+export function usedControl(bar, previous, route) {
   const same = ["comparison", "layer", "channel"].every((key) => previous[key] === route[key]);
   return same && previous.pair !== route.pair ? bar.querySelector("#pair-choice, .choice[aria-current]") : null;
 }
 
 /** A link to what a network says of itself: all of it, a layer, a filter. */
 export function sideLink({ name }, place = {}) {
-  return h("a", { class: "paper", href: format({ network: name, ...place }), title: name }, cut(name, 40));
+  return h(
+    "a",
+    { class: "text-link", href: formatRoute({ network: name, ...place }), title: name },
+    truncate(name, 40),
+  );
 }

@@ -1,9 +1,9 @@
 /** The strongest images of one filter in both networks, side by side, and what became of each. */
-import { fates } from "../../data/comparison.js";
+import { ranksIn } from "../../data/comparison.js";
 import { h } from "../../dom/dom.js";
-import { cut, number } from "../../text/format.js";
+import { truncate, number } from "../../text/format.js";
 import { className, hasCrops, imageUrl, pictureUrl, tileSize } from "../../data/manifest.js";
-import { boxOver, frame, picture } from "../../dom/pictures.js";
+import { boxOverlay, frame, picture } from "../../dom/pictures.js";
 import { sideLink } from "./controls.js";
 
 const ORDINALS = ["", "1st", "2nd", "3rd"];
@@ -23,9 +23,9 @@ function fate(tag, rank, there) {
 function main(side, entry, index, entries, folder, show) {
   const { manifest, root, layer, filter } = side;
   const [, height, width] = manifest.input.shape;
-  const shown = `${cut(className(manifest, entry.class), 60)}, image ${entry.image}`;
+  const shown = `${truncate(className(manifest, entry.class), 60)}, image ${entry.image}`;
   if (show !== "image" && !filter.pictures.includes(folder)) {
-    return frame([height, width], h("span", { class: "lost" }, "gradient not computed"));
+    return frame([height, width], h("span", { class: "missing" }, "gradient not computed"));
   }
   const whole = () => picture({ src: imageUrl(root, entry.image), alt: shown, natural: width });
   const gradient = (alt) =>
@@ -38,9 +38,9 @@ function main(side, entry, index, entries, folder, show) {
   const node =
     show === "gradient"
       ? frame([height, width], gradient(`gradient for ${shown}`))
-      : frame([height, width], whole(), show === "overlay" ? h("span", { class: "over" }, gradient("")) : null);
+      : frame([height, width], whole(), show === "overlay" ? h("span", { class: "overlay" }, gradient("")) : null);
   if (entry.box && hasCrops(manifest, layer) && show !== "gradient")
-    node.append(boxOver(entry.box, manifest.input.shape));
+    node.append(boxOverlay(entry.box, manifest.input.shape));
   return node;
 }
 
@@ -84,9 +84,9 @@ function entryOf(side, list, folder, show, there) {
           h(
             "span",
             { class: "class", title: [name, side.images[entry.image]?.path].filter(Boolean).join("\n") },
-            cut(name, 60),
+            truncate(name, 60),
           ),
-          h("span", { class: `fate ${tone}` }, text),
+          h("span", { class: `rank-change ${tone}` }, text),
         ),
         list === "max"
           ? h("div", { class: "pair" }, small(side, "cropped", i, "crop"), small(side, "cropped_grad", i, "gradient"))
@@ -113,10 +113,10 @@ export function sideHead({ tag, name, layer, filter }) {
  * @param {"max"|"avg"} list
  * @param {string} show one of SHOWS
  */
-export function versus(sides, list, show) {
+export function imageLists(sides, list, show) {
   const folder = list === "max" ? "max_grads" : "avg_grads";
   const [before, after] = sides.map(({ filter }) => filter[list]);
-  const there = [fates(before, after), fates(after, before)];
+  const there = [ranksIn(before, after), ranksIn(after, before)];
   return sides.map((side, i) =>
     h(
       "div",
@@ -128,9 +128,9 @@ export function versus(sides, list, show) {
 }
 
 /** In words: how many images are in both lists. */
-export function sharedWords(sides, list) {
+export function sharedImagesText(sides, list) {
   const [before, after] = sides.map(({ filter }) => filter[list]);
-  const stayed = fates(before, after).filter((place) => place !== null).length;
+  const stayed = ranksIn(before, after).filter((place) => place !== null).length;
   if (stayed === before.length && before.length === after.length) return `All ${before.length} are in both lists.`;
   return stayed
     ? `${stayed} of ${before.length} ${stayed === 1 ? "is" : "are"} in both lists.`

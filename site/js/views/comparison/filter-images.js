@@ -1,5 +1,5 @@
 /** The filter images of both networks, and what each filter says to the other's. */
-import { h, paper } from "../../dom/dom.js";
+import { h, externalLink } from "../../dom/dom.js";
 import { number } from "../../text/format.js";
 import { hasMap, pictureUrl, tileSize } from "../../data/manifest.js";
 import { frame, picture } from "../../dom/pictures.js";
@@ -26,14 +26,14 @@ function figure(side) {
               natural: size?.[1],
             }),
           )
-        : frame(size, h("span", { class: "lost" }, "not computed")),
+        : frame(size, h("span", { class: "missing" }, "not computed")),
       there && filter.ascent?.found === false
         ? h(
             "figcaption",
             null,
             h(
               "span",
-              { class: "where" },
+              { class: "detail" },
               "No picture was found that excites this filter: what is shown is the last attempt.",
             ),
           )
@@ -104,14 +104,14 @@ export function filterImages(sides, four) {
         "p",
         null,
         "Made from noise to excite the filter as much as possible: a ",
-        paper("https://distill.pub/2017/feature-visualization/", "feature visualization"),
+        externalLink("https://distill.pub/2017/feature-visualization/", "feature visualization"),
         ".",
       ),
     ),
     h(
       "div",
-      { class: "made-pair" },
-      h("div", { class: "versus" }, sides.map(figure)),
+      { class: "filter-image-pair" },
+      h("div", { class: "side-by-side" }, sides.map(figure)),
       four ? crossed(sides, four) : null,
     ),
   );

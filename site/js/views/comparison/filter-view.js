@@ -1,17 +1,17 @@
 /** One filter before and after: what it looks for in both networks, and how much that changed. */
-import { correlation, standingText, summary } from "../../text/changes.js";
-import { measureOf, ranked, standing, valuesOf } from "../../data/comparison.js";
+import { correlationText, rankText, changeSummary } from "../../text/changes.js";
+import { measureOf, channelsByChange, changeRank, valuesOf } from "../../data/comparison.js";
 import { h, replace } from "../../dom/dom.js";
-import { cut, tail } from "../../text/format.js";
+import { truncate, truncateStart } from "../../text/format.js";
 import { hasCrops, hasMap } from "../../data/manifest.js";
 import { StoreError } from "../../data/store.js";
-import { format } from "../../data/route.js";
+import { formatRoute } from "../../data/route.js";
 import { pairedProfile } from "./classes.js";
-import { keepingFocus, openLayer, pairChoice, sidesOf, usedSwitch } from "./controls.js";
-import { sharedWords, versus } from "./entries.js";
+import { preserveFocus, openLayer, pairChoice, sidesOf, usedControl } from "./controls.js";
+import { sharedImagesText, imageLists } from "./entries.js";
 import { filterImages } from "./filter-images.js";
-import { measuresInWords } from "./measures.js";
-import { overTime } from "./time.js";
+import { measureList } from "./measures.js";
+import { historySection } from "./time.js";
 import { choices, neighbours } from "../shared/controls.js";
 
 const SHOW_NAMES = { image: "Image", gradient: "Gradient", overlay: "Overlay" };
@@ -27,7 +27,7 @@ async function open(ctx) {
       if (!filter || channel >= layer.channels) {
         throw new StoreError(
           "unknown",
-          `${cut(layer.name)} has no filter ${channel}: they are numbered from 0 to ${layer.channels - 1}.`,
+          `${truncate(layer.name)} has no filter ${channel}: they are numbered from 0 to ${layer.channels - 1}.`,
         );
       }
       // Paths of images are a courtesy: without them everything else still stands.
@@ -68,7 +68,7 @@ function strongestWords(sides) {
       : hasMap(layer)
         ? "The images with the highest single activation. "
         : "The images to which the filter gives the highest number. ",
-    sharedWords(sides, "max"),
+    sharedImagesText(sides, "max"),
   ];
 }
 
@@ -77,13 +77,13 @@ function partnerWords(after, partner) {
   if (!partner || partner[0] === after.filter.channel) return null;
   const link = h(
     "a",
-    { class: "paper", href: format({ network: after.name, layer: after.layer.name, channel: partner[0] }) },
+    { class: "text-link", href: formatRoute({ network: after.name, layer: after.layer.name, channel: partner[0] }) },
     `filter ${partner[0]}`,
   );
   return [
     " After, ",
     link,
-    ` is more like it than the one in its own place: their maps correlate at ${correlation(partner[1])}.`,
+    ` is more like it than the one in its own place: their maps correlate at ${correlationText(partner[1])}.`,
   ];
 }
 
@@ -93,7 +93,7 @@ export async function comparisonFilterView(ctx) {
   const scene = await open(ctx);
   const { comparison, layer, pair, sides, changes, channel } = scene;
   const name = sides[0].names?.[channel];
-  const called = `Filter ${channel}${name ? `: ${cut(name, 60)}` : ""}`;
+  const called = `Filter ${channel}${name ? `: ${truncate(name, 60)}` : ""}`;
   const k = Math.min(comparison.k, comparison.dataset.images);
   const map = hasMap(sides[0].layer);
   const gradients = sides.some(({ filter }) =>
@@ -103,44 +103,52 @@ export async function comparisonFilterView(ctx) {
   const bar = h("div", { class: "toolbar" });
   const nav = h("div", { class: "nav-slot" });
   const place = h("p", { class: "status" });
-  const time = h("div", { class: "over-time" });
-  const top = h("div", { class: "versus" });
-  const mean = h("div", { class: "versus" });
+  const time = h("div", { class: "history" });
+  const top = h("div", { class: "side-by-side" });
+  const mean = h("div", { class: "side-by-side" });
   const view = { steps: {} };
 
   function draw(now) {
     const measure = measureOf(comparison, now.by);
     const values = valuesOf(changes, measure.name, layer.channels);
-    const order = ranked(values);
+    const order = channelsByChange(values);
     const at = order.indexOf(channel);
     const beside = (other) =>
-      other === undefined ? null : { href: format({ ...now, channel: other }), text: String(other) };
+      other === undefined ? null : { href: formatRoute({ ...now, channel: other }), text: String(other) };
     const steps = [beside(order[at - 1]), beside(order[at + 1])];
     [view.steps.before, view.steps.after] = steps.map((step) => step?.href ?? null);
     replace(nav, neighbours("filter", ...steps));
-    const stands = standing(values, channel);
-    replace(place, stands && values[channel] ? `By ${measure.title}, ${standingText(stands)} in this layer.` : null);
+    const stands = changeRank(values, channel);
+    replace(place, stands && values[channel] ? `By ${measure.title}, ${rankText(stands)} in this layer.` : null);
     const kinds = gradients || now.show !== "image" ? Object.keys(SHOW_NAMES) : [];
-    const options = kinds.map((value) => ({ value, text: SHOW_NAMES[value], href: format({ ...now, show: value }) }));
-    keepingFocus(bar, () => replace(bar, options.length ? choices("Show", options, now.show) : null));
-    const left = time.querySelector(".trends")?.scrollLeft ?? 0;
-    keepingFocus(time, () =>
+    const options = kinds.map((value) => ({
+      value,
+      text: SHOW_NAMES[value],
+      href: formatRoute({ ...now, show: value }),
+    }));
+    preserveFocus(bar, () => replace(bar, options.length ? choices("Show", options, now.show) : null));
+    const left = time.querySelector(".sparklines")?.scrollLeft ?? 0;
+    preserveFocus(time, () =>
       replace(
         time,
-        overTime(scene, measure, (by) => format({ ...now, by })),
+        historySection(scene, measure, (by) => formatRoute({ ...now, by })),
       ),
     );
-    if (left) time.querySelector(".trends").scrollLeft = left;
-    replace(top, versus(sides, "max", now.show));
-    replace(mean, versus(sides, "avg", now.show));
+    if (left) time.querySelector(".sparklines").scrollLeft = left;
+    replace(top, imageLists(sides, "max", now.show));
+    replace(mean, imageLists(sides, "avg", now.show));
   }
   draw(route);
   const many = comparison.pairs.length > 1;
   return Object.assign(view, {
     title: `${called}, ${layer.name}, ${comparison.title}`,
     crumbs: [
-      { text: layer.name, short: tail(layer.name), href: format({ ...route, channel: null, show: "image" }) },
-      { text: String(channel), href: format(route) },
+      {
+        text: layer.name,
+        short: truncateStart(layer.name),
+        href: formatRoute({ ...route, channel: null, show: "image" }),
+      },
+      { text: String(channel), href: formatRoute(route) },
     ],
     node: h(
       "article",
@@ -149,7 +157,12 @@ export async function comparisonFilterView(ctx) {
         "header",
         { class: "intro" },
         h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, called), nav),
-        h("p", { class: "lede" }, summary(changes, channel, k), partnerWords(sides[1], changes.partners?.[channel])),
+        h(
+          "p",
+          { class: "lede" },
+          changeSummary(changes, channel, k),
+          partnerWords(sides[1], changes.partners?.[channel]),
+        ),
         place,
       ),
       many ? pairs : null,
@@ -159,14 +172,14 @@ export async function comparisonFilterView(ctx) {
       map
         ? section(
             "Highest on average",
-            ["The images that excite the filter most over their whole area. ", sharedWords(sides, "avg")],
+            ["The images that excite the filter most over their whole area. ", sharedImagesText(sides, "avg")],
             mean,
           )
         : null,
       pairedProfile(sides),
-      measuresInWords({ ...scene, layerName: layer.name }),
+      measureList({ ...scene, layerName: layer.name }),
     ),
     update: draw,
-    focus: (previous) => usedSwitch(pairs, previous, route),
+    focus: (previous) => usedControl(pairs, previous, route),
   });
 }

@@ -1,23 +1,23 @@
 /** A layer of a comparison: its filters before and after, those that changed most first. */
 import { changeText, scaleText } from "../../text/changes.js";
-import { measureOf, ranked, valuesOf } from "../../data/comparison.js";
+import { measureOf, channelsByChange, valuesOf } from "../../data/comparison.js";
 import { breakable, h, replace } from "../../dom/dom.js";
-import { count, cut, plural, tail } from "../../text/format.js";
-import { usualTile } from "../../data/manifest.js";
+import { count, truncate, plural, truncateStart } from "../../text/format.js";
+import { defaultTile } from "../../data/manifest.js";
 import { frame } from "../../dom/pictures.js";
-import { format } from "../../data/route.js";
-import { keepingFocus, openLayer, pairChoice, sideLink, usedSwitch } from "./controls.js";
+import { formatRoute } from "../../data/route.js";
+import { preserveFocus, openLayer, pairChoice, sideLink, usedControl } from "./controls.js";
 import { measureCards } from "./measures.js";
-import { duo } from "./pictures.js";
+import { picturePair } from "./pictures.js";
 import { choices, neighbours } from "../shared/controls.js";
-import { fold } from "../shared/disclosure.js";
-import { TILE_NAMES, hasTile, meaning, tileKinds, tilePicture } from "../shared/tiles.js";
+import { disclosure } from "../shared/disclosure.js";
+import { TILE_NAMES, hasTile, tileMeaning, tileKinds, tilePicture } from "../shared/tiles.js";
 import { tileGrid } from "../shared/tile-grid.js";
 
 /** The kind of tile to show: what the visitor chose, else what both networks have. */
 function kindOf(now, sides) {
   if (now.tile) return now.tile;
-  const [one, two] = sides.map(({ manifest, layer }) => usualTile(manifest, layer));
+  const [one, two] = sides.map(({ manifest, layer }) => defaultTile(manifest, layer));
   return one === two ? one : "crop";
 }
 
@@ -26,7 +26,7 @@ function sentence({ sides, layer }, measure, known, kind) {
   const lacks = ({ manifest, layer: own, filters }, i) => !hasTile(manifest, own, filters[i], kind);
   const lacking = sides[0].filters.filter((_, i) => sides.some((side) => lacks(side, i))).length;
   return [
-    meaning(sides[1].manifest, sides[1].layer, kind),
+    tileMeaning(sides[1].manifest, sides[1].layer, kind),
     " On the left before, in ",
     sideLink(sides[0], { layer: layer.name }),
     "; on the right after, in ",
@@ -47,9 +47,9 @@ export async function comparisonLayerView(ctx) {
   const { comparison, at, layer, pair, sides, changes } = scene;
   const own = layer.changes[pair.at];
   const bar = h("div", { class: "toolbar" });
-  const cards = h("div", { class: "measures-place" });
+  const cards = h("div", { class: "measures-slot" });
   const nav = h("div", { class: "nav-slot" });
-  const choosing = fold("Choose what is shown", bar, signal);
+  const choosing = disclosure("Choose what is shown", bar, signal);
   const status = h("p", { class: "status", role: "status" });
   const view = { steps: {} };
   let drawn = { kind: null, now: route, measure: null, values: [], order: [] };
@@ -57,30 +57,35 @@ export async function comparisonLayerView(ctx) {
   const half = (side, channel) => tilePicture(side.manifest, side.root, side.layer, side.filters[channel], drawn.kind);
   const name = (channel) => sides[0].names?.[channel];
   const grid = tileGrid({
-    label: `Filters of ${cut(layer.name)}, before and after`,
+    label: `Filters of ${truncate(layer.name)}, before and after`,
     frames: 2,
     signal,
     make: (channel, bare) =>
       h(
         "a",
-        { class: "tile", href: format({ ...drawn.now, channel }) },
-        bare ? duo(frame(null), frame(null)) : duo(...sides.map((side) => half(side, channel))),
+        { class: "tile", href: formatRoute({ ...drawn.now, channel }) },
+        bare ? picturePair(frame(null), frame(null)) : picturePair(...sides.map((side) => half(side, channel))),
         h(
           "span",
           { class: "tile-foot" },
-          h("span", { class: "tile-number", title: name(channel) }, name(channel) ? cut(name(channel), 40) : channel),
+          h(
+            "span",
+            { class: "tile-number", title: name(channel) },
+            name(channel) ? truncate(name(channel), 40) : channel,
+          ),
           h("span", { class: "tile-value" }, changeText(drawn.measure, drawn.values[channel])),
         ),
       ),
   });
 
-  const beside = (other, now) => (other ? { href: format({ ...now, layer: other.name }), text: other.name } : null);
+  const beside = (other, now) =>
+    other ? { href: formatRoute({ ...now, layer: other.name }), text: other.name } : null;
 
   function draw(now) {
     const kind = kindOf(now, sides);
     const measure = measureOf(comparison, now.by);
     const values = valuesOf(changes, measure.name, layer.channels);
-    drawn = { kind, now, measure, values, order: ranked(values) };
+    drawn = { kind, now, measure, values, order: channelsByChange(values) };
     const steps = [beside(comparison.layers[at - 1], now), beside(comparison.layers[at + 1], now)];
     [view.steps.before, view.steps.after] = steps.map((step) => step?.href ?? null);
     replace(nav, neighbours("layer", ...steps));
@@ -90,27 +95,27 @@ export async function comparisonLayerView(ctx) {
       sides.flatMap(({ filters }) => filters),
       kind,
     );
-    keepingFocus(bar, () =>
+    preserveFocus(bar, () =>
       replace(
         bar,
         pairChoice(ctx, comparison, pair, now),
         choices(
           "Show",
-          kinds.map((value) => ({ value, text: TILE_NAMES[value], href: format({ ...now, tile: value }) })),
+          kinds.map((value) => ({ value, text: TILE_NAMES[value], href: formatRoute({ ...now, tile: value }) })),
           kind,
         ),
       ),
     );
     const left = cards.firstElementChild?.scrollLeft ?? 0;
-    keepingFocus(cards, () => {
+    preserveFocus(cards, () => {
       replace(
         cards,
-        measureCards(comparison, own.distributions, measure.name, (by) => format({ ...now, by })),
+        measureCards(comparison, own.distributions, measure.name, (by) => formatRoute({ ...now, by })),
       );
       cards.firstElementChild.scrollLeft = left;
     });
     choosing.say([
-      comparison.pairs.length > 1 ? sides.map((side) => cut(side.name, 20)).join(" \u2192 ") : null,
+      comparison.pairs.length > 1 ? sides.map((side) => truncate(side.name, 20)).join(" \u2192 ") : null,
       TILE_NAMES[kind],
     ]);
     replace(status, sentence(scene, measure, measure.name in own.distributions, kind));
@@ -119,7 +124,7 @@ export async function comparisonLayerView(ctx) {
   draw(route);
   return Object.assign(view, {
     title: `${layer.name}, ${comparison.title}`,
-    crumbs: [{ text: layer.name, short: tail(layer.name), href: format(route) }],
+    crumbs: [{ text: layer.name, short: truncateStart(layer.name), href: formatRoute(route) }],
     node: h(
       "article",
       { class: "view layer compared" },
@@ -129,7 +134,7 @@ export async function comparisonLayerView(ctx) {
         h(
           "div",
           { class: "title-row" },
-          h("h1", { tabindex: "-1", title: layer.name }, breakable(cut(layer.name, 80))),
+          h("h1", { tabindex: "-1", title: layer.name }, breakable(truncate(layer.name, 80))),
           nav,
         ),
         h("p", { class: "lede" }, own.summary),
@@ -151,7 +156,7 @@ export async function comparisonLayerView(ctx) {
       const same = previous.comparison === route.comparison && previous.layer === route.layer;
       if (same && previous.channel !== null && route.channel === null)
         return grid.reveal(drawn.order.indexOf(previous.channel));
-      const used = usedSwitch(bar, previous, route);
+      const used = usedControl(bar, previous, route);
       if (used) choosing.node.open = true; // as the visitor had left it
       return used;
     },

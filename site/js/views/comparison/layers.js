@@ -1,12 +1,12 @@
 /** The layers of a comparison: a bar each, in order, and a row each with what became of it. */
-import { bins, layerCourse } from "../../data/comparison.js";
+import { changeBins, layerHistory } from "../../data/comparison.js";
 import { h } from "../../dom/dom.js";
-import { count, cut, number, plural } from "../../text/format.js";
-import { changeBars, distributionWords } from "../../plots/change-histogram.js";
-import { timeLine } from "../../plots/sparkline.js";
-import { rove } from "../../dom/roving-tabindex.js";
-import { format } from "../../data/route.js";
-import { duo, quickKinds, quickPicture } from "./pictures.js";
+import { count, truncate, number, plural } from "../../text/format.js";
+import { changeHistogram, distributionText } from "../../plots/change-histogram.js";
+import { sparkline } from "../../plots/sparkline.js";
+import { rovingTabindex } from "../../dom/roving-tabindex.js";
+import { formatRoute } from "../../data/route.js";
+import { picturePair, previewKinds, previewPicture } from "./pictures.js";
 
 /** Up to so many layers, each bar says what it stands for. */
 const ROOMY = 24;
@@ -28,40 +28,43 @@ export function changeChart(rows, now) {
       h(
         "a",
         {
-          class: mean ? "life" : "life none",
-          href: format({ ...now, layer: layer.name }),
+          class: mean ? "layer-bar" : "layer-bar none",
+          href: formatRoute({ ...now, layer: layer.name }),
           title: words,
           tabindex: at === 0 ? "0" : "-1",
         },
         h(
           "span",
-          { class: "life-room", "aria-hidden": "true" },
-          roomy ? h("span", { class: "life-value" }, number(mean, 2)) : null,
-          h("span", { class: "life-mark", style: { height: `calc((100% - var(--above)) * ${(mean ?? 0) / top})` } }),
+          { class: "layer-bar-room", "aria-hidden": "true" },
+          roomy ? h("span", { class: "layer-bar-value" }, number(mean, 2)) : null,
+          h("span", {
+            class: "layer-bar-mark",
+            style: { height: `calc((100% - var(--above)) * ${(mean ?? 0) / top})` },
+          }),
         ),
-        h("span", { class: "life-number", "aria-hidden": "true" }, at + 1),
-        h("span", { class: "unseen" }, words),
+        h("span", { class: "layer-bar-number", "aria-hidden": "true" }, at + 1),
+        h("span", { class: "visually-hidden" }, words),
       ),
     );
   });
   const list = h(
     "ol",
-    { class: roomy ? "life-bars" : "life-bars many", "aria-label": "Layers, from the first to the last" },
+    { class: roomy ? "layer-bars" : "layer-bars many", "aria-label": "Layers, from the first to the last" },
     links,
   );
-  rove(list, () => [...list.querySelectorAll("a")]);
+  rovingTabindex(list, () => [...list.querySelectorAll("a")]);
   return list;
 }
 
 /** Two small pictures of the layer's most changed filter. */
 function example(sides, layer, distribution) {
   const channel = distribution?.most ?? null;
-  const [kind] = channel === null || !distribution.max ? [] : quickKinds(sides, layer.name, channel);
+  const [kind] = channel === null || !distribution.max ? [] : previewKinds(sides, layer.name, channel);
   if (!kind) return null;
   return h(
     "span",
     { class: "change-example" },
-    duo(...sides.map((side) => quickPicture(side, layer.name, channel, kind))),
+    picturePair(...sides.map((side) => previewPicture(side, layer.name, channel, kind))),
     h("span", { class: "change-note" }, `most: filter ${channel}, ${number(distribution.max, 2)}`),
   );
 }
@@ -69,9 +72,9 @@ function example(sides, layer, distribution) {
 /** Where there are more than two networks: how the layer went from the first to the last. */
 function trend({ comparison, pair, measure }, at) {
   if (comparison.stores.length < 3) return null;
-  const values = layerCourse(comparison, at, measure.name);
+  const values = layerHistory(comparison, at, measure.name);
   const words = values.map((value) => number(value, 2)).join(", ");
-  return timeLine(values, { label: `Change since the first network: ${words}`, marks: [pair.from, pair.to] });
+  return sparkline(values, { label: `Change since the first network: ${words}`, marks: [pair.from, pair.to] });
 }
 
 function row({ at, layer, change, distribution }, scene) {
@@ -89,11 +92,11 @@ function row({ at, layer, change, distribution }, scene) {
         null,
         h(
           "a",
-          { class: "change-link", href: format({ ...now, layer: layer.name }), title: layer.name },
-          cut(layer.name, 60),
+          { class: "change-link", href: formatRoute({ ...now, layer: layer.name }), title: layer.name },
+          truncate(layer.name, 60),
         ),
       ),
-      h("span", { class: "change-kind" }, `${cut(layer.kind, 24)}, ${plural(layer.channels, "filter")}`),
+      h("span", { class: "change-kind" }, `${truncate(layer.kind, 24)}, ${plural(layer.channels, "filter")}`),
     ),
     h(
       "div",
@@ -115,16 +118,16 @@ function row({ at, layer, change, distribution }, scene) {
     ),
     h(
       "div",
-      { class: "change-spread" },
+      { class: "change-distribution" },
       distribution
         ? [
-            changeBars(bins(distribution.histogram, measure.edges), {
-              label: `How its filters are spread: ${distributionWords(distribution)}`,
+            changeHistogram(changeBins(distribution.histogram, measure.edges), {
+              label: `How its filters are spread: ${distributionText(distribution)}`,
             }),
             h(
               "span",
               { class: "change-ends", "aria-hidden": "true" },
-              endsOf(measure).map((text) => h("span", null, text)),
+              histogramEnds(measure).map((text) => h("span", null, text)),
             ),
           ]
         : null,
@@ -135,7 +138,7 @@ function row({ at, layer, change, distribution }, scene) {
 }
 
 /** What stands below the ends of a histogram. */
-export function endsOf({ signed, edges }) {
+export function histogramEnds({ signed, edges }) {
   const last = number(edges.at(-1), 2);
   return signed ? [`\u2264 ${number(edges[0], 2)}`, "same", `\u2265 ${last}`] : ["same", `\u2265 ${last}`];
 }
@@ -153,7 +156,7 @@ export function changeRows(rows, scene) {
     rows.map((one) => row(one, { ...scene, scale })),
   );
   const links = () => [...list.querySelectorAll(".change-link")];
-  const roving = rove(list, links);
+  const roving = rovingTabindex(list, links);
   for (const link of links()) link.tabIndex = -1;
   roving.reset();
   return {

@@ -1,11 +1,11 @@
 /** All measures of a layer: what each comes to, as a small histogram that leads to the filters sorted by it. */
-import { changeText, sentence, standingText } from "../../text/changes.js";
-import { binOf, bins, standing } from "../../data/comparison.js";
+import { changeText, measureSentence, rankText } from "../../text/changes.js";
+import { binIndex, changeBins, changeRank } from "../../data/comparison.js";
 import { h } from "../../dom/dom.js";
-import { cut, number } from "../../text/format.js";
-import { changeBars, distributionWords } from "../../plots/change-histogram.js";
-import { rove } from "../../dom/roving-tabindex.js";
-import { endsOf } from "./layers.js";
+import { truncate, number } from "../../text/format.js";
+import { changeHistogram, distributionText } from "../../plots/change-histogram.js";
+import { rovingTabindex } from "../../dom/roving-tabindex.js";
+import { histogramEnds } from "./layers.js";
 
 /**
  * @param {object} comparison
@@ -29,14 +29,14 @@ export function measureCards({ measures }, distributions, current, hrefOf) {
           "aria-current": here ? "true" : null,
           data: { value: measure.name },
         },
-        h("span", { class: "measure-name" }, cut(measure.title, 32)),
-        changeBars(bins(own.histogram, measure.edges), { label: distributionWords(own) }),
+        h("span", { class: "measure-name" }, truncate(measure.title, 32)),
+        changeHistogram(changeBins(own.histogram, measure.edges), { label: distributionText(own) }),
         h("span", { class: "measure-figure" }, h("b", null, number(own.mean, 2)), " on average"),
       );
     });
   if (links.length && !distributions[current]) links[0].tabIndex = 0;
   const list = h("div", { class: "measures", role: "group", "aria-label": "Change of" }, links);
-  rove(list, () => links);
+  rovingTabindex(list, () => links);
   return list;
 }
 
@@ -44,7 +44,7 @@ export function measureCards({ measures }, distributions, current, hrefOf) {
  * Every measure of one filter, in words, and where the filter stands.
  * @param {object} scene
  */
-export function measuresInWords({ comparison, pair, layerName, changes, channel }) {
+export function measureList({ comparison, pair, layerName, changes, channel }) {
   const layer = comparison.layers.find(({ name }) => name === layerName);
   const { distributions } = layer.changes[pair.at];
   const line = (measure) => {
@@ -52,35 +52,35 @@ export function measuresInWords({ comparison, pair, layerName, changes, channel 
     const value = values?.[channel] ?? null;
     const own = distributions[measure.name];
     if (!own) return null;
-    const place = standing(values, channel);
+    const place = changeRank(values, channel);
     const filter = {
       k: Math.min(comparison.k, comparison.dataset.images),
       partner: changes.partners?.[channel] ?? null,
       channel,
     };
-    const rows = bins(own.histogram, measure.edges);
+    const rows = changeBins(own.histogram, measure.edges);
     return h(
       "div",
-      { class: "told" },
-      h("dt", { title: measure.says }, cut(measure.title, 40)),
-      h("dd", { class: "told-value" }, changeText(measure, value)),
+      { class: "measure-row" },
+      h("dt", { title: measure.says }, truncate(measure.title, 40)),
+      h("dd", { class: "measure-value" }, changeText(measure, value)),
       h(
         "dd",
-        { class: "told-words" },
-        sentence(measure, value, filter),
-        value ? h("span", { class: "told-place" }, ` ${capital(standingText(place))}.`) : null,
+        { class: "measure-text" },
+        measureSentence(measure, value, filter),
+        value ? h("span", { class: "measure-rank" }, ` ${capital(rankText(place))}.`) : null,
       ),
       h(
         "dd",
-        { class: "told-spread" },
-        changeBars(rows, {
-          label: `The layer: ${distributionWords(own)}`,
-          mark: value === null ? -1 : binOf(measure.edges, value),
+        { class: "measure-histogram" },
+        changeHistogram(rows, {
+          label: `The layer: ${distributionText(own)}`,
+          mark: value === null ? -1 : binIndex(measure.edges, value),
         }),
         h(
           "span",
           { class: "change-ends", "aria-hidden": "true" },
-          endsOf(measure).map((text) => h("span", null, text)),
+          histogramEnds(measure).map((text) => h("span", null, text)),
         ),
       ),
     );
@@ -98,7 +98,7 @@ export function measuresInWords({ comparison, pair, layerName, changes, channel 
         "Every measure is 0 where nothing changed. Each plot shows the filters of this layer; the bar in color is the one that this filter is in.",
       ),
     ),
-    h("dl", { class: "told-list" }, comparison.measures.map(line)),
+    h("dl", { class: "measure-list" }, comparison.measures.map(line)),
   );
 }
 

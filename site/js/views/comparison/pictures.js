@@ -2,15 +2,15 @@
 import { h } from "../../dom/dom.js";
 import { hasAscent, hasCrops, pictureUrl, tileSize } from "../../data/manifest.js";
 import { frame, picture } from "../../dom/pictures.js";
-import { squarePart } from "../../dom/crop-square.js";
+import { cropSquare } from "../../dom/crop-square.js";
 
 /**
  * A pair of frames in the place of one.
  * @param {HTMLElement} before
  * @param {HTMLElement} after
  */
-export function duo(before, after) {
-  return h("span", { class: "duo" }, before, after);
+export function picturePair(before, after) {
+  return h("span", { class: "picture-pair" }, before, after);
 }
 
 /**
@@ -20,7 +20,7 @@ export function duo(before, after) {
  * @param {number} channel
  * @param {"max_activ"|"cropped"} kind
  */
-export function quickPicture({ manifest, root, tag }, layerName, channel, kind) {
+export function previewPicture({ manifest, root, tag }, layerName, channel, kind) {
   const layer = manifest.layers.find((one) => one.name === layerName);
   return frame(
     null,
@@ -29,13 +29,13 @@ export function quickPicture({ manifest, root, tag }, layerName, channel, kind) 
       alt: `filter ${channel} ${tag}`,
       at: [0, kind === "cropped" ? Math.min(manifest.k, manifest.dataset.images) : 1],
       natural: tileSize(manifest, kind, layer)?.[1],
-      part: kind === "cropped" ? squarePart(manifest, layer, kind) : null,
+      part: kind === "cropped" ? cropSquare(manifest, layer, kind) : null,
     }),
   );
 }
 
 /** The kinds of picture that all sides have of a filter, as their manifests say: the one to prefer first. */
-export function quickKinds(sides, layerName, channel) {
+export function previewKinds(sides, layerName, channel) {
   const own = sides.map(({ manifest }) => [manifest, manifest.layers.find((one) => one.name === layerName)]);
   if (own.some(([, layer]) => !layer)) return [];
   return [

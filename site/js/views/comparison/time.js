@@ -1,34 +1,35 @@
 /** One filter over time, where there are more than two networks: a column each, and a small line a measure. */
 import { changeText } from "../../text/changes.js";
-import { course } from "../../data/comparison.js";
+import { filterHistory } from "../../data/comparison.js";
 import { h } from "../../dom/dom.js";
-import { cut } from "../../text/format.js";
-import { timeLine } from "../../plots/sparkline.js";
-import { rove } from "../../dom/roving-tabindex.js";
+import { truncate } from "../../text/format.js";
+import { sparkline } from "../../plots/sparkline.js";
+import { rovingTabindex } from "../../dom/roving-tabindex.js";
 import { sideLink } from "./controls.js";
-import { quickKinds, quickPicture } from "./pictures.js";
+import { previewKinds, previewPicture } from "./pictures.js";
 
 /** The networks in their order, each with its pictures of the filter and how far it is from the first. */
 function columns({ comparison, layer, file, channel, pair, moments }, measure) {
-  const kinds = quickKinds(moments, layer.name, channel);
-  return course(comparison, file, measure.name, channel).map(({ store, since, step }) => {
+  const kinds = previewKinds(moments, layer.name, channel);
+  return filterHistory(comparison, file, measure.name, channel).map(({ store, since, step }) => {
     const tag = store === pair.from ? "before" : store === pair.to ? "after" : null;
-    const line = (what, value) => h("p", { class: "moment-line" }, what, " ", h("b", null, changeText(measure, value)));
+    const line = (what, value) =>
+      h("p", { class: "network-moment-line" }, what, " ", h("b", null, changeText(measure, value)));
     return h(
       "li",
-      { class: "moment", data: tag ? { side: tag } : null },
+      { class: "network-moment", data: tag ? { side: tag } : null },
       h(
         "p",
-        { class: "moment-head" },
+        { class: "network-moment-head" },
         sideLink(comparison.stores[store], { layer: layer.name, channel }),
         tag ? h("span", { class: "side-tag" }, tag) : null,
       ),
       h(
         "span",
-        { class: "moment-pictures" },
-        kinds.map((kind) => quickPicture(moments[store], layer.name, channel, kind)),
+        { class: "network-moment-pictures" },
+        kinds.map((kind) => previewPicture(moments[store], layer.name, channel, kind)),
       ),
-      store ? line("since the first", since) : h("p", { class: "moment-line" }, "the first"),
+      store ? line("since the first", since) : h("p", { class: "network-moment-line" }, "the first"),
       store > 1 ? line("this step", step) : null,
     );
   });
@@ -37,7 +38,7 @@ function columns({ comparison, layer, file, channel, pair, moments }, measure) {
 /** A small line for each measure, which leads to it. */
 function lines({ comparison, file, channel, pair }, current, hrefOf) {
   const links = comparison.measures.map((measure) => {
-    const values = course(comparison, file, measure.name, channel).map(({ since }) => since);
+    const values = filterHistory(comparison, file, measure.name, channel).map(({ since }) => since);
     if (values.slice(1).every((value) => value === null)) return null;
     const here = measure === current;
     return h(
@@ -50,8 +51,8 @@ function lines({ comparison, file, channel, pair }, current, hrefOf) {
         "aria-current": here ? "true" : null,
         data: { value: measure.name },
       },
-      h("span", { class: "measure-name" }, cut(measure.title, 32)),
-      timeLine(values, {
+      h("span", { class: "measure-name" }, truncate(measure.title, 32)),
+      sparkline(values, {
         label: values.map((value) => changeText(measure, value)).join(", "),
         marks: [pair.from, pair.to],
       }),
@@ -62,10 +63,10 @@ function lines({ comparison, file, channel, pair }, current, hrefOf) {
   if (shown.length && !shown.some((link) => link.tabIndex === 0)) shown[0].tabIndex = 0;
   const list = h(
     "div",
-    { class: "trends", role: "group", "aria-label": "Every measure, as change since the first" },
+    { class: "sparklines", role: "group", "aria-label": "Every measure, as change since the first" },
     shown,
   );
-  rove(list, () => shown);
+  rovingTabindex(list, () => shown);
   return list;
 }
 
@@ -75,7 +76,7 @@ function lines({ comparison, file, channel, pair }, current, hrefOf) {
  * @param {(measure: string) => string} hrefOf
  * @returns {HTMLElement|null} null where there are only two networks
  */
-export function overTime(scene, measure, hrefOf) {
+export function historySection(scene, measure, hrefOf) {
   const { stores } = scene.comparison;
   if (stores.length < 3) return null;
   return h(
@@ -91,7 +92,7 @@ export function overTime(scene, measure, hrefOf) {
         `This filter in each of the ${stores.length} networks, in their order: its pictures, and the change of ${measure.title} since the first.`,
       ),
     ),
-    h("ol", { class: "moments" }, columns(scene, measure)),
+    h("ol", { class: "network-history" }, columns(scene, measure)),
     lines(scene, measure, hrefOf),
   );
 }

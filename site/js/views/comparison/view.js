@@ -2,9 +2,9 @@
 import { scaleText } from "../../text/changes.js";
 import { filterCount, layerRows, measureOf, pairOf } from "../../data/comparison.js";
 import { h, replace } from "../../dom/dom.js";
-import { cut, plural } from "../../text/format.js";
-import { format } from "../../data/route.js";
-import { keepingFocus, measureChoice, pairChoice, sideLink, sidesOf, usedSwitch } from "./controls.js";
+import { truncate, plural } from "../../text/format.js";
+import { formatRoute } from "../../data/route.js";
+import { preserveFocus, measureChoice, pairChoice, sideLink, sidesOf, usedControl } from "./controls.js";
 import { changeChart, changeRows } from "./layers.js";
 import { comparisonsNav } from "../shared/comparisons-nav.js";
 import { choices } from "../shared/controls.js";
@@ -17,7 +17,7 @@ function head(comparison, sides, pair) {
   return h(
     "header",
     { class: "intro" },
-    h("h1", { tabindex: "-1", title: comparison.title }, cut(comparison.title, 80)),
+    h("h1", { tabindex: "-1", title: comparison.title }, truncate(comparison.title, 80)),
     h(
       "p",
       { class: "lede" },
@@ -40,7 +40,7 @@ export async function comparisonView(ctx) {
   const pair = pairOf(comparison, route.pair);
   const sides = await sidesOf(store, comparison, [pair.from, pair.to], signal);
   const bar = h("div", { class: "toolbar" });
-  const meaning = h("p", { class: "lives-meaning" });
+  const meaning = h("p", { class: "chart-note" });
   const chart = h("div", { class: "change-chart" });
   const place = h("section", { class: "block", "aria-labelledby": "layers" });
   const many = comparison.stores.length > 2;
@@ -49,14 +49,18 @@ export async function comparisonView(ctx) {
   function draw(now) {
     const measure = measureOf(comparison, now.by);
     const inOrder = layerRows(comparison, pair.at, measure.name);
-    keepingFocus(bar, () =>
+    preserveFocus(bar, () =>
       replace(
         bar,
         pairChoice(ctx, comparison, pair, now),
         measureChoice(ctx, comparison, measure),
         choices(
           "Rows",
-          Object.entries(ORDER_NAMES).map(([value, text]) => ({ value, text, href: format({ ...now, order: value }) })),
+          Object.entries(ORDER_NAMES).map(([value, text]) => ({
+            value,
+            text,
+            href: formatRoute({ ...now, order: value }),
+          })),
           now.order,
         ),
       ),
@@ -102,7 +106,7 @@ export async function comparisonView(ctx) {
       head(comparison, sides, pair),
       h(
         "section",
-        { class: "lives", "aria-labelledby": "where" },
+        { class: "layer-bars-section", "aria-labelledby": "where" },
         h("h2", { id: "where" }, "Where it changed"),
         chart,
         meaning,
@@ -119,7 +123,7 @@ export async function comparisonView(ctx) {
       const link =
         previous.comparison === route.comparison && previous.layer !== null ? rows.linkTo(previous.layer) : null;
       if (link) rows.mark(link);
-      return link ?? usedSwitch(bar, previous, route);
+      return link ?? usedControl(bar, previous, route);
     },
   };
 }

@@ -1,12 +1,12 @@
 /** Which classes excite a filter most, as bars; the bar that is pointed at or focused shows images of its class. */
 import { h, replace } from "../../dom/dom.js";
 import { classImages } from "../../data/filters.js";
-import { cut, number, plural } from "../../text/format.js";
+import { truncate, number, plural } from "../../text/format.js";
 import { className, hasCrops, hasMap, imageUrl } from "../../data/manifest.js";
-import { boxOver, frame, picture } from "../../dom/pictures.js";
-import { bars } from "../../plots/class-bars.js";
+import { boxOverlay, frame, picture } from "../../dom/pictures.js";
+import { classBars } from "../../plots/class-bars.js";
 import { plot } from "../../plots/plot.js";
-import { rove } from "../../dom/roving-tabindex.js";
+import { rovingTabindex } from "../../dom/roving-tabindex.js";
 
 const MOST = 6;
 
@@ -18,18 +18,18 @@ function thumb(scene, name, { image, rank, entry }) {
   const [, height, width] = manifest.input.shape;
   const alt = rank ? `${name}, number ${rank} of this filter's strongest` : `${name}, another image`;
   const node = frame([height, width], picture({ src: imageUrl(root, image), alt, natural: width }));
-  if (entry?.box && hasCrops(manifest, layer)) node.append(boxOver(entry.box, manifest.input.shape));
+  if (entry?.box && hasCrops(manifest, layer)) node.append(boxOverlay(entry.box, manifest.input.shape));
   return h(
     "figure",
     { class: rank ? "thumb own" : "thumb", title: images[image]?.path },
     node,
-    h("figcaption", null, rank ? [h("b", null, number(entry.score))] : h("span", { class: "where" }, "other")),
+    h("figcaption", null, rank ? [h("b", null, number(entry.score))] : h("span", { class: "detail" }, "other")),
   );
 }
 
 /** The images of one class, in a place that is as tall however many there are. */
 function gallery(scene, best, index) {
-  const name = cut(className(scene.manifest, index), 60);
+  const name = truncate(className(scene.manifest, index), 60);
   const found = classImages(best, scene.images, index, MOST);
   const own = found.filter((one) => one.rank !== null).length;
   const others = found.length - own;
@@ -93,10 +93,10 @@ function panel(scene, title, kind, tone) {
 
   const words = rows
     .slice(0, 3)
-    .map((row) => `${cut(row.label, 40)} ${number(row.value)}`)
+    .map((row) => `${truncate(row.label, 40)} ${number(row.value)}`)
     .join(", ");
   const draw = (width) => {
-    const svg = bars(rows, width, tone, id);
+    const svg = classBars(rows, width, tone, id);
     queueMicrotask(() => {
       mark();
       roving.mark(chart.querySelectorAll(".class-bar")[Math.max(0, chosen)]);
@@ -104,7 +104,7 @@ function panel(scene, title, kind, tone) {
     return svg;
   };
   const chart = plot(`${title}, by class: ${words}`, draw, signal, "group");
-  const roving = rove(chart, () => [...chart.querySelectorAll(".class-bar")]);
+  const roving = rovingTabindex(chart, () => [...chart.querySelectorAll(".class-bar")]);
   const rowOf = (event) => {
     const bar = event.target.closest?.(".class-bar");
     return bar ? Number(bar.dataset.index) : null;
@@ -132,7 +132,7 @@ function panel(scene, title, kind, tone) {
 }
 
 /** Which classes excite the filter most. */
-export function profile(scene) {
+export function classSection(scene) {
   const map = hasMap(scene.layer);
   return h(
     "section",

@@ -1,14 +1,14 @@
 /** The numbers of one filter: distribution, statistics. */
-import { h, paper } from "../../dom/dom.js";
+import { h, externalLink } from "../../dom/dom.js";
 import { count, number, percent, plural } from "../../text/format.js";
 import { hasCrops, hasMap } from "../../data/manifest.js";
-import { binWords, bins, histogram, range } from "../../plots/response-histogram.js";
-import { reading } from "../../plots/bar-readout.js";
+import { binTexts, responseBins, responseHistogram, rangeText } from "../../plots/response-histogram.js";
+import { barReadout } from "../../plots/bar-readout.js";
 
 /** How the strongest responses are spread over the images. */
-export function responses(scene) {
+export function responseSection(scene) {
   const { manifest, filter, signal } = scene;
-  const rows = bins(filter.stats.distribution, manifest.activation_edges);
+  const rows = responseBins(filter.stats.distribution, manifest.activation_edges);
   const fullest = rows.reduce((best, row, i) => (row.images > rows[best].images ? i : best), 0);
   return h(
     "section",
@@ -27,12 +27,12 @@ export function responses(scene) {
       ? h(
           "div",
           { class: "responses" },
-          reading({
+          barReadout({
             label: "Histogram of the strongest response in each image",
-            usual: `most images (${count(rows[fullest].images)}): ${range(rows[fullest])}`,
-            words: binWords(rows),
+            usual: `most images (${count(rows[fullest].images)}): ${rangeText(rows[fullest])}`,
+            words: binTexts(rows),
             first: fullest,
-            draw: (width) => histogram(rows, width),
+            draw: (width) => responseHistogram(rows, width),
             signal,
           }),
         )
@@ -41,7 +41,7 @@ export function responses(scene) {
 }
 
 /** The statistics, each with its meaning in plain words. */
-export function statistics(scene) {
+export function statisticsSection(scene) {
   const { manifest, filter } = scene;
   const { stats } = filter;
   const map = hasMap(scene.layer);
@@ -78,7 +78,7 @@ export function statistics(scene) {
         number(stats.selectivity, 2),
         "0 when all classes excite it alike, 1 when only one does ",
         "(",
-        paper("https://arxiv.org/abs/1803.06959", "Morcos et al. 2018"),
+        externalLink("https://arxiv.org/abs/1803.06959", "Morcos et al. 2018"),
         ").",
       ),
       line(

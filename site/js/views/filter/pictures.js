@@ -1,8 +1,8 @@
 /** The pictures of one filter: the images, with box or gradient, the crops, and the made image. */
-import { h, paper } from "../../dom/dom.js";
-import { cut, number } from "../../text/format.js";
+import { h, externalLink } from "../../dom/dom.js";
+import { truncate, number } from "../../text/format.js";
 import { className, hasCrops, hasMap, imageUrl, pictureUrl, tileSize } from "../../data/manifest.js";
-import { boxOver, frame, picture } from "../../dom/pictures.js";
+import { boxOverlay, frame, picture } from "../../dom/pictures.js";
 
 function absent(what) {
   return h(
@@ -24,8 +24,8 @@ function caption(scene, entry, rank, position) {
     null,
     h("span", { class: "rank" }, rank + 1),
     h("span", { class: "score", title: "activation" }, number(entry.score)),
-    h("span", { class: "class", title: path ? `${name}\n${path}` : name }, cut(name, 60)),
-    position ? h("span", { class: "where" }, `map row ${position[0]}, column ${position[1]}`) : null,
+    h("span", { class: "class", title: path ? `${name}\n${path}` : name }, truncate(name, 60)),
+    position ? h("span", { class: "detail" }, `map row ${position[0]}, column ${position[1]}`) : null,
   );
 }
 
@@ -34,7 +34,7 @@ function main(scene, entry, index, entries, folder, show) {
   const { manifest, root, layer, filter } = scene;
   const [, height, width] = manifest.input.shape;
   const has = filter.pictures.includes(folder);
-  const name = cut(className(manifest, entry.class), 60);
+  const name = truncate(className(manifest, entry.class), 60);
   const whole = () =>
     picture({ src: imageUrl(root, entry.image), alt: `${name}, image ${entry.image}`, natural: width });
   const gradient = (alt) =>
@@ -45,14 +45,14 @@ function main(scene, entry, index, entries, folder, show) {
       natural: tileSize(manifest, folder, layer)?.[1],
     });
   if (show !== "image" && !has) {
-    return frame([height, width], h("span", { class: "lost" }, "gradient not computed"));
+    return frame([height, width], h("span", { class: "missing" }, "gradient not computed"));
   }
   const node =
     show === "gradient"
       ? frame([height, width], gradient(`gradient for ${name}, image ${entry.image}`))
-      : frame([height, width], whole(), show === "overlay" ? h("span", { class: "over" }, gradient("")) : null);
+      : frame([height, width], whole(), show === "overlay" ? h("span", { class: "overlay" }, gradient("")) : null);
   if (entry.box && hasCrops(manifest, layer) && show !== "gradient")
-    node.append(boxOver(entry.box, manifest.input.shape));
+    node.append(boxOverlay(entry.box, manifest.input.shape));
   return node;
 }
 
@@ -82,7 +82,7 @@ function figures(entries) {
 }
 
 /** The top-k by maximum, each with its crop and the crop's gradient. */
-export function strongest(scene, show) {
+export function strongestFigures(scene, show) {
   const { filter, manifest, layer } = scene;
   const has = (folder) => filter.pictures.includes(folder);
   const entries = filter.max.map((entry, i) =>
@@ -104,7 +104,7 @@ export function strongest(scene, show) {
 }
 
 /** The top-k by mean. */
-export function averages(scene, show) {
+export function averageFigures(scene, show) {
   const { filter } = scene;
   const entries = filter.avg.map((entry, i) =>
     h(
@@ -121,13 +121,13 @@ export function averages(scene, show) {
 const known = (value) => value !== null && value !== undefined;
 
 /** The image that gradient ascent finds. */
-export function madeImage(scene) {
+export function filterImageSection(scene) {
   const { manifest, root, layer, filter } = scene;
   const there = filter.pictures.includes("max_activ");
   const size = tileSize(manifest, "max_activ", layer);
   return h(
     "section",
-    { class: there ? "block made" : "block made none" },
+    { class: there ? "block filter-image" : "block filter-image none" },
     h(
       "header",
       { class: "block-head" },
@@ -136,7 +136,7 @@ export function madeImage(scene) {
         "p",
         null,
         "Made from noise by gradient ascent to excite this filter: a ",
-        paper("https://distill.pub/2017/feature-visualization/", "feature visualization"),
+        externalLink("https://distill.pub/2017/feature-visualization/", "feature visualization"),
         ".",
       ),
     ),
@@ -159,7 +159,7 @@ export function madeImage(scene) {
                 null,
                 h(
                   "span",
-                  { class: "where" },
+                  { class: "detail" },
                   "No picture was found that excites this filter: what is shown is the last attempt.",
                 ),
               )
@@ -173,7 +173,7 @@ export function madeImage(scene) {
                 known(filter.ascent.ratio)
                   ? h(
                       "span",
-                      { class: "where" },
+                      { class: "detail" },
                       `${number(filter.ascent.ratio, 2)} times that of the best image of the data set`,
                     )
                   : null,

@@ -1,15 +1,15 @@
 /** One filter: what excites it most, and the numbers behind that. */
-import { h, paper, replace } from "../../dom/dom.js";
-import { ORDERS, neighboursOf } from "../../data/filters.js";
-import { count, cut, number, percent, tail, times } from "../../text/format.js";
+import { h, externalLink, replace } from "../../dom/dom.js";
+import { SORT_TEXTS, neighboursOf } from "../../data/filters.js";
+import { count, truncate, number, percent, truncateStart, sizeText } from "../../text/format.js";
 import { className, hasCrops, hasMap, imageUrl, layerIndex, pictureUrl } from "../../data/manifest.js";
-import { prefetch } from "../../dom/prefetch-pictures.js";
+import { prefetchPictures } from "../../dom/prefetch-pictures.js";
 import { StoreError } from "../../data/store.js";
-import { format } from "../../data/route.js";
+import { formatRoute } from "../../data/route.js";
 import { choices, neighbours } from "../shared/controls.js";
-import { averages, madeImage, strongest } from "./pictures.js";
-import { profile } from "./classes.js";
-import { responses, statistics } from "./numbers.js";
+import { averageFigures, filterImageSection, strongestFigures } from "./pictures.js";
+import { classSection } from "./classes.js";
+import { responseSection, statisticsSection } from "./numbers.js";
 
 const SHOW_NAMES = { image: "Image", gradient: "Gradient", overlay: "Overlay" };
 
@@ -20,7 +20,7 @@ function summary(manifest, layer, filter) {
   const best = filter.classes.max[0];
   const where = hasMap(layer) ? "somewhere in" : "to";
   const words = [`It responds ${where} ${active === 1 ? "every image" : `${percent(active)} of the images`}`];
-  if (best) words.push(`, most of all to “${cut(className(manifest, best[0]), 60)}”`);
+  if (best) words.push(`, most of all to “${truncate(className(manifest, best[0]), 60)}”`);
   if (selectivity !== null && selectivity !== undefined) {
     const how = selectivity > 0.6 ? "strongly" : selectivity > 0.3 ? "moderately" : "barely";
     words.push(`, and is ${how} selective for its class (${number(selectivity, 2)})`);
@@ -33,7 +33,7 @@ function find(manifest, route, filters) {
   if (filter) return filter;
   throw new StoreError(
     "unknown",
-    `${cut(route.layer)} has no filter ${route.channel}: they are numbered from 0 to ${filters.length - 1}.`,
+    `${truncate(route.layer)} has no filter ${route.channel}: they are numbered from 0 to ${filters.length - 1}.`,
   );
 }
 
@@ -47,9 +47,9 @@ function picturesOf(root, layer, filter) {
 
 function methods() {
   return [
-    paper("https://arxiv.org/abs/1311.2901", "deconvolution"),
+    externalLink("https://arxiv.org/abs/1311.2901", "deconvolution"),
     " or ",
-    paper("https://arxiv.org/abs/1412.6806", "guided backpropagation"),
+    externalLink("https://arxiv.org/abs/1412.6806", "guided backpropagation"),
   ];
 }
 
@@ -69,7 +69,7 @@ function strongestWords(manifest, layer) {
       "; mid-gray means none.",
     ];
   }
-  const field = layer.receptive_field ? `${times(layer.receptive_field.size)} pixels` : "the whole input";
+  const field = layer.receptive_field ? `${sizeText(layer.receptive_field.size)} pixels` : "the whole input";
   return [
     "The images with the highest single activation; the box is the receptive field of the unit that responds (",
     field,
@@ -80,8 +80,12 @@ function strongestWords(manifest, layer) {
 /** Where a filter stands among those that the visitor came through; empty where that is in order of number. */
 function standing(manifest, route, { place, of, chosen }) {
   if (route.sort === "channel" && !chosen) return null;
-  const name = chosen ? ` with an image of \u201c${cut(className(manifest, route.class), 40)}\u201d` : "";
-  return h("p", { class: "standing" }, `${count(place)} of ${count(of)} filters${name}, ${ORDERS[route.sort]}`);
+  const name = chosen ? ` with an image of \u201c${truncate(className(manifest, route.class), 40)}\u201d` : "";
+  return h(
+    "p",
+    { class: "sorted-position" },
+    `${count(place)} of ${count(of)} filters${name}, ${SORT_TEXTS[route.sort]}`,
+  );
 }
 
 function section(title, explanation, ...content) {
@@ -101,11 +105,11 @@ export async function filterView(ctx) {
     store.folder(route.network, signal),
   ]);
   const layer = manifest.layers[layerIndex(manifest, route.layer)];
-  if (!layer) throw new StoreError("unknown", `${cut(manifest.name)} has no layer “${cut(route.layer)}”.`);
+  if (!layer) throw new StoreError("unknown", `${truncate(manifest.name)} has no layer “${truncate(route.layer)}”.`);
   const { filters, names } = await store.layer(route.network, layer.data, signal);
   const filter = find(manifest, route, filters);
   const name = names?.[filter.channel];
-  const called = `Filter ${filter.channel}${name ? `: ${cut(name, 60)}` : ""}`;
+  const called = `Filter ${filter.channel}${name ? `: ${truncate(name, 60)}` : ""}`;
   // Paths of images are a courtesy: without them everything else still stands.
   const images = await store.images(route.network, signal).catch((error) => {
     if (signal.aborted) throw error;
@@ -114,7 +118,7 @@ export async function filterView(ctx) {
   const scene = { ctx, manifest, root, layer, filter, images, signal };
   let beside = neighboursOf(filters, route, filter.channel);
   const step = (other) =>
-    other ? { href: format({ ...ctx.current(), channel: other.channel }), text: String(other.channel) } : null;
+    other ? { href: formatRoute({ ...ctx.current(), channel: other.channel }), text: String(other.channel) } : null;
   const top = h("div", { class: "entries" });
   const mean = h("div", { class: "entries" });
   const bar = h("div", { class: "toolbar" });
@@ -125,14 +129,14 @@ export async function filterView(ctx) {
     const options = Object.keys(SHOW_NAMES).map((value) => ({
       value,
       text: SHOW_NAMES[value],
-      href: format({ ...now, show: value }),
+      href: formatRoute({ ...now, show: value }),
     }));
     beside = neighboursOf(filters, now, filter.channel);
     replace(nav, neighbours("filter", step(beside.before), step(beside.after)), standing(manifest, route, beside));
     replace(bar, choices("Show", options, now.show));
     if (focused) [...bar.querySelectorAll(".choice")].find((one) => one.dataset.value === focused)?.focus();
-    replace(top, strongest(scene, now.show));
-    replace(mean, averages(scene, now.show));
+    replace(top, strongestFigures(scene, now.show));
+    replace(mean, averageFigures(scene, now.show));
   }
   draw(route);
   const map = hasMap(layer);
@@ -140,8 +144,12 @@ export async function filterView(ctx) {
   return {
     title: `${called}, ${layer.name}, ${manifest.title ?? manifest.name}`,
     crumbs: [
-      { text: layer.name, short: tail(layer.name), href: format({ ...route, channel: null, show: "image" }) },
-      { text: String(filter.channel), href: format(route) },
+      {
+        text: layer.name,
+        short: truncateStart(layer.name),
+        href: formatRoute({ ...route, channel: null, show: "image" }),
+      },
+      { text: String(filter.channel), href: formatRoute(route) },
     ],
     get steps() {
       return { before: step(beside.before)?.href, after: step(beside.after)?.href };
@@ -158,7 +166,7 @@ export async function filterView(ctx) {
       h(
         "div",
         { class: "hero" },
-        madeImage(scene),
+        filterImageSection(scene),
         section("Strongest responses", strongestWords(manifest, layer), bar, top),
       ),
       map
@@ -172,12 +180,12 @@ export async function filterView(ctx) {
             mean,
           )
         : null,
-      h("div", { class: "plots" }, profile(scene), responses(scene)),
-      statistics(scene),
+      h("div", { class: "plots" }, classSection(scene), responseSection(scene)),
+      statisticsSection(scene),
     ),
     update: draw,
     ready: () =>
-      prefetch(
+      prefetchPictures(
         near.flatMap((one) => (one ? picturesOf(root, layer, one) : [])),
         signal,
       ),

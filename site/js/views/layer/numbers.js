@@ -2,8 +2,8 @@
 import { h } from "../../dom/dom.js";
 import { deadCount, median } from "../../data/filters.js";
 import { number, percent, plural } from "../../text/format.js";
-import { reading } from "../../plots/bar-readout.js";
-import { fullest, spread, spreadPlot, spreadWords, tallest } from "../../plots/value-histogram.js";
+import { barReadout } from "../../plots/bar-readout.js";
+import { fullestText, valueBins, valueHistogram, valueBinTexts, fullestBin } from "../../plots/value-histogram.js";
 
 /** Fewer values than this make no histogram. */
 const LEAST = 8;
@@ -66,21 +66,21 @@ function subjects(filters) {
  * @param {AbortSignal} signal
  * @returns {HTMLElement}
  */
-export function layerNumbers(facts, filters, signal) {
+export function layerStatistics(facts, filters, signal) {
   const panels = subjects(filters)
     .filter(({ values }) => values.length >= LEAST)
     .map(({ title, values, domain, clip, text, words }) => {
-      const rows = spread(values, { domain, clip });
+      const rows = valueBins(values, { domain, clip });
       return h(
         "div",
-        { class: "spread" },
+        { class: "layer-histogram" },
         h("h2", null, title),
-        reading({
+        barReadout({
           label: `Histogram of ${title.toLowerCase()} of ${plural(values.length, "filter")}`,
-          usual: fullest(rows, text),
-          words: spreadWords(rows, text),
-          first: rows.indexOf(tallest(rows)),
-          draw: (width) => spreadPlot(rows, width, text),
+          usual: fullestText(rows, text),
+          words: valueBinTexts(rows, text),
+          first: rows.indexOf(fullestBin(rows)),
+          draw: (width) => valueHistogram(rows, width, text),
           signal,
         }),
         h("p", null, words()),
@@ -88,9 +88,9 @@ export function layerNumbers(facts, filters, signal) {
     });
   return h(
     "details",
-    { class: "spreads", open: matchMedia("(min-width: 700px)").matches },
+    { class: "layer-numbers", open: matchMedia("(min-width: 700px)").matches },
     h("summary", null, "The layer in numbers"),
     facts,
-    panels.length ? h("div", { class: "spread-row" }, panels) : null,
+    panels.length ? h("div", { class: "layer-histograms" }, panels) : null,
   );
 }

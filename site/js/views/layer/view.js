@@ -1,15 +1,15 @@
 /** A layer: all its filters as tiles, sorted and chosen by the visitor. */
 import { breakable, h, replace } from "../../dom/dom.js";
-import { ORDERS, choose, classCounts, deadCount, median, sortValue } from "../../data/filters.js";
-import { count, cut, number, percent, plural, tail, times } from "../../text/format.js";
-import { className, hasCrops, hasMap, layerIndex, usualTile } from "../../data/manifest.js";
+import { SORT_TEXTS, selectFilters, classCounts, deadCount, median, sortValue } from "../../data/filters.js";
+import { count, truncate, number, percent, plural, truncateStart, sizeText } from "../../text/format.js";
+import { className, hasCrops, hasMap, layerIndex, defaultTile } from "../../data/manifest.js";
 import { frame } from "../../dom/pictures.js";
 import { StoreError } from "../../data/store.js";
-import { format, up } from "../../data/route.js";
+import { formatRoute, parentRoute } from "../../data/route.js";
 import { choices, fact, neighbours } from "../shared/controls.js";
-import { fold } from "../shared/disclosure.js";
-import { layerNumbers } from "./numbers.js";
-import { TILE_NAMES, hasTile, meaning, tileKinds, tilePicture } from "../shared/tiles.js";
+import { disclosure } from "../shared/disclosure.js";
+import { layerStatistics } from "./numbers.js";
+import { TILE_NAMES, hasTile, tileMeaning, tileKinds, tilePicture } from "../shared/tiles.js";
 import { tileGrid } from "../shared/tile-grid.js";
 
 const SORTS = {
@@ -21,7 +21,7 @@ const SORTS = {
 };
 
 function classSelect(ctx, manifest, counts, route) {
-  const option = (index, n) => h("option", { value: index }, `${cut(className(manifest, index), 40)} (${n})`);
+  const option = (index, n) => h("option", { value: index }, `${truncate(className(manifest, index), 40)} (${n})`);
   const select = h(
     "select",
     {
@@ -30,7 +30,7 @@ function classSelect(ctx, manifest, counts, route) {
       on: {
         change: (event) => {
           const value = event.target.value;
-          ctx.go(format({ ...ctx.current(), class: value === "" ? null : Number(value) }));
+          ctx.go(formatRoute({ ...ctx.current(), class: value === "" ? null : Number(value) }));
         },
       },
     },
@@ -44,14 +44,14 @@ function classSelect(ctx, manifest, counts, route) {
 
 function head(manifest, layer, at) {
   const step = (other) =>
-    other ? { href: format({ network: manifest.name, layer: other.name }), text: other.name } : null;
+    other ? { href: formatRoute({ network: manifest.name, layer: other.name }), text: other.name } : null;
   return h(
     "header",
     { class: "intro" },
     h(
       "div",
       { class: "title-row" },
-      h("h1", { tabindex: "-1", title: layer.name }, breakable(cut(layer.name, 80))),
+      h("h1", { tabindex: "-1", title: layer.name }, breakable(truncate(layer.name, 80))),
       neighbours("layer", step(manifest.layers[at - 1]), step(manifest.layers[at + 1])),
     ),
     h("p", { class: "lede", data: { part: "meaning" } }),
@@ -65,9 +65,9 @@ function facts(manifest, layer, filters, images) {
     "dl",
     { class: "facts" },
     fact("filters", count(layer.channels)),
-    fact("kind", h("span", { title: layer.kind }, cut(layer.kind, 24))),
+    fact("kind", h("span", { title: layer.kind }, truncate(layer.kind, 24))),
     fact("map", hasMap(layer) ? layer.shape.slice(1).join("\u202f×\u202f") : "none"),
-    fact("a unit sees", part ? `${times(layer.receptive_field.size)} px` : "all"),
+    fact("a unit sees", part ? `${sizeText(layer.receptive_field.size)} px` : "all"),
     images === undefined ? null : fact("images that reach it", `${count(images)} of ${count(manifest.dataset.images)}`),
     fact("dead filters", count(deadCount(filters))),
     selectivity === null ? null : fact("median selectivity", number(selectivity, 2)),
@@ -78,14 +78,14 @@ function facts(manifest, layer, filters, images) {
 function sentence(manifest, layer, chosen, now, kind) {
   const unknown = now.sort !== "channel" && chosen.length && chosen.every((one) => sortValue(one, now.sort) === null);
   const lacking = chosen.filter((filter) => !hasTile(manifest, layer, filter, kind)).length;
-  const name = now.class === null ? null : cut(className(manifest, now.class), 60);
+  const name = now.class === null ? null : truncate(className(manifest, now.class), 60);
   return [
     plural(chosen.length, "filter"),
     name === null ? null : ` with an image of “${name}” among the strongest`,
     unknown
       ? ", in order of number: what to sort by is not known here"
       : chosen.length > 1
-        ? `, ${ORDERS[now.sort]}`
+        ? `, ${SORT_TEXTS[now.sort]}`
         : null,
     lacking ? `; ${count(lacking)} without this picture show another instead` : null,
     ".",
@@ -101,23 +101,23 @@ export async function layerView(ctx) {
   ]);
   const at = layerIndex(manifest, route.layer);
   const layer = manifest.layers[at];
-  if (!layer) throw new StoreError("unknown", `${cut(manifest.name)} has no layer “${cut(route.layer)}”.`);
+  if (!layer) throw new StoreError("unknown", `${truncate(manifest.name)} has no layer “${truncate(route.layer)}”.`);
   const { filters, names, images } = await store.layer(route.network, layer.data, signal);
   const counts = classCounts(filters);
   const header = head(manifest, layer, at);
   const bar = h("div", { class: "toolbar" });
-  const choosing = fold("Show and sort", bar, signal);
+  const choosing = disclosure("Show and sort", bar, signal);
   const status = h("p", { class: "status", role: "status" });
   const none = h("p", { class: "absent", hidden: true });
   let drawn = { kind: null, now: route, chosen: [] };
 
   const grid = tileGrid({
-    label: `Filters of ${cut(layer.name)}`,
+    label: `Filters of ${truncate(layer.name)}`,
     signal,
     make: (filter, bare) =>
       h(
         "a",
-        { class: "tile", href: format({ ...drawn.now, channel: filter.channel }) },
+        { class: "tile", href: formatRoute({ ...drawn.now, channel: filter.channel }) },
         bare ? frame(null) : tilePicture(manifest, root, layer, filter, drawn.kind),
         h(
           "span",
@@ -125,7 +125,7 @@ export async function layerView(ctx) {
           h(
             "span",
             { class: "tile-number", title: names?.[filter.channel] },
-            names ? cut(names[filter.channel], 40) : filter.channel,
+            names ? truncate(names[filter.channel], 40) : filter.channel,
           ),
           h("span", { class: "tile-value" }, SORTS[drawn.now.sort].value(sortValue(filter, drawn.now.sort))),
         ),
@@ -133,7 +133,7 @@ export async function layerView(ctx) {
   });
 
   function toolbar(now, kind) {
-    const to = (change) => format({ ...now, ...change });
+    const to = (change) => formatRoute({ ...now, ...change });
     const focus = document.activeElement;
     const onChoice = bar.contains(focus) ? (focus.dataset?.value ?? null) : null;
     const onSelect = focus?.id === "class-choice";
@@ -157,37 +157,37 @@ export async function layerView(ctx) {
   }
 
   function draw(now) {
-    const kind = now.tile ?? usualTile(manifest, layer);
-    const chosen = choose(filters, now);
+    const kind = now.tile ?? defaultTile(manifest, layer);
+    const chosen = selectFilters(filters, now);
     drawn = { kind, now, chosen };
-    replace(header.querySelector("[data-part=meaning]"), meaning(manifest, layer, kind));
+    replace(header.querySelector("[data-part=meaning]"), tileMeaning(manifest, layer, kind));
     toolbar(now, kind);
     choosing.say([
       TILE_NAMES[kind],
       SORTS[now.sort].name.toLowerCase(),
-      now.class === null ? null : cut(className(manifest, now.class), 30),
+      now.class === null ? null : truncate(className(manifest, now.class), 30),
     ]);
     replace(status, sentence(manifest, layer, chosen, now, kind));
     none.hidden = chosen.length > 0;
     replace(
       none,
       "No filter to show. ",
-      h("a", { class: "paper", href: format({ ...now, class: null }) }, "Show all filters"),
+      h("a", { class: "text-link", href: formatRoute({ ...now, class: null }) }, "Show all filters"),
     );
     grid.node.hidden = chosen.length === 0;
     grid.show(chosen);
   }
   draw(route);
-  const hrefOf = (other) => (other ? format({ network: route.network, layer: other.name }) : null);
+  const hrefOf = (other) => (other ? formatRoute({ network: route.network, layer: other.name }) : null);
   return {
     title: `${layer.name}, ${manifest.title ?? manifest.name}`,
-    crumbs: [{ text: layer.name, short: tail(layer.name), href: hrefOf(layer) }],
+    crumbs: [{ text: layer.name, short: truncateStart(layer.name), href: hrefOf(layer) }],
     steps: { before: hrefOf(manifest.layers[at - 1]), after: hrefOf(manifest.layers[at + 1]) },
     node: h(
       "article",
       { class: "view layer" },
       header,
-      layerNumbers(facts(manifest, layer, filters, images), filters, signal),
+      layerStatistics(facts(manifest, layer, filters, images), filters, signal),
       choosing.node,
       status,
       none,
@@ -199,6 +199,6 @@ export async function layerView(ctx) {
       const same = previous.network === route.network && previous.layer === route.layer;
       return same ? grid.reveal(drawn.chosen.findIndex((filter) => filter.channel === previous.channel)) : null;
     },
-    above: (now) => up(now),
+    above: (now) => parentRoute(now),
   };
 }

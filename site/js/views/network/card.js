@@ -1,10 +1,10 @@
 /** A layer as a card: its name, a few pictures, what it is. */
 import { breakable, h, s } from "../../dom/dom.js";
-import { count, cut, tail, times } from "../../text/format.js";
-import { hasCrops, imageUrl, pictureUrl, previews, seenShare, tileSize } from "../../data/manifest.js";
+import { count, truncate, truncateStart, sizeText } from "../../text/format.js";
+import { hasCrops, imageUrl, pictureUrl, previews, receptiveFieldShare, tileSize } from "../../data/manifest.js";
 import { frame, picture } from "../../dom/pictures.js";
-import { squarePart } from "../../dom/crop-square.js";
-import { format } from "../../data/route.js";
+import { cropSquare } from "../../dom/crop-square.js";
+import { formatRoute } from "../../data/route.js";
 
 /** A square for the input, and in it the part that one unit sees. */
 function fieldSign(share) {
@@ -21,7 +21,7 @@ function fieldSign(share) {
 /** What a unit sees, in words. */
 function fieldWords(manifest, layer) {
   const part = layer.receptive_field && hasCrops(manifest, layer);
-  return part ? `${times(layer.receptive_field.size)} px` : "whole input";
+  return part ? `${sizeText(layer.receptive_field.size)} px` : "whole input";
 }
 
 /** @param {import("../../data/manifest.js").Preview} preview */
@@ -33,7 +33,7 @@ function shown(manifest, root, layer, { kind, channel, image, entry }, eager) {
     at: [0, kind === "cropped" ? 2 : 1],
     eager,
     natural: whole ? manifest.input.shape[2] : tileSize(manifest, kind, layer)?.[1],
-    part: kind === "cropped" ? squarePart(manifest, layer, kind, entry) : null,
+    part: kind === "cropped" ? cropSquare(manifest, layer, kind, entry) : null,
   });
 }
 
@@ -46,12 +46,12 @@ function shown(manifest, root, layer, { kind, channel, image, entry }, eager) {
  * @param {number} options.pictures how many
  * @param {import("../../data/manifest.js").Known} options.known
  */
-export function card(manifest, root, index, { from, pictures: most, known }) {
+export function layerCard(manifest, root, index, { from, pictures: most, known }) {
   const layer = manifest.layers[index];
   const pictures = previews(manifest, layer, most, known);
   // Room for pictures that are yet to come: cards are of one height, and nothing jumps.
   const awaited = known.made && !pictures.length ? Math.min(most, layer.channels) : 0;
-  const href = format({ network: manifest.name, layer: layer.name });
+  const href = formatRoute({ network: manifest.name, layer: layer.name });
   return h(
     "a",
     { class: "card", href, draggable: "false", tabindex: index === 0 ? "0" : "-1", data: { layer: layer.name } },
@@ -62,12 +62,12 @@ export function card(manifest, root, index, { from, pictures: most, known }) {
       h(
         "span",
         { class: "card-name", title: layer.name },
-        h("bdi", { class: "name-full" }, cut(layer.name, 80)),
+        h("bdi", { class: "name-full" }, truncate(layer.name, 80)),
         // From afar there is room for its end only; the first line does not end after the dots that stand for the rest.
         h(
           "span",
           { class: "name-short", "aria-hidden": "true" },
-          breakable(tail(layer.name, 22).replace("\u2026", "\u2026\u2060")),
+          breakable(truncateStart(layer.name, 22).replace("\u2026", "\u2026\u2060")),
         ),
       ),
     ),
@@ -81,12 +81,12 @@ export function card(manifest, root, index, { from, pictures: most, known }) {
       "span",
       { class: "card-facts" },
       h("span", { class: "card-filters" }, h("b", null, count(layer.channels)), " filters"),
-      h("span", { class: "card-field" }, fieldSign(seenShare(manifest, layer)), fieldWords(manifest, layer)),
+      h("span", { class: "card-field" }, fieldSign(receptiveFieldShare(manifest, layer)), fieldWords(manifest, layer)),
     ),
     h(
       "span",
       { class: "card-kind" },
-      h("span", { class: "card-type", title: layer.kind }, cut(layer.kind, 40)),
+      h("span", { class: "card-type", title: layer.kind }, truncate(layer.kind, 40)),
       h("span", { class: "card-shape" }, layer.shape.join("\u202f×\u202f")),
     ),
     from ? h("span", { class: "card-from" }, `from ${from}`) : null,

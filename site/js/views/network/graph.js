@@ -1,10 +1,10 @@
 /** The layers of a network and what flows where: a list, rows down the page, or a map to move about in. */
 import { h, s } from "../../dom/dom.js";
 import dagre from "../../vendored/dagre.js";
-import { foldToFit, layout, unrollTight } from "../../layout/graph-layout.js";
-import { manner } from "../../layout/viewport.js";
-import { rove } from "../../dom/roving-tabindex.js";
-import { map } from "./map.js";
+import { foldToFit, layout, planColumnsTight } from "../../layout/graph-layout.js";
+import { layoutMode } from "../../layout/viewport.js";
+import { rovingTabindex } from "../../dom/roving-tabindex.js";
+import { networkMap } from "./map.js";
 
 const ROWS = { gapX: 36, gapY: 44, least: 268, most: 360 };
 /** With more shortcuts than this for each layer, only those of the layer that is pointed at are drawn. */
@@ -47,7 +47,7 @@ function highlight(place, lines) {
  * @param {AbortSignal} options.signal
  * @returns {{node: HTMLElement, arrange: () => void, show: (card: HTMLElement) => void}}
  */
-export function graph({ manifest, chain, cards, label, memory, signal }) {
+export function networkGraph({ manifest, chain, cards, label, memory, signal }) {
   const names = manifest.layers.map((layer) => layer.name);
   const lines = s("g", { class: "edges" });
   const world = h(
@@ -61,7 +61,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
     ),
   );
   const place = h("div", { class: "graph listed", role: "group", "aria-label": label }, world);
-  const moving = map(place, world, { memory, name: manifest.name, signal });
+  const moving = networkMap(place, world, { memory, name: manifest.name, signal });
   const bar = h(
     "div",
     { class: "map-bar", hidden: true },
@@ -76,7 +76,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
     node.focus({ preventScroll: moving.on });
     if (moving.on) place.scrollIntoView({ block: "nearest" });
   };
-  const roving = rove(place, () => cards, focus);
+  const roving = rovingTabindex(place, () => cards, focus);
   highlight(place, lines);
   let drawn = null; // for what window: nothing is done twice
 
@@ -95,7 +95,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
       place.style.setProperty("--card", `${MAP.width}px`);
       const box = { ...MAP, height: tallest(cards) };
       place.style.setProperty("--tall", `${box.height}px`);
-      unrolled = { box, plan: unrollTight(dagre, names, manifest.edges, box) };
+      unrolled = { box, plan: planColumnsTight(dagre, names, manifest.edges, box) };
     }
     const { box, plan } = unrolled;
     const folded = foldToFit(plan, box, view);
@@ -107,7 +107,7 @@ export function graph({ manifest, chain, cards, label, memory, signal }) {
 
   function arrange() {
     if (!cards.length) return;
-    const how = manner({ room: place.offsetWidth, layers: cards.length, chain });
+    const how = layoutMode({ room: place.offsetWidth, layers: cards.length, chain });
     if (drawn?.how !== how) {
       place.classList.toggle("listed", how === "list");
       place.classList.toggle("map", how === "map");

@@ -1,7 +1,7 @@
 /** A window on a drawing that is larger: move by dragging, zoom by wheel, fingers, keys and buttons. */
 import d3 from "../../vendored/d3.js";
 import { h, icon } from "../../dom/dom.js";
-import { READABLE, fit, reveal, seesAll } from "../../layout/viewport.js";
+import { READABLE, fitToView, reveal, showsAll } from "../../layout/viewport.js";
 import { minimap } from "./minimap.js";
 
 const MARGIN = 24;
@@ -18,7 +18,7 @@ const SCROLLING = 250;
  * @param {string} options.name of this one
  * @param {AbortSignal} options.signal
  */
-export function map(place, world, { memory, name, signal }) {
+export function networkMap(place, world, { memory, name, signal }) {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const target = d3.select(place);
   let here = null; // the sizes of drawing and window, and where the cards are, while the map is on
@@ -27,7 +27,7 @@ export function map(place, world, { memory, name, signal }) {
   const calm = (gently) => (gently && !still.matches ? target.transition().duration(220) : target.interrupt());
   const go = ({ k, x, y }, gently) => zoom.transform(calm(gently), d3.zoomIdentity.translate(x, y).scale(k));
   const small = minimap((x, y) => zoom.translateTo(target.interrupt(), x, y));
-  const whole = () => go(fit(here.world, here.view, MARGIN), true);
+  const whole = () => go(fitToView(here.world, here.view, MARGIN), true);
   const button = (label, path, click) =>
     h("button", { type: "button", class: "map-button", "aria-label": label, title: label, on: { click } }, icon(path));
   const nearer = button("Zoom in (+)", "M12 5v14M5 12h14", () => zoom.scaleBy(calm(true), STEP));
@@ -51,8 +51,8 @@ export function map(place, world, { memory, name, signal }) {
     const step = 2 ** (Math.round(Math.log2(k) * 4) / 4);
     if (step !== here.step) world.style.setProperty("--k", step);
     here.step = step;
-    place.classList.toggle("far", k < READABLE);
-    small.show({ k, x, y }, here.view, seesAll({ k, x, y }, here.world, here.view));
+    place.classList.toggle("zoomed-out", k < READABLE);
+    small.show({ k, x, y }, here.view, showsAll({ k, x, y }, here.world, here.view));
     const [least, most] = zoom.scaleExtent();
     nearer.toggleAttribute("data-end", k >= most - 1e-6);
     farther.toggleAttribute("data-end", k <= least + 1e-6);
@@ -94,11 +94,11 @@ export function map(place, world, { memory, name, signal }) {
     /** Begin with the whole, or go on in a window or with a drawing of another size. */
     begin(drawing, view, card, boxes) {
       const left = here ? null : memory.get(name);
-      const showed = here && !seesAll(now(), here.world, here.view) ? now() : null;
+      const showed = here && !showsAll(now(), here.world, here.view) ? now() : null;
       here = { world: drawing, view, boxes, card: { width: card.width, height: card.height }, step: null };
       world.style.width = `${drawing.width}px`;
       world.style.height = `${drawing.height}px`;
-      const whole = fit(drawing, view, MARGIN);
+      const whole = fitToView(drawing, view, MARGIN);
       zoom
         .extent([
           [0, 0],
@@ -125,7 +125,7 @@ export function map(place, world, { memory, name, signal }) {
       here = null;
       target.interrupt().on(".zoom", null);
       place.removeAttribute("tabindex");
-      place.classList.remove("far");
+      place.classList.remove("zoomed-out");
       small.node.remove();
       for (const property of ["transform", "width", "height", "--k"]) world.style.removeProperty(property);
     },

@@ -1,6 +1,6 @@
 /** The whole drawing, small, with the part that is seen; a press or a drag on it moves there. */
 import { s } from "../../dom/dom.js";
-import { seen } from "../../layout/viewport.js";
+import { visibleBox } from "../../layout/viewport.js";
 
 const MOST = { width: 220, height: 150 };
 const GAP = 24;
@@ -47,7 +47,7 @@ export function minimap(go) {
     },
     show(place, view, all) {
       node.style.display = all ? "none" : "";
-      for (const [key, value] of Object.entries(seen(place, view))) window.setAttribute(key, value);
+      for (const [key, value] of Object.entries(visibleBox(place, view))) window.setAttribute(key, value);
     },
   };
 }

@@ -1,15 +1,15 @@
 /** The network: its layers in order, as cards with a few pictures each, and what flows where. */
-import { ahead, thrifty } from "../../data/prefetch.js";
+import { prefetch, savesData } from "../../data/prefetch.js";
 import { h } from "../../dom/dom.js";
-import { count, cut, plural } from "../../text/format.js";
+import { count, truncate, plural } from "../../text/format.js";
 import { isChain } from "../../layout/graph-layout.js";
 import { className, filterCount, previews, networkLabels } from "../../data/manifest.js";
-import { manner } from "../../layout/viewport.js";
-import { format } from "../../data/route.js";
-import { card } from "./card.js";
+import { layoutMode } from "../../layout/viewport.js";
+import { formatRoute } from "../../data/route.js";
+import { layerCard } from "./card.js";
 import { comparisonsNav } from "../shared/comparisons-nav.js";
 import { fact } from "../shared/controls.js";
-import { graph } from "./graph.js";
+import { networkGraph } from "./graph.js";
 
 /** How many pictures a card has: on a map, where cards are many and small, fewer. */
 const STRIP = 8;
@@ -33,7 +33,9 @@ function skipped(summary, entries) {
     h(
       "ul",
       null,
-      entries.map(([name, reason]) => h("li", null, h("code", { title: name }, cut(name, 120)), " ", cut(reason, 200))),
+      entries.map(([name, reason]) =>
+        h("li", null, h("code", { title: name }, truncate(name, 120)), " ", truncate(reason, 200)),
+      ),
     ),
   );
 }
@@ -64,8 +66,8 @@ function networks(list, current) {
       const here = name === current ? "page" : null;
       return h(
         "a",
-        { class: "choice", href: format({ network: name }), title: labels[i], "aria-current": here },
-        cut(labels[i], 40),
+        { class: "choice", href: formatRoute({ network: name }), title: labels[i], "aria-current": here },
+        truncate(labels[i], 40),
       );
     }),
   );
@@ -90,8 +92,8 @@ function classes(manifest, search) {
             null,
             h(
               "a",
-              { class: "chip", href: format({ network: manifest.name, class: index }), title: name },
-              cut(name, 28),
+              { class: "chip", href: formatRoute({ network: manifest.name, class: index }), title: name },
+              truncate(name, 28),
             ),
           ),
         ),
@@ -112,9 +114,9 @@ function classes(manifest, search) {
 
 /** A card that is pointed at or focused for a moment has its layer fetched. */
 function fetchAhead(place, ctx, manifest) {
-  if (thrifty()) return;
+  if (savesData()) return;
   const { store, route, signal } = ctx;
-  const next = ahead({ signal, fetch: (data, wanted) => store.layer(route.network, data, wanted) });
+  const next = prefetch({ signal, fetch: (data, wanted) => store.layer(route.network, data, wanted) });
   const want = ({ target }) => {
     const name = target.closest?.(".card")?.dataset.layer;
     const layer = name === undefined ? null : manifest.layers.find((one) => one.name === name);
@@ -150,17 +152,17 @@ export async function networkView(ctx) {
   const named = new Set(names);
   const chain = isChain(names, edges);
   const inputs = (name) => edges.filter(([a, b]) => b === name && named.has(a)).map(([a]) => a);
-  const pictures = manner({ room: Infinity, layers: layers.length, chain }) === "map" ? FEW : STRIP;
+  const pictures = layoutMode({ room: Infinity, layers: layers.length, chain }) === "map" ? FEW : STRIP;
   const known = ({ name }) => ({ made: store.made(route.network, name), best: best[name] });
   const cards = layers.map((layer, i) =>
-    card(manifest, root, i, {
-      from: chain ? null : cut(inputs(layer.name).join(", "), 120),
+    layerCard(manifest, root, i, {
+      from: chain ? null : truncate(inputs(layer.name).join(", "), 120),
       pictures,
       known: known(layer),
     }),
   );
-  const label = `The layers of ${cut(title)}, and which feeds which`;
-  const drawing = graph({ manifest, chain, cards, label, memory: ctx.memory, signal });
+  const label = `The layers of ${truncate(title)}, and which feeds which`;
+  const drawing = networkGraph({ manifest, chain, cards, label, memory: ctx.memory, signal });
   fetchAhead(drawing.node, ctx, manifest);
   const kind = layers.length ? previews(manifest, layers[0], STRIP, known(layers[0]))[0]?.kind : null;
   return {
@@ -174,11 +176,11 @@ export async function networkView(ctx) {
       h(
         "header",
         { class: "intro" },
-        h("h1", { tabindex: "-1", title }, cut(title, 80)),
+        h("h1", { tabindex: "-1", title }, truncate(title, 80)),
         h(
           "p",
           { class: "lede" },
-          `What does each filter of ${cut(title, 60)} look for? Every card is a layer, in the order in which a picture `,
+          `What does each filter of ${truncate(title, 60)} look for? Every card is a layer, in the order in which a picture `,
           `passes through the network, with ${PICTURED[kind ?? "cropped"]}. `,
           "Open one to see all of them.",
         ),
@@ -197,7 +199,7 @@ export async function networkView(ctx) {
           fact("layers", count(layers.length)),
           fact("filters", count(filterCount(manifest))),
           fact("input", `${manifest.input.shape.slice(1).join("\u202f×\u202f")} px`),
-          fact("data set", h("span", { title: dataset.name }, cut(dataset.name, 40))),
+          fact("data set", h("span", { title: dataset.name }, truncate(dataset.name, 40))),
         ),
         classes(manifest, ctx.search),
         skippedFiles(dataset.skipped),

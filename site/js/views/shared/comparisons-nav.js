@@ -1,8 +1,8 @@
 /** The way to the comparisons of networks. */
 import { h } from "../../dom/dom.js";
-import { cut } from "../../text/format.js";
+import { truncate } from "../../text/format.js";
 import { networkLabels } from "../../data/manifest.js";
-import { format } from "../../data/route.js";
+import { formatRoute } from "../../data/route.js";
 
 /**
  * @param {string} label
@@ -23,7 +23,7 @@ export function comparisonsNav(label, list) {
         h(
           "li",
           null,
-          h("a", { class: "chip", href: format({ comparison: name }), title: labels[i] }, cut(labels[i], 60)),
+          h("a", { class: "chip", href: formatRoute({ comparison: name }), title: labels[i] }, truncate(labels[i], 60)),
         ),
       ),
     ),

@@ -6,10 +6,15 @@ import { h } from "../../dom/dom.js";
  * @param {HTMLElement} content
  * @param {AbortSignal} signal ends the watching
  */
-export function fold(label, content, signal) {
+export function disclosure(label, content, signal) {
   const wide = matchMedia("(min-width: 641px)");
-  const state = h("span", { class: "fold-state" });
-  const node = h("details", { class: "fold", open: wide.matches }, h("summary", null, label, ": ", state), content);
+  const state = h("span", { class: "disclosure-state" });
+  const node = h(
+    "details",
+    { class: "disclosure", open: wide.matches },
+    h("summary", null, label, ": ", state),
+    content,
+  );
   // Where there is room they are simply there: the stylesheet takes the line away.
   wide.addEventListener("change", ({ matches }) => (node.open = matches), { signal });
   return {

@@ -5,7 +5,7 @@
  * page however far one scrolls: taking it out would lose the visitor's place.
  */
 import { h } from "../../dom/dom.js";
-import { keyTarget, layGrid, placeOf, tilesBetween } from "../../layout/grid-layout.js";
+import { keyTarget, gridLayout, tilePosition, tilesInRange } from "../../layout/grid-layout.js";
 
 /** Rows beyond the window that are kept, so that a turn of the wheel finds its pictures there. */
 const SPARE = 3;
@@ -48,7 +48,7 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
   }
 
   function put(index, after, hurried) {
-    const { x, y } = placeOf(grid, index);
+    const { x, y } = tilePosition(grid, index);
     const link = make(items[index], hurried);
     if (hurried) bare.add(index);
     link.tabIndex = -1;
@@ -69,7 +69,7 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
     drawnTop = top;
     clearTimeout(calm);
     if (leapt) calm = setTimeout(draw, CALM);
-    const [from, to] = tilesBetween(grid, top, top + innerHeight, leapt ? 0 : SPARE);
+    const [from, to] = tilesInRange(grid, top, top + innerHeight, leapt ? 0 : SPARE);
     const wanted = new Set(Array.from({ length: to - from }, (_, i) => from + i));
     if (active < items.length) wanted.add(active);
     const redone = focused() && bare.has(active) && !hurried;
@@ -85,7 +85,7 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
 
   /** One tile is in the tab order: the one with the focus, or else one that is on the screen. */
   function mark(top) {
-    const [from, to] = tilesBetween(grid, Math.max(0, top + grid.tall / 2), top + innerHeight - grid.tall / 2);
+    const [from, to] = tilesInRange(grid, Math.max(0, top + grid.tall / 2), top + innerHeight - grid.tall / 2);
     const seen = active >= from && active < to;
     const stop = linkAt(focused() || seen || to <= from ? active : from);
     for (const link of node.querySelectorAll('[tabindex="0"]')) if (link !== stop) link.tabIndex = -1;
@@ -94,7 +94,7 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
 
   function lay() {
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-    grid = layGrid({ count: items.length, width: node.clientWidth, view: innerWidth, rem, frames });
+    grid = gridLayout({ count: items.length, width: node.clientWidth, view: innerWidth, rem, frames });
     node.style.height = `${grid.height}px`;
     node.style.setProperty("--tile", `${grid.tile}px`);
   }
@@ -104,16 +104,16 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
     if (node.clientWidth === 0) return;
     const old = grid;
     const top = old ? drawnTop : 0; // by now, what is above the grid may have moved it
-    const [first] = old && top > 0 ? tilesBetween(old, top, top) : [0];
-    const offset = old && top > 0 ? top - placeOf(old, first).y : 0;
+    const [first] = old && top > 0 ? tilesInRange(old, top, top) : [0];
+    const offset = old && top > 0 ? top - tilePosition(old, first).y : 0;
     lay();
     for (const [index, cell] of cells) {
-      const { x, y } = placeOf(grid, index);
+      const { x, y } = tilePosition(grid, index);
       cell.style.transform = `translate(${x}px, ${y}px)`;
     }
     if (old && top > 0) {
       const now = -node.getBoundingClientRect().top;
-      scrollBy(0, placeOf(grid, first).y + offset - now);
+      scrollBy(0, tilePosition(grid, first).y + offset - now);
     }
     draw();
   }

@@ -1,8 +1,8 @@
 /** What a tile of a layer shows, and what that means. */
-import { h, paper } from "../../dom/dom.js";
+import { h, externalLink } from "../../dom/dom.js";
 import { PICTURES, hasCrops, hasMap, imageUrl, pictureUrl, tileSize } from "../../data/manifest.js";
-import { boxOver, frame, picture } from "../../dom/pictures.js";
-import { squarePart } from "../../dom/crop-square.js";
+import { boxOverlay, frame, picture } from "../../dom/pictures.js";
+import { cropSquare } from "../../dom/crop-square.js";
 
 /** The kinds of tile, as a visitor calls them. */
 export const TILE_NAMES = { ascent: "Filter image", crop: "Best crop", image: "Best image", gradient: "Gradient" };
@@ -30,7 +30,7 @@ export function tileKinds(manifest, layer, filters, current) {
 }
 
 /** In plain words: what the tiles of a kind are. */
-export function meaning(manifest, layer, kind) {
+export function tileMeaning(manifest, layer, kind) {
   const config = manifest.stages.gradients?.config ?? {};
   const method = config.method ?? config.rule ?? "deconv";
   const map = hasMap(layer);
@@ -38,7 +38,7 @@ export function meaning(manifest, layer, kind) {
   const words = {
     ascent: [
       "Each tile is a picture made from noise, changed step by step until it excites the filter as much as it can: a ",
-      paper("https://distill.pub/2017/feature-visualization/", "feature visualization"),
+      externalLink("https://distill.pub/2017/feature-visualization/", "feature visualization"),
       ".",
     ],
     crop: [
@@ -55,8 +55,8 @@ export function meaning(manifest, layer, kind) {
     gradient: [
       `Each tile shows which pixels of the best ${crops ? "patch" : "image"} excite the filter, found by `,
       method === "guided"
-        ? paper("https://arxiv.org/abs/1412.6806", "guided backpropagation")
-        : paper("https://arxiv.org/abs/1311.2901", "deconvolution"),
+        ? externalLink("https://arxiv.org/abs/1412.6806", "guided backpropagation")
+        : externalLink("https://arxiv.org/abs/1311.2901", "deconvolution"),
       "; mid-gray means no influence.",
     ],
   };
@@ -72,7 +72,7 @@ function wholeImage(manifest, root, layer, filter) {
     natural: manifest.input.shape[2],
   });
   image.classList.add("whole");
-  return [image, entry.box && hasCrops(manifest, layer) ? boxOver(entry.box, manifest.input.shape) : null];
+  return [image, entry.box && hasCrops(manifest, layer) ? boxOverlay(entry.box, manifest.input.shape) : null];
 }
 
 function strip(manifest, root, layer, filter, folder) {
@@ -81,7 +81,7 @@ function strip(manifest, root, layer, filter, folder) {
     alt: `${PICTURES[folder]} of filter ${filter.channel}`,
     at: [0, folder === "max_activ" ? 1 : filter.max.length],
     natural: tileSize(manifest, folder, layer)?.[1],
-    part: folder === "max_activ" ? null : squarePart(manifest, layer, folder, filter.max[0]),
+    part: folder === "max_activ" ? null : cropSquare(manifest, layer, folder, filter.max[0]),
   });
 }
 
@@ -97,10 +97,10 @@ export function tilePicture(manifest, root, layer, filter, kind) {
   const asked = folderOf(manifest, layer, kind);
   const ways = [asked, "cropped", "whole"];
   const there = ways.find((way) => (way === "whole" ? filter.max.length > 0 : filter.pictures.includes(way)));
-  if (!there) return frame(null, h("span", { class: "lost" }, "no picture"));
+  if (!there) return frame(null, h("span", { class: "missing" }, "no picture"));
   return frame(
     null,
     there === "whole" ? wholeImage(manifest, root, layer, filter) : strip(manifest, root, layer, filter, there),
-    there === asked ? null : h("span", { class: "instead" }, INSTEAD[there]),
+    there === asked ? null : h("span", { class: "fallback-label" }, INSTEAD[there]),
   );
 }
