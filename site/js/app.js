@@ -152,7 +152,7 @@ export function start(main, bar, index, live) {
   function follow(url) {
     const strip = liveBar();
     document.body.append(strip.node);
-    const told = (state, quiet) => {
+    const onUpdate = (state, quiet) => {
       strip.show(state, current().network, quiet);
       if (!state) return false;
       store.follow(state);
@@ -162,7 +162,7 @@ export function start(main, bar, index, live) {
       draw({ again: view !== null });
       return true;
     };
-    const follower = pollLive({ url, told });
+    const follower = pollLive({ url, onUpdate });
     addEventListener("hashchange", () => follower.check());
     document.addEventListener("visibilitychange", () => (document.hidden ? follower.pause() : follower.resume()));
     return follower.check().then(() => document.hidden && follower.pause());

@@ -238,7 +238,7 @@ def page(source: Path, names: Sequence[str], live: str | None = None) -> str:
         csp=CSP,
         index=f"{STORES}/index.json",
         live=live,
-        modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js).*\.js", name)],
+        modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js|types\.js).*\.js", name)],
     )
 
 

@@ -1,48 +1,53 @@
 /** Which filters prefer a class, from a store's classes.json. Pure. */
 
+/** @import { Classes, Layer, Manifest } from "../types.js" */
+
 /**
- * @typedef {object} Home a layer, and its filters that prefer the class
- * @property {number} at the layer's place in the manifest
- * @property {object} layer of the manifest
+ * @typedef {object} ClassLayer a layer, and its filters that prefer the class
+ * @property {number} at the layer's index in the manifest
+ * @property {Layer} layer
  * @property {Array<{channel: number, selectivity: number|null}>} filters the most selective first
  * @property {number} share of the layer's filters
  */
 
 /**
- * The filters that prefer a class, layer by layer; every layer is there, also one that has none.
- * Entries that the manifest knows nothing of are left out.
- * @param {object} manifest
- * @param {{filters: Array<Array<[number, number, number|null]>>}} classes
+ * The filters that prefer a class, for every layer. Entries that do not fit the manifest are left out.
+ * @param {Manifest} manifest
+ * @param {Classes} classes
  * @param {number} index of the class
- * @returns {Home[]}
+ * @returns {ClassLayer[]}
  */
 export function filtersByLayer(manifest, classes, index) {
+  /** @type {ClassLayer[]} */
   const found = manifest.layers.map((layer, at) => ({ at, layer, filters: [], share: 0 }));
   const rows = Array.isArray(classes.filters) ? classes.filters[index] : null;
   for (const row of Array.isArray(rows) ? rows : []) {
     const [at, channel, selectivity] = Array.isArray(row) ? row : [];
-    const home = found[at];
-    if (!home || !Number.isInteger(channel) || channel < 0 || channel >= home.layer.channels) continue;
-    home.filters.push({ channel, selectivity: Number.isFinite(selectivity) ? selectivity : null });
+    const own = found[at];
+    if (!own || !Number.isInteger(channel) || channel < 0 || channel >= own.layer.channels) continue;
+    own.filters.push({ channel, selectivity: Number.isFinite(selectivity) ? selectivity : null });
   }
-  for (const home of found) home.share = home.filters.length / (home.layer.channels || 1);
+  for (const own of found) own.share = own.filters.length / (own.layer.channels || 1);
   return found;
 }
 
 /**
- * In sum: how many filters, in how many layers, and the layer with the largest share of them.
- * @param {Home[]} all
+ * How many filters, in how many layers, and the layer with the largest share of them.
+ * @param {ClassLayer[]} all
  */
 export function classSummary(all) {
   const some = all.filter(({ filters }) => filters.length);
   return {
     filters: some.reduce((sum, { filters }) => sum + filters.length, 0),
     layers: some.length,
-    most: some.reduce((best, home) => (home.share > (best?.share ?? 0) ? home : best), null),
+    most: some.reduce((best, own) => (own.share > (best?.share ?? 0) ? own : best), null),
   };
 }
 
-/** How many tiles of a layer to show at first: fewer where there are many layers. */
+/**
+ * How many tiles of a layer to show at first: fewer where there are many layers.
+ * @param {number} layers
+ */
 export function initialTileCount(layers) {
   return layers > 20 ? 12 : 24;
 }

@@ -1,25 +1,26 @@
-/** One piece of work for all who wait for it; given up when nobody waits any more. No DOM. */
+/** Concurrent requests for the same key share one piece of work, which is aborted when nobody waits for it. No DOM. */
 
 /**
- * @returns {(key: string, signal: AbortSignal|undefined, work: (signal: AbortSignal) => Promise<any>) => Promise<any>}
+ * @returns {<T>(key: string, signal: AbortSignal|undefined, work: (signal: AbortSignal) => Promise<T>) => Promise<T>}
  */
 export function dedupe() {
+  /** @type {Map<string, {control: AbortController, waiting: number, result: Promise<any>}>} */
   const running = new Map();
 
   function begin(key, work) {
     const control = new AbortController();
-    const job = { control, waiting: 0 };
-    job.result = work(control.signal).finally(() => {
+    const result = work(control.signal).finally(() => {
       if (running.get(key) === job) running.delete(key);
     });
-    job.result.catch(() => {}); // whoever still waits hears of it
+    const job = { control, waiting: 0, result };
+    result.catch(() => {}); // whoever still waits gets the rejection
     running.set(key, job);
     return job;
   }
 
   function leave(key, job) {
     job.waiting -= 1;
-    // A moment's grace: the view that comes may want what the view that goes has asked for.
+    // Deferred: the next view may want what the previous one has requested.
     setTimeout(() => {
       if (job.waiting > 0 || running.get(key) !== job) return;
       running.delete(key);

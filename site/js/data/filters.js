@@ -1,5 +1,8 @@
-/** Sorting and choosing the filters of a layer. Pure. */
+/** Sort and select the filters of a layer. Pure. */
 
+/** @import { Entry, Filter, Images } from "../types.js" */
+
+/** @type {Record<string, ((filter: Filter) => number|null|undefined)|null>} */
 const KEYS = {
   channel: null,
   selectivity: (filter) => filter.stats.selectivity,
@@ -18,59 +21,82 @@ export const SORT_TEXTS = {
 };
 
 /** The sorts that begin with the lowest value. */
-const RISING = new Set(["dead"]);
+const ASCENDING = new Set(["dead"]);
 
-/** The value that a sort looks at; null where it has none. */
+/**
+ * The value that a sort compares; null where a filter has none.
+ * @param {Filter} filter
+ * @param {string} sort
+ */
 export function sortValue(filter, sort) {
   return KEYS[sort]?.(filter) ?? null;
 }
 
-/** Whether an image of the class is among the filter's best. */
+/**
+ * Whether an image of the class is among the filter's best.
+ * @param {Filter} filter
+ * @param {number} index
+ */
 export function hasClass(filter, index) {
   return filter.max.some((entry) => entry.class === index);
 }
 
 /**
+ * What the visitor chose: a sort, and a class that the best images must include.
+ * @typedef {{sort: string, class: number|null}} Selection
+ */
+
+/**
  * The filters to show, in order: highest first (lowest, for the sort "dead"), equals by channel, those without
  * a value last.
- * @param {object[]} filters
- * @param {{sort: string, class: number|null}} choice
+ * @param {Filter[]} filters
+ * @param {Selection} selection
+ * @returns {Filter[]}
  */
 export function selectFilters(filters, { sort, class: index }) {
-  const chosen = index === null ? filters.slice() : filters.filter((f) => hasClass(f, index));
-  const sign = RISING.has(sort) ? -1 : 1;
+  const selected = index === null ? filters.slice() : filters.filter((filter) => hasClass(filter, index));
+  const sign = ASCENDING.has(sort) ? -1 : 1;
   const value = (filter) => {
-    const known = sortValue(filter, sort);
-    return known === null ? -Infinity : sign * known;
+    const own = sortValue(filter, sort);
+    return own === null ? -Infinity : sign * own;
   };
-  return chosen.sort((a, b) => {
+  return selected.sort((a, b) => {
     const [x, y] = [value(a), value(b)];
     return (x === y ? 0 : y - x) || a.channel - b.channel;
   });
 }
 
 /**
- * A filter's neighbours in the order that the visitor chose; among all filters if it is not one of those chosen.
- * @param {object[]} filters
- * @param {{sort: string, class: number|null}} choice
- * @param {number} channel
- * @returns {{place: number, of: number, chosen: boolean, before: object|null, after: object|null}} `place` counts from 1
+ * @typedef {object} Neighbours
+ * @property {number} place counted from 1
+ * @property {number} of
+ * @property {boolean} chosen whether only filters of the selected class count
+ * @property {Filter|null} before
+ * @property {Filter|null} after
  */
-export function neighboursOf(filters, choice, channel) {
-  const some = selectFilters(filters, choice);
-  const chosen = choice.class !== null && some.some((filter) => filter.channel === channel);
-  const all = chosen || choice.class === null ? some : selectFilters(filters, { ...choice, class: null });
+
+/**
+ * A filter's neighbours in the order that the visitor chose; among all filters if the selection lacks it.
+ * @param {Filter[]} filters
+ * @param {Selection} selection
+ * @param {number} channel
+ * @returns {Neighbours}
+ */
+export function neighboursOf(filters, selection, channel) {
+  const some = selectFilters(filters, selection);
+  const chosen = selection.class !== null && some.some((filter) => filter.channel === channel);
+  const all = chosen || selection.class === null ? some : selectFilters(filters, { ...selection, class: null });
   const at = all.findIndex((filter) => filter.channel === channel);
   return { place: at + 1, of: all.length, chosen, before: all[at - 1] ?? null, after: all[at + 1] ?? null };
 }
 
 /**
- * Images of a class to look at: those among the filter's best come first, then others that the store has.
- * @param {Array<{image: number, class: number|null, score: number}>} best the filter's `max` or `avg`
- * @param {Record<string, {class: number|null}>} images of images.json, by id
+ * Images of a class: those among the filter's best come first, then others that the store has.
+ * @param {Entry[]} best the filter's `max` or `avg`
+ * @param {Images} images
  * @param {number} index the class
  * @param {number} [most]
- * @returns {Array<{image: number, rank: number|null, entry: object|null}>} `rank` counts from 1 in `best`
+ * @returns {Array<{image: number, rank: number|null, entry: Entry|null}>} `rank` counts from 1 in `best`
  */
 export function classImages(best, images, index, most = 6) {
   const found = [];
@@ -90,7 +116,7 @@ export function classImages(best, images, index, most = 6) {
 
 /**
  * How many filters have each class among their best, most frequent first.
- * @param {object[]} filters
+ * @param {Filter[]} filters
  * @returns {Array<[number, number]>} pairs of class and number of filters
  */
 export function classCounts(filters) {
@@ -103,15 +129,10 @@ export function classCounts(filters) {
   return [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
 }
 
-/** How many filters no image excites. */
+/**
+ * How many filters no image activates.
+ * @param {Filter[]} filters
+ */
 export function deadCount(filters) {
   return filters.filter((filter) => filter.stats.active === 0).length;
-}
-
-/** The middle of the known values; null where there are none. */
-export function median(values) {
-  const known = values.filter((value) => Number.isFinite(value)).sort((a, b) => a - b);
-  if (!known.length) return null;
-  const half = known.length >> 1;
-  return known.length % 2 ? known[half] : (known[half - 1] + known[half]) / 2;
 }

@@ -1,36 +1,28 @@
-/** Stores that are still being written: asking what has changed, and what that means. No DOM. */
+/** Stores that are being written: poll a live server, and describe what a run does. No DOM. */
 
-/** How often a live server is asked, in ms; how often when it does not answer. */
+/** @import { Live, Route } from "../types.js" */
+
+/** How often a live server is polled, in ms. */
 export const POLL_INTERVAL = 2000;
-const PATIENT = 5;
+/** While the server does not answer, the interval is so many times as long. */
+const BACKOFF = 5;
 
-/** Without news for so long, in ms, a run may have died. */
+/** After so many ms without a change, a run may have died. */
 export const STALE_AFTER = 120_000;
 
 /**
- * @typedef {object} Network what a live server says of a store that has begun
- * @property {string} name
- * @property {string} path
- * @property {Record<string, string>} files stamps, of those that are there
- * @property {Record<string, {data: string, stamp: string, made: Record<string, Array<[number, number]>>}>} layers
- * @property {Record<string, boolean>} stages which are complete
- * @property {{work: string, unit: string, done: number, total: number}|null} progress
- *
- * @typedef {{name: string, path: string, files: Record<string, string>}} Compared a comparison that is there
- *
- * @typedef {{networks: Network[], comparisons?: Compared[], waiting: string[]}} Live
+ * Whether everything is computed and nothing runs.
+ * @param {Live} live
  */
-
-/** Whether nothing more is to come: all that can be computed is, and nothing runs. */
 export function isFinished({ networks, waiting }) {
   const whole = ({ stages, progress }) => !progress && Object.values(stages).every(Boolean);
   return waiting.length === 0 && networks.every(whole);
 }
 
 /**
- * What a view of a route is made of, as one text: if it has not changed, the view is as it was.
+ * What the view of a route depends on, as one string: while it stays the same, the view does too.
  * @param {Live} live
- * @param {import("./route.js").Route} route
+ * @param {Route} route
  */
 export function viewDependencies(live, route) {
   const { networks, comparisons = [] } = live;
@@ -42,6 +34,7 @@ export function viewDependencies(live, route) {
   const network = networks.find(({ name }) => name === (route.network ?? networks[0].name));
   if (!network) return JSON.stringify(names);
   const { files, layers } = network;
+  /** @type {any[]} */
   const base = [names, files["network.json"]];
   if (route.channel !== null) base.push(files["images.json"]);
   if (route.layer !== null) base.push(layers[route.layer]?.stamp);
@@ -50,33 +43,41 @@ export function viewDependencies(live, route) {
   return JSON.stringify(base);
 }
 
+/** By the name that a run reports in progress.json, what it does: the bars of torchlurk/pipeline/stages/*.py. */
 const WORK = {
   scan: "Scanning the images",
+  rough: "Scanning the images in bfloat16",
   again: "Scanning the best images again",
   crops: "Cutting out the crops",
   images: "Writing the images",
-  gradients: "Computing gradients",
+  "max gradients": "Computing gradients of the strongest units",
+  "avg gradients": "Computing gradients of the mean activations",
+  certificates: "Checking the crops",
   ascent: "Making filter images",
 };
 
 const STAGES = { scan: "scan", gradients: "gradients", ascent: "filter images" };
 
 /**
- * What to say of the network that is looked at.
+ * @typedef {object} ProgressText
+ * @property {string} text
+ * @property {string} detail
+ * @property {number|null} share of the work that is done
+ * @property {"runs"|"rests"|"done"} state
+ */
+
+/**
+ * The progress of a network, in words.
  * @param {Live} live
  * @param {string|null} name of the network
  * @param {number} quiet for how long nothing has changed, in ms
- * @returns {{text: string, detail: string, share: number|null, state: "runs"|"rests"|"done"}}
+ * @returns {ProgressText}
  */
 export function progressText(live, name, quiet = 0) {
-  const network = live.networks.find((one) => one.name === name) ?? live.networks[0];
+  const network = live.networks.find((candidate) => candidate.name === name) ?? live.networks[0];
   if (!network) {
-    return {
-      text: `Waiting for the first results of ${live.waiting.join(", ")}`,
-      detail: "",
-      share: null,
-      state: "rests",
-    };
+    const text = `Waiting for the first results of ${live.waiting.join(", ")}`;
+    return { text, detail: "", share: null, state: "rests" };
   }
   const { progress, stages } = network;
   if (progress) {
@@ -92,37 +93,39 @@ export function progressText(live, name, quiet = 0) {
     .filter((stage) => !stages[stage])
     .map((stage) => STAGES[stage]);
   if (!missing.length) return { text: "All is computed", detail: "", share: null, state: "done" };
-  return { text: "Nothing is running", detail: `not computed yet: ${missing.join(", ")}`, share: null, state: "rests" };
+  const detail = `not computed yet: ${missing.join(", ")}`;
+  return { text: "Nothing is running", detail, share: null, state: "rests" };
 }
 
 /**
- * Ask again and again, until nothing more is to come.
+ * Poll a live server until everything is computed.
  * @param {object} options
  * @param {string} options.url
- * @param {(live: Live|null, quiet: number) => boolean} options.told is told what the server says, null where it does
- *   not answer, and for how long nothing has changed; says whether it is done with that
- * @param {typeof fetch} [options.fetch]
+ * @param {(live: Live|null, quiet: number) => boolean} options.onUpdate is called with what the server sends (null if it
+ *   does not answer) and for how long nothing has changed, in ms; returns whether the page is up to date with that
+ * @param {typeof globalThis.fetch} [options.fetch]
  * @param {number} [options.every] in ms
  * @param {() => number} [options.clock] in ms
- * @param {(work: () => void, ms: number) => any} [options.later] calls once, after a time
- * @param {(timer: any) => void} [options.never] takes that back
+ * @param {(work: () => void, ms: number) => any} [options.setTimer]
+ * @param {(timer: any) => void} [options.clearTimer]
  */
 export function pollLive({
   url,
-  told,
+  onUpdate,
   fetch = globalThis.fetch.bind(globalThis),
   every = POLL_INTERVAL,
   clock = () => performance.now(),
-  later = (work, ms) => setTimeout(work, ms),
-  never = (timer) => clearTimeout(timer),
+  setTimer = (work, ms) => setTimeout(work, ms),
+  clearTimer = (timer) => clearTimeout(timer),
 }) {
   let timer = null;
-  let asking = null; // the question that is under way, of which there is one at a time
+  /** @type {Promise<void>|null} */
+  let request = null; // the one that is under way
   let last = null;
   let changed = clock();
   let paused = false;
 
-  async function ask() {
+  async function poll() {
     let live = null;
     try {
       const response = await fetch(url, { cache: "no-cache" });
@@ -132,26 +135,26 @@ export function pollLive({
     } catch {
       // The server may come back; until then the page keeps what it has.
     }
-    const done = told(live, clock() - changed);
-    never(timer);
+    const isUpToDate = onUpdate(live, clock() - changed);
+    clearTimer(timer);
     timer = null;
-    if (!paused && !(live && done && isFinished(live))) {
-      timer = later(check, live ? every : every * PATIENT);
+    if (!paused && !(live && isUpToDate && isFinished(live))) {
+      timer = setTimer(check, live ? every : every * BACKOFF);
     }
   }
 
   function check() {
-    asking ??= ask().finally(() => (asking = null));
-    return asking;
+    request ??= poll().finally(() => (request = null));
+    return request;
   }
 
   return {
-    /** Ask now; goes on by itself from there. */
+    /** Poll now, and from then on. */
     check,
-    /** Ask no more, until `resume`. */
+    /** Stop polling until `resume`. */
     pause() {
       paused = true;
-      never(timer);
+      clearTimer(timer);
       timer = null;
     },
     resume() {

@@ -1,35 +1,42 @@
-/** A small cache that forgets what was used longest ago. Pure. */
+/**
+ * A small cache that evicts the least recently used entry. Pure.
+ * @template T
+ */
 export class Lru {
   #size;
-  #kept = new Map();
+  /** @type {Map<string, T>} */
+  #entries = new Map();
 
   /** @param {number} size how many entries to keep */
   constructor(size) {
     this.#size = size;
   }
 
-  /** @param {string} key */
+  /**
+   * @param {string} key
+   * @returns {T|undefined}
+   */
   get(key) {
-    if (!this.#kept.has(key)) return undefined;
-    const value = this.#kept.get(key);
-    this.#kept.delete(key);
-    this.#kept.set(key, value);
+    if (!this.#entries.has(key)) return undefined;
+    const value = this.#entries.get(key);
+    this.#entries.delete(key);
+    this.#entries.set(key, value);
     return value;
   }
 
   /** @param {string} key */
   delete(key) {
-    this.#kept.delete(key);
+    this.#entries.delete(key);
   }
 
   /**
    * @param {string} key
-   * @param {any} value
+   * @param {T} value
    */
   set(key, value) {
-    this.#kept.delete(key);
-    this.#kept.set(key, value);
-    if (this.#kept.size > this.#size) this.#kept.delete(this.#kept.keys().next().value);
+    this.#entries.delete(key);
+    this.#entries.set(key, value);
+    if (this.#entries.size > this.#size) this.#entries.delete(this.#entries.keys().next().value);
     return value;
   }
 }

@@ -1,40 +1,42 @@
-/** Fetch what the visitor seems about to open, while nothing else is going on. No DOM. */
+/** Fetch what the visitor is likely to open next, while the browser is idle. No DOM. */
 
-const WAIT = 150;
+const HOVER_MS = 150;
 
 /**
  * @param {object} options
- * @param {(data: string, signal: AbortSignal) => Promise<any>} options.fetch reads into the store's memory
+ * @param {(data: string, signal: AbortSignal) => Promise<any>} options.fetch reads into the store's cache
  * @param {AbortSignal} options.signal of the view
  * @param {(work: () => void) => any} [options.idle]
- * @param {number} [options.wait] how long to linger, in ms, before it counts
+ * @param {number} [options.wait] how long the pointer or the focus must stay, in ms
  */
-export function prefetch({ fetch, signal, idle = whenIdle, wait = WAIT }) {
+export function prefetch({ fetch, signal, idle = whenIdle, wait = HOVER_MS }) {
+  /** @type {AbortController|null} */
   let control = null;
+  /** @type {any} */
   let timer = 0;
-  let now = null;
+  let requested = null;
 
-  function leave() {
+  function cancel() {
     clearTimeout(timer);
     control?.abort();
-    now = null;
+    requested = null;
   }
 
-  signal.addEventListener("abort", leave, { once: true });
+  signal.addEventListener("abort", cancel, { once: true });
   return {
     /** @param {string} data path of what may be opened next */
-    want(data) {
-      if (data === now || signal.aborted) return;
-      leave();
-      now = data;
+    request(data) {
+      if (data === requested || signal.aborted) return;
+      cancel();
+      requested = data;
       control = new AbortController();
-      const mine = control.signal;
+      const own = control.signal;
       timer = setTimeout(() => {
-        // What fails here is told when it is really opened.
-        idle(() => mine.aborted || fetch(data, mine).catch(() => {}));
+        // A failure is reported when the layer is opened.
+        idle(() => own.aborted || fetch(data, own).catch(() => {}));
       }, wait);
     },
-    leave,
+    cancel,
   };
 }
 
@@ -43,7 +45,8 @@ function whenIdle(work) {
   else setTimeout(work);
 }
 
-/** Whether the visitor has asked to save data. */
+/** Whether the visitor asked the browser to save data. */
 export function savesData() {
-  return Boolean(globalThis.navigator?.connection?.saveData);
+  const { connection } = /** @type {{connection?: {saveData?: boolean}}} */ (globalThis.navigator ?? {});
+  return Boolean(connection?.saveData);
 }

@@ -1,12 +1,14 @@
 /**
- * Where the visitor is: a route, and the hash that says it. Pure.
+ * Routes: where the visitor is, as an object and as the hash of the address. Pure.
  *
  *     #/<network>/<layer>/<channel>?sort=…&tile=…&class=…&show=…
  *     #/compare:<comparison>/<layer>/<channel>?by=…&pair=…&order=…&tile=…&show=…
  *
- * Without a layer, a class is a page of its own: the filters of all layers that prefer it. No name of a network begins
- * with `compare:`, whose colon would be written `%3A`.
+ * Without a layer, a class is a page of its own: the filters of all layers that prefer it. The hash of a network never
+ * begins with `compare:`, since a colon in its name is encoded as `%3A`.
  */
+
+/** @import { Route } from "../types.js" */
 
 export const SORTS = ["channel", "selectivity", "active", "dead", "score"];
 export const TILES = ["ascent", "crop", "image", "gradient"];
@@ -15,23 +17,8 @@ export const ORDERS = ["change", "place"];
 
 const COMPARE = "compare:";
 
-/**
- * @typedef {object} Route
- * @property {string|null} network
- * @property {string|null} comparison in place of a network
- * @property {string|null} layer
- * @property {number|null} channel
- * @property {string} sort one of SORTS
- * @property {string|null} tile one of TILES, or null: what the network has
- * @property {number|null} class an index into the data set's classes
- * @property {string} show one of SHOWS
- * @property {string|null} by of a comparison: a measure's name, or null for the first
- * @property {string|null} pair of a comparison: two of its stores, as "0-2", or null: from the first to the last
- * @property {string} order of a comparison's layers, one of ORDERS
- */
-
 /** @type {Route} */
-const START = {
+const DEFAULTS = {
   network: null,
   comparison: null,
   layer: null,
@@ -80,23 +67,23 @@ export function parseRoute(hash) {
     comparison: compared ? place : null,
     layer: (place && layer && decode(layer)) || null,
     channel: place && layer ? natural(channel) : null,
-    sort: oneOf(SORTS, query.get("sort"), START.sort),
-    tile: oneOf(TILES, query.get("tile"), START.tile),
+    sort: oneOf(SORTS, query.get("sort"), DEFAULTS.sort),
+    tile: oneOf(TILES, query.get("tile"), DEFAULTS.tile),
     class: natural(query.get("class")),
-    show: oneOf(SHOWS, query.get("show"), START.show),
+    show: oneOf(SHOWS, query.get("show"), DEFAULTS.show),
     by: query.get("by") || null,
     pair: /^\d{1,4}-\d{1,4}$/.test(pair ?? "") ? pair : null,
-    order: oneOf(ORDERS, query.get("order"), START.order),
+    order: oneOf(ORDERS, query.get("order"), DEFAULTS.order),
   };
 }
 
 /**
- * Write a route as a hash, the shortest that reads back as the same route.
+ * Format a route as the shortest hash that parses to the same route.
  * @param {Partial<Route>} route
  * @returns {string}
  */
 export function formatRoute(route) {
-  const full = { ...START, ...route };
+  const full = { ...DEFAULTS, ...route };
   const parts = [];
   if (full.comparison !== null) parts.push(COMPARE + encodeURIComponent(full.comparison));
   else if (full.network !== null) parts.push(encodeURIComponent(full.network));
@@ -106,10 +93,10 @@ export function formatRoute(route) {
   }
   const query = new URLSearchParams();
   for (const key of ["sort", "by", "pair", "order", "tile", "class", "show"]) {
-    if (full[key] !== START[key]) query.set(key, String(full[key]));
+    if (full[key] !== DEFAULTS[key]) query.set(key, String(full[key]));
   }
-  const tail = query.toString();
-  return `#/${parts.join("/")}${tail ? `?${tail}` : ""}`;
+  const search = query.toString();
+  return `#/${parts.join("/")}${search ? `?${search}` : ""}`;
 }
 
 /**
@@ -124,7 +111,7 @@ export function parentRoute(route) {
 }
 
 /**
- * Whether two routes are the same page, whatever their switches. Another pair of a comparison is another page.
+ * Whether two routes are the same page in the same or another state. Another pair of a comparison is another page.
  * @param {Route|null} a
  * @param {Route|null} b
  */

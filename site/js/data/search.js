@@ -1,16 +1,19 @@
-/** What a search finds: layers, filters and classes of one network, or layers and filters of a comparison. Pure. */
+/** Find layers, filters and classes of a network, or layers and filters of a comparison. Pure. */
+
+/** @import { Comparison, Manifest, Route } from "../types.js" */
 
 /**
  * @typedef {object} Hit
  * @property {"layer"|"filter"|"class"} kind
  * @property {string} label
  * @property {string} detail
- * @property {object} to the parts of the route that change
+ * @property {Partial<Route>} to the parts of the route that change
  */
 
-function filterHits(manifest, name, channel, current) {
-  const layers = manifest.layers.filter((layer) => channel < layer.channels && layer.name.toLowerCase().includes(name));
-  layers.sort((a, b) => (b.name === current) - (a.name === current));
+/** @returns {Hit[]} */
+function filterHits(place, name, channel, current) {
+  const layers = place.layers.filter((layer) => channel < layer.channels && layer.name.toLowerCase().includes(name));
+  layers.sort((a, b) => Number(b.name === current) - Number(a.name === current));
   return layers.map((layer) => ({
     kind: "filter",
     label: `Filter ${channel}`,
@@ -20,17 +23,18 @@ function filterHits(manifest, name, channel, current) {
 }
 
 /**
- * @param {object} manifest or comparison
+ * @param {Manifest|Comparison} place what to search in
  * @param {string} query
  * @param {string|null} current the layer that is open
- * @param {number} [most] how many hits a kind at most
+ * @param {number} [most] how many hits of each kind
  * @returns {Hit[]}
  */
-export function findMatches(manifest, query, current = null, most = 8) {
+export function findMatches(place, query, current = null, most = 8) {
   const text = query.trim().toLowerCase();
-  const layers = manifest.layers
+  /** @type {Hit[]} */
+  const layers = place.layers
     .filter((layer) => layer.name.toLowerCase().includes(text))
-    .sort((a, b) => (b.name.toLowerCase() === text) - (a.name.toLowerCase() === text))
+    .sort((a, b) => Number(b.name.toLowerCase() === text) - Number(a.name.toLowerCase() === text))
     .map((layer) => ({
       kind: "layer",
       label: layer.name,
@@ -38,11 +42,12 @@ export function findMatches(manifest, query, current = null, most = 8) {
       to: { layer: layer.name, channel: null, class: null },
     }));
   if (!text) return layers.slice(0, most);
-  const asked = /^(.*?)[\s:/#]*(\d{1,6})$/.exec(text);
-  const separated = asked && (asked[1] === "" || /[\s:/#]\d+$/.test(text));
-  const name = separated ? asked[1].replace(/\bfilter$/, "").trim() : "";
-  const filters = separated ? filterHits(manifest, name, Number(asked[2]), current) : [];
-  const classes = (manifest.dataset.classes ?? [])
+  const numbered = /^(.*?)[\s:/#]*(\d{1,6})$/.exec(text);
+  const separated = numbered && (numbered[1] === "" || /[\s:/#]\d+$/.test(text));
+  const name = separated ? numbered[1].replace(/\bfilter$/, "").trim() : "";
+  const filters = separated ? filterHits(place, name, Number(numbered[2]), current) : [];
+  /** @type {Hit[]} */
+  const classes = ("classes" in place.dataset ? place.dataset.classes : [])
     .map((label, index) => ({ label, index }))
     .filter(({ label }) => label.toLowerCase().includes(text))
     .sort((a, b) => a.label.toLowerCase().indexOf(text) - b.label.toLowerCase().indexOf(text))

@@ -1,13 +1,13 @@
-/**
- * Reading a store: fetch, cache, abort, and what can go wrong. No DOM.
- */
+/** Read stores: fetch, cache, abort, and report what goes wrong. No DOM. */
 import { Lru } from "./lru.js";
 import { dedupe } from "./dedupe.js";
 
 /** The newest format that this site reads. */
 export const FORMAT = 1;
 
-/** What could not be read, and why, in words for the visitor. */
+/** @import { Live, PictureKind, Ranges, Store } from "../types.js" */
+
+/** A file could not be read; the message is for the visitor. */
 export class StoreError extends Error {
   /**
    * @param {"missing"|"broken"|"format"|"offline"|"unknown"|"waiting"} kind
@@ -21,13 +21,14 @@ export class StoreError extends Error {
 }
 
 /**
- * The URL path of a path of the store: each part encoded (a file name may hold a `%`).
+ * Encode each part of a path of the store for a URL (a file name may hold a `%`).
  * @param {string} path
  */
 export function urlOf(path) {
   return path.split("/").map(encodeURIComponent).join("/");
 }
 
+/** Throw unless a value is an object of the right format that has the fields. */
 function check(value, what, fields) {
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     throw new StoreError("broken", `${what} is not an object.`);
@@ -48,10 +49,11 @@ function check(value, what, fields) {
   return value;
 }
 
-/** What a visitor calls a file that is not written yet. */
-const AWAITED = { layer: "This layer", changes: "What changed in this layer", classes: "What each class excites" };
+/** What a visitor calls the content of a file. */
+const CONTENT = { layer: "This layer", changes: "What changed in this layer", classes: "What each class excites" };
 
-const NEEDED = {
+/** By kind of file, the fields that it must have. */
+const REQUIRED = {
   index: ["format", "networks"],
   network: ["format", "name", "layers", "edges", "dataset", "input", "stages", "tiles", "activation_edges"],
   layer: ["format", "layer", "filters"],
@@ -66,25 +68,30 @@ const NEEDED = {
 /**
  * @param {object} options
  * @param {string} options.index URL of index.json
- * @param {typeof fetch} [options.fetch]
+ * @param {typeof globalThis.fetch} [options.fetch]
  * @param {number} [options.layers] how many layers to keep in memory
+ * @returns {Store}
  */
-export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), layers = 6 }) {
+export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), layers: cachedLayers = 6 }) {
   const base = index.slice(0, index.lastIndexOf("/") + 1);
-  const kept = new Map();
-  const keptLayers = new Lru(layers);
+  const cache = new Map();
+  const layerCache = new Lru(cachedLayers);
   const share = dedupe();
-  let there = null; // of stores that grow: URL -> stamp of the files that are there; null where all are
-  let made = null; // by network and layer, which pictures there are
-  let best = null; // likewise, a few of its filters with their best image
+  // Of stores that are being written:
+  /** @type {Map<string, string>|null} */
+  let stamps = null; // by URL, of the files that exist; null where all do
+  /** @type {Map<string, Map<string, Partial<Record<PictureKind, Ranges>>>>|null} */
+  let made = null; // by network and layer, the pictures that exist
+  /** @type {Map<string, import("../types.js").Previews>|null} */
+  let best = null; // by network and layer, a few filters with their best image
 
   async function read(url, kind, signal) {
     const what = decodeURIComponent(url.slice(base.length));
-    // To ask for what is not there yet would be an error in the visitor's console.
-    if (there && !there.has(url)) {
+    // A request for a missing file would be an error in the visitor's console.
+    if (stamps && !stamps.has(url)) {
       throw new StoreError(
         "waiting",
-        `${AWAITED[kind] ?? what} is not computed yet; it is shown here as soon as it is.`,
+        `${CONTENT[kind] ?? what} is not computed yet; it is shown here as soon as it is.`,
       );
     }
     let response;
@@ -110,41 +117,38 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     } catch {
       throw new StoreError("broken", `${what} is not valid JSON.`);
     }
-    return check(value, what, NEEDED[kind]);
+    return check(value, what, REQUIRED[kind]);
   }
 
-  async function once(cache, url, kind, signal) {
-    const known = cache.get(url);
-    if (known) return known;
-    return share(url, signal, async (wanted) => {
-      const stamp = there?.get(url);
-      const value = await read(url, kind, wanted);
-      // It may have been replaced while it was read.
-      if (there?.get(url) === stamp) cache.set(url, value);
+  /** Read a file unless a cache has it. */
+  async function once(entries, url, kind, signal) {
+    const cached = entries.get(url);
+    if (cached) return cached;
+    return share(url, signal, async (shared) => {
+      const stamp = stamps?.get(url);
+      const value = await read(url, kind, shared);
+      // The file may have been replaced while it was read.
+      if (stamps?.get(url) === stamp) entries.set(url, value);
       return value;
     });
   }
 
   async function folder(name, signal) {
-    const { networks } = await once(kept, index, "index", signal);
+    const { networks } = await once(cache, index, "index", signal);
     const entry = networks.find((network) => network.name === name);
     if (!entry) throw new StoreError("unknown", `There is no network “${name}” here.`);
     return `${base}${urlOf(entry.path)}/`;
   }
 
-  const comparisons = (signal) => once(kept, `${base}comparisons.json`, "comparisons", signal);
+  const comparisons = (signal) => once(cache, `${base}comparisons.json`, "comparisons", signal);
 
   async function comparisonFolder(name, signal) {
-    const entry = (await comparisons(signal)).comparisons.find((one) => one.name === name);
+    const entry = (await comparisons(signal)).comparisons.find((candidate) => candidate.name === name);
     if (!entry) throw new StoreError("unknown", `There is no comparison “${name}” here.`);
     return `${base}${urlOf(entry.path)}/`;
   }
 
   return {
-    /**
-     * Of stores that are being written: forget what has changed, and know what is there.
-     * @param {import("./live.js").Live} live
-     */
     follow({ networks, comparisons: compared = [] }) {
       const listed = (all) => JSON.stringify(all.map(({ name, path }) => [name, path]));
       const now = new Map([
@@ -160,43 +164,32 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
         const root = `${base}${urlOf(path)}/`;
         for (const [file, stamp] of Object.entries(files)) now.set(root + urlOf(file), stamp);
         for (const { data, stamp } of Object.values(layers)) now.set(root + urlOf(data), stamp);
-        made.set(name, new Map(Object.entries(layers).map(([layer, one]) => [layer, one.made])));
-        best.set(name, Object.fromEntries(Object.entries(layers).map(([layer, one]) => [layer, one.best])));
+        made.set(name, new Map(Object.entries(layers).map(([layer, live]) => [layer, live.made])));
+        best.set(name, Object.fromEntries(Object.entries(layers).map(([layer, live]) => [layer, live.best])));
       }
-      for (const [url, stamp] of there ?? []) {
+      for (const [url, stamp] of stamps ?? []) {
         if (now.get(url) === stamp) continue;
-        kept.delete(url);
-        keptLayers.delete(url);
+        cache.delete(url);
+        layerCache.delete(url);
       }
-      there = now;
+      stamps = now;
     },
-    /** Which pictures a layer has, by kind, as ranges of channels; null where the manifest says it. */
     made: (name, layer) => (made ? (made.get(name)?.get(layer) ?? {}) : null),
-    /** The networks there are. */
-    index: (signal) => once(kept, index, "index", signal),
-    /** The URL of a network's folder, with a slash at its end. */
+    index: (signal) => once(cache, index, "index", signal),
     folder,
-    /** The manifest of a network. */
-    network: async (name, signal) => once(kept, `${await folder(name, signal)}network.json`, "network", signal),
-    /** The images of a network that some filter refers to. */
-    images: async (name, signal) => once(kept, `${await folder(name, signal)}images.json`, "images", signal),
-    /** For each class, the filters that prefer it; a store that an older version wrote has none. */
-    classes: async (name, signal) => once(kept, `${await folder(name, signal)}classes.json`, "classes", signal),
-    /** By layer, a few filters with their best image; of stores that grow, those that are known so far. */
+    network: async (name, signal) => once(cache, `${await folder(name, signal)}network.json`, "network", signal),
+    images: async (name, signal) => once(cache, `${await folder(name, signal)}images.json`, "images", signal),
+    classes: async (name, signal) => once(cache, `${await folder(name, signal)}classes.json`, "classes", signal),
     previews: async (name, signal) => {
       if (best) return best.get(name) ?? {};
-      return (await once(kept, `${await folder(name, signal)}previews.json`, "previews", signal)).layers;
+      return (await once(cache, `${await folder(name, signal)}previews.json`, "previews", signal)).layers;
     },
-    /** One layer: `data` is the path that the manifest gives. */
     layer: async (name, data, signal) =>
-      once(keptLayers, `${await folder(name, signal)}${urlOf(data)}`, "layer", signal),
-    /** The comparisons there are. */
+      once(layerCache, `${await folder(name, signal)}${urlOf(data)}`, "layer", signal),
     comparisons,
-    /** What a comparison of networks comes to. */
     comparison: async (name, signal) =>
-      once(kept, `${await comparisonFolder(name, signal)}comparison.json`, "comparison", signal),
-    /** What became of the filters of one layer: `data` is the path that the comparison gives. */
+      once(cache, `${await comparisonFolder(name, signal)}comparison.json`, "comparison", signal),
     changes: async (name, data, signal) =>
-      once(keptLayers, `${await comparisonFolder(name, signal)}${urlOf(data)}`, "changes", signal),
+      once(layerCache, `${await comparisonFolder(name, signal)}${urlOf(data)}`, "changes", signal),
   };
 }

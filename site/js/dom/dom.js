@@ -1,9 +1,19 @@
-/**
- * Small helpers to make elements. Text goes in as text: nothing here parses markup.
- */
+/** Make elements. Text goes in as text: nothing here parses markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/**
+ * Attributes; null, undefined and false leave one out. `on` holds listeners, `style` CSS properties, `data` data-*.
+ * @typedef {Record<string, any>|null} Props
+ */
+
+/**
+ * @template {HTMLElement|SVGElement} E
+ * @param {E} node
+ * @param {Props|undefined} props
+ * @param {any[]} children
+ * @returns {E}
+ */
 function fill(node, props, children) {
   for (const [key, value] of Object.entries(props ?? {})) {
     if (value === null || value === undefined || value === false) continue;
@@ -17,16 +27,16 @@ function fill(node, props, children) {
       node.setAttribute(key, value === true ? "" : String(value));
     }
   }
-  add(node, children);
+  append(node, children);
   return node;
 }
 
 /**
  * Append children: nodes as they are, all else as text; null, undefined and false are left out.
  * @param {Element} node
- * @param {Array<any>} children
+ * @param {any[]} children
  */
-export function add(node, children) {
+function append(node, children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
     node.append(child instanceof Node ? child : document.createTextNode(String(child)));
@@ -35,10 +45,11 @@ export function add(node, children) {
 
 /**
  * Make an HTML element.
- * @param {string} tag
- * @param {object} [props] attributes; `on` holds listeners, `style` CSS properties, `data` data-*.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Props} [props]
  * @param {...any} children
- * @returns {HTMLElement}
+ * @returns {HTMLElementTagNameMap[K]}
  */
 export function h(tag, props, ...children) {
   return fill(document.createElement(tag), props, children);
@@ -46,23 +57,24 @@ export function h(tag, props, ...children) {
 
 /**
  * Make an SVG element.
- * @param {string} tag
- * @param {object} [props]
+ * @template {keyof SVGElementTagNameMap} K
+ * @param {K} tag
+ * @param {Props} [props]
  * @param {...any} children
- * @returns {SVGElement}
+ * @returns {SVGElementTagNameMap[K]}
  */
 export function s(tag, props, ...children) {
   return fill(document.createElementNS(SVG, tag), props, children);
 }
 
 /**
- * Replace what an element holds.
+ * Replace the children of an element.
  * @param {Element} node
  * @param {...any} children
  */
 export function replace(node, ...children) {
   node.replaceChildren();
-  add(node, children);
+  append(node, children);
 }
 
 /**
@@ -78,7 +90,7 @@ export function icon(...paths) {
 }
 
 /**
- * A link to another site, opened where the visitor chooses.
+ * A link to another site.
  * @param {string} href
  * @param {string} text
  */
@@ -86,7 +98,20 @@ export function externalLink(href, text) {
   return h("a", { class: "text-link", href, rel: "noreferrer" }, text);
 }
 
-/** A name that may go on in the next line after its dots. */
+/**
+ * A name that may wrap after its dots.
+ * @param {string} name
+ */
 export function breakable(name) {
   return name.split(/(?<=[./_-])/).flatMap((part, i) => (i ? [h("wbr"), part] : [part]));
+}
+
+/**
+ * The closest ancestor of an event's target that matches a selector.
+ * @param {Event} event
+ * @param {string} selector
+ * @returns {HTMLElement|null}
+ */
+export function closest({ target }, selector) {
+  return target instanceof Element ? target.closest(selector) : null;
 }

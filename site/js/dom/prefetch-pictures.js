@@ -1,22 +1,23 @@
-/** Fetching pictures that will probably be asked for next, when there is nothing else to do. */
+/** Fetch the pictures of the views that the visitor is likely to open next, while the browser is idle. */
+import { savesData } from "../data/prefetch.js";
 
 const idle = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 300));
 
 /**
- * Load pictures one after the other, quietly: what fails is not missed.
+ * Load pictures one after the other; failures are ignored.
  * @param {string[]} urls
- * @param {AbortSignal} signal ends it, and what is under way
+ * @param {AbortSignal} signal stops it, and aborts what is being loaded
  */
 export function prefetchPictures(urls, signal) {
-  if (navigator.connection?.saveData) return;
-  const left = [...new Set(urls)];
-  // Held until the end: the browser may forget a picture that nobody refers to.
-  const held = [];
+  if (savesData()) return;
+  const queue = [...new Set(urls)];
+  // Kept until the end: the browser may drop a picture that nothing refers to.
+  const loaded = [];
   const next = () => {
-    const src = left.shift();
+    const src = queue.shift();
     if (src === undefined || signal.aborted) return;
     const image = new Image();
-    held.push(image);
+    loaded.push(image);
     image.fetchPriority = "low";
     image.onload = image.onerror = () => idle(next);
     image.src = src;
@@ -24,11 +25,11 @@ export function prefetchPictures(urls, signal) {
   signal.addEventListener(
     "abort",
     () => {
-      for (const image of held) if (!image.complete) image.removeAttribute("src");
+      for (const image of loaded) if (!image.complete) image.removeAttribute("src");
     },
     { once: true },
   );
-  // After the page's own pictures: they were asked for before this is.
+  // The page's own pictures come first.
   if (document.readyState === "complete") idle(next);
   else addEventListener("load", () => idle(next), { once: true, signal });
 }

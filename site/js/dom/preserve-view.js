@@ -1,14 +1,18 @@
-/** Drawing a view anew where the visitor is at work: what has not changed stays as it is. */
+/** Draw a view again while the visitor uses it: scroll position, focus and loaded pictures are preserved. */
 
-/** Whether the visitor is in the middle of something that a new drawing would take away. */
+/**
+ * Whether the visitor is in the middle of something that a redraw would undo.
+ * @param {HTMLElement} main
+ */
 export function isInteracting(main) {
   return main.matches(":active") || main.querySelector("select:focus") !== null;
 }
 
+/** @param {HTMLImageElement} image */
 const keyOf = (image) => [image.src, image.alt, image.style.cssText].join("\n");
 
-/** The pictures that are shown, by what makes two of them alike. */
-function pictures(main) {
+/** The loaded pictures, by key. */
+function loadedPictures(main) {
   const found = new Map();
   for (const image of main.querySelectorAll("img")) {
     if (!image.complete || image.naturalWidth === 0) continue;
@@ -19,13 +23,12 @@ function pictures(main) {
 }
 
 /**
- * Have a view drawn anew, and keep the place in the page, the focus and the pictures that are there already,
- * which would otherwise be blank for a moment.
+ * Redraw a view and reuse its loaded pictures, which would otherwise flash.
  * @param {HTMLElement} main
  * @param {() => void} draw
  */
 export function preserveView(main, draw) {
-  const before = pictures(main);
+  const before = loadedPictures(main);
   const active = main.contains(document.activeElement) ? document.activeElement : null;
   const href = active?.getAttribute("href") ?? null;
   const [x, y] = [scrollX, scrollY];
@@ -36,6 +39,21 @@ export function preserveView(main, draw) {
     if (same) image.replaceWith(same);
   }
   if (href === null) return;
-  const link = [...main.querySelectorAll("a[href]")].find((one) => one.getAttribute("href") === href);
+  const link = [...main.querySelectorAll("a")].find((candidate) => candidate.getAttribute("href") === href);
   link?.focus({ preventScroll: true });
+}
+
+/**
+ * Redraw controls and keep the focus on the control that has it, found by its id or its `data-value`.
+ * @param {HTMLElement} container
+ * @param {() => void} draw
+ */
+export function preserveFocus(container, draw) {
+  const active = document.activeElement;
+  const { id, dataset } =
+    active instanceof HTMLElement && container.contains(active) ? active : { id: "", dataset: {} };
+  draw();
+  const all = /** @type {HTMLElement[]} */ ([...container.querySelectorAll(id ? `#${id}` : "[data-value]")]);
+  const same = id ? all[0] : all.find((control) => control.dataset.value === dataset.value);
+  if (id || dataset.value !== undefined) same?.focus();
 }

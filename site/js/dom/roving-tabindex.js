@@ -1,23 +1,24 @@
-/** Arrow keys in a grid of links or buttons, of which one at a time is in the tab order. */
+/** Roving tabindex: arrow keys move the focus among links or buttons, and one of them is in the tab order. */
 
 /**
- * @param {HTMLElement} grid
- * @param {() => HTMLElement[]} items those that can be reached, in their order
- * @param {(item: HTMLElement) => void} [focus] how to go to one
+ * @param {HTMLElement} container
+ * @param {() => Array<HTMLElement|SVGElement>} items those that can be reached, in order
+ * @param {(item: HTMLElement|SVGElement) => void} [focus] how to move to one
  */
-export function rovingTabindex(grid, items, focus = (item) => item.focus()) {
-  const mark = (chosen) => {
-    for (const item of grid.querySelectorAll('[tabindex="0"]')) item.tabIndex = -1;
-    if (chosen) chosen.tabIndex = 0;
+export function rovingTabindex(container, items, focus = (item) => item.focus()) {
+  /** @param {HTMLElement|SVGElement|null|undefined} current the item that is in the tab order */
+  const setCurrent = (current) => {
+    for (const item of container.querySelectorAll('[tabindex="0"]')) item.setAttribute("tabindex", "-1");
+    current?.setAttribute("tabindex", "0");
   };
-  grid.addEventListener("focusin", (event) => {
-    const item = items().find((one) => one.contains(event.target));
-    if (item) mark(item);
+  container.addEventListener("focusin", ({ target }) => {
+    const item = items().find((candidate) => candidate.contains(/** @type {Node} */ (target)));
+    if (item) setCurrent(item);
   });
-  grid.addEventListener("keydown", (event) => {
+  container.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const all = items();
-    const at = all.indexOf(document.activeElement);
+    const at = all.findIndex((item) => item === document.activeElement);
     if (at < 0) return;
     const to = target(all, at, event.key);
     if (to === null) return;
@@ -25,9 +26,15 @@ export function rovingTabindex(grid, items, focus = (item) => item.focus()) {
     event.stopPropagation();
     if (all[to]) focus(all[to]);
   });
-  return { reset: () => mark(items()[0]), mark };
+  return { reset: () => setCurrent(items()[0]), setCurrent };
 }
 
+/**
+ * @param {Element[]} all
+ * @param {number} at
+ * @param {string} key
+ * @returns {number|null} null where the key does not move the focus
+ */
 function target(all, at, key) {
   switch (key) {
     case "ArrowRight":
@@ -39,14 +46,15 @@ function target(all, at, key) {
     case "End":
       return all.length - 1;
     case "ArrowDown":
+      return vertical(all, at, 1);
     case "ArrowUp":
-      return vertical(all, at, key === "ArrowDown" ? 1 : -1);
+      return vertical(all, at, -1);
     default:
       return null;
   }
 }
 
-/** The nearest item in the next row that has one, by where items are on the screen. */
+/** The nearest item in the next row, by where items are on the screen. */
 function vertical(all, at, sign) {
   const here = all[at].getBoundingClientRect();
   let best = at;

@@ -1,21 +1,28 @@
 /**
- * Columns of cards drawn close together. dagre keeps long edges straight, and where many branches meet again and again
- * that pulls the cards far apart; here each column is stacked by itself, in the order that dagre found. Pure.
+ * Stack the cards of each column without gaps. dagre keeps long edges straight, which pulls the cards far apart where
+ * many branches meet again and again. The order within a column stays that of dagre. Pure.
  */
 
-/** Between a line that passes and its neighbour, a card or another line. */
-const BESIDE_CARD = 18;
-const BESIDE_LINE = 10;
+/** @import { CardBox, Plan, Point } from "./graph-layout.js" */
+
+/** The gaps between a line and a card, and between two lines, in px. */
+const CARD_GAP = 18;
+const LINE_GAP = 10;
 
 /**
- * @typedef {object} Item a card, or the place where lines to one layer pass a column
- * @property {string|null} name the card's
- * @property {number} y where it was
+ * @typedef {object} Item a card, or the position where lines to one layer cross a column
+ * @property {string|null} name of the card's layer
+ * @property {number} y in dagre's layout
  * @property {number} height
- * @property {Array<{column: number, y: number}>} points the lines'
+ * @property {Point[]} points of the lines
  */
 
-/** What is in each column, from top to bottom; lines to the same layer pass together. */
+/**
+ * The items of each column, from top to bottom; lines to the same layer share one.
+ * @param {Plan} plan
+ * @param {CardBox} box
+ * @returns {Map<number, Item[]>}
+ */
 function columnsOf(plan, box) {
   const columns = new Map();
   const at = (column) => columns.get(column) ?? columns.set(column, []).get(column);
@@ -25,7 +32,7 @@ function columnsOf(plan, box) {
   for (const { to, points } of plan.paths) {
     for (const point of points) {
       const column = Math.round(point.column - half);
-      // Only beside cards: between columns a line may go as it likes.
+      // Only points beside cards matter.
       if (Math.abs(column + half - point.column) > 0.05 || !columns.has(column)) continue;
       const key = `${column} ${to}`;
       if (!passing.has(key)) {
@@ -45,18 +52,18 @@ function columnsOf(plan, box) {
 
 function gap(a, b, box) {
   if (a.name !== null && b.name !== null) return box.gapY / 2;
-  return a.name === null && b.name === null ? BESIDE_LINE : BESIDE_CARD;
+  return a.name === null && b.name === null ? LINE_GAP : CARD_GAP;
 }
 
 /**
- * The same plan with each column's cards stacked around a line through the middle.
- * @param {ReturnType<typeof import("./graph-layout.js").planColumns>} plan
- * @param {{width: number, height: number, gapX: number, gapY: number}} box
- * @returns {ReturnType<typeof import("./graph-layout.js").planColumns>}
+ * The plan with each column's cards stacked around a common center line.
+ * @param {Plan} plan
+ * @param {CardBox} box
+ * @returns {Plan}
  */
 export function stackColumns(plan, box) {
   const nodes = new Map();
-  const lines = new Map(); // by point, how high its line passes
+  const lines = new Map(); // by point, its new position
   for (const [column, items] of columnsOf(plan, box)) {
     let y = 0;
     const tops = items.map((item, i) => {
@@ -73,7 +80,7 @@ export function stackColumns(plan, box) {
   const right = box.width / (box.width + box.gapX);
   const paths = plan.paths.map((path) => ({
     ...path,
-    // Level from the left edge of a column to the right one, so that no card is crossed.
+    // Horizontal from the left edge of a column to the right one, so that no card is crossed.
     points: path.points
       .filter((point) => lines.has(point))
       .flatMap((point) => {

@@ -1,19 +1,42 @@
 /**
- * Where the cards of a network go: left to right, and on to the next row where the width ends.
- * Pure: dagre ranks the layers and keeps edges clear of cards; this file folds its long line into rows.
+ * Layout of a network's cards: columns from left to right, folded into rows that fit the width.
+ * dagre assigns columns and keeps edges clear of cards; this file folds its long line into rows. Pure.
  */
-
+import d3 from "../vendored/d3.js";
 import { withoutShortcuts } from "./shortcuts.js";
 import { stackColumns } from "./column-stacking.js";
 
-/** More than this many dummy nodes would make dagre slow; then edges are drawn straight. */
+/** @import { Dagre } from "../vendored/dagre.js" */
+
+/**
+ * @typedef {{width: number, height: number, gapX: number, gapY: number}} CardBox the size of a card, and the gaps
+ * @typedef {{column: number, y: number}} Point
+ *
+ * @typedef {object} Plan one long line of columns, not yet folded into rows
+ * @property {Map<string, Point>} nodes by layer
+ * @property {Array<{from: string, to: string, points: Point[], over?: boolean}>} paths `over`: drawn over the rows
+ *
+ * @typedef {object} Drawing
+ * @property {number} width
+ * @property {number} height
+ * @property {number} rows
+ * @property {Map<string, {x: number, y: number, row: number}>} cards
+ * @property {Array<{from: string, to: string, over: boolean, d: string}>} edges
+ */
+
+/** With more dummy nodes than this dagre is slow; then edges are drawn straight. */
 const MOST_SPAN = 1500;
-/** Straight edges are given up for cards that are so many times as large. */
-const WORTH = 1.25;
-/** Wider than this, no screen shows a row. */
+/** Cards are stacked closely, at the cost of straight edges, if that makes them so many times as large. */
+const STACKING_GAIN = 1.25;
+/** No screen shows wider rows. */
 const MOST_COLUMNS = 40;
 
-/** The longest path to each layer, from the layers without inputs. */
+/**
+ * The length of the longest path to each layer, from the layers without inputs.
+ * @param {string[]} names in order of execution
+ * @param {Array<[string, string]>} edges
+ * @returns {Map<string, number>}
+ */
 export function ranks(names, edges) {
   const rank = new Map(names.map((name) => [name, 0]));
   const order = new Map(names.map((name, i) => [name, i]));
@@ -24,7 +47,11 @@ export function ranks(names, edges) {
   return rank;
 }
 
-/** Whether the layers are one plain chain. */
+/**
+ * Whether each layer is connected to the next one alone.
+ * @param {string[]} names
+ * @param {Array<[string, string]>} edges
+ */
 export function isChain(names, edges) {
   return edges.length === names.length - 1 && edges.every(([a, b], i) => a === names[i] && b === names[i + 1]);
 }
@@ -47,8 +74,8 @@ function layered(dagre, names, edges, box) {
   graph.setGraph({ rankdir: "LR", ranksep: box.gapX, nodesep: box.gapY / 2, edgesep: 14 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const name of names) graph.setNode(name, { width: box.width, height: box.height });
-  const known = new Set(names);
-  const drawn = edges.filter(([a, b]) => known.has(a) && known.has(b) && a !== b);
+  const layers = new Set(names);
+  const drawn = edges.filter(([a, b]) => layers.has(a) && layers.has(b) && a !== b);
   for (const [a, b] of drawn) graph.setEdge(a, b);
   dagre.layout(graph);
   const xs = [...new Set(names.map((name) => Math.round(graph.node(name).x)))].sort((a, b) => a - b);
@@ -68,11 +95,12 @@ function layered(dagre, names, edges, box) {
 }
 
 /**
- * Which column each layer is in, and how high: one long line, not yet folded into rows.
- * @param {object|null} dagre
- * @param {string[]} names layers in execution order
+ * Assign a column and a height to each layer.
+ * @param {Dagre|null} dagre
+ * @param {string[]} names layers in order of execution
  * @param {Array<[string, string]>} edges
- * @param {{width: number, height: number, gapX: number, gapY: number}} box the size of a card, and the gaps
+ * @param {CardBox} box
+ * @returns {Plan}
  */
 export function planColumns(dagre, names, edges, box) {
   const rank = ranks(names, edges);
@@ -83,11 +111,12 @@ export function planColumns(dagre, names, edges, box) {
 }
 
 /**
- * The same, with the shortcuts past other layers left out of the arrangement and drawn over the rows.
- * @param {object|null} dagre
+ * Like `planColumns`, but shortcuts do not take part in the layout and are drawn over the rows.
+ * @param {Dagre|null} dagre
  * @param {string[]} names
  * @param {Array<[string, string]>} edges
- * @param {{width: number, height: number, gapX: number, gapY: number}} box
+ * @param {CardBox} box
+ * @returns {Plan}
  */
 export function planColumnsTight(dagre, names, edges, box) {
   const { plain, shortcuts } = withoutShortcuts(names, edges);
@@ -99,30 +128,30 @@ export function planColumnsTight(dagre, names, edges, box) {
 }
 
 /**
- * Where every card goes in the width there is.
- * @param {object|null} dagre
+ * The layout of all cards in a given width.
+ * @param {Dagre|null} dagre
  * @param {string[]} names
  * @param {Array<[string, string]>} edges
- * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
+ * @param {CardBox & {room: number}} box with the width there is
  */
 export function layout(dagre, names, edges, box) {
   return foldIntoRows(planColumns(dagre, names, edges, box), box);
 }
 
 /**
- * Rows of the number of columns that lets all be seen largest in a window of a given size; where straight edges
- * pull the cards far apart, with the cards close together instead.
- * @param {ReturnType<typeof planColumns>} plan
- * @param {{width: number, height: number, gapX: number, gapY: number}} box
+ * Fold into as many columns as show everything largest in a window; stack the cards closely where straight edges
+ * pull them far apart.
+ * @param {Plan} plan
+ * @param {CardBox} box
  * @param {{width: number, height: number}} view
  */
 export function foldToFit(plan, box, view) {
   const [straight, close] = [plan, stackColumns(plan, box)].map((one) => ({ plan: one, ...largest(one, box, view) }));
-  const chosen = close.scale > WORTH * straight.scale ? close : straight;
+  const chosen = close.scale > STACKING_GAIN * straight.scale ? close : straight;
   return foldIntoRows(chosen.plan, { ...box, room: chosen.room });
 }
 
-/** The room that lets a plan be seen largest, and how large. */
+/** The width that shows a plan largest, and at what scale. */
 function largest(plan, box, view) {
   const step = box.width + box.gapX;
   let best = { room: 2 * step - box.gapX, scale: 0 };
@@ -136,7 +165,7 @@ function largest(plan, box, view) {
   return best;
 }
 
-/** The rows that columns are folded into, and how large it all is. */
+/** The rows that columns are folded into, and the size of the drawing. */
 function measure(plan, box) {
   const step = box.width + box.gapX;
   const columns = Math.max(1, Math.floor((box.room + box.gapX) / step));
@@ -167,10 +196,10 @@ function measure(plan, box) {
 }
 
 /**
- * @param {ReturnType<typeof planColumns>} plan
- * @param {{width: number, height: number, gapX: number, gapY: number, room: number}} box
- * @returns {{width: number, height: number, rows: number, cards: Map<string, {x: number, y: number, row: number}>,
- *   edges: Array<{from: string, to: string, over: boolean, d: string}>}}
+ * Fold the columns of a plan into rows.
+ * @param {Plan} plan
+ * @param {CardBox & {room: number}} box with the width there is
+ * @returns {Drawing}
  */
 export function foldIntoRows(plan, box) {
   const { step, columns, rowOf, rows, width, height } = measure(plan, box);
@@ -193,7 +222,7 @@ export function foldIntoRows(plan, box) {
       }),
   };
 
-  /** Up, along over the row, and down; by the right edge into another row. */
+  /** A line over the row; along the right edge into another row. */
   function shortcut(a, b) {
     const [out, into] = [a.x + box.width * 0.7, b.x + box.width * 0.3];
     const far = a.row === b.row ? Math.abs(b.x - a.x) / step : columns;
@@ -230,17 +259,13 @@ export function foldIntoRows(plan, box) {
 }
 
 /** A curve through points that leaves and enters them horizontally. */
-export function smooth(points) {
-  let d = `M${points[0].map(round).join(",")}`;
-  for (let i = 1; i < points.length; i++) {
-    const [[x0, y0], [x1, y1]] = [points[i - 1], points[i]];
-    const half = (x1 - x0) / 2;
-    d += y0 === y1 ? `H${round(x1)}` : `C${[x0 + half, y0, x1 - half, y1, x1, y1].map(round).join(",")}`;
-  }
-  return d;
-}
+const smooth = d3.line().curve(d3.curveBumpX).digits(1);
 
-/** Straight lines with rounded corners. */
+/**
+ * Straight lines with rounded corners.
+ * @param {Array<[number, number]>} points
+ * @param {number} radius
+ */
 export function roundedPath(points, radius) {
   let d = `M${points[0].map(round).join(",")}`;
   for (let i = 1; i < points.length - 1; i++) {

@@ -1,8 +1,8 @@
-/** Where each tile of a grid stands, and which of them are near the window. Pure. */
+/** Layout of a grid of equal tiles: the position of each, and which are near the window. Pure. */
 
-/** A tile's frames stand this far from its border, and from each other, as the stylesheet says. */
-const BORDER = 3;
-const BETWEEN = 3;
+/** The padding of a tile and the gap between its frames, in px, as in the stylesheet. */
+const PADDING = 3;
+const FRAME_GAP = 3;
 
 /**
  * @typedef {object} Grid
@@ -10,8 +10,8 @@ const BETWEEN = 3;
  * @property {number} width of the grid
  * @property {number} columns
  * @property {number} rows
- * @property {number} tile width of a tile
- * @property {number} tall height of a tile
+ * @property {number} tileWidth
+ * @property {number} tileHeight
  * @property {number} gap between tiles
  * @property {number} height of all rows
  */
@@ -22,7 +22,7 @@ const BETWEEN = 3;
  * @param {number} space.count tiles
  * @param {number} space.width of the grid
  * @param {number} space.view width of the window: larger windows have larger tiles
- * @param {number} [space.rem] the visitor's text size
+ * @param {number} [space.rem] the root font size, in px
  * @param {number} [space.frames] how many square frames a tile has side by side
  * @returns {Grid}
  */
@@ -32,32 +32,42 @@ export function gridLayout({ count, width, view, rem = 16, frames = 1 }) {
   const least = frames === 1 ? one : frames * one * 0.9;
   const gap = Math.round(Math.min(14, Math.max(8, view * 0.008)));
   const columns = Math.max(1, Math.floor((width + gap) / (least + gap)));
-  const tile = Math.max(1, Math.floor((width - gap * (columns - 1)) / columns));
-  const side = (tile - 2 * BORDER - (frames - 1) * BETWEEN) / frames;
-  const tall = Math.ceil(side) + Math.ceil(rem * 0.84 * 1.4) + 3 * BORDER; // frames are square, a line of text is below
+  const tileWidth = Math.max(1, Math.floor((width - gap * (columns - 1)) / columns));
+  const side = (tileWidth - 2 * PADDING - (frames - 1) * FRAME_GAP) / frames;
+  // Frames are square, with a line of text below.
+  const tileHeight = Math.ceil(side) + Math.ceil(rem * 0.84 * 1.4) + 3 * PADDING;
   const rows = Math.ceil(count / columns);
-  return { count, width, columns, rows, tile, tall, gap, height: Math.max(0, rows * (tall + gap) - gap) };
+  return {
+    count,
+    width,
+    columns,
+    rows,
+    tileWidth,
+    tileHeight,
+    gap,
+    height: Math.max(0, rows * (tileHeight + gap) - gap),
+  };
 }
 
 /**
- * Where a tile stands.
+ * The position of a tile.
  * @param {Grid} grid
  * @param {number} index
  */
-export function tilePosition({ columns, tile, tall, gap }, index) {
-  return { x: (index % columns) * (tile + gap), y: Math.floor(index / columns) * (tall + gap) };
+export function tilePosition({ columns, tileWidth, tileHeight, gap }, index) {
+  return { x: (index % columns) * (tileWidth + gap), y: Math.floor(index / columns) * (tileHeight + gap) };
 }
 
 /**
- * The tiles whose rows meet a stretch of the grid.
+ * The tiles whose rows overlap a vertical range of the grid.
  * @param {Grid} grid
  * @param {number} top measured from the grid's top
  * @param {number} bottom
  * @param {number} [spare] rows to add on either side
  * @returns {[number, number]} the first, and the one after the last
  */
-export function tilesInRange({ count, columns, rows, tall, gap }, top, bottom, spare = 0) {
-  const row = (y) => Math.floor(y / (tall + gap));
+export function tilesInRange({ count, columns, rows, tileHeight, gap }, top, bottom, spare = 0) {
+  const row = (y) => Math.floor(y / (tileHeight + gap));
   const within = (value) => Math.max(0, Math.min(rows, value));
   const from = within(row(top) - spare);
   const to = Math.max(from, within(row(bottom) + 1 + spare));
@@ -65,7 +75,7 @@ export function tilesInRange({ count, columns, rows, tall, gap }, top, bottom, s
 }
 
 /**
- * Where a key leads from a tile; null where it leads nowhere.
+ * The tile that a key moves to; null if the key does not move.
  * @param {string} key as in KeyboardEvent.key
  * @param {number} at
  * @param {Grid} grid

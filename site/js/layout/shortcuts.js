@@ -1,9 +1,8 @@
-/** Which edges of a network say only what others say already: the shortcuts past other layers. Pure. */
+/** Transitive reduction of a network's edges: shortcuts are edges between layers that other edges connect too. Pure. */
 
 /**
- * Sort edges into those that any drawing needs and the shortcuts: from a layer to one that it reaches by others too.
- * What a residual or a dense network adds up makes far more shortcuts than layers; laid out together with the rest
- * they would pull the layers apart.
+ * Split the edges into a transitive reduction and the shortcuts.
+ * Residual and dense networks have far more shortcuts than layers; in the layout they would pull the layers apart.
  * @param {string[]} names layers in execution order
  * @param {Array<[string, string]>} edges
  * @returns {{plain: Array<[string, string]>, shortcuts: Array<[string, string]>}}
@@ -13,7 +12,7 @@ export function withoutShortcuts(names, edges) {
   const next = names.map(() => []);
   for (const [a, b] of edges) {
     const [from, to] = [order.get(a), order.get(b)];
-    if (from < to) next[from].push(to); // false too where either is no layer
+    if (from < to) next[from].push(to); // false also if either is undefined
   }
   const reach = names.map(() => new Uint8Array(names.length));
   const plain = new Set();

@@ -1,14 +1,14 @@
-/** Where a large drawing lies in a small window: `{k, x, y}` scales it by k, then moves it by (x, y). Pure. */
+/** The viewport of a drawing that is larger than its window: `{k, x, y}` scales by k, then moves by (x, y). Pure. */
 
-/** @typedef {{k: number, x: number, y: number}} Place */
+/** @typedef {{k: number, x: number, y: number}} Transform */
 /** @typedef {{width: number, height: number}} Size */
 /** @typedef {{x: number, y: number, width: number, height: number}} Box */
 
-/** Above this, a card's small print can be read. */
+/** From this scale on, the small print of a card is legible. */
 export const READABLE = 0.7;
-/** From so many layers, a network that is not a chain is a map rather than a page. */
+/** A network of so many layers that is not a chain is shown as a map. */
 const MAP_FROM = 16;
-/** Narrower than this, layers are a list. */
+/** Below this width, in px, the layers are a list. */
 const LIST_BELOW = 620;
 
 /**
@@ -22,11 +22,11 @@ export function layoutMode({ room, layers, chain }) {
 }
 
 /**
- * All of it in the middle of the window, never enlarged.
+ * The whole drawing, centered in the window, never enlarged.
  * @param {Size} world
  * @param {Size} view
  * @param {number} margin
- * @returns {Place}
+ * @returns {Transform}
  */
 export function fitToView(world, view, margin) {
   const across = (view.width - 2 * margin) / world.width;
@@ -35,7 +35,12 @@ export function fitToView(world, view, margin) {
   return { k, x: (view.width - k * world.width) / 2, y: (view.height - k * world.height) / 2 };
 }
 
-/** Whether nothing of the drawing lies outside the window. */
+/**
+ * Whether the whole drawing lies in the window.
+ * @param {Transform} transform
+ * @param {Size} world
+ * @param {Size} view
+ */
 export function showsAll({ k, x, y }, world, view) {
   const slack = 1;
   return (
@@ -46,26 +51,31 @@ export function showsAll({ k, x, y }, world, view) {
   );
 }
 
-/** The part of the drawing that the window shows, in the drawing's own measure. */
+/**
+ * The part of the drawing that the window shows, in units of the drawing.
+ * @param {Transform} transform
+ * @param {Size} view
+ * @returns {Box}
+ */
 export function visibleBox({ k, x, y }, view) {
   return { x: -x / k, y: -y / k, width: view.width / k, height: view.height / k };
 }
 
 /**
- * Move so that a box can be seen whole; stay where it can be already.
- * @param {Place} place
+ * Center a box unless it is visible already.
+ * @param {Transform} transform
  * @param {Box} box
  * @param {Size} view
  * @param {{margin: number, corner: Size|null}} keep the margin, and the lower right corner that is covered
- * @returns {Place}
+ * @returns {Transform}
  */
-export function reveal(place, box, view, { margin, corner }) {
-  const { k, x, y } = place;
+export function reveal(transform, box, view, { margin, corner }) {
+  const { k, x, y } = transform;
   const [left, top] = [x + k * box.x, y + k * box.y];
   const [right, bottom] = [left + k * box.width, top + k * box.height];
   const inside = left >= margin && top >= margin && right <= view.width - margin && bottom <= view.height - margin;
   const covered = corner && right > view.width - corner.width && bottom > view.height - corner.height;
-  if (inside && !covered) return place;
+  if (inside && !covered) return transform;
   return {
     k,
     x: view.width / 2 - k * (box.x + box.width / 2),

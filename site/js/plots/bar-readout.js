@@ -1,22 +1,22 @@
-/** A histogram whose bars say what they stand for: to a pointer, a finger, and by keys. */
-import { h } from "../dom/dom.js";
+/** A histogram with a line of text that says what the bar under the pointer, or with the focus, means. */
+import { closest, h } from "../dom/dom.js";
 import { rovingTabindex } from "../dom/roving-tabindex.js";
 import { plot } from "./plot.js";
 
 /**
  * @param {object} options
- * @param {string} options.label what the plot shows, for those who do not see it
- * @param {string} options.usual what the line says while no bar is pointed at
- * @param {string[]} options.words what each bar stands for
- * @param {number} options.first the bar that keys come to first
- * @param {(width: number) => SVGElement} options.draw draws one `g.bin` a bar, in order, see `bin`
+ * @param {string} options.label what the plot shows, for screen readers
+ * @param {string} options.usual the text while no bar is pointed at
+ * @param {string[]} options.words what each bar means
+ * @param {number} options.first the bar that is in the tab order at first
+ * @param {(width: number) => SVGElement} options.draw draws one `g.bin` for each bar, in order, see `barColumns`
  * @param {AbortSignal} options.signal
- * @returns {HTMLElement[]} the line, and below it the plot
+ * @returns {HTMLElement[]} the text, and below it the plot
  */
 export function barReadout({ label, usual, words, first, draw, signal }) {
-  // Bars have names of their own, so that reading the line aloud as well would say all twice.
+  // Hidden from screen readers: the bars have labels of their own.
   const line = h("p", { class: "readout", "aria-hidden": "true" }, usual);
-  const bins = () => [...chart.querySelectorAll(".bin")];
+  const bars = () => /** @type {SVGElement[]} */ ([...chart.querySelectorAll(".bin")]);
   const chart = plot(
     `${label}: ${usual}`,
     (width) => {
@@ -31,33 +31,18 @@ export function barReadout({ label, usual, words, first, draw, signal }) {
     signal,
     "group",
   );
-  rovingTabindex(chart, bins);
-  const say = (bar) => {
-    const at = bins().indexOf(bar);
+  rovingTabindex(chart, bars);
+  const describe = (bar) => {
+    const at = bars().indexOf(bar);
     line.textContent = at < 0 ? usual : words[at];
   };
   for (const type of ["pointerover", "focusin", "click"]) {
-    chart.addEventListener(type, ({ target }) => say(target.closest?.(".bin")));
+    chart.addEventListener(type, (event) => describe(closest(event, ".bin")));
   }
-  chart.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && say(document.activeElement));
-  chart.addEventListener("focusout", () => say(null));
+  chart.addEventListener(
+    "pointerleave",
+    ({ pointerType }) => pointerType === "mouse" && describe(document.activeElement),
+  );
+  chart.addEventListener("focusout", () => describe(null));
   return [line, chart];
-}
-
-/**
- * The groups of bars, each with a column that answers to the pointer however low its bar is.
- * @param {any} svg a d3 selection
- * @param {any[]} rows
- * @param {{x: (row: any) => number, width: (row: any) => number, top: number, bottom: number}} column
- */
-export function barColumns(svg, rows, { x, width, top, bottom }) {
-  const bar = svg.selectAll("g.bin").data(rows).join("g").attr("class", "bin");
-  bar
-    .append("rect")
-    .attr("class", "hit-area")
-    .attr("x", x)
-    .attr("width", width)
-    .attr("y", top)
-    .attr("height", bottom - top);
-  return bar;
 }

@@ -1,37 +1,25 @@
-/** Horizontal bars, one a class, each of which can be pointed at or focused. */
+/** Horizontal bars, one for each class; each can be pointed at or focused. */
 import d3 from "../vendored/d3.js";
-import { truncate, number } from "../text/format.js";
+import { number, truncate } from "../text/format.js";
+import { canvas } from "./plot.js";
 
 const ROW = 26;
-/** The widest that a digit of a figure gets, in px. */
-const LETTER = 7.8;
+/** The width of a character, in px, at most. */
+const CHARACTER = 7.8;
 
 /**
  * @param {Array<{label: string, value: number}>} rows
  * @param {number} width
  * @param {string} tone a class of the stylesheet
  * @param {string} controls id of what a bar changes
- * @returns {SVGElement} with one `g.class-bar` a row, in order
+ * @returns {SVGElement} with one `g.class-bar` for each row, in order
  */
 export function classBars(rows, width, tone, controls) {
   const names = Math.min(190, Math.max(84, width * 0.34));
-  const figures = Math.max(56, 10 + LETTER * d3.max(rows, (row) => number(row.value).length));
-  const letters = Math.floor(names / 7.8);
-  const height = rows.length * ROW;
-  const x = d3
-    .scaleLinear()
-    .domain([
-      Math.min(
-        0,
-        d3.min(rows, (row) => row.value),
-      ),
-      Math.max(
-        0,
-        d3.max(rows, (row) => row.value),
-      ),
-    ])
-    .range([names + 10, width - figures]);
-  const svg = d3.create("svg").attr("width", width).attr("height", height);
+  const figures = Math.max(56, 10 + CHARACTER * d3.max(rows, (row) => number(row.value).length));
+  const letters = Math.floor(names / CHARACTER);
+  const { svg, ...range } = canvas(width, rows.length * ROW, { top: 0, right: figures, bottom: 0, left: names + 10 });
+  const x = d3.scaleLinear(d3.extent([0, ...rows.map((row) => row.value)]), range.x);
   const row = svg
     .selectAll("g")
     .data(rows)
@@ -42,7 +30,7 @@ export function classBars(rows, width, tone, controls) {
     .attr("aria-controls", controls)
     .attr("data-index", (_, i) => i)
     .attr("transform", (_, i) => `translate(0,${i * ROW})`);
-  // All of a row answers to the pointer, however short its bar is.
+  // The whole row responds to the pointer, however short the bar is.
   row.append("rect").attr("class", "hit-area").attr("width", width).attr("height", ROW).attr("rx", 5);
   row
     .append("text")
@@ -51,7 +39,7 @@ export function classBars(rows, width, tone, controls) {
     .attr("y", ROW / 2)
     .attr("dy", "0.35em")
     .attr("text-anchor", "end")
-    .text((d) => `${truncate(d.label, letters)} `) // the space parts the name from the figure when read aloud
+    .text((d) => `${truncate(d.label, letters)} `) // the space separates name and figure for screen readers
     .filter((d) => d.label.length > letters)
     .append("title")
     .text((d) => d.label);

@@ -1,4 +1,4 @@
-/** Numbers and words as people read them. Pure. */
+/** Numbers and words for people to read. Pure. */
 
 const MINUS = "\u2212";
 
@@ -30,7 +30,7 @@ export function count(value) {
 }
 
 /**
- * A share as a percentage; never 0 % or 100 % unless it is.
+ * A share as a percentage; 0 % and 100 % only where that is exact.
  * @param {number} share
  */
 export function percent(share) {
@@ -44,17 +44,28 @@ export function percent(share) {
 /**
  * "1 image", "2 images".
  * @param {number} n
- * @param {string} one
+ * @param {string} singular
  * @param {string} [many]
  */
-export function plural(n, one, many = `${one}s`) {
-  return `${count(n)} ${n === 1 ? one : many}`;
+export function plural(n, singular, many = `${singular}s`) {
+  return `${count(n)} ${n === 1 ? singular : many}`;
+}
+
+const SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
+const ORDINALS = new Intl.PluralRules("en", { type: "ordinal" });
+
+/**
+ * "1st", "2nd", "11th", "21st".
+ * @param {number} n
+ */
+export function ordinal(n) {
+  return `${n}${SUFFIXES[ORDINALS.select(n)]}`;
 }
 
 /**
- * Cut a long name at its end.
+ * Truncate a long name at its end.
  * @param {string} text
- * @param {number} [most]
+ * @param {number} [most] characters
  */
 export function truncate(text, most = 60) {
   const letters = Array.from(text);
@@ -62,9 +73,9 @@ export function truncate(text, most = 60) {
 }
 
 /**
- * Cut a layer's long name at its beginning, if possible after a dot: what tells layers apart is at their end.
+ * Truncate a layer's long name at its start, if possible after a dot: names of layers differ at their end.
  * @param {string} name
- * @param {number} [most]
+ * @param {number} [most] characters
  */
 export function truncateStart(name, most = 32) {
   const letters = Array.from(name);
@@ -75,7 +86,7 @@ export function truncateStart(name, most = 32) {
 }
 
 /**
- * Sizes as "3 × 3"; `null` is the whole input.
+ * A size as "3 × 3"; without one, "whole input".
  * @param {number[]|null|undefined} size
  */
 export function sizeText(size) {

@@ -1,2 +1,6 @@
 /** D3, from the script that index.html loads before the modules. */
-export default globalThis.d3;
+
+/** @type {typeof import("d3")} */
+const d3 = globalThis.d3;
+
+export default d3;

@@ -1,3 +1,4 @@
+import "../d3.mjs";
 import assert from "node:assert/strict";
 import test from "node:test";
 import {
@@ -9,8 +10,6 @@ import {
   changeSummary,
 } from "../../../site/js/text/changes.js";
 import {
-  binIndex,
-  changeBins,
   filterHistory,
   ranksIn,
   filterCount,
@@ -24,6 +23,7 @@ import {
   changeRank,
   valuesOf,
 } from "../../../site/js/data/comparison.js";
+import { binIndex, changeBins } from "../../../site/js/plots/bins.js";
 import { findMatches } from "../../../site/js/data/search.js";
 import { formatRoute, parseRoute, samePage, parentRoute } from "../../../site/js/data/route.js";
 import { openStore } from "../../../site/js/data/store.js";
@@ -127,13 +127,13 @@ test("filters by size of change, whatever the sign; equals by channel, unknown o
 
 test("where a filter stands", () => {
   const values = [0, null, -0.5, 0.2, 0.5];
-  assert.deepEqual(changeRank(values, 3), { place: 3, of: 4, equal: 1 });
-  assert.deepEqual(changeRank(values, 4), { place: 1, of: 4, equal: 2 });
+  assert.deepEqual(changeRank(values, 3), { rank: 3, of: 4, equal: 1 });
+  assert.deepEqual(changeRank(values, 4), { rank: 1, of: 4, equal: 2 });
   assert.equal(changeRank(values, 1), null);
   assert.equal(changeRank(values, 9), null);
-  assert.equal(rankText({ place: 1, of: 4, equal: 2 }), "one of the 2 most changed of 4 filters");
+  assert.equal(rankText({ rank: 1, of: 4, equal: 2 }), "one of the 2 most changed of 4 filters");
   const words = [1, 2, 4, 11, 12, 13, 21, 22, 103, 111].map(
-    (place) => rankText({ place, of: 200, equal: 1 }).split(" ")[1],
+    (rank) => rankText({ rank, of: 200, equal: 1 }).split(" ")[1],
   );
   assert.deepEqual(words, ["most", "second", "4th", "11th", "12th", "13th", "21st", "22nd", "103rd", "111th"]);
 });
@@ -231,15 +231,15 @@ test("values and what they say, in words", () => {
   );
   assert.match(scaleText(maps), /2: the opposite/);
   assert.match(scaleText(shift), /below it less/);
-  assert.equal(say("top_max", 0.75), "3 of its 4 strongest images are others after.");
-  assert.equal(say("top_max", 0.25), "1 of its 4 strongest images is another after.");
+  assert.equal(say("top_max", 0.75), "3 of its 4 strongest images were replaced.");
+  assert.equal(say("top_max", 0.25), "1 of its 4 strongest images was replaced.");
   assert.match(say("partner", 0.25), /filter 12 is most like it: their maps correlate at 0.75/);
   assert.doesNotMatch(say("partner", 0.25, { ...filter, partner: [3, 0.75] }), /filter 12/);
   assert.match(say("mean_shift", -0.5), /0.50 standard deviations lower/);
   assert.match(say("active", 0.12), /12 percentage points higher/);
   assert.match(say("difference", 3), /by 3.0 times how much/);
   assert.match(say("difference", 0.3), /by 30\u202f% of how much/);
-  assert.match(say("cross", 1.2), /do not answer each other/);
+  assert.match(say("cross", 1.2), /do not respond to each other/);
   assert.equal(say("of tomorrow", 0.5), "so much: 0.50.");
   assert.equal(say("maps", 0), "Nothing changed.");
   assert.match(say("maps", null), /Not defined/);
@@ -255,9 +255,9 @@ test("what became of a filter, in a few sentences", () => {
   assert.match(of({ maps: [0.001], top_max: [0] }), /almost exactly as before.*strongest images are the same\.$/);
   assert.match(of({ maps: [0], weights: [0.1] }), /maps are the same/);
   assert.equal(of({ maps: [0], top_max: [0] }), "Nothing changed in this filter, by any measure.");
-  assert.match(of({ maps: [null] }), /no measure is defined/);
-  assert.match(of({ top_max: [0.5] }), /^2 of its 4 strongest images are others\.$/);
-  assert.match(of({ top_max: [1] }, 1), /^Its strongest image is another\.$/);
+  assert.match(of({ maps: [null] }), /^No measure is defined/);
+  assert.match(of({ top_max: [0.5] }), /^2 of its 4 strongest images were replaced\.$/);
+  assert.match(of({ top_max: [1] }, 1), /^Its strongest image was replaced\.$/);
   assert.equal(of({ selectivity: [0.5], maps: [null] }), "1 measure changed.");
 });
 
@@ -271,10 +271,10 @@ test("tiles of two frames: the frames stay square, and two tiles fit a phone", (
     const one = gridLayout({ count: 100, width, view });
     const two = gridLayout({ count: 100, width, view, frames: 2 });
     assert.ok(two.columns >= 2 && two.columns <= one.columns);
-    assert.ok(two.columns * two.tile + (two.columns - 1) * two.gap <= width);
+    assert.ok(two.columns * two.tileWidth + (two.columns - 1) * two.gap <= width);
     // What is below a frame takes the same room: a tile of two is as high as its frame is less wide than one of one.
-    const foot = one.tall - one.tile;
-    assert.ok(Math.abs(two.tall - foot - (two.tile - 9) / 2 - 6) <= 1);
+    const foot = one.tileHeight - one.tileWidth;
+    assert.ok(Math.abs(two.tileHeight - foot - (two.tileWidth - 9) / 2 - 6) <= 1);
   }
 });
 

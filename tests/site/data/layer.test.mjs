@@ -1,8 +1,10 @@
+import "../d3.mjs";
 import assert from "node:assert/strict";
 import test from "node:test";
 import { selectFilters, classImages } from "../../../site/js/data/filters.js";
 import { hasMap, defaultTile } from "../../../site/js/data/manifest.js";
-import { fullestText, valueBins } from "../../../site/js/plots/value-histogram.js";
+import { valueBins } from "../../../site/js/plots/bins.js";
+import { fullestText } from "../../../site/js/plots/value-histogram.js";
 import { formatRoute, parseRoute } from "../../../site/js/data/route.js";
 import { keyTarget, gridLayout, tilePosition, tilesInRange } from "../../../site/js/layout/grid-layout.js";
 
@@ -14,19 +16,19 @@ test("tiles fill the width, and all rows have a place", () => {
     [1200, 1280],
     [2430, 2560],
   ]) {
-    const { columns, tile, gap, rows, tall, height, count } = gridLayout({ count: 2048, width, view });
-    const used = columns * tile + (columns - 1) * gap;
+    const { columns, tileWidth, gap, rows, tileHeight, height, count } = gridLayout({ count: 2048, width, view });
+    const used = columns * tileWidth + (columns - 1) * gap;
     assert.ok(used <= width && used > width - columns, `${used} of ${width}`);
     assert.ok(rows * columns >= count && (rows - 1) * columns < count);
-    const last = tilePosition({ columns, tile, tall, gap }, count - 1);
-    assert.equal(last.y + tall, height);
+    const last = tilePosition({ columns, tileWidth, tileHeight, gap }, count - 1);
+    assert.equal(last.y + tileHeight, height);
   }
   assert.equal(gridLayout({ count: 0, width: 1200, view: 1280 }).height, 0);
   assert.equal(gridLayout({ count: 3, width: 20, view: 360 }).columns, 1);
 });
 
 test("only rows near the window are wanted", () => {
-  const step = grid.tall + grid.gap;
+  const step = grid.tileHeight + grid.gap;
   const [from, to] = tilesInRange(grid, 50 * step + 1, 55 * step - 1);
   assert.deepEqual([from, to], [50 * grid.columns, 55 * grid.columns]);
   const [before, after] = tilesInRange(grid, 50 * step + 1, 55 * step - 1, 2);

@@ -87,10 +87,14 @@ function world(answers, done = true) {
     if (answer instanceof Error) throw answer;
     return { ok: true, text: async () => (typeof answer === "string" ? answer : JSON.stringify(answer)) };
   };
-  const later = (work, ms) => waiting.push({ work, ms });
-  const told = (state) => (heard.push(state), done);
-  const never = () => waiting.pop();
-  return { heard, waiting, follower: pollLive({ url: "live.json", fetch, told, later, never, clock: () => 0 }) };
+  const setTimer = (work, ms) => waiting.push({ work, ms });
+  const onUpdate = (state) => (heard.push(state), done);
+  const clearTimer = () => waiting.pop();
+  return {
+    heard,
+    waiting,
+    follower: pollLive({ url: "live.json", fetch, onUpdate, setTimer, clearTimer, clock: () => 0 }),
+  };
 }
 
 test("asks until nothing more is to come", async () => {

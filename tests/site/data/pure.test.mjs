@@ -1,7 +1,8 @@
+import "../d3.mjs";
 import assert from "node:assert/strict";
 import test from "node:test";
-import { selectFilters, classCounts, deadCount, median, neighboursOf } from "../../../site/js/data/filters.js";
-import { count, truncate, number, percent, plural, truncateStart } from "../../../site/js/text/format.js";
+import { selectFilters, classCounts, deadCount, neighboursOf } from "../../../site/js/data/filters.js";
+import { count, ordinal, truncate, number, percent, plural, truncateStart } from "../../../site/js/text/format.js";
 import {
   ascentCount,
   hasAscent,
@@ -12,7 +13,7 @@ import {
   defaultTile,
 } from "../../../site/js/data/manifest.js";
 import { findMatches } from "../../../site/js/data/search.js";
-import { responseBins, rangeText } from "../../../site/js/plots/response-histogram.js";
+import { binText, sparseBins } from "../../../site/js/plots/bins.js";
 
 const filter = (channel, selectivity, active, score, classes) => ({
   channel,
@@ -54,8 +55,6 @@ test("a class counts once a filter", () => {
     [0, 1],
   ]);
   assert.equal(deadCount(filters), 1);
-  assert.equal(median([3, null, 1, 2]), 2);
-  assert.equal(median([null]), null);
 });
 
 test("numbers as people read them", () => {
@@ -71,6 +70,18 @@ test("numbers as people read them", () => {
   assert.equal(percent(0.00001), "< 0.1\u202f%");
   assert.equal(percent(0.034), "3.4\u202f%");
   assert.equal(plural(1, "image"), "1 image");
+  assert.deepEqual([1, 2, 3, 4, 11, 12, 13, 21, 102, 111].map(ordinal), [
+    "1st",
+    "2nd",
+    "3rd",
+    "4th",
+    "11th",
+    "12th",
+    "13th",
+    "21st",
+    "102nd",
+    "111th",
+  ]);
   assert.equal(truncate("abcdef", 4), "abc\u2026");
   assert.equal(truncateStart("layer1.0.conv1", 14), "layer1.0.conv1");
   assert.equal(truncateStart("features.denseblock2.denselayer3.conv2", 22), "\u2026denselayer3.conv2");
@@ -185,7 +196,7 @@ test("search finds layers, filters and classes", () => {
 });
 
 test("bins reach one past the occupied ones, within the borders", () => {
-  const rows = responseBins(
+  const rows = sparseBins(
     [
       [2, 5],
       [4, 1],
@@ -193,12 +204,12 @@ test("bins reach one past the occupied ones, within the borders", () => {
     [-1, 0, 1, 2],
   );
   assert.deepEqual(
-    rows.map((row) => row.images),
+    rows.map((row) => row.n),
     [0, 5, 0, 1],
   );
   assert.deepEqual([rows[0].from, rows[0].to, rows.at(-1).to], [-1, 0, Infinity]);
-  assert.equal(rangeText(rows.at(-1)), "2.00 or more");
-  assert.deepEqual(responseBins([], [0]), []);
+  assert.equal(binText(rows.at(-1)), "2.00 or more");
+  assert.deepEqual(sparseBins([], [0]), []);
 });
 
 test("networks that share a title are told apart by name", () => {

@@ -1,3 +1,4 @@
+import "../d3.mjs";
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
@@ -8,7 +9,6 @@ import {
   layout,
   ranks,
   roundedPath,
-  smooth,
   planColumns,
   planColumnsTight,
 } from "../../../site/js/layout/graph-layout.js";
@@ -116,13 +116,8 @@ test("ranks, chains, paths", () => {
   );
   assert.ok(isChain(...chain(3)));
   assert.ok(!isChain(["a", "b"], []));
-  assert.equal(
-    smooth([
-      [0, 0],
-      [10, 0],
-    ]),
-    "M0,0H10",
-  );
+  const { edges } = layout(dagre, ["a", "b"], [["a", "b"]], box);
+  assert.deepEqual([edges.length, edges[0].d], [1, "M200,50C220,50,220,50,240,50"], "leaves and enters horizontally");
   assert.match(
     roundedPath(
       [

@@ -78,20 +78,20 @@ test("only what is lingered at is fetched prefetch, and given up on leaving", as
     idle: (work) => work(),
     fetch: async (data, signal) => asked.push({ data, signal }) && Promise.reject(new Error("no")),
   });
-  next.want("a");
-  next.want("b");
-  next.want("b");
+  next.request("a");
+  next.request("b");
+  next.request("b");
   await pause(30);
   assert.deepEqual(
     asked.map(({ data }) => data),
     ["b"],
   );
-  next.leave();
+  next.cancel();
   assert.ok(asked[0].signal.aborted);
-  next.want("c");
+  next.request("c");
   view.abort();
   await pause(30);
-  next.want("d");
+  next.request("d");
   await pause(30);
   assert.equal(asked.length, 1);
 });

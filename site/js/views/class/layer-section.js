@@ -175,7 +175,7 @@ export function layerSection(home, { manifest, root, store, signal, most, scale 
     find(channel) {
       if (!cells.has(channel) && filters.some((filter) => filter.channel === channel)) all(false);
       const link = cells.get(channel)?.link ?? null;
-      if (link) roving.mark(link);
+      if (link) roving.setCurrent(link);
       return link;
     },
   };

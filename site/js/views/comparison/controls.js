@@ -90,21 +90,6 @@ export function measureChoice(ctx, { measures }, measure) {
 }
 
 /**
- * Draw switches anew and keep the focus on the one that has it.
- * @param {HTMLElement} bar
- * @param {() => void} draw
- */
-export function preserveFocus(bar, draw) {
-  const active = bar.contains(document.activeElement) ? document.activeElement : null;
-  const { id } = active ?? {};
-  const value = active?.dataset.value;
-  draw();
-  if (id) bar.querySelector(`#${id}`)?.focus();
-  else if (value !== undefined)
-    [...bar.querySelectorAll("[data-value]")].find((one) => one.dataset.value === value)?.focus();
-}
-
-/**
  * The switch that a visitor used to choose another pair of the same place: the focus stays there.
  * @param {HTMLElement} bar
  * @param {import("../../data/route.js").Route} previous

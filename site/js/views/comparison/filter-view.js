@@ -1,13 +1,14 @@
 /** One filter before and after: what it looks for in both networks, and how much that changed. */
 import { correlationText, rankText, changeSummary } from "../../text/changes.js";
 import { measureOf, channelsByChange, changeRank, valuesOf } from "../../data/comparison.js";
+import { preserveFocus } from "../../dom/preserve-view.js";
 import { h, replace } from "../../dom/dom.js";
 import { truncate, truncateStart } from "../../text/format.js";
 import { hasCrops, hasMap } from "../../data/manifest.js";
 import { StoreError } from "../../data/store.js";
 import { formatRoute } from "../../data/route.js";
 import { pairedProfile } from "./classes.js";
-import { preserveFocus, openLayer, pairChoice, sidesOf, usedControl } from "./controls.js";
+import { openLayer, pairChoice, sidesOf, usedControl } from "./controls.js";
 import { sharedImagesText, imageLists } from "./entries.js";
 import { filterImages } from "./filter-images.js";
 import { measureList } from "./measures.js";

@@ -1,12 +1,13 @@
 /** A layer of a comparison: its filters before and after, those that changed most first. */
 import { changeText, scaleText } from "../../text/changes.js";
 import { measureOf, channelsByChange, valuesOf } from "../../data/comparison.js";
+import { preserveFocus } from "../../dom/preserve-view.js";
 import { breakable, h, replace } from "../../dom/dom.js";
 import { count, truncate, plural, truncateStart } from "../../text/format.js";
 import { defaultTile } from "../../data/manifest.js";
 import { frame } from "../../dom/pictures.js";
 import { formatRoute } from "../../data/route.js";
-import { preserveFocus, openLayer, pairChoice, sideLink, usedControl } from "./controls.js";
+import { openLayer, pairChoice, sideLink, usedControl } from "./controls.js";
 import { measureCards } from "./measures.js";
 import { picturePair } from "./pictures.js";
 import { choices, neighbours } from "../shared/controls.js";

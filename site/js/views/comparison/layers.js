@@ -1,5 +1,6 @@
 /** The layers of a comparison: a bar each, in order, and a row each with what became of it. */
-import { changeBins, layerHistory } from "../../data/comparison.js";
+import { layerHistory } from "../../data/comparison.js";
+import { changeBins } from "../../plots/bins.js";
 import { h } from "../../dom/dom.js";
 import { count, truncate, number, plural } from "../../text/format.js";
 import { changeHistogram, distributionText } from "../../plots/change-histogram.js";
@@ -162,6 +163,6 @@ export function changeRows(rows, scene) {
   return {
     node: list,
     linkTo: (name) => links().find((link) => link.closest("li").dataset.layer === name) ?? null,
-    mark: roving.mark,
+    setCurrent: roving.setCurrent,
   };
 }

@@ -1,6 +1,7 @@
 /** All measures of a layer: what each comes to, as a small histogram that leads to the filters sorted by it. */
 import { changeText, measureSentence, rankText } from "../../text/changes.js";
-import { binIndex, changeBins, changeRank } from "../../data/comparison.js";
+import { changeRank } from "../../data/comparison.js";
+import { binIndex, changeBins } from "../../plots/bins.js";
 import { h } from "../../dom/dom.js";
 import { truncate, number } from "../../text/format.js";
 import { changeHistogram, distributionText } from "../../plots/change-histogram.js";

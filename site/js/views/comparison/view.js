@@ -1,10 +1,11 @@
 /** A comparison: which layers changed, and how much. */
 import { scaleText } from "../../text/changes.js";
 import { filterCount, layerRows, measureOf, pairOf } from "../../data/comparison.js";
+import { preserveFocus } from "../../dom/preserve-view.js";
 import { h, replace } from "../../dom/dom.js";
 import { truncate, plural } from "../../text/format.js";
 import { formatRoute } from "../../data/route.js";
-import { preserveFocus, measureChoice, pairChoice, sideLink, sidesOf, usedControl } from "./controls.js";
+import { measureChoice, pairChoice, sideLink, sidesOf, usedControl } from "./controls.js";
 import { changeChart, changeRows } from "./layers.js";
 import { comparisonsNav } from "../shared/comparisons-nav.js";
 import { choices } from "../shared/controls.js";
@@ -122,7 +123,7 @@ export async function comparisonView(ctx) {
     focus: (previous) => {
       const link =
         previous.comparison === route.comparison && previous.layer !== null ? rows.linkTo(previous.layer) : null;
-      if (link) rows.mark(link);
+      if (link) rows.setCurrent(link);
       return link ?? usedControl(bar, previous, route);
     },
   };

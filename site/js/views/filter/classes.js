@@ -99,7 +99,7 @@ function panel(scene, title, kind, tone) {
     const svg = classBars(rows, width, tone, id);
     queueMicrotask(() => {
       mark();
-      roving.mark(chart.querySelectorAll(".class-bar")[Math.max(0, chosen)]);
+      roving.setCurrent(chart.querySelectorAll(".class-bar")[Math.max(0, chosen)]);
     });
     return svg;
   };

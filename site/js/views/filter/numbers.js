@@ -2,14 +2,15 @@
 import { h, externalLink } from "../../dom/dom.js";
 import { count, number, percent, plural } from "../../text/format.js";
 import { hasCrops, hasMap } from "../../data/manifest.js";
-import { binTexts, responseBins, responseHistogram, rangeText } from "../../plots/response-histogram.js";
+import { binText, fullestBin, sparseBins } from "../../plots/bins.js";
+import { responseBinTexts, responseHistogram } from "../../plots/response-histogram.js";
 import { barReadout } from "../../plots/bar-readout.js";
 
 /** How the strongest responses are spread over the images. */
 export function responseSection(scene) {
   const { manifest, filter, signal } = scene;
-  const rows = responseBins(filter.stats.distribution, manifest.activation_edges);
-  const fullest = rows.reduce((best, row, i) => (row.images > rows[best].images ? i : best), 0);
+  const rows = sparseBins(filter.stats.distribution, manifest.activation_edges);
+  const fullest = fullestBin(rows);
   return h(
     "section",
     { class: "block" },
@@ -29,9 +30,9 @@ export function responseSection(scene) {
           { class: "responses" },
           barReadout({
             label: "Histogram of the strongest response in each image",
-            usual: `most images (${count(rows[fullest].images)}): ${rangeText(rows[fullest])}`,
-            words: binTexts(rows),
-            first: fullest,
+            usual: `most images (${count(fullest.n)}): ${binText(fullest)}`,
+            words: responseBinTexts(rows),
+            first: rows.indexOf(fullest),
             draw: (width) => responseHistogram(rows, width),
             signal,
           }),

@@ -1,20 +1,22 @@
-/** A layer in numbers: how its filters differ, as small plots. */
+/** A layer in numbers: how its filters differ, as small histograms. */
 import { h } from "../../dom/dom.js";
-import { deadCount, median } from "../../data/filters.js";
+import d3 from "../../vendored/d3.js";
+import { deadCount } from "../../data/filters.js";
 import { number, percent, plural } from "../../text/format.js";
 import { barReadout } from "../../plots/bar-readout.js";
-import { fullestText, valueBins, valueHistogram, valueBinTexts, fullestBin } from "../../plots/value-histogram.js";
+import { fullestBin, valueBins } from "../../plots/bins.js";
+import { fullestText, valueBinTexts, valueHistogram } from "../../plots/value-histogram.js";
 
-/** Fewer values than this make no histogram. */
+/** Fewer values than this get no histogram. */
 const LEAST = 8;
 
 const short = (value) => number(value, 2);
 const share = (value) => `${Math.round(value * 100)}\u202f%`;
 
-/** What is plotted, and what it means in plain words. */
+/** What is plotted, and what it means. */
 function subjects(filters) {
   const dead = deadCount(filters);
-  const half = (values, text) => `Half of the filters reach ${text(median(values))} or more.`;
+  const half = (values, text) => `Half of the filters reach ${text(d3.median(values))} or more.`;
   const pick = (of) => filters.map(of).filter((value) => Number.isFinite(value));
   const selectivity = pick((filter) => filter.stats.selectivity);
   const active = pick((filter) => filter.stats.active);
@@ -37,7 +39,7 @@ function subjects(filters) {
         "In how many of the images a filter responds. ",
         dead
           ? `${plural(dead, "filter responds", "filters respond")} to none: dead.`
-          : half(active, percent).replace(" or more", median(active) === 1 ? "" : " or more"),
+          : half(active, percent).replace(" or more", d3.median(active) === 1 ? "" : " or more"),
       ],
     },
     {
@@ -60,7 +62,7 @@ function subjects(filters) {
 }
 
 /**
- * What is known of the layer, and how its filters differ; on a small screen folded, so that the tiles come first.
+ * Facts and histograms of a layer; closed on a small screen, so that the tiles come first.
  * @param {HTMLElement} facts
  * @param {object[]} filters
  * @param {AbortSignal} signal

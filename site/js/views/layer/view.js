@@ -1,6 +1,7 @@
 /** A layer: all its filters as tiles, sorted and chosen by the visitor. */
+import d3 from "../../vendored/d3.js";
 import { breakable, h, replace } from "../../dom/dom.js";
-import { SORT_TEXTS, selectFilters, classCounts, deadCount, median, sortValue } from "../../data/filters.js";
+import { SORT_TEXTS, selectFilters, classCounts, deadCount, sortValue } from "../../data/filters.js";
 import { count, truncate, number, percent, plural, truncateStart, sizeText } from "../../text/format.js";
 import { className, hasCrops, hasMap, layerIndex, defaultTile } from "../../data/manifest.js";
 import { frame } from "../../dom/pictures.js";
@@ -59,7 +60,7 @@ function head(manifest, layer, at) {
 }
 
 function facts(manifest, layer, filters, images) {
-  const selectivity = median(filters.map((filter) => filter.stats.selectivity));
+  const selectivity = d3.median(filters, (filter) => filter.stats.selectivity);
   const part = hasCrops(manifest, layer) && layer.receptive_field;
   return h(
     "dl",
@@ -70,7 +71,7 @@ function facts(manifest, layer, filters, images) {
     fact("a unit sees", part ? `${sizeText(layer.receptive_field.size)} px` : "all"),
     images === undefined ? null : fact("images that reach it", `${count(images)} of ${count(manifest.dataset.images)}`),
     fact("dead filters", count(deadCount(filters))),
-    selectivity === null ? null : fact("median selectivity", number(selectivity, 2)),
+    selectivity === undefined ? null : fact("median selectivity", number(selectivity, 2)),
   );
 }
 

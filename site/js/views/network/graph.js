@@ -134,7 +134,7 @@ export function networkGraph({ manifest, chain, cards, label, memory, signal }) 
     node: h("div", { class: "graph-place" }, bar, place),
     arrange,
     show(node) {
-      roving.mark(node);
+      roving.setCurrent(node);
       if (moving.on) moving.show(node);
     },
   };

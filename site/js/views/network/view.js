@@ -120,11 +120,11 @@ function fetchAhead(place, ctx, manifest) {
   const want = ({ target }) => {
     const name = target.closest?.(".card")?.dataset.layer;
     const layer = name === undefined ? null : manifest.layers.find((one) => one.name === name);
-    if (layer) next.want(layer.data);
-    else next.leave();
+    if (layer) next.request(layer.data);
+    else next.cancel();
   };
   place.addEventListener("pointerover", (event) => event.pointerType !== "touch" && want(event));
-  place.addEventListener("pointerleave", next.leave);
+  place.addEventListener("pointerleave", next.cancel);
   place.addEventListener("focusin", want);
 }
 

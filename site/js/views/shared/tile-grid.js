@@ -85,7 +85,11 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
 
   /** One tile is in the tab order: the one with the focus, or else one that is on the screen. */
   function mark(top) {
-    const [from, to] = tilesInRange(grid, Math.max(0, top + grid.tall / 2), top + innerHeight - grid.tall / 2);
+    const [from, to] = tilesInRange(
+      grid,
+      Math.max(0, top + grid.tileHeight / 2),
+      top + innerHeight - grid.tileHeight / 2,
+    );
     const seen = active >= from && active < to;
     const stop = linkAt(focused() || seen || to <= from ? active : from);
     for (const link of node.querySelectorAll('[tabindex="0"]')) if (link !== stop) link.tabIndex = -1;
@@ -96,7 +100,7 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     grid = gridLayout({ count: items.length, width: node.clientWidth, view: innerWidth, rem, frames });
     node.style.height = `${grid.height}px`;
-    node.style.setProperty("--tile", `${grid.tile}px`);
+    node.style.setProperty("--tile", `${grid.tileWidth}px`);
   }
 
   /** After a change of width: lay out again, and keep the topmost tile where it was. */
@@ -134,7 +138,7 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
   });
   node.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || !grid) return;
-    const page = Math.floor(innerHeight / (grid.tall + grid.gap)) - 1;
+    const page = Math.floor(innerHeight / (grid.tileHeight + grid.gap)) - 1;
     const to = keyTarget(event.key, active, grid, page);
     if (to === null) return;
     event.preventDefault();
