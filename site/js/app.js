@@ -1,5 +1,6 @@
-/** Ties it together: the hash says where we are, the view of that place is drawn. */
-import { replace } from "./dom/dom.js";
+/** The page: reads the route from the hash and draws its view. */
+
+import { closest, replace } from "./dom/dom.js";
 import { isInteracting, preserveView } from "./dom/preserve-view.js";
 import { truncateStart } from "./text/format.js";
 import { viewDependencies, pollLive } from "./data/live.js";
@@ -17,6 +18,12 @@ import { networkView } from "./views/network/view.js";
 import { searchDialog } from "./shell/search-dialog.js";
 import { shell } from "./shell/shell.js";
 
+/** @import { Route, View, ViewFunction } from "./types.js" */
+
+/**
+ * @param {Route} route
+ * @returns {ViewFunction}
+ */
 function viewOf(route) {
   if (route.comparison !== null) {
     if (route.channel !== null) return comparisonFilterView;
@@ -30,18 +37,20 @@ function viewOf(route) {
 /**
  * @param {HTMLElement} main where views are drawn
  * @param {HTMLElement} bar the bar at the top
- * @param {string} index URL of the stores' index
- * @param {string|undefined} live URL of what a live server tells, where there is one
+ * @param {string} index URL of the stores' index.json
+ * @param {string|undefined} liveUrl URL to poll if the page comes from a live server
  */
-export function start(main, bar, index, live) {
+export function start(main, bar, index, liveUrl) {
   const store = openStore({ index });
   const name = document.title;
+  /** @type {Route|null} */
   let shown = null; // the route that is drawn, and its view
+  /** @type {View|null} */
   let view = null;
   let running = new AbortController();
-  let heard = null; // what a live server told last
-  let drawn = null; // what the view was made of, of that
-  const memory = new Map(); // where each network's map was left, for the way back
+  let live = null; // the latest message of a live server
+  let drawn = null; // what the view depends on in that message
+  const memory = new Map(); // what views remember for the visitor's return
   const current = () => parseRoute(location.hash);
   const go = (hash) => {
     location.hash = hash;
@@ -51,12 +60,13 @@ export function start(main, bar, index, live) {
   const search = searchDialog({ current, go, placeOf });
   const frame = shell(bar, { search });
 
-  function waiting(route) {
-    // Only when it takes a moment, so that what is in memory never flashes.
+  function showSkeletonLater(route) {
+    // Only after a moment, so that a view whose data are cached does not flash.
     return setTimeout(() => replace(main, skeleton(route.layer === null && route.class === null ? 8 : 24)), 120);
   }
 
-  async function settle(route, signal) {
+  /** Complete a route without a network: the first one. */
+  async function completeRoute(route, signal) {
     if (route.network !== null || route.comparison !== null) return route;
     const { networks } = await store.index(signal);
     if (!networks.length)
@@ -66,10 +76,13 @@ export function start(main, bar, index, live) {
     return full;
   }
 
-  /** Draw the view of where we are; `again`: it is there already, but what it shows has changed. */
+  /**
+   * Draw the view of the current route.
+   * @param {{again?: boolean}} [options] `again`: the view is drawn already, but its data have changed
+   */
   async function draw({ again = false } = {}) {
     const asked = current();
-    drawn = heard && viewDependencies(heard, asked);
+    drawn = live && viewDependencies(live, asked);
     if (!again && view?.update && samePage(asked, shown)) {
       shown = asked;
       view.update(asked);
@@ -79,10 +92,10 @@ export function start(main, bar, index, live) {
     running.abort();
     running = new AbortController();
     const { signal } = running;
-    const timer = again ? 0 : waiting(asked);
+    const timer = again ? 0 : showSkeletonLater(asked);
     main.setAttribute("aria-busy", "true");
     try {
-      const route = await settle(asked, signal);
+      const route = await completeRoute(asked, signal);
       const next = await viewOf(route)({ store, route, signal, current, go, search, memory });
       if (signal.aborted) return;
       const place = await placeOf(route, signal);
@@ -138,7 +151,7 @@ export function start(main, bar, index, live) {
   }
 
   function key(event) {
-    const typing = event.target.closest?.("input, select, textarea, dialog");
+    const typing = closest(event, "input, select, textarea, dialog");
     if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || typing) return;
     const to = { ArrowLeft: view?.steps?.before, ArrowRight: view?.steps?.after }[event.key];
     if (event.key === "/") search();
@@ -148,7 +161,7 @@ export function start(main, bar, index, live) {
     event.preventDefault();
   }
 
-  /** Follow stores that are being written: say what a run is at, and draw again what has changed. */
+  /** Follow stores that are being written: show the progress of a run, and redraw what has changed. */
   function follow(url) {
     const strip = liveBar();
     document.body.append(strip.node);
@@ -156,7 +169,7 @@ export function start(main, bar, index, live) {
       strip.show(state, current().network, quiet);
       if (!state) return false;
       store.follow(state);
-      heard = state;
+      live = state;
       if (viewDependencies(state, current()) === drawn) return true;
       if (main.hasAttribute("aria-busy") || isInteracting(main)) return false;
       draw({ again: view !== null });
@@ -169,13 +182,13 @@ export function start(main, bar, index, live) {
   }
 
   document.querySelector(".skip").addEventListener("click", (event) => {
-    event.preventDefault(); // the hash belongs to the routes
+    event.preventDefault(); // the hash is for routes
     main.focus();
   });
   history.scrollRestoration = "manual";
   addEventListener("hashchange", () => draw());
   addEventListener("keydown", key);
-  return live === undefined ? draw() : follow(live);
+  return liveUrl === undefined ? draw() : follow(liveUrl);
 }
 
 start(

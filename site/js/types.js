@@ -166,7 +166,7 @@
  * @property {number} from
  * @property {number} to
  * @property {Record<string, Array<number|null>>} values by measure and channel
- * @property {Array<[number, number]|null>|null} partners by channel, the filter that is most like it and the correlation
+ * @property {Array<[number, number]|null>|null} partners by channel, the most similar filter and the correlation
  * @property {Array<[number, number, number, number]|null>|null} cross by channel, the activations of two filters on two
  *   filter images
  *

@@ -49,7 +49,7 @@ export function pairName({ from, to }) {
  * @param {Pick<Comparison, "layers">} comparison
  * @param {number} pair its index
  * @param {string} measure
- * @param {string} [order] "change": the most changed layers first, those without the measure last; "place": as they come
+ * @param {string} [order] "change": the most changed layers first; "place": as they come
  * @returns {LayerRow[]}
  */
 export function layerRows({ layers }, pair, measure, order = "place") {
@@ -119,7 +119,7 @@ export function ranksIn(list, other) {
  * @param {Array<[number, number]>} before pairs of class and mean
  * @param {Array<[number, number]>} after
  * @param {number} [most] how many classes at most
- * @returns {Array<{index: number, before: number|null, after: number|null}>} null where a profile does not list the class
+ * @returns {Array<{index: number, before: number|null, after: number|null}>} null if not listed
  */
 export function pairedClasses(before, after, most = 12) {
   const [first, second] = [new Map(before), new Map(after)];

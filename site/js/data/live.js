@@ -101,8 +101,8 @@ export function progressText(live, name, quiet = 0) {
  * Poll a live server until everything is computed.
  * @param {object} options
  * @param {string} options.url
- * @param {(live: Live|null, quiet: number) => boolean} options.onUpdate is called with what the server sends (null if it
- *   does not answer) and for how long nothing has changed, in ms; returns whether the page is up to date with that
+ * @param {(live: Live|null, quiet: number) => boolean} options.onUpdate is called with what the server sends (null if
+ *   it does not answer) and for how long nothing has changed, in ms; returns whether the page is up to date with that
  * @param {typeof globalThis.fetch} [options.fetch]
  * @param {number} [options.every] in ms
  * @param {() => number} [options.clock] in ms

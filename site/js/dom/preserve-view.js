@@ -49,11 +49,12 @@ export function preserveView(main, draw) {
  * @param {() => void} draw
  */
 export function preserveFocus(container, draw) {
-  const active = document.activeElement;
-  const { id, dataset } =
-    active instanceof HTMLElement && container.contains(active) ? active : { id: "", dataset: {} };
+  const { activeElement } = document;
+  const active = activeElement instanceof HTMLElement && container.contains(activeElement) ? activeElement : null;
+  const id = active?.id;
+  const value = active?.dataset.value;
   draw();
-  const all = /** @type {HTMLElement[]} */ ([...container.querySelectorAll(id ? `#${id}` : "[data-value]")]);
-  const same = id ? all[0] : all.find((control) => control.dataset.value === dataset.value);
-  if (id || dataset.value !== undefined) same?.focus();
+  const all = /** @type {HTMLElement[]} */ ([...container.querySelectorAll("[id], [data-value]")]);
+  const isSame = (control) => (id ? control.id === id : control.dataset.value === value);
+  if (id || value !== undefined) all.find(isSame)?.focus();
 }

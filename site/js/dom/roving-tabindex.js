@@ -11,8 +11,8 @@ export function rovingTabindex(container, items, focus = (item) => item.focus())
     for (const item of container.querySelectorAll('[tabindex="0"]')) item.setAttribute("tabindex", "-1");
     current?.setAttribute("tabindex", "0");
   };
-  container.addEventListener("focusin", ({ target }) => {
-    const item = items().find((candidate) => candidate.contains(/** @type {Node} */ (target)));
+  container.addEventListener("focusin", (event) => {
+    const item = items().find((candidate) => candidate.contains(/** @type {Node} */ (event.target)));
     if (item) setCurrent(item);
   });
   container.addEventListener("keydown", (event) => {
@@ -20,7 +20,7 @@ export function rovingTabindex(container, items, focus = (item) => item.focus())
     const all = items();
     const at = all.findIndex((item) => item === document.activeElement);
     if (at < 0) return;
-    const to = target(all, at, event.key);
+    const to = nextIndex(all, at, event.key);
     if (to === null) return;
     event.preventDefault();
     event.stopPropagation();
@@ -35,7 +35,7 @@ export function rovingTabindex(container, items, focus = (item) => item.focus())
  * @param {string} key
  * @returns {number|null} null where the key does not move the focus
  */
-function target(all, at, key) {
+function nextIndex(all, at, key) {
   switch (key) {
     case "ArrowRight":
       return Math.min(all.length - 1, at + 1);

@@ -11,6 +11,7 @@ import { stackColumns } from "./column-stacking.js";
 /**
  * @typedef {{width: number, height: number, gapX: number, gapY: number}} CardBox the size of a card, and the gaps
  * @typedef {{column: number, y: number}} Point
+ * @typedef {[number, number]} Position x and y in the drawing
  *
  * @typedef {object} Plan one long line of columns, not yet folded into rows
  * @property {Map<string, Point>} nodes by layer
@@ -228,18 +229,20 @@ export function foldIntoRows(plan, box) {
     const far = a.row === b.row ? Math.abs(b.x - a.x) / step : columns;
     const lift = Math.min(box.gapY * 0.85, box.gapY * 0.2 + far * 3);
     const [over, under] = [rows[a.row].y - lift, rows[b.row].y - lift];
-    const along =
-      a.row === b.row
-        ? []
-        : [
-            [edge, over],
-            [edge, under],
-          ];
-    return roundedPath([[out, a.y], [out, over], ...along, [into, under], [into, b.y]], 8);
+    /** @type {Position[]} */
+    const points = [
+      [out, a.y],
+      [out, over],
+    ];
+    if (a.row !== b.row) points.push([edge, over], [edge, under]);
+    points.push([into, under], [into, b.y]);
+    return roundedPath(points, 8);
   }
 
   function route(a, b, points) {
+    /** @type {Position} */
     const start = [a.x + box.width, a.y + box.height / 2];
+    /** @type {Position} */
     const end = [b.x, b.y + box.height / 2];
     if (a.row === b.row) {
       const row = rows[a.row];
@@ -251,6 +254,7 @@ export function foldIntoRows(plan, box) {
     const left = end[0] - box.gapX / 2;
     const under = rows[a.row].y + rows[a.row].bottom - rows[a.row].top + box.gapY / 2;
     const over = rows[b.row].y - box.gapY / 2;
+    /** @type {Position[]} */
     const turn = [start, [right, start[1]], [right, under]];
     if (over > under) turn.push([-box.gapX / 2, under], [-box.gapX / 2, over]);
     turn.push([left, over], [left, end[1]], end);
@@ -263,7 +267,7 @@ const smooth = d3.line().curve(d3.curveBumpX).digits(1);
 
 /**
  * Straight lines with rounded corners.
- * @param {Array<[number, number]>} points
+ * @param {Position[]} points
  * @param {number} radius
  */
 export function roundedPath(points, radius) {

@@ -1,9 +1,9 @@
-/** What a run is at, in a strip at the foot of the window. */
+/** The progress of a run, in a bar at the bottom of the window. */
 import { h } from "../dom/dom.js";
 import { progressText } from "../data/live.js";
 
 export function liveBar() {
-  // Only what is being done is announced: the figures change every second.
+  // Screen readers announce the work only: the numbers change every second.
   const text = h("p", { class: "live-text", role: "status" });
   const detail = h("span", { class: "live-detail" });
   const done = h("progress", { class: "live-share", max: 1, "aria-label": "Share that is done", hidden: true });
@@ -16,9 +16,9 @@ export function liveBar() {
     done,
   );
 
-  function put(said, more, share, state) {
-    if (text.textContent !== said) text.textContent = said;
-    detail.textContent = more;
+  function put({ text: work, detail: numbers, share, state }) {
+    if (text.textContent !== work) text.textContent = work;
+    detail.textContent = numbers;
     done.hidden = share === null;
     if (share !== null) done.value = share;
     node.dataset.state = state;
@@ -27,16 +27,18 @@ export function liveBar() {
   return {
     node,
     /**
-     * @param {import("../data/live.js").Live|null} live null where the server does not answer
-     * @param {string|null} network the one that is looked at
+     * @param {import("../types.js").Live|null} live null if the server does not answer
+     * @param {string|null} network the one that the visitor looks at
      * @param {number} quiet for how long nothing has changed, in ms
      */
     show(live, network, quiet) {
-      if (!live) put("The server does not answer", "what it sent is still shown", null, "rests");
-      else {
-        const { text: said, detail: more, share, state } = progressText(live, network, quiet);
-        put(said, more, share, state);
-      }
+      const lost = {
+        text: "The server does not answer",
+        detail: "what it sent is still shown",
+        share: null,
+        state: "rests",
+      };
+      put(live ? progressText(live, network, quiet) : lost);
     },
   };
 }

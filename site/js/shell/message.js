@@ -1,4 +1,5 @@
-/** What is said in place when something could not be read, and what is shown while it loads. */
+/** What replaces a view that could not be read, and what is shown while a view loads. */
+import { StoreError } from "../data/store.js";
 import { h } from "../dom/dom.js";
 
 const TITLES = {
@@ -12,28 +13,28 @@ const TITLES = {
 
 /**
  * @param {Error} error
- * @param {() => void} [again]
- * @param {object} [back] `{href, text}`
+ * @param {() => void} [again] try again
+ * @param {{href: string, text: string}|null} [back] a link to another view
  */
 export function message(error, again, back) {
-  const known = error.name === "StoreError";
-  const retry = again && error.kind !== "format" && error.kind !== "unknown" && error.kind !== "waiting";
+  const kind = error instanceof StoreError ? error.kind : null;
+  const canRetry = again && !["format", "unknown", "waiting"].includes(kind);
   return h(
     "section",
     { class: "message", role: "alert" },
-    h("h1", { class: "message-title", tabindex: "-1" }, known ? TITLES[error.kind] : "This view could not be drawn"),
+    h("h1", { class: "message-title", tabindex: "-1" }, kind ? TITLES[kind] : "This view could not be drawn"),
     h("p", null, error.message),
     h(
       "p",
       { class: "actions" },
-      retry ? h("button", { type: "button", class: "button", on: { click: again } }, "Try again") : null,
+      canRetry ? h("button", { type: "button", class: "button", on: { click: again } }, "Try again") : null,
       back ? h("a", { class: "button", href: back.href }, back.text) : null,
     ),
   );
 }
 
 /**
- * Gray shapes in the places of what is coming.
+ * Gray shapes in place of a view that is loading.
  * @param {number} tiles
  */
 export function skeleton(tiles) {

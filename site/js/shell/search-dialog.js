@@ -1,19 +1,22 @@
 /** The search dialog: layers, filters and classes of the network, or the comparison, that is open. */
-import { h, replace } from "../dom/dom.js";
+import { closest, h, replace } from "../dom/dom.js";
 import { truncate } from "../text/format.js";
 import { findMatches } from "../data/search.js";
 import { formatRoute } from "../data/route.js";
+
+/** @import { Comparison, Manifest, Route } from "../types.js" */
 
 const KINDS = { layer: "Layers", filter: "Filters", class: "Classes" };
 
 /**
  * @param {object} options
- * @param {() => object} options.current the route
- * @param {(route: object) => Promise<object>} options.placeOf the manifest, or the comparison, of a route
+ * @param {() => Route} options.current
+ * @param {(route: Route) => Promise<Manifest|Comparison>} options.placeOf the manifest, or the comparison, of a route
  * @param {(hash: string) => void} options.go
  */
 export function searchDialog({ current, placeOf, go }) {
-  let here = null;
+  /** @type {Manifest|Comparison|null} */
+  let place = null; // what is searched
   const list = h("div", { class: "hits", id: "hits", "aria-live": "polite" });
   const input = h("input", {
     type: "search",
@@ -43,14 +46,14 @@ export function searchDialog({ current, placeOf, go }) {
   const links = () => [...list.querySelectorAll("a")];
 
   function draw() {
-    if (!here) return;
+    if (!place) return;
     const route = current();
-    const hits = findMatches(here, input.value, route.layer);
-    const groups = Object.keys(KINDS).map((kind) => [kind, hits.filter((hit) => hit.kind === kind)]);
+    const hits = findMatches(place, input.value, route.layer);
+    const groups = Object.keys(KINDS).map((kind) => ({ kind, some: hits.filter((hit) => hit.kind === kind) }));
     replace(
       list,
       hits.length ? null : h("p", { class: "absent" }, "Nothing by that name."),
-      groups.map(([kind, some]) =>
+      groups.map(({ kind, some }) =>
         some.length
           ? h(
               "section",
@@ -81,7 +84,7 @@ export function searchDialog({ current, placeOf, go }) {
 
   dialog.addEventListener("keydown", (event) => {
     const all = links();
-    const at = all.indexOf(document.activeElement);
+    const at = all.findIndex((link) => link === document.activeElement);
     if (event.key === "ArrowDown") all[Math.min(all.length - 1, at + 1)]?.focus();
     else if (event.key === "ArrowUp") (at <= 0 ? input : all[at - 1]).focus();
     else if (event.key === "Enter" && document.activeElement === input && all.length) {
@@ -91,18 +94,18 @@ export function searchDialog({ current, placeOf, go }) {
     event.preventDefault();
   });
   dialog.addEventListener("click", (event) => {
-    if (event.target === dialog || event.target.closest?.("a")) dialog.close();
+    if (event.target === dialog || closest(event, "a")) dialog.close();
   });
   document.body.append(dialog);
   return async () => {
     if (dialog.open) return;
-    here = null;
+    place = null;
     replace(list);
     input.value = "";
     dialog.showModal();
     input.focus();
     try {
-      here = await placeOf(current());
+      place = await placeOf(current());
       draw();
     } catch {
       replace(list, h("p", { class: "absent" }, "There is no network to search in."));

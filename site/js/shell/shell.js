@@ -1,7 +1,9 @@
-/** What surrounds every view: the bar at the top, the theme, the link to copy. */
+/** The bar at the top of every view: where the visitor is, search, theme, the link to copy. */
 import { h, icon, replace } from "../dom/dom.js";
 import { truncate } from "../text/format.js";
 import { formatRoute } from "../data/route.js";
+
+/** @import { Route } from "../types.js" */
 
 const SUN = [
   "M12 8a4 4 0 100 8 4 4 0 000-8z",
@@ -10,39 +12,39 @@ const SUN = [
 const LINK = ["M10 14a4 4 0 006 .4l3-3a4 4 0 00-5.7-5.7l-1.4 1.4", "M14 10a4 4 0 00-6-.4l-3 3a4 4 0 005.7 5.7l1.4-1.4"];
 const LENS = ["M11 4a7 7 0 100 14 7 7 0 000-14z", "M16 16l4.5 4.5"];
 
-function dark() {
+function isDark() {
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-function turn() {
-  const theme = dark() ? "light" : "dark";
+function toggleTheme() {
+  const theme = isDark() ? "light" : "dark";
   document.documentElement.dataset.theme = theme;
   try {
     localStorage.setItem("torchlurk-theme", theme);
   } catch {
-    // Storage may be forbidden; the choice lasts as long as the page.
+    // Storage may be blocked; the choice lasts as long as the page.
   }
 }
 
-async function copy(say) {
+async function copyLink(report) {
   try {
     await navigator.clipboard.writeText(location.href);
-    say("Link copied.");
+    report("Link copied.");
   } catch {
-    say("The link could not be copied; it is in the address bar.");
+    report("The link could not be copied; it is in the address bar.");
   }
 }
 
 /**
- * @param {HTMLElement} place
+ * @param {HTMLElement} container
  * @param {{search: () => void}} actions
  */
-export function shell(place, { search }) {
+export function shell(container, { search }) {
   const crumbs = h("ol", { class: "crumbs" });
   const toast = h("p", { class: "toast", role: "status" });
   let timer = 0;
-  const say = (text) => {
+  const toastText = (text) => {
     clearTimeout(timer);
     toast.textContent = text;
     toast.classList.add("on");
@@ -56,21 +58,26 @@ export function shell(place, { search }) {
       extra,
     );
   replace(
-    place,
+    container,
     h("nav", { "aria-label": "You are here", class: "path" }, crumbs),
     h(
       "div",
       { class: "tools" },
       button("Search (press /)", LENS, search, h("kbd", { "aria-hidden": "true" }, "/")),
-      button("Copy the link to this view", LINK, () => copy(say)),
-      button("Light or dark", SUN, turn),
+      button("Copy the link to this view", LINK, () => copyLink(toastText)),
+      button("Light or dark", SUN, toggleTheme),
     ),
     toast,
   );
   return {
-    say,
-    /** Show where we are: the network or the comparison, and what lies below it. */
+    /**
+     * Show where the visitor is.
+     * @param {Route} route
+     * @param {string|undefined} title of the network or the comparison
+     * @param {import("../types.js").View["crumbs"]} parts below it
+     */
     show(route, title, parts) {
+      /** @type {import("../types.js").View["crumbs"]} */
       const all = [
         {
           text: title ?? route.network ?? "",
@@ -80,7 +87,7 @@ export function shell(place, { search }) {
       ];
       replace(
         crumbs,
-        // A layer's name, which differs from others at its end, comes cut as it should be.
+        // Names of layers differ at their end: they come truncated at their start.
         all.map(({ text, short, href }, i) =>
           h(
             "li",

@@ -73,7 +73,7 @@ const SENTENCES = {
   direction: (v) => `The cosine similarity of its weights before and after is ${similarity(v)}.`,
   cross: (v) =>
     v < 1
-      ? `Each network\u2019s filter responds less to the other\u2019s filter image than to its own, by ${percent(v)} on average.`
+      ? `Each filter responds ${percent(v)} less to the other\u2019s filter image than to its own, on average.`
       : "On average, the two filters do not respond to each other\u2019s filter image.",
   top_max: (v, { k }) => replaced(v, k, "strongest images"),
   top_avg: (v, { k }) => replaced(v, k, "images that are highest on average"),
@@ -104,7 +104,10 @@ export function measureSentence(measure, value, filter) {
   return SENTENCES[measure.name]?.(value, filter) ?? `${measure.says}: ${number(value, 2)}.`;
 }
 
-/** What a correlation of maps means, from the highest down. */
+/**
+ * What a correlation of maps means, from the highest down.
+ * @type {Array<[number, string]>}
+ */
 const VERDICTS = [
   [0.99, "It responds almost exactly as before"],
   [0.9, "It responds much as before"],

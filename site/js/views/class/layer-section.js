@@ -1,54 +1,53 @@
-/** One layer's filters that prefer a class, as tiles. */
-import { savesData } from "../../data/prefetch.js";
+/** The filters of one layer that prefer a class, as tiles. */
 import { h, replace } from "../../dom/dom.js";
-import { count, truncate, number, plural } from "../../text/format.js";
-import { PICTURES, hasAscent, hasCrops, imageUrl, pictureUrl, tileSize } from "../../data/manifest.js";
-import { frame, picture } from "../../dom/pictures.js";
+import { isPadded } from "../../dom/crop-square.js";
+import { frame } from "../../dom/pictures.js";
 import { rovingTabindex } from "../../dom/roving-tabindex.js";
-import { isPadded, cropSquare } from "../../dom/crop-square.js";
+import { PICTURES, hasAscent, hasCrops } from "../../data/manifest.js";
+import { savesData } from "../../data/prefetch.js";
 import { formatRoute } from "../../data/route.js";
+import { count, number, plural, truncate } from "../../text/format.js";
+import { bestImage, tilePicture } from "../shared/figures.js";
+import { layerNumber } from "../shared/section.js";
 
-const FOLDERS = { crop: "cropped", ascent: "max_activ" };
+/** @import { Entry, Manifest, Store } from "../../types.js" */
 
 /**
- * @param {import("../../data/classes.js").Home} home
+ * @param {import("../../data/classes.js").ClassLayer} classLayer
  * @param {object} options
- * @param {object} options.manifest
+ * @param {Manifest} options.manifest
  * @param {string} options.root the network's folder
- * @param {object} options.store
+ * @param {Store} options.store
  * @param {AbortSignal} options.signal
- * @param {number} options.most how many tiles before the visitor asks for all
+ * @param {number} options.most how many tiles to show at first
  * @param {number} options.scale the share that fills the small bar
  */
-export function layerSection(home, { manifest, root, store, signal, most, scale }) {
-  const { at, layer, filters, share } = home;
-  const grid = h("ol", { class: "class-layer-tiles", "aria-label": `Filters of ${truncate(layer.name)}` });
-  const cells = new Map();
+export function layerSection({ at, layer, filters, share }, { manifest, root, store, signal, most, scale }) {
+  const scene = { manifest, root, layer };
   const crops = hasCrops(manifest, layer);
-  const best = new Map(); // by channel the filter's best image, once the layer's data are there
-  let kind = null;
-  const roving = rovingTabindex(grid, () => [...grid.children].map((item) => item.firstElementChild));
+  /** @type {Map<number, {box: HTMLElement, link: HTMLElement}>} */
+  const cells = new Map();
+  /** @type {Map<number, Entry>} */
+  const best = new Map(); // by channel, the filter's best image, once the layer's file is read
+  let kind = null; // of tile: "crop" or "ascent"
+
+  const grid = h("ol", { class: "class-layer-tiles", "aria-label": `Filters of ${truncate(layer.name)}` });
+  const links = () => /** @type {HTMLElement[]} */ ([...grid.querySelectorAll(".tile")]);
+  const roving = rovingTabindex(grid, links);
   const more = h(
     "button",
-    { type: "button", class: "button", on: { click: () => all(true) } },
+    { type: "button", class: "button", on: { click: () => showAll(true) } },
     `Show all ${count(filters.length)}`,
   );
-  const title = h(
-    "h2",
-    { tabindex: "-1" },
-    h(
-      "a",
-      { href: formatRoute({ network: manifest.name, layer: layer.name }), title: layer.name },
-      truncate(layer.name, 60),
-    ),
-  );
+  const href = formatRoute({ network: manifest.name, layer: layer.name });
+  const title = h("h2", { tabindex: "-1" }, h("a", { href, title: layer.name }, truncate(layer.name, 60)));
   const node = h(
     "section",
     { class: "class-layer", data: { layer: layer.name } },
     h(
       "div",
       { class: "class-layer-head" },
-      h("span", { class: "card-number", "aria-hidden": "true" }, String(at + 1).padStart(2, "0")),
+      layerNumber(at),
       title,
       h(
         "span",
@@ -66,52 +65,43 @@ export function layerSection(home, { manifest, root, store, signal, most, scale 
     filters.length > most ? h("div", null, more) : null,
   );
 
-  /** The best image of a filter whose units see all of it. */
-  function whole(channel) {
-    const image = picture({
-      src: imageUrl(root, best.get(channel).image),
-      alt: `best image of filter ${channel}`,
-      natural: manifest.input.shape[2],
-    });
-    image.classList.add("whole");
-    return image;
-  }
-
   function paint(cell, channel) {
-    const folder = kind === "ascent" && !hasAscent(manifest, layer, channel) ? "cropped" : FOLDERS[kind];
-    const cropped = folder === "cropped";
-    if (cropped && !crops) {
-      // Which image it is, only the layer's data know; until they are there the tile is empty.
-      replace(cell.box, best.has(channel) ? [whole(channel), h("span", { class: "fallback-label" }, "image")] : []);
+    const folder = kind === "ascent" && hasAscent(manifest, layer, channel) ? "max_activ" : "cropped";
+    const entry = best.get(channel);
+    if (folder === "cropped" && !crops) {
+      // Only the layer's file says which image is the best; until it is read the tile is empty.
+      const whole = () => [bestImage(scene, channel, entry), h("span", { class: "fallback-label" }, "image")];
+      replace(cell.box, entry ? whole() : []);
       return;
     }
+    const square = folder === "cropped";
     replace(
       cell.box,
-      picture({
-        src: pictureUrl(root, layer, folder, channel),
+      tilePicture(scene, folder, channel, {
         alt: `${PICTURES[folder]} of filter ${channel}`,
-        at: [0, cropped ? manifest.k : 1],
-        natural: tileSize(manifest, folder, layer)?.[1],
-        part: cropped ? cropSquare(manifest, layer, folder, best.get(channel)) : null,
+        tile: [0, square ? manifest.k : 1],
+        square,
+        entry,
       }),
-      kind === "ascent" && cropped ? h("span", { class: "fallback-label" }, "crop") : null,
+      kind === "ascent" && square ? h("span", { class: "fallback-label" }, "crop") : null,
     );
   }
 
-  function add(filter) {
-    const { channel, selectivity } = filter;
+  function addTile({ channel, selectivity }) {
     const box = frame(null);
-    const known = selectivity !== null;
+    const foot = [h("span", { class: "tile-number" }, channel)];
+    if (selectivity !== null) {
+      foot.push(h("span", { class: "tile-value", title: "selectivity" }, number(selectivity, 2)));
+    }
     const link = h(
       "a",
-      { class: "tile", href: formatRoute({ network: manifest.name, layer: layer.name, channel }), tabindex: "-1" },
+      {
+        class: "tile",
+        href: formatRoute({ network: manifest.name, layer: layer.name, channel }),
+        tabindex: "-1",
+      },
       box,
-      h(
-        "span",
-        { class: "tile-foot" },
-        h("span", { class: "tile-number" }, channel),
-        known ? h("span", { class: "tile-value", title: "selectivity" }, number(selectivity, 2)) : null,
-      ),
+      h("span", { class: "tile-foot" }, foot),
     );
     const cell = { box, link };
     cells.set(channel, cell);
@@ -119,15 +109,15 @@ export function layerSection(home, { manifest, root, store, signal, most, scale 
     if (kind) paint(cell, channel);
   }
 
-  function all(move) {
+  function showAll(moveFocus) {
     const next = filters.slice(cells.size);
-    for (const filter of next) add(filter);
+    for (const filter of next) addTile(filter);
     more.parentElement?.remove();
-    if (move && next.length) cells.get(next[0].channel).link.focus();
+    if (moveFocus && next.length) cells.get(next[0].channel).link.focus();
   }
 
-  /** What only the layer's data know: the best images, and how far crops at a border are padding. */
-  async function learn() {
+  /** Read the layer's file: the best images, and the padding of crops at a border. */
+  async function readBest() {
     try {
       const data = await store.layer(manifest.name, layer.data, signal);
       for (const filter of data.filters) {
@@ -138,42 +128,47 @@ export function layerSection(home, { manifest, root, store, signal, most, scale 
         if (cell && kind) paint(cell, filter.channel);
       }
     } catch {
-      // The pictures stay as they are: whole, with their padding, or absent.
+      // Crops stay as they are, with their padding.
       if (signal.aborted) return;
-      for (const { box } of cells.values())
+      for (const { box } of cells.values()) {
         if (!box.firstElementChild) replace(box, h("span", { class: "missing" }, "no picture"));
+      }
     }
   }
 
-  for (const filter of filters.slice(0, most)) add(filter);
+  for (const filter of filters.slice(0, most)) addTile(filter);
   roving.reset();
   if (!crops || (layer.receptive_field && !savesData())) {
-    const near = new IntersectionObserver(([entry]) => {
+    const observer = new IntersectionObserver(([entry]) => {
       if (!entry.isIntersecting) return;
-      near.disconnect();
-      learn();
+      observer.disconnect();
+      readBest();
     });
-    near.observe(node);
-    signal.addEventListener("abort", () => near.disconnect(), { once: true });
+    observer.observe(node);
+    signal.addEventListener("abort", () => observer.disconnect(), { once: true });
   }
 
   return {
     at,
     name: layer.name,
     node,
-    draw(asked) {
-      if (asked === kind) return;
-      kind = asked;
+    /** @param {string} wanted the kind of tile */
+    draw(wanted) {
+      if (wanted === kind) return;
+      kind = wanted;
       for (const [channel, cell] of cells) paint(cell, channel);
     },
-    /** Go to its heading. */
+    /** Move to the heading. */
     enter() {
       node.scrollIntoView({ block: "start" });
       title.focus({ preventScroll: true });
     },
-    /** The tile of a filter, shown if it was not yet. */
+    /**
+     * The tile of a filter; shows all tiles if it is not among the first.
+     * @param {number} channel
+     */
     find(channel) {
-      if (!cells.has(channel) && filters.some((filter) => filter.channel === channel)) all(false);
+      if (!cells.has(channel) && filters.some((filter) => filter.channel === channel)) showAll(false);
       const link = cells.get(channel)?.link ?? null;
       if (link) roving.setCurrent(link);
       return link;

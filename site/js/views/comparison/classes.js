@@ -1,114 +1,105 @@
-/** Which classes excite a filter, before and after: two bars a class. */
-import { pairedClasses } from "../../data/comparison.js";
+/** Which classes excite a filter, before and after: two bars for each class. */
+import d3 from "../../vendored/d3.js";
 import { h } from "../../dom/dom.js";
-import { truncate, number } from "../../text/format.js";
+import { pairedClasses } from "../../data/comparison.js";
 import { className, hasMap } from "../../data/manifest.js";
+import { number, truncate } from "../../text/format.js";
+import { section } from "../shared/section.js";
 
-/** From so many times as high, each network's bars have a scale of their own. */
-const APART = 4;
+/** @import { FilterSide } from "../../types.js" */
 
-/** A bar from zero, which stands at the same place for both networks. */
+/** If one network's values are so many times as high, each network's bars have a scale of their own. */
+const SEPARATE_SCALES_FROM = 4;
+
+/**
+ * A bar from zero, which is at the same position for both networks.
+ * @param {string} tag "before" or "after"
+ * @param {number|null} value
+ * @param {number} scale what a bar of length 1 stands for
+ * @param {number[]} range of the lengths
+ */
 function bar(tag, value, scale, [low, high]) {
-  const share = (size) => `${(size / (high - low || 1)) * 100}%`;
+  const percentage = (size) => `${(size / (high - low || 1)) * 100}%`;
   const words = value === null ? "not among its ten highest" : number(value);
+  const mark = () => {
+    const style = {
+      "margin-left": percentage(Math.min(value / scale, 0) - low),
+      width: percentage(Math.abs(value / scale)),
+    };
+    return h("span", { style });
+  };
   return h(
     "span",
     { class: "paired-bar", data: { side: tag } },
     h("span", { class: "visually-hidden" }, `${tag} `),
-    h(
-      "span",
-      { class: "paired-room", "aria-hidden": "true" },
-      value === null
-        ? null
-        : h("span", {
-            style: { "margin-left": share(Math.min(value / scale, 0) - low), width: share(Math.abs(value / scale)) },
-          }),
-    ),
+    h("span", { class: "paired-room", "aria-hidden": "true" }, value === null ? null : mark()),
     value === null
       ? h("span", { class: "paired-figure", title: words }, "\u2013", h("span", { class: "visually-hidden" }, words))
       : h("span", { class: "paired-figure" }, words),
   );
 }
 
-/** The value that is furthest from zero. */
-const furthest = (values) => values.reduce((best, value) => (Math.abs(value) > Math.abs(best) ? value : best), 0);
-
+/**
+ * @param {FilterSide[]} sides
+ * @param {string} title
+ * @param {"max"|"avg"} kind
+ */
 function panel(sides, title, kind) {
-  const profiles = sides.map(({ filter }) => filter.classes[kind]);
-  const rows = pairedClasses(...profiles);
+  const [before, after] = sides.map(({ filter }) => filter.classes[kind]);
+  const rows = pairedClasses(before, after);
   if (!rows.length) {
-    return h(
-      "div",
-      { class: "panel" },
-      h("h3", null, title),
-      h("p", { class: "absent" }, "No classes in this data set."),
-    );
+    const text = "No classes in this data set.";
+    return h("div", { class: "panel" }, h("h3", null, title), h("p", { class: "absent" }, text));
   }
-  const values = profiles.map((profile) => profile.map(([, value]) => value));
-  const [one, two] = values.map((some) => Math.abs(furthest(some)) || 1);
-  const apart = Math.max(one / two, two / one) >= APART;
-  const scales = apart ? [one, two] : [Math.max(one, two), Math.max(one, two)];
-  const ends = values.flatMap((some, i) => some.map((value) => value / scales[i]));
-  const range = [Math.min(0, ...ends), Math.max(0, ...ends)];
+  const values = [before, after].map((profile) => profile.map(([, value]) => value));
+  const longest = values.map((own) => d3.greatest(own, Math.abs) ?? 0);
+  const [first, second] = longest.map((value) => Math.abs(value) || 1);
+  const isSeparate = Math.max(first / second, second / first) >= SEPARATE_SCALES_FROM;
+  const scales = isSeparate ? [first, second] : [Math.max(first, second), Math.max(first, second)];
+  const range = d3.extent([0, ...values.flatMap((own, i) => own.map((value) => value / scales[i]))]);
+  const [longestBefore, longestAfter] = longest.map((value) => number(value, 2));
+  const note =
+    "Each network\u2019s bars have a scale of their own: " +
+    `the longest stands for ${longestBefore} before and ${longestAfter} after.`;
+  const item = (row) => {
+    const name = className(sides[0].manifest, row.index);
+    return h(
+      "li",
+      null,
+      h("span", { class: "paired-name", title: name }, truncate(name, 40)),
+      h(
+        "span",
+        { class: "paired-bars" },
+        bar("before", row.before, scales[0], range),
+        bar("after", row.after, scales[1], range),
+      ),
+    );
+  };
   return h(
     "div",
     { class: "panel" },
     h("h3", null, title),
-    h(
-      "ul",
-      { class: "paired-classes" },
-      rows.map((row) => {
-        const name = className(sides[0].manifest, row.index);
-        return h(
-          "li",
-          null,
-          h("span", { class: "paired-name", title: name }, truncate(name, 40)),
-          h(
-            "span",
-            { class: "paired-bars" },
-            bar("before", row.before, scales[0], range),
-            bar("after", row.after, scales[1], range),
-          ),
-        );
-      }),
-    ),
-    apart
-      ? h(
-          "p",
-          { class: "paired-note" },
-          `Each network\u2019s bars have a scale of their own: the longest stands for ${number(furthest(values[0]), 2)} before and ${number(furthest(values[1]), 2)} after.`,
-        )
-      : null,
+    h("ul", { class: "paired-classes" }, rows.map(item)),
+    isSeparate ? h("p", { class: "paired-note" }, note) : null,
   );
 }
 
-/** The class profiles of both networks. */
-export function pairedProfile(sides) {
+/**
+ * The class profiles of both networks.
+ * @param {FilterSide[]} sides
+ */
+export function classesSection(sides) {
   const map = hasMap(sides[0].layer);
-  return h(
-    "section",
-    { class: "block" },
-    h(
-      "header",
-      { class: "block-head" },
-      h("h2", null, "Classes"),
-      h(
-        "p",
-        null,
-        map
-          ? "The mean, over the images of a class, of the strongest response in each, and of the mean response."
-          : "The mean response over the images of a class.",
-        " Each network lists its ten highest classes: \u2013 is none of them.",
-      ),
-      h(
-        "p",
-        { class: "legend" },
-        h("span", { class: "key", data: { side: "before" } }),
-        "before",
-        h("span", { class: "key", data: { side: "after" } }),
-        "after",
-      ),
-    ),
+  const text = [
+    map
+      ? "The mean, over the images of a class, of the strongest response in each, and of the mean response."
+      : "The mean response over the images of a class.",
+    " Each network lists its ten highest classes: \u2013 is none of them.",
+  ];
+  const key = (side) => [h("span", { class: "key", data: { side } }), side];
+  const legend = h("p", { class: "legend" }, key("before"), key("after"));
+  return section(
+    { title: "Classes", text, legend },
     h(
       "div",
       { class: "panels" },

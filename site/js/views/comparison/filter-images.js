@@ -1,50 +1,28 @@
-/** The filter images of both networks, and what each filter says to the other's. */
-import { h, externalLink } from "../../dom/dom.js";
+/** The filter images of both networks, and how each filter responds to the other's. */
+import { externalLink, h } from "../../dom/dom.js";
+import { frame } from "../../dom/pictures.js";
+import { hasMap, tileSize } from "../../data/manifest.js";
 import { number } from "../../text/format.js";
-import { hasMap, pictureUrl, tileSize } from "../../data/manifest.js";
-import { frame, picture } from "../../dom/pictures.js";
-import { sideHead } from "./entries.js";
+import { filterImage } from "../shared/figures.js";
+import { section } from "../shared/section.js";
+import { sideGroup } from "./controls.js";
 
-function figure(side) {
-  const { manifest, root, layer, filter, tag } = side;
-  const size = tileSize(manifest, "max_activ", layer);
-  const there = filter.pictures.includes("max_activ");
-  return h(
-    "div",
-    { class: "side", role: "group", "aria-label": tag === "before" ? "Before" : "After" },
-    sideHead(side),
-    h(
-      "figure",
-      { class: "entry" },
-      there
-        ? frame(
-            size,
-            picture({
-              src: pictureUrl(root, layer, "max_activ", filter.channel),
-              alt: `filter image of filter ${filter.channel} ${tag}`,
-              eager: true,
-              natural: size?.[1],
-            }),
-          )
-        : frame(size, h("span", { class: "missing" }, "not computed")),
-      there && filter.ascent?.found === false
-        ? h(
-            "figcaption",
-            null,
-            h(
-              "span",
-              { class: "detail" },
-              "No picture was found that excites this filter: what is shown is the last attempt.",
-            ),
-          )
-        : null,
-    ),
-  );
+/** @import { FilterSide } from "../../types.js" */
+
+/** @param {FilterSide} side */
+function sideImage(side) {
+  const missing = () =>
+    frame(tileSize(side.manifest, "max_activ", side.layer), h("span", { class: "missing" }, "not computed"));
+  return sideGroup(side, h("figure", { class: "entry" }, filterImage(side) ?? missing()));
 }
 
-/** Four activations, each network's filter on each picture: the longer its bar, the stronger the answer. */
-function crossed(sides, four) {
-  const top = Math.max(...four, 0) || 1;
+/**
+ * The activation of each network's filter on each picture.
+ * @param {FilterSide[]} sides
+ * @param {[number, number, number, number]} activations of the filter before on both pictures, of the filter after
+ */
+function crossTable(sides, activations) {
+  const highest = Math.max(...activations, 0) || 1;
   const cell = (value) =>
     h(
       "td",
@@ -53,10 +31,11 @@ function crossed(sides, four) {
       h(
         "span",
         { class: "change-track", "aria-hidden": "true" },
-        h("span", { style: { width: `${(Math.max(0, value) / top) * 100}%` } }),
+        h("span", { style: { width: `${(Math.max(0, value) / highest) * 100}%` } }),
       ),
     );
-  const [mine, others, yours, own] = four;
+  const row = (name, values) => h("tr", null, h("th", { scope: "row" }, name), values.map(cell));
+  const column = (name) => h("th", { scope: "col" }, name);
   const unit = hasMap(sides[0].layer) ? "mean activation" : "activation";
   return h(
     "table",
@@ -64,55 +43,33 @@ function crossed(sides, four) {
     h(
       "caption",
       null,
-      `How strongly each network\u2019s filter answers each picture (${unit}). A filter that still looks for the same answers both pictures alike.`,
+      `How strongly each network\u2019s filter responds to each picture (${unit}). `,
+      "A filter that still looks for the same responds to both pictures alike.",
     ),
-    h(
-      "thead",
-      null,
-      h(
-        "tr",
-        null,
-        h("td", null),
-        h("th", { scope: "col" }, "picture before"),
-        h("th", { scope: "col" }, "picture after"),
-      ),
-    ),
-    h(
-      "tbody",
-      null,
-      h("tr", null, h("th", { scope: "row" }, "filter before"), cell(mine), cell(others)),
-      h("tr", null, h("th", { scope: "row" }, "filter after"), cell(yours), cell(own)),
-    ),
+    h("thead", null, h("tr", null, h("td"), column("picture before"), column("picture after"))),
+    h("tbody", null, row("filter before", activations.slice(0, 2)), row("filter after", activations.slice(2))),
   );
 }
 
 /**
- * @param {object[]} sides
- * @param {[number, number, number, number]|null} four as the comparison has them
+ * @param {FilterSide[]} sides
+ * @param {[number, number, number, number]|null} activations as the comparison has them
  * @returns {HTMLElement|null} null where neither network has a filter image
  */
-export function filterImages(sides, four) {
+export function filterImagesSection(sides, activations) {
   if (!sides.some(({ filter }) => filter.pictures.includes("max_activ"))) return null;
-  return h(
-    "section",
-    { class: "block" },
-    h(
-      "header",
-      { class: "block-head" },
-      h("h2", null, "Filter images"),
-      h(
-        "p",
-        null,
-        "Made from noise to excite the filter as much as possible: a ",
-        externalLink("https://distill.pub/2017/feature-visualization/", "feature visualization"),
-        ".",
-      ),
-    ),
+  const text = [
+    "Made from noise to excite the filter as much as possible: a ",
+    externalLink("https://distill.pub/2017/feature-visualization/", "feature visualization"),
+    ".",
+  ];
+  return section(
+    { title: "Filter images", text },
     h(
       "div",
       { class: "filter-image-pair" },
-      h("div", { class: "side-by-side" }, sides.map(figure)),
-      four ? crossed(sides, four) : null,
+      h("div", { class: "side-by-side" }, sides.map(sideImage)),
+      activations ? crossTable(sides, activations) : null,
     ),
   );
 }

@@ -1,148 +1,131 @@
 /** One filter before and after: what it looks for in both networks, and how much that changed. */
-import { correlationText, rankText, changeSummary } from "../../text/changes.js";
-import { measureOf, channelsByChange, changeRank, valuesOf } from "../../data/comparison.js";
-import { preserveFocus } from "../../dom/preserve-view.js";
 import { h, replace } from "../../dom/dom.js";
-import { truncate, truncateStart } from "../../text/format.js";
+import { preserveFocus } from "../../dom/preserve-view.js";
+import { changeRank, channelsByChange, measureOf, valuesOf } from "../../data/comparison.js";
 import { hasCrops, hasMap } from "../../data/manifest.js";
-import { StoreError } from "../../data/store.js";
 import { formatRoute } from "../../data/route.js";
-import { pairedProfile } from "./classes.js";
-import { openLayer, pairChoice, sidesOf, usedControl } from "./controls.js";
-import { sharedImagesText, imageLists } from "./entries.js";
-import { filterImages } from "./filter-images.js";
-import { measureList } from "./measures.js";
-import { historySection } from "./time.js";
-import { choices, neighbours } from "../shared/controls.js";
+import { changeSummary, correlationText, rankText } from "../../text/changes.js";
+import { truncate, truncateStart } from "../../text/format.js";
+import { neighbours, showChoices } from "../shared/controls.js";
+import { filterOf, openImages } from "../shared/open.js";
+import { section } from "../shared/section.js";
+import { classesSection } from "./classes.js";
+import { openComparedLayer, openSides, pairControl, usedPairControl } from "./controls.js";
+import { imageLists, sharedImagesText } from "./entries.js";
+import { filterImagesSection } from "./filter-images.js";
+import { historySection } from "./history.js";
+import { measuresSection } from "./measures.js";
 
-const SHOW_NAMES = { image: "Image", gradient: "Gradient", overlay: "Overlay" };
+/** @import { Context, FilterSide, Route } from "../../types.js" */
 
+/**
+ * What the view is drawn from.
+ * @param {Context} ctx
+ */
 async function open(ctx) {
   const { store, route, signal } = ctx;
-  const scene = await openLayer(ctx);
+  const scene = await openComparedLayer(ctx);
   const { comparison, layer } = scene;
   const { channel } = route;
+  /** @type {FilterSide[]} */
   const sides = await Promise.all(
     scene.sides.map(async (side) => {
-      const filter = side.filters.find((one) => one.channel === channel);
-      if (!filter || channel >= layer.channels) {
-        throw new StoreError(
-          "unknown",
-          `${truncate(layer.name)} has no filter ${channel}: they are numbered from 0 to ${layer.channels - 1}.`,
-        );
-      }
-      // Paths of images are a courtesy: without them everything else still stands.
-      const images = await store.images(side.name, signal).catch((error) => {
-        if (signal.aborted) throw error;
-        return {};
-      });
-      return { ...side, filter, images };
+      const filter = filterOf(side.filters.slice(0, layer.channels), layer.name, channel);
+      return { ...side, filter, images: await openImages(store, side.name, signal) };
     }),
   );
-  const many = comparison.stores.length > 2;
-  const moments = many
-    ? await sidesOf(
-        store,
-        comparison,
-        comparison.stores.map((_, i) => i),
-        signal,
-      )
-    : [];
-  return { ...scene, sides, channel, moments };
+  const all = comparison.stores.map((_, i) => i);
+  const networks = all.length > 2 ? await openSides(store, comparison, all, signal) : [];
+  return { ...scene, sides, channel, networks };
 }
 
-function section(title, explanation, ...content) {
-  return h(
-    "section",
-    { class: "block" },
-    h("header", { class: "block-head" }, h("h2", null, title), h("p", null, explanation)),
-    content,
-  );
-}
-
-function strongestWords(sides) {
+/**
+ * What the strongest images are, in words.
+ * @param {FilterSide[]} sides
+ */
+function strongestText(sides) {
   const [{ manifest, layer }] = sides;
+  const shared = sharedImagesText(sides, "max");
+  if (!hasMap(layer)) return ["The images to which the filter gives the highest number. ", shared];
+  if (!hasCrops(manifest, layer)) return ["The images with the highest single activation. ", shared];
   const gradients = sides.some(({ filter }) => filter.pictures.includes("cropped_grad"));
   return [
-    hasCrops(manifest, layer)
-      ? `The images with the highest single activation; the box is what the unit that responds sees. Below each, that patch${gradients ? " and its gradient" : ""}. `
-      : hasMap(layer)
-        ? "The images with the highest single activation. "
-        : "The images to which the filter gives the highest number. ",
-    sharedImagesText(sides, "max"),
+    "The images with the highest single activation; the box is the receptive field of the unit that responds. ",
+    `Below each, that patch${gradients ? " and its gradient" : ""}. `,
+    shared,
   ];
 }
 
-/** Which filter has taken this one’s place, if another has. */
-function partnerWords(after, partner) {
+/**
+ * Which filter is most like this one after, if another is.
+ * @param {FilterSide} after
+ * @param {[number, number]|null|undefined} partner the filter and the correlation
+ */
+function partnerText(after, partner) {
   if (!partner || partner[0] === after.filter.channel) return null;
-  const link = h(
-    "a",
-    { class: "text-link", href: formatRoute({ network: after.name, layer: after.layer.name, channel: partner[0] }) },
-    `filter ${partner[0]}`,
-  );
+  const [channel, correlation] = partner;
+  const href = formatRoute({ network: after.name, layer: after.layer.name, channel });
   return [
     " After, ",
-    link,
-    ` is more like it than the one in its own place: their maps correlate at ${correlationText(partner[1])}.`,
+    h("a", { class: "text-link", href }, `filter ${channel}`),
+    ` is more like it than the one in its own place: their maps correlate at ${correlationText(correlation)}.`,
   ];
 }
 
-/** @param {object} ctx */
+/** @type {import("../../types.js").ViewFunction} */
 export async function comparisonFilterView(ctx) {
-  const { route, signal } = ctx;
+  const { route } = ctx;
   const scene = await open(ctx);
   const { comparison, layer, pair, sides, changes, channel } = scene;
   const name = sides[0].names?.[channel];
-  const called = `Filter ${channel}${name ? `: ${truncate(name, 60)}` : ""}`;
+  const title = `Filter ${channel}${name ? `: ${truncate(name, 60)}` : ""}`;
   const k = Math.min(comparison.k, comparison.dataset.images);
-  const map = hasMap(sides[0].layer);
-  const gradients = sides.some(({ filter }) =>
-    ["max_grads", "avg_grads"].some((folder) => filter.pictures.includes(folder)),
+  const hasGradients = sides.some(({ filter }) =>
+    filter.pictures.some((kind) => kind === "max_grads" || kind === "avg_grads"),
   );
-  const pairs = h("div", { class: "toolbar" }, pairChoice(ctx, comparison, pair, route));
-  const bar = h("div", { class: "toolbar" });
+  const pairs = h("div", { class: "toolbar" }, pairControl(ctx, comparison, pair, route));
+  const toolbar = h("div", { class: "toolbar" });
   const nav = h("div", { class: "nav-slot" });
-  const place = h("p", { class: "status" });
-  const time = h("div", { class: "history" });
-  const top = h("div", { class: "side-by-side" });
-  const mean = h("div", { class: "side-by-side" });
-  const view = { steps: {} };
+  const rank = h("p", { class: "status" });
+  const history = h("div", { class: "history" });
+  const strongest = h("div", { class: "side-by-side" });
+  const averages = h("div", { class: "side-by-side" });
+  /** @type {{before?: string|null, after?: string|null}} */
+  const steps = {};
 
+  /** @param {Route} now */
   function draw(now) {
     const measure = measureOf(comparison, now.by);
     const values = valuesOf(changes, measure.name, layer.channels);
     const order = channelsByChange(values);
     const at = order.indexOf(channel);
-    const beside = (other) =>
+    const step = (other) =>
       other === undefined ? null : { href: formatRoute({ ...now, channel: other }), text: String(other) };
-    const steps = [beside(order[at - 1]), beside(order[at + 1])];
-    [view.steps.before, view.steps.after] = steps.map((step) => step?.href ?? null);
-    replace(nav, neighbours("filter", ...steps));
-    const stands = changeRank(values, channel);
-    replace(place, stands && values[channel] ? `By ${measure.title}, ${rankText(stands)} in this layer.` : null);
-    const kinds = gradients || now.show !== "image" ? Object.keys(SHOW_NAMES) : [];
-    const options = kinds.map((value) => ({
-      value,
-      text: SHOW_NAMES[value],
-      href: formatRoute({ ...now, show: value }),
-    }));
-    preserveFocus(bar, () => replace(bar, options.length ? choices("Show", options, now.show) : null));
-    const left = time.querySelector(".sparklines")?.scrollLeft ?? 0;
-    preserveFocus(time, () =>
+    const [before, after] = [step(order[at - 1]), step(order[at + 1])];
+    Object.assign(steps, { before: before?.href, after: after?.href });
+    replace(nav, neighbours("filter", before, after));
+    const own = changeRank(values, channel);
+    replace(rank, own && values[channel] ? `By ${measure.title}, ${rankText(own)} in this layer.` : null);
+    preserveFocus(toolbar, () => replace(toolbar, hasGradients || now.show !== "image" ? showChoices(now) : null));
+    const left = history.querySelector(".sparklines")?.scrollLeft ?? 0;
+    preserveFocus(history, () =>
       replace(
-        time,
+        history,
         historySection(scene, measure, (by) => formatRoute({ ...now, by })),
       ),
     );
-    if (left) time.querySelector(".sparklines").scrollLeft = left;
-    replace(top, imageLists(sides, "max", now.show));
-    replace(mean, imageLists(sides, "avg", now.show));
+    if (left) history.querySelector(".sparklines").scrollLeft = left;
+    replace(strongest, imageLists(sides, "max", now.show));
+    replace(averages, imageLists(sides, "avg", now.show));
   }
   draw(route);
-  const many = comparison.pairs.length > 1;
-  return Object.assign(view, {
-    title: `${called}, ${layer.name}, ${comparison.title}`,
+
+  const averageText = [
+    "The images that excite the filter most over their whole area. ",
+    sharedImagesText(sides, "avg"),
+  ];
+  return {
+    title: `${title}, ${layer.name}, ${comparison.title}`,
     crumbs: [
       {
         text: layer.name,
@@ -151,36 +134,31 @@ export async function comparisonFilterView(ctx) {
       },
       { text: String(channel), href: formatRoute(route) },
     ],
+    steps,
     node: h(
       "article",
       { class: "view filter compared" },
       h(
         "header",
         { class: "intro" },
-        h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, called), nav),
+        h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, title), nav),
         h(
           "p",
           { class: "lede" },
           changeSummary(changes, channel, k),
-          partnerWords(sides[1], changes.partners?.[channel]),
+          partnerText(sides[1], changes.partners?.[channel]),
         ),
-        place,
+        rank,
       ),
-      many ? pairs : null,
-      time,
-      filterImages(sides, changes.cross?.[channel] ?? null),
-      section("Strongest responses", strongestWords(sides), bar, top),
-      map
-        ? section(
-            "Highest on average",
-            ["The images that excite the filter most over their whole area. ", sharedImagesText(sides, "avg")],
-            mean,
-          )
-        : null,
-      pairedProfile(sides),
-      measureList({ ...scene, layerName: layer.name }),
+      comparison.pairs.length > 1 ? pairs : null,
+      history,
+      filterImagesSection(sides, changes.cross?.[channel] ?? null),
+      section({ title: "Strongest responses", text: strongestText(sides) }, toolbar, strongest),
+      hasMap(sides[0].layer) ? section({ title: "Highest on average", text: averageText }, averages) : null,
+      classesSection(sides),
+      measuresSection(scene),
     ),
     update: draw,
-    focus: (previous) => usedControl(pairs, previous, route),
-  });
+    focus: (previous) => usedPairControl(pairs, previous, route),
+  };
 }

@@ -1,16 +1,34 @@
-/** All measures of a layer: what each comes to, as a small histogram that leads to the filters sorted by it. */
-import { changeText, measureSentence, rankText } from "../../text/changes.js";
+/** All measures of a layer, as small histograms; all measures of a filter, in words. */
+import { h } from "../../dom/dom.js";
+import { rovingTabindex } from "../../dom/roving-tabindex.js";
 import { changeRank } from "../../data/comparison.js";
 import { binIndex, changeBins } from "../../plots/bins.js";
-import { h } from "../../dom/dom.js";
-import { truncate, number } from "../../text/format.js";
 import { changeHistogram, distributionText } from "../../plots/change-histogram.js";
-import { rovingTabindex } from "../../dom/roving-tabindex.js";
-import { histogramEnds } from "./layers.js";
+import { changeText, measureSentence, rankText } from "../../text/changes.js";
+import { number, truncate } from "../../text/format.js";
+import { section } from "../shared/section.js";
+import { measureLink } from "./controls.js";
+
+/** @import { ComparedScene, Comparison, Distribution, Measure } from "../../types.js" */
 
 /**
- * @param {object} comparison
- * @param {Record<string, import("../../data/comparison.js").Distribution>} distributions by measure
+ * What stands below the ends of a histogram.
+ * @param {Measure} measure
+ */
+export function histogramEnds({ signed, edges }) {
+  const last = `\u2265 ${number(edges.at(-1), 2)}`;
+  const ends = signed ? [`\u2264 ${number(edges[0], 2)}`, "same", last] : ["same", last];
+  return h(
+    "span",
+    { class: "change-ends", "aria-hidden": "true" },
+    ends.map((text) => h("span", null, text)),
+  );
+}
+
+/**
+ * A card for each measure of a layer; it links to the filters sorted by the measure.
+ * @param {Comparison} comparison
+ * @param {Record<string, Distribution>} distributions by measure
  * @param {string} current
  * @param {(measure: string) => string} hrefOf
  */
@@ -18,22 +36,14 @@ export function measureCards({ measures }, distributions, current, hrefOf) {
   const links = measures
     .filter(({ name }) => distributions[name])
     .map((measure) => {
-      const own = distributions[measure.name];
-      const here = measure.name === current;
-      return h(
-        "a",
-        {
-          class: "measure",
-          href: hrefOf(measure.name),
-          title: measure.says,
-          tabindex: here ? "0" : "-1",
-          "aria-current": here ? "true" : null,
-          data: { value: measure.name },
-        },
-        h("span", { class: "measure-name" }, truncate(measure.title, 32)),
-        changeHistogram(changeBins(own.histogram, measure.edges), { label: distributionText(own) }),
-        h("span", { class: "measure-figure" }, h("b", null, number(own.mean, 2)), " on average"),
-      );
+      const distribution = distributions[measure.name];
+      const rows = changeBins(distribution.histogram, measure.edges);
+      return measureLink(measure, {
+        href: hrefOf(measure.name),
+        current: measure.name === current,
+        plot: changeHistogram(rows, { label: distributionText(distribution) }),
+        figure: [h("b", null, number(distribution.mean, 2)), " on average"],
+      });
     });
   if (links.length && !distributions[current]) links[0].tabIndex = 0;
   const list = h("div", { class: "measures", role: "group", "aria-label": "Change of" }, links);
@@ -41,66 +51,49 @@ export function measureCards({ measures }, distributions, current, hrefOf) {
   return list;
 }
 
+const capitalize = (text) => text[0].toUpperCase() + text.slice(1);
+
 /**
- * Every measure of one filter, in words, and where the filter stands.
- * @param {object} scene
+ * Every measure of one filter, in words, and the filter's rank in its layer.
+ * @param {ComparedScene & {channel: number}} scene
  */
-export function measureList({ comparison, pair, layerName, changes, channel }) {
-  const layer = comparison.layers.find(({ name }) => name === layerName);
+export function measuresSection({ comparison, layer, pair, changes, channel }) {
   const { distributions } = layer.changes[pair.at];
-  const line = (measure) => {
+  const facts = {
+    k: Math.min(comparison.k, comparison.dataset.images),
+    partner: changes.partners?.[channel] ?? null,
+    channel,
+  };
+  const row = (measure) => {
+    const distribution = distributions[measure.name];
+    if (!distribution) return null;
     const values = changes.values[measure.name];
     const value = values?.[channel] ?? null;
-    const own = distributions[measure.name];
-    if (!own) return null;
-    const place = changeRank(values, channel);
-    const filter = {
-      k: Math.min(comparison.k, comparison.dataset.images),
-      partner: changes.partners?.[channel] ?? null,
-      channel,
-    };
-    const rows = changeBins(own.histogram, measure.edges);
+    const rank = value
+      ? h("span", { class: "measure-rank" }, ` ${capitalize(rankText(changeRank(values, channel)))}.`)
+      : null;
     return h(
       "div",
       { class: "measure-row" },
       h("dt", { title: measure.says }, truncate(measure.title, 40)),
       h("dd", { class: "measure-value" }, changeText(measure, value)),
-      h(
-        "dd",
-        { class: "measure-text" },
-        measureSentence(measure, value, filter),
-        value ? h("span", { class: "measure-rank" }, ` ${capital(rankText(place))}.`) : null,
-      ),
+      h("dd", { class: "measure-text" }, measureSentence(measure, value, facts), rank),
       h(
         "dd",
         { class: "measure-histogram" },
-        changeHistogram(rows, {
-          label: `The layer: ${distributionText(own)}`,
+        changeHistogram(changeBins(distribution.histogram, measure.edges), {
+          label: `The layer: ${distributionText(distribution)}`,
           mark: value === null ? -1 : binIndex(measure.edges, value),
         }),
-        h(
-          "span",
-          { class: "change-ends", "aria-hidden": "true" },
-          histogramEnds(measure).map((text) => h("span", null, text)),
-        ),
+        histogramEnds(measure),
       ),
     );
   };
-  return h(
-    "section",
-    { class: "block" },
-    h(
-      "header",
-      { class: "block-head" },
-      h("h2", null, "The change in numbers"),
-      h(
-        "p",
-        null,
-        "Every measure is 0 where nothing changed. Each plot shows the filters of this layer; the bar in color is the one that this filter is in.",
-      ),
-    ),
-    h("dl", { class: "measure-list" }, comparison.measures.map(line)),
+  const text =
+    "Every measure is 0 where nothing changed. Each plot shows the filters of this layer; " +
+    "the bar in color is the one that this filter is in.";
+  return section(
+    { title: "The change in numbers", text },
+    h("dl", { class: "measure-list" }, comparison.measures.map(row)),
   );
 }
-
-const capital = (text) => text[0].toUpperCase() + text.slice(1);

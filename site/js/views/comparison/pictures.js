@@ -1,11 +1,16 @@
 /** Pictures of one filter, before and after, side by side. */
 import { h } from "../../dom/dom.js";
-import { hasAscent, hasCrops, pictureUrl, tileSize } from "../../data/manifest.js";
-import { frame, picture } from "../../dom/pictures.js";
-import { cropSquare } from "../../dom/crop-square.js";
+import { frame } from "../../dom/pictures.js";
+import { hasAscent, hasCrops } from "../../data/manifest.js";
+import { tilePicture } from "../shared/figures.js";
+
+/** @import { Side } from "../../types.js" */
+
+/** @param {Side} side */
+const layerIn = ({ manifest }, name) => manifest.layers.find((layer) => layer.name === name);
 
 /**
- * A pair of frames in the place of one.
+ * Two frames in the place of one.
  * @param {HTMLElement} before
  * @param {HTMLElement} after
  */
@@ -14,32 +19,31 @@ export function picturePair(before, after) {
 }
 
 /**
- * A filter's picture without asking its layer's data: its filter image or its best crop.
- * @param {{manifest: object, root: string, tag: string}} side
+ * A filter's picture without the file of its layer: its filter image or its best crop.
+ * @param {Side} side
  * @param {string} layerName
  * @param {number} channel
- * @param {"max_activ"|"cropped"} kind
+ * @param {string} kind "max_activ" or "cropped"
  */
-export function previewPicture({ manifest, root, tag }, layerName, channel, kind) {
-  const layer = manifest.layers.find((one) => one.name === layerName);
-  return frame(
-    null,
-    picture({
-      src: pictureUrl(root, layer, kind, channel),
-      alt: `filter ${channel} ${tag}`,
-      at: [0, kind === "cropped" ? Math.min(manifest.k, manifest.dataset.images) : 1],
-      natural: tileSize(manifest, kind, layer)?.[1],
-      part: kind === "cropped" ? cropSquare(manifest, layer, kind) : null,
-    }),
-  );
+export function previewPicture(side, layerName, channel, kind) {
+  const { manifest, tag } = side;
+  const square = kind === "cropped";
+  const tiles = square ? Math.min(manifest.k, manifest.dataset.images) : 1;
+  const place = { ...side, layer: layerIn(side, layerName) };
+  return frame(null, tilePicture(place, kind, channel, { alt: `filter ${channel} ${tag}`, tile: [0, tiles], square }));
 }
 
-/** The kinds of picture that all sides have of a filter, as their manifests say: the one to prefer first. */
+/**
+ * The kinds of picture that all sides have of a filter, as their manifests say: the preferred one first.
+ * @param {Side[]} sides
+ * @param {string} layerName
+ * @param {number} channel
+ */
 export function previewKinds(sides, layerName, channel) {
-  const own = sides.map(({ manifest }) => [manifest, manifest.layers.find((one) => one.name === layerName)]);
-  if (own.some(([, layer]) => !layer)) return [];
-  return [
-    own.every(([manifest, layer]) => hasAscent(manifest, layer, channel)) ? "max_activ" : null,
-    own.every(([manifest, layer]) => hasCrops(manifest, layer)) ? "cropped" : null,
-  ].filter(Boolean);
+  if (!sides.every((side) => layerIn(side, layerName))) return [];
+  const all = (test) => sides.every((side) => test(side.manifest, layerIn(side, layerName)));
+  const kinds = [];
+  if (all((manifest, layer) => hasAscent(manifest, layer, channel))) kinds.push("max_activ");
+  if (all(hasCrops)) kinds.push("cropped");
+  return kinds;
 }

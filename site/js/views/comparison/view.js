@@ -1,17 +1,25 @@
 /** A comparison: which layers changed, and how much. */
-import { scaleText } from "../../text/changes.js";
-import { filterCount, layerRows, measureOf, pairOf } from "../../data/comparison.js";
-import { preserveFocus } from "../../dom/preserve-view.js";
 import { h, replace } from "../../dom/dom.js";
-import { truncate, plural } from "../../text/format.js";
+import { preserveFocus } from "../../dom/preserve-view.js";
+import { filterCount, layerRows, measureOf, pairOf } from "../../data/comparison.js";
 import { formatRoute } from "../../data/route.js";
-import { measureChoice, pairChoice, sideLink, sidesOf, usedControl } from "./controls.js";
-import { changeChart, changeRows } from "./layers.js";
+import { scaleText } from "../../text/changes.js";
+import { plural, truncate } from "../../text/format.js";
 import { comparisonsNav } from "../shared/comparisons-nav.js";
 import { choices } from "../shared/controls.js";
+import { section } from "../shared/section.js";
+import { measureControl, openSides, pairControl, sideLink, usedPairControl } from "./controls.js";
+import { changeChart, changeRows } from "./layers.js";
+
+/** @import { Comparison, Pair, Route, Side } from "../../types.js" */
 
 const ORDER_NAMES = { change: "Most changed first", place: "In order" };
 
+/**
+ * @param {Comparison} comparison
+ * @param {Side[]} sides
+ * @param {Pair} pair
+ */
 function head(comparison, sides, pair) {
   const { dataset, layers, note } = comparison;
   const filters = plural(filterCount(comparison), "filter");
@@ -22,7 +30,7 @@ function head(comparison, sides, pair) {
     h(
       "p",
       { class: "lede" },
-      `What became of each of ${filters} in ${plural(layers.length, "layer")}, from `,
+      `How each of ${filters} in ${plural(layers.length, "layer")} changed, from `,
       sideLink(sides[0]),
       " (before) to ",
       sideLink(sides[1]),
@@ -34,70 +42,55 @@ function head(comparison, sides, pair) {
   );
 }
 
-/** @param {object} ctx */
+/** @type {import("../../types.js").ViewFunction} */
 export async function comparisonView(ctx) {
   const { store, route, signal } = ctx;
   const [comparison, list] = await Promise.all([store.comparison(route.comparison, signal), store.comparisons(signal)]);
   const pair = pairOf(comparison, route.pair);
-  const sides = await sidesOf(store, comparison, [pair.from, pair.to], signal);
-  const bar = h("div", { class: "toolbar" });
+  const sides = await openSides(store, comparison, [pair.from, pair.to], signal);
+  const toolbar = h("div", { class: "toolbar" });
   const meaning = h("p", { class: "chart-note" });
   const chart = h("div", { class: "change-chart" });
-  const place = h("section", { class: "block", "aria-labelledby": "layers" });
-  const many = comparison.stores.length > 2;
+  const rowsSlot = h("div");
+  const text = [
+    "The mean change of a layer\u2019s filters",
+    comparison.stores.length > 2 ? `, and its course over the ${comparison.stores.length} networks` : null,
+    "; how many filters changed by how much (gray: not at all); and the filter that changed most, before and after.",
+  ];
+  /** @type {ReturnType<typeof changeRows>|null} */
   let rows = null;
 
+  /** @param {Route} now */
   function draw(now) {
     const measure = measureOf(comparison, now.by);
-    const inOrder = layerRows(comparison, pair.at, measure.name);
-    preserveFocus(bar, () =>
+    const orders = Object.entries(ORDER_NAMES).map(([value, name]) => ({
+      value,
+      text: name,
+      href: formatRoute({ ...now, order: value }),
+    }));
+    preserveFocus(toolbar, () =>
       replace(
-        bar,
-        pairChoice(ctx, comparison, pair, now),
-        measureChoice(ctx, comparison, measure),
-        choices(
-          "Rows",
-          Object.entries(ORDER_NAMES).map(([value, text]) => ({
-            value,
-            text,
-            href: formatRoute({ ...now, order: value }),
-          })),
-          now.order,
-        ),
+        toolbar,
+        pairControl(ctx, comparison, pair, now),
+        measureControl(ctx, comparison, measure),
+        choices("Rows", orders, now.order),
       ),
     );
     replace(
       meaning,
-      "A bar for each layer, from the first to the last: how much its filters changed on average; it leads to them. The change is that of ",
+      "A bar for each layer, from the first to the last: how much its filters changed on average; it leads to them. ",
+      "The change is that of ",
       h("b", null, measure.title),
       `: ${measure.says} (${scaleText(measure)}).`,
     );
-    replace(chart, changeChart(inOrder, now));
-    rows = changeRows(layerRows(comparison, pair.at, measure.name, now.order), {
-      comparison,
-      pair,
-      measure,
-      sides,
-      now,
-    });
-    replace(
-      place,
-      h(
-        "header",
-        { class: "block-head" },
-        h("h2", { id: "layers" }, "Layer by layer"),
-        h(
-          "p",
-          null,
-          "The mean change of a layer\u2019s filters",
-          many ? `, and its course over the ${comparison.stores.length} networks` : null,
-          "; how many filters changed by how much (gray: not at all); and the filter that changed most, before and after.",
-        ),
-      ),
-      rows.node,
-    );
+    replace(chart, changeChart(layerRows(comparison, pair.at, measure.name), now));
+    const ordered = layerRows(comparison, pair.at, measure.name, now.order);
+    rows = changeRows(ordered, { comparison, pair, measure, sides, now });
+    replace(rowsSlot, rows.node);
   }
   draw(route);
+
+  const others = list.comparisons.filter(({ name }) => name !== comparison.name);
   return {
     title: comparison.title,
     crumbs: [],
@@ -112,19 +105,16 @@ export async function comparisonView(ctx) {
         chart,
         meaning,
       ),
-      bar,
-      place,
-      comparisonsNav(
-        "Other comparisons",
-        list.comparisons.filter(({ name }) => name !== comparison.name),
-      ),
+      toolbar,
+      section({ title: "Layer by layer", text, id: "layers" }, rowsSlot),
+      comparisonsNav("Other comparisons", others),
     ),
     update: draw,
     focus: (previous) => {
-      const link =
-        previous.comparison === route.comparison && previous.layer !== null ? rows.linkTo(previous.layer) : null;
+      const isBelow = previous.comparison === route.comparison && previous.layer !== null;
+      const link = isBelow ? rows.linkTo(previous.layer) : null;
       if (link) rows.setCurrent(link);
-      return link ?? usedControl(bar, previous, route);
+      return link ?? usedPairControl(toolbar, previous, route);
     },
   };
 }

@@ -1,19 +1,26 @@
-/** One filter: what excites it most, and the numbers behind that. */
-import { h, externalLink, replace } from "../../dom/dom.js";
-import { SORT_TEXTS, neighboursOf } from "../../data/filters.js";
-import { count, truncate, number, percent, truncateStart, sizeText } from "../../text/format.js";
-import { className, hasCrops, hasMap, imageUrl, layerIndex, pictureUrl } from "../../data/manifest.js";
+/** One filter: what excites it most, and its numbers. */
+import { externalLink, h, replace } from "../../dom/dom.js";
 import { prefetchPictures } from "../../dom/prefetch-pictures.js";
-import { StoreError } from "../../data/store.js";
+import { preserveFocus } from "../../dom/preserve-view.js";
+import { SORT_TEXTS, neighboursOf } from "../../data/filters.js";
+import { className, hasCrops, hasMap, imageUrl, pictureUrl } from "../../data/manifest.js";
 import { formatRoute } from "../../data/route.js";
-import { choices, neighbours } from "../shared/controls.js";
-import { averageFigures, filterImageSection, strongestFigures } from "./pictures.js";
+import { count, number, percent, sizeText, truncate, truncateStart } from "../../text/format.js";
+import { neighbours, showChoices } from "../shared/controls.js";
+import { filterOf, layerOf, openImages, openNetwork } from "../shared/open.js";
+import { section } from "../shared/section.js";
 import { classSection } from "./classes.js";
 import { responseSection, statisticsSection } from "./numbers.js";
+import { averageFigures, filterImageSection, strongestFigures } from "./pictures.js";
 
-const SHOW_NAMES = { image: "Image", gradient: "Gradient", overlay: "Overlay" };
+/** @import { Filter, Layer, Manifest, Route } from "../../types.js" */
 
-/** One sentence that says what kind of filter this is. */
+/**
+ * What kind of filter this is, in one sentence.
+ * @param {Manifest} manifest
+ * @param {Layer} layer
+ * @param {Filter} filter
+ */
 function summary(manifest, layer, filter) {
   const { active, selectivity } = filter.stats;
   if (active === 0) return "No image of this data set excites this filter: it is dead here.";
@@ -28,16 +35,12 @@ function summary(manifest, layer, filter) {
   return `${words.join("")}.`;
 }
 
-function find(manifest, route, filters) {
-  const filter = filters.find((one) => one.channel === route.channel);
-  if (filter) return filter;
-  throw new StoreError(
-    "unknown",
-    `${truncate(route.layer)} has no filter ${route.channel}: they are numbered from 0 to ${filters.length - 1}.`,
-  );
-}
-
-/** All pictures of a filter's page. */
+/**
+ * The URLs of all pictures of a filter's page.
+ * @param {string} root
+ * @param {Layer} layer
+ * @param {Filter} filter
+ */
 function picturesOf(root, layer, filter) {
   return [
     ...filter.pictures.map((kind) => pictureUrl(root, layer, kind, filter.channel)),
@@ -45,7 +48,7 @@ function picturesOf(root, layer, filter) {
   ];
 }
 
-function methods() {
+function gradientMethods() {
   return [
     externalLink("https://arxiv.org/abs/1311.2901", "deconvolution"),
     " or ",
@@ -53,19 +56,25 @@ function methods() {
   ];
 }
 
-/** What the images are, in plain words. */
-function strongestWords(manifest, layer) {
+/**
+ * What the strongest images are, in words.
+ * @param {Manifest} manifest
+ * @param {Layer} layer
+ */
+function strongestText(manifest, layer) {
   if (!hasMap(layer)) {
     return [
-      "This layer has no map: each filter gives one number per image. These are the images with the highest; a gradient shows which pixels excite the filter, by ",
-      ...methods(),
+      "This layer has no map: each filter gives one number per image. These are the images with the highest; ",
+      "a gradient shows which pixels excite the filter, by ",
+      ...gradientMethods(),
       "; mid-gray means none.",
     ];
   }
   if (!hasCrops(manifest, layer)) {
     return [
-      "The images with the highest single activation. Each unit of this layer sees all of an image; a gradient shows which pixels excite the one that responds, by ",
-      ...methods(),
+      "The images with the highest single activation. Each unit of this layer sees all of an image; ",
+      "a gradient shows which pixels excite the one that responds, by ",
+      ...gradientMethods(),
       "; mid-gray means none.",
     ];
   }
@@ -77,8 +86,13 @@ function strongestWords(manifest, layer) {
   ];
 }
 
-/** Where a filter stands among those that the visitor came through; empty where that is in order of number. */
-function standing(manifest, route, { place, of, chosen }) {
+/**
+ * Where a filter stands in the order that the visitor chose; null in order of number.
+ * @param {Manifest} manifest
+ * @param {Route} route
+ * @param {import("../../data/filters.js").Neighbours} neighbours
+ */
+function sortedPosition(manifest, route, { place, of, chosen }) {
   if (route.sort === "channel" && !chosen) return null;
   const name = chosen ? ` with an image of \u201c${truncate(className(manifest, route.class), 40)}\u201d` : "";
   return h(
@@ -88,61 +102,43 @@ function standing(manifest, route, { place, of, chosen }) {
   );
 }
 
-function section(title, explanation, ...content) {
-  return h(
-    "section",
-    { class: "block" },
-    h("header", { class: "block-head" }, h("h2", null, title), h("p", null, explanation)),
-    content,
-  );
-}
-
-/** @param {object} ctx */
+/** @type {import("../../types.js").ViewFunction} */
 export async function filterView(ctx) {
   const { store, route, signal } = ctx;
-  const [manifest, root] = await Promise.all([
-    store.network(route.network, signal),
-    store.folder(route.network, signal),
-  ]);
-  const layer = manifest.layers[layerIndex(manifest, route.layer)];
-  if (!layer) throw new StoreError("unknown", `${truncate(manifest.name)} has no layer “${truncate(route.layer)}”.`);
+  const { manifest, root } = await openNetwork(store, route.network, signal);
+  const layer = layerOf(manifest, route.layer);
   const { filters, names } = await store.layer(route.network, layer.data, signal);
-  const filter = find(manifest, route, filters);
+  const filter = filterOf(filters, layer.name, route.channel);
   const name = names?.[filter.channel];
-  const called = `Filter ${filter.channel}${name ? `: ${truncate(name, 60)}` : ""}`;
-  // Paths of images are a courtesy: without them everything else still stands.
-  const images = await store.images(route.network, signal).catch((error) => {
-    if (signal.aborted) throw error;
-    return {};
-  });
-  const scene = { ctx, manifest, root, layer, filter, images, signal };
-  let beside = neighboursOf(filters, route, filter.channel);
+  const title = `Filter ${filter.channel}${name ? `: ${truncate(name, 60)}` : ""}`;
+  const images = await openImages(store, route.network, signal);
+  const scene = { manifest, root, layer, filter, images, signal };
+  let near = neighboursOf(filters, route, filter.channel);
   const step = (other) =>
     other ? { href: formatRoute({ ...ctx.current(), channel: other.channel }), text: String(other.channel) } : null;
-  const top = h("div", { class: "entries" });
-  const mean = h("div", { class: "entries" });
-  const bar = h("div", { class: "toolbar" });
+  const strongest = h("div", { class: "entries" });
+  const averages = h("div", { class: "entries" });
+  const toolbar = h("div", { class: "toolbar" });
   const nav = h("div", { class: "nav-slot" });
 
+  /** @param {Route} now */
   function draw(now) {
-    const focused = document.activeElement?.closest?.(".toolbar .choice")?.dataset.value ?? null;
-    const options = Object.keys(SHOW_NAMES).map((value) => ({
-      value,
-      text: SHOW_NAMES[value],
-      href: formatRoute({ ...now, show: value }),
-    }));
-    beside = neighboursOf(filters, now, filter.channel);
-    replace(nav, neighbours("filter", step(beside.before), step(beside.after)), standing(manifest, route, beside));
-    replace(bar, choices("Show", options, now.show));
-    if (focused) [...bar.querySelectorAll(".choice")].find((one) => one.dataset.value === focused)?.focus();
-    replace(top, strongestFigures(scene, now.show));
-    replace(mean, averageFigures(scene, now.show));
+    near = neighboursOf(filters, now, filter.channel);
+    replace(nav, neighbours("filter", step(near.before), step(near.after)), sortedPosition(manifest, route, near));
+    preserveFocus(toolbar, () => replace(toolbar, showChoices(now)));
+    replace(strongest, strongestFigures(scene, now.show));
+    replace(averages, averageFigures(scene, now.show));
   }
   draw(route);
-  const map = hasMap(layer);
-  const near = [beside.after, beside.before];
+
+  const averageText = [
+    "The images that excite the filter most over their whole area. A gradient shows which pixels excite it, by ",
+    ...gradientMethods(),
+    "; mid-gray means none.",
+  ];
+  const prefetched = [near.after, near.before].flatMap((other) => (other ? picturesOf(root, layer, other) : []));
   return {
-    title: `${called}, ${layer.name}, ${manifest.title ?? manifest.name}`,
+    title: `${title}, ${layer.name}, ${manifest.title ?? manifest.name}`,
     crumbs: [
       {
         text: layer.name,
@@ -152,7 +148,7 @@ export async function filterView(ctx) {
       { text: String(filter.channel), href: formatRoute(route) },
     ],
     get steps() {
-      return { before: step(beside.before)?.href, after: step(beside.after)?.href };
+      return { before: step(near.before)?.href, after: step(near.after)?.href };
     },
     node: h(
       "article",
@@ -160,34 +156,20 @@ export async function filterView(ctx) {
       h(
         "header",
         { class: "intro" },
-        h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, called), nav),
+        h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, title), nav),
         h("p", { class: "lede" }, summary(manifest, layer, filter)),
       ),
       h(
         "div",
         { class: "hero" },
         filterImageSection(scene),
-        section("Strongest responses", strongestWords(manifest, layer), bar, top),
+        section({ title: "Strongest responses", text: strongestText(manifest, layer) }, toolbar, strongest),
       ),
-      map
-        ? section(
-            "Highest on average",
-            [
-              "The images that excite the filter most over their whole area. A gradient shows which pixels excite it, by ",
-              ...methods(),
-              "; mid-gray means none.",
-            ],
-            mean,
-          )
-        : null,
+      hasMap(layer) ? section({ title: "Highest on average", text: averageText }, averages) : null,
       h("div", { class: "plots" }, classSection(scene), responseSection(scene)),
       statisticsSection(scene),
     ),
     update: draw,
-    ready: () =>
-      prefetchPictures(
-        near.flatMap((one) => (one ? picturesOf(root, layer, one) : [])),
-        signal,
-      ),
+    ready: () => prefetchPictures(prefetched, signal),
   };
 }

@@ -13,7 +13,22 @@ const LEAST = 8;
 const short = (value) => number(value, 2);
 const share = (value) => `${Math.round(value * 100)}\u202f%`;
 
-/** What is plotted, and what it means. */
+/** @import { Filter } from "../../types.js" */
+
+/**
+ * @typedef {object} Subject
+ * @property {string} title
+ * @property {number[]} values
+ * @property {[number, number]} [domain]
+ * @property {boolean} [clip]
+ * @property {(value: number) => string} text how to write a value
+ * @property {() => string[]} words what the histogram means
+ */
+
+/**
+ * What is plotted, and what it means.
+ * @param {Filter[]} filters
+ */
 function subjects(filters) {
   const dead = deadCount(filters);
   const half = (values, text) => `Half of the filters reach ${text(d3.median(values))} or more.`;
@@ -22,7 +37,8 @@ function subjects(filters) {
   const active = pick((filter) => filter.stats.active);
   const score = pick((filter) => filter.max[0]?.score);
   const ratio = pick((filter) => filter.ascent?.ratio);
-  return [
+  /** @type {Subject[]} */
+  const all = [
     {
       title: "Class selectivity",
       values: selectivity,
@@ -59,35 +75,34 @@ function subjects(filters) {
       ],
     },
   ];
+  return all.filter(({ values }) => values.length >= LEAST);
 }
 
 /**
  * Facts and histograms of a layer; closed on a small screen, so that the tiles come first.
  * @param {HTMLElement} facts
- * @param {object[]} filters
+ * @param {Filter[]} filters
  * @param {AbortSignal} signal
  * @returns {HTMLElement}
  */
 export function layerStatistics(facts, filters, signal) {
-  const panels = subjects(filters)
-    .filter(({ values }) => values.length >= LEAST)
-    .map(({ title, values, domain, clip, text, words }) => {
-      const rows = valueBins(values, { domain, clip });
-      return h(
-        "div",
-        { class: "layer-histogram" },
-        h("h2", null, title),
-        barReadout({
-          label: `Histogram of ${title.toLowerCase()} of ${plural(values.length, "filter")}`,
-          usual: fullestText(rows, text),
-          words: valueBinTexts(rows, text),
-          first: rows.indexOf(fullestBin(rows)),
-          draw: (width) => valueHistogram(rows, width, text),
-          signal,
-        }),
-        h("p", null, words()),
-      );
-    });
+  const panels = subjects(filters).map(({ title, values, domain, clip, text, words }) => {
+    const rows = valueBins(values, { domain, clip });
+    return h(
+      "div",
+      { class: "layer-histogram" },
+      h("h2", null, title),
+      barReadout({
+        label: `Histogram of ${title.toLowerCase()} of ${plural(values.length, "filter")}`,
+        usual: fullestText(rows, text),
+        words: valueBinTexts(rows, text),
+        first: rows.indexOf(fullestBin(rows)),
+        draw: (width) => valueHistogram(rows, width, text),
+        signal,
+      }),
+      h("p", null, words()),
+    );
+  });
   return h(
     "details",
     { class: "layer-numbers", open: matchMedia("(min-width: 700px)").matches },

@@ -1,17 +1,21 @@
-/** A layer: all its filters as tiles, sorted and chosen by the visitor. */
+/** A layer: all its filters as tiles, sorted and selected by the visitor. */
 import d3 from "../../vendored/d3.js";
 import { breakable, h, replace } from "../../dom/dom.js";
-import { SORT_TEXTS, selectFilters, classCounts, deadCount, sortValue } from "../../data/filters.js";
-import { count, truncate, number, percent, plural, truncateStart, sizeText } from "../../text/format.js";
-import { className, hasCrops, hasMap, layerIndex, defaultTile } from "../../data/manifest.js";
 import { frame } from "../../dom/pictures.js";
-import { StoreError } from "../../data/store.js";
-import { formatRoute, parentRoute } from "../../data/route.js";
-import { choices, fact, neighbours } from "../shared/controls.js";
+import { preserveFocus } from "../../dom/preserve-view.js";
+import { SORT_TEXTS, classCounts, deadCount, selectFilters, sortValue } from "../../data/filters.js";
+import { className, defaultTile, hasCrops, hasMap } from "../../data/manifest.js";
+import { formatRoute } from "../../data/route.js";
+import { count, number, percent, plural, sizeText, truncate, truncateStart } from "../../text/format.js";
+import { choices, neighbours, selectControl } from "../shared/controls.js";
 import { disclosure } from "../shared/disclosure.js";
-import { layerStatistics } from "./numbers.js";
-import { TILE_NAMES, hasTile, tileMeaning, tileKinds, tilePicture } from "../shared/tiles.js";
+import { layerOf, openNetwork } from "../shared/open.js";
+import { fact } from "../shared/section.js";
 import { tileGrid } from "../shared/tile-grid.js";
+import { TILE_NAMES, filterTile, hasTile, tileKinds, tileMeaning } from "../shared/tile-pictures.js";
+import { layerStatistics } from "./numbers.js";
+
+/** @import { Context, Filter, Layer, Manifest, Route } from "../../types.js" */
 
 const SORTS = {
   channel: { name: "Number", value: () => "" },
@@ -21,29 +25,36 @@ const SORTS = {
   score: { name: "Strongest", value: (v) => number(v) },
 };
 
+/**
+ * @param {Context} ctx
+ * @param {Manifest} manifest
+ * @param {Array<[number, number]>} counts pairs of class and number of filters
+ * @param {Route} route
+ */
 function classSelect(ctx, manifest, counts, route) {
-  const option = (index, n) => h("option", { value: index }, `${truncate(className(manifest, index), 40)} (${n})`);
-  const select = h(
-    "select",
-    {
-      id: "class-choice",
-      title: "Show only filters that have an image of this class among their strongest",
-      on: {
-        change: (event) => {
-          const value = event.target.value;
-          ctx.go(formatRoute({ ...ctx.current(), class: value === "" ? null : Number(value) }));
-        },
-      },
-    },
-    h("option", { value: "" }, "any class"),
-    counts.map(([index, n]) => option(index, n)),
-    route.class !== null && !counts.some(([index]) => index === route.class) ? option(route.class, 0) : null,
-  );
-  select.value = route.class === null ? "" : String(route.class);
-  return h("label", { class: "select" }, h("span", { class: "choices-label" }, "Best images include"), select);
+  const isListed = route.class === null || counts.some(([index]) => index === route.class);
+  /** @type {Array<[number, number]>} */
+  const all = isListed ? counts : [...counts, [route.class, 0]];
+  return selectControl({
+    id: "class-choice",
+    label: "Best images include",
+    title: "Show only filters that have an image of this class among their strongest",
+    options: [
+      { value: "", text: "any class" },
+      ...all.map(([index, n]) => ({ value: index, text: `${truncate(className(manifest, index), 40)} (${n})` })),
+    ],
+    current: route.class ?? "",
+    onChange: (value) => ctx.go(formatRoute({ ...ctx.current(), class: value === "" ? null : Number(value) })),
+  });
 }
 
-function head(manifest, layer, at) {
+/**
+ * @param {Manifest} manifest
+ * @param {Layer} layer
+ * @param {number} at its index
+ * @param {HTMLElement} lede
+ */
+function head(manifest, layer, at, lede) {
   const step = (other) =>
     other ? { href: formatRoute({ network: manifest.name, layer: other.name }), text: other.name } : null;
   return h(
@@ -55,10 +66,16 @@ function head(manifest, layer, at) {
       h("h1", { tabindex: "-1", title: layer.name }, breakable(truncate(layer.name, 80))),
       neighbours("layer", step(manifest.layers[at - 1]), step(manifest.layers[at + 1])),
     ),
-    h("p", { class: "lede", data: { part: "meaning" } }),
+    lede,
   );
 }
 
+/**
+ * @param {Manifest} manifest
+ * @param {Layer} layer
+ * @param {Filter[]} filters
+ * @param {number} [images] that reach the layer, if not all do
+ */
 function facts(manifest, layer, filters, images) {
   const selectivity = d3.median(filters, (filter) => filter.stats.selectivity);
   const part = hasCrops(manifest, layer) && layer.receptive_field;
@@ -75,8 +92,15 @@ function facts(manifest, layer, filters, images) {
   );
 }
 
-/** What is shown, in words. */
-function sentence(manifest, layer, chosen, now, kind) {
+/**
+ * What is shown, in words.
+ * @param {Manifest} manifest
+ * @param {Layer} layer
+ * @param {Filter[]} chosen
+ * @param {Route} now
+ * @param {string} kind of tile
+ */
+function statusText(manifest, layer, chosen, now, kind) {
   const unknown = now.sort !== "channel" && chosen.length && chosen.every((one) => sortValue(one, now.sort) === null);
   const lacking = chosen.filter((filter) => !hasTile(manifest, layer, filter, kind)).length;
   const name = now.class === null ? null : truncate(className(manifest, now.class), 60);
@@ -93,23 +117,20 @@ function sentence(manifest, layer, chosen, now, kind) {
   ];
 }
 
-/** @param {object} ctx */
+/** @type {import("../../types.js").ViewFunction} */
 export async function layerView(ctx) {
   const { store, route, signal } = ctx;
-  const [manifest, root] = await Promise.all([
-    store.network(route.network, signal),
-    store.folder(route.network, signal),
-  ]);
-  const at = layerIndex(manifest, route.layer);
-  const layer = manifest.layers[at];
-  if (!layer) throw new StoreError("unknown", `${truncate(manifest.name)} has no layer “${truncate(route.layer)}”.`);
+  const { manifest, root } = await openNetwork(store, route.network, signal);
+  const layer = layerOf(manifest, route.layer);
+  const at = manifest.layers.indexOf(layer);
   const { filters, names, images } = await store.layer(route.network, layer.data, signal);
   const counts = classCounts(filters);
-  const header = head(manifest, layer, at);
-  const bar = h("div", { class: "toolbar" });
-  const choosing = disclosure("Show and sort", bar, signal);
+  const lede = h("p", { class: "lede" });
+  const toolbar = h("div", { class: "toolbar" });
+  const controls = disclosure("Show and sort", toolbar, signal);
   const status = h("p", { class: "status", role: "status" });
   const none = h("p", { class: "absent", hidden: true });
+  /** @type {{kind: string|null, now: Route, chosen: Filter[]}} */
   let drawn = { kind: null, now: route, chosen: [] };
 
   const grid = tileGrid({
@@ -119,7 +140,7 @@ export async function layerView(ctx) {
       h(
         "a",
         { class: "tile", href: formatRoute({ ...drawn.now, channel: filter.channel }) },
-        bare ? frame(null) : tilePicture(manifest, root, layer, filter, drawn.kind),
+        bare ? frame(null) : filterTile({ manifest, root, layer }, filter, drawn.kind),
         h(
           "span",
           { class: "tile-foot" },
@@ -133,42 +154,40 @@ export async function layerView(ctx) {
       ),
   });
 
-  function toolbar(now, kind) {
-    const to = (change) => formatRoute({ ...now, ...change });
-    const focus = document.activeElement;
-    const onChoice = bar.contains(focus) ? (focus.dataset?.value ?? null) : null;
-    const onSelect = focus?.id === "class-choice";
+  function drawToolbar(now, kind) {
+    const option = (value, text, change) => ({ value, text, href: formatRoute({ ...now, ...change }) });
     const kinds = tileKinds(manifest, layer, filters, kind);
-    replace(
-      bar,
-      choices(
-        "Show",
-        kinds.map((value) => ({ value, text: TILE_NAMES[value], href: to({ tile: value }) })),
-        kind,
+    preserveFocus(toolbar, () =>
+      replace(
+        toolbar,
+        choices(
+          "Show",
+          kinds.map((value) => option(value, TILE_NAMES[value], { tile: value })),
+          kind,
+        ),
+        choices(
+          "Sort by",
+          Object.entries(SORTS).map(([value, { name }]) => option(value, name, { sort: value })),
+          now.sort,
+        ),
+        counts.length ? classSelect(ctx, manifest, counts, now) : null,
       ),
-      choices(
-        "Sort by",
-        Object.keys(SORTS).map((value) => ({ value, text: SORTS[value].name, href: to({ sort: value }) })),
-        now.sort,
-      ),
-      counts.length ? classSelect(ctx, manifest, counts, now) : null,
     );
-    if (onSelect) bar.querySelector("select")?.focus();
-    else if (onChoice) [...bar.querySelectorAll(".choice")].find((one) => one.dataset.value === onChoice)?.focus();
   }
 
+  /** @param {Route} now */
   function draw(now) {
     const kind = now.tile ?? defaultTile(manifest, layer);
     const chosen = selectFilters(filters, now);
     drawn = { kind, now, chosen };
-    replace(header.querySelector("[data-part=meaning]"), tileMeaning(manifest, layer, kind));
-    toolbar(now, kind);
-    choosing.say([
+    replace(lede, tileMeaning(manifest, layer, kind));
+    drawToolbar(now, kind);
+    controls.setState([
       TILE_NAMES[kind],
       SORTS[now.sort].name.toLowerCase(),
       now.class === null ? null : truncate(className(manifest, now.class), 30),
     ]);
-    replace(status, sentence(manifest, layer, chosen, now, kind));
+    replace(status, statusText(manifest, layer, chosen, now, kind));
     none.hidden = chosen.length > 0;
     replace(
       none,
@@ -187,9 +206,9 @@ export async function layerView(ctx) {
     node: h(
       "article",
       { class: "view layer" },
-      header,
+      head(manifest, layer, at, lede),
       layerStatistics(facts(manifest, layer, filters, images), filters, signal),
-      choosing.node,
+      controls.node,
       status,
       none,
       grid.node,
@@ -200,6 +219,5 @@ export async function layerView(ctx) {
       const same = previous.network === route.network && previous.layer === route.layer;
       return same ? grid.reveal(drawn.chosen.findIndex((filter) => filter.channel === previous.channel)) : null;
     },
-    above: (now) => parentRoute(now),
   };
 }

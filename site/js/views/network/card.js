@@ -1,13 +1,16 @@
-/** A layer as a card: its name, a few pictures, what it is. */
+/** A layer as a card: its name, a few pictures, and what it is. */
 import { breakable, h, s } from "../../dom/dom.js";
-import { count, truncate, truncateStart, sizeText } from "../../text/format.js";
-import { hasCrops, imageUrl, pictureUrl, previews, receptiveFieldShare, tileSize } from "../../data/manifest.js";
-import { frame, picture } from "../../dom/pictures.js";
-import { cropSquare } from "../../dom/crop-square.js";
+import { frame } from "../../dom/pictures.js";
+import { hasCrops, previews, receptiveFieldShare } from "../../data/manifest.js";
 import { formatRoute } from "../../data/route.js";
+import { count, sizeText, truncate, truncateStart } from "../../text/format.js";
+import { tilePicture, wholeImage } from "../shared/figures.js";
+import { layerNumber } from "../shared/section.js";
 
-/** A square for the input, and in it the part that one unit sees. */
-function fieldSign(share) {
+/** @import { Manifest } from "../../types.js" */
+
+/** An icon: a square for the input, and in it the receptive field of a unit. */
+function receptiveFieldIcon(share) {
   const side = Math.max(1.5, 22 * share);
   const at = 12 - side / 2;
   return s(
@@ -18,39 +21,37 @@ function fieldSign(share) {
   );
 }
 
-/** What a unit sees, in words. */
-function fieldWords(manifest, layer) {
+/** The receptive field of a unit, in words. */
+function receptiveFieldText(manifest, layer) {
   const part = layer.receptive_field && hasCrops(manifest, layer);
   return part ? `${sizeText(layer.receptive_field.size)} px` : "whole input";
 }
 
-/** @param {import("../../data/manifest.js").Preview} preview */
-function shown(manifest, root, layer, { kind, channel, image, entry }, eager) {
-  const whole = kind === "image";
-  return picture({
-    src: whole ? imageUrl(root, image) : pictureUrl(root, layer, kind, channel),
-    alt: "",
-    at: [0, kind === "cropped" ? 2 : 1],
-    eager,
-    natural: whole ? manifest.input.shape[2] : tileSize(manifest, kind, layer)?.[1],
-    part: kind === "cropped" ? cropSquare(manifest, layer, kind, entry) : null,
-  });
+/**
+ * @param {import("../shared/figures.js").Place} place
+ * @param {import("../../data/manifest.js").PreviewPicture} preview
+ * @param {boolean} eager
+ */
+function previewTile(place, { kind, channel, image, entry }, eager) {
+  if (kind === "image") return wholeImage(place, image, "", eager);
+  const square = kind === "cropped";
+  return tilePicture(place, kind, channel, { alt: "", tile: [0, square ? 2 : 1], eager, square, entry });
 }
 
 /**
- * @param {object} manifest
+ * @param {Manifest} manifest
  * @param {string} root the network's folder
- * @param {number} index the layer's place
+ * @param {number} index of the layer
  * @param {object} options
- * @param {string|null} options.from the layers it follows, where that is not plain
+ * @param {string|null} options.from the layers it follows, if not simply the previous one
  * @param {number} options.pictures how many
- * @param {import("../../data/manifest.js").Known} options.known
+ * @param {import("../../data/manifest.js").PreviewSources} options.sources
  */
-export function layerCard(manifest, root, index, { from, pictures: most, known }) {
+export function layerCard(manifest, root, index, { from, pictures: most, sources }) {
   const layer = manifest.layers[index];
-  const pictures = previews(manifest, layer, most, known);
-  // Room for pictures that are yet to come: cards are of one height, and nothing jumps.
-  const awaited = known.made && !pictures.length ? Math.min(most, layer.channels) : 0;
+  const pictures = previews(manifest, layer, most, sources);
+  // Empty frames for pictures that are not computed yet: cards have one height, and nothing jumps.
+  const awaited = sources.made && !pictures.length ? Math.min(most, layer.channels) : 0;
   const href = formatRoute({ network: manifest.name, layer: layer.name });
   return h(
     "a",
@@ -58,12 +59,12 @@ export function layerCard(manifest, root, index, { from, pictures: most, known }
     h(
       "span",
       { class: "card-head" },
-      h("span", { class: "card-number", "aria-hidden": "true" }, String(index + 1).padStart(2, "0")),
+      layerNumber(index),
       h(
         "span",
         { class: "card-name", title: layer.name },
         h("bdi", { class: "name-full" }, truncate(layer.name, 80)),
-        // From afar there is room for its end only; the first line does not end after the dots that stand for the rest.
+        // For a small scale: the end of the name. The joiner keeps the ellipsis on the first line with what follows.
         h(
           "span",
           { class: "name-short", "aria-hidden": "true" },
@@ -74,14 +75,19 @@ export function layerCard(manifest, root, index, { from, pictures: most, known }
     h(
       "span",
       { class: "strip", "aria-hidden": "true" },
-      pictures.map((preview) => frame(null, shown(manifest, root, layer, preview, index < 4))),
+      pictures.map((preview) => frame(null, previewTile({ manifest, root, layer }, preview, index < 4))),
       Array.from({ length: awaited }, () => frame(null)),
     ),
     h(
       "span",
       { class: "card-facts" },
       h("span", { class: "card-filters" }, h("b", null, count(layer.channels)), " filters"),
-      h("span", { class: "card-field" }, fieldSign(receptiveFieldShare(manifest, layer)), fieldWords(manifest, layer)),
+      h(
+        "span",
+        { class: "card-field" },
+        receptiveFieldIcon(receptiveFieldShare(manifest, layer)),
+        receptiveFieldText(manifest, layer),
+      ),
     ),
     h(
       "span",

@@ -1,5 +1,5 @@
-/** The layers of a network and what flows where: a list, rows down the page, or a map to move about in. */
-import { h, s } from "../../dom/dom.js";
+/** The graph of a network's layers: a list, rows down the page, or a zoomable map. */
+import { closest, h, s } from "../../dom/dom.js";
 import dagre from "../../vendored/dagre.js";
 import { foldToFit, layout, planColumnsTight } from "../../layout/graph-layout.js";
 import { layoutMode } from "../../layout/viewport.js";
@@ -7,8 +7,8 @@ import { rovingTabindex } from "../../dom/roving-tabindex.js";
 import { networkMap } from "./map.js";
 
 const ROWS = { gapX: 36, gapY: 44, least: 268, most: 360 };
-/** With more shortcuts than this for each layer, only those of the layer that is pointed at are drawn. */
-const TANGLE = 5;
+/** With more shortcuts per layer than this, only those of the layer that is pointed at are drawn. */
+const MOST_SHORTCUTS = 5;
 const MAP = { gapX: 44, gapY: 60, width: 212 };
 
 function draw(cards, lines, plan, shift) {
@@ -29,8 +29,8 @@ function tallest(cards) {
 
 function highlight(place, lines) {
   const show = (event) => {
-    const name = event.target.closest?.(".card")?.dataset.layer;
-    for (const path of lines.children) {
+    const name = closest(event, ".card")?.dataset.layer;
+    for (const path of lines.querySelectorAll("path")) {
       path.classList.toggle("lit", name !== undefined && (path.dataset.from === name || path.dataset.to === name));
     }
   };
@@ -39,11 +39,11 @@ function highlight(place, lines) {
 
 /**
  * @param {object} options
- * @param {object} options.manifest
- * @param {boolean} options.chain whether each layer follows the one before
- * @param {HTMLElement[]} options.cards one a layer, in order
- * @param {string} options.label what it is called
- * @param {Map<string, any>} options.memory where a map was left
+ * @param {import("../../types.js").Manifest} options.manifest
+ * @param {boolean} options.chain whether each layer follows the previous one
+ * @param {HTMLElement[]} options.cards of the layers, in order
+ * @param {string} options.label for screen readers
+ * @param {Map<string, any>} options.memory the last viewport of each network's map
  * @param {AbortSignal} options.signal
  * @returns {{node: HTMLElement, arrange: () => void, show: (card: HTMLElement) => void}}
  */
@@ -68,7 +68,8 @@ export function networkGraph({ manifest, chain, cards, label, memory, signal }) 
     h(
       "p",
       null,
-      "Drag to move about; the wheel, two fingers or the keys + and \u2212 zoom, 0 shows the whole network. Arrow keys go from layer to layer.",
+      "Drag to move about; the wheel, two fingers or the keys + and \u2212 zoom, 0 shows the whole network. ",
+      "Arrow keys go from layer to layer.",
     ),
     moving.tools,
   );
@@ -78,7 +79,7 @@ export function networkGraph({ manifest, chain, cards, label, memory, signal }) 
   };
   const roving = rovingTabindex(place, () => cards, focus);
   highlight(place, lines);
-  let drawn = null; // for what window: nothing is done twice
+  let drawn = null; // the mode and the size of the window that were drawn last
 
   function rows(room) {
     const columns = Math.max(2, Math.floor((room + ROWS.gapX) / (ROWS.least + ROWS.gapX)));
@@ -89,18 +90,18 @@ export function networkGraph({ manifest, chain, cards, label, memory, signal }) 
     draw(cards, lines, plan, Math.max(0, (room - plan.width) / 2));
   }
 
-  let unrolled = null; // does not depend on the window
+  let planned = null; // does not depend on the window
   function asMap(view) {
-    if (!unrolled) {
+    if (!planned) {
       place.style.setProperty("--card", `${MAP.width}px`);
       const box = { ...MAP, height: tallest(cards) };
       place.style.setProperty("--tall", `${box.height}px`);
-      unrolled = { box, plan: planColumnsTight(dagre, names, manifest.edges, box) };
+      planned = { box, plan: planColumnsTight(dagre, names, manifest.edges, box) };
     }
-    const { box, plan } = unrolled;
+    const { box, plan } = planned;
     const folded = foldToFit(plan, box, view);
     const shortcuts = folded.edges.filter(({ over }) => over).length;
-    place.classList.toggle("tangled", shortcuts > TANGLE * cards.length);
+    place.classList.toggle("tangled", shortcuts > MOST_SHORTCUTS * cards.length);
     draw(cards, lines, folded, 0);
     moving.begin({ width: folded.width, height: folded.height }, view, box, folded.cards);
   }

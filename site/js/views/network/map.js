@@ -1,45 +1,49 @@
-/** A window on a drawing that is larger: move by dragging, zoom by wheel, fingers, keys and buttons. */
+/** A zoomable map of the network: drag to pan; wheel, two fingers, keys and buttons zoom. */
 import d3 from "../../vendored/d3.js";
-import { h, icon } from "../../dom/dom.js";
+import { closest, h, icon } from "../../dom/dom.js";
 import { READABLE, fitToView, reveal, showsAll } from "../../layout/viewport.js";
 import { minimap } from "./minimap.js";
 
 const MARGIN = 24;
 const CLOSEST = 1.6;
 const STEP = 1.5;
-/** A wheel that scrolls the page goes on scrolling it for so long, in ms, also when the map comes under it. */
-const SCROLLING = 250;
+/** While the page scrolls, and for so long after, in ms, the wheel does not zoom the map under the pointer. */
+const SCROLL_MS = 250;
 
 /**
  * @param {HTMLElement} place the window
  * @param {HTMLElement} world the drawing
  * @param {object} options
- * @param {Map<string, any>} options.memory where each map was left
- * @param {string} options.name of this one
+ * @param {Map<string, any>} options.memory the last viewport of each map
+ * @param {string} options.name of the network
  * @param {AbortSignal} options.signal
  */
 export function networkMap(place, world, { memory, name, signal }) {
-  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+  /** @type {import("d3").Selection<HTMLElement, unknown, null, undefined>} */
   const target = d3.select(place);
   let here = null; // the sizes of drawing and window, and where the cards are, while the map is on
   let scrolled = -Infinity;
   const now = () => d3.zoomTransform(place);
-  const calm = (gently) => (gently && !still.matches ? target.transition().duration(220) : target.interrupt());
-  const go = ({ k, x, y }, gently) => zoom.transform(calm(gently), d3.zoomIdentity.translate(x, y).scale(k));
+  /** @returns {any} a selection, or a transition of it; the types of d3-zoom take one or the other */
+  const animated = (gently) =>
+    gently && !reducedMotion.matches ? target.transition().duration(220) : target.interrupt();
+  const go = ({ k, x, y }, gently) => zoom.transform(animated(gently), d3.zoomIdentity.translate(x, y).scale(k));
   const small = minimap((x, y) => zoom.translateTo(target.interrupt(), x, y));
   const whole = () => go(fitToView(here.world, here.view, MARGIN), true);
   const button = (label, path, click) =>
     h("button", { type: "button", class: "map-button", "aria-label": label, title: label, on: { click } }, icon(path));
-  const nearer = button("Zoom in (+)", "M12 5v14M5 12h14", () => zoom.scaleBy(calm(true), STEP));
-  const farther = button("Zoom out (\u2212)", "M5 12h14", () => zoom.scaleBy(calm(true), 1 / STEP));
-  const all = button("Show the whole network (0)", "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5", whole);
-  const tools = h("div", { class: "map-tools" }, nearer, farther, all);
+  const nearer = button("Zoom in (+)", "M12 5v14M5 12h14", () => zoom.scaleBy(animated(true), STEP));
+  const farther = button("Zoom out (\u2212)", "M5 12h14", () => zoom.scaleBy(animated(true), 1 / STEP));
+  const fitButton = button("Show the whole network (0)", "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5", whole);
+  const tools = h("div", { class: "map-tools" }, nearer, farther, fitButton);
 
-  const zoom = d3
-    .zoom()
+  /** @type {import("d3").ZoomBehavior<HTMLElement, unknown>} */
+  const zoom = d3.zoom();
+  zoom
     .filter((event) => {
-      if (event.target.closest?.(".minimap")) return false;
-      if (event.type === "wheel") return event.ctrlKey || performance.now() - scrolled > SCROLLING;
+      if (closest(event, ".minimap")) return false;
+      if (event.type === "wheel") return event.ctrlKey || performance.now() - scrolled > SCROLL_MS;
       return !event.ctrlKey && !event.button;
     })
     .on("zoom", ({ transform }) => moved(transform));
@@ -47,9 +51,9 @@ export function networkMap(place, world, { memory, name, signal }) {
   function moved({ k, x, y }) {
     if (!here) return;
     world.style.transform = `translate(${x}px, ${y}px) scale(${k})`;
-    // In steps: letters that change their size lay out all cards again.
+    // In steps, since a change of the font size lays out all cards again.
     const step = 2 ** (Math.round(Math.log2(k) * 4) / 4);
-    if (step !== here.step) world.style.setProperty("--k", step);
+    if (step !== here.step) world.style.setProperty("--k", String(step));
     here.step = step;
     place.classList.toggle("zoomed-out", k < READABLE);
     small.show({ k, x, y }, here.view, showsAll({ k, x, y }, here.world, here.view));
@@ -67,8 +71,8 @@ export function networkMap(place, world, { memory, name, signal }) {
   }
 
   place.addEventListener("focusin", (event) => {
-    const card = event.target.closest?.(".card");
-    // A card that is clicked stays under the pointer.
+    const card = closest(event, ".card");
+    // A clicked card stays under the pointer.
     if (!here || !card?.matches(":focus-visible")) return;
     show(card, true);
     // The browser may have scrolled the page to where the card was.
@@ -76,8 +80,8 @@ export function networkMap(place, world, { memory, name, signal }) {
   });
   place.addEventListener("keydown", (event) => {
     if (!here || event.altKey || event.ctrlKey || event.metaKey) return;
-    if (event.key === "+" || event.key === "=") zoom.scaleBy(calm(true), STEP);
-    else if (event.key === "-" || event.key === "_") zoom.scaleBy(calm(true), 1 / STEP);
+    if (event.key === "+" || event.key === "=") zoom.scaleBy(animated(true), STEP);
+    else if (event.key === "-" || event.key === "_") zoom.scaleBy(animated(true), 1 / STEP);
     else if (event.key === "0") whole();
     else return;
     event.preventDefault();
@@ -86,40 +90,39 @@ export function networkMap(place, world, { memory, name, signal }) {
   addEventListener("scroll", () => (scrolled = performance.now()), { passive: true, signal });
 
   return {
-    /** The buttons. */
     tools,
     get on() {
       return here !== null;
     },
-    /** Begin with the whole, or go on in a window or with a drawing of another size. */
+    /** Show the whole drawing, or keep the viewport after a resize or a return. */
     begin(drawing, view, card, boxes) {
       const left = here ? null : memory.get(name);
       const showed = here && !showsAll(now(), here.world, here.view) ? now() : null;
       here = { world: drawing, view, boxes, card: { width: card.width, height: card.height }, step: null };
       world.style.width = `${drawing.width}px`;
       world.style.height = `${drawing.height}px`;
-      const whole = fitToView(drawing, view, MARGIN);
+      const all = fitToView(drawing, view, MARGIN);
       zoom
         .extent([
           [0, 0],
           [view.width, view.height],
         ])
-        .scaleExtent([whole.k, CLOSEST])
+        .scaleExtent([all.k, CLOSEST])
         .translateExtent([
-          [-MARGIN / whole.k, -MARGIN / whole.k],
-          [drawing.width + MARGIN / whole.k, drawing.height + MARGIN / whole.k],
+          [-MARGIN / all.k, -MARGIN / all.k],
+          [drawing.width + MARGIN / all.k, drawing.height + MARGIN / all.k],
         ])
-        .duration(still.matches ? 0 : 220);
-      place.tabIndex = -1; // so that a click on it makes the keys work
+        .duration(reducedMotion.matches ? 0 : 220);
+      place.tabIndex = -1; // so that the keys work after a click
       if (!small.node.isConnected) {
         place.append(small.node);
         target.call(zoom);
       }
       small.draw(drawing, [...boxes.values()], card);
       const same = left && left.view.width === view.width && left.world.width === drawing.width;
-      go(showed ?? (same ? left : whole));
+      go(showed ?? (same ? left : all));
     },
-    /** Be an ordinary part of the page again. */
+    /** Turn the map off: the cards are an ordinary part of the page again. */
     end() {
       if (!here) return;
       here = null;

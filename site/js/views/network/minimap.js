@@ -1,4 +1,4 @@
-/** The whole drawing, small, with the part that is seen; a press or a drag on it moves there. */
+/** A small copy of the map with its viewport; a press or a drag moves there. */
 import { s } from "../../dom/dom.js";
 import { visibleBox } from "../../layout/viewport.js";
 
@@ -6,13 +6,13 @@ const MOST = { width: 220, height: 150 };
 const GAP = 24;
 
 /**
- * @param {(x: number, y: number) => void} go to a point of the drawing
+ * @param {(x: number, y: number) => void} go move to a point of the drawing
  */
 export function minimap(go) {
   const cards = s("g", { class: "minimap-cards" });
-  const window = s("rect", { class: "minimap-seen", rx: 3, "vector-effect": "non-scaling-stroke" });
-  // The keyboard has the cards themselves, so that nothing is lost to who cannot see or press this.
-  const node = s("svg", { class: "minimap", "aria-hidden": "true" }, cards, window);
+  const frame = s("rect", { class: "minimap-seen", rx: 3, "vector-effect": "non-scaling-stroke" });
+  // Hidden from assistive technology: the keyboard reaches the cards themselves.
+  const node = s("svg", { class: "minimap", "aria-hidden": "true" }, cards, frame);
   let size = null;
 
   function move(event) {
@@ -31,7 +31,7 @@ export function minimap(go) {
 
   return {
     node,
-    /** The corner that it covers; null while it is not there. */
+    /** The size of the corner that it covers; null while it is hidden. */
     covers: () =>
       size && node.style.display !== "none" ? { width: size.width + GAP, height: size.height + GAP } : null,
     draw(world, boxes, card) {
@@ -47,7 +47,7 @@ export function minimap(go) {
     },
     show(place, view, all) {
       node.style.display = all ? "none" : "";
-      for (const [key, value] of Object.entries(visibleBox(place, view))) window.setAttribute(key, value);
+      for (const [key, value] of Object.entries(visibleBox(place, view))) frame.setAttribute(key, String(value));
     },
   };
 }

@@ -1,6 +1,6 @@
-/** The network: its layers in order, as cards with a few pictures each, and what flows where. */
+/** The network: its layers as cards with a few pictures each, and the data flow between them. */
 import { prefetch, savesData } from "../../data/prefetch.js";
-import { h } from "../../dom/dom.js";
+import { closest, h } from "../../dom/dom.js";
 import { count, truncate, plural } from "../../text/format.js";
 import { isChain } from "../../layout/graph-layout.js";
 import { className, filterCount, previews, networkLabels } from "../../data/manifest.js";
@@ -8,22 +8,30 @@ import { layoutMode } from "../../layout/viewport.js";
 import { formatRoute } from "../../data/route.js";
 import { layerCard } from "./card.js";
 import { comparisonsNav } from "../shared/comparisons-nav.js";
-import { fact } from "../shared/controls.js";
+import { optional } from "../shared/open.js";
+import { fact } from "../shared/section.js";
+
 import { networkGraph } from "./graph.js";
 
-/** How many pictures a card has: on a map, where cards are many and small, fewer. */
-const STRIP = 8;
-const FEW = 4;
+/** @import { Context, Manifest } from "../../types.js" */
+
+/** How many pictures a card has; on a map, where cards are many and small. */
+const PICTURES = 8;
+const PICTURES_ON_MAP = 4;
 /** What a card's pictures are. */
 const PICTURED = {
   max_activ: "pictures made to excite a few of its filters",
   cropped: "the patches that excite a few of its filters most",
   image: "the images that excite a few of its filters most",
 };
-/** How many classes are named before there is only the search. */
+/** How many classes are listed; the others are found by searching. */
 const CLASSES = 13;
 
-/** What was left out, each with the reason: `entries` are pairs of a name and a reason. */
+/**
+ * What was left out, with the reasons.
+ * @param {string} summary
+ * @param {Array<[string, string]>} entries pairs of a name and a reason
+ */
 function skipped(summary, entries) {
   if (!entries.length) return null;
   return h(
@@ -73,7 +81,11 @@ function networks(list, current) {
   );
 }
 
-/** The way in by class: a few by name, the rest by searching. */
+/**
+ * Links to the first classes.
+ * @param {Manifest} manifest
+ * @param {() => void} search open the search dialog
+ */
 function classes(manifest, search) {
   const { classes: names } = manifest.dataset;
   if (!names.length) return null;
@@ -112,31 +124,28 @@ function classes(manifest, search) {
   );
 }
 
-/** A card that is pointed at or focused for a moment has its layer fetched. */
-function fetchAhead(place, ctx, manifest) {
+/**
+ * Prefetch the layer of a card that is pointed at or focused for a moment.
+ * @param {HTMLElement} container
+ * @param {Context} ctx
+ * @param {Manifest} manifest
+ */
+function prefetchOnHover(container, ctx, manifest) {
   if (savesData()) return;
   const { store, route, signal } = ctx;
-  const next = prefetch({ signal, fetch: (data, wanted) => store.layer(route.network, data, wanted) });
-  const want = ({ target }) => {
-    const name = target.closest?.(".card")?.dataset.layer;
-    const layer = name === undefined ? null : manifest.layers.find((one) => one.name === name);
+  const next = prefetch({ signal, fetch: (data, own) => store.layer(route.network, data, own) });
+  const request = (event) => {
+    const name = closest(event, ".card")?.dataset.layer;
+    const layer = name === undefined ? null : manifest.layers.find((candidate) => candidate.name === name);
     if (layer) next.request(layer.data);
     else next.cancel();
   };
-  place.addEventListener("pointerover", (event) => event.pointerType !== "touch" && want(event));
-  place.addEventListener("pointerleave", next.cancel);
-  place.addEventListener("focusin", want);
+  container.addEventListener("pointerover", (event) => event.pointerType !== "touch" && request(event));
+  container.addEventListener("pointerleave", next.cancel);
+  container.addEventListener("focusin", request);
 }
 
-/** A few filters of each layer with their best image: cards have crops or nothing where that cannot be had. */
-function fewOf(store, network, signal) {
-  return store.previews(network, signal).catch((error) => {
-    if (signal.aborted) throw error;
-    return {};
-  });
-}
-
-/** @param {object} ctx */
+/** @type {import("../../types.js").ViewFunction} */
 export async function networkView(ctx) {
   const { store, route, signal } = ctx;
   const [index, compared, manifest, root, best] = await Promise.all([
@@ -144,7 +153,7 @@ export async function networkView(ctx) {
     store.comparisons(signal),
     store.network(route.network, signal),
     store.folder(route.network, signal),
-    fewOf(store, route.network, signal),
+    optional(store.previews(route.network, signal), {}, signal),
   ]);
   const { dataset, layers, edges } = manifest;
   const title = manifest.title ?? manifest.name;
@@ -152,19 +161,19 @@ export async function networkView(ctx) {
   const named = new Set(names);
   const chain = isChain(names, edges);
   const inputs = (name) => edges.filter(([a, b]) => b === name && named.has(a)).map(([a]) => a);
-  const pictures = layoutMode({ room: Infinity, layers: layers.length, chain }) === "map" ? FEW : STRIP;
-  const known = ({ name }) => ({ made: store.made(route.network, name), best: best[name] });
+  const pictures = layoutMode({ room: Infinity, layers: layers.length, chain }) === "map" ? PICTURES_ON_MAP : PICTURES;
+  const sources = ({ name }) => ({ made: store.made(route.network, name), best: best[name] });
   const cards = layers.map((layer, i) =>
     layerCard(manifest, root, i, {
       from: chain ? null : truncate(inputs(layer.name).join(", "), 120),
       pictures,
-      known: known(layer),
+      sources: sources(layer),
     }),
   );
   const label = `The layers of ${truncate(title)}, and which feeds which`;
   const drawing = networkGraph({ manifest, chain, cards, label, memory: ctx.memory, signal });
-  fetchAhead(drawing.node, ctx, manifest);
-  const kind = layers.length ? previews(manifest, layers[0], STRIP, known(layers[0]))[0]?.kind : null;
+  prefetchOnHover(drawing.node, ctx, manifest);
+  const kind = layers.length ? previews(manifest, layers[0], PICTURES, sources(layers[0]))[0]?.kind : null;
   return {
     title,
     crumbs: [],
@@ -180,7 +189,8 @@ export async function networkView(ctx) {
         h(
           "p",
           { class: "lede" },
-          `What does each filter of ${truncate(title, 60)} look for? Every card is a layer, in the order in which a picture `,
+          `What does each filter of ${truncate(title, 60)} look for? `,
+          "Every card is a layer, in the order in which a picture ",
           `passes through the network, with ${PICTURED[kind ?? "cropped"]}. `,
           "Open one to see all of them.",
         ),

@@ -1,4 +1,4 @@
-/** The way to the comparisons of networks. */
+/** Links to comparisons of networks. */
 import { h } from "../../dom/dom.js";
 import { truncate } from "../../text/format.js";
 import { networkLabels } from "../../data/manifest.js";
@@ -7,7 +7,7 @@ import { formatRoute } from "../../data/route.js";
 /**
  * @param {string} label
  * @param {Array<{name: string, title: string}>} list
- * @returns {HTMLElement|null} null where there is nothing to go to
+ * @returns {HTMLElement|null} null for an empty list
  */
 export function comparisonsNav(label, list) {
   if (!list.length) return null;

@@ -1,10 +1,10 @@
-/** Controls that are folded away where the window is narrow, behind a line that says how they stand. */
+/** Controls that are collapsed in a narrow window, behind a line that says their state. */
 import { h } from "../../dom/dom.js";
 
 /**
  * @param {string} label
  * @param {HTMLElement} content
- * @param {AbortSignal} signal ends the watching
+ * @param {AbortSignal} signal stops observing the width
  */
 export function disclosure(label, content, signal) {
   const wide = matchMedia("(min-width: 641px)");
@@ -15,12 +15,12 @@ export function disclosure(label, content, signal) {
     h("summary", null, label, ": ", state),
     content,
   );
-  // Where there is room they are simply there: the stylesheet takes the line away.
+  // In a wide window the stylesheet hides the line.
   wide.addEventListener("change", ({ matches }) => (node.open = matches), { signal });
   return {
     node,
-    /** @param {Array<string|null>} parts how the controls stand */
-    say(parts) {
+    /** @param {Array<string|null>} parts the state of the controls */
+    setState(parts) {
       state.textContent = parts.filter((part) => part !== null).join(", ");
     },
   };

@@ -1,38 +1,38 @@
 /**
- * A grid of thousands of links, of which only those near the window are in the page.
+ * A virtualised grid of links: of thousands of tiles, only those near the window are in the page.
  *
- * Tiles are placed, not flowed, so that adding a row moves no other. The tile that has the focus stays in the
- * page however far one scrolls: taking it out would lose the visitor's place.
+ * Tiles are positioned absolutely, so that adding a row moves no other. The tile that has the focus always stays in
+ * the page: removing it would lose the focus.
  */
-import { h } from "../../dom/dom.js";
+import { closest, h } from "../../dom/dom.js";
 import { keyTarget, gridLayout, tilePosition, tilesInRange } from "../../layout/grid-layout.js";
 
-/** Rows beyond the window that are kept, so that a turn of the wheel finds its pictures there. */
+/** Rows kept beyond the window, so that their pictures are loaded before they scroll into view. */
 const SPARE = 3;
 
 /**
- * After a leap only what is on the screen is put in the page at once; the rest follows this much later (in ms).
- * Of several leaps in such a time, as when the scroll bar is dragged, only the first and the last show pictures:
- * to ask for hundreds that nobody will see takes longer than a frame has.
+ * After a jump by more than a window, only the visible rows are drawn; the others follow this much later, in ms.
+ * Of several jumps within this time, as when the scroll bar is dragged, only the first and the last show pictures:
+ * requesting hundreds that nobody will see takes longer than a frame.
  */
-const CALM = 120;
+const JUMP_MS = 120;
 
 /**
  * @param {object} options
- * @param {string} options.label what the grid holds, for those who do not see it
+ * @param {string} options.label what the grid holds, for screen readers
  * @param {(item: any, bare: boolean) => HTMLAnchorElement} options.make makes a tile; a bare one has no picture yet
- * @param {AbortSignal} options.signal ends the watching
+ * @param {AbortSignal} options.signal stops observing
  * @param {number} [options.frames] how many frames a tile has side by side
  */
 export function tileGrid({ label, make, signal, frames = 1 }) {
   const node = h("ol", { class: "tiles", role: "list", "aria-label": label });
   const cells = new Map(); // index -> the list item that is in the page
   let items = [];
-  let grid = null; // not laid out before it has a width
-  let active = 0; // the tile that was last reached
-  let drawnTop = 0; // where the window was when tiles were last put in the page
-  let calm = 0; // a timer
-  let leapTime = -Infinity;
+  let grid = null; // null until it has a width
+  let active = 0; // the tile that had the focus last
+  let drawnTop = 0; // the top of the window when tiles were drawn last, from the grid's top
+  let timer = 0;
+  let jumpTime = -Infinity;
   const bare = new Set(); // the tiles that have no picture yet
 
   const linkAt = (index) => cells.get(index)?.firstElementChild ?? null;
@@ -40,17 +40,17 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
 
   function drop(index) {
     const cell = cells.get(index);
-    // What nobody will see need not be fetched.
+    // Stop loading pictures that are no longer near the window.
     for (const image of cell.querySelectorAll("img")) if (!image.complete) image.removeAttribute("src");
     cell.remove();
     cells.delete(index);
     bare.delete(index);
   }
 
-  function put(index, after, hurried) {
+  function put(index, after, isBare) {
     const { x, y } = tilePosition(grid, index);
-    const link = make(items[index], hurried);
-    if (hurried) bare.add(index);
+    const link = make(items[index], isBare);
+    if (isBare) bare.add(index);
     link.tabIndex = -1;
     const cell = h("li", { "aria-posinset": index + 1, "aria-setsize": items.length }, link);
     cell.dataset.index = index;
@@ -59,32 +59,32 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
     node.insertBefore(cell, after);
   }
 
-  /** Put in the page what is near the window, in order, and take out the rest. */
+  /** Add the tiles near the window, in order, and remove the others. */
   function draw() {
     if (!grid) return;
     const top = -node.getBoundingClientRect().top;
-    const leapt = cells.size > 0 && Math.abs(top - drawnTop) > innerHeight;
-    const hurried = leapt && performance.now() - leapTime < CALM;
-    if (leapt) leapTime = performance.now();
+    const jumped = cells.size > 0 && Math.abs(top - drawnTop) > innerHeight;
+    const isBare = jumped && performance.now() - jumpTime < JUMP_MS;
+    if (jumped) jumpTime = performance.now();
     drawnTop = top;
-    clearTimeout(calm);
-    if (leapt) calm = setTimeout(draw, CALM);
-    const [from, to] = tilesInRange(grid, top, top + innerHeight, leapt ? 0 : SPARE);
+    clearTimeout(timer);
+    if (jumped) timer = setTimeout(draw, JUMP_MS);
+    const [from, to] = tilesInRange(grid, top, top + innerHeight, jumped ? 0 : SPARE);
     const wanted = new Set(Array.from({ length: to - from }, (_, i) => from + i));
     if (active < items.length) wanted.add(active);
-    const redone = focused() && bare.has(active) && !hurried;
-    for (const index of [...cells.keys()]) if (!wanted.has(index) || (bare.has(index) && !hurried)) drop(index);
+    const isRedrawn = focused() && bare.has(active) && !isBare;
+    for (const index of [...cells.keys()]) if (!wanted.has(index) || (bare.has(index) && !isBare)) drop(index);
     let next = node.firstElementChild;
     for (const index of [...wanted].sort((a, b) => a - b)) {
       if (cells.get(index) === next && next) next = next.nextElementSibling;
-      else put(index, next, hurried && index !== active);
+      else put(index, next, isBare && index !== active);
     }
-    if (redone) linkAt(active).focus({ preventScroll: true });
-    mark(top);
+    if (isRedrawn) linkAt(active).focus({ preventScroll: true });
+    setTabStop(top);
   }
 
-  /** One tile is in the tab order: the one with the focus, or else one that is on the screen. */
-  function mark(top) {
+  /** Put one tile in the tab order: the one with the focus, or else one that is visible. */
+  function setTabStop(top) {
     const [from, to] = tilesInRange(
       grid,
       Math.max(0, top + grid.tileHeight / 2),
@@ -92,25 +92,26 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
     );
     const seen = active >= from && active < to;
     const stop = linkAt(focused() || seen || to <= from ? active : from);
-    for (const link of node.querySelectorAll('[tabindex="0"]')) if (link !== stop) link.tabIndex = -1;
+    for (const link of node.querySelectorAll('[tabindex="0"]')) if (link !== stop) link.setAttribute("tabindex", "-1");
     if (stop) stop.tabIndex = 0;
   }
 
-  function lay() {
+  /** Lay out the grid for its width. */
+  function updateLayout() {
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     grid = gridLayout({ count: items.length, width: node.clientWidth, view: innerWidth, rem, frames });
     node.style.height = `${grid.height}px`;
     node.style.setProperty("--tile", `${grid.tileWidth}px`);
   }
 
-  /** After a change of width: lay out again, and keep the topmost tile where it was. */
-  function relay() {
+  /** After a change of width: update the layout, and keep the topmost visible tile in its place. */
+  function resize() {
     if (node.clientWidth === 0) return;
     const old = grid;
-    const top = old ? drawnTop : 0; // by now, what is above the grid may have moved it
+    const top = old ? drawnTop : 0; // what is above the grid may have moved it since
     const [first] = old && top > 0 ? tilesInRange(old, top, top) : [0];
     const offset = old && top > 0 ? top - tilePosition(old, first).y : 0;
-    lay();
+    updateLayout();
     for (const [index, cell] of cells) {
       const { x, y } = tilePosition(grid, index);
       cell.style.transform = `translate(${x}px, ${y}px)`;
@@ -131,10 +132,10 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
   }
 
   node.addEventListener("focusin", (event) => {
-    const cell = event.target.closest("li");
+    const cell = closest(event, "li");
     if (!cell) return;
     active = Number(cell.dataset.index);
-    mark(-node.getBoundingClientRect().top);
+    setTabStop(-node.getBoundingClientRect().top);
   });
   node.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || !grid) return;
@@ -150,14 +151,14 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
     node,
     /** Begin, once the node is in the page and has a width. */
     start() {
-      relay();
+      resize();
       addEventListener("scroll", draw, { passive: true, signal });
       addEventListener("resize", () => grid?.width === node.clientWidth && draw(), { signal });
       // The parent grows when something above the grid does: then other rows are near the window.
-      const watch = new ResizeObserver(() => (grid?.width === node.clientWidth ? draw() : relay()));
+      const watch = new ResizeObserver(() => (grid?.width === node.clientWidth ? draw() : resize()));
       watch.observe(node);
       if (node.parentElement) watch.observe(node.parentElement);
-      signal.addEventListener("abort", () => (watch.disconnect(), clearTimeout(calm)), { once: true });
+      signal.addEventListener("abort", () => (watch.disconnect(), clearTimeout(timer)), { once: true });
     },
     /**
      * Show these, in this order.
@@ -168,7 +169,7 @@ export function tileGrid({ label, make, signal, frames = 1 }) {
       items = list;
       active = 0;
       grid = null; // hidden, it has no width
-      if (node.clientWidth > 0) relay();
+      if (node.clientWidth > 0) resize();
     },
     /**
      * The link of a tile, wherever it is, for the focus to go to.
