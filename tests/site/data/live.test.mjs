@@ -3,21 +3,22 @@ import test from "node:test";
 import {
   POLL_INTERVAL,
   STALE_AFTER,
-  viewDependencies,
   isFinished,
   pollLive,
   progressText,
+  viewDependencies,
 } from "../../../site/js/data/live.js";
-import { previews } from "../../../site/js/data/manifest.js";
-import { openStore } from "../../../site/js/data/store.js";
 
 const DONE = { scan: true, gradients: true, ascent: true };
+
 const layer = (stamp) => ({ data: "layers/a.json", stamp, made: { cropped: [[0, 8]] } });
 
 function network(changes = {}) {
   return { name: "n", path: "n", files: { "network.json": "1" }, layers: {}, stages: DONE, progress: null, ...changes };
 }
+
 const live = (...networks) => ({ networks, waiting: [] });
+
 const route = (changes = {}) => ({
   network: "n",
   comparison: null,
@@ -128,98 +129,12 @@ test("asks nothing while it is paused", async () => {
   assert.equal(waiting.length, 1);
 });
 
-const manifest = {
-  format: 1,
-  name: "n",
-  layers: [],
-  edges: [],
-  dataset: {},
-  input: {},
-  stages: {},
-  tiles: {},
-  activation_edges: [],
-};
-
-test("a store that grows: nothing is asked for that is not there, and what has changed is read again", async () => {
-  const asked = [];
-  const fetch = async (url) => {
-    asked.push(url);
-    const value =
-      url === "s/index.json"
-        ? { format: 1, networks: [{ name: "n", title: "N", path: "n" }] }
-        : url === "s/n/network.json"
-          ? manifest
-          : { format: 1, layer: "a", filters: [] };
-    return { ok: true, status: 200, text: async () => JSON.stringify(value) };
-  };
-  const store = openStore({ index: "s/index.json", fetch });
-  assert.equal(store.made("n", "a"), null);
-  store.follow(live(network()));
-  await store.network("n");
-  await assert.rejects(store.layer("n", "layers/a.json"), (error) => error.kind === "waiting");
-  assert.deepEqual(store.made("n", "a"), {});
-  store.follow(live(network({ layers: { a: layer("1") } })));
-  await store.layer("n", "layers/a.json");
-  await store.layer("n", "layers/a.json");
-  assert.deepEqual(store.made("n", "a"), { cropped: [[0, 8]] });
-  store.follow(live(network({ layers: { a: layer("2") } })));
-  await store.network("n");
-  await store.layer("n", "layers/a.json");
-  assert.deepEqual(asked, ["s/index.json", "s/n/network.json", "s/n/layers/a.json", "s/n/layers/a.json"]);
-});
-
-test("what is replaced while it is read is not kept", async () => {
-  let answer;
-  const fetch = (url) =>
-    url.endsWith("a.json")
-      ? new Promise(
-          (resolve) =>
-            (answer = () => resolve({ ok: true, text: async () => '{"format":1,"layer":"a","filters":[]}' })),
-        )
-      : Promise.resolve({
-          ok: true,
-          text: async () => '{"format":1,"networks":[{"name":"n","title":"N","path":"n"}]}',
-        });
-  const store = openStore({ index: "s/index.json", fetch });
-  store.follow(live(network({ layers: { a: layer("1") } })));
-  const reading = store.layer("n", "layers/a.json");
-  while (!answer) await new Promise((resolve) => setTimeout(resolve));
-  store.follow(live(network({ layers: { a: layer("2") } })));
-  answer();
-  await reading;
-  answer = null;
-  const again = store.layer("n", "layers/a.json");
-  while (!answer) await new Promise((resolve) => setTimeout(resolve));
-  answer();
-  await again;
-});
-
-test("cards of a layer that is being written show the pictures there are", () => {
-  const one = { name: "a", channels: 16, shape: [16, 8, 8] };
-  const waiting = { ...manifest, stages: { scan: { complete: false } } };
-  assert.deepEqual(previews(waiting, one, 4, { made: {} }), []);
-  assert.deepEqual(
-    previews(waiting, one, 2, { made: { cropped: [[0, 16]] } }).map(({ kind, channel }) => [kind, channel]),
-    [
-      ["cropped", 0],
-      ["cropped", 8],
-    ],
-  );
-  const some = previews(waiting, one, 3, {
-    made: {
-      cropped: [[0, 16]],
-      max_activ: [
-        [2, 4],
-        [9, 10],
-      ],
-    },
-  });
-  assert.deepEqual(
-    some.map(({ kind, channel }) => [kind, channel]),
-    [
-      ["max_activ", 2],
-      ["max_activ", 3],
-      ["max_activ", 9],
-    ],
-  );
+test("every work that a run reports has a text", () => {
+  const text = (work) =>
+    progressText(live(network({ progress: { work, unit: "filter", done: 1, total: 2 } })), "n").text;
+  assert.equal(text("rough"), "Scanning the images in bfloat16");
+  assert.equal(text("max gradients"), "Computing gradients of the strongest units");
+  assert.equal(text("avg gradients"), "Computing gradients of the mean activations");
+  assert.equal(text("certificates"), "Checking the crops");
+  assert.equal(text("of tomorrow"), "of tomorrow", "an unknown one is shown as it is");
 });

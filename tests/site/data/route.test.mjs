@@ -1,6 +1,52 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { formatRoute, parseRoute, samePage, parentRoute } from "../../../site/js/data/route.js";
+import { formatRoute, parentRoute, parseRoute, samePage } from "../../../site/js/data/route.js";
+
+test("the new choices are kept in the address", () => {
+  const hash = formatRoute({ network: "n", layer: "l", sort: "dead", tile: "image" });
+  assert.equal(hash, "#/n/l?sort=dead&tile=image");
+  assert.equal(parseRoute(hash).tile, "image");
+});
+
+const comparisonRoutes = [
+  { comparison: "a-to-b" },
+  { comparison: "a/b: c", layer: "x/y", by: "top_max", pair: "0-2", order: "place" },
+  { comparison: "a-to-b", layer: "conv", channel: 7, tile: "crop", show: "overlay", by: "weights" },
+  { network: "compare:a", layer: "conv" },
+];
+
+for (const route of comparisonRoutes) {
+  test(`there and back: ${formatRoute(route)}`, () => {
+    const read = parseRoute(formatRoute(route));
+    for (const [key, value] of Object.entries(route)) assert.equal(read[key], value);
+    assert.equal(formatRoute(read), formatRoute(route));
+    assert.equal(read.network === null, route.network === undefined);
+  });
+}
+
+test("no name of a network is taken for a comparison", () => {
+  assert.equal(formatRoute({ network: "compare:a" }), "#/compare%3Aa");
+  assert.equal(formatRoute({ comparison: "a-to-b", layer: "l" }), "#/compare:a-to-b/l");
+  assert.equal(parseRoute("#/compare:").network, "compare:");
+});
+
+test("nonsense in the address of a comparison becomes the usual", () => {
+  const route = parseRoute("#/compare:a?pair=x-1&order=up&by=");
+  assert.deepEqual([route.pair, route.order, route.by], [null, "change", null]);
+});
+
+test("up leads from a compared filter to the comparison, and no further", () => {
+  const filter = parseRoute("#/compare:a/l/3?by=weights&pair=0-1");
+  assert.equal(formatRoute(parentRoute(filter)), "#/compare:a/l?by=weights&pair=0-1");
+  assert.equal(formatRoute(parentRoute(parentRoute(filter))), "#/compare:a?by=weights&pair=0-1");
+  assert.equal(parentRoute(parentRoute(parentRoute(filter))), null);
+});
+
+test("another measure is the same page, another pair is not", () => {
+  assert.ok(samePage(parseRoute("#/compare:a/l?by=weights"), parseRoute("#/compare:a/l")));
+  assert.ok(!samePage(parseRoute("#/compare:a/l?pair=0-1"), parseRoute("#/compare:a/l")));
+  assert.ok(!samePage(parseRoute("#/compare:a"), parseRoute("#/a")));
+});
 
 const routes = [
   {},
