@@ -256,13 +256,11 @@
  *
  * @typedef {(context: Context) => Promise<View>} ViewFunction
  *
+ * A layer of a network; `root` is the URL of the network's folder.
+ * @typedef {{manifest: Manifest, root: string, layer: Layer}} LayerScene
+ *
  * What the parts of a filter's page are drawn from; a side of a comparison is one as well.
- * @typedef {object} Scene
- * @property {Manifest} manifest
- * @property {string} root the URL of the network's folder
- * @property {Layer} layer
- * @property {Filter} filter
- * @property {Images} images
+ * @typedef {LayerScene & {filter: Filter, images: Images}} Scene
  *
  * A filter's page: its scene, and until when it lives.
  * @typedef {Scene & {signal: AbortSignal}} FilterScene

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from .made_up_site import CHAIN, HOSTILE, make_store, served
-from .steps import heading, reload_and_resize, search
+from .steps import heading, reload_and_resize, search, visit
 
 
 def test_by_mouse(page, site, troubles):
@@ -71,11 +71,11 @@ def test_by_keyboard(page, site, troubles):
 
 
 @pytest.mark.parametrize("view", ["#/chain?class=2", "#/residual?class=0&tile=ascent", "#/hostile?class=1"])
-def test_deep_link_reload_and_widths(page, site, troubles, view):
-    page.goto(site + view)
-    page.wait_for_selector(".view.class .tile")
-    reload_and_resize(page, site + view)
-    assert troubles == []
+def test_deep_link_reload_and_widths(tab, site, tab_troubles, view):
+    visit(tab, site + view)
+    expect(tab.locator(".view.class .tile").first).to_be_visible()
+    reload_and_resize(tab, site + view)
+    assert tab_troubles == []
 
 
 def test_best_first_and_unknown_last(page, site):

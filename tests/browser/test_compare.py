@@ -10,10 +10,10 @@ from playwright.sync_api import expect
 
 from torchlurk.web.live_server import LiveServer
 
+from .axe import assert_no_faults
 from .made_up_comparison import LAYERS, changes
 from .made_up_site import HOSTILE
-from .steps import heading
-from .test_axe import AXE
+from .steps import heading, visit
 
 VIEWS = [
     "#/compare:early-to-last",
@@ -126,15 +126,14 @@ def test_by_keyboard(page, compared, moments, troubles):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_deep_links_widths_and_axe(page, compared, view, troubles):
+def test_deep_links_widths_and_axe(tab, compared, view, tab_troubles):
+    page, troubles = tab, tab_troubles
     page.emulate_media(reduced_motion="reduce")
-    page.goto(compared + view)
-    page.wait_for_selector(".view")
+    visit(page, compared + view)
     before = page.inner_text("h1")
     page.reload()
     heading(page, before)
     assert page.url == compared + view
-    page.evaluate(AXE.joinpath("axe.min.js").read_text())
     for width in (2560, 1280, 700, 390, 360):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(60)
@@ -145,12 +144,8 @@ def test_deep_links_widths_and_axe(page, compared, view, troubles):
                  .map((e) => e.outerHTML.slice(0, 120))"""
         )
         assert small == [], width
-        for theme in ("light", "dark") if width in (1280, 360) else ():
-            page.emulate_media(color_scheme=theme)
-            page.wait_for_timeout(60)
-            found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-            faults = [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found]
-            assert faults == [], (width, theme)
+        if width in (1280, 360):
+            assert_no_faults(page)
     assert page.title() != "owned – Torchlurk"
     assert page.evaluate("document.title") != "owned"
     assert troubles == []
@@ -242,8 +237,9 @@ def test_search_within_a_comparison(page, compared, troubles):
         ("#/compare:two/deep/24", "numbered from 0 to 23", "#/compare:two/deep"),
     ],
 )
-def test_what_is_not_there_is_said(page, compared, view, word, back):
-    page.goto(compared + view)
+def test_what_is_not_there_is_said(tab, compared, view, word, back):
+    page = tab
+    visit(page, compared + view)
     expect(page.locator(".message")).to_contain_text(word)
     expect(page.locator(".message a.button")).to_have_attribute("href", back)
 

@@ -1,14 +1,13 @@
 """A layer of 2,048 filters: walked, sorted, left and found again."""
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from .axe import assert_no_faults
 from .made_up_site import CUT, make_store, served
-from .steps import heading
-from .test_axe import AXE
+from .steps import heading, visit
 
 COUNT = 2048
 
@@ -177,18 +176,12 @@ def test_a_layer_without_a_map(page, wide, troubles):
 
 @pytest.mark.parametrize("width", [360, 1280, 2560])
 @pytest.mark.parametrize("view", ["wide", "logits", "logits/0"])
-def test_every_width_and_theme(page, wide, width, view, troubles):
-    page.emulate_media(reduced_motion="reduce")
+def test_every_width_and_theme(tab, wide, width, view, tab_troubles):
+    page, troubles = tab, tab_troubles
     page.set_viewport_size({"width": width, "height": 900})
-    page.goto(f"{wide}#/big/{view}")
-    page.wait_for_selector(".view")
+    visit(page, f"{wide}#/big/{view}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.evaluate(Path(AXE / "axe.min.js").read_text())
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.wait_for_timeout(60)
-        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-        assert [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found] == [], theme
+    assert_no_faults(page)
     assert troubles == []
 
 

@@ -13,7 +13,9 @@ def texts() -> set[str]:
     """The works that the page names."""
     table = re.search(r"const WORK = \{(.*?)\n\};", LIVE.read_text("utf-8"), re.DOTALL)
     assert table
-    return {quoted or plain for quoted, plain in re.findall(r'^  (?:"([^"]+)"|(\w+)):', table[1], re.MULTILINE)}
+    return {
+        quoted or plain for quoted, plain in re.findall(r'^  (?:"([^"]+)"|(\w+)):', table[1], re.MULTILINE)
+    }
 
 
 def test_every_work_has_a_text():

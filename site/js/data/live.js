@@ -4,10 +4,10 @@
 
 /** How often a live server is polled, in ms. */
 export const POLL_INTERVAL = 2000;
-/** While the server does not answer, the interval is so many times as long. */
+/** The factor of the interval while the server does not answer. */
 const BACKOFF = 5;
 
-/** After so many ms without a change, a run may have died. */
+/** After this many ms without a change, a run may have died. */
 export const STALE_AFTER = 120_000;
 
 /**

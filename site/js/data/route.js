@@ -49,7 +49,7 @@ function oneOf(values, text, otherwise) {
 }
 
 /**
- * Read a hash. What it does not say, or says wrongly, takes its usual value.
+ * Parse a hash; what is missing or invalid has its default value.
  * @param {string} hash
  * @returns {Route}
  */

@@ -27,7 +27,7 @@ import { stackColumns } from "./column-stacking.js";
 
 /** With more dummy nodes than this dagre is slow; then edges are drawn straight. */
 const MOST_SPAN = 1500;
-/** Cards are stacked closely, at the cost of straight edges, if that makes them so many times as large. */
+/** Cards are stacked closely, at the cost of straight edges, if that enlarges them by this factor. */
 const STACKING_GAIN = 1.25;
 /** No screen shows wider rows. */
 const MOST_COLUMNS = 40;

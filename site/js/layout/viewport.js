@@ -4,9 +4,9 @@
 /** @typedef {{width: number, height: number}} Size */
 /** @typedef {{x: number, y: number, width: number, height: number}} Box */
 
-/** From this scale on, the small print of a card is legible. */
+/** From this scale on, the small text of a card is legible. */
 export const READABLE = 0.7;
-/** A network of so many layers that is not a chain is shown as a map. */
+/** From this many layers on, a network that is not a chain is shown as a map. */
 const MAP_FROM = 16;
 /** Below this width, in px, the layers are a list. */
 const LIST_BELOW = 620;

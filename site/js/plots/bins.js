@@ -53,9 +53,9 @@ export function changeBins(counts, edges) {
   return edgeBins(counts, edges).map((bin, i) => ({ ...bin, same: i === same }));
 }
 
-/** About so many bins; d3.ticks may make up to 1.6 times as many. */
+/** About this many bins; d3.ticks may make up to 1.6 times as many. */
 const BINS = 12;
-/** A range that is given has round ends, so that d3.ticks makes exactly so many. */
+/** A given range has round ends, so that d3.ticks makes exactly this many. */
 const BINS_OF_DOMAIN = 20;
 
 /**
@@ -63,7 +63,7 @@ const BINS_OF_DOMAIN = 20;
  * @param {Array<number|null|undefined>} values those that are not finite are left out
  * @param {object} [options]
  * @param {[number, number]|null} [options.domain] the range to cover; by default that of the values
- * @param {boolean} [options.clip] put outliers at the top into the last bin, so that the other bins can be told apart
+ * @param {boolean} [options.clip] put outliers at the top into the last bin, so that the other bins are distinguishable
  * @returns {Array<Bin & {more: boolean}>} empty without values; `more` marks a last bin that also holds higher values
  */
 export function valueBins(values, { domain = null, clip = false } = {}) {

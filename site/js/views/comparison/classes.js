@@ -8,7 +8,7 @@ import { section } from "../shared/section.js";
 
 /** @import { FilterSide } from "../../types.js" */
 
-/** If one network's values are so many times as high, each network's bars have a scale of their own. */
+/** From this ratio of the networks' values on, each network's bars have a scale of their own. */
 const SEPARATE_SCALES_FROM = 4;
 
 /**

@@ -29,8 +29,8 @@ export function previewPicture(side, layerName, channel, kind) {
   const { manifest, tag } = side;
   const square = kind === "cropped";
   const tiles = square ? Math.min(manifest.k, manifest.dataset.images) : 1;
-  const place = { ...side, layer: layerIn(side, layerName) };
-  return frame(null, tilePicture(place, kind, channel, { alt: `filter ${channel} ${tag}`, tile: [0, tiles], square }));
+  const scene = { ...side, layer: layerIn(side, layerName) };
+  return frame(null, tilePicture(scene, kind, channel, { alt: `filter ${channel} ${tag}`, tile: [0, tiles], square }));
 }
 
 /**

@@ -15,7 +15,7 @@ import { section } from "../shared/section.js";
 /** How many images a gallery has. */
 const IMAGES = 6;
 
-/** The pointer must stay on a bar for so long, in ms: moving across other bars fetches nothing. */
+/** How long the pointer must stay on a bar, in ms: moving across other bars fetches nothing. */
 const HOVER_MS = 70;
 
 /**

@@ -28,14 +28,14 @@ function receptiveFieldText(manifest, layer) {
 }
 
 /**
- * @param {import("../shared/figures.js").Place} place
+ * @param {import("../../types.js").LayerScene} scene
  * @param {import("../../data/manifest.js").PreviewPicture} preview
  * @param {boolean} eager
  */
-function previewTile(place, { kind, channel, image, entry }, eager) {
-  if (kind === "image") return wholeImage(place, image, "", eager);
+function previewTile(scene, { kind, channel, image, entry }, eager) {
+  if (kind === "image") return wholeImage(scene, image, "", eager);
   const square = kind === "cropped";
-  return tilePicture(place, kind, channel, { alt: "", tile: [0, square ? 2 : 1], eager, square, entry });
+  return tilePicture(scene, kind, channel, { alt: "", tile: [0, square ? 2 : 1], eager, square, entry });
 }
 
 /**

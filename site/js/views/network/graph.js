@@ -27,14 +27,14 @@ function tallest(cards) {
   return Math.max(0, ...cards.map((node) => node.offsetHeight));
 }
 
-function highlight(place, lines) {
+function highlight(container, lines) {
   const show = (event) => {
     const name = closest(event, ".card")?.dataset.layer;
     for (const path of lines.querySelectorAll("path")) {
       path.classList.toggle("lit", name !== undefined && (path.dataset.from === name || path.dataset.to === name));
     }
   };
-  for (const type of ["pointerover", "pointerleave", "focusin", "focusout"]) place.addEventListener(type, show);
+  for (const type of ["pointerover", "pointerleave", "focusin", "focusout"]) container.addEventListener(type, show);
 }
 
 /**
@@ -60,8 +60,8 @@ export function networkGraph({ manifest, chain, cards, label, memory, signal }) 
       cards.map((node) => h("li", null, node)),
     ),
   );
-  const place = h("div", { class: "graph listed", role: "group", "aria-label": label }, world);
-  const moving = networkMap(place, world, { memory, name: manifest.name, signal });
+  const container = h("div", { class: "graph listed", role: "group", "aria-label": label }, world);
+  const moving = networkMap(container, world, { memory, name: manifest.name, signal });
   const bar = h(
     "div",
     { class: "map-bar", hidden: true },
@@ -75,49 +75,49 @@ export function networkGraph({ manifest, chain, cards, label, memory, signal }) 
   );
   const focus = (node) => {
     node.focus({ preventScroll: moving.on });
-    if (moving.on) place.scrollIntoView({ block: "nearest" });
+    if (moving.on) container.scrollIntoView({ block: "nearest" });
   };
-  const roving = rovingTabindex(place, () => cards, focus);
-  highlight(place, lines);
+  const roving = rovingTabindex(container, () => cards, focus);
+  highlight(container, lines);
   let drawn = null; // the mode and the size of the window that were drawn last
 
   function rows(room) {
     const columns = Math.max(2, Math.floor((room + ROWS.gapX) / (ROWS.least + ROWS.gapX)));
     const width = Math.min(ROWS.most, Math.floor((room + ROWS.gapX) / columns - ROWS.gapX));
-    place.style.setProperty("--card", `${width}px`);
+    container.style.setProperty("--card", `${width}px`);
     const plan = layout(dagre, names, manifest.edges, { ...ROWS, width, height: tallest(cards), room });
-    place.style.height = `${plan.height}px`;
+    container.style.height = `${plan.height}px`;
     draw(cards, lines, plan, Math.max(0, (room - plan.width) / 2));
   }
 
   let planned = null; // does not depend on the window
   function asMap(view) {
     if (!planned) {
-      place.style.setProperty("--card", `${MAP.width}px`);
+      container.style.setProperty("--card", `${MAP.width}px`);
       const box = { ...MAP, height: tallest(cards) };
-      place.style.setProperty("--tall", `${box.height}px`);
+      container.style.setProperty("--tall", `${box.height}px`);
       planned = { box, plan: planColumnsTight(dagre, names, manifest.edges, box) };
     }
     const { box, plan } = planned;
     const folded = foldToFit(plan, box, view);
     const shortcuts = folded.edges.filter(({ over }) => over).length;
-    place.classList.toggle("tangled", shortcuts > MOST_SHORTCUTS * cards.length);
+    container.classList.toggle("tangled", shortcuts > MOST_SHORTCUTS * cards.length);
     draw(cards, lines, folded, 0);
     moving.begin({ width: folded.width, height: folded.height }, view, box, folded.cards);
   }
 
   function arrange() {
     if (!cards.length) return;
-    const how = layoutMode({ room: place.offsetWidth, layers: cards.length, chain });
+    const how = layoutMode({ room: container.offsetWidth, layers: cards.length, chain });
     if (drawn?.how !== how) {
-      place.classList.toggle("listed", how === "list");
-      place.classList.toggle("map", how === "map");
+      container.classList.toggle("listed", how === "list");
+      container.classList.toggle("map", how === "map");
       bar.hidden = how !== "map";
-      place.style.height = "";
+      container.style.height = "";
       if (how !== "map") moving.end();
     }
-    const room = place.clientWidth; // only now: a map has a border
-    const height = how === "map" ? place.clientHeight : 0;
+    const room = container.clientWidth; // only now: a map has a border
+    const height = how === "map" ? container.clientHeight : 0;
     if (drawn && drawn.how === how && drawn.room === room && drawn.height === height) return;
     drawn = { how, room, height };
     if (how === "map") asMap({ width: room, height });
@@ -129,10 +129,10 @@ export function networkGraph({ manifest, chain, cards, label, memory, signal }) 
   }
 
   const watch = new ResizeObserver(arrange);
-  watch.observe(place);
+  watch.observe(container);
   signal.addEventListener("abort", () => watch.disconnect(), { once: true });
   return {
-    node: h("div", { class: "graph-place" }, bar, place),
+    node: h("div", { class: "graph-container" }, bar, container),
     arrange,
     show(node) {
       roving.setCurrent(node);

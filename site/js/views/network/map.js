@@ -7,24 +7,24 @@ import { minimap } from "./minimap.js";
 const MARGIN = 24;
 const CLOSEST = 1.6;
 const STEP = 1.5;
-/** While the page scrolls, and for so long after, in ms, the wheel does not zoom the map under the pointer. */
+/** How long after the page has scrolled the wheel does not zoom the map under the pointer, in ms. */
 const SCROLL_MS = 250;
 
 /**
- * @param {HTMLElement} place the window
+ * @param {HTMLElement} container the window
  * @param {HTMLElement} world the drawing
  * @param {object} options
  * @param {Map<string, any>} options.memory the last viewport of each map
  * @param {string} options.name of the network
  * @param {AbortSignal} options.signal
  */
-export function networkMap(place, world, { memory, name, signal }) {
+export function networkMap(container, world, { memory, name, signal }) {
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   /** @type {import("d3").Selection<HTMLElement, unknown, null, undefined>} */
-  const target = d3.select(place);
+  const target = d3.select(container);
   let here = null; // the sizes of drawing and window, and where the cards are, while the map is on
   let scrolled = -Infinity;
-  const now = () => d3.zoomTransform(place);
+  const now = () => d3.zoomTransform(container);
   /** @returns {any} a selection, or a transition of it; the types of d3-zoom take one or the other */
   const animated = (gently) =>
     gently && !reducedMotion.matches ? target.transition().duration(220) : target.interrupt();
@@ -55,7 +55,7 @@ export function networkMap(place, world, { memory, name, signal }) {
     const step = 2 ** (Math.round(Math.log2(k) * 4) / 4);
     if (step !== here.step) world.style.setProperty("--k", String(step));
     here.step = step;
-    place.classList.toggle("zoomed-out", k < READABLE);
+    container.classList.toggle("zoomed-out", k < READABLE);
     small.show({ k, x, y }, here.view, showsAll({ k, x, y }, here.world, here.view));
     const [least, most] = zoom.scaleExtent();
     nearer.toggleAttribute("data-end", k >= most - 1e-6);
@@ -70,15 +70,15 @@ export function networkMap(place, world, { memory, name, signal }) {
     if (to.x !== x || to.y !== y) go(to, gently);
   }
 
-  place.addEventListener("focusin", (event) => {
+  container.addEventListener("focusin", (event) => {
     const card = closest(event, ".card");
     // A clicked card stays under the pointer.
     if (!here || !card?.matches(":focus-visible")) return;
     show(card, true);
     // The browser may have scrolled the page to where the card was.
-    requestAnimationFrame(() => here && place.scrollIntoView({ block: "nearest" }));
+    requestAnimationFrame(() => here && container.scrollIntoView({ block: "nearest" }));
   });
-  place.addEventListener("keydown", (event) => {
+  container.addEventListener("keydown", (event) => {
     if (!here || event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.key === "+" || event.key === "=") zoom.scaleBy(animated(true), STEP);
     else if (event.key === "-" || event.key === "_") zoom.scaleBy(animated(true), 1 / STEP);
@@ -113,9 +113,9 @@ export function networkMap(place, world, { memory, name, signal }) {
           [drawing.width + MARGIN / all.k, drawing.height + MARGIN / all.k],
         ])
         .duration(reducedMotion.matches ? 0 : 220);
-      place.tabIndex = -1; // so that the keys work after a click
+      container.tabIndex = -1; // so that the keys work after a click
       if (!small.node.isConnected) {
-        place.append(small.node);
+        container.append(small.node);
         target.call(zoom);
       }
       small.draw(drawing, [...boxes.values()], card);
@@ -127,8 +127,8 @@ export function networkMap(place, world, { memory, name, signal }) {
       if (!here) return;
       here = null;
       target.interrupt().on(".zoom", null);
-      place.removeAttribute("tabindex");
-      place.classList.remove("zoomed-out");
+      container.removeAttribute("tabindex");
+      container.classList.remove("zoomed-out");
       small.node.remove();
       for (const property of ["transform", "width", "height", "--k"]) world.style.removeProperty(property);
     },

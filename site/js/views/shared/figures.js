@@ -5,13 +5,11 @@ import { cropSquare } from "../../dom/crop-square.js";
 import { className, hasCrops, imageUrl, pictureUrl, tileSize } from "../../data/manifest.js";
 import { truncate } from "../../text/format.js";
 
-/** @import { Entry, Layer, Manifest, Scene } from "../../types.js" */
-
-/** @typedef {{manifest: Manifest, root: string, layer: Layer}} Place a layer of a network, and the network's folder */
+/** @import { Entry, LayerScene, Scene } from "../../types.js" */
 
 /**
  * One tile of a filter's strip.
- * @param {Place} place
+ * @param {LayerScene} layerScene
  * @param {string} kind a key of PICTURES
  * @param {number} channel
  * @param {object} options
@@ -35,7 +33,7 @@ export function tilePicture({ manifest, root, layer }, kind, channel, options) {
 
 /**
  * A whole image of the data set.
- * @param {Place} place
+ * @param {LayerScene} layerScene
  * @param {number} image
  * @param {string} alt
  * @param {boolean} [eager] load it at once
@@ -46,19 +44,19 @@ export function wholeImage({ manifest, root }, image, alt, eager = false) {
 
 /**
  * The best image of a filter, not cropped.
- * @param {Place} place
+ * @param {LayerScene} layerScene
  * @param {number} channel
  * @param {Pick<Entry, "image">} entry
  */
-export function bestImage(place, channel, { image }) {
-  const node = wholeImage(place, image, `best image of filter ${channel}`);
+export function bestImage(layerScene, channel, { image }) {
+  const node = wholeImage(layerScene, image, `best image of filter ${channel}`);
   node.classList.add("whole");
   return node;
 }
 
 /**
  * The receptive field of the unit that responds, over an image; null where that is the whole image.
- * @param {Place} place
+ * @param {LayerScene} layerScene
  * @param {Entry|null} entry
  */
 export function receptiveFieldBox({ manifest, layer }, entry) {

@@ -70,7 +70,8 @@ export function tileMeaning(manifest, layer, kind) {
       ".",
     ],
     crop: [
-      "Each tile is the patch of an image that excites the filter most: exactly what the unit sees, its receptive field.",
+      "Each tile is the patch of an image that excites the filter most: ",
+      "exactly what the unit sees, its receptive field.",
     ],
     image: [
       "Each tile is the image that excites the filter most",
@@ -93,18 +94,18 @@ export function tileMeaning(manifest, layer, kind) {
 
 /**
  * The picture of a tile: the one that was chosen, or else the first that the filter has, labelled.
- * @param {import("./figures.js").Place} place
+ * @param {import("../../types.js").LayerScene} scene
  * @param {Filter} filter
  * @param {string} kind a key of TILE_NAMES
  */
-export function filterTile(place, filter, kind) {
-  const { manifest, layer } = place;
+export function filterTile(scene, filter, kind) {
+  const { manifest, layer } = scene;
   const { channel } = filter;
   const chosen = folderOf(manifest, layer, kind);
   const folder = [chosen, "cropped", "whole"].find((candidate) => hasPicture(filter, candidate));
   if (!folder) return frame(null, h("span", { class: "missing" }, "no picture"));
   const strip = () =>
-    tilePicture(place, folder, channel, {
+    tilePicture(scene, folder, channel, {
       alt: `${PICTURES[folder]} of filter ${channel}`,
       tile: [0, folder === "max_activ" ? 1 : filter.max.length],
       square: folder !== "max_activ",
@@ -112,7 +113,7 @@ export function filterTile(place, filter, kind) {
     });
   return frame(
     null,
-    folder === "whole" ? [bestImage(place, channel, filter.max[0]), receptiveFieldBox(place, filter.max[0])] : strip(),
+    folder === "whole" ? [bestImage(scene, channel, filter.max[0]), receptiveFieldBox(scene, filter.max[0])] : strip(),
     folder === chosen ? null : h("span", { class: "fallback-label" }, FALLBACKS[folder]),
   );
 }
