@@ -9,8 +9,8 @@ from torchlurk.web.live_server import LiveServer
 
 from . import axe
 from .axe import assert_no_faults, faults
+from .growing_store import Growing
 from .steps import search, visit
-from .test_live import Growing
 
 VIEWS = [
     "#/chain",

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from .made_up_site import CUT, make_store, served
+from ..made_up_site import CUT, make_store, served
 
 LAYERS = [("stem", 8), ("mixed", 64), ("late", 16)]
 LOADED = "() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)"

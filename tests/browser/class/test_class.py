@@ -6,8 +6,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .made_up_site import CHAIN, HOSTILE, make_store, served
-from .steps import heading, reload_and_resize, search, visit
+from ..made_up_site import CHAIN, HOSTILE, make_store, served
+from ..steps import heading, reload_and_resize, search, visit
 
 
 def test_by_mouse(page, site, troubles):

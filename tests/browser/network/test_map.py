@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 from playwright.sync_api import expect
 
-from .steps import heading
+from ..steps import heading
 
 SCALE = "() => new DOMMatrix(getComputedStyle(document.querySelector('.world')).transform).a"
 PLACE = "() => getComputedStyle(document.querySelector('.world')).transform"

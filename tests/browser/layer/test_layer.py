@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .axe import assert_no_faults
-from .made_up_site import CUT, make_store, served
-from .steps import heading, visit
+from ..axe import assert_no_faults
+from ..made_up_site import CUT, make_store, served
+from ..steps import heading, visit
 
 COUNT = 2048
 

@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from .made_up_site import CLASSES, make_store, served
-from .steps import heading
+from ..made_up_site import CLASSES, make_store, served
+from ..steps import heading
 
 VIEW = "#/chain/conv2/7"
 

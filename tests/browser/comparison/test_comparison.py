@@ -10,10 +10,10 @@ from playwright.sync_api import expect
 
 from torchlurk.web.live_server import LiveServer
 
-from .axe import assert_no_faults
-from .made_up_comparison import LAYERS, changes
-from .made_up_site import HOSTILE
-from .steps import heading, visit
+from ..axe import assert_no_faults
+from ..made_up_comparison import LAYERS, changes
+from ..made_up_site import HOSTILE
+from ..steps import heading, visit
 
 VIEWS = [
     "#/compare:early-to-last",

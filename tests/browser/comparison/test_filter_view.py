@@ -6,8 +6,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .made_up_comparison import NAMES, changes
-from .steps import heading
+from ..made_up_comparison import NAMES, changes
+from ..steps import heading
 
 
 def test_pictures_are_those_of_both_stores(page, compared, moments, troubles):
