@@ -115,7 +115,7 @@ def test_the_visitor_s_place_is_kept(page, growing, troubles):
     with LiveServer([growing.store]) as server:
         page.set_viewport_size({"width": 700, "height": 500})
         page.goto(f"{server.url}#/toy/conv2?sort=selectivity")
-        page.wait_for_selector(".tile")
+        page.wait_for_selector(".view .tile")
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         expect(page.locator(".tile")).to_have_count(24)
         page.locator(".tile").nth(17).focus()

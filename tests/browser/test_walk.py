@@ -89,7 +89,7 @@ def test_layer_json_is_fetched_only_when_opened(page, site):
     page.wait_for_load_state("networkidle")
     assert not [url for url in fetched if "/layers/" in url]
     page.click(".card[data-layer=conv1]")
-    page.wait_for_selector(".tile")
+    page.wait_for_selector(".view .tile")
     assert [url.rpartition("/")[2] for url in fetched if "/layers/" in url] == ["conv1.json"]
 
 
@@ -97,7 +97,7 @@ def test_tiles_load_lazily(page, site):
     fetched = []
     page.on("request", lambda request: fetched.append(request.url))
     page.goto(f"{site}#/chain/conv2")
-    page.wait_for_selector(".tile")
+    page.wait_for_selector(".view .tile")
     page.wait_for_load_state("networkidle")
     assert 0 < len([url for url in fetched if "/cropped/" in url]) < 400
 

@@ -45,7 +45,7 @@ def test_by_mouse(page, site, troubles):
 
 def test_by_keyboard(page, site, troubles):
     page.goto(f"{site}#/chain/conv3")
-    page.wait_for_selector(".tile")
+    page.wait_for_selector(".view .tile")
     search(page, "tabby")
     page.keyboard.press("Enter")
     heading(page, "tabby cat")
@@ -102,7 +102,7 @@ def test_pictures_load_lazily(page, site):
     fetched = []
     page.on("request", lambda request: fetched.append(request.url))
     page.goto(f"{site}#/residual?class=0")
-    page.wait_for_selector(".tile")
+    page.wait_for_selector(".view .tile")
     page.wait_for_load_state("networkidle")
     tiles = page.locator(".tile").count()
     assert tiles > 100
@@ -135,7 +135,7 @@ def test_no_such_class(page, site):
 def test_hostile_names_are_text(page, site, troubles):
     page.goto(f"{site}#/hostile?class=1")
     heading(page, f"{HOSTILE} tabby cat")
-    page.wait_for_selector(".tile")
+    page.wait_for_selector(".view .tile")
     assert page.title() != "owned"
     assert page.locator('img[src="x"]').count() == 0
     assert troubles == []
