@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+NODE_STAMP := node_modules/installed
 
 .PHONY: install demo serve site docs transfer transfer-photos test faults audit lint bench bench-ranks bench-site clean
 
@@ -66,13 +67,19 @@ transfer-photos: $(STAMP)
 	$(BIN)/torchlurk site saved_model/subjects-before saved_model/subjects-after saved_model/subjects \
 		--out _site_subjects
 
-lint: $(STAMP)
+lint: $(STAMP) $(NODE_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@echo "basedpyright --verifytypes torchlurk"
 	@PATH=$(abspath $(BIN)):$$PATH PYTHONPATH=. $(BIN)/basedpyright --verifytypes torchlurk --ignoreexternal \
 		> $(VENV)/types.txt || { cat $(VENV)/types.txt; exit 1; }
+	npm run --silent lint
+
+# The tools that check the page, pinned by package-lock.json. Nothing of them is served or installed.
+$(NODE_STAMP): package.json package-lock.json | npm
+	npm ci --no-audit --no-fund --silent
+	touch $@
 
 test: lint chromium
 	node --test $$(find tests/site -name '*.test.mjs')
@@ -111,11 +118,17 @@ site: demo
 	TORCHLURK_DEMO=../index.html $(DOCS) --site-dir _site/docs
 
 # The browser of the tests: the system's own, from Debian.
-.PHONY: chromium
+.PHONY: chromium npm
 chromium:
 	@command -v chromium >/dev/null || { \
 		SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends chromium; }
 
+# Node and its package manager, from Debian.
+npm:
+	@command -v npm >/dev/null || { \
+		SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends nodejs npm; }
+
 clean:
-	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info _docs _site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf node_modules $(VENV) $(VENV)-audit build dist *.egg-info _docs _site .pytest_cache .mypy_cache .ruff_cache .hypothesis

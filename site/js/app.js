@@ -1,22 +1,29 @@
-/** Ties it together: the hash says where we are, the view of that place is drawn. */
-import { replace } from "./dom.js";
-import { busy, keeping } from "./keeping.js";
-import { tail } from "./format.js";
-import { concern, following } from "./live.js";
-import { StoreError, openStore } from "./store.js";
-import { format, parse, samePage, up } from "./state.js";
-import { classView } from "./views/class.js";
-import { comparisonFilterView } from "./views/comparison-filter.js";
-import { comparisonLayerView } from "./views/comparison-layer.js";
-import { comparisonView } from "./views/comparison.js";
-import { filterView } from "./views/filter.js";
-import { layerView } from "./views/layer.js";
-import { liveBar } from "./views/live-bar.js";
-import { message, skeleton } from "./views/message.js";
-import { networkView } from "./views/network.js";
-import { searchDialog } from "./views/search.js";
-import { shell } from "./views/shell.js";
+/** The page: reads the route from the hash and draws its view. */
 
+import { closest, replace } from "./dom/dom.js";
+import { isInteracting, preserveView } from "./dom/preserve-view.js";
+import { truncateStart } from "./text/format.js";
+import { viewDependencies, pollLive } from "./data/live.js";
+import { StoreError, openStore } from "./data/store.js";
+import { formatRoute, parseRoute, samePage, parentRoute } from "./data/route.js";
+import { classView } from "./views/class/view.js";
+import { comparisonFilterView } from "./views/comparison/filter-view.js";
+import { comparisonLayerView } from "./views/comparison/layer-view.js";
+import { comparisonView } from "./views/comparison/view.js";
+import { filterView } from "./views/filter/view.js";
+import { layerView } from "./views/layer/view.js";
+import { liveBar } from "./shell/live-bar.js";
+import { message, skeleton } from "./shell/message.js";
+import { networkView } from "./views/network/view.js";
+import { searchDialog } from "./shell/search-dialog.js";
+import { shell } from "./shell/shell.js";
+
+/** @import { Route, View, ViewFunction } from "./types.js" */
+
+/**
+ * @param {Route} route
+ * @returns {ViewFunction}
+ */
 function viewOf(route) {
   if (route.comparison !== null) {
     if (route.channel !== null) return comparisonFilterView;
@@ -30,19 +37,21 @@ function viewOf(route) {
 /**
  * @param {HTMLElement} main where views are drawn
  * @param {HTMLElement} bar the bar at the top
- * @param {string} index URL of the stores' index
- * @param {string|undefined} live URL of what a live server tells, where there is one
+ * @param {string} index URL of the stores' index.json
+ * @param {string|undefined} liveUrl URL to poll if the page comes from a live server
  */
-export function start(main, bar, index, live) {
+export function start(main, bar, index, liveUrl) {
   const store = openStore({ index });
   const name = document.title;
+  /** @type {Route|null} */
   let shown = null; // the route that is drawn, and its view
+  /** @type {View|null} */
   let view = null;
   let running = new AbortController();
-  let heard = null; // what a live server told last
-  let drawn = null; // what the view was made of, of that
-  const memory = new Map(); // where each network's map was left, for the way back
-  const current = () => parse(location.hash);
+  let live = null; // the latest message of a live server
+  let drawn = null; // what the view depends on in that message
+  const memory = new Map(); // what views remember for the visitor's return
+  const current = () => parseRoute(location.hash);
   const go = (hash) => {
     location.hash = hash;
   };
@@ -51,24 +60,29 @@ export function start(main, bar, index, live) {
   const search = searchDialog({ current, go, placeOf });
   const frame = shell(bar, { search });
 
-  function waiting(route) {
-    // Only when it takes a moment, so that what is in memory never flashes.
+  function showSkeletonLater(route) {
+    // Only after a moment, so that a view whose data are cached does not flash.
     return setTimeout(() => replace(main, skeleton(route.layer === null && route.class === null ? 8 : 24)), 120);
   }
 
-  async function settle(route, signal) {
+  /** Complete a route without a network: the first one. */
+  async function completeRoute(route, signal) {
     if (route.network !== null || route.comparison !== null) return route;
     const { networks } = await store.index(signal);
-    if (!networks.length) throw new StoreError("waiting", "There is no network here yet; the first is shown as soon as it has begun.");
+    if (!networks.length)
+      throw new StoreError("waiting", "There is no network here yet; the first is shown as soon as it has begun.");
     const full = { ...route, network: networks[0].name };
-    history.replaceState(null, "", format(full));
+    history.replaceState(null, "", formatRoute(full));
     return full;
   }
 
-  /** Draw the view of where we are; `again`: it is there already, but what it shows has changed. */
+  /**
+   * Draw the view of the current route.
+   * @param {{again?: boolean}} [options] `again`: the view is drawn already, but its data have changed
+   */
   async function draw({ again = false } = {}) {
     const asked = current();
-    drawn = heard && concern(heard, asked);
+    drawn = live && viewDependencies(live, asked);
     if (!again && view?.update && samePage(asked, shown)) {
       shown = asked;
       view.update(asked);
@@ -78,10 +92,10 @@ export function start(main, bar, index, live) {
     running.abort();
     running = new AbortController();
     const { signal } = running;
-    const timer = again ? 0 : waiting(asked);
+    const timer = again ? 0 : showSkeletonLater(asked);
     main.setAttribute("aria-busy", "true");
     try {
-      const route = await settle(asked, signal);
+      const route = await completeRoute(asked, signal);
       const next = await viewOf(route)({ store, route, signal, current, go, search, memory });
       if (signal.aborted) return;
       const place = await placeOf(route, signal);
@@ -93,7 +107,7 @@ export function start(main, bar, index, live) {
         replace(main, next.node);
         next.ready?.();
       };
-      if (again) keeping(main, put);
+      if (again) preserveView(main, put);
       else {
         put();
         arrive(next, previous, route);
@@ -121,54 +135,65 @@ export function start(main, bar, index, live) {
   function fail(error, route) {
     [view, shown] = [null, route];
     document.title = name;
-    const parts = route.layer === null ? [] : [{ text: route.layer, short: tail(route.layer), href: format({ ...route, channel: null }) }];
+    const parts =
+      route.layer === null
+        ? []
+        : [{ text: route.layer, short: truncateStart(route.layer), href: formatRoute({ ...route, channel: null }) }];
     frame.show(route, route.network ?? route.comparison, parts);
-    const above = up(route);
+    const above = parentRoute(route);
     const back = above
-      ? { href: format(above), text: "One level up" }
+      ? { href: formatRoute(above), text: "One level up" }
       : { href: "#/", text: "To the first network" };
-    replace(main, message(error, () => draw(), route.network === null && route.comparison === null ? null : back));
+    replace(
+      main,
+      message(error, () => draw(), route.network === null && route.comparison === null ? null : back),
+    );
   }
 
   function key(event) {
-    const typing = event.target.closest?.("input, select, textarea, dialog");
+    const typing = closest(event, "input, select, textarea, dialog");
     if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || typing) return;
     const to = { ArrowLeft: view?.steps?.before, ArrowRight: view?.steps?.after }[event.key];
     if (event.key === "/") search();
-    else if (event.key === "Escape" && up(current())) go(format(up(current())));
+    else if (event.key === "Escape" && parentRoute(current())) go(formatRoute(parentRoute(current())));
     else if (to) go(to);
     else return;
     event.preventDefault();
   }
 
-  /** Follow stores that are being written: say what a run is at, and draw again what has changed. */
+  /** Follow stores that are being written: show the progress of a run, and redraw what has changed. */
   function follow(url) {
     const strip = liveBar();
     document.body.append(strip.node);
-    const told = (state, quiet) => {
+    const onUpdate = (state, quiet) => {
       strip.show(state, current().network, quiet);
       if (!state) return false;
       store.follow(state);
-      heard = state;
-      if (concern(state, current()) === drawn) return true;
-      if (main.hasAttribute("aria-busy") || busy(main)) return false;
+      live = state;
+      if (viewDependencies(state, current()) === drawn) return true;
+      if (main.hasAttribute("aria-busy") || isInteracting(main)) return false;
       draw({ again: view !== null });
       return true;
     };
-    const follower = following({ url, told });
+    const follower = pollLive({ url, onUpdate });
     addEventListener("hashchange", () => follower.check());
     document.addEventListener("visibilitychange", () => (document.hidden ? follower.pause() : follower.resume()));
     return follower.check().then(() => document.hidden && follower.pause());
   }
 
   document.querySelector(".skip").addEventListener("click", (event) => {
-    event.preventDefault(); // the hash belongs to the routes
+    event.preventDefault(); // the hash is for routes
     main.focus();
   });
   history.scrollRestoration = "manual";
   addEventListener("hashchange", () => draw());
   addEventListener("keydown", key);
-  return live === undefined ? draw() : follow(live);
+  return liveUrl === undefined ? draw() : follow(liveUrl);
 }
 
-start(document.querySelector("main"), document.querySelector("#bar"), document.body.dataset.index, document.body.dataset.live);
+start(
+  document.querySelector("main"),
+  document.querySelector("#bar"),
+  document.body.dataset.index,
+  document.body.dataset.live,
+);

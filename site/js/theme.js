@@ -4,6 +4,6 @@
     const chosen = localStorage.getItem("torchlurk-theme");
     if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
   } catch {
-    // Storage may be forbidden; the system's theme stands.
+    // Storage may be blocked; the system's theme applies.
   }
 })();

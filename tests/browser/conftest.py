@@ -97,12 +97,58 @@ def troubles() -> Troubles:
     return Troubles()
 
 
+SIZE = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="session")
+def profile(chromium):
+    """A browser profile that tests share: what one of them fetched, the others only validate."""
+    context = chromium.new_context(viewport=SIZE)
+    context.set_default_timeout(8000)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(chromium, troubles):
-    """A page of a fresh profile, 1280 wide; what goes wrong on it is in `troubles`."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(8000)
+def page(profile, troubles):
+    """A page of its own, 1280 wide, with nothing stored; what goes wrong on it is in `troubles`."""
+    page = profile.new_page()
     troubles.watch(page)
     yield page
-    context.close()
+    forget(page)
+    page.close()
+
+
+def forget(page) -> None:
+    """Take away what the page keeps for the next visit: the theme."""
+    if page.url.startswith("http"):
+        page.evaluate("localStorage.clear()")
+
+
+@pytest.fixture(scope="session")
+def shared_page(profile) -> Iterator[tuple]:
+    page = profile.new_page()
+    collected = Troubles()
+    collected.watch(page)
+    yield page, collected
+    page.close()
+
+
+@pytest.fixture
+def tab(shared_page):
+    """The page of tests that look at views and change no more than `visit` and its size and theme.
+
+    They move on within a site as a visitor does, so that scripts and data are not loaded again for each.
+    What goes wrong on it is in `tab_troubles`.
+    """
+    page, collected = shared_page
+    page.set_viewport_size(SIZE)
+    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    page.mouse.move(0, 0)
+    collected.clear()
+    return page
+
+
+@pytest.fixture
+def tab_troubles(shared_page) -> Troubles:
+    return shared_page[1]

@@ -28,7 +28,7 @@ CUT = """(room) => [...document.querySelectorAll(room)].flatMap((place) => {
     if (text.localName === 'p' && text.scrollWidth > text.clientWidth + 1) return true;
     return box.left < left - 1 || box.right > right + 1;
   };
-  return [...place.querySelectorAll('text, .reading')]
+  return [...place.querySelectorAll('text, .readout')]
     .filter(out)
     .map((text) => text.textContent);
 })"""

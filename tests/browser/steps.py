@@ -24,3 +24,21 @@ def reload_and_resize(page, address):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(60)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+
+
+MOVE = """(hash) => new Promise((done) => {
+    if (location.hash === hash) return done();
+    addEventListener("hashchange", () => done(), { once: true });
+    location.hash = hash;
+})"""
+DRAWN = "() => document.querySelector('main:not([aria-busy]) > :is(.view, .message)')"
+
+
+def visit(page, address):
+    """Go to an address: within the site that is open already, as a visitor does, by the hash alone."""
+    base, _, hash_ = address.partition("#")
+    if page.url.partition("#")[0] == base:
+        page.evaluate(MOVE, f"#{hash_}")
+    else:
+        page.goto(address)
+    page.wait_for_function(DRAWN)

@@ -1,17 +1,17 @@
 """No accessibility fault that axe-core knows, in any view, in both themes."""
 
 import hashlib
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from torchlurk.web.live_server import LiveServer
 
-from .steps import search
-from .test_live import Growing
+from . import axe
+from .axe import assert_no_faults, faults
+from .growing_store import Growing
+from .steps import search, visit
 
-AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1"
 VIEWS = [
     "#/chain",
     "#/fork",
@@ -28,32 +28,16 @@ VIEWS = [
 ]
 
 
-def faults(page, what="html"):
-    """What axe finds wrong, each with some of the elements."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE.joinpath("axe.min.js").read_text())
-    found = page.evaluate("what => axe.run(what, {resultTypes: ['violations']})", what)["violations"]
-    return [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found]
-
-
-def assert_no_faults(page):
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # a colour half way would fail
-        page.wait_for_timeout(60)
-        assert faults(page) == [], (page.url, theme)
-
-
 def test_axe_is_the_one_that_was_vendored():
-    for line in (AXE / "SHA256SUMS").read_text().splitlines():
+    for line in (axe.FOLDER / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split()
-        assert hashlib.sha256((AXE / name).read_bytes()).hexdigest() == digest
+        assert hashlib.sha256((axe.FOLDER / name).read_bytes()).hexdigest() == digest
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_no_violations(page, site, view):
-    page.goto(site + view)
-    page.wait_for_selector(".view, .message")
-    assert_no_faults(page)
+def test_no_violations(tab, site, view):
+    visit(tab, site + view)
+    assert_no_faults(tab)
 
 
 def test_axe_on_the_search_dialog(page, site):

@@ -58,8 +58,8 @@ def test_missing_picture(page, damaged):
     shutil.rmtree(damaged.folder / "images")
     with damaged.serve() as url:
         page.goto(f"{url}#/chain/conv1/0")
-        expect(page.locator(".lost").first).to_have_text("missing")
-        expect(page.locator(".figures .lost")).to_have_count(8)
+        expect(page.locator(".missing").first).to_have_text("missing")
+        expect(page.locator(".figures .missing")).to_have_count(8)
         expect(page.locator(".stat")).to_have_count(5)
 
 

@@ -2,63 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from itertools import pairwise
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import expect
 
 from torchlurk.web.live_server import LiveServer
 
-from .made_up_site import make_store
+from .growing_store import LAYERS, Growing
 from .steps import heading
 
-LAYERS = [("conv1", 16), ("conv2", 24), ("conv3", 8), ("fc", 4)]
 WAIT = 12_000
 """A page asks every two seconds; with a browser that is busy it may take a few."""
-
-
-class Growing:
-    """A store that appears in steps, each file as a whole, pictures before what names them."""
-
-    def __init__(self, folder: Path) -> None:
-        names = [name for name, _ in LAYERS]
-        self.whole = make_store(folder / "made", "toy", LAYERS, list(pairwise(names)), flat=("fc",))
-        self.store = folder / "live" / "toy"
-        self.manifest = json.loads((self.whole / "network.json").read_text())
-
-    def put(self, name: str, record: object) -> None:
-        path = self.store / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(record))
-        part.replace(path)
-
-    def stages(self, *complete: str) -> None:
-        stages = {
-            name: stage if name in complete else {"complete": False, "config": None}
-            for name, stage in self.manifest["stages"].items()
-        }
-        self.put("network.json", {**self.manifest, "stages": stages})
-
-    def progress(self, work: str, unit: str, done: int, total: int) -> None:
-        self.put("progress.json", {"format": 1, "work": work, "unit": unit, "done": done, "total": total})
-
-    def pictures(self, *kinds: str) -> None:
-        for kind in kinds:
-            shutil.copytree(self.whole / kind, self.store / kind, dirs_exist_ok=True)
-
-    def layer(self, name: str, *kinds: str) -> None:
-        record = json.loads((self.whole / "layers" / f"{name}.json").read_text())
-        for entry in record["filters"]:
-            entry["pictures"] = [kind for kind in entry["pictures"] if kind in kinds]
-            entry["ascent"] = entry["ascent"] if "max_activ" in kinds else None
-        self.put(f"layers/{name}.json", record)
-
-    def file(self, name: str) -> None:
-        self.put(name, json.loads((self.whole / name).read_text()))
 
 
 @pytest.fixture
@@ -111,8 +64,8 @@ def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
         growing.layer("fc", "cropped")
         growing.file("classes.json")
         growing.stages("scan")
-        growing.progress("gradients", "filter", 3, 52)
-        expect(status).to_have_text("Computing gradients", timeout=WAIT)
+        growing.progress("max gradients", "filter", 3, 52)
+        expect(status).to_have_text("Computing gradients of the strongest units", timeout=WAIT)
         page.click(".tile >> nth=2")
         heading(page, "Filter 2")
         expect(page.locator(".pair img")).to_have_count(4)
@@ -128,7 +81,7 @@ def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
             growing.layer(name, *ALL)
         growing.stages("scan", "gradients", "ascent")
         (growing.store / "progress.json").unlink()
-        expect(page.locator(".made img")).to_have_count(1, timeout=WAIT)
+        expect(page.locator(".filter-image img")).to_have_count(1, timeout=WAIT)
         expect(status).to_have_text("All is computed", timeout=WAIT)
 
         asked = []
@@ -162,7 +115,7 @@ def test_the_visitor_s_place_is_kept(page, growing, troubles):
     with LiveServer([growing.store]) as server:
         page.set_viewport_size({"width": 700, "height": 500})
         page.goto(f"{server.url}#/toy/conv2?sort=selectivity")
-        page.wait_for_selector(".tile")
+        page.wait_for_selector(".view .tile")
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         expect(page.locator(".tile")).to_have_count(24)
         page.locator(".tile").nth(17).focus()

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.golden.run import EXPECTED
 
 from .made_up_site import served
-from .steps import heading
+from .steps import heading, visit
 
 BROKEN = "() => [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src)"
 LOADED = "() => [...document.images].every((i) => i.complete && i.naturalWidth > 0)"
@@ -44,9 +44,10 @@ def test_network_layer_filter_with_real_pictures(page, real, troubles):
 
 
 @pytest.mark.parametrize("width", [360, 1280, 2560])
-def test_bars_are_seen_at_every_width(page, real, width):
+def test_bars_are_seen_at_every_width(tab, real, width):
+    page = tab
     page.set_viewport_size({"width": width, "height": 900})
-    page.goto(f"{real}#/branching/head/0")
+    visit(page, f"{real}#/branching/head/0")
     heading(page, "Filter 0")
     expect(page.locator("g:has(> text.figure) > rect.mark")).to_have_count(4)
     assert page.evaluate(HIDDEN_BARS) == 0

@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 from playwright.sync_api import expect
 
-from .steps import heading, reload_and_resize, search
+from .steps import heading, reload_and_resize, search, visit
 
 VIEWS = [
     "#/chain",
@@ -75,11 +75,10 @@ def test_one_tile_is_in_the_tab_order(page, site):
 
 
 @pytest.mark.parametrize("view", ["#/hostile", *VIEWS])
-def test_deep_link_reload_and_no_sideways_scrolling(page, site, troubles, view):
-    page.goto(site + view)
-    page.wait_for_selector(".view")
-    reload_and_resize(page, site + view)
-    assert troubles == []
+def test_deep_link_reload_and_no_sideways_scrolling(tab, site, tab_troubles, view):
+    visit(tab, site + view)
+    reload_and_resize(tab, site + view)
+    assert tab_troubles == []
 
 
 def test_layer_json_is_fetched_only_when_opened(page, site):
@@ -90,7 +89,7 @@ def test_layer_json_is_fetched_only_when_opened(page, site):
     page.wait_for_load_state("networkidle")
     assert not [url for url in fetched if "/layers/" in url]
     page.click(".card[data-layer=conv1]")
-    page.wait_for_selector(".tile")
+    page.wait_for_selector(".view .tile")
     assert [url.rpartition("/")[2] for url in fetched if "/layers/" in url] == ["conv1.json"]
 
 
@@ -98,7 +97,7 @@ def test_tiles_load_lazily(page, site):
     fetched = []
     page.on("request", lambda request: fetched.append(request.url))
     page.goto(f"{site}#/chain/conv2")
-    page.wait_for_selector(".tile")
+    page.wait_for_selector(".view .tile")
     page.wait_for_load_state("networkidle")
     assert 0 < len([url for url in fetched if "/cropped/" in url]) < 400
 
@@ -106,7 +105,7 @@ def test_tiles_load_lazily(page, site):
 def test_class_and_tile_kind(page, site, troubles):
     page.goto(f"{site}#/fork/join")
     page.click(".choice:text-is('Filter image')")
-    expect(page.locator(".instead")).to_have_count(6)
+    expect(page.locator(".fallback-label")).to_have_count(6)
     expect(page.locator(".status")).to_contain_text("6 without this picture")
     page.select_option("#class-choice", "2")
     page.wait_for_url(re.compile(r"class=2"))
@@ -120,16 +119,17 @@ def test_show_gradient_and_overlay(page, site, troubles):
     page.goto(f"{site}#/chain/conv2/7")
     expect(page.locator(".figures svg.box")).to_have_count(4)
     page.click("text=Overlay")
-    expect(page.locator(".over")).to_have_count(8)
+    expect(page.locator(".overlay")).to_have_count(8)
     page.click(".choice:text-is('Gradient')")
-    expect(page.locator(".over")).to_have_count(0)
+    expect(page.locator(".overlay")).to_have_count(0)
     expect(page.locator(".choice[aria-current]")).to_have_text("Gradient")
     assert page.url.endswith("show=gradient")
     assert troubles == []
 
 
-def test_what_was_not_computed_is_said(page, site, troubles):
-    page.goto(f"{site}#/chain/conv2/300?show=gradient")
+def test_what_was_not_computed_is_said(tab, site, tab_troubles):
+    page, troubles = tab, tab_troubles
+    visit(page, f"{site}#/chain/conv2/300?show=gradient")
     expect(page.locator(".absent")).to_have_count(3)
     expect(page.locator(".absent").first).to_contain_text("larger --filters")
     assert troubles == []
@@ -171,9 +171,9 @@ def test_switch_network_and_theme(page, site, troubles):
 
 
 @pytest.mark.parametrize("view", [*VIEWS[:3], "#/residual", "#/chain?class=0"])
-def test_controls_are_large_enough_to_tap(page, site, view):
-    page.goto(site + view)
-    page.wait_for_selector(".view")
+def test_controls_are_large_enough_to_tap(tab, site, view):
+    page = tab
+    visit(page, site + view)
     for width in (1280, 360):
         page.set_viewport_size({"width": width, "height": 900})
         small = page.evaluate(
@@ -185,9 +185,9 @@ def test_controls_are_large_enough_to_tap(page, site, view):
 
 
 @pytest.mark.parametrize("view", ["#/chain", "#/fork"])
-def test_cards_do_not_overlap(page, site, view):
-    page.goto(site + view)
-    page.wait_for_selector(".card")
+def test_cards_do_not_overlap(tab, site, view):
+    page = tab
+    visit(page, site + view)
     for width in (2560, 1280, 700):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(60)

@@ -11,7 +11,7 @@ from torchlurk.errors import LurkError
 from torchlurk.runtime.resources import site_folder
 from torchlurk.store.schema import STAGES
 from torchlurk.web import publish
-from torchlurk.web.publish import MARKER, build_site
+from torchlurk.web.publish import MARKER, build_site, static_files
 from torchlurk.web.static_server import make_server, running
 
 WAITING = {"complete": False, "config": None}
@@ -78,7 +78,7 @@ def test_what_is_written(store, tmp_path):
         "networks": [{"name": "toy", "path": "toy", "title": "TOY"}],
     }
     assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [], "format": 1}
-    assert {"index.html", ".nojekyll", MARKER, "js/app.js", "css/1-base.css"} <= set(written)
+    assert {"index.html", ".nojekyll", MARKER, "js/app.js", "css/base.css"} <= set(written)
     assert report.total.files == len(written)
     assert report.total.bytes == sum(map(len, written.values()))
     assert report.networks == ("toy",)
@@ -340,3 +340,11 @@ def test_a_link_out_of_a_store_is_not_published(tmp_path):
     (store / "layers" / "same.json").symlink_to(next((store / "layers").glob("*.json")).name)
     build_site([store], out)
     assert not (out / "saved_model/toy/layers/same.json").is_symlink()
+
+
+def test_the_page_names_every_stylesheet_in_order_of_loading():
+    source = site_folder()
+    named = re.findall(r'<link rel="stylesheet" href="([^"]+)">', (source / "index.html").read_text())
+    assert sorted(named) == sorted(name for name in static_files(source) if name.endswith(".css"))
+    folders = [name.split("/")[1] for name in named]
+    assert folders == sorted(folders, key=["tokens.css", "base.css", "components", "views"].index)

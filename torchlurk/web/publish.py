@@ -32,7 +32,7 @@ STORES = "saved_model"
 CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'"
 FIRST_VIEW = ("page", "styles", "scripts", "vendor")
 
-_STATIC = ("css/*.css", "js/**/*.js", "vendor/**/*", "*.svg")
+_STATIC = ("css/**/*.css", "js/**/*.js", "vendor/**/*", "*.svg")
 _TEXT = (".html", ".css", ".js", ".json", ".svg", ".md", ".txt", "")
 _BIG_SITE = 10**9
 _BIG_FILE = 100 * 10**6
@@ -238,8 +238,7 @@ def page(source: Path, names: Sequence[str], live: str | None = None) -> str:
         csp=CSP,
         index=f"{STORES}/index.json",
         live=live,
-        styles=[name for name in names if name.endswith(".css")],
-        modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js).*\.js", name)],
+        modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js|types\.js).*\.js", name)],
     )
 
 

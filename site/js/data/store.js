@@ -1,0 +1,195 @@
+/** Read stores: fetch, cache, abort, and report what goes wrong. No DOM. */
+import { Lru } from "./lru.js";
+import { dedupe } from "./dedupe.js";
+
+/** The newest format that this site reads. */
+export const FORMAT = 1;
+
+/** @import { Live, PictureKind, Ranges, Store } from "../types.js" */
+
+/** A file could not be read; the message is for the visitor. */
+export class StoreError extends Error {
+  /**
+   * @param {"missing"|"broken"|"format"|"offline"|"unknown"|"waiting"} kind
+   * @param {string} message
+   */
+  constructor(kind, message) {
+    super(message);
+    this.name = "StoreError";
+    this.kind = kind;
+  }
+}
+
+/**
+ * Encode each part of a path of the store for a URL (a file name may hold a `%`).
+ * @param {string} path
+ */
+export function urlOf(path) {
+  return path.split("/").map(encodeURIComponent).join("/");
+}
+
+/** Throw unless a value is an object of the right format that has the fields. */
+function check(value, what, fields) {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new StoreError("broken", `${what} is not an object.`);
+  }
+  if (fields.includes("format") && value.format !== FORMAT) {
+    if (typeof value.format === "number" && value.format > FORMAT) {
+      throw new StoreError(
+        "format",
+        `${what} has format ${value.format}; this page reads format ${FORMAT}. ` +
+          "Build the site again with a newer Torchlurk.",
+      );
+    }
+    throw new StoreError("broken", `${what} does not say that it has format ${FORMAT}.`);
+  }
+  for (const field of fields) {
+    if (!(field in value)) throw new StoreError("broken", `${what} lacks “${field}”.`);
+  }
+  return value;
+}
+
+/** What a visitor calls the content of a file. */
+const CONTENT = { layer: "This layer", changes: "What changed in this layer", classes: "What each class excites" };
+
+/** By kind of file, the fields that it must have. */
+const REQUIRED = {
+  index: ["format", "networks"],
+  network: ["format", "name", "layers", "edges", "dataset", "input", "stages", "tiles", "activation_edges"],
+  layer: ["format", "layer", "filters"],
+  images: [],
+  classes: ["format", "filters"],
+  comparisons: ["format", "comparisons"],
+  comparison: ["format", "name", "stores", "measures", "pairs", "layers"],
+  changes: ["format", "layer", "pairs"],
+  previews: ["format", "layers"],
+};
+
+/**
+ * @param {object} options
+ * @param {string} options.index URL of index.json
+ * @param {typeof globalThis.fetch} [options.fetch]
+ * @param {number} [options.layers] how many layers to keep in memory
+ * @returns {Store}
+ */
+export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), layers: cachedLayers = 6 }) {
+  const base = index.slice(0, index.lastIndexOf("/") + 1);
+  const cache = new Map();
+  const layerCache = new Lru(cachedLayers);
+  const share = dedupe();
+  // Of stores that are being written:
+  /** @type {Map<string, string>|null} */
+  let stamps = null; // by URL, of the files that exist; null where all do
+  /** @type {Map<string, Map<string, Partial<Record<PictureKind, Ranges>>>>|null} */
+  let made = null; // by network and layer, the pictures that exist
+  /** @type {Map<string, import("../types.js").Previews>|null} */
+  let best = null; // by network and layer, a few filters with their best image
+
+  async function read(url, kind, signal) {
+    const what = decodeURIComponent(url.slice(base.length));
+    // A request for a missing file would be an error in the visitor's console.
+    if (stamps && !stamps.has(url)) {
+      throw new StoreError(
+        "waiting",
+        `${CONTENT[kind] ?? what} is not computed yet; it is shown here as soon as it is.`,
+      );
+    }
+    let response;
+    try {
+      response = await fetch(url, { signal });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new StoreError("offline", `${what} could not be fetched: the connection failed.`);
+    }
+    if (!response.ok) {
+      throw new StoreError("missing", `${what} could not be fetched (status ${response.status}).`);
+    }
+    let text;
+    try {
+      text = await response.text();
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new StoreError("offline", `${what} arrived only in part: the connection failed.`);
+    }
+    let value;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      throw new StoreError("broken", `${what} is not valid JSON.`);
+    }
+    return check(value, what, REQUIRED[kind]);
+  }
+
+  /** Read a file unless a cache has it. */
+  async function once(entries, url, kind, signal) {
+    const cached = entries.get(url);
+    if (cached) return cached;
+    return share(url, signal, async (shared) => {
+      const stamp = stamps?.get(url);
+      const value = await read(url, kind, shared);
+      // The file may have been replaced while it was read.
+      if (stamps?.get(url) === stamp) entries.set(url, value);
+      return value;
+    });
+  }
+
+  async function folder(name, signal) {
+    const { networks } = await once(cache, index, "index", signal);
+    const entry = networks.find((network) => network.name === name);
+    if (!entry) throw new StoreError("unknown", `There is no network “${name}” here.`);
+    return `${base}${urlOf(entry.path)}/`;
+  }
+
+  const comparisons = (signal) => once(cache, `${base}comparisons.json`, "comparisons", signal);
+
+  async function comparisonFolder(name, signal) {
+    const entry = (await comparisons(signal)).comparisons.find((candidate) => candidate.name === name);
+    if (!entry) throw new StoreError("unknown", `There is no comparison “${name}” here.`);
+    return `${base}${urlOf(entry.path)}/`;
+  }
+
+  return {
+    follow({ networks, comparisons: compared = [] }) {
+      const listed = (all) => JSON.stringify(all.map(({ name, path }) => [name, path]));
+      const now = new Map([
+        [index, listed(networks)],
+        [`${base}comparisons.json`, listed(compared)],
+      ]);
+      for (const { path, files } of compared) {
+        for (const [file, stamp] of Object.entries(files)) now.set(`${base}${urlOf(path)}/${urlOf(file)}`, stamp);
+      }
+      made = new Map();
+      best = new Map();
+      for (const { name, path, files, layers } of networks) {
+        const root = `${base}${urlOf(path)}/`;
+        for (const [file, stamp] of Object.entries(files)) now.set(root + urlOf(file), stamp);
+        for (const { data, stamp } of Object.values(layers)) now.set(root + urlOf(data), stamp);
+        made.set(name, new Map(Object.entries(layers).map(([layer, live]) => [layer, live.made])));
+        best.set(name, Object.fromEntries(Object.entries(layers).map(([layer, live]) => [layer, live.best])));
+      }
+      for (const [url, stamp] of stamps ?? []) {
+        if (now.get(url) === stamp) continue;
+        cache.delete(url);
+        layerCache.delete(url);
+      }
+      stamps = now;
+    },
+    made: (name, layer) => (made ? (made.get(name)?.get(layer) ?? {}) : null),
+    index: (signal) => once(cache, index, "index", signal),
+    folder,
+    network: async (name, signal) => once(cache, `${await folder(name, signal)}network.json`, "network", signal),
+    images: async (name, signal) => once(cache, `${await folder(name, signal)}images.json`, "images", signal),
+    classes: async (name, signal) => once(cache, `${await folder(name, signal)}classes.json`, "classes", signal),
+    previews: async (name, signal) => {
+      if (best) return best.get(name) ?? {};
+      return (await once(cache, `${await folder(name, signal)}previews.json`, "previews", signal)).layers;
+    },
+    layer: async (name, data, signal) =>
+      once(layerCache, `${await folder(name, signal)}${urlOf(data)}`, "layer", signal),
+    comparisons,
+    comparison: async (name, signal) =>
+      once(cache, `${await comparisonFolder(name, signal)}comparison.json`, "comparison", signal),
+    changes: async (name, data, signal) =>
+      once(layerCache, `${await comparisonFolder(name, signal)}${urlOf(data)}`, "changes", signal),
+  };
+}

@@ -1,0 +1,107 @@
+"""One filter: bars that show images of their class, small inputs, neighbours fetched ahead."""
+
+import pytest
+from playwright.sync_api import expect
+
+from ..made_up_site import CLASSES, make_store, served
+from ..steps import heading
+
+VIEW = "#/chain/conv2/7"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A site whose network takes images of 32 by 32 pixels."""
+    store = make_store(tmp_path_factory.mktemp("small"), "tiny", [("conv", 8)], [], side=32)
+    with served([store], tmp_path_factory.mktemp("host")) as url:
+        yield url
+
+
+def first_panel(page):
+    return page.locator(".panel").first
+
+
+def test_the_first_class_is_shown_at_once(page, site, troubles):
+    page.goto(site + VIEW)
+    panel = first_panel(page)
+    expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[0])
+    expect(panel.locator(".thumb.own")).to_have_count(1)
+    expect(panel.locator("[aria-pressed=true]")).to_have_count(1)
+    assert troubles == []
+
+
+def test_pointing_at_a_bar_shows_its_class(page, site, troubles):
+    page.goto(site + VIEW)
+    panel = first_panel(page)
+    panel.locator(".class-bar").nth(2).hover()
+    expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[2])
+    # Leaving the bar for the images does not take them away.
+    panel.locator(".thumb").first.hover()
+    page.wait_for_timeout(200)
+    expect(panel.locator(".gallery-head")).to_be_visible()
+
+
+def test_bars_by_keyboard(page, site, troubles):
+    page.goto(site + VIEW)
+    panel = first_panel(page)
+    expect(panel.locator('.class-bar[tabindex="0"]')).to_have_count(1)
+    panel.locator(".class-bar").first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[1])
+    page.keyboard.press("End")
+    expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[3][:40])
+    page.keyboard.press("Escape")
+    expect(panel.locator(".thumb")).to_have_count(0)
+    heading(page, "Filter 7")
+    page.keyboard.press("Enter")
+    expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[3][:40])
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    heading(page, "conv2")
+    assert troubles == []
+
+
+def test_a_tap_on_a_bar(chromium, site):
+    context = chromium.new_context(viewport={"width": 360, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(site + VIEW)
+    panel = first_panel(page)
+    panel.locator(".class-bar").nth(1).tap()
+    expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[1])
+    expect(panel.locator(".class-bar").nth(1)).to_have_attribute("aria-pressed", "true")
+    context.close()
+
+
+def test_the_gallery_does_not_move_what_is_below(page, site):
+    page.goto(site + VIEW)
+    panel = first_panel(page)
+    expect(panel.locator(".class-bar")).to_have_count(4)
+    tall = "document.querySelector('.panel .thumbs').offsetHeight"
+    before = page.evaluate(tall)
+    panel.locator(".class-bar").nth(2).hover()
+    expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[2])
+    assert page.evaluate(tall) == pytest.approx(before, abs=4)
+
+
+def test_neighbours_are_fetched_ahead(page, site, troubles):
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url))
+    with page.expect_request("**/max_grads/conv2/8.jpg"):
+        page.goto(site + VIEW)
+    page.wait_for_load_state("networkidle")
+    assert any(url.endswith("/cropped/conv2/6.jpg") for url in fetched)
+    assert not any("/conv2/9.jpg" in url for url in fetched)
+    assert troubles == []
+
+
+def test_small_inputs_are_enlarged_and_crisp(page, small, troubles):
+    page.goto(f"{small}#/tiny/conv/0")
+    image = page.locator(".figures .entry .frame img").first
+    expect(image).to_have_class("pixels")
+    assert image.evaluate("(e) => getComputedStyle(e).imageRendering") == "pixelated"
+    assert image.bounding_box()["width"] > 120
+    page.goto(f"{small}#/tiny/conv?tile=image")
+    tile = page.locator(".tile img").first
+    expect(tile).to_be_visible()
+    expect(tile).to_have_class("whole pixels")
+    assert troubles == []

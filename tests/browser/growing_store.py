@@ -1,0 +1,53 @@
+"""A store that is written in steps, as a run writes it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+from .made_up_site import make_store
+
+LAYERS = [("conv1", 16), ("conv2", 24), ("conv3", 8), ("fc", 4)]
+
+
+class Growing:
+    """A store that appears in steps, each file as a whole, pictures before what names them."""
+
+    def __init__(self, folder: Path) -> None:
+        names = [name for name, _ in LAYERS]
+        self.whole = make_store(folder / "made", "toy", LAYERS, list(pairwise(names)), flat=("fc",))
+        self.store = folder / "live" / "toy"
+        self.manifest = json.loads((self.whole / "network.json").read_text())
+
+    def put(self, name: str, record: object) -> None:
+        path = self.store / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(record))
+        part.replace(path)
+
+    def stages(self, *complete: str) -> None:
+        stages = {
+            name: stage if name in complete else {"complete": False, "config": None}
+            for name, stage in self.manifest["stages"].items()
+        }
+        self.put("network.json", {**self.manifest, "stages": stages})
+
+    def progress(self, work: str, unit: str, done: int, total: int) -> None:
+        self.put("progress.json", {"format": 1, "work": work, "unit": unit, "done": done, "total": total})
+
+    def pictures(self, *kinds: str) -> None:
+        for kind in kinds:
+            shutil.copytree(self.whole / kind, self.store / kind, dirs_exist_ok=True)
+
+    def layer(self, name: str, *kinds: str) -> None:
+        record = json.loads((self.whole / "layers" / f"{name}.json").read_text())
+        for entry in record["filters"]:
+            entry["pictures"] = [kind for kind in entry["pictures"] if kind in kinds]
+            entry["ascent"] = entry["ascent"] if "max_activ" in kinds else None
+        self.put(f"layers/{name}.json", record)
+
+    def file(self, name: str) -> None:
+        self.put(name, json.loads((self.whole / name).read_text()))
