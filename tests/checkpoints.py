@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.networks import seeded
-from torchlurk.models.checkpoint import fit_weights, read_weights, state_digest
+from torchlurk.models.checkpoint import load_weights, read_weights, state_digest
 
 State = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ def load(value: Any, folder: Path, network: nn.Module, entry: str = "") -> list[
     """Save, read and fit; returns what was said."""
     torch.save(value, folder / "c.pt")
     said: list[str] = []
-    fit_weights(network, read_weights(Path(f"{folder / 'c.pt'}{entry}")), report=said.append)
+    load_weights(network, read_weights(Path(f"{folder / 'c.pt'}{entry}")), report=said.append)
     return said
 
 

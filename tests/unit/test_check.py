@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from torchlurk.errors import LurkError
-from torchlurk.models.validate import as_logits, check_network
+from torchlurk.models.outputs import as_logits
+from torchlurk.models.validate import check_network
 
 
 class Gives(nn.Module):
@@ -52,23 +53,23 @@ def test_what_can_run_is_let_run(give: Callable[[torch.Tensor], Any], kind: str,
     if logits:
         assert as_logits(output).shape == (2, 4)
     else:
-        with pytest.raises(LurkError, match="not a row of logits an image"):
+        with pytest.raises(LurkError, match="not one row of logits per image"):
             as_logits(output)
 
 
 @pytest.mark.parametrize(
     ("module", "shape", "message"),
     [
-        (Gives(lambda _: None), (3, 8, 8), "gives None for an input of 8 x 8 px: its forward must return"),
-        (Gives(lambda _: {"a": 1}), (3, 8, 8), "gives a dict for an input"),
+        (Gives(lambda _: None), (3, 8, 8), "returns None for an input of 8 x 8 px; its forward must return"),
+        (Gives(lambda _: {"a": 1}), (3, 8, 8), "returns a dict for an input"),
         (
             Gives(lambda x: x),
             (3, 2, 9),
-            r"input of 2 x 9 px does not pass .* one of 28 x 28 px does: give --size 28",
+            r"input of 2 x 9 px does not pass .* one of 28 x 28 px does; give size=28,",
         ),
         (Gives(lambda x: x), (1, 8, 8), "does not take an input of 1 channels"),
-        (Two(), (3, 8, 8), r"wants 2 inputs \(image, mask\): wrap it"),
-        (Nothing(), (3, 8, 8), "wants no input: wrap it"),
+        (Two(), (3, 8, 8), r"takes 2 inputs \(image, mask\); wrap it"),
+        (Nothing(), (3, 8, 8), "takes no input; wrap it"),
     ],
 )
 def test_what_cannot_run_is_one_line(module: nn.Module, shape: tuple[int, int, int], message: str) -> None:

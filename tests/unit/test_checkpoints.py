@@ -14,7 +14,7 @@ from torch.nn.utils import prune
 from tests.checkpoints import A, B, holds, load, small, state_of, under
 from tests.networks import seeded
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import fit_weights, read_weights
+from torchlurk.models.checkpoint import load_weights, read_weights
 
 
 class Parts(nn.Module):
@@ -100,7 +100,7 @@ def test_pruned_weights_and_one_of_two_tied_names(tmp_path: Path) -> None:
     tied[1].weight = tied[0].weight
     saved = {name: value + 1 for name, value in tied.state_dict().items() if name != "1.weight"}
     save_file(saved, tmp_path / "tied.safetensors")
-    fit_weights(tied, read_weights(tmp_path / "tied.safetensors"))
+    load_weights(tied, read_weights(tmp_path / "tied.safetensors"))
     assert torch.equal(tied[1].weight, saved["0.weight"])
 
 
@@ -119,7 +119,7 @@ SEVERAL: dict[str, tuple[Any, tuple[str, str]]] = {
 def test_several_sets_that_fit_are_listed_and_one_can_be_chosen(tmp_path: Path, kind: str) -> None:
     saved, labels = SEVERAL[kind]
     network = seeded(small, 3)
-    with pytest.raises(LurkError, match=r"2 sets of weights .* differ, .* --weights c\.pt:") as caught:
+    with pytest.raises(LurkError, match=r"2 sets of weights .* differ, .* weights=c\.pt:") as caught:
         load(saved, tmp_path, network)
     assert all(label in str(caught.value) for label in labels)
     holds(network, state_of(3))
@@ -127,14 +127,14 @@ def test_several_sets_that_fit_are_listed_and_one_can_be_chosen(tmp_path: Path, 
         for entry in (label, label.partition(".module")[0]):
             load(saved, tmp_path, network, f":{entry}")
             holds(network, state)
-    with pytest.raises(LurkError, match="no weights 'none' that fit the network: those that do are"):
+    with pytest.raises(LurkError, match="no weights 'none' that fit the network; choose from those that fit"):
         load(saved, tmp_path, network, ":none")
 
 
 def test_what_is_plainly_the_network_is_taken_and_told(tmp_path: Path) -> None:
     network = small()
     copies = {"state_dict": under("model.", A), "callbacks": {"SWA": {"average": under("model.", B)}}}
-    assert "taking state_dict.model (--weights c.pt:callbacks" in load(copies, tmp_path, network)[0]
+    assert "taking state_dict.model (c.pt:callbacks" in load(copies, tmp_path, network)[0]
     holds(network, A)
     assert "c.pt:ema_model" in load(B | under("ema_model.", A), tmp_path, network)[0]
     holds(network, B)

@@ -17,7 +17,7 @@ from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import relu_rule
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
-from torchlurk.models.runner import ForwardError, activation, forward_until, observing
+from torchlurk.models.runner import ForwardError, activation, capture_outputs, forward_until
 from torchlurk.scan import scan
 
 
@@ -69,7 +69,7 @@ def rest_twice(model: Awkward) -> None:
 
 
 def watch(model: Awkward) -> None:
-    with isolated(model), observing(model, dict.fromkeys(LAYERS, lambda output: None)):
+    with isolated(model), capture_outputs(model, dict.fromkeys(LAYERS, lambda output: None)):
         model(images())
 
 
@@ -168,18 +168,18 @@ def test_after_a_watcher_has_failed(model: Awkward, error: type[BaseException]) 
         raise error("blown")
 
     watchers = dict.fromkeys(LAYERS, lambda output: None) | {"body.wide": fail}
-    with pytest.raises(error, match="blown"), isolated(model), observing(model, watchers):
+    with pytest.raises(error, match="blown"), isolated(model), capture_outputs(model, watchers):
         forward_until(model, images(), LAYERS)
 
 
 def test_after_a_failure_inside_of_at_rest(model: Awkward) -> None:
-    with pytest.raises(KeyboardInterrupt), isolated(model), observing(model, {"fuse": print}):
+    with pytest.raises(KeyboardInterrupt), isolated(model), capture_outputs(model, {"fuse": print}):
         raise KeyboardInterrupt
 
 
 def test_an_unknown_name_sets_no_hook(model: Awkward) -> None:
     names = {"body.first": print, "body.second": print}
-    with pytest.raises(KeyError, match=r"body\.second"), observing(model, names):
+    with pytest.raises(KeyError, match=r"body\.second"), capture_outputs(model, names):
         pass
 
 
@@ -203,7 +203,7 @@ def test_outputs_are_seen_before_they_are_overwritten() -> None:
 
         return watcher
 
-    with torch.inference_mode(), observing(model, {name: keep(name) for name in wanted}):
+    with torch.inference_mode(), capture_outputs(model, {name: keep(name) for name in wanted}):
         model(images())
     for name, maps in wanted.items():
         assert maps.min() < 0
@@ -217,7 +217,7 @@ def test_the_network_behind_the_last_layer_is_not_run() -> None:
     first, second = Fuse(), Fuse()
     model = nn.Sequential(nn.Conv2d(3, 2, 3), first, nn.Conv2d(2, 2, 3), second)
     spoken: list[str] = []
-    with observing(model, {name: lambda output, name=name: spoken.append(name) for name in "02"}):
+    with capture_outputs(model, {name: lambda output, name=name: spoken.append(name) for name in "02"}):
         forward_until(model, images(), ["0", "2"])
     assert spoken == ["0", "2"], "the caller's watcher speaks before the forward ends"
     assert (first.calls, second.calls) == (1, 0)

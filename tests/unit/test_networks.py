@@ -21,7 +21,8 @@ from torchlurk.datasets.inputs import Preprocess
 from torchlurk.datasets.transform import CustomTransform
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import read_weights, state_digest
-from torchlurk.models.network import Network, load_network
+from torchlurk.models.load import load_network
+from torchlurk.models.network import Network
 from torchlurk.models.timm_zoo import load_timm
 from torchlurk.models.weights import published_prefix, resolve_weights, weights_entry
 
@@ -107,13 +108,13 @@ def test_weights_by_torchvisions_own_name(tmp_path: Path) -> None:
     assert weights_entry("resnet50", "IMAGENET1K_V1").name == "IMAGENET1K_V1"
     assert weights_entry("resnet50", "DEFAULT").name == "IMAGENET1K_V2"
     assert weights_entry("resnet50", "some/file.pt") is None
-    with pytest.raises(LurkError, match="'IMAGENET1K_V9': torchvision has IMAGENET1K_V1 and IMAGENET1K_V2"):
+    with pytest.raises(LurkError, match="'IMAGENET1K_V9'; choose IMAGENET1K_V1 or IMAGENET1K_V2"):
         load("resnet50", "IMAGENET1K_V9")
 
     def download(url: str, path: Path, prefix: str) -> None:
         raise OSError(f"asked for {url.rsplit('/', 1)[1]}")
 
-    with pytest.raises(LurkError, match=r"asked for resnet50-0676ba61\.pth\): give --weights PATH"):
+    with pytest.raises(LurkError, match=r"asked for resnet50-0676ba61\.pth\); give weights=PATH"):
         resolve_weights(
             "resnet50", "IMAGENET1K_V1", tmp_path, report=print, download=download, hub=tmp_path
         )  # fmt: skip
@@ -160,7 +161,7 @@ def test_weights_of_another_architecture_are_counted(tmp_path: Path) -> None:
 def test_a_pickle_that_runs_code_only_when_told(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Conv2d(3, 2, 1))
     torch.save(network, tmp_path / "whole.pt")
-    with pytest.raises(LurkError, match="--allow-unsafe-pickle if you trust"):
+    with pytest.raises(LurkError, match="allow_unsafe_pickle=True if you trust"):
         read_weights(tmp_path / "whole.pt")
     found = read_weights(tmp_path / "whole.pt", unsafe_pickle=True)
     assert state_digest(found.state) == state_digest(network.state_dict())
@@ -274,17 +275,17 @@ def test_a_function_in_a_package(file: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mkae", r"has no function 'mkae': it has .*make"),
-        ("number", "is a int: name a function"),
-        ("depth", "wants the arguments depth: name a function without any"),
-        ("nothing", "gives None: return the network"),
-        ("mapping", "gives a dict: return the network"),
-        ("wrong_pair", "gives a str beside the network: return a transform"),
+        ("mkae", r"has no function 'mkae'; it has .*make"),
+        ("number", "is a int; name a function"),
+        ("depth", "requires the arguments depth; name a function without arguments"),
+        ("nothing", "returns None; return the network"),
+        ("mapping", "returns a dict; return the network"),
+        ("wrong_pair", "returns a str beside the network; return a transform"),
         ("raises", r"fails at mine\.py, line \d+ \(RuntimeError: Given groups=1"),
         ("leaves", r"fails at mine\.py, line \d+ \(SystemExit: 3\)"),
         ("many", r"wants 5 channels: give a transform with it, \(network, transform\)"),
         ("nan", r"conv\.bias of the network holds NaN"),
-        ("", "names no function: write path/to/file.py:function"),
+        ("", "names no function; write model=path/to/file.py:function"),
     ],
 )
 def test_a_function_that_will_not_do_is_one_line(file: Path, name: str, message: str) -> None:
@@ -296,10 +297,10 @@ def test_a_function_that_will_not_do_is_one_line(file: Path, name: str, message:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def f(:\n", r"mine\.py, line 1, is no Python"),
+        ("def f(:\n", r"mine\.py, line 1, is not valid Python"),
         ("import not_there_at_all\n", "imports 'not_there_at_all', which is not installed here"),
         ("x = 1\ny = x / 0\n", r"fails at mine\.py, line 2 \(ZeroDivisionError"),
-        ("", "has no function 'make': it has none"),
+        ("", "has no function 'make'; it has none"),
     ],
 )
 def test_a_file_that_will_not_run_is_one_line(file: Path, text: str, message: str) -> None:
@@ -318,9 +319,9 @@ def test_a_file_that_will_not_run_is_one_line(file: Path, text: str, message: st
         ("nowhere.py:make", "auto", "file 'nowhere.py' does not exist"),
         ("no_such.package:make", "auto", "no module 'no_such.package'"),
         ("a b:make", "auto", "no module 'a b'"),
-        ("torchvision.models:resnet18", "random", "--weights random is for networks of torchvision"),
-        ("torchvision.models:resnet18", "imagenet", "--weights imagenet is for networks of torchvision"),
-        ("torchvision:vgg61", "random", "no classifier 'vgg61': did you mean .*vgg16"),
+        ("torchvision.models:resnet18", "random", "weights=random: only networks of torchvision"),
+        ("torchvision.models:resnet18", "imagenet", "weights=imagenet: only networks of torchvision"),
+        ("torchvision:vgg61", "random", "no classifier 'vgg61'; did you mean .*vgg16"),
     ],
 )
 def test_a_network_that_is_not_there(model: str, weights: str, message: str) -> None:
@@ -360,22 +361,22 @@ def test_a_network_of_timm(timm: Any, tmp_path: Path) -> None:
 
 
 def test_timm_says_what_is_wrong(timm: Any) -> None:
-    with pytest.raises(LurkError, match="timm has no network 'resnet81': did you mean resnet"):
+    with pytest.raises(LurkError, match="timm has no network 'resnet81'; did you mean resnet"):
         timm_load("timm:resnet81", "random")
 
     def unreachable(*_: Any, **__: Any) -> Any:
         raise RuntimeError("no hub\nhere")
 
     fake = types.SimpleNamespace(is_model=lambda _: True, create_model=unreachable)
-    options: dict[str, Any] = {"seed": 0, "unsafe_pickle": False, "say": lambda _: None}
+    options: dict[str, Any] = {"seed": 0, "unsafe_pickle": False, "report": lambda _: None}
     options["first"] = lambda: Image.new("RGB", (8, 8))
-    with pytest.raises(LurkError, match=r"cannot be fetched \(no hub\): give --weights FILE or random"):
+    with pytest.raises(LurkError, match=r"downloaded \(no hub\); give weights=FILE or weights=random"):
         load_timm("timm:resnet18", "auto", load=lambda _: fake, **options)
 
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    with pytest.raises(LurkError, match=r"wants the package timm .*: pip install timm"):
+    with pytest.raises(LurkError, match=r"the package timm is needed .*; pip install timm"):
         load_timm("timm:resnet18", "auto", load=missing, **options)
 
 

@@ -235,7 +235,7 @@ class Reshaping(nn.Module):
 @pytest.mark.parametrize(("make", "side"), [("LeNet", 64), ("LeNet", 224), (Reshaping, 64)])
 def test_the_size_that_is_advised_gives_one_row_for_an_image(make: Any, side: int) -> None:
     net = getattr(networks(), make)() if isinstance(make, str) else make()
-    with pytest.raises(LurkError, match=r"one of 32 x 32 px does: give --size 32, or a transform"):
+    with pytest.raises(LurkError, match=r"one of 32 x 32 px does; give size=32, or a transform"):
         check_network(net, (3, side, side))
 
 

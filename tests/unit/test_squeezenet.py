@@ -18,7 +18,7 @@ from torchlurk.errors import LurkError
 from torchlurk.models import squeezenet
 from torchlurk.models.checkpoint import state_digest
 from torchlurk.models.isolation import isolated
-from torchlurk.models.network import load_network
+from torchlurk.models.load import load_network
 from torchlurk.models.weights import default_cache, resolve_weights
 from torchlurk.runtime.resources import photos_folder
 
@@ -46,7 +46,7 @@ def arrays() -> dict[str, list[np.ndarray]]:
 
 def test_every_layer_is_there_and_fits() -> None:
     model = torchvision.models.squeezenet1_1(weights=None)
-    model.load_state_dict(squeezenet.convert(arrays()))
+    model.load_state_dict(squeezenet.convert_squeezenet(arrays()))
 
 
 def test_colours_and_scale_are_the_authors() -> None:
@@ -56,7 +56,7 @@ def test_colours_and_scale_are_the_authors() -> None:
     rgb = torch.randint(0, 256, (1, 3, 9, 9), generator=torch.Generator().manual_seed(0)).double()
     mean = torch.tensor([104.006, 116.669, 122.679], dtype=torch.float64).view(3, 1, 1)
     theirs = F.conv2d(rgb.flip(1) - mean, weight.permute(3, 2, 0, 1), bias, 2)
-    ours = squeezenet.convert(layers)
+    ours = squeezenet.convert_squeezenet(layers)
     fed = (rgb / 255 - torch.tensor(squeezenet.MEAN).double().view(3, 1, 1)) / torch.tensor(
         squeezenet.STD
     ).double().view(3, 1, 1)
@@ -83,7 +83,7 @@ def test_a_layer_that_is_missing_is_named() -> None:
     layers = arrays()
     del layers["fire7/expand3x3"]
     with pytest.raises(LurkError, match="has no 'fire7/expand3x3'"):
-        squeezenet.convert(layers)
+        squeezenet.convert_squeezenet(layers)
 
 
 def test_only_one_network_has_them(tmp_path: Path) -> None:

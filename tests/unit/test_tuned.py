@@ -21,8 +21,15 @@ from tests.runs import train as run
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import state_digest
-from torchlurk.models.checkpoint_metadata import KEY, Tuned, read_metadata, renew_head, write_metadata
-from torchlurk.models.network import Network, load_network
+from torchlurk.models.checkpoint_metadata import (
+    METADATA_KEY,
+    CheckpointMetadata,
+    decode_metadata,
+    encode_metadata,
+    replace_head,
+)
+from torchlurk.models.load import load_network
+from torchlurk.models.network import Network
 from torchlurk.models.weights import default_cache
 
 NETS = """
@@ -94,7 +101,7 @@ def test_a_network_of_ones_own_gets_its_new_head(tmp_path: Path, name: str) -> N
     given = load(f"{tmp_path}/nets.py:{name}", "auto", tmp_path, 12 if name == "plain" else None)
     path, after = tuned(given, tmp_path)
     same(load(f"{tmp_path}/nets.py:{name}", str(path), tmp_path), after)
-    with pytest.raises(LurkError, match="has no such layer: is this another architecture"):
+    with pytest.raises(LurkError, match="has no such layer; the network may have another architecture"):
         load(f"{tmp_path}/nets.py:other", str(path), tmp_path)
 
 
@@ -144,9 +151,9 @@ def test_squeezenet_as_its_authors_trained_it_is_fed_as_before(tmp_path: Path) -
 def test_bytes_do_not_depend_on_chance(tmp_path: Path) -> None:
     path, _ = tuned(small(), tmp_path)
     with safe_open(path, "pt") as handle:
-        assert list(handle.metadata()) == [KEY]
-        found = read_metadata(handle.metadata(), "")
-    assert found == Tuned(CLASSES, "head", small().preprocess)
+        assert list(handle.metadata()) == [METADATA_KEY]
+        found = decode_metadata(handle.metadata(), "")
+    assert found == CheckpointMetadata(CLASSES, "head", small().preprocess)
     assert b"/tmp" not in path.read_bytes()
 
 
@@ -155,18 +162,21 @@ def test_bytes_do_not_depend_on_chance(tmp_path: Path) -> None:
 
 def test_a_record_comes_back_as_it_was() -> None:
     fed = Preprocess(size=(20, 30), resize=(25, 40), mean=(0.1,), std=(0.3,), interpolation="bicubic")
-    for record in (Tuned(("a", "é"), "x.1", fed, True), Tuned(("a", "b"), "fc", None)):
-        assert read_metadata(write_metadata(record), "") == record
-    assert read_metadata(None, "") is None
-    assert read_metadata({"format": "pt"}, "") is None
+    for record in (
+        CheckpointMetadata(("a", "é"), "x.1", fed, True),
+        CheckpointMetadata(("a", "b"), "fc", None),
+    ):
+        assert decode_metadata(encode_metadata(record), "") == record
+    assert decode_metadata(None, "") is None
+    assert decode_metadata({"format": "pt"}, "") is None
 
 
 @pytest.mark.parametrize(
     "text", ["", "{}", '{"format": 2, "classes": [], "head": "x", "input": null}', '{"classes": "a"}']
 )
 def test_a_record_that_is_damaged_or_newer_is_refused(tmp_path: Path, text: str) -> None:
-    save_file({"head.weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors", {KEY: text})
-    with pytest.raises(LurkError, match="written by a newer torchlurk"):
+    save_file({"head.weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors", {METADATA_KEY: text})
+    with pytest.raises(LurkError, match="written by a newer torchlurk; update torchlurk"):
         load("resnet18", str(tmp_path / "w.safetensors"), tmp_path)
 
 
@@ -193,7 +203,7 @@ def test_a_new_head_is_what_torch_makes_of_the_seed(
 ) -> None:
     model = nn.Sequential(nn.ReLU(), seeded(make))
     before = torch.get_rng_state()
-    renew_head(model, "1", 3, seed=9)
+    replace_head(model, "1", 3, seed=9)
     assert torch.equal(torch.get_rng_state(), before)
     wanted = seeded(fresh, 9)
     assert repr(model[1]) == repr(wanted)
@@ -205,7 +215,7 @@ def test_a_new_head_is_what_torch_makes_of_the_seed(
 @pytest.mark.parametrize(("name", "word"), [("3", "no such layer"), ("0", "a ReLU"), ("", "a Sequential")])
 def test_what_is_no_head_is_not_renewed(name: str, word: str) -> None:
     with pytest.raises(LurkError, match=word):
-        renew_head(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), name, 3, seed=0)
+        replace_head(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), name, 3, seed=0)
 
 
 def test_a_user_s_network_is_as_it_was(tmp_path: Path) -> None:

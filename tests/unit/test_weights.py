@@ -18,8 +18,9 @@ import torchvision
 from safetensors.torch import save_file
 
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import Weights, fit_weights, read_weights, state_digest
-from torchlurk.models.trunk import SOURCES, Source, convert, load_trunk, read_member, read_pickle
+from torchlurk.models.checkpoint import Weights, load_weights, read_weights, state_digest
+from torchlurk.models.pypi import read_member, read_pickle
+from torchlurk.models.trunk import SOURCES, TrunkSource, convert_trunk, load_trunk
 from torchlurk.models.weights import default_cache, resolve_weights
 
 
@@ -170,9 +171,9 @@ def test_a_damaged_file_in_the_hub_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "weights", "way_out"),
     [
-        ("vgg16", "imagenet", "--weights trunk or --weights PATH"),
-        ("resnet18", "imagenet", "--weights PATH"),
-        ("resnet18", "auto", "--weights PATH"),
+        ("vgg16", "imagenet", "weights=trunk or weights=PATH"),
+        ("resnet18", "imagenet", "weights=PATH"),
+        ("resnet18", "auto", "weights=PATH"),
     ],
 )
 def test_out_of_reach_is_one_line(tmp_path: Path, model: str, weights: str, way_out: str) -> None:
@@ -212,9 +213,9 @@ def alexnet() -> torch.nn.Module:
     return torchvision.models.alexnet()
 
 
-def package(alexnet: torch.nn.Module) -> tuple[Mapping[str, Source], Callable[[Path], Path]]:
+def package(alexnet: torch.nn.Module) -> tuple[Mapping[str, TrunkSource], Callable[[Path], Path]]:
     data = pickle.dumps({"AlexNet_0": group_of(alexnet)})
-    source = Source("AlexNet_0", hashlib.sha256(data).hexdigest(), state_digest(trunk_state(alexnet)))
+    source = TrunkSource("AlexNet_0", hashlib.sha256(data).hexdigest(), state_digest(trunk_state(alexnet)))
 
     def download(folder: Path) -> Path:
         path = folder / "package.tar.gz"
@@ -228,14 +229,14 @@ def package(alexnet: torch.nn.Module) -> tuple[Mapping[str, Source], Callable[[P
 
 
 def test_conversion_turns_the_layout_back(alexnet: torch.nn.Module) -> None:
-    state = convert("alexnet", group_of(alexnet))
+    state = convert_trunk("alexnet", group_of(alexnet))
     assert state_digest(state) == state_digest(trunk_state(alexnet))
     assert list(state)[:2] == ["features.0.weight", "features.0.bias"]
     short = {k: v for k, v in group_of(alexnet).items() if k != "Conv_4"}
     with pytest.raises(LurkError, match=r"no Conv_4 for features\.10"):
-        convert("alexnet", short)
+        convert_trunk("alexnet", short)
     with pytest.raises(LurkError, match=r"features\.0 is \(64, 3, 11, 11\) in the package"):
-        convert("vgg11", group_of(alexnet))
+        convert_trunk("vgg11", group_of(alexnet))
 
 
 def test_the_trunk_is_fetched_once_and_a_damaged_cache_rebuilt(
@@ -338,7 +339,7 @@ def test_the_real_trunk_is_torchvisions_vgg16() -> None:
     torch.testing.assert_close(found.state["features.0.weight"][0, 0, :2], first, atol=1e-4, rtol=0)
     network = torchvision.models.vgg16()
     before = network.classifier[6].weight.clone()
-    fit_weights(network, found)
+    load_weights(network, found)
     assert torch.equal(network.features[28].weight, found.state["features.28.weight"])
     assert torch.equal(network.classifier[6].weight, before)
 
@@ -349,45 +350,45 @@ def test_the_real_trunk_is_torchvisions_vgg16() -> None:
 def test_fits_and_leaves_a_misfit_untouched() -> None:
     module, other = small(), small()
     other[0].weight.data.add_(1)
-    fit_weights(module, weights_of(other))
+    load_weights(module, weights_of(other))
     assert torch.equal(module[0].weight, other[0].weight)
     with pytest.raises(LurkError):
-        fit_weights(module, weights_of(small(), **{"0_dot_bias": torch.full((4,), torch.nan)}))
+        load_weights(module, weights_of(small(), **{"0_dot_bias": torch.full((4,), torch.nan)}))
     assert torch.equal(module[0].weight, other[0].weight)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"0_dot_weight": None}, r"missing 0\.weight; is this"),
-        ({"9_dot_weight": torch.zeros(1)}, r"unknown 9\.weight; is this"),
+        ({"0_dot_weight": None}, r"missing 0\.weight; they may be"),
+        ({"9_dot_weight": torch.zeros(1)}, r"unknown 9\.weight; they may be"),
         (
             {"0_dot_weight": torch.zeros(4, 1, 3, 3)},
-            r"0\.weight is \(4, 1, 3, 3\) in file:x\.pt, the network wants \(4, 3, 3, 3\)",
+            r"0\.weight is \(4, 1, 3, 3\) in file:x\.pt, the network needs \(4, 3, 3, 3\)",
         ),
         ({"3_dot_bias": torch.tensor([1.0, torch.inf])}, r"3\.bias in file:x\.pt holds NaN or inf"),
     ],
 )
 def test_a_misfit_is_one_line(changes: dict[str, torch.Tensor | None], message: str) -> None:
     with pytest.raises(LurkError, match=message) as caught:
-        fit_weights(small(), weights_of(small(), **changes))
+        load_weights(small(), weights_of(small(), **changes))
     assert "\n" not in str(caught.value)
 
 
 def test_many_keys_are_counted() -> None:
     with pytest.raises(LurkError, match=r"missing .* and 29 more; .*another architecture"):
-        fit_weights(torchvision.models.vgg16(), weights_of(torch.nn.Sequential()))
+        load_weights(torchvision.models.vgg16(), weights_of(torch.nn.Sequential()))
 
 
 def test_old_checkpoints_lack_a_counter() -> None:
-    fit_weights(small(), weights_of(small(), **{"1_dot_num_batches_tracked": None}))
+    load_weights(small(), weights_of(small(), **{"1_dot_num_batches_tracked": None}))
 
 
 def test_partial_weights_may_lack_children_but_no_part_of_one(alexnet: torch.nn.Module) -> None:
     state = trunk_state(alexnet)
-    fit_weights(torchvision.models.alexnet(), Weights(state, "trunk", "00", partial=True))
+    load_weights(torchvision.models.alexnet(), Weights(state, "trunk", "00", partial=True))
     with pytest.raises(LurkError, match=r"missing classifier\.1\.weight"):
-        fit_weights(torchvision.models.alexnet(), Weights(state, "trunk", "00"))
+        load_weights(torchvision.models.alexnet(), Weights(state, "trunk", "00"))
     del state["features.3.bias"]
     with pytest.raises(LurkError, match=r"missing features\.3\.bias"):
-        fit_weights(torchvision.models.alexnet(), Weights(state, "trunk", "00", partial=True))
+        load_weights(torchvision.models.alexnet(), Weights(state, "trunk", "00", partial=True))

@@ -22,7 +22,8 @@ from torchlurk.errors import LurkError, in_python
 from torchlurk.graph import Layer, prepare, select
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
-from torchlurk.models.validate import as_network, check_kind, random_input
+from torchlurk.models.trial import random_input
+from torchlurk.models.validate import as_module, check_module
 from torchlurk.pipeline.stages.ascent import STEADY
 from torchlurk.runtime import pictures
 from torchlurk.runtime.deprecation import renamed_arguments
@@ -87,8 +88,8 @@ class FeatureVisualizer:
             LurkError: the network takes neither colours nor gray and nothing says what, or the transform does
                 not tell how its values are scaled.
         """
-        self.model = as_network(model)
-        check_kind(self.model)
+        self.model = as_module(model)
+        check_module(self.model)
         with in_python():
             self.preprocess = resolve_preprocess(self.model, preprocess, size)
         if getattr(self.preprocess, "stretched", False):
@@ -191,7 +192,7 @@ class FeatureVisualizer:
         ):
             target = self._target(layer, position, objective, size)
             runner = self._runner(target)
-            stack.enter_context(runner.laid_out())
+            stack.enter_context(runner.in_memory_format())
             _check(target.layer, channels)
             params = self.params or (WHOLE if target.layer.flat else AscentParams())
             params = replace(
