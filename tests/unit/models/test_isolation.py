@@ -1,4 +1,4 @@
-"""A network that was watched is as it was before: to the bit, and after any exception."""
+"""A network comes back exactly as it was, after every computation and after any exception."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.awkward import LAYERS, SIZE, Awkward, Fuse, awkward, snapshot
-from tests.networks import Branching, Call, branching_maps, seeded
+from tests.awkward import LAYERS, SIZE, Awkward, awkward, snapshot
+from tests.unit.models.conftest import images
 from torchlurk import graph
 from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import relu_rule
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
-from torchlurk.models.runner import ForwardError, activation, capture_outputs, forward_until
+from torchlurk.models.runner import activation, capture_outputs, forward_until
 from torchlurk.scan import scan
 
 
@@ -28,7 +28,7 @@ def model() -> Awkward:
 
 @pytest.fixture(autouse=True)
 def unchanged(model: Awkward) -> Iterator[None]:
-    """Each test of this room leaves the network as it found it."""
+    """Every test leaves the network as it was."""
     before = snapshot(model)
     assert any("hooks" in key and value for key, value in before.items())
     yield
@@ -39,11 +39,7 @@ def unchanged(model: Awkward) -> Iterator[None]:
         assert after[key] == value, key
 
 
-def images(count: int = 2) -> Tensor:
-    return torch.randn(count, *SIZE, generator=torch.Generator().manual_seed(2))
-
-
-def layers(model: nn.Module) -> graph.Graph:
+def trace_graph(model: nn.Module) -> graph.Graph:
     return graph.trace(model, SIZE, lambda _, module: isinstance(module, nn.Conv2d))
 
 
@@ -56,19 +52,19 @@ def batches() -> Iterator[scan.ScanBatch]:
         yield scan.ScanBatch(torch.arange(2) + 2 * number, torch.tensor([0, 1]), images())
 
 
-def rest(model: Awkward) -> None:
+def run_isolated(model: Awkward) -> None:
     with isolated(model):
         assert not any(module.training for module in model.modules())
         assert not any(parameter.requires_grad for parameter in model.parameters())
         model(images())
 
 
-def rest_twice(model: Awkward) -> None:
+def run_nested(model: Awkward) -> None:
     with isolated(model), isolated(model):
         model(images())
 
 
-def watch(model: Awkward) -> None:
+def capture(model: Awkward) -> None:
     with isolated(model), capture_outputs(model, dict.fromkeys(LAYERS, lambda output: None)):
         model(images())
 
@@ -78,56 +74,56 @@ def run_until(model: Awkward) -> None:
         forward_until(model, images(), LAYERS)
 
 
-def activate(model: Awkward) -> None:
+def backpropagate(model: Awkward) -> None:
     with isolated(model), torch.enable_grad():
         activation(model, "body.wide", images().requires_grad_()).sum().backward()
 
 
-def trace(model: Awkward) -> None:
+def trace_layers(model: Awkward) -> None:
     with isolated(model):
-        layers(model)
+        trace_graph(model)
 
 
-def scan_all(model: Awkward) -> None:
+def scan_completely(model: Awkward) -> None:
     with isolated(model):
         list(scan.scan(model, scan.empty(LAYERS, 2, 3), batches()))
 
 
-def scan_some(model: Awkward) -> None:
+def scan_partly(model: Awkward) -> None:
     with isolated(model):
         states = scan.scan(model, scan.empty(LAYERS, 2, 3), batches())
         next(states)
         states.close()
 
 
-def units_all(model: Awkward) -> None:
+def unit_gradients_completely(model: Awkward) -> None:
     with isolated(model):
-        field = layers(model).layer("body.last").field
+        field = trace_graph(model).layer("body.last").field
         for rule in ("deconv", "guided", "vanilla"):
             list(gradients.unit_gradients(model, "body.last", field, list(images()), units(), rule))
 
 
-def units_some(model: Awkward) -> None:
+def unit_gradients_partly(model: Awkward) -> None:
     with isolated(model):
-        field = layers(model).layer("body.wide").field
+        field = trace_graph(model).layer("body.wide").field
         found = gradients.unit_gradients(model, "body.wide", field, list(images()), units(), "guided")
         next(found)
         found.close()
 
 
-def maps_all(model: Awkward) -> None:
+def map_gradients_completely(model: Awkward) -> None:
     with isolated(model):
         list(gradients.map_gradients(model, "body.last", images()[0], [0, 2], "deconv"))
 
 
-def maps_some(model: Awkward) -> None:
+def map_gradients_partly(model: Awkward) -> None:
     with isolated(model):
         found = gradients.map_gradients(model, "body.last", images()[0], [0, 2], "deconv")
         next(found)
         found.close()
 
 
-def climb(model: Awkward) -> None:
+def ascend(model: Awkward) -> None:
     with isolated(model):
         optimise.ascend(
             model, "body.wide", [0, 3], (24, 20), lambda x: x - 0.5, objectives.channel_mean,
@@ -135,119 +131,59 @@ def climb(model: Awkward) -> None:
         )  # fmt: skip
 
 
-def rules(model: Awkward) -> None:
+def apply_relu_rules(model: Awkward) -> None:
     with isolated(model), relu_rule("deconv"), relu_rule("guided"):
         model(images())
 
 
 ACTIONS: list[Callable[[Awkward], None]] = [
-    rest, rest_twice, watch, run_until, activate, trace, scan_all, scan_some, units_all, units_some,
-    maps_all, maps_some, climb, rules,
+    run_isolated, run_nested, capture, run_until, backpropagate, trace_layers, scan_completely, scan_partly,
+    unit_gradients_completely, unit_gradients_partly, map_gradients_completely, map_gradients_partly, ascend,
+    apply_relu_rules,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_after_what_it_is_for(model: Awkward, action: Callable[[Awkward], None]) -> None:
+def test_network_is_unchanged_after_a_computation(model: Awkward, action: Callable[[Awkward], None]) -> None:
     action(model)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("action", ACTIONS)
-def test_after_the_network_has_failed(
+def test_network_is_unchanged_after_its_forward_fails(
     model: Awkward, action: Callable[[Awkward], None], error: type[BaseException]
 ) -> None:
     model.fuse.error = error
-    # `torch.fx` runs the forward while it traces, so its failure has another name there.
+    # `torch.fx` runs the forward while it traces, so it raises another exception.
     with pytest.raises((error, LurkError)):
         action(model)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_after_a_watcher_has_failed(model: Awkward, error: type[BaseException]) -> None:
+def test_network_is_unchanged_after_an_observer_fails(model: Awkward, error: type[BaseException]) -> None:
     def fail(output: Tensor) -> None:
         raise error("blown")
 
-    watchers = dict.fromkeys(LAYERS, lambda output: None) | {"body.wide": fail}
-    with pytest.raises(error, match="blown"), isolated(model), capture_outputs(model, watchers):
+    observers = dict.fromkeys(LAYERS, lambda output: None) | {"body.wide": fail}
+    with pytest.raises(error, match="blown"), isolated(model), capture_outputs(model, observers):
         forward_until(model, images(), LAYERS)
 
 
-def test_after_a_failure_inside_of_at_rest(model: Awkward) -> None:
+def test_network_is_unchanged_after_an_interrupt_inside_isolated(model: Awkward) -> None:
     with pytest.raises(KeyboardInterrupt), isolated(model), capture_outputs(model, {"fuse": print}):
         raise KeyboardInterrupt
 
 
-def test_an_unknown_name_sets_no_hook(model: Awkward) -> None:
+def test_capture_outputs_registers_no_hook_if_a_name_is_unknown(model: Awkward) -> None:
     names = {"body.first": print, "body.second": print}
     with pytest.raises(KeyError, match=r"body\.second"), capture_outputs(model, names):
         pass
 
 
-def test_hooks_alone_do_not_need_rest(model: Awkward) -> None:
+def test_network_outside_isolated_is_unchanged_after_forward_until(model: Awkward) -> None:
     model.norm.eval()  # in training mode any forward moves its statistics
     forward_until(model, images(), ["body.wide"])
     with suppress(KeyError):
         activation(model, "nowhere", images())
     activation(model, "body.wide", images())
     model.norm.train()
-
-
-def test_outputs_are_seen_before_they_are_overwritten() -> None:
-    model = seeded(Branching)
-    wanted = branching_maps(model, images())
-    seen: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[[Tensor], None]:
-        def watcher(output: Tensor) -> None:
-            seen[name] = output.clone()
-
-        return watcher
-
-    with torch.inference_mode(), capture_outputs(model, {name: keep(name) for name in wanted}):
-        model(images())
-    for name, maps in wanted.items():
-        assert maps.min() < 0
-        torch.testing.assert_close(seen[name], maps, rtol=1e-4, atol=1e-5)
-        with torch.inference_mode():
-            found = activation(model, name, images())
-        torch.testing.assert_close(found, maps, rtol=1e-4, atol=1e-5)
-
-
-def test_the_network_behind_the_last_layer_is_not_run() -> None:
-    first, second = Fuse(), Fuse()
-    model = nn.Sequential(nn.Conv2d(3, 2, 3), first, nn.Conv2d(2, 2, 3), second)
-    spoken: list[str] = []
-    with capture_outputs(model, {name: lambda output, name=name: spoken.append(name) for name in "02"}):
-        forward_until(model, images(), ["0", "2"])
-    assert spoken == ["0", "2"], "the caller's watcher speaks before the forward ends"
-    assert (first.calls, second.calls) == (1, 0)
-    forward_until(model, images(), [])
-    assert (first.calls, second.calls) == (2, 1)
-
-
-def test_a_network_that_catches_errors_cannot_catch_the_end() -> None:
-    class Careful(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 2, 3)
-            self.after = Fuse()
-
-        def forward(self, x: Tensor) -> Tensor:
-            try:
-                x = self.conv(x)
-            except Exception:
-                x = x[:, :2]
-            return self.after(x)
-
-    model = Careful()
-    assert activation(model, "conv", images()).shape == (2, 2, 19, 24)
-    assert model.after.calls == 0
-
-
-def test_a_forward_that_fails_before_the_layer_says_so() -> None:
-    def fail(x: Tensor) -> Tensor:
-        raise ValueError("not today")
-
-    model = nn.Sequential(Call(fail), nn.Conv2d(3, 2, 3))
-    with pytest.raises(ForwardError, match="ValueError: not today"):
-        activation(model, "1", images())

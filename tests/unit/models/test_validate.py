@@ -1,4 +1,4 @@
-"""What a network gives when it is tried, before it is scanned."""
+"""Which networks pass the checks, and what their trial forward returns."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class Nothing(nn.Module):
         (lambda x: [None, x[:, :, None, None]], "list", None),
     ],
 )
-def test_what_can_run_is_let_run(give: Callable[[torch.Tensor], Any], kind: str, logits: int | None) -> None:
+def test_check_network_accepts_every_output_with_a_tensor(
+    give: Callable[[torch.Tensor], Any], kind: str, logits: int | None
+) -> None:
     module = Gives(give).train()
     found = check_network(module, (3, 8, 8))
     assert (found.kind, found.logits) == (kind, logits)
@@ -72,13 +74,15 @@ def test_what_can_run_is_let_run(give: Callable[[torch.Tensor], Any], kind: str,
         (Nothing(), (3, 8, 8), "takes no input; wrap it"),
     ],
 )
-def test_what_cannot_run_is_one_line(module: nn.Module, shape: tuple[int, int, int], message: str) -> None:
+def test_check_network_reports_unusable_networks_in_one_line(
+    module: nn.Module, shape: tuple[int, int, int], message: str
+) -> None:
     with pytest.raises(LurkError, match=message) as caught:
         check_network(module, shape)
     assert "\n" not in str(caught.value)
 
 
-def test_infinite_weights_are_named() -> None:
+def test_check_network_names_a_parameter_that_is_not_finite() -> None:
     module = Gives(lambda x: x)
     module.conv.weight.data[0, 0, 0, 0] = torch.inf
     with pytest.raises(LurkError, match=r"conv\.weight of the network holds NaN or infinity"):
