@@ -247,7 +247,7 @@ def test_a_size_with_several_rows_for_an_image_is_refused_where_classes_are_want
     with pytest.raises(LurkError, match=r"no row of logits for each image, .* the size of input"):
         explain(net, large, [photo], classes=names)
     assert explain(net, large, [photo], target="conv2:7", classes=names)
-    with pytest.raises(LurkError, match="25 rows of logits for one image: it was made for another size"):
+    with pytest.raises(LurkError, match="25 rows of logits for one image: it was made for another input"):
         transfer(net, transform, images="data/photos", out="runs/large", size=112, device="cpu")
     assert not list(clone.glob("runs/large/*"))
 
@@ -258,7 +258,7 @@ def test_a_file_without_a_function_and_other_layers_are_one_line(clone: Path) ->
         result = CliRunner().invoke(main, [*common, "--workers", "0", "--device", "cpu", *arguments])
         return str(result.exception or "") + result.output
 
-    assert "own as docs/own_networks.py:FUNCTION" in refused("--model", "docs/own_networks.py")
+    assert "your file as docs/own_networks.py:FUNCTION" in refused("--model", "docs/own_networks.py")
     assert "2 layers, 22 filters" in refused("--model", "docs/own_networks.py:lenet")
     answer = refused("--model", "docs/own_networks.py:lenet", "--layers", "kind:Linear")
     assert "other layers (conv1, conv2, not fc1, fc2, fc3): choose another --out" in answer
