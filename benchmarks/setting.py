@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torchlurk.datasets.batches import ImageFolder, list_images, load_pixels
 from torchlurk.graph import Graph, trace
 from torchlurk.models.isolation import isolated
-from torchlurk.models.network import Network, load_network
+from torchlurk.models.load import load_network
+from torchlurk.models.network import Network
 from torchlurk.models.weights import default_cache
 from torchlurk.runtime.resources import photos_folder
 

@@ -1,4 +1,4 @@
-"""A small network, its weights, and how a test loads them from a file."""
+"""A small network, its weights, and loading them from a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.networks import seeded
-from torchlurk.models.checkpoint import fit_weights, read_weights, state_digest
+from torchlurk.models.checkpoint import load_weights, read_weights, state_digest
 
 State = Mapping[str, Any]
 
@@ -30,11 +30,11 @@ def under(prefix: str, state: State) -> dict[str, Any]:
 
 
 def load(value: Any, folder: Path, network: nn.Module, entry: str = "") -> list[str]:
-    """Save, read and fit; returns what was said."""
+    """Save a value, load it into a network, and return the reported lines."""
     torch.save(value, folder / "c.pt")
-    said: list[str] = []
-    fit_weights(network, read_weights(Path(f"{folder / 'c.pt'}{entry}")), report=said.append)
-    return said
+    lines: list[str] = []
+    load_weights(network, read_weights(Path(f"{folder / 'c.pt'}{entry}")), report=lines.append)
+    return lines
 
 
 def holds(network: nn.Module, state: State) -> None:

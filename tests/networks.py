@@ -13,7 +13,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def seeded(make: Callable[[], M], seed: int = 0) -> M:
-    """A module in evaluation mode whose parameters come from a seed, and nothing else's randomness."""
+    """A module in evaluation mode with parameters from a seed; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make().eval()
@@ -36,7 +36,7 @@ class Branching(nn.Module):
         x = self.pool(self.relu(self.first(x)))
         a = F.relu(self.narrow(x))
         b = self.wide(x)
-        b.relu_()  # the network goes on with b, not with what the call returns
+        b.relu_()  # what follows uses b, not the return value
         x = self.relu(self.last(torch.cat([a, b], 1)))
         return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
@@ -46,7 +46,7 @@ BRANCHING_LAYERS = {"first": 6, "narrow": 4, "wide": 5, "last": 7}
 
 
 def branching_maps(model: Branching, x: Tensor) -> dict[str, Tensor]:
-    """The output of each convolution of `Branching`, written as algebra: no module is called."""
+    """The output of each convolution of `Branching`, computed without calling its modules."""
 
     def conv(layer: nn.Conv2d, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
         weight, bias = layer.weight.detach().to(x.dtype), layer.bias
@@ -63,7 +63,7 @@ def branching_maps(model: Branching, x: Tensor) -> dict[str, Tensor]:
 
 
 class Together(nn.Module):
-    """Applies modules side by side and joins their outputs."""
+    """Applies modules to the same input and combines their outputs."""
 
     def __init__(self, join: Callable[[list[Tensor]], Tensor], *branches: nn.Module) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Together(nn.Module):
 
 
 class Call(nn.Module):
-    """A function as a module; `torch.fx` looks into it."""
+    """A function as a module; `torch.fx` traces into it."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Call(nn.Module):
 
 
 class Scaled(nn.Module):
-    """A product with a parameter of some shape."""
+    """A product with a parameter of the given shape."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def multiply(maps: list[Tensor]) -> Tensor:
 
 
 def residual(channels: int, stride: int = 1) -> nn.Module:
-    """Two convolutions beside a skip, which is a convolution of 1 × 1 if there is a stride."""
+    """Two convolutions and a skip connection, which is a 1 × 1 convolution if there is a stride."""
     skip = nn.Identity() if stride == 1 else conv(channels, channels, 1, stride)
     body = nn.Sequential(
         conv(channels, channels, 3, stride, 1),
@@ -125,7 +125,7 @@ def residual(channels: int, stride: int = 1) -> nn.Module:
 
 
 def inception(channels: int) -> nn.Module:
-    """Branches of windows of 1 × 1, 5 × 3, 1 × 7 and a pooling, joined."""
+    """Branches with 1 × 1, 5 × 3 and 1 × 7 convolutions and a pooling, concatenated."""
     return Together(
         cat,
         conv(channels, 2, 1),
@@ -146,13 +146,13 @@ def squeeze_excitation(channels: int) -> nn.Module:
 
 
 def center(x: Tensor) -> Tensor:
-    """Channels one by one, as torchvision's GoogLeNet normalises them."""
+    """Normalises each channel separately, as torchvision's GoogLeNet does."""
     parts = [torch.unsqueeze(x[:, i], 1) * (0.5 + i) + (0.1 - i) for i in range(3)]
     return torch.cat(parts, 1)
 
 
 def half_and_half(x: Tensor) -> Tensor:
-    """Half of the channels are worked on, as in ShuffleNet."""
+    """Applies a ReLU to half of the channels, as in ShuffleNet."""
     left, right = x.chunk(2, dim=1)
     return torch.cat((left, F.relu(right)), dim=1)
 
@@ -164,7 +164,7 @@ def shuffle(x: Tensor) -> Tensor:
 
 
 class Functional(nn.Module):
-    """A convolution that is no module."""
+    """A convolution as a function call."""
 
     def __init__(self, channels: int, out: int, kernel: int, **more: int) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class Functional(nn.Module):
 
 
 class ChannelsLast(nn.Module):
-    """A block as ConvNeXt's: normalised and mixed by channel, with the channels behind the map."""
+    """A block of ConvNeXt: a norm and linear layers with the channels in the last dimension."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -302,7 +302,7 @@ GRAPHS: dict[str, Callable[[], nn.Sequential]] = {
         conv(3, 3, 3, 2), nn.BatchNorm2d(3, track_running_stats=False), conv(3, 2, 3)
     ),
 }  # fmt: skip
-"""Kinds of data flow; each takes an input of 3 × 37 × 53 px."""
+"""Kinds of data flow; each takes a 3 × 37 × 53 input."""
 GRAPH_SIZE = (3, 37, 53)
 
 
@@ -310,7 +310,7 @@ IN_PLACE = {F.relu_, torch.relu_, "relu_"}
 
 
 def module_relus(model: nn.Module) -> fx.GraphModule:
-    """The same network with a fresh `nn.ReLU` for each call of a ReLU, as Captum and zennit want it."""
+    """The same network with a separate `nn.ReLU` for each call of a ReLU, as Captum and zennit need it."""
     traced = fx.symbolic_trace(model)
     modules = dict(traced.named_modules())
     nodes = list(traced.graph.nodes)

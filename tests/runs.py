@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tests.networks import seeded
 from torchlurk.datasets.batches import list_images
 from torchlurk.datasets.inputs import Preprocess
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.training import Options, Transfer, fine_tune
 from torchlurk.training.split import Split, hold_out

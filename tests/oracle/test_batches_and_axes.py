@@ -1,4 +1,4 @@
-"""Networks whose layers mix images, miss some of them, or have their channels in other dimensions."""
+"""Networks whose layers mix the images of a batch, miss some, or have channels in other dimensions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IN_BATCH = "for an image differs between a batch and the image alone"
 
 
 class Unnormed(Plain):
-    """A batch norm without running statistics normalises by the batch that there is."""
+    """A batch norm without running statistics normalises by the current batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Competing(Plain):
 
 
 class Contrasting(Plain):
-    """It gives how alike the images of a batch are."""
+    """It returns the similarities between the images of a batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
@@ -67,7 +67,7 @@ class PerImage(Plain):
         (PerImage, "not all images of a batch reach first"),
     ],
 )
-def test_images_that_need_forwards_of_their_own(
+def test_networks_that_need_a_forward_for_each_image(
     kind: Callable[[], nn.Module], line: str, tmp_path: Path
 ) -> None:
     found = scan(net(kind)(), tmp_path / "store")
@@ -79,7 +79,7 @@ def test_images_that_need_forwards_of_their_own(
 
 
 class Crops(nn.Module):
-    """It sees the quarters of an image as images."""
+    """It treats the quarters of an image as images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Crops(nn.Module):
 
 
 class Boxes(nn.Module):
-    """It looks at three boxes of each image, found by what is in it."""
+    """It looks at three boxes of each image, at positions that depend on the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Boxes(nn.Module):
 
 
 @pytest.mark.parametrize(("kind", "layer", "rows"), [(Crops, "quarter", 4), (Boxes, "box", 3)])
-def test_rows_that_are_no_images_are_skipped(
+def test_layers_with_several_rows_for_an_image_are_skipped(
     kind: Callable[[], nn.Module], layer: str, rows: int, tmp_path: Path
 ) -> None:
     found = scan(net(kind)(), tmp_path / "store")
@@ -141,7 +141,7 @@ class Routed(nn.Module):
 
 
 class Exiting(nn.Module):
-    """It ends early for an image whose first pixel is bright."""
+    """It returns early for an image whose first pixel is bright."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ def test_layers_that_some_images_do_not_reach(
 
 
 class Sparse(nn.Module):
-    """Experts without a guard: those that no image is sent to are called with none."""
+    """A mixture of experts that also calls the experts without images, with an empty batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class Sparse(nn.Module):
         return out.mean((2, 3))
 
 
-def test_experts_that_no_image_reaches(tmp_path: Path) -> None:
+def test_an_expert_that_no_image_reaches_is_skipped(tmp_path: Path) -> None:
     found = scan(net(Sparse)(), tmp_path / "store", gradients=False)
     check(found, net(Sparse), "stem")
     for number in range(2):
@@ -192,7 +192,7 @@ def test_experts_that_no_image_reaches(tmp_path: Path) -> None:
 
 
 class Zooming(Plain):
-    """It looks at some images at half their size."""
+    """It halves the size of some images."""
 
     def forward(self, x: Tensor) -> Tensor:
         if bool(x[0, 0, 0, 0] > 0):
@@ -224,7 +224,7 @@ class Tokens(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Its maps have their channels last, as in Swin and ConvNeXt, and in windows."""
+    """Its maps have their channels last, as in Swin and ConvNeXt, also in windows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -241,7 +241,7 @@ class Blocks(nn.Module):
 
 
 class Signals(nn.Module):
-    """Layers along one dimension, three dimensions, and time."""
+    """Layers with one and three spatial dimensions, and a recurrent layer."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Networks that keep what they compute, change in a forward, or compute again in the backward pass."""
+"""Networks that keep activations, change in a forward, or use gradient checkpointing, come back unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.as_written import FED, Plain, check, check_gradients, fed, net, pairs
 
 
 class Attribute(Plain):
-    """It makes a grid at the first forward, and keeps what it computes."""
+    """It makes a grid at the first forward, and keeps its activations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Objects(Plain):
 
 
 class Registering(Plain):
-    """It gives itself a buffer, a module and a hook, and takes an attribute away."""
+    """Its first forward adds a buffer, a module and a hook, and deletes an attribute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Cached(Plain):
 
 
 class Averaging(Plain):
-    """A buffer that follows what it is given, also in evaluation mode, and changes what it gives."""
+    """A running average, updated in evaluation mode too, changes its output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Averaging(Plain):
 
 
 class Random(Plain):
-    """It draws from generators of torch, NumPy and Python; none of it changes what it gives."""
+    """It draws from generators of torch, NumPy and Python, without an effect on its output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,14 +126,14 @@ class Random(Plain):
 
 
 class Noisy(Plain):
-    """It drops what it computes at random, in evaluation mode too."""
+    """It applies dropout in evaluation mode too."""
 
     def stem(self, x: Tensor) -> Tensor:
         return F.dropout(super().stem(x), 0.3)
 
 
 class Normed(Plain):
-    """Norms of weights as hooks of old, which compute them anew in each forward."""
+    """The old spectral norm, a hook that computes the weights in each forward."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ STABLE = [Attribute, Objects, Registering, Cached, Random, Normed]
 
 
 @pytest.mark.parametrize("kind", STABLE)
-def test_a_network_that_keeps_what_it_computes(kind: Callable[[], nn.Module], tmp_path: Path) -> None:
+def test_a_network_that_keeps_activations(kind: Callable[[], nn.Module], tmp_path: Path) -> None:
     found = scan(net(kind)(), tmp_path / "store")
     assert found.lines == []
     for layer in ("first", "second", "head"):
@@ -154,7 +154,7 @@ def test_a_network_that_keeps_what_it_computes(kind: Callable[[], nn.Module], tm
 
 
 @pytest.mark.parametrize("kind", [*STABLE, Averaging])
-def test_it_trains_afterwards(kind: Callable[[], nn.Module], tmp_path: Path) -> None:
+def test_a_network_can_be_trained_afterwards(kind: Callable[[], nn.Module], tmp_path: Path) -> None:
     model = net(kind)()
     with unchanged(model):
         torchlurk.FeatureVisualizer(model, FED)(0, layer="second", steps=2)
@@ -168,7 +168,7 @@ def test_it_trains_afterwards(kind: Callable[[], nn.Module], tmp_path: Path) -> 
     assert all(p.grad is not None for name, p in model.named_parameters() if "fresh" not in name)
 
 
-def test_generators_go_on_as_before(tmp_path: Path) -> None:
+def test_random_number_generators_are_restored(tmp_path: Path) -> None:
     model = net(Random)()
     states = (
         model.own.get_state(), torch.get_rng_state(), model.numpy.bit_generator.state, random.getstate(),
@@ -183,9 +183,7 @@ def test_generators_go_on_as_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [Averaging, Noisy])
-def test_a_network_that_changes_from_forward_to_forward(
-    kind: Callable[[], nn.Module], tmp_path: Path
-) -> None:
+def test_a_network_that_changes_with_each_forward(kind: Callable[[], nn.Module], tmp_path: Path) -> None:
     found = scan(net(kind)(), tmp_path / "store")
     assert found.lines == [
         "each image is run alone: the network gives other values for an image that it is given again"
@@ -195,7 +193,7 @@ def test_a_network_that_changes_from_forward_to_forward(
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_also_after_a_failure(error: type[BaseException]) -> None:
+def test_a_network_is_restored_after_a_failed_forward(error: type[BaseException]) -> None:
     class Failing(Attribute):
         fails = False
 
@@ -249,7 +247,7 @@ class Nested(Blocks):
 
 
 class Direct(Blocks):
-    """It uses the function that torch's own checkpointing is made of."""
+    """It calls the function behind torch's checkpointing directly."""
 
     def middle(self, x: Tensor) -> Any:
         return CheckpointFunction.apply(self.block, True, x)

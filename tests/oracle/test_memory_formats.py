@@ -1,4 +1,4 @@
-"""Networks that depend on memory formats and types of numbers: scanned as they are written."""
+"""Networks that depend on memory formats or dtypes are scanned in the format and type that they need."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.as_written import FED, Plain, check, check_gradients, fed, lurk_of, n
 
 
 class View(Plain):
-    """It reads its maps by `view`, which channels_last does not allow."""
+    """It reads its maps with `view`, which fails for channels_last."""
 
     def rest(self, x: Tensor) -> Tensor:
         return self.head(F.max_pool2d(F.relu(self.second(x)), 2).view(-1, 200))
 
 
 class Strided(Plain):
-    """It takes what it computes for contiguous, and would compute something else of other strides."""
+    """It assumes contiguous maps, and computes something else from other strides."""
 
     def rest(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.second(x)), 2)
@@ -61,7 +61,7 @@ class Squaring(Plain):
 
 
 class Numpy(Plain):
-    """It adds to its input a mirrored copy that NumPy made."""
+    """It adds a copy to its input that NumPy mirrors."""
 
     def forward(self, x: Tensor) -> Tensor:
         mirrored = np.ascontiguousarray(x.detach().numpy()[..., ::-1])
@@ -69,7 +69,7 @@ class Numpy(Plain):
 
 
 class OnlyNumpy(Plain):
-    """All that its layers see comes from NumPy."""
+    """The input of its layers comes from NumPy."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(torch.from_numpy(x.numpy() * 2))
@@ -85,14 +85,14 @@ with warnings.catch_warnings():
 
 
 class Scripted(Plain):
-    """A scripted function stands between its layers."""
+    """It calls a scripted function between its layers."""
 
     def stem(self, x: Tensor) -> Tensor:
         return F.max_pool2d(swish(self.first(x)), 2)
 
 
 class Perceptron(nn.Module):
-    """It has no convolution."""
+    """A network without a convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Perceptron(nn.Module):
 
 
 class Rotary(Plain):
-    """A complex buffer turns pairs of channels."""
+    """A complex buffer rotates pairs of channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Rotary(Plain):
 
 
 class Mixed(Plain):
-    """It computes its second half in another type, to which it casts by name."""
+    """Its second half computes in float64, to which the forward casts explicitly."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Mixed(Plain):
 
 
 class Quantised(Plain):
-    """Its weights are bytes, in a buffer and in a parameter."""
+    """Its weights are integers, in a buffer and in a parameter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ def test_a_network_that_needs_contiguous_tensors(kind: Callable[[], nn.Module], 
 
 
 @pytest.mark.parametrize("kind", [Plain, Numpy, Scripted, Rotary, Mixed, Quantised])
-def test_a_network_that_takes_any_memory_format(kind: Callable[[], nn.Module], tmp_path: Path) -> None:
+def test_a_network_that_accepts_any_memory_format(kind: Callable[[], nn.Module], tmp_path: Path) -> None:
     found = scan(net(kind)(), tmp_path / "store")
     assert found.manifest.memory_format == "channels_last"
     assert {"first", "second", "head"} <= set(found.layers)
@@ -185,7 +185,7 @@ def test_a_network_of_another_type(dtype: torch.dtype, tmp_path: Path) -> None:
 
 
 class Complex(Plain):
-    """A convolution of complex numbers stands beside the others."""
+    """One of its convolutions is complex."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -205,7 +205,7 @@ def test_a_layer_of_complex_numbers_is_skipped(tmp_path: Path) -> None:
         check(found, net(Complex), layer)
 
 
-def test_filter_images_of_such_networks(tmp_path: Path) -> None:
+def test_filter_images_of_these_networks(tmp_path: Path) -> None:
     for kind in (View, Mixed, Rotary):
         model = net(kind)()
         with unchanged(model):

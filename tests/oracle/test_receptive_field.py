@@ -25,7 +25,7 @@ from tests.networks import GRAPH_SIZE, GRAPHS, conv, inception, residual, seeded
 from torchlurk import graph
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer, tracing
-from torchlurk.models.hooks import as_map
+from torchlurk.models.hooks import as_feature_map
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
@@ -84,7 +84,7 @@ def listening(model: nn.Module, kept: dict[str, Tensor]) -> Iterator[None]:
     def listen(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
             if name not in kept and isinstance(output, Tensor):
-                kept[name] = as_map(module, output.clone())
+                kept[name] = as_feature_map(module, output.clone())
 
         return hook
 
@@ -379,7 +379,7 @@ def test_one_forward_recorded_says_the_same_as_the_symbolic_trace(
 
 def test_what_cannot_be_followed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
-        LurkError, match=r"^an input of 5 x 53 px does not pass .* one of 28 x 28 px does: give --size 28"
+        LurkError, match=r"^an input of 5 x 53 px does not pass .* one of 28 x 28 px does; give size=28,"
     ):
         graph.trace(GRAPHS["ceil mode"](), (3, 5, 53), leaves)
 

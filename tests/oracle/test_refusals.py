@@ -1,4 +1,4 @@
-"""Networks that cannot be run, or of which something cannot be had: one line that names the cause."""
+"""Networks that cannot be run, or lack something that is asked for: one line names the cause."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Made = Callable[[], Any]
 
 
 class Asserting(Plain):
-    """It takes no other size."""
+    """It accepts one input size only."""
 
     def forward(self, x: Tensor) -> Tensor:
         assert x.shape[-1] == 64, "a side of 64"
@@ -29,7 +29,7 @@ class Asserting(Plain):
 
 
 class Typed(Plain):
-    """An error that no other size would mend."""
+    """It fails for every input size."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.to(torch.int32))
@@ -42,7 +42,7 @@ class Keyed(Plain):
 
 
 class Dark(Plain):
-    """It fails for some images alone."""
+    """It fails for some images only."""
 
     def forward(self, x: Tensor) -> Tensor:
         if float(x.detach()[:, 0, 0, 0].min()) < 0:
@@ -61,7 +61,7 @@ class Nothing(Plain):
 
 
 class Mapped(Plain):
-    """It takes its layers through a transform of torch.func."""
+    """It calls its layers inside `torch.vmap`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.vmap(lambda one: super(Mapped, self).forward(one[None])[0])(x)
@@ -73,7 +73,7 @@ class Detached(Plain):
 
 
 def quietly(make: Made) -> Any:
-    """What a function makes, without the warnings that torch gives."""
+    """The result of a function, without torch's warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return make()
@@ -105,8 +105,8 @@ def meta() -> nn.Module:
         (Asserting, r"an input of 32 x 32 px does not pass .*\(a side of 64\), one of 64 x 64 px does"),
         (Typed, r"the forward of the network fails for an image of 32 x 32 px \(RuntimeError: .*\)"),
         (Keyed, r"the forward of the network fails .*KeyError: 'scale'\) at test_refusals.py, line \d+"),
-        (Two, r"the forward of Two wants 2 inputs \(x, mask\): wrap it"),
-        (Nothing, r"the network gives None for an input of 32 x 32 px: its forward must return a tensor"),
+        (Two, r"the forward of Two takes 2 inputs \(x, mask\); wrap it"),
+        (Nothing, r"the network returns None for an input of 32 x 32 px; its forward must return a tensor"),
         (lambda: nn.Conv2d(1, 4, 3), r"does not take an input of 3 channels"),
         (scripted, r"the network is scripted by torch.jit, where torch runs no forward hooks"),
         (exported, r"the network is an exported program, which calls no modules"),
@@ -114,7 +114,7 @@ def meta() -> nn.Module:
         (meta, r"is on the meta device and has no values"),
     ],
 )
-def test_a_network_that_does_not_run(make: Made, line: str, tmp_path: Path) -> None:
+def test_a_network_that_cannot_be_scanned(make: Made, line: str, tmp_path: Path) -> None:
     model = make()
     found = refusal(lambda: scan(model, tmp_path / "store"))
     assert re.search(line, found), found
@@ -122,7 +122,7 @@ def test_a_network_that_does_not_run(make: Made, line: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("make", [meta, scripted, exported, lazy, Keyed, Mapped])
-def test_other_calls_refuse_it_too(make: Made) -> None:
+def test_explain_and_gradients_refuse_it_too(make: Made) -> None:
     model = make()
     x = fed()[:1]
     for call in (
@@ -134,7 +134,7 @@ def test_other_calls_refuse_it_too(make: Made) -> None:
         assert "internal" not in refusal(call)
 
 
-def test_layers_inside_a_transform_of_functions(tmp_path: Path) -> None:
+def test_layers_inside_vmap_are_refused(tmp_path: Path) -> None:
     assert "inside a transform of torch.func" in refusal(lambda: scan(net(Mapped)(), tmp_path / "store"))
 
 
@@ -146,7 +146,7 @@ def test_a_forward_that_fails_for_one_image(tmp_path: Path) -> None:
     assert "(ValueError: too dark) at test_refusals.py, line" in line
 
 
-def test_what_nothing_flows_back_from(tmp_path: Path) -> None:
+def test_a_layer_without_gradients_can_be_scanned_only(tmp_path: Path) -> None:
     model = net(Detached)()
     assert scan(model, tmp_path / "store", gradients=False).layers == ["first", "second", "head"]
     with unchanged(model):
@@ -202,7 +202,7 @@ def traced() -> nn.Module:
 
 
 @pytest.mark.parametrize("make", [pruned, parametrised, tied, compiled, inference, traced])
-def test_states_that_are_no_obstacle(make: Callable[[], nn.Module], tmp_path: Path) -> None:
+def test_special_parameters_can_be_scanned(make: Callable[[], nn.Module], tmp_path: Path) -> None:
     found = scan(net(make)(), tmp_path / "store")
     assert len(found.layers) >= 2
     assert found.skipped == {}
@@ -220,7 +220,7 @@ def single(): return net(axes.Single)(), FED
 """
 
 
-def test_the_command_says_the_same(tmp_path: Path) -> None:
+def test_the_command_reports_the_same(tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text(NETS)
     crops = precompute(f"{tmp_path / 'nets.py'}:crops", tmp_path, "--stages", "scan,gradients")
     assert crops.exit_code == 0

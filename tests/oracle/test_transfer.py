@@ -20,7 +20,7 @@ from tests.networks import seeded
 from tests.runs import SIDE, Ended, Normed, digests, network, photos, reporter, split, train
 from torchlurk.datasets.batches import load_pixels
 from torchlurk.datasets.inputs import Preprocess
-from torchlurk.models.validate import as_logits
+from torchlurk.models.outputs import as_logits
 from torchlurk.store import write
 from torchlurk.training import files, read_record, record
 

@@ -16,7 +16,7 @@ from tests.oracle.zoo_table import DOCUMENT, parts, row
 from tests.zoo import ZOO, made
 from torchlurk.attribution.gradients import Unit, unit_gradients, unit_scores
 from torchlurk.graph import Graph, Layer, select
-from torchlurk.models.hooks import as_map
+from torchlurk.models.hooks import as_feature_map
 from torchlurk.models.isolation import isolated
 from torchlurk.scan import scan
 
@@ -72,7 +72,7 @@ def outputs(name: str) -> dict[str, Tensor]:
     kept: dict[str, list[Tensor]] = {}
 
     def keep(layer: str, output: Tensor) -> None:
-        kept.setdefault(layer, []).append(as_map(modules[layer], output).clone())
+        kept.setdefault(layer, []).append(as_feature_map(modules[layer], output).clone())
 
     for image in photographs(name):
         with torch.no_grad(), listening(model, {layer.name for layer in traced(name).layers}, keep):
@@ -153,7 +153,7 @@ def test_a_field_holds_the_support_of_the_gradient(name: str) -> None:
         kept: dict[str, Tensor] = {}
         with listening(model, {layer.name}, kept.__setitem__):  # type: ignore[arg-type]
             model(images)
-        maps = as_map(dict(model.named_modules())[layer.name], kept[layer.name])
+        maps = as_feature_map(dict(model.named_modules())[layer.name], kept[layer.name])
         for unit in winners(layer, outputs(name)[layer.name][:2], 2):
             (gradient,) = torch.autograd.grad(
                 maps[unit.image, unit.channel, unit.y, unit.x], images, retain_graph=True

@@ -16,7 +16,7 @@ from PIL import Image
 from torchlurk.cli.main import main
 from torchlurk.explaining import METHODS
 from torchlurk.explaining.record import Scores
-from torchlurk.models import network
+from torchlurk.models import load
 
 NETS = """
     import torch
@@ -216,12 +216,12 @@ def test_what_is_wrong_is_said_in_one_line(run: Run, case: str) -> None:
 
 def test_the_trunk_has_no_classes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
-    real = network.load_network
+    real = load.load_network
 
     def trunk(*args: object, **more: object) -> object:
         return replace(real(*args, **more), weights="trunk")  # type: ignore[arg-type]
 
-    monkeypatch.setattr(network, "load_network", trunk)
+    monkeypatch.setattr(load, "load_network", trunk)
     refused(run("cat.png"), "no classes", "--unit")
     assert run("cat.png", "--unit", "conv:1", "--out", "made").exit_code == 0
     assert not scores(tmp_path / "made").images[0].predictions

@@ -235,7 +235,7 @@ class Reshaping(nn.Module):
 @pytest.mark.parametrize(("make", "side"), [("LeNet", 64), ("LeNet", 224), (Reshaping, 64)])
 def test_the_size_that_is_advised_gives_one_row_for_an_image(make: Any, side: int) -> None:
     net = getattr(networks(), make)() if isinstance(make, str) else make()
-    with pytest.raises(LurkError, match=r"one of 32 x 32 px does: give --size 32, or a transform"):
+    with pytest.raises(LurkError, match=r"one of 32 x 32 px does; give size=32, or a transform"):
         check_network(net, (3, side, side))
 
 
@@ -247,7 +247,7 @@ def test_a_size_with_several_rows_for_an_image_is_refused_where_classes_are_want
     with pytest.raises(LurkError, match=r"no row of logits for each image, .* the size of input"):
         explain(net, large, [photo], classes=names)
     assert explain(net, large, [photo], target="conv2:7", classes=names)
-    with pytest.raises(LurkError, match="25 rows of logits for one image: it was made for another size"):
+    with pytest.raises(LurkError, match="25 rows of logits for one image: it was made for another input"):
         transfer(net, transform, images="data/photos", out="runs/large", size=112, device="cpu")
     assert not list(clone.glob("runs/large/*"))
 
@@ -258,7 +258,7 @@ def test_a_file_without_a_function_and_other_layers_are_one_line(clone: Path) ->
         result = CliRunner().invoke(main, [*common, "--workers", "0", "--device", "cpu", *arguments])
         return str(result.exception or "") + result.output
 
-    assert "own as docs/own_networks.py:FUNCTION" in refused("--model", "docs/own_networks.py")
+    assert "your file as docs/own_networks.py:FUNCTION" in refused("--model", "docs/own_networks.py")
     assert "2 layers, 22 filters" in refused("--model", "docs/own_networks.py:lenet")
     answer = refused("--model", "docs/own_networks.py:lenet", "--layers", "kind:Linear")
     assert "other layers (conv1, conv2, not fc1, fc2, fc3): choose another --out" in answer

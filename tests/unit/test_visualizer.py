@@ -231,7 +231,7 @@ def test_an_input_that_nobody_knows_is_refused() -> None:
         FeatureVisualizer(net(), lambda image: fed(image) * 9)
     with pytest.raises(LurkError, match="size=32: the network comes with its own transform"):
         FeatureVisualizer(net(), fed, size=32)
-    with pytest.raises(LurkError, match="model is a str: give a torch"):
+    with pytest.raises(LurkError, match="model is a str; give a torch"):
         FeatureVisualizer("vgg16")  # type: ignore[arg-type]
 
 

@@ -24,7 +24,7 @@ from torchlurk.explaining.feeding import Picture, open_image
 from torchlurk.graph import Layer
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
-from torchlurk.models.validate import as_network
+from torchlurk.models.validate import as_module
 from torchlurk.runtime import pictures
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.runtime.devices import deterministic_float32
@@ -122,7 +122,7 @@ class FrameRecorder:
         relu_rule(method)  # refuses what it does not know before the training begins
         self.every: int = every
         self.duration: int = duration
-        model = as_network(model)
+        model = as_module(model)
         show = FeatureVisualizer(
             model, preprocess, size=size, params=params or AscentParams(steps=STEPS), seed=seed
         )

@@ -23,10 +23,10 @@ from torchlurk.attribution.targets import (
 )
 from torchlurk.errors import LurkError
 from torchlurk.graph import prepare
-from torchlurk.models.hooks import MapAxes, as_map, check_observable
+from torchlurk.models.hooks import MapAxes, as_feature_map, check_observable
 from torchlurk.models.isolation import isolated
-from torchlurk.models.runner import forward
-from torchlurk.models.validate import as_network, check_kind
+from torchlurk.models.runner import run_forward
+from torchlurk.models.validate import as_module, check_module
 
 Wanted = Target | int | str | Callable[[object], Tensor]
 """A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, all it gives; or a function of the output."""
@@ -99,8 +99,8 @@ def gradients(
         >>> surprise.input.shape
         torch.Size([2, 3, 32, 32])
     """
-    model = as_network(model)
-    check_kind(model)
+    model = as_module(model)
+    check_module(model)
     if not isinstance(x, Tensor) or not x.is_floating_point():
         what = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise LurkError(f"x is a {what}: give a tensor of floats, (N, C, H, W), as the network is fed")
@@ -117,7 +117,7 @@ def gradients(
             parameter.requires_grad_(True)
         leaf = x.detach().clone().requires_grad_()
         # A copy, for the network may begin by working in place, which a leaf does not bear.
-        output = forward(model, leaf.clone())
+        output = run_forward(model, leaf.clone())
         for name in modules:
             if name not in kept:
                 raise LurkError(
@@ -177,7 +177,7 @@ def _value(
         return pick_logit(output, target, images)
     if isinstance(target, LayerUnit):
         module = modules[target.layer]
-        maps = as_map(module, kept[target.layer], axes.get(target.layer))
+        maps = as_feature_map(module, kept[target.layer], axes.get(target.layer))
         return pick_unit(maps, target, type(module).__name__)
     if isinstance(target, str):
         return kept[target]

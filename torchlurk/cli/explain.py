@@ -76,7 +76,7 @@ def _explain(
     from torchlurk.explaining import explain as explained
     from torchlurk.explaining.feeding import open_image
     from torchlurk.explaining.files import SHEET, caption, write_explanations
-    from torchlurk.models.network import load_network
+    from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.runtime.devices import choose_device
     from torchlurk.store.write import check_writable

@@ -134,7 +134,7 @@ def _precompute(
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
     from torchlurk.datasets.validate import check_all, refusal
-    from torchlurk.models.network import load_network
+    from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
     from torchlurk.pipeline.pipeline import precompute, usual_threads

@@ -81,7 +81,7 @@ def _transfer(
     from torchlurk.datasets.batches import first_image
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
-    from torchlurk.models.network import load_network
+    from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.runtime.devices import choose_device, default_workers
     from torchlurk.store.write import check_writable

@@ -14,7 +14,7 @@ from torchlurk.ascent.objectives import OBJECTIVES
 from torchlurk.comparing.compatibility import Store
 from torchlurk.comparing.forward import Pair
 from torchlurk.errors import LurkError
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner, activation
 from torchlurk.store.read import PICTURE_FORMATS
 from torchlurk.store.schema import picture_path

@@ -19,7 +19,7 @@ from torchlurk.datasets.inputs import Decoded
 from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
 from torchlurk.graph import Graph, probe
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner, activation, outputs
 from torchlurk.store.read import PICTURE_FORMATS
 from torchlurk.store.schema import Filter, image_path, number, picture_path
@@ -87,7 +87,7 @@ def vectors(embedding: Embedding, decoded: Sequence[Decoded]) -> Tensor:
     like = next(network.module.parameters())
     x = network.preprocess.normalise(torch.stack([torch.from_numpy(one) for one in decoded]).to(like.device))
     runner = embedding.runner
-    with runner.laid_out(), runner.without_gradients():
+    with runner.in_memory_format(), runner.without_gradients():
         if not embedding.head:
             return activation(runner, embedding.layer, x).clamp(min=0).mean((2, 3)).double().cpu()
         kept: list[Tensor] = []

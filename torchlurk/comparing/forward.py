@@ -15,8 +15,8 @@ from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Input
 from torchlurk.errors import LurkError
 from torchlurk.models.hooks import Observer
-from torchlurk.models.record import Network
-from torchlurk.models.runner import Runner, forward_until, observing
+from torchlurk.models.network import Network
+from torchlurk.models.runner import Runner, capture_outputs, forward_until
 from torchlurk.runtime.devices import BatchLimiter, copy_to_device, retry_on_oom
 
 Pair = tuple[int, int]
@@ -126,7 +126,7 @@ def _seen(runner: Runner, layers: Sequence[str], x: Tensor) -> dict[str, Seen]:
 
         return observe
 
-    with runner.without_gradients(), observing(runner, {name: observer(name) for name in layers}):
+    with runner.without_gradients(), capture_outputs(runner, {name: observer(name) for name in layers}):
         forward_until(runner, x, layers)
     missing = [name for name in layers if name not in found]
     if missing:

@@ -24,7 +24,7 @@ from torchlurk.datasets.images import ImageSet
 from torchlurk.errors import LurkError
 from torchlurk.graph import PROBED, prepare
 from torchlurk.models.isolation import isolated
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner
 from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
 from torchlurk.runtime.reporting import Reporter
@@ -80,7 +80,7 @@ def look_beyond(
         stack.enter_context(cpu_threads(stores[0].manifest.threads))
         runners = [_runner(network, layers, folder, setting.device) for network in networks]
         for runner in runners:
-            stack.enter_context(runner.laid_out())
+            stack.enter_context(runner.in_memory_format())
         for store, network, runner in zip(stores, networks, runners, strict=True):
             check_scores(store, network, runner, folder, setting.device)
         weights = _weights(stores, networks, pairs)

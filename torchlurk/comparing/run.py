@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torchlurk.comparing.network_measures import Setting
     from torchlurk.datasets.images import ImageSet
     from torchlurk.datasets.preprocess import PreprocessLike
-    from torchlurk.models.record import Network
+    from torchlurk.models.network import Network
 
 WITHOUT = (
     "Made of the stores alone: correlations over all images, weights, partners and crossed filter images "
@@ -232,7 +232,7 @@ def _networks(
 def _embed(stores: Sequence[Store], model: str, weights: str, extras: Extras, setting: Setting) -> Extras:
     """The same with the distances of pictures in a third network."""
     from torchlurk.comparing.network_measures import embed
-    from torchlurk.models.network import load_network
+    from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
 
     network = load_network(model, weights, None, default_cache(), report=setting.reporter.report)

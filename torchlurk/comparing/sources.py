@@ -17,9 +17,10 @@ from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import Weights
-from torchlurk.models.network import TORCHVISION, Network, load_network, network_of
+from torchlurk.models.load import TORCHVISION_PREFIX, load_network, network_from_module
+from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner, activations
-from torchlurk.models.timm_zoo import PREFIX as TIMM
+from torchlurk.models.timm_zoo import TIMM_PREFIX as TIMM
 from torchlurk.pipeline.session import digest_of
 from torchlurk.store.schema import number
 
@@ -124,8 +125,8 @@ def _plan(store: Store, at: int, asked: Asked, files: dict[str, Path]) -> tuple[
     recorded = store.manifest.model
     given = asked.models[at if len(asked.models) > 1 else 0] if asked.models else None
     model = given or recorded.source
-    plain = model.startswith((TORCHVISION, TIMM)) or ":" not in model
-    if given is None and not recorded.source.startswith((TORCHVISION, TIMM)):
+    plain = model.startswith((TORCHVISION_PREFIX, TIMM)) or ":" not in model
+    if given is None and not recorded.source.startswith((TORCHVISION_PREFIX, TIMM)):
         raise LurkError(
             f"{str(store.path)!r} was computed with a network of one's own, {recorded.source!r}: give "
             "--model FILE.py:FUNCTION, once for all stores or once each"
@@ -177,7 +178,7 @@ def handed_over(store: Store, module: object, preprocess: PreprocessLike, folder
     recorded, shape = store.manifest.model, store.manifest.input.shape
     of_file = recorded.weights.startswith(("file:", "imagenet:")) or recorded.weights in ("trunk", "caffe")
     digest = recorded.weights_sha256 if of_file else digest_of(module)
-    network = network_of(
+    network = network_from_module(
         module, preprocess, (), source=recorded.source, weights=Weights({}, recorded.weights, digest),
         size=shape[1:] if preprocess is None else None, first=lambda: first_image(folder), show=(),
     )  # fmt: skip

@@ -29,8 +29,9 @@ from torchlurk.explaining.feeding import Picture, read_all
 from torchlurk.explaining.params import METHODS, Attributed, AttributionParams, Completeness
 from torchlurk.graph import PROBED, Graph, prepare, probe
 from torchlurk.models.isolation import isolated
+from torchlurk.models.outputs import as_logits
 from torchlurk.models.runner import Runner, outputs
-from torchlurk.models.validate import as_logits, as_network, check_kind
+from torchlurk.models.validate import as_module, check_module
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.runtime.devices import deterministic_float32
 
@@ -170,14 +171,14 @@ def explain(
         raise LurkError(
             f"there are {len(files)} images and {len(wanted)} targets: give one target for all, or each one"
         )
-    model = as_network(model)
-    check_kind(model)
+    model = as_module(model)
+    check_module(model)
     shown = list(read_all(model, files, preprocess))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     with deterministic_float32(like.device), isolated(model), ExitStack() as stack:
         units = [unit for one in wanted if (unit := _unit(one)) is not None]
         runner = _runner(model, units, [feed.to(like)[0] for _, feed in shown[:PROBED]])
-        stack.enter_context(runner.laid_out())
+        stack.enter_context(runner.in_memory_format())
         results = []
         for at, (name, feed) in enumerate(shown):
             x, black = feed.to(like)

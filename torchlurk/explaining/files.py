@@ -16,7 +16,7 @@ from torchlurk.explaining.explain import Control, Explanation
 from torchlurk.explaining.params import METHODS, AttributionParams
 from torchlurk.explaining.record import Scores, scores_of
 from torchlurk.explaining.sheet import Cell, Row, contact_sheet
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.runtime.pictures import Pixels, jpeg
 from torchlurk.store.write import write_bytes, write_json
 

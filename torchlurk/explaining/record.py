@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torchlurk.attribution.targets import ClassLogit
 from torchlurk.explaining.explain import Control, Explanation
 from torchlurk.explaining.params import METHODS, AttributionParams, Completeness
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.store.schema import Digest, Record, Relative
 
 FORMAT = 1

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from torchlurk.graph.flow import Shape
 from torchlurk.graph.tracing import part
-from torchlurk.models.hooks import usual_axes
+from torchlurk.models.hooks import axes_by_type
 
 _CONVOLUTIONS: set[Any] = {
     F.conv1d, F.conv2d, F.conv3d, torch.conv1d, torch.conv2d, torch.conv3d, F.batch_norm, F.group_norm,
@@ -52,7 +52,7 @@ def channels_after(
         out: the result's shape.
     """
     if isinstance(target, nn.Module):
-        usual = usual_axes(target, len(out))
+        usual = axes_by_type(target, len(out))
         if usual is not None:
             return usual.channels - usual.dims
     if _is(target, _CONVOLUTIONS):

@@ -17,7 +17,7 @@ from torchlurk.graph.flow import Shape, SpatialAxes
 from torchlurk.graph.operations import after
 from torchlurk.graph.receptive_field import Field
 from torchlurk.graph.tracing import Traced, follow, is_data
-from torchlurk.models.hooks import MapAxes, usual_axes
+from torchlurk.models.hooks import MapAxes, axes_by_type
 
 NAMED = 5
 """Layers that a message names at most."""
@@ -311,7 +311,7 @@ def _layer(
 def _axes(module: nn.Module, shape: Shape, flow: SpatialAxes, channels: int | None) -> MapAxes | None:
     """How to read an output as feature maps; `None` if its dimensions do not tell."""
     dims = len(shape)
-    usual = usual_axes(module, dims)
+    usual = axes_by_type(module, dims)
     if usual is not None:
         return usual
     if isinstance(module, nn.modules.conv._ConvNd) or not 2 <= dims <= 4:

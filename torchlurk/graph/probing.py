@@ -14,11 +14,11 @@ from torchlurk.graph.layers import Graph, SkippedLayer
 from torchlurk.graph.selection import nothing_left, select
 from torchlurk.graph.trials import Run, run_once, same
 from torchlurk.graph.verdicts import gives_rows, judge, with_axes, without
-from torchlurk.models.checkpoint import brief
+from torchlurk.models.exceptions import short_message, where_raised
 from torchlurk.models.hooks import first_output, output_hooks
 from torchlurk.models.preserve import preserve, random_states
-from torchlurk.models.runner import Runner, cause_of
-from torchlurk.models.validate import forward_failure, needs_autograd, where_raised
+from torchlurk.models.runner import Runner, original_exception
+from torchlurk.models.trial import explain_failed_forward, needs_autograd
 from torchlurk.runtime.devices import is_out_of_memory
 
 PROBED = 8
@@ -75,14 +75,14 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
             kept.append(with_axes(layer, verdict.axes, shape))
     if graph.layers and not kept:
         raise LurkError(nothing_left(without(graph, kept, skipped)))
-    if tried.runner.afresh:
+    if tried.runner.restore_each_forward:
         # On a cut the random numbers would be others.
         kept = [replace(one, field=one.field.uncut) for one in kept]
     reasons = [tried.alone_because, *(verdicts[layer.name].alone for layer in kept)]
     if not gives_rows(tried.alone, tried.together, count):
         reasons.append("the output for an image differs between a batch and the image alone")
     axes = {layer.name: layer.axes for layer in kept}
-    runner = replace(tried.runner, alone=next(filter(None, reasons), ""), axes=axes)
+    runner = replace(tried.runner, one_by_one_reason=next(filter(None, reasons), ""), axes=axes)
     return runner, without(graph, kept, skipped)
 
 
@@ -91,7 +91,7 @@ class _Tried:
     """What trial runs of a network have shown.
 
     Attributes:
-        runner: how it is run, but for `alone` and `axes`.
+        runner: how it is run, but for `one_by_one_reason` and `axes`.
         alone: a run of each image by itself.
         together: a run of all of them in one batch; `None` if it fails.
         alone_because: why images need forwards of their own, whatever the layers give; empty if they do not.
@@ -114,7 +114,7 @@ def _try(model: nn.Module, names: Sequence[str], images: Tensor) -> _Tried:
         numbers = random_states()
         repeats = same(run_once(runner, names, images[:1]), first)
         if not repeats or random_states() != numbers:
-            runner = replace(runner, afresh=True)
+            runner = replace(runner, restore_each_forward=True)
             first = run_once(runner, names, images[:1])
         alone = (first, *(run_once(runner, names, image) for image in torch.split(images[1:], 1)))
         together: Run | None = None
@@ -122,10 +122,12 @@ def _try(model: nn.Module, names: Sequence[str], images: Tensor) -> _Tried:
         try:
             together = run_once(runner, names, images)
         except Exception as error:
-            problem = cause_of(error)
+            problem = original_exception(error)
             # Where memory does not suffice for a batch, the computation itself finds what does.
             if not is_out_of_memory(problem):
-                failure = f"a batch of {len(images)} fails ({type(problem).__name__}: {brief(problem)})"
+                failure = (
+                    f"a batch of {len(images)} fails ({type(problem).__name__}: {short_message(problem)})"
+                )
         fast = replace(runner, memory_format="channels_last")
         x, expected = (images[:1], first) if together is None else (images, together)
         if _accepts(fast, names, x, expected):
@@ -144,7 +146,7 @@ def _first(model: nn.Module, names: Sequence[str], image: Tensor) -> tuple[Runne
     try:
         return runner, run_once(runner, names, image)
     except Exception as error:
-        problem = cause_of(error)
+        problem = original_exception(error)
         if isinstance(problem, LurkError):
             raise
         if needs_autograd(problem):
@@ -152,7 +154,7 @@ def _first(model: nn.Module, names: Sequence[str], image: Tensor) -> tuple[Runne
             with suppress(Exception):
                 return runner, run_once(runner, names, image)
         shape = (image.shape[1], image.shape[2], image.shape[3])
-        raise forward_failure(model, shape, problem) from problem
+        raise explain_failed_forward(model, shape, problem) from problem
 
 
 def _accepts(runner: Runner, names: Sequence[str], x: Tensor, expected: Run) -> bool:
@@ -199,14 +201,14 @@ def check_differentiable(runner: Runner, graph: Graph, image: Tensor) -> None:
     try:
         with (
             preserve(runner.model),
-            runner.laid_out(),
+            runner.in_memory_format(),
             torch.enable_grad(),
             output_hooks(runner.model, hooks),
         ):
             runner(image.detach().clone().requires_grad_())
     except Exception as error:
-        problem = cause_of(error)
-        line = brief(problem) if str(problem) else type(problem).__name__
+        problem = original_exception(error)
+        line = short_message(problem) if str(problem) else type(problem).__name__
         raise LurkError(
             f"the {kind} does not run where gradients are recorded ({type(problem).__name__}: {line})"
             f"{where_raised(problem)}: {advice}"

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from torchlurk.models.preserve import preserve
-from torchlurk.models.validate import forward_failure, needs_autograd, random_input
+from torchlurk.models.trial import explain_failed_forward, needs_autograd, random_input
 
 _CONTAINERS = (
     nn.Sequential, nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer,
@@ -152,7 +152,7 @@ def record(model: nn.Module, x: Tensor) -> Traced:
         if needs_autograd(problem):
             with contextlib.suppress(Exception), torch.enable_grad():
                 return _record(model, x.detach().clone().requires_grad_().clone())
-        raise forward_failure(model, (x.shape[1], x.shape[2], x.shape[3]), problem) from problem
+        raise explain_failed_forward(model, (x.shape[1], x.shape[2], x.shape[3]), problem) from problem
 
 
 def _record(model: nn.Module, x: Tensor) -> Traced:

@@ -57,7 +57,7 @@ def run_once(runner: Runner, names: Sequence[str], x: Tensor) -> dict[str, Seen]
         return observe
 
     hooks = {name: hook(name) for name in names}
-    with runner.laid_out(), runner.without_gradients(), output_hooks(runner.model, hooks):
+    with runner.in_memory_format(), runner.without_gradients(), output_hooks(runner.model, hooks):
         runner(x)
     return seen
 

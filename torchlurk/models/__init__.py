@@ -1,1 +1,1 @@
-"""Networks: their weights, and what of them can be watched."""
+"""Networks, their weights and checkpoints, and how a network is run."""

@@ -1,4 +1,4 @@
-"""Weights of a file fitted to a network: found by its names and shapes, checked, and loaded."""
+"""Load weights into a network: find them by names and shapes, check them, and copy them."""
 
 from __future__ import annotations
 
@@ -10,45 +10,48 @@ from typing import Any, Final
 import torch
 from torch.nn.parameter import is_lazy
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.models.digests import state_digest
-from torchlurk.models.inert import inert_in
-from torchlurk.models.matching import Match, matches, optional, shapes_of
+from torchlurk.models.exceptions import short_message, type_and_message
+from torchlurk.models.matching import Match, find_matches, is_optional, shapes_of
+from torchlurk.models.safe_load import find_placeholder
 from torchlurk.models.state_dicts import StateDict
-from torchlurk.models.weights_file import UNSAFE, Weights, brief, read_weights
+from torchlurk.models.weights_file import ALLOW_PICKLE, Weights, read_weights
 
 __all__ = [
     "Weights",
-    "brief",
-    "fit_weights",
+    "load_weights",
     "match_weights",
     "network_state",
     "read_weights",
     "state_digest",
 ]
 
-STATISTICS: Final = ("running_mean", "running_var")
+_STATISTICS: Final = ("running_mean", "running_var")
 """Buffers that every output of a batch norm depends on."""
+
+_OTHER_ARCHITECTURE: Final = "they may be the weights of another architecture"
+_GIVE_OTHERS: Final = "give other weights"
 
 
 def network_state(module: torch.nn.Module) -> dict[str, Any]:
-    """The state dict of a network, which may run its own code.
+    """Return the state dict of a network.
 
     Args:
-        module: The network.
+        module: the network, whose modules may run their own code in `state_dict` and `get_extra_state`.
 
     Returns:
         Tensors by name, and the extra state of modules.
 
     Raises:
-        LurkError: That code fails.
+        LurkError: that code fails.
     """
     try:
         state: dict[str, Any] = module.state_dict()
-    except Exception as error:  # whatever somebody's get_extra_state raises
+    except Exception as error:  # a user's get_extra_state may raise anything
         raise LurkError(
-            f"the state_dict of {type(module).__name__} fails ({type(error).__name__}: {brief(error)}): mend "
-            "it there, or the get_extra_state of its modules"
+            f"the state_dict of {type(module).__name__} fails ({type_and_message(error)})",
+            "correct it, or the get_extra_state of its modules",
         ) from error
     return state
 
@@ -57,74 +60,74 @@ def match_weights(
     module: torch.nn.Module,
     weights: Weights,
     *,
-    ignored: tuple[str, ...] = (),
+    ignored_prefixes: tuple[str, ...] = (),
     report: Callable[[str], None] = lambda _: None,
 ) -> Weights:
-    """Find the weights of a network among those that a file holds, and name them as the network does.
+    """Find the weights of a network among the state dicts of a file, under the names of the network.
 
-    The names of the file may have any prefix, and what wrappers such as `DataParallel` and `torch.compile`
-    put into them; so may those of the network. Where the file holds several sets of weights that fit and
-    differ, the one under the network's own names goes before one under a prefix, and one elsewhere before
-    the copies in a trainer's records (callbacks); `report` is told. Between others, such as `model` and
-    `model_ema`, the user has to choose.
+    The names in the file and in the network may have any prefix, and parts that wrappers such as
+    `DataParallel` and `torch.compile` add. If several state dicts fit and differ, those whose names equal the
+    network's come before those below a prefix, and both before the copies in a trainer's records (callbacks);
+    the choice is reported. Between others, such as `model` and `model_ema`, the user must choose.
 
     Args:
-        module: The network.
-        weights: What `read_weights` found; of others, the state is what there is.
-        ignored: Beginnings of names that the file may have and the network lacks.
-        report: PreprocessLike, in a line, which weights were taken.
+        module: the network.
+        weights: what `read_weights` returned. Weights that do not come from a file are matched as they are.
+        ignored_prefixes: prefixes of names that the file may have although the network lacks them.
+        report: called with a line if one of several state dicts is chosen.
 
     Returns:
-        The weights; where none fit, those that come nearest.
+        The weights; if none fit, those with the fewest misfits.
 
     Raises:
-        LurkError: Several fit, or none is what the user chose.
+        LurkError: several state dicts fit, or none is the one that the user chose.
     """
     if weights.partial:
-        kept = {name: value for name, value in weights.state.items() if not name.startswith(ignored)}
+        kept = {name: value for name, value in weights.state.items() if not name.startswith(ignored_prefixes)}
         return replace(weights, state=kept)
-    states = weights.stored or (StateDict((), weights.state, weights.versions),)
-    found = matches(states, network_state(module), ignored)
+    candidates = weights.candidates or (StateDict((), weights.state, weights.versions),)
+    matches = find_matches(candidates, network_state(module), ignored_prefixes)
     if weights.entry:
-        chosen = [one for one in found if f"{one.label}.".startswith(f"{weights.entry}.")]
-        if not chosen and found[0].fits:
+        chosen = [match for match in matches if f"{match.label}.".startswith(f"{weights.entry}.")]
+        if not chosen and matches[0].fits:
             raise LurkError(
-                f"{weights.name} has no weights {weights.entry!r} that fit the network: those that do are "
-                f"{_labels(found)}"
+                f"{weights.name} has no weights {weights.entry!r} that fit the network",
+                f"choose from those that fit: {_labels(matches)}",
             )
-        found = tuple(chosen) or found
-    if len(found) > 1:
-        found = _one_of(found, weights, report)
-    match = found[0]
-    return replace(weights, state=match.state(), versions=match.versions(), stored=())
+        matches = tuple(chosen) or matches
+    match = _choose(matches, weights, report) if len(matches) > 1 else matches[0]
+    return replace(weights, state=match.state(), versions=match.versions(), candidates=())
 
 
-def _one_of(found: tuple[Match, ...], weights: Weights, report: Callable[[str], None]) -> tuple[Match, ...]:
-    """Those that go before the others, if they hold the same values."""
+def _choose(matches: Sequence[Match], weights: Weights, report: Callable[[str], None]) -> Match:
+    """Return the match that comes before all others; report it if others hold different values."""
     distinct: list[Match] = []
-    for one in sorted(found, key=lambda one: (one.source.aside, not one.exact or bool(one.source.path))):
-        if not any(_equal(one, other) for other in distinct):
-            distinct.append(one)
+    for match in sorted(matches, key=lambda m: (m.source.is_copy, not m.exact or bool(m.source.path))):
+        if not any(_equal(match, other) for other in distinct):
+            distinct.append(match)
     first, *rest = distinct
     if not rest:
-        return (first,)
-    how = f"--weights {weights.name.removeprefix('file:')}:{rest[0].label}"
-    exact = [id(one.source) for one in distinct if one.exact]
-    primary = [one for one in distinct if not one.source.aside and (one.exact or id(one.source) not in exact)]
+        return first
+    example = f"{weights.name.removeprefix('file:')}:{rest[0].label}"
+    exact = [id(match.source) for match in distinct if match.exact]
+    primary = [m for m in distinct if not m.source.is_copy and (m.exact or id(m.source) not in exact)]
     if len(primary) == 1 or (first.exact and not first.source.path):
-        report(f"{weights.name} holds {_labels(distinct)}: taking {_label(first)} ({how} takes another)")
-        return (first,)
+        report(
+            f"{weights.name} holds {_labels(distinct)}: taking {_label(first)} ({example} takes another one)"
+        )
+        return first
     raise LurkError(
         f"{weights.name} holds {len(distinct)} sets of weights that fit the network and differ, "
-        f"{_labels(distinct)}: choose one, such as {how}"
+        f"{_labels(distinct)}",
+        ("choose one, for example with ", Option("weights", example)),
     )
 
 
-def _equal(one: Match, other: Match) -> bool:
-    """Whether two matches hold the same values."""
+def _equal(first: Match, second: Match) -> bool:
+    """Return whether two matches hold the same values."""
     pairs = [
-        (one.source.entries[s], other.source.entries.get(other.names.get(n, "")))
-        for n, s in one.names.items()
+        (first.source.entries[stored], second.source.entries.get(second.names.get(name, "")))
+        for name, stored in first.names.items()
     ]
     return all(
         isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
@@ -137,131 +140,139 @@ def _label(match: Match) -> str:
     return match.label or "the names without a prefix"
 
 
-def _labels(found: Sequence[Match]) -> str:
-    return " and ".join(_label(one) for one in found)
+def _labels(matches: Sequence[Match]) -> str:
+    return " and ".join(_label(match) for match in matches)
 
 
-def fit_weights(
+def load_weights(
     module: torch.nn.Module,
     weights: Weights,
     *,
-    ignored: tuple[str, ...] = (),
+    ignored_prefixes: tuple[str, ...] = (),
     report: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Load weights into a network, strictly.
 
-    With `weights.partial`, the children of the network that `weights` has nothing of (the
-    classifier) keep what they hold; all others must be there in full.
+    With `weights.partial`, children of the network without any weights, such as the classifier, keep their
+    values. All others must have all their weights.
 
     Args:
-        module: The network; changed in place.
-        weights: What `resolve_weights` found.
-        ignored: As for `match_weights`.
-        report: As for `match_weights`.
+        module: the network; changed in place.
+        weights: what `resolve_weights` or `read_weights` returned.
+        ignored_prefixes: see `match_weights`.
+        report: see `match_weights`.
 
     Raises:
-        LurkError: Names are missing or unknown, a shape differs, a parameter is not finite; the network is
-            then as it was. Or a module of the network refuses its state.
+        LurkError: names are missing or unknown, a shape differs, or a parameter is not finite; the network is
+            then unchanged. Or a module of the network refuses its state.
     """
-    found = match_weights(module, weights, ignored=ignored, report=report)
-    wanted = network_state(module)
-    _check_names(found, wanted)
-    for key, value in found.state.items():
-        _check_value(key, value, wanted[key], found)
-    _check_finite(module, found, wanted)
-    state: Any = OrderedDict(found.state)
-    if found.versions:
-        state._metadata = found.versions
+    matched = match_weights(module, weights, ignored_prefixes=ignored_prefixes, report=report)
+    target = network_state(module)
+    _check_names(matched, target)
+    _check_shapes(matched, target)
+    for name, value in matched.state.items():
+        _check_value(name, value, target[name], matched)
+    _check_finite(module, matched, target)
+    state: Any = OrderedDict(matched.state)
+    if matched.versions:
+        state._metadata = matched.versions
     try:
         module.load_state_dict(state, strict=False)
-    except Exception as error:  # whatever somebody's set_extra_state raises
+    except Exception as error:  # a user's set_extra_state may raise anything
         raise LurkError(
-            f"{found.name} cannot be loaded into the network ({brief(error)}): is this another architecture, "
-            "or another version of its code?"
+            f"{matched.name} cannot be loaded into the network ({short_message(error)})",
+            "they may be the weights of another architecture, or of another version of its code",
         ) from error
 
 
-def _check_names(weights: Weights, wanted: Mapping[str, Any]) -> None:
-    missing = [key for key in wanted if key not in weights.state and not optional(key)]
+def _check_names(weights: Weights, target: Mapping[str, Any]) -> None:
+    """Check that the weights have the names of the network, and no others."""
+    missing = [name for name in target if name not in weights.state and not is_optional(name)]
     if weights.partial:
-        covered = {key.split(".")[0] for key in weights.state}
-        missing = [key for key in missing if key.split(".")[0] in covered]
-    unknown = [key for key in weights.state if key not in wanted]
+        covered = {name.split(".")[0] for name in weights.state}
+        missing = [name for name in missing if name.split(".")[0] in covered]
+    unknown = [name for name in weights.state if name not in target]
     if missing or unknown:
+        lists = [_first_names("missing", missing), _first_names("unknown", unknown)]
         raise LurkError(
-            f"{weights.name} does not fit the network: "
-            f"{_few('missing', missing)}{_few('unknown', unknown)}{_hint(missing, unknown)}"
-        )
-    shapes = shapes_of(wanted)
-    found = shapes_of(weights.state)
-    others = [key for key, shape in found.items() if shape is not None and shapes[key] not in (None, shape)]
-    if others:
-        key, more = others[0], f" ({len(others) - 1} others differ too)" if len(others) > 1 else ""
-        raise LurkError(
-            f"{key} is {found[key]} in {weights.name}, the network wants "
-            f"{shapes[key]}{more}: is this another architecture?"
+            f"{weights.name} does not fit the network: {'; '.join(filter(None, lists))}",
+            _misfit_hint(missing, unknown),
         )
 
 
-def _hint(missing: Sequence[str], unknown: Sequence[str]) -> str:
-    """What may be the matter."""
+def _check_shapes(weights: Weights, target: Mapping[str, Any]) -> None:
+    """Check that the weights have the shapes of the network."""
+    expected, shapes = shapes_of(target), shapes_of(weights.state)
+    differing = [n for n, shape in shapes.items() if shape is not None and expected[n] not in (None, shape)]
+    if differing:
+        name = differing[0]
+        more = f" ({len(differing) - 1} others differ too)" if len(differing) > 1 else ""
+        raise LurkError(
+            f"{name} is {shapes[name]} in {weights.name}, the network needs {expected[name]}{more}",
+            _OTHER_ARCHITECTURE,
+        )
+
+
+def _misfit_hint(missing: Sequence[str], unknown: Sequence[str]) -> str:
+    """Return the likely reason why names are missing or unknown."""
     quantised = ("zero_point", "_packed_params")
     if any(name.rpartition(".")[2] in quantised for name in missing):
-        return "the network is quantised: were these weights saved before it was?"
+        return "the network is quantised: give weights that were saved after it was quantised"
     if any(name.rpartition(".")[2] in quantised for name in unknown):
-        return "these weights are of a quantised network: give the one that they were saved of"
-    return "is this another architecture?"
+        return "these are the weights of a quantised network: give the network that they were saved from"
+    return _OTHER_ARCHITECTURE
 
 
-def _check_value(key: str, value: Any, wanted: Any, weights: Weights) -> None:
-    """Refuse what could not be copied as it is."""
-    other = inert_in(value)
-    if other:
-        raise LurkError(f"{key} in {weights.name} holds {other}, which is not read without {UNSAFE}")
-    if not isinstance(wanted, torch.Tensor) or is_lazy(wanted):
+def _check_value(name: str, value: Any, target: Any, weights: Weights) -> None:
+    """Check that an entry can be copied into the network without a loss."""
+    placeholder = find_placeholder(value)
+    if placeholder:
+        raise LurkError(f"{name} in {weights.name} holds {placeholder}", ("to read it, give ", *ALLOW_PICKLE))
+    if not isinstance(target, torch.Tensor) or is_lazy(target):
         return
     if not isinstance(value, torch.Tensor):
-        raise LurkError(f"{key} is a {type(value).__name__} in {weights.name}, not a tensor: give others")
+        raise LurkError(f"{name} is a {type(value).__name__} in {weights.name}, not a tensor", _GIVE_OTHERS)
     if value.is_meta:
-        raise LurkError(f"{key} in {weights.name} is on the meta device and has no values: give others")
-    if value.is_quantized != wanted.is_quantized:
-        kind = ("a quantised", "a plain") if value.is_quantized else ("a plain", "a quantised")
+        raise LurkError(f"{name} in {weights.name} is on the meta device and has no values", _GIVE_OTHERS)
+    if value.is_quantized != target.is_quantized:
+        kinds = ("a quantised", "a plain") if value.is_quantized else ("a plain", "a quantised")
         raise LurkError(
-            f"{key} is {kind[0]} tensor in {weights.name}, the network wants {kind[1]} one: give the weights "
-            "of a network that is quantised in the same way"
+            f"{name} is {kinds[0]} tensor in {weights.name}, the network needs {kinds[1]} one",
+            "give the weights of a network that is quantised in the same way",
         )
-    if value.is_complex() and not wanted.is_complex():
+    if value.is_complex() and not target.is_complex():
         raise LurkError(
-            f"{key} is complex in {weights.name}, the network wants {wanted.dtype}: is this another "
-            "architecture?"
+            f"{name} is complex in {weights.name}, the network needs {target.dtype}", _OTHER_ARCHITECTURE
         )
 
 
-def _check_finite(module: torch.nn.Module, weights: Weights, wanted: Mapping[str, Any]) -> None:
-    """Refuse parameters and running statistics that are not finite; other buffers may be so on purpose."""
+def _check_finite(module: torch.nn.Module, weights: Weights, target: Mapping[str, Any]) -> None:
+    """Check that parameters and running statistics are finite; other buffers may hold infinity."""
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
-    for key, value in weights.state.items():
-        if key not in parameters and key.rpartition(".")[2] not in STATISTICS:
+    for name, value in weights.state.items():
+        if name not in parameters and name.rpartition(".")[2] not in _STATISTICS:
             continue
         if not isinstance(value, torch.Tensor) or value.is_quantized:
             continue
         if not value.is_floating_point() and not value.is_complex():
             continue
-        to = wanted[key].dtype
-        kept = value.to(to if to.itemsize >= 4 else torch.float32)
-        if bool(torch.isfinite(kept).all()):
+        dtype = target[name].dtype
+        converted = value.to(dtype if dtype.itemsize >= 4 else torch.float32)
+        if bool(torch.isfinite(converted).all()):
             continue
-        if value.dtype != kept.dtype and value.element_size() > 4 and bool(torch.isfinite(value).all()):
+        narrowed = value.dtype != converted.dtype and value.element_size() > 4
+        if narrowed and bool(torch.isfinite(value).all()):
             raise LurkError(
-                f"{key} in {weights.name} is too large for the {kept.dtype} of the network: give others"
+                f"{name} in {weights.name} is too large for the {converted.dtype} of the network",
+                _GIVE_OTHERS,
             )
         raise LurkError(
-            f"{key} in {weights.name} holds NaN or infinity: "
-            "the training diverged or the file is damaged, give another"
+            f"{name} in {weights.name} holds NaN or infinity: the training diverged or the file is damaged",
+            _GIVE_OTHERS,
         )
 
 
-def _few(what: str, keys: list[str]) -> str:
-    """Name the first few keys."""
-    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return f"{what} {', '.join(keys[:3])}{more}; " if keys else ""
+def _first_names(label: str, names: list[str]) -> str:
+    """Return the first three names and the number of the others; "" if there are none."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{label} {', '.join(names[:3])}{more}" if names else ""

@@ -1,4 +1,4 @@
-"""What a checkpoint of a fine-tuning says of its network that its tensors alone do not."""
+"""The metadata of a checkpoint of `torchlurk transfer`, and the new head that a fine-tuned network has."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from torch import nn
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
 from torchlurk.models.plain_values import from_json
-from torchlurk.models.state_dicts import WRAPPERS, plain_name
+from torchlurk.models.state_dicts import WRAPPERS, canonical_name
 
-KEY: Final = "torchlurk"
-"""The one key of the metadata of a safetensors file; several would come in an order by chance."""
+METADATA_KEY: Final = "torchlurk"
+"""The only key in the metadata of a safetensors file; safetensors writes several keys in random order."""
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """What it takes, besides the tensors, to build the network again.
+class CheckpointMetadata:
+    """What is needed besides the tensors to build the network again.
 
     Attributes:
-        classes: What its outputs stand for, in order.
-        head: The dotted name of the layer that gives them.
-        input: What it was fed; None where that is a transform that the network comes with.
-        transform_input: Whether the network normalises its input anew, as GoogLeNet and Inception can.
-        format: Of this record.
-        extra: What the network's state dict holds besides tensors (the extra state of its modules), by name,
-            as `to_json` has it.
+        classes: the class names of its outputs, in order.
+        head: the dotted name of the layer that returns them.
+        input: its preprocessing; `None` if that is a transform that comes with the network.
+        transform_input: whether the network normalises its input again, as GoogLeNet and Inception can.
+        format: version of this record.
+        extra: entries of the state dict that are no tensors (the extra state of modules), by name, as
+            `to_json` returns them.
     """
 
     classes: tuple[str, ...]
@@ -42,104 +42,107 @@ class Tuned:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def write_metadata(tuned: Tuned) -> dict[str, str]:
-    """The record as metadata of a safetensors file."""
-    record = msgspec.to_builtins(tuned)
-    if not tuned.extra:  # few networks have any
+def encode_metadata(metadata: CheckpointMetadata) -> dict[str, str]:
+    """Return the metadata in the form that a safetensors file holds."""
+    record = msgspec.to_builtins(metadata)
+    if not metadata.extra:  # few networks have any
         del record["extra"]
-    return {KEY: msgspec.json.encode(record, order="sorted").decode()}
+    return {METADATA_KEY: msgspec.json.encode(record, order="sorted").decode()}
 
 
-def read_metadata(metadata: Mapping[str, str] | None, what: str) -> Tuned | None:
-    """The record in the metadata of a safetensors file; None where somebody else wrote the file.
+def decode_metadata(metadata: Mapping[str, str] | None, what: str) -> CheckpointMetadata | None:
+    """Return the metadata in a safetensors file; `None` if the file does not come from `torchlurk transfer`.
 
     Args:
-        metadata: Of the file, if it has any.
-        what: What to call the file in a message.
+        metadata: of the file; `None` if it has none.
+        what: the name of the file in an error message.
 
     Raises:
-        LurkError: It is of a newer Torchlurk, or damaged.
+        LurkError: a newer Torchlurk wrote the metadata, or they are damaged.
     """
-    text = (metadata or {}).get(KEY)
+    text = (metadata or {}).get(METADATA_KEY)
     if text is None:
         return None
     try:
-        return msgspec.json.decode(text, type=Tuned)
+        return msgspec.json.decode(text, type=CheckpointMetadata)
     except msgspec.MsgspecError as error:
         raise LurkError(
-            f"weights {what} say of their network what cannot be understood ({error}): were they written by "
-            "a newer torchlurk? Update it"
+            f"the metadata of weights {what} cannot be read ({error}): they are damaged, or written by a "
+            "newer torchlurk",
+            "update torchlurk",
         ) from None
 
 
-def read_extra(tuned: Tuned, what: str) -> dict[str, Any]:
-    """The entries of the network's state dict that are no tensors, by name.
+def decode_extra_state(metadata: CheckpointMetadata, what: str) -> dict[str, Any]:
+    """Return the entries of the network's state dict that are no tensors, by name.
 
     Args:
-        tuned: The record of a checkpoint.
-        what: What to call the file in a message.
+        metadata: of a checkpoint.
+        what: the name of the file in an error message.
 
     Raises:
-        LurkError: They are damaged.
+        LurkError: they are damaged.
     """
     try:
-        return {name: from_json(value) for name, value in tuned.extra.items()}
+        return {name: from_json(value) for name, value in metadata.extra.items()}
     except ValueError as error:
         raise LurkError(
-            f"weights {what} hold extra state that cannot be read ({error}): give others"
+            f"weights {what} hold extra state that cannot be read ({error})", "give other weights"
         ) from None
 
 
-def same_layer(module: nn.Module, name: str) -> str:
-    """The name of a layer in a network that may be wrapped in another way than when it was named.
+def find_layer(module: nn.Module, name: str) -> str:
+    """Return the name of a layer in a network that may have other wrappers than when it was named.
 
     Args:
-        module: The network.
-        name: The dotted name of the layer, in a network that may have been in a `DataParallel`.
+        module: the network.
+        name: the dotted name of the layer, in a network that may have been in a `DataParallel`.
 
     Returns:
-        That of the network's own layer, or the name as it is where no single one is meant.
+        The name in this network; the given name if it exists, or if not exactly one layer corresponds to it.
     """
     names = [own for own, _ in module.named_modules()]
-    alike = [
-        own for own in names if plain_name(own) == plain_name(name) and own.rpartition(".")[2] not in WRAPPERS
+    same = [
+        own
+        for own in names
+        if canonical_name(own) == canonical_name(name) and own.rpartition(".")[2] not in WRAPPERS
     ]
-    return alike[0] if len(alike) == 1 and name not in names else name
+    return same[0] if len(same) == 1 and name not in names else name
 
 
-def renew_head(module: nn.Module, name: str, classes: int, seed: int) -> None:
-    """Put a fresh layer of the same kind where a network has its head.
+def replace_head(module: nn.Module, name: str, classes: int, seed: int) -> None:
+    """Replace the head of a network by a new layer of the same type, for another number of classes.
 
-    The layer is initialised as torch initialises its kind, from the seed: its values are those of
-    `torch.manual_seed(seed)` and a new `nn.Linear` or `nn.Conv2d`.
+    Torch initialises the layer from the seed: its values are those of a new `nn.Linear` or `nn.Conv2d` after
+    `torch.manual_seed(seed)`.
 
     Args:
-        module: The network; changed in place.
-        name: The dotted name of its head.
-        classes: How many values the new one gives.
-        seed: Of its initial values; torch's own generator is left as it was.
+        module: the network; changed in place.
+        name: the dotted name of its head.
+        classes: the number of outputs of the new head.
+        seed: of its initial values; torch's global generator is left as it was.
 
     Raises:
-        LurkError: There is no such layer, or it is neither linear nor a convolution.
+        LurkError: there is no such layer, or it is neither a `Linear` nor a `Conv2d`.
     """
     parent, _, last = name.rpartition(".")
     try:
         old: Any = module.get_submodule(name)
     except AttributeError:
         old = None
-    plain = isinstance(old, nn.Linear | nn.Conv2d) and old._parameters.get("weight") is not None
-    if not plain:
+    replaceable = isinstance(old, nn.Linear | nn.Conv2d) and old._parameters.get("weight") is not None
+    if not replaceable:
         what = "has no such layer" if old is None else f"has a {type(old).__name__} there"
         raise LurkError(
-            f"the head {name!r} should be a Linear or a Conv2d of one group, the network {what}: is this "
-            "another architecture?"
+            f"the head {name!r} must be a Linear or a Conv2d of one group, but the network {what}",
+            "the network may have another architecture than the checkpoint",
         )
     head = copy.deepcopy(old)
     setattr(head, "out_features" if isinstance(old, nn.Linear) else "out_channels", classes)
-    kind = old.weight.dtype
-    head.weight = nn.Parameter(torch.empty((classes, *old.weight.shape[1:]), dtype=kind))
+    dtype = old.weight.dtype
+    head.weight = nn.Parameter(torch.empty((classes, *old.weight.shape[1:]), dtype=dtype))
     if old.bias is not None:
-        head.bias = nn.Parameter(torch.empty(classes, dtype=kind))
+        head.bias = nn.Parameter(torch.empty(classes, dtype=dtype))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         head.reset_parameters()

@@ -1,4 +1,8 @@
-"""Observing the outputs of modules: forward hooks, and the feature maps that outputs are read as."""
+"""Observe the outputs of modules: forward hooks, and how an output is read as feature maps `(N, C, H, W)`.
+
+`output_hooks` registers hooks for the duration of a block. `MapAxes` says which dimensions of an output are
+the batch and the channels; `as_feature_map` uses it to give the outputs of all layers the same layout.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,25 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
+from torchlurk.models.outputs import type_name
 
 Observer = Callable[[Tensor], None]
 """Takes the output of a module as feature maps, `(N, C, H, W)`."""
 
+_LEAVE_OUT = ("leave the layer out with ", Option("layers"))
+
 
 @dataclass(frozen=True)
 class MapAxes:
-    """Which dimensions of a module's output are the batch and the channels; the others are the map.
+    """Which dimensions of a module's output are the batch and the channels; the others are spatial.
 
     Attributes:
-        dims: how many dimensions the output has.
+        dims: the number of dimensions of the output.
         batch: the dimension of the images.
         channels: the dimension of the filters.
-        tokens: whether a single remaining dimension holds tokens, and not a line of places. Tokens of a
-            square grid are laid out as one, without the class token in front.
+        tokens: whether a single remaining dimension holds tokens, and not positions on a line. If the tokens
+            form a square grid, with or without a class token in front, they are laid out as that grid.
     """
 
     dims: int
@@ -36,19 +43,19 @@ class MapAxes:
 
     @property
     def spatial(self) -> tuple[int, ...]:
-        """The remaining dimensions, in their order."""
+        """The remaining dimensions, in order."""
         return tuple(dim for dim in range(self.dims) if dim not in (self.batch, self.channels))
 
     def map(self, output: Tensor) -> Tensor:
-        """A view of an output as `(N, C, H, W)`.
+        """Return a view of an output as `(N, C, H, W)`.
 
         Raises:
-            LurkError: it has another number of dimensions.
+            LurkError: the output has another number of dimensions.
         """
         if output.dim() != self.dims:
             raise LurkError(
-                f"an output of shape {tuple(output.shape)}, where there were {self.dims} dimensions before: "
-                "leave the layer out by --layers"
+                f"an output has shape {tuple(output.shape)}, and {self.dims} dimensions for another input",
+                _LEAVE_OUT,
             )
         moved = output.permute(self.batch, self.channels, *self.spatial)
         if len(self.spatial) == 2:
@@ -59,7 +66,7 @@ class MapAxes:
 
 
 def _grid(tokens: Tensor) -> Tensor:
-    """`(N, C, T)` as the square that T tokens make, without one in front; else as a column."""
+    """Return `(N, C, T)` tokens as a square grid, without a class token in front; otherwise as a column."""
     count = tokens.shape[2]
     for skipped in (0, 1):
         side = math.isqrt(max(count - skipped, 0))
@@ -68,13 +75,13 @@ def _grid(tokens: Tensor) -> Tensor:
     return tokens[..., None]
 
 
-_LAST = (
+_CHANNELS_LAST = (
     nn.Linear, nn.Bilinear, nn.Embedding, nn.MultiheadAttention, nn.RNNBase, nn.Transformer,
     nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer,
 )  # fmt: skip
-"""Modules that have their channels in the last dimension."""
+"""Modules whose output has its channels in the last dimension."""
 
-_SECOND = (
+_CHANNELS_SECOND = (
     nn.modules.batchnorm._NormBase,
     nn.GroupNorm,
     nn.modules.pooling._MaxPoolNd,
@@ -85,39 +92,43 @@ _SECOND = (
     nn.Upsample,
     nn.Unfold,
 )
-"""Modules that have their channels in the second dimension, and the places of a map behind it."""
+"""Modules whose output has its channels in the second dimension, followed by the spatial dimensions."""
 
 
-def usual_axes(module: nn.Module, dims: int) -> MapAxes | None:
-    """The axes of a module's output that its kind alone tells; `None` if it does not tell them.
+def axes_by_type(module: nn.Module, dims: int) -> MapAxes | None:
+    """Return the axes of a module's output that follow from its type; `None` if none do.
 
     Args:
         module: the module.
-        dims: how many dimensions its output has.
+        dims: the number of dimensions of its output.
     """
     if isinstance(module, nn.modules.conv._ConvNd):
         return MapAxes(dims, 0, 1) if dims == len(module.kernel_size) + 2 and dims < 5 else None
     # A subclass of LayerNorm may well permute its input, as torchvision's LayerNorm2d does.
-    if isinstance(module, _LAST) or type(module) is nn.LayerNorm:
+    if isinstance(module, _CHANNELS_LAST) or type(module) is nn.LayerNorm:
         return MapAxes(dims, 0, dims - 1, tokens=dims == 3) if 2 <= dims <= 4 else None
-    if isinstance(module, _SECOND):
+    if isinstance(module, _CHANNELS_SECOND):
         return MapAxes(dims, 0, 1) if 2 <= dims <= 4 else None
     return None
 
 
-def guessed_axes(module: nn.Module, dims: int) -> MapAxes | None:
-    """`usual_axes`, or else the convention: `(N, C, H, W)`, `(N, T, C)` or `(N, C)`."""
-    known = usual_axes(module, dims)
-    if known is not None or isinstance(module, nn.modules.conv._ConvNd) or not 2 <= dims <= 4:
-        return known
+def default_axes(module: nn.Module, dims: int) -> MapAxes | None:
+    """Return `axes_by_type`, or those of the convention `(N, C, H, W)`, `(N, T, C)` or `(N, C)`.
+
+    `None` for a convolution with an output that is not `(N, C, ...)`, and for fewer than two or more than
+    four dimensions.
+    """
+    axes = axes_by_type(module, dims)
+    if axes is not None or isinstance(module, nn.modules.conv._ConvNd) or not 2 <= dims <= 4:
+        return axes
     return MapAxes(dims, 0, dims - 1 if dims == 3 else 1, tokens=dims == 3)
 
 
 def first_output(output: object) -> Tensor | None:
-    """The first tensor in what a module returned, dequantised; `None` if there is none.
+    """Return the first tensor in what a module returned, dequantised; `None` if there is none.
 
     Raises:
-        LurkError: it is none that can be read, but stands for many inside a transform of `torch.func`.
+        LurkError: the module is called inside a transform of `torch.func`, see `check_observable`.
     """
     tensor = next((leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)), None)
     if tensor is not None:
@@ -126,39 +137,39 @@ def first_output(output: object) -> Tensor | None:
 
 
 def check_observable(tensor: Tensor) -> None:
-    """Refuse a tensor that stands for many inside a transform of `torch.func`.
+    """Check that a tensor is not a batched tensor inside a transform of `torch.func`, such as `vmap`.
 
     Raises:
-        LurkError: it does.
+        LurkError: it is, so its values cannot be read.
     """
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         raise LurkError(
             "the network calls its layers inside a transform of torch.func, such as vmap, where outputs "
-            "cannot be observed: give a network that calls them on the batch"
+            "cannot be observed",
+            "give a network that calls its layers on the batch",
         )
 
 
-def as_map(module: nn.Module, output: object, axes: MapAxes | None = None) -> Tensor:
-    """What a module returned as feature maps `(N, C, H, W)`: a view of the first tensor in it.
+def as_feature_map(module: nn.Module, output: object, axes: MapAxes | None = None) -> Tensor:
+    """Return the first tensor in a module's output as feature maps `(N, C, H, W)`, a view of it.
 
     Args:
         module: the module.
         output: what it returned.
-        axes: of that tensor; `None` for those of `guessed_axes`.
+        axes: of that tensor; `None` for `default_axes`.
 
     Raises:
-        LurkError: there is no tensor in it, or its dimensions are not those of feature maps.
+        LurkError: there is no tensor, or its dimensions are not those of feature maps.
     """
     tensor = first_output(output)
     if tensor is None:
-        raise LurkError(
-            f"a {type(module).__name__} gives no tensor but {type(output).__name__}: leave it out by --layers"
-        )
-    axes = axes or guessed_axes(module, tensor.dim())
+        raise LurkError(f"a {type(module).__name__} returns {type_name(output)}, no tensor", _LEAVE_OUT)
+    axes = axes or default_axes(module, tensor.dim())
     if axes is None:
         raise LurkError(
-            f"a {type(module).__name__} gives {tuple(tensor.shape)}, which is neither (N, C, H, W), "
-            "(N, T, C) nor (N, C): leave it out by --layers"
+            f"a {type(module).__name__} returns a tensor of shape {tuple(tensor.shape)}, which is neither "
+            "(N, C, H, W), (N, T, C) nor (N, C)",
+            _LEAVE_OUT,
         )
     return axes.map(tensor)
 
@@ -167,7 +178,11 @@ def as_map(module: nn.Module, output: object, axes: MapAxes | None = None) -> Te
 def output_hooks(
     model: nn.Module, hooks: Mapping[str, Callable[[nn.Module, object], None]]
 ) -> Iterator[None]:
-    """Call `hooks[name]` with the module of that dotted name and what it returned, on each forward inside.
+    """Call hooks with modules and what they return, on each forward inside.
+
+    Args:
+        model: a network.
+        hooks: by the dotted name of a module; each is called with the module and its output.
 
     Raises:
         KeyError: a name is not a module of the model.
@@ -186,6 +201,8 @@ def output_hooks(
 def _forward_hook(
     hook: Callable[[nn.Module, object], None],
 ) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+    """Return a hook with the signature that torch expects."""
+
     def call(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:  # noqa: ARG001
         hook(module, output)
 

@@ -1,4 +1,14 @@
-"""How a network is lent to a computation: in evaluation mode, frozen, and back as it was afterwards."""
+"""Run a user's network without changing it.
+
+What a contributor may rely on:
+
+- Inside `isolated(model)`, the network is in evaluation mode, all its parameters are frozen, and every
+  forward calls the modules that hooks observe.
+- Inside, parameters are copies. A forward may write to them, and to everything else in the model.
+- Afterwards, also after an exception or Ctrl-C, the model comes back as it was: modes, `requires_grad`,
+  gradients, values, attributes, hooks and devices. `preserve` does this part.
+- Every function of Torchlurk that computes with a user's network does it inside `isolated`.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +35,9 @@ def isolated(
     """Run a network in evaluation mode with frozen parameters, and restore it afterwards.
 
     Inside, all modules are in evaluation mode, no parameter requires a gradient, gradients are not recorded
-    unless asked for, autocast is off, and gradient checkpointing and torch's fused transformer layers are
-    switched off, since both compute without calling the modules that are observed. The parameters are copies,
-    so that not even a forward that writes to them changes the user's.
+    unless the caller enables them, and autocast is off. Gradient checkpointing and torch's fused transformer
+    layers are switched off, since both compute without calling the modules that are observed. The parameters
+    are copies, so that even a forward that writes to them does not change the user's.
 
     Afterwards, also after an exception or an interrupt, the network is as it was: modes, `requires_grad`,
     gradients, memory and values of parameters and buffers, attributes, hooks, and the states of random
@@ -35,52 +45,33 @@ def isolated(
 
     Args:
         model: the network.
-        device: where to run it, with floating-point parameters and buffers in float32 and all others of
+        device: where to run it, with floating-point parameters and buffers in float32 and all others in
             their own type; `None` to leave device and types as they are.
-        shape: `(C, H, W)` of its input. A network that does not take such an input of float32 with all its
-            tensors in that type, as one that casts between two types, keeps the types that it has.
+        shape: `(C, H, W)` of its input. A network that accepts such a float32 input only with the types that
+            it has, for example because its forward casts between two types, keeps them.
     """
-    kinds = {tensor.device.type for tensor in (*model.parameters(), *model.buffers())}
+    device_types = {tensor.device.type for tensor in (*model.parameters(), *model.buffers())}
     with ExitStack() as stack:
         stack.enter_context(preserve(model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        for kind in sorted({*kinds, "cpu", device.type if device else "cpu"} - {"meta"}):
+        for kind in sorted({*device_types, "cpu", device.type if device else "cpu"} - {"meta"}):
             stack.enter_context(torch.autocast(kind, enabled=False))
         if "torch._dynamo" in sys.modules:  # compiled functions call modules without their hooks
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(_without_checkpointing())
         stack.enter_context(_without_fused_attention())
-        for module in model.modules():
-            module.training = False
-            module._compiled_call_impl = None  # a compiled call does not see hooks that come later
-        _replace_inference_tensors(model)
-        for parameter in model.parameters():
-            parameter.requires_grad_(False)
-            if not (parameter.is_meta or is_lazy(parameter)):
-                parameter.data = parameter.data.clone()
+        _eval_frozen(model)
         if device is not None:
-            _lend(model, device, shape)
+            _on_device(model, device, shape)
         yield
 
 
-def _replace_inference_tensors(model: nn.Module) -> None:
-    """Put copies in the place of tensors that were made in inference mode, which autograd cannot use."""
-    copies: dict[int, Tensor] = {}
-    for module in model.modules():
-        for own in (module._parameters, module._buffers):
-            for name, tensor in own.items():
-                if tensor is not None and not is_lazy(tensor) and tensor.is_inference():
-                    copy_of = tensor.detach().clone()
-                    if isinstance(tensor, nn.Parameter):
-                        copy_of = nn.Parameter(copy_of, requires_grad=False)
-                    own[name] = copies.setdefault(id(tensor), copy_of)  # type: ignore[assignment]
-
-
 def copy_network(model: nn.Module) -> nn.Module:
-    """A deep copy of a network; tensors with a gradient history, which torch does not copy, lose it.
+    """Return a deep copy of a network.
 
-    Forwards leave such tensors in attributes: activations that are kept, weights that a hook computes.
+    A forward may leave tensors with a gradient history in attributes, such as activations or weights that a
+    hook computes. Torch does not copy these; in the copy they have no history.
     """
     memo: dict[int, object] = {}
     for module in model.modules():
@@ -92,27 +83,52 @@ def copy_network(model: nn.Module) -> nn.Module:
 
 
 def to_float32(model: nn.Module, device: torch.device) -> None:
-    """Move a network to a device, and cast it to float32; complex and integer tensors keep their type.
+    """Move a network to a device and cast it to float32; complex and integer tensors keep their type.
 
-    A network in float64 has its complex tensors in complex128, which become complex64 with the rest.
+    In a network in float64, complex128 tensors become complex64.
 
     Args:
         model: the network; changed in place.
-        device: where to.
+        device: the device to move it to.
     """
     double = any(tensor.dtype == torch.float64 for tensor in model.parameters())
     model.to(device).float()  # `.to(dtype)` would drop the imaginary parts of complex tensors
     if double:
         for module in model.modules():
-            for own in (module._parameters, module._buffers):
-                for tensor in own.values():
+            for tensors in (module._parameters, module._buffers):
+                for tensor in tensors.values():
                     if tensor is not None and tensor.dtype == torch.complex128:
                         tensor.data = tensor.data.to(torch.complex64)
 
 
-def _lend(model: nn.Module, device: torch.device, shape: tuple[int, int, int] | None) -> None:
-    """Move a network to a device in float32, or in its own types where it runs in no other."""
-    own: list[tuple[dict[str, Any], str, Tensor, Tensor]] = [
+def _eval_frozen(model: nn.Module) -> None:
+    """Put a network into evaluation mode, and freeze copies of its parameters."""
+    for module in model.modules():
+        module.training = False
+        module._compiled_call_impl = None  # a compiled call ignores hooks that are registered later
+    _replace_inference_tensors(model)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+        if not (parameter.is_meta or is_lazy(parameter)):
+            parameter.data = parameter.data.clone()
+
+
+def _replace_inference_tensors(model: nn.Module) -> None:
+    """Replace tensors that were made in inference mode, which autograd cannot use, by copies."""
+    copies: dict[int, Tensor] = {}
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and not is_lazy(tensor) and tensor.is_inference():
+                    copied = tensor.detach().clone()
+                    if isinstance(tensor, nn.Parameter):
+                        copied = nn.Parameter(copied, requires_grad=False)
+                    tensors[name] = copies.setdefault(id(tensor), copied)  # type: ignore[assignment]
+
+
+def _on_device(model: nn.Module, device: torch.device, shape: tuple[int, int, int] | None) -> None:
+    """Move a network to a device in float32, or in its own types if it runs in no other."""
+    originals: list[tuple[dict[str, Any], str, Tensor, Tensor]] = [
         (tensors, name, tensor, tensor.data)
         for module in model.modules()
         for tensors in (module._parameters, module._buffers)
@@ -120,12 +136,12 @@ def _lend(model: nn.Module, device: torch.device, shape: tuple[int, int, int] | 
         if tensor is not None
     ]
     to_float32(model, device)
-    if shape is None or all(tensors[name].dtype == data.dtype for tensors, name, _, data in own):
+    if shape is None or all(tensors[name].dtype == data.dtype for tensors, name, _, data in originals):
         return
     x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device)
     if _runs(model, x):
         return
-    for tensors, name, tensor, data in own:
+    for tensors, name, tensor, data in originals:
         tensors[name] = tensor
         tensor.data = data.to(device)
     if not _runs(model, x):
@@ -133,17 +149,18 @@ def _lend(model: nn.Module, device: torch.device, shape: tuple[int, int, int] | 
 
 
 def _runs(model: nn.Module, x: Tensor) -> bool:
+    """Return whether a forward of `x` raises nothing."""
     try:
         with preserve(model):
             model(x.clone())
-    except Exception:  # whatever somebody's network raises
+    except Exception:  # a user's network may raise anything
         return False
     return True
 
 
 @contextmanager
 def _without_fused_attention() -> Iterator[None]:
-    """Have `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` call the modules that they consist of."""
+    """Make `nn.TransformerEncoderLayer` and `nn.MultiheadAttention` call their submodules."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -152,30 +169,30 @@ def _without_fused_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _direct(function: Any, preserve_rng_state: bool, *args: Any) -> Any:  # noqa: ARG001
-    """Takes the place of `torch.utils.checkpoint.CheckpointFunction.apply`: calls the function, keeps all."""
+def _call_directly(function: Any, preserve_rng_state: bool, *args: Any) -> Any:  # noqa: ARG001
+    """Replace `torch.utils.checkpoint.CheckpointFunction.apply`: call the function and keep activations."""
     return function(*args)
 
 
-def _around(*args: Any, **kwargs: Any) -> Generator[None, None, None]:  # noqa: ARG001
-    """Takes the place of the generator that runs before and after a function without reentrant autograd."""
+def _yield_once(*args: Any, **kwargs: Any) -> Generator[None, None, None]:  # noqa: ARG001
+    """Replace the generator that torch runs before and after a non-reentrant checkpointed function."""
     yield
 
 
 @contextmanager
 def _without_checkpointing() -> Iterator[None]:
-    """Have `torch.utils.checkpoint.checkpoint` call its function and keep the activations.
+    """Make `torch.utils.checkpoint.checkpoint` call its function and keep the activations.
 
-    The gradient is the same. But a checkpointed function is computed again in the backward pass, where
-    reentrant checkpointing records no gradients of the layers inside in the first place.
+    The gradient is the same. But a checkpointed function is computed again in the backward pass, and
+    reentrant checkpointing records no gradients of the layers inside in the forward pass.
     """
-    replaced = {
-        "_checkpoint_without_reentrant_generator": _around,
-        "_checkpoint_without_reentrant_generator_impl": _around,  # its name since torch 2.15
-    }
+    generators = (
+        "_checkpoint_without_reentrant_generator",
+        "_checkpoint_without_reentrant_generator_impl",  # its name since torch 2.15
+    )
     with ExitStack() as stack:
-        stack.enter_context(patch.object(checkpoint.CheckpointFunction, "apply", _direct))
-        for name, value in replaced.items():
+        stack.enter_context(patch.object(checkpoint.CheckpointFunction, "apply", _call_directly))
+        for name in generators:
             if hasattr(checkpoint, name):
-                stack.enter_context(patch.object(checkpoint, name, value))
+                stack.enter_context(patch.object(checkpoint, name, _yield_once))
         yield

@@ -1,4 +1,4 @@
-"""Which of the state dicts in a file is that of a network, by names and shapes."""
+"""Find the state dict of a network among those in a file, by names and shapes."""
 
 from __future__ import annotations
 
@@ -12,30 +12,39 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from torchlurk.models.state_dicts import StateDict, is_optimiser, joined, plain_name, pruned
+from torchlurk.models.state_dicts import (
+    StateDict,
+    apply_pruning_masks,
+    canonical_name,
+    is_optimiser_key,
+    merge_nested,
+)
 
-_TRAINING = re.compile(
+_Shape = tuple[int, ...] | None
+
+_TRAINING_PARTS = re.compile(
     r"(^|_)(loss\w*|criterion\w*|criteria|metrics?|ema\w*|averag\w*|teacher|accuracy|acc|auroc|f1)(_|$)"
     r"|^(n_averaged|num_updates|decay|initted|step|global_step|epoch|best(_\w+)?)$",
     re.I,
 )
-"""Parts that a training adds to a network."""
+"""Parts of names that a training adds to a network, such as losses and metrics."""
+
 _COUNTERS = ("total_ops", "total_params")
-"""What thop, which counts operations, leaves in every module."""
+"""Buffers that the package thop, which counts operations, adds to every module."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """How the names of a state dict are those of a network.
+    """One way to read a state dict as that of a network.
 
     Attributes:
-        source: The state dict.
-        prefix: What its names have before those of the network.
-        names: Its names, by those of the network.
-        missing: Names that the network needs and the state dict lacks.
-        differing: Names of the network for which the state dict holds another shape, or no tensor.
-        unknown: Tensors of the state dict below the prefix that the network lacks.
-        exact: Whether names are equal as they are.
+        source: the state dict.
+        prefix: the prefix of its names, which the names of the network lack.
+        names: the names in the state dict, by those of the network.
+        missing: names that the network needs and the state dict lacks.
+        differing: names of the network for which the state dict holds another shape, or no tensor.
+        unknown: names of tensors below the prefix that the network lacks.
+        exact: whether the names of both are equal without any change.
     """
 
     source: StateDict = field(repr=False)
@@ -48,57 +57,58 @@ class Match:
 
     @property
     def label(self) -> str:
-        """Where in the file the weights are: keys and prefix, with dots between."""
+        """Where in the file the weights are: keys and prefix, joined by dots."""
         return ".".join(filter(None, (*self.source.path, self.prefix.removesuffix("."))))
 
     @property
     def fits(self) -> bool:
-        """Whether all that the network needs is there, and nothing else."""
+        """Whether the state dict has everything that the network needs, and nothing else."""
         return not (self.missing or self.differing or self.unknown)
 
     def state(self) -> dict[str, Any]:
-        """The entries by the network's names, and those that it lacks by their own."""
-        known = {name: self.source.entries[stored] for name, stored in self.names.items()}
-        return known | {name.removeprefix(self.prefix): self.source.entries[name] for name in self.unknown}
+        """Return the entries by the names of the network, and those that it lacks by their own."""
+        matched = {name: self.source.entries[stored] for name, stored in self.names.items()}
+        unknown = {name.removeprefix(self.prefix): self.source.entries[name] for name in self.unknown}
+        return matched | unknown
 
     def versions(self) -> dict[str, Any]:
-        """The versions of the modules, by the network's names."""
-        found: dict[str, Any] = {}
+        """Return the versions of the modules, by their names in the network."""
+        versions: dict[str, Any] = {}
         for name, stored in self.names.items():
-            own, other = name.split(".")[:-1], stored.split(".")[:-1]
-            while ".".join(other) in self.source.versions and ".".join(own) not in found:
-                found[".".join(own)] = self.source.versions[".".join(other)]
-                if not own or not other or own.pop() != other.pop():
+            module, source = name.split(".")[:-1], stored.split(".")[:-1]
+            while ".".join(source) in self.source.versions and ".".join(module) not in versions:
+                versions[".".join(module)] = self.source.versions[".".join(source)]
+                if not module or not source or module.pop() != source.pop():
                     break
-        return found
+        return versions
 
 
-def matches(
-    states: Sequence[StateDict], wanted: Mapping[str, Any], ignored: tuple[str, ...] = ()
+def find_matches(
+    states: Sequence[StateDict], network: Mapping[str, Any], ignored_prefixes: tuple[str, ...] = ()
 ) -> tuple[Match, ...]:
-    """Where in a file the weights of a network are.
+    """Find the weights of a network in a file.
 
-    Names are compared as they are, below any prefix; then without what wrappers put into them; then those
-    of masks that were pruned; and at last those of parts that lie in mappings of their own.
+    Names are compared below any prefix: first as they are, then without the parts that wrappers add. If none
+    match, pruning masks are applied, and at last state dicts under several keys are merged.
 
     Args:
-        states: What the file holds.
-        wanted: The state dict of the network.
-        ignored: Beginnings of names that the file may have and the network lacks.
+        states: the state dicts in the file.
+        network: the state dict of the network.
+        ignored_prefixes: prefixes of names that the file may have although the network lacks them.
 
     Returns:
-        All that fit, without two that name the same tensors; if none does, the best one.
+        All matches that fit, one for each set of tensors; if none fits, the one with the fewest misfits.
     """
-    shapes, tied = shapes_of(wanted), _tied(wanted)
+    shapes, tied = shapes_of(network), _tied_names(network)
     tried: list[Match] = []
-    for change in (tuple, pruned, joined):
+    for transform in (tuple, apply_pruning_masks, merge_nested):
         fitting: list[Match] = []
-        for state in change(states):
-            for rename in (str, plain_name):
-                found = list(_matches(state, shapes, tied, rename, ignored))
+        for state in transform(states):
+            for rename in (str, canonical_name):
+                found = list(_matches_below_prefixes(state, shapes, tied, rename, ignored_prefixes))
                 tried += found
-                if any(one.fits for one in found):
-                    fitting += (one for one in found if one.fits)
+                if any(match.fits for match in found):
+                    fitting += (match for match in found if match.fits)
                     break
         if fitting:
             return _distinct(fitting)
@@ -106,105 +116,123 @@ def matches(
 
 
 def _misfits(match: Match) -> tuple[int, int, int]:
+    """Return a sort key: the match with the fewest misfits has the lowest."""
     return len(match.missing), len(match.differing), len(match.unknown)
 
 
-def _distinct(found: Sequence[Match]) -> tuple[Match, ...]:
-    """Each set of entries once."""
-    kept: dict[tuple[int, ...], Match] = {}
-    for one in found:
-        kept.setdefault(tuple(id(one.source.entries[stored]) for stored in one.names.values()), one)
-    return tuple(kept.values())
+def _distinct(matches: Sequence[Match]) -> tuple[Match, ...]:
+    """Return the first match of each set of tensors."""
+    first: dict[tuple[int, ...], Match] = {}
+    for match in matches:
+        first.setdefault(tuple(id(match.source.entries[stored]) for stored in match.names.values()), match)
+    return tuple(first.values())
 
 
-def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...] | None]:
-    """Shapes by name; None for what is no tensor, and for a lazy parameter, which takes any shape."""
+def shapes_of(state: Mapping[str, Any]) -> dict[str, _Shape]:
+    """Return shapes by name; `None` for entries that are no tensors, and for lazy parameters."""
     return {name: _shape(value) for name, value in state.items()}
 
 
-def _shape(value: Any) -> tuple[int, ...] | None:
+def _shape(value: Any) -> _Shape:
     return tuple(value.shape) if isinstance(value, Tensor) and not is_lazy(value) else None
 
 
-def _matches(
+def _matches_below_prefixes(
     state: StateDict,
-    shapes: Mapping[str, tuple[int, ...] | None],
+    shapes: Mapping[str, _Shape],
     tied: Mapping[str, Sequence[str]],
     rename: Callable[[str], str],
-    ignored: tuple[str, ...],
+    ignored_prefixes: tuple[str, ...],
 ) -> Iterator[Match]:
-    """How a state dict may be read as that of a network, with any prefix of either."""
+    """Yield the ways to read a state dict as that of a network, below any prefix of either.
+
+    Args:
+        state: the state dict.
+        shapes: the shapes of the network's entries, by name.
+        tied: see `_tied_names`.
+        rename: applied to the names of both before they are compared.
+        ignored_prefixes: see `find_matches`.
+    """
     stored = {rename(name): name for name in state.entries}
     own = {rename(name): name for name in shapes}
     if len(stored) != len(state.entries) or len(own) != len(shapes):
         return  # two names became one
-    for lead in _leads(own):
-        known = {name.removeprefix(lead): full for name, full in own.items()}
-        counts: Counter[str] = Counter()
-        for name in stored:
-            cuts = [0, *(at + 1 for at, c in enumerate(name) if c == ".")]
-            counts.update(name[:cut] for cut in cuts if name[cut:] in known)
-        usable = [p for p, count in counts.items() if 2 * count > len(known) and not is_optimiser(p)]
+    for own_prefix in _common_prefixes(own):
+        known = {name.removeprefix(own_prefix): full for name, full in own.items()}
+        usable = _likely_prefixes(stored, known)
         for prefix in usable or [""]:
             below = {
                 name.removeprefix(prefix): full for name, full in stored.items() if name.startswith(prefix)
             }
             names = {full: below[name] for name, full in known.items() if name in below}
-            for name in shapes:  # safetensors may keep one of the names of a tensor that a network has twice
+            for name in shapes:  # safetensors may keep only one of the names of a tied tensor
                 twin = next((other for other in tied.get(name, ()) if other in names), None)
                 if twin is not None:
                     names.setdefault(name, names[twin])
             unknown = tuple(
                 full for name, full in below.items()
                 if name not in known and isinstance(state.entries[full], Tensor)
-                and not name.startswith(ignored) and not _of_training(name, known, usable, prefix)
+                and not name.startswith(ignored_prefixes)
+                and not _is_added_by_training(name, known, usable, prefix)
             )  # fmt: skip
             yield Match(
                 source=state,
                 prefix=prefix,
                 names=names,
-                missing=tuple(n for n in shapes if n not in names and not optional(n)),
-                differing=tuple(n for n, s in names.items() if not _agrees(state.entries[s], shapes[n])),
+                missing=tuple(n for n in shapes if n not in names and not is_optional(n)),
+                differing=tuple(n for n, s in names.items() if not _has_shape(state.entries[s], shapes[n])),
                 unknown=unknown,
-                exact=not prefix and not lead and rename is str,
+                exact=not prefix and not own_prefix and rename is str,
             )
 
 
-def _tied(wanted: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The other names of tensors that a network has under several."""
-    places: dict[tuple[int, tuple[int, ...]], list[str]] = {}
-    for name, shape in shapes_of(wanted).items():
-        if shape is not None and wanted[name].layout is torch.strided and wanted[name].data_ptr():
-            places.setdefault((wanted[name].data_ptr(), shape), []).append(name)
-    return {name: [n for n in group if n != name] for group in places.values() for name in group}
+def _likely_prefixes(stored: Collection[str], known: Collection[str]) -> list[str]:
+    """Return the prefixes in a file below which there are more than half of the names of a network."""
+    counts: Counter[str] = Counter()
+    for name in stored:
+        cuts = [0, *(at + 1 for at, character in enumerate(name) if character == ".")]
+        counts.update(name[:cut] for cut in cuts if name[cut:] in known)
+    return [p for p, count in counts.items() if 2 * count > len(known) and not is_optimiser_key(p)]
 
 
-def _agrees(value: Any, shape: tuple[int, ...] | None) -> bool:
+def _tied_names(network: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the other names of each tensor that a network has under several names."""
+    groups: dict[tuple[int, tuple[int, ...]], list[str]] = {}
+    for name, shape in shapes_of(network).items():
+        if shape is not None and network[name].layout is torch.strided and network[name].data_ptr():
+            groups.setdefault((network[name].data_ptr(), shape), []).append(name)
+    return {name: [n for n in group if n != name] for group in groups.values() for name in group}
+
+
+def _has_shape(value: Any, shape: _Shape) -> bool:
     return shape is None or _shape(value) == shape
 
 
-def optional(name: str) -> bool:
-    """Whether a network may keep what it holds under a name that a file lacks.
+def is_optional(name: str) -> bool:
+    """Return whether the network keeps its own value under a name if a file lacks that name.
 
-    Torch has added the counter of a batch norm later, and inference never reads it; safetensors cannot hold
-    the extra state of a module.
+    Older versions of torch save no counter of a batch norm, and inference does not read it. safetensors
+    cannot hold the extra state of a module.
     """
     return name.endswith("num_batches_tracked") or name.rpartition(".")[2] == "_extra_state"
 
 
-def _of_training(name: str, known: Collection[str], prefixes: Collection[str], prefix: str) -> bool:
-    """Whether a training has added an entry to the network: a loss, a metric, a counter, a copy of it."""
+def _is_added_by_training(name: str, known: Collection[str], prefixes: Collection[str], prefix: str) -> bool:
+    """Return whether a training added an entry: a loss, a metric, a counter, or a copy of the network."""
     first, _, rest = name.partition(".")
     if name.rpartition(".")[2] in _COUNTERS:
         return True
-    if any(one.startswith(f"{first}.") for one in known):
+    if any(other.startswith(f"{first}.") for other in known):
         return False
-    copies = [one.removeprefix(prefix) for one in prefixes if one.startswith(prefix) and one != prefix]
-    return bool(_TRAINING.search(first)) or bool(rest and any(name.startswith(one) for one in copies))
+    copies = [
+        other.removeprefix(prefix) for other in prefixes if other.startswith(prefix) and other != prefix
+    ]
+    is_copy = bool(rest) and any(name.startswith(copy) for copy in copies)
+    return bool(_TRAINING_PARTS.search(first)) or is_copy
 
 
-def _leads(names: Collection[str]) -> list[str]:
-    """What all names begin with: nothing, their first part if it is the same, the first two, and so on."""
+def _common_prefixes(names: Collection[str]) -> list[str]:
+    """Return the prefixes that all names share, shortest first: "", the first common part, and so on."""
     parts = [name.split(".")[:-1] for name in names]
     common = []
     for column in zip(*parts, strict=False):

@@ -1,4 +1,4 @@
-"""Plain values, such as the extra state of a module, as JSON from which they come back as they were."""
+"""Plain Python values, such as the extra state of a module, to JSON and back without loss."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 
 
 class NotPlainError(ValueError):
-    """A value that JSON cannot hold; the message says of which type it is."""
+    """A value cannot be written as JSON; the message is the name of its type."""
 
 
 def to_json(value: Any) -> Any:
-    """A value as JSON.
+    """Return a value as JSON, from which `from_json` makes an equal value of the same type.
 
     Args:
-        value: None, a number, a text, bytes, a dtype, a tensor, or a list, tuple or dict of such.
+        value: None, a number, a string, bytes, a dtype, a tensor, or a list, tuple or dict of these.
 
     Returns:
-        Texts, numbers, lists and None.
+        Strings, numbers, lists and None.
 
     Raises:
-        NotPlainError: It is something else.
+        NotPlainError: the value is of another type.
 
     Examples:
         >>> to_json({"scale": 0.5})
@@ -52,13 +52,13 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """The value again.
+    """Return the value that `to_json` wrote; tensors are on the CPU.
 
     Args:
-        value: What `to_json` gave.
+        value: what `to_json` returned.
 
     Raises:
-        ValueError: It gave nothing of the kind.
+        ValueError: the value does not come from `to_json`.
     """
     if value is None:
         return None

@@ -1,7 +1,16 @@
-"""What a forward may change in a network, recorded before and put back afterwards.
+"""Restore everything that a forward changes in a network.
 
-A forward may set attributes, fill a cache, append to a list, count its calls in a buffer. All of that is
-state of the user's network, which comes back as it was given.
+What a contributor may rely on:
+
+- A forward may set attributes, fill a cache, append to a list, or count its calls in a buffer. Inside
+  `preserve(model)` it does so freely; afterwards the model comes back as it was, also after an exception or
+  Ctrl-C.
+- The values of parameters are the exception: they are not recorded, since that would copy the whole network.
+  `isolated` gives the model copies of its parameters instead.
+- Blocks may be nested: each restores the state at its own beginning.
+
+How it works: before the block, `_record` walks over all objects that the model holds and returns, for each, a
+function that restores it; after the block, these functions are called in reverse order.
 """
 
 from __future__ import annotations
@@ -18,31 +27,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-Undo = Callable[[], None]
+_Undo = Callable[[], None]
+"""Restores one object."""
 
-_PLAIN = (str, bytes, int, float, complex, bool, type(None), type, ModuleType)
-"""Values without state of their own."""
+_STATELESS = (str, bytes, int, float, complex, bool, type(None), type, ModuleType)
+"""Types whose values cannot change."""
 
-_CALLABLE = (FunctionType, MethodType, BuiltinFunctionType)
+_FUNCTIONS = (FunctionType, MethodType, BuiltinFunctionType)
 
-_FOREIGN = (
+_UNCHANGED_OBJECTS = (
     "builtins", "torch", "lightning", "pytorch_lightning", "logging", "threading", "multiprocessing",
     "weakref",
 )  # fmt: skip
-"""Packages whose objects a forward does not change: optimisers, trainers, loggers."""
+"""Packages whose objects a forward does not change, such as optimisers, trainers and loggers."""
 
-_LIBRARIES = (*_FOREIGN, "torchvision", "timm", "transformers")
+_UNCHANGED_CLASSES = (*_UNCHANGED_OBJECTS, "torchvision", "timm", "transformers")
 """Packages whose classes a forward does not change."""
 
 
 @contextmanager
 def preserve(model: nn.Module) -> Iterator[None]:
-    """Restore all that a forward changed in a network, also after an exception or an interrupt.
+    """Restore everything that a forward changes in a network, also after an exception or an interrupt.
 
-    That is the attributes of all modules, and of their classes that are the user's, with the containers,
-    objects and tensors that they hold; the values of buffers, and of tensors that are attributes; the classes
-    of modules, which lazy ones change; and the states of the random number generators of torch, NumPy and
-    Python. Values of parameters are not recorded.
+    Restored are
+
+    - the attributes of all modules, and of those of their classes that are the user's, with the containers,
+      objects and tensors that they hold;
+    - the values of buffers and of tensors in attributes; of parameters the memory, `requires_grad` and the
+      gradient, but not the values;
+    - the classes of modules, which lazy modules change;
+    - the states of the random number generators of torch, NumPy and Python.
+
+    Args:
+        model: the network.
     """
     restore = _record(model)
     devices = {t.device.index or 0 for t in (*model.parameters(), *model.buffers()) if t.is_cuda}
@@ -59,14 +76,18 @@ def preserve(model: nn.Module) -> Iterator[None]:
 
 
 def random_states() -> tuple[Any, ...]:
-    """The states of the random number generators of torch, NumPy and Python, to compare."""
+    """Return the states of the random number generators of torch, NumPy and Python, for comparison."""
     name, keys, *rest = np.random.get_state()
     return torch.get_rng_state().tolist(), random.getstate(), name, np.asarray(keys).tolist(), *rest
 
 
 @contextmanager
-def afresh(model: nn.Module) -> Iterator[None]:
-    """Run a forward inside with the same random numbers as any other, and restore what it changes."""
+def reproducible(model: nn.Module) -> Iterator[None]:
+    """Seed the random number generators of torch, NumPy and Python, and restore the network afterwards.
+
+    Every forward inside a block of its own gives the same output for the same input, even if the network
+    draws random numbers or changes with every forward.
+    """
     with preserve(model):
         torch.manual_seed(0)
         random.seed(0)
@@ -74,27 +95,27 @@ def afresh(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _record(model: nn.Module) -> list[Undo]:
-    """How to restore each object that is reached from a network; each is recorded once."""
-    restore: list[Undo] = []
-    seen: dict[int, Any] = {}  # objects are kept, so that no new one gets the id of one that is gone
+def _record(model: nn.Module) -> list[_Undo]:
+    """Return functions that restore the objects that a network holds, one for each object."""
+    restore: list[_Undo] = []
+    seen: dict[int, Any] = {}  # holds the objects, so that no new object gets the id of a deleted one
     waiting: list[Any] = [model]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, (*_PLAIN, *_CALLABLE)) or id(value) in seen:
+        if isinstance(value, (*_STATELESS, *_FUNCTIONS)) or id(value) in seen:
             continue
         seen[id(value)] = value
-        undo, inner = _recorded(value)
+        undo, inner = _record_object(value)
         if undo is not None:
             restore.append(undo)
-        waiting.extend(one for one in inner if not isinstance(one, _PLAIN))
+        waiting.extend(item for item in inner if not isinstance(item, _STATELESS))
     return restore
 
 
-def _recorded(value: Any) -> tuple[Undo | None, list[Any]]:
-    """How to restore an object, and the objects that it holds."""
+def _record_object(value: Any) -> tuple[_Undo | None, list[Any]]:
+    """Return a function that restores an object, or `None` if nothing can change, and what it holds."""
     if isinstance(value, Tensor):
-        return _tensor(value), []
+        return _record_tensor(value), []
     if isinstance(value, torch.Generator):
         state = value.get_state()
         return lambda: _ignore(value.set_state(state)), []
@@ -106,50 +127,56 @@ def _recorded(value: Any) -> tuple[Undo | None, list[Any]]:
         inner_state = value.getstate()
         return lambda: value.setstate(inner_state), []
     if isinstance(value, np.ndarray):
-        return _array(value), []
+        return _record_array(value), []
     if isinstance(value, dict):
-        return _dictionary(value), list(value.values())
+        return _record_dict(value), list(value.values())
     if isinstance(value, list | deque):
-        return _sequence(value), list(value)
+        return _record_sequence(value), list(value)
     if isinstance(value, set):
         members = set(value)
         return lambda: _refill(value, members), list(value)
     if isinstance(value, tuple | frozenset):
         return None, list(value)
     if isinstance(value, nn.Module) or _is_plain_object(value):
-        return _object(value)
+        return _record_attributes(value)
     return None, []
 
 
 def _ignore(value: object) -> None:
-    """Take the result of a call that is made for its effect."""
+    """Discard the result of a call that is made for its effect."""
 
 
 def _is_plain_object(value: Any) -> bool:
+    """Return whether an object has attributes that a forward may change."""
     kind = type(value)
-    return not _is_of(_FOREIGN, kind) and (
+    return not _is_defined_in(_UNCHANGED_OBJECTS, kind) and (
         isinstance(getattr(value, "__dict__", None), dict) or bool(_slots(kind))
     )
 
 
-def _is_of(packages: tuple[str, ...], kind: type) -> bool:
+def _is_defined_in(packages: tuple[str, ...], kind: type) -> bool:
     return kind.__module__.partition(".")[0] in packages
 
 
 def _slots(kind: type) -> list[str]:
-    """The names of the attributes that objects of a class have in slots."""
-    members = ((name, value) for one in kind.__mro__ for name, value in vars(one).items())
+    """Return the names of the attributes that a class and its bases define with `__slots__`."""
+    members = ((name, value) for base in kind.__mro__ for name, value in vars(base).items())
     return [name for name, value in members if isinstance(value, MemberDescriptorType)]
 
 
-def _object(value: Any) -> tuple[Undo, list[Any]]:
-    """How to restore an object's class and its slots, and, of a module, the attributes of its classes."""
+def _record_attributes(value: Any) -> tuple[_Undo, list[Any]]:
+    """Restore the class and the slots of an object; of a module, also the attributes of the user's classes.
+
+    The `__dict__` of the object is a dict that it holds, so it is recorded as such.
+    """
     kind = type(value)
     slots = {name: getattr(value, name, _ABSENT) for name in _slots(kind)}
     classes = [
-        (one, dict(vars(one)))
-        for one in kind.__mro__
-        if isinstance(value, nn.Module) and one is not object and not _is_of(_LIBRARIES, one)
+        (base, dict(vars(base)))
+        for base in kind.__mro__
+        if isinstance(value, nn.Module)
+        and base is not object
+        and not _is_defined_in(_UNCHANGED_CLASSES, base)
     ]
 
     def undo() -> None:
@@ -158,31 +185,31 @@ def _object(value: Any) -> tuple[Undo, list[Any]]:
         for name, before in slots.items():
             if getattr(value, name, _ABSENT) is not before:
                 _set(object, value, name, before)
-        for one, attributes in classes:
-            now = dict(vars(one))
+        for base, attributes in classes:
+            now = dict(vars(base))
             for name in {**attributes, **now}:
                 before = attributes.get(name, _ABSENT)
                 if now.get(name, _ABSENT) is not before:
-                    _set(type, one, name, before)
+                    _set(type, base, name, before)
 
     held = [attribute for _, attributes in classes for attribute in attributes.values()]
     return undo, [getattr(value, "__dict__", None), *slots.values(), *held]
 
 
 _ABSENT = type("Absent", (), {})
-"""Stands for the value of an attribute that is not there."""
+"""The value of an attribute that does not exist."""
 
 
-def _set(how: Any, target: Any, name: str, value: Any) -> None:
-    """Set or delete an attribute, past a `__setattr__` of its own, as frozen dataclasses have."""
+def _set(base: Any, target: Any, name: str, value: Any) -> None:
+    """Set or delete an attribute with the methods of `base`, not those of a frozen dataclass."""
     if value is _ABSENT:
-        how.__delattr__(target, name)
+        base.__delattr__(target, name)
     else:
-        how.__setattr__(target, name, value)
+        base.__setattr__(target, name, value)
 
 
-def _dictionary(value: dict[Any, Any]) -> Undo:
-    # Past methods of a class of its own; an ordered one keeps its order beside what it holds.
+def _record_dict(value: dict[Any, Any]) -> _Undo:
+    # A subclass may override these methods. An OrderedDict keeps its order beside its items.
     kind: type[dict[Any, Any]] = OrderedDict if isinstance(value, OrderedDict) else dict
     items = list(kind.items(value))
 
@@ -198,7 +225,7 @@ def _dictionary(value: dict[Any, Any]) -> Undo:
     return undo
 
 
-def _sequence(value: list[Any] | deque[Any]) -> Undo:
+def _record_sequence(value: list[Any] | deque[Any]) -> _Undo:
     items = list(value)
 
     def undo() -> None:
@@ -215,7 +242,7 @@ def _refill(value: set[Any], members: set[Any]) -> None:
         value.update(members)
 
 
-def _array(value: np.ndarray[Any, Any]) -> Undo:
+def _record_array(value: np.ndarray[Any, Any]) -> _Undo:
     if not value.flags.writeable or value.dtype.hasobject:
         return lambda: None
     before = value.copy()
@@ -226,12 +253,12 @@ def _array(value: np.ndarray[Any, Any]) -> Undo:
     return undo
 
 
-def _tensor(value: Tensor) -> Undo | None:
-    """How to restore the values and the memory of a tensor; of a parameter, its memory alone."""
+def _record_tensor(value: Tensor) -> _Undo | None:
+    """Restore the values and the memory of a tensor; of a parameter see `_record_parameter`."""
     if is_lazy(value) or value.is_meta:
         return None
     if isinstance(value, nn.Parameter):
-        return _parameter(value)
+        return _record_parameter(value)
     memory, before = (None if value.is_inference() else value.data), value.detach().clone()
 
     def undo() -> None:
@@ -239,33 +266,34 @@ def _tensor(value: Tensor) -> Undo | None:
             value.data = memory
         if not _equal(value, before):
             with torch.inference_mode(value.is_inference()):
-                value.data.copy_(before)  # not a write that autograd counts
+                value.data.copy_(before)  # does not increase the version counter of autograd
 
     return undo
 
 
-def _parameter(value: nn.Parameter) -> Undo | None:
+def _record_parameter(value: nn.Parameter) -> _Undo | None:
+    """Restore the memory, `requires_grad` and the gradient of a parameter."""
     if value.is_inference():
         return None
-    memory, wanted, gradient = value.data, value.requires_grad, value.grad
-    values = None if gradient is None else gradient.data
+    memory, requires_grad, gradient = value.data, value.requires_grad, value.grad
+    gradient_memory = None if gradient is None else gradient.data
 
     def undo() -> None:
         value.data = memory
-        if gradient is not None and values is not None:
-            gradient.data = values  # of the parameter's type again, without which torch refuses it
+        if gradient is not None and gradient_memory is not None:
+            gradient.data = gradient_memory  # torch refuses a gradient of another type than the parameter
         if value.grad is not gradient:
             value.grad = gradient
-        value.requires_grad_(wanted)
+        value.requires_grad_(requires_grad)
 
     return undo
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors of the same kind hold the same values; NaN equals nothing."""
-    if one.shape != other.shape or one.dtype != other.dtype:
+def _equal(first: Tensor, second: Tensor) -> bool:
+    """Return whether two tensors have the same type and values; NaN equals nothing."""
+    if first.shape != second.shape or first.dtype != second.dtype:
         return False
     try:
-        return torch.equal(one, other)
-    except (RuntimeError, NotImplementedError):  # kinds of tensors that cannot be compared
+        return torch.equal(first, second)
+    except (RuntimeError, NotImplementedError):  # some kinds of tensors cannot be compared
         return False

@@ -1,4 +1,18 @@
-"""How a network is run: one object says it, and every forward goes through it."""
+"""How a network is run: a `Runner` decides it, and every forward of Torchlurk goes through one.
+
+What a contributor may rely on:
+
+- `runner(x)` returns what the network returns for `x`, in the memory format and with the autograd setting
+  that the network needs. `graph.probing` finds these by running the network, and makes the runner.
+- The input is copied first, so a network that works in place does not change it.
+- If the forward fails, `ForwardError` is raised, with the network's own exception as its cause. Out-of-memory
+  errors pass through, so that callers can try a smaller batch.
+- A runner does not restore the network. Use it inside `isolation.isolated`, and the model comes back as it
+  was.
+
+The other functions run a network for a purpose: `capture_outputs` and `forward_until` observe layers,
+`activations` returns feature maps, `outputs` returns what the network returns.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +28,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import brief
-from torchlurk.models.hooks import MapAxes, Observer, as_map, output_hooks
-from torchlurk.models.preserve import afresh
-from torchlurk.models.validate import where_raised
+from torchlurk.models.exceptions import type_and_message, where_raised
+from torchlurk.models.hooks import MapAxes, Observer, as_feature_map, output_hooks
+from torchlurk.models.preserve import reproducible
 from torchlurk.runtime.devices import is_out_of_memory
 
 MemoryFormat = Literal["contiguous", "channels_last"]
@@ -29,45 +42,44 @@ MEMORY_FORMATS: Mapping[MemoryFormat, torch.memory_format] = {
 """The memory formats that inputs and 4-d parameters can have, by name."""
 
 
-class _Stop(BaseException):
-    """Ends a forward once the last observed module has returned; no `except Exception` stops it."""
+class _StopForward(BaseException):
+    """Ends a forward after the last observed module; a network's `except Exception` does not catch it."""
 
 
 class ForwardError(LurkError):
     """The forward of a network failed; the network's own exception is the cause."""
 
 
-def forward(model: nn.Module, x: Tensor) -> object:
-    """What a network gives for an input.
+def run_forward(model: nn.Module, x: Tensor) -> object:
+    """Return the output of a network for an input `(N, C, H, W)`.
 
     Raises:
-        ForwardError: it raised something, but for want of memory.
+        ForwardError: the forward raised an exception other than an out-of-memory error.
     """
     try:
         return model(x)
-    except Exception as problem:
-        if isinstance(problem, LurkError) or is_out_of_memory(problem) or _is_ours(problem):
+    except Exception as error:
+        if isinstance(error, LurkError) or is_out_of_memory(error) or _is_ours(error):
             raise
-        line = brief(problem) if str(problem) else type(problem).__name__
         raise ForwardError(
             f"the forward of the network fails for an input of shape {tuple(x.shape)} "
-            f"({type(problem).__name__}: {line}){where_raised(problem)}: it must run in evaluation mode on "
-            "such an input"
-        ) from problem
+            f"({type_and_message(error)}){where_raised(error)}",
+            "it must run in evaluation mode on an input of this shape",
+        ) from error
 
 
-def _is_ours(problem: Exception) -> bool:
-    """Whether an exception was raised by what observes a forward, and not by the forward."""
+def _is_ours(error: Exception) -> bool:
+    """Return whether Torchlurk's own hooks raised an exception, and not the forward."""
     package = Path(__file__).parents[1]
-    around = (Path(__file__), package / "attribution" / "relu_rules.py")  # which stand around a forward
-    frames = (Path(frame.filename) for frame in traceback.extract_tb(problem.__traceback__))
-    return any(frame.is_relative_to(package) and frame not in around for frame in frames)
+    callers = (Path(__file__), package / "attribution" / "relu_rules.py")  # their frames enclose a forward
+    frames = (Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
+    return any(frame.is_relative_to(package) and frame not in callers for frame in frames)
 
 
-def cause_of(problem: Exception) -> Exception:
-    """What a network raised itself, where that has been turned into a line."""
-    cause = problem.__cause__ if isinstance(problem, ForwardError) else None
-    return cause if isinstance(cause, Exception) else problem
+def original_exception(error: Exception) -> Exception:
+    """Return what the network raised, if the error is a `ForwardError`; otherwise the error itself."""
+    cause = error.__cause__ if isinstance(error, ForwardError) else None
+    return cause if isinstance(cause, Exception) else error
 
 
 @dataclass(frozen=True)
@@ -77,70 +89,76 @@ class Runner:
     Attributes:
         model: the network.
         memory_format: of inputs and 4-d parameters, a key of `MEMORY_FORMATS`.
-        alone: why each image needs a forward of its own, as a sentence; empty if images run in batches.
-        record_gradients: whether a forward needs autograd, as one does that registers a hook on a tensor.
-        afresh: whether each forward begins with the state that the network was given with, and with the same
-            random numbers, as one needs that changes by each forward, or draws numbers in it.
-        axes: of the outputs of modules, by dotted name; others are read as `hooks.guessed_axes` says.
+        one_by_one_reason: why each image needs a forward of its own, for people; "" if images run in batches.
+        record_gradients: whether a forward needs autograd, for example since it registers a hook on a tensor.
+        restore_each_forward: whether each forward starts with the original state of the network and the same
+            random numbers. A network needs this that changes with each forward, or draws random numbers.
+        axes: of the outputs of modules, by dotted name; for others see `hooks.default_axes`.
     """
 
     model: nn.Module
     memory_format: MemoryFormat = "contiguous"
-    alone: str = ""
+    one_by_one_reason: str = ""
     record_gradients: bool = False
-    afresh: bool = False
+    restore_each_forward: bool = False
     axes: Mapping[str, MapAxes] = field(default_factory=dict)
 
     @property
     def one_by_one(self) -> bool:
         """Whether each image needs a forward of its own."""
-        return bool(self.alone)
+        return bool(self.one_by_one_reason)
 
     def __call__(self, x: Tensor) -> object:
-        """The output for a batch `(N, C, H, W)` of inputs, which are copied before the network gets them."""
+        """Return the output for a batch `(N, C, H, W)`; the network gets a copy of it.
+
+        Raises:
+            ForwardError: see `run_forward`.
+        """
         if self.record_gradients and not x.requires_grad:
             x = x.detach().requires_grad_()
-        # A copy, for a network may begin by working in place.
+        # A network may begin with an in-place operation.
         copied = x.clone(memory_format=MEMORY_FORMATS[self.memory_format])
-        with afresh(self.model) if self.afresh else nullcontext():
-            return forward(self.model, copied)
+        with reproducible(self.model) if self.restore_each_forward else nullcontext():
+            return run_forward(self.model, copied)
 
     def without_gradients(self) -> AbstractContextManager[object]:
-        """While active, gradients are not recorded, unless the network cannot do without."""
+        """Return a context in which gradients are not recorded, unless the network needs them."""
         return torch.set_grad_enabled(self.record_gradients)
 
     @contextmanager
-    def laid_out(self) -> Iterator[None]:
-        """Have 4-d parameters in the runner's memory format, and afterwards as before."""
-        wanted = MEMORY_FORMATS[self.memory_format]
-        before: list[tuple[nn.Parameter, Tensor]] = []
+    def in_memory_format(self) -> Iterator[None]:
+        """Convert 4-d parameters to the memory format of the runner, and restore them afterwards."""
+        memory_format = MEMORY_FORMATS[self.memory_format]
+        originals: list[tuple[nn.Parameter, Tensor]] = []
         try:
-            if wanted != torch.contiguous_format:
+            if memory_format != torch.contiguous_format:
                 for parameter in self.model.parameters():
                     if parameter.dim() == 4 and not parameter.is_inference():
-                        before.append((parameter, parameter.data))
-                        parameter.data = parameter.data.contiguous(memory_format=wanted)
+                        originals.append((parameter, parameter.data))
+                        parameter.data = parameter.data.contiguous(memory_format=memory_format)
             yield
         finally:
-            for parameter, data in before:
+            for parameter, data in originals:
                 parameter.data = data
 
 
 Runnable = Runner | nn.Module
-"""A runner; or a module, which is run as `Runner(module)` says."""
+"""A runner; or a module, which stands for `Runner(module)`."""
 
 
 def as_runner(model: Runnable) -> Runner:
-    """The runner of a model that may be one already."""
+    """Return the runner, or a default one for a module."""
     return model if isinstance(model, Runner) else Runner(model)
 
 
 @contextmanager
-def observing(model: Runnable, observers: Mapping[str, Observer]) -> Iterator[None]:
-    """Call `observers[name]` with the feature maps of the module of that dotted name, on each forward inside.
+def capture_outputs(model: Runnable, observers: Mapping[str, Observer]) -> Iterator[None]:
+    """Call observers with the feature maps of modules on each forward inside.
 
-    The maps are `(N, C, H, W)`, see `hooks.as_map`. An observer must not keep the tensor: an in-place ReLU
-    that follows will overwrite it.
+    Args:
+        model: a network.
+        observers: by the dotted name of a module; each is called with `(N, C, H, W)`, see
+            `hooks.as_feature_map`. It must not keep the tensor, since an in-place ReLU may overwrite it.
 
     Raises:
         KeyError: a name is not a module of the model.
@@ -148,41 +166,44 @@ def observing(model: Runnable, observers: Mapping[str, Observer]) -> Iterator[No
     runner = as_runner(model)
 
     def hook(name: str, observer: Observer) -> Callable[[nn.Module, object], None]:
-        return lambda module, output: observer(as_map(module, output, runner.axes.get(name)))
+        return lambda module, output: observer(as_feature_map(module, output, runner.axes.get(name)))
 
-    with output_hooks(runner.model, {name: hook(name, one) for name, one in observers.items()}):
+    with output_hooks(runner.model, {name: hook(name, observer) for name, observer in observers.items()}):
         yield
 
 
 def forward_until(model: Runnable, x: Tensor, names: Iterable[str]) -> None:
-    """Run a forward that ends when the last of some modules has returned.
+    """Run a forward that ends as soon as all the given modules have returned.
 
     Args:
         model: a network.
         x: `(N, C, H, W)`, its input.
         names: dotted module names. A forward that does not call all of them runs to its end.
+
+    Raises:
+        KeyError: a name is not a module of the model.
     """
     runner = as_runner(model)
-    left = set(names)
+    remaining = set(names)
 
-    def reached(name: str) -> Callable[[nn.Module, object], None]:
+    def stop_after(name: str) -> Callable[[nn.Module, object], None]:
         def hook(module: nn.Module, output: object) -> None:  # noqa: ARG001
-            left.discard(name)
-            if not left:
-                raise _Stop
+            remaining.discard(name)
+            if not remaining:
+                raise _StopForward
 
         return hook
 
     # Registered last, so that it is called after the observers of the same module.
-    with output_hooks(runner.model, {name: reached(name) for name in list(left)}):
+    with output_hooks(runner.model, {name: stop_after(name) for name in list(remaining)}):
         try:
             runner(x)
-        except _Stop:
+        except _StopForward:
             return
 
 
 def activations(model: Runnable, layers: Sequence[str], x: Tensor) -> list[Tensor]:
-    """The feature maps of several layers in one forward; what follows the last of them is not run.
+    """Return the feature maps of several layers in one forward, which ends after the last of them.
 
     Args:
         model: a network.
@@ -190,19 +211,20 @@ def activations(model: Runnable, layers: Sequence[str], x: Tensor) -> list[Tenso
         x: `(N, C, H, W)`, its input.
 
     Returns:
-        For each layer `(N, C', H', W')`, with a gradient history if `x` has one. Of several layers they are
-        copies, which no in-place ReLU that follows overwrites.
+        For each layer `(N, C', H', W')`, with a gradient history if `x` has one. The maps of several layers
+        are copies, which no in-place ReLU overwrites.
 
     Raises:
         LurkError: the forward does not call one of the layers.
     """
     runner = as_runner(model)
-    rows = torch.split(x, 1) if runner.one_by_one else [x]
-    found = [_activations(runner, layers, one) for one in rows]
-    return [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*found, strict=True)]
+    batches = torch.split(x, 1) if runner.one_by_one else [x]
+    maps = [_activations(runner, layers, batch) for batch in batches]
+    return [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*maps, strict=True)]
 
 
 def _activations(runner: Runner, layers: Sequence[str], x: Tensor) -> list[Tensor]:
+    """Return the feature maps of layers for inputs that run in one batch."""
     kept: dict[str, Tensor] = {}
 
     def keep(name: str) -> Observer:
@@ -212,25 +234,30 @@ def _activations(runner: Runner, layers: Sequence[str], x: Tensor) -> list[Tenso
 
         return observer
 
-    with observing(runner, {name: keep(name) for name in layers}):
+    with capture_outputs(runner, {name: keep(name) for name in layers}):
         forward_until(runner, x, layers)
     for name in layers:
         if name not in kept or not len(kept[name]):
-            raise LurkError(f"layer {name!r} is there, but this input does not pass through it: name another")
+            raise LurkError(
+                f"layer {name!r} exists, but this input does not pass through it", "name another layer"
+            )
     return [kept[name] for name in layers]
 
 
 def activation(model: Runnable, layer: str, x: Tensor) -> Tensor:
-    """The feature maps of one layer, see `activations`."""
+    """Return the feature maps of one layer, see `activations`."""
     return activations(model, [layer], x)[0]
 
 
 def outputs(model: Runnable, x: Tensor) -> object:
-    """What a network gives for a batch; of one that takes images one by one, tensors are concatenated."""
+    """Return the output of a network for a batch `(N, C, H, W)`.
+
+    If the network runs images one by one, the tensors in its outputs are concatenated along dimension 0.
+    """
     runner = as_runner(model)
     if not runner.one_by_one or len(x) == 1:
         return runner(x)
-    found = [pytree.tree_flatten(runner(one)) for one in torch.split(x, 1)]
-    columns = zip(*(leaves for leaves, _ in found), strict=True)
+    flat = [pytree.tree_flatten(runner(image)) for image in torch.split(x, 1)]
+    columns = zip(*(leaves for leaves, _ in flat), strict=True)
     joined = [torch.cat(list(c)) if isinstance(c[0], Tensor) and c[0].dim() else c[0] for c in columns]
-    return pytree.tree_unflatten(joined, found[0][1])
+    return pytree.tree_unflatten(joined, flat[0][1])

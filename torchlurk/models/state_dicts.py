@@ -1,4 +1,7 @@
-"""The state dicts that a training loop has written into a file, under any keys."""
+"""Find the state dicts in a checkpoint, under whatever keys a training loop saved them.
+
+`matching` decides which of them belongs to a network.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-PREFERRED: Final = ("state_dict", "model_state_dict", "model", "net", "network")
-"""Keys of which the first that a checkpoint has names the state dict, as long as no network is known."""
+_PREFERRED_KEYS: Final = ("state_dict", "model_state_dict", "model", "net", "network")
+"""Common keys of the network's state dict, the likeliest first; used if the network is not known."""
+
 WRAPPERS: Final = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-"""Parts that wrappers put into names: `DataParallel`, `torch.compile`, FSDP and checkpointed activations."""
-DEPTH: Final = 8
+"""Parts that `DataParallel`, `torch.compile`, FSDP and activation checkpointing add to names."""
+
+_MAX_DEPTH: Final = 8
 """How deep nested mappings are searched."""
 
 _OPTIMISER = re.compile(
@@ -23,19 +28,22 @@ _OPTIMISER = re.compile(
     r"|^(solver|adam\w*|sgd|momentum|momentum_buffers?|velocity|moments?|grads?|gradients?)$",
     re.I,
 )
-"""Keys under which an optimiser keeps tensors, which may have the names and shapes of the weights."""
-_ASIDE = re.compile(r"^(callbacks?|loops?|hooks?|averaging_state|hyper_parameters|config|args)$", re.I)
-"""Keys of a trainer's own records: weights there are a copy, kept for the training."""
+"""Keys of an optimiser's tensors, which may have the same names and shapes as the weights."""
+
+_TRAINER_RECORDS = re.compile(
+    r"^(callbacks?|loops?|hooks?|averaging_state|hyper_parameters|config|args)$", re.I
+)
+"""Keys of a trainer's own records; weights below them are a copy for the training."""
 
 
 @dataclass(frozen=True)
 class StateDict:
-    """Tensors by name, somewhere in a checkpoint.
+    """A state dict in a checkpoint.
 
     Attributes:
-        path: The keys that lead there.
-        entries: Tensors, and what else lies beside them, such as the extra state of a module.
-        versions: Of the modules, as `torch.nn.Module.state_dict` keeps them in `_metadata`.
+        path: the keys that lead to it.
+        entries: tensors by name, and other entries such as the extra state of a module.
+        versions: of the modules, as `torch.nn.Module.state_dict` stores them in `_metadata`.
     """
 
     path: tuple[str, ...]
@@ -43,32 +51,32 @@ class StateDict:
     versions: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
     @property
-    def aside(self) -> bool:
-        """Whether it is a copy in a trainer's own records."""
-        return any(_ASIDE.search(key) for key in self.path)
+    def is_copy(self) -> bool:
+        """Whether it is a copy of the weights in a trainer's own records."""
+        return any(_TRAINER_RECORDS.search(key) for key in self.path)
 
 
 def find_state_dicts(value: Any) -> tuple[StateDict, ...]:
-    """All mappings of names to tensors in what a file holds, except the state of an optimiser.
+    """Return all mappings of names to tensors in the content of a file, except the state of an optimiser.
 
     Args:
-        value: What was read: a state dict, a network, or mappings and sequences of those.
+        value: a state dict, a network, or nested mappings and sequences of these.
 
     Returns:
-        The likely one first.
+        The state dicts; the one that is likeliest that of the network comes first.
     """
-    found = list(_walk(value, (), DEPTH))
-    return tuple(sorted(found, key=_rank))
+    return tuple(sorted(_walk(value, (), _MAX_DEPTH), key=_rank))
 
 
-def _rank(one: StateDict) -> tuple[bool, int, int]:
-    """Where to look first, as long as no network is known."""
-    known = [PREFERRED.index(key) for key in one.path if key in PREFERRED]
-    tensors = sum(isinstance(value, Tensor) for value in one.entries.values())
-    return one.aside, min(known, default=len(PREFERRED)), -tensors
+def _rank(state: StateDict) -> tuple[bool, int, int]:
+    """Return a sort key: the likeliest state dict of the network has the lowest."""
+    ranks = [_PREFERRED_KEYS.index(key) for key in state.path if key in _PREFERRED_KEYS]
+    tensors = sum(isinstance(value, Tensor) for value in state.entries.values())
+    return state.is_copy, min(ranks, default=len(_PREFERRED_KEYS)), -tensors
 
 
 def _walk(value: Any, path: tuple[str, ...], depth: int) -> Iterator[StateDict]:
+    """Yield the state dicts in a nested value, which lies under the keys `path` of the file."""
     if isinstance(value, nn.Module):
         value = value.state_dict()
     if isinstance(value, list | tuple):
@@ -80,66 +88,75 @@ def _walk(value: Any, path: tuple[str, ...], depth: int) -> Iterator[StateDict]:
         versions = getattr(value, "_metadata", None)
         yield StateDict(path, entries, versions if isinstance(versions, Mapping) else {})
     for key, inner in value.items():
-        if not isinstance(key, str | int) or is_optimiser(str(key)) or str(key).endswith("_extra_state"):
+        if not isinstance(key, str | int) or is_optimiser_key(str(key)) or str(key).endswith("_extra_state"):
             continue
         if isinstance(inner, Mapping | nn.Module | list | tuple):
             yield from _walk(inner, (*path, str(key)), depth - 1)
 
 
 def _as_tensor(value: Any) -> Any:
-    """An array of numpy as the tensor that it was."""
+    """Return a numeric numpy array as a tensor; other values as they are."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiubc":
         return torch.from_numpy(value.copy())
     return value
 
 
-def is_optimiser(key: str) -> bool:
-    """Whether a key, or a prefix of names, is one of an optimiser."""
+def is_optimiser_key(key: str) -> bool:
+    """Return whether a key, or a prefix of names, belongs to the state of an optimiser."""
     return any(_OPTIMISER.search(part) for part in key.split("."))
 
 
-def joined(states: Sequence[StateDict]) -> tuple[StateDict, ...]:
-    """State dicts that lie under several keys of one mapping, as one with the keys before the names."""
+def merge_nested(states: Sequence[StateDict]) -> tuple[StateDict, ...]:
+    """Merge state dicts under several keys of one mapping into one, with the keys as prefixes of the names.
+
+    A checkpoint `{"backbone": {...}, "head": {...}}` becomes one state dict with names such as
+    `backbone.conv.weight`.
+    """
     parents: dict[tuple[str, ...], dict[str, Any]] = {}
-    for one in states:
-        for cut in range(len(one.path)):
-            lead = ".".join(one.path[cut:])
-            entries = parents.setdefault(one.path[:cut], {})
-            entries.update({f"{lead}.{name}": value for name, value in one.entries.items()})
+    for state in states:
+        for cut in range(len(state.path)):
+            prefix = ".".join(state.path[cut:])
+            entries = parents.setdefault(state.path[:cut], {})
+            entries.update({f"{prefix}.{name}": value for name, value in state.entries.items()})
     return tuple(StateDict(path, entries) for path, entries in parents.items())
 
 
-def pruned(states: Sequence[StateDict]) -> Sequence[StateDict]:
-    """State dicts with `weight_orig` and `weight_mask` as `weight`, which is their product."""
-    found = []
-    for one in states:
-        entries = dict(one.entries)
-        for name in one.entries:
+def apply_pruning_masks(states: Sequence[StateDict]) -> Sequence[StateDict]:
+    """Replace `weight_orig` and `weight_mask`, written by `torch.nn.utils.prune`, by their product `weight`.
+
+    Returns:
+        The state dicts that have such entries; the others are left out.
+    """
+    masked = []
+    for state in states:
+        entries = dict(state.entries)
+        for name in state.entries:
             plain = name.removesuffix("_orig")
-            parts = one.entries[name], one.entries.get(f"{plain}_mask")
+            parts = state.entries[name], state.entries.get(f"{plain}_mask")
             if plain != name and all(isinstance(part, Tensor) for part in parts):
                 entries[plain] = entries.pop(name) * entries.pop(f"{plain}_mask")
-        if len(entries) != len(one.entries):
-            found.append(replace(one, entries=entries))
-    return found
+        if len(entries) != len(state.entries):
+            masked.append(replace(state, entries=entries))
+    return masked
 
 
-def without_wrappers(one: StateDict) -> dict[str, Tensor]:
-    """The tensors of a state dict, without the prefixes of wrappers that all of its names have."""
-    state = {name: value for name, value in one.entries.items() if isinstance(value, Tensor)}
-    while prefix := next((p for p in WRAPPERS if all(name.startswith(f"{p}.") for name in state)), ""):
-        state = {name.removeprefix(f"{prefix}."): value for name, value in state.items()}
-    return state
+def strip_wrappers(state: StateDict) -> dict[str, Tensor]:
+    """Return the tensors of a state dict, without the prefixes of wrappers that all names have."""
+    tensors = {name: value for name, value in state.entries.items() if isinstance(value, Tensor)}
+    while prefix := next((p for p in WRAPPERS if all(name.startswith(f"{p}.") for name in tensors)), ""):
+        tensors = {name.removeprefix(f"{prefix}."): value for name, value in tensors.items()}
+    return tensors
 
 
-def plain_name(name: str) -> str:
-    """A name without what wrappers put into it, in the spelling of today.
+def canonical_name(name: str) -> str:
+    """Return a name without the parts that wrappers add, and in the current spelling of torch.
 
-    >>> plain_name("module.features._orig_mod.0.weight")
-    'features.0.weight'
+    Examples:
+        >>> canonical_name("module.features._orig_mod.0.weight")
+        'features.0.weight'
     """
     parts = [part for part in name.split(".") if part not in WRAPPERS]
     name = ".".join(parts)
-    name = re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", name)  # torchvision's files
-    name = re.sub(r"parametrizations\.(\w+)\.original0$", r"\1_g", name)  # weight_norm, new and old
+    name = re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", name)  # files of torchvision
+    name = re.sub(r"parametrizations\.(\w+)\.original0$", r"\1_g", name)  # the new and the old weight_norm
     return re.sub(r"parametrizations\.(\w+)\.original1$", r"\1_v", name)

@@ -1,4 +1,4 @@
-"""A network of timm, the extra package of many hundreds."""
+"""Load a network of the package timm, with its weights and the preprocessing of its data configuration."""
 
 from __future__ import annotations
 
@@ -7,26 +7,20 @@ import warnings
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from PIL import Image
 from torch import nn
 
 from torchlurk.datasets.transform import input_of
-from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import (
-    Weights,
-    brief,
-    fit_weights,
-    match_weights,
-    read_weights,
-    state_digest,
-)
-from torchlurk.models.record import Network
-from torchlurk.models.zoo import classes_of
+from torchlurk.errors import LurkError, Option
+from torchlurk.models.checkpoint import Weights, load_weights, match_weights, read_weights, state_digest
+from torchlurk.models.exceptions import short_message
+from torchlurk.models.network import Network
+from torchlurk.models.zoo import count_trained_classes
 
-PREFIX = "timm:"
+TIMM_PREFIX: Final = "timm:"
 
 
 def load_timm(
@@ -39,44 +33,47 @@ def load_timm(
     report: Callable[[str], None],
     load: Callable[[str], Any] = importlib.import_module,
 ) -> Network:
-    """Make a network of timm, fed as its own data configuration says.
+    """Load a network of timm.
 
     Args:
         spec: `timm:NAME`.
-        weights: `auto` for those that timm fetches, `random`, or a file.
-        first: opens an image to try its transform on.
+        weights: `auto` for those that timm downloads, `random`, or the path of a file.
+        first: opens an image to try the network's transform on.
         seed: of random weights.
-        unsafe_pickle: as for `read_weights`.
-        report: is told, in a line, what takes long.
+        unsafe_pickle: see `read_weights`.
+        report: called with a line about every choice and every slow step.
         load: imports a package.
 
     Raises:
-        LurkError: timm is not installed, has no such network, or the weights cannot be had or do not fit.
+        LurkError: timm is not installed, has no such network, or the weights cannot be downloaded or read, or
+            do not fit.
     """
-    name = spec.removeprefix(PREFIX)
+    name = spec.removeprefix(TIMM_PREFIX)
     try:
         timm = load("timm")
     except ImportError as error:
-        raise LurkError(f"--model {spec} wants the package timm ({brief(error)}): pip install timm") from None
+        raise LurkError(
+            f"the package timm is needed ({short_message(error)})", "pip install timm", Option("model", spec)
+        ) from None
     plain = name.partition(".")[0]
     if not timm.is_model(plain):
         near = get_close_matches(plain, timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() tells all"
-        raise LurkError(f"timm has no network {name!r}: {hint}")
+        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() returns all names"
+        raise LurkError(f"timm has no network {name!r}", hint)
     if weights in ("auto", "imagenet", "DEFAULT"):
-        report(f"fetching timm's weights of {name}, once")
-        module, found = _pretrained(timm, name)
+        report(f"downloading timm's weights of {name}, once")
+        module, found = _with_timm_weights(timm, name)
     elif weights == "random":
-        module = _made(timm, name, seed)
+        module = _with_random_weights(timm, name, seed)
         found = Weights(module.state_dict(), f"random:{seed}", state_digest(module.state_dict()))
     else:
         found = read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
-        module = _made(timm, name, seed)
-        classes = classes_of(module, match_weights(module, found))
+        module = _with_random_weights(timm, name, seed)
+        classes = count_trained_classes(module, match_weights(module, found))
         if classes is not None:
-            module = _made(timm, name, seed, num_classes=classes)
-        fit_weights(module, found, report=report)
-    tuned = found.tuned
+            module = _with_random_weights(timm, name, seed, num_classes=classes)
+        load_weights(module, found, report=report)
+    metadata = found.metadata
     config = timm.data.resolve_model_data_config(module)
     transform = timm.data.create_transform(**config, is_training=False)
     return Network(
@@ -85,13 +82,13 @@ def load_timm(
         source=spec,
         weights=found.name,
         weights_sha256=found.sha256,
-        preprocess=(tuned and tuned.input) or input_of(transform, first),
-        classes=tuned.classes if tuned else _classes(timm, module),
+        preprocess=(metadata and metadata.input) or input_of(transform, first),
+        classes=metadata.classes if metadata else _class_names(timm, module),
     )
 
 
-def _made(timm: Any, name: str, seed: int, **options: Any) -> nn.Module:
-    """The network as it initialises itself, from a seed of its own."""
+def _with_random_weights(timm: Any, name: str, seed: int, **options: Any) -> nn.Module:
+    """Build a network with its own random initialisation; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.default_generator.manual_seed(seed)
@@ -99,20 +96,22 @@ def _made(timm: Any, name: str, seed: int, **options: Any) -> nn.Module:
     return module
 
 
-def _pretrained(timm: Any, name: str) -> tuple[nn.Module, Weights]:
+def _with_timm_weights(timm: Any, name: str) -> tuple[nn.Module, Weights]:
+    """Build a network with the weights that timm downloads."""
     try:
         module: nn.Module = timm.create_model(name, pretrained=True)
-    except Exception as error:  # its hub has exceptions of many kinds
+    except Exception as error:  # its hub raises many types
         raise LurkError(
-            f"timm's weights of {name} cannot be fetched ({brief(error)}): give --weights FILE or random"
+            f"timm's weights of {name} cannot be downloaded ({short_message(error)})",
+            ("give ", Option("weights", "FILE"), " or ", Option("weights", "random")),
         ) from error
     tag = getattr(module, "pretrained_cfg", {}).get("tag") or "pretrained"
     state = module.state_dict()
     return module, Weights(state, f"timm:{tag}", state_digest(state))
 
 
-def _classes(timm: Any, module: nn.Module) -> tuple[str, ...]:
-    """The names of its outputs, where they are a set of ImageNet's classes."""
+def _class_names(timm: Any, module: nn.Module) -> tuple[str, ...]:
+    """Return the class names of the outputs, if they are a set of ImageNet's classes; otherwise `()`."""
     subset = timm.data.infer_imagenet_subset(module)
     if not subset:
         return ()

@@ -1,4 +1,4 @@
-"""A network that a function of the user's makes, in a file or in a package."""
+"""Build the network that a function of the user returns, in a Python file or in a package."""
 
 from __future__ import annotations
 
@@ -13,92 +13,101 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
+from torchlurk.models.exceptions import type_and_message, where_raised
 from torchlurk.models.isolation import to_float32
-from torchlurk.models.validate import as_network, check_hooks, where_raised
+from torchlurk.models.outputs import type_name
+from torchlurk.models.validate import as_module, check_hooks
 from torchlurk.runtime.names import readable
 
+_MODULE_PREFIX: Final = "torchlurk_model_"
+"""Of the names under which files of users are in `sys.modules`."""
 
-def make_own(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, ...]]:
-    """Call the function that makes a network.
+_FILE: Final = Option("model", "path/to/file.py:function")
+_PACKAGE: Final = Option("model", "package.module:function")
 
-    What it draws at random comes from the seed, and the caller's generator is left as it was; so are
-    `sys.path` and, but for the module itself, `sys.modules`.
+
+def build_user_model(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, ...]]:
+    """Call the function that builds a network.
+
+    Random initial values come from the seed; the caller's generator is left as it was. So is `sys.path`, and
+    `sys.modules` except for the module itself.
 
     Args:
         spec: `path/to/file.py:function` or `package.module:function`. The function takes no argument.
         seed: of torch's generator.
 
     Returns:
-        The network in float32 on the CPU, in evaluation mode; its transform, or None; and the names of its
-        outputs, `()` if the function gives none.
+        The network in float32 on the CPU, in evaluation mode; its transform, or `None`; and the class names
+        of its outputs, `()` if the function returns none.
 
     Raises:
-        LurkError: the file cannot be run, has no such function, or that gives something else.
+        LurkError: the file cannot be run, has no such function, or the function returns something else.
     """
     where, _, name = spec.rpartition(":")
     if not where or not name.isidentifier():
-        raise LurkError(
-            f"--model {spec!r} names no function: write path/to/file.py:function or package.module:function"
-        )
+        raise LurkError("names no function", ("write ", _FILE, " or ", _PACKAGE), Option("model", repr(spec)))
     is_file = where.endswith(".py") or "/" in where
     folder = Path(where).resolve().parent if is_file else Path.cwd()
+    source = f"{where}:{name}"
     with torch.random.fork_rng(devices=[]), _importing_from(folder, forget=is_file):
         torch.default_generator.manual_seed(seed)
         module = _load_file(Path(where)) if is_file else _load_module(where)
-        function = _find(module, name, where)
+        function = _find_attribute(module, name, where)
         if isinstance(function, nn.Module):
-            made: Any = function
+            returned: Any = function
         else:
-            _check_callable(function, f"{where}:{name}")
-            made = _run(lambda: function(), f"{where}:{name}")
-    network, transform, names = _parts(made, f"{where}:{name}")
+            _check_callable(function, source)
+            returned = _run_user_code(lambda: function(), source)
+    network, transform, classes = _unpack(returned, source)
     if not isinstance(network, nn.Module):
         raise LurkError(
-            f"{where}:{name} gives {_kind(made)}: return the network, a torch.nn.Module, or "
-            "(network, transform)"
+            f"{source} returns {type_name(returned)}",
+            "return the network, a torch.nn.Module, or (network, transform)",
         )
     if transform is not None and not callable(transform) and not hasattr(transform, "normalise"):
         raise LurkError(
-            f"{where}:{name} gives {_kind(transform)} beside the network: return a transform, which takes "
-            "a PIL image and gives a float tensor (C, H, W)"
+            f"{source} returns {type_name(transform)} beside the network",
+            "return a transform, which takes a PIL image and returns a float tensor (C, H, W)",
         )
-    network = as_network(network)
+    network = as_module(network)
     check_hooks(network)
     to_float32(network, torch.device("cpu"))
-    return network.eval(), transform, names
+    return network.eval(), transform, classes
 
 
-def _parts(made: Any, what: str) -> tuple[Any, Any, tuple[str, ...]]:
-    """The network, its transform and its outputs' names, of which the last two may be left out."""
-    if not isinstance(made, tuple) or len(made) not in (2, 3):
-        return made, None, ()
-    network, transform, *rest = made
-    names = tuple(rest[0]) if rest else ()
-    if any(not isinstance(name, str) for name in names):
-        raise LurkError(
-            f"{what} gives names of outputs that are no strings: return (network, transform, names)"
-        )
-    return network, transform, tuple(map(readable, names))
-
-
-def source_of(spec: str) -> str:
-    """What a store says of where a network comes from: the file without its folder, or the package."""
+def source_name(spec: str) -> str:
+    """Return where a network comes from, for the record: the file without its folder, or the package."""
     where, _, name = spec.rpartition(":")
     return readable(f"{Path(where).name if where.endswith('.py') else where}:{name}")
 
 
+def _unpack(returned: Any, source: str) -> tuple[Any, Any, tuple[str, ...]]:
+    """Return the network, its transform and the class names; the last two are optional."""
+    if not isinstance(returned, tuple) or len(returned) not in (2, 3):
+        return returned, None, ()
+    network, transform, *rest = returned
+    names = tuple(rest[0]) if rest else ()
+    if any(not isinstance(name, str) for name in names):
+        raise LurkError(
+            f"{source} returns class names that are no strings", "return (network, transform, names)"
+        )
+    return network, transform, tuple(map(readable, names))
+
+
 @contextmanager
 def _importing_from(folder: Path, *, forget: bool) -> Iterator[None]:
-    """Let modules beside the user's be imported, as if Python had been started with it.
+    """Make modules in a folder importable, as if Python had been started there.
 
-    With `forget`, those that this has brought are taken out of `sys.modules` again: a `utils.py` beside
-    one network must not be taken for that beside another.
+    Args:
+        folder: the folder.
+        forget: whether to remove its modules from `sys.modules` afterwards, so that the `utils.py` beside one
+            network is not taken for that beside another.
     """
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
@@ -109,29 +118,26 @@ def _importing_from(folder: Path, *, forget: bool) -> Iterator[None]:
             sys.path.remove(str(folder))
         for name in set(sys.modules) - before if forget else ():
             file = getattr(sys.modules[name], "__file__", None)
-            own = file is not None and Path(file).is_relative_to(folder) and "site-packages" not in file
-            if own and not name.startswith(_PRIVATE):
+            inside = file is not None and Path(file).is_relative_to(folder) and "site-packages" not in file
+            if inside and not name.startswith(_MODULE_PREFIX):
                 del sys.modules[name]
 
 
-_PRIVATE = "torchlurk_model_"
-
-
 def _load_file(path: Path) -> ModuleType:
-    """Run a file as a module of a name that no other has."""
+    """Run a file as a module with a unique name."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise LurkError(f"--model: the file {str(path)!r} {what}: give path/to/file.py:function")
-    name = _PRIVATE + hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
-        raise LurkError(f"--model: {str(path)!r} is no Python file: give path/to/file.py:function")
-    module = importlib.util.module_from_spec(found)
-    loader = found.loader
-    # Python looks there for the module of a class, in dataclasses for one
+        raise LurkError(f"the file {str(path)!r} {what}", ("give ", _FILE))
+    name = _MODULE_PREFIX + hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise LurkError(f"{str(path)!r} is not a Python file", ("give ", _FILE))
+    module = importlib.util.module_from_spec(spec)
+    loader = spec.loader
+    # Python, for example its dataclasses, looks there for the module of a class
     sys.modules[name] = module
     try:
-        _run(lambda: loader.exec_module(module), str(path))
+        _run_user_code(lambda: loader.exec_module(module), str(path))
     except LurkError:
         del sys.modules[name]
         raise
@@ -139,24 +145,25 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _load_module(name: str) -> ModuleType:
+    """Import a module of a package."""
     try:
         if not all(part.isidentifier() for part in name.split(".")):
             raise ModuleNotFoundError(name=name)
-        known = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
-        known = None
+        spec = None
     except Exception as error:
-        raise _failure(error, name) from error
-    if known is None:
+        raise _user_code_error(error, name) from error
+    if spec is None:
         raise LurkError(
-            f"--model: there is no module {name!r}, here or installed: give package.module:function, or "
-            "path/to/file.py:function"
+            f"there is no module {name!r}, here or installed", ("give ", _PACKAGE, ", or ", _FILE)
         )
-    module: ModuleType = _run(lambda: importlib.import_module(name), name)
+    module: ModuleType = _run_user_code(lambda: importlib.import_module(name), name)
     return module
 
 
-def _find(module: ModuleType, name: str, where: str) -> Any:
+def _find_attribute(module: ModuleType, name: str, where: str) -> Any:
+    """Return a function, class or network of a module by its name."""
     if hasattr(module, name):
         return getattr(module, name)
     own = [
@@ -166,12 +173,13 @@ def _find(module: ModuleType, name: str, where: str) -> Any:
     ]
     near = get_close_matches(name, own, n=3, cutoff=0.3) or own[:3]
     hint = f"it has {', '.join(near)}" if near else "it has none"
-    raise LurkError(f"{where} has no function {name!r}: {hint}")
+    raise LurkError(f"{where} has no function {name!r}", hint)
 
 
-def _check_callable(function: Any, what: str) -> None:
+def _check_callable(function: Any, source: str) -> None:
+    """Check that a value is a function that can be called without arguments."""
     if not callable(function):
-        raise LurkError(f"{what} is {_kind(function)}: name a function that returns the network")
+        raise LurkError(f"{source} is {type_name(function)}", "name a function that returns the network")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -179,32 +187,32 @@ def _check_callable(function: Any, what: str) -> None:
     try:
         signature.bind()
     except TypeError:
-        needed = [p.name for p in signature.parameters.values() if p.default is p.empty]
+        required = [p.name for p in signature.parameters.values() if p.default is p.empty]
         raise LurkError(
-            f"{what} wants the arguments {', '.join(needed)}: name a function without any, which "
-            "calls it as you want it"
+            f"{source} requires the arguments {', '.join(required)}",
+            "name a function without arguments that calls it",
         ) from None
 
 
-def _run(work: Callable[[], Any], what: str) -> Any:
-    """Do what runs the user's code; its failures, even an exit, are one line."""
+def _run_user_code(work: Callable[[], Any], source: str) -> Any:
+    """Call code of the user; every exception except Ctrl-C, even `SystemExit`, becomes a `LurkError`."""
     try:
         return work()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise _failure(error, what) from error
+        raise _user_code_error(error, source) from error
 
 
-def _failure(error: BaseException, what: str) -> LurkError:
+def _user_code_error(error: BaseException, source: str) -> LurkError:
+    """Return the error that explains an exception in the user's code."""
     if isinstance(error, SyntaxError):
-        return LurkError(f"{what}: {error.filename}, line {error.lineno}, is no Python: {error.msg}")
+        return LurkError(
+            f"{source}: {error.filename}, line {error.lineno}, is not valid Python: {error.msg}",
+            "correct the syntax",
+        )
     if isinstance(error, ModuleNotFoundError):
-        return LurkError(f"{what} imports {error.name!r}, which is not installed here: install it")
-    place = where_raised(error)
-    words = (str(error).strip().splitlines() or [""])[0][:160]
-    return LurkError(f"{what} fails{place} ({type(error).__name__}{words and ': ' + words}): mend it there")
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+        return LurkError(f"{source} imports {error.name!r}, which is not installed here", "install it")
+    return LurkError(
+        f"{source} fails{where_raised(error)} ({type_and_message(error)})", "correct the code there"
+    )

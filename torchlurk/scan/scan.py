@@ -16,7 +16,7 @@ from torch import Tensor
 
 from torchlurk.errors import LurkError
 from torchlurk.models.hooks import Observer
-from torchlurk.models.runner import Runnable, Runner, as_runner, forward_until, observing
+from torchlurk.models.runner import Runnable, Runner, as_runner, capture_outputs, forward_until
 from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory
 from torchlurk.scan import topk
 from torchlurk.scan.topk import TopK
@@ -353,7 +353,7 @@ def _observing(
 
         return observe
 
-    with observing(runner, {name: observer(name) for name in current}):
+    with capture_outputs(runner, {name: observer(name) for name in current}):
         yield
     if unseen and len(batch.images) > 1:
         raise _Rows(min(unseen), 0)

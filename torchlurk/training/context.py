@@ -15,10 +15,11 @@ from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
 from torchlurk.graph.tracing import follow
-from torchlurk.models.checkpoint_metadata import Tuned, renew_head
+from torchlurk.models.checkpoint_metadata import CheckpointMetadata, replace_head
 from torchlurk.models.isolation import copy_network, isolated, to_float32
 from torchlurk.models.network import Network
-from torchlurk.models.validate import check_network, check_rows
+from torchlurk.models.outputs import check_rows
+from torchlurk.models.validate import check_network
 from torchlurk.runtime.devices import copy_to_device
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
@@ -52,7 +53,7 @@ class TrainingContext:
     layers: tuple[str, ...]
     trained: dict[str, nn.Parameter]
     optimiser: optim.SGD
-    tuned: Tuned
+    tuned: CheckpointMetadata
     split: Split
     out: Path
     options: Options
@@ -89,12 +90,12 @@ def begin(
         check_rows(1 if probe.rows is None else probe.rows, images=1)
         head = find_head(model, follow(model, network.shape), probe.logits)
     classes = split.train.classes
-    renew_head(model, head, len(classes), options.seed)
+    replace_head(model, head, len(classes), options.seed)
     layers = tuple(dict.fromkeys((*chosen_layers(model, options.unfreeze), head)))
     to_float32(model, device)
     trained = freeze_all_but(model, layers)
     model.eval()
-    tuned = Tuned(
+    tuned = CheckpointMetadata(
         classes=classes,
         head=head,
         input=network.preprocess if isinstance(network.preprocess, Preprocess) else None,

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn, optim
 
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
-from torchlurk.models.checkpoint_metadata import Tuned, write_metadata
+from torchlurk.models.checkpoint import Weights, load_weights, network_state, read_weights, state_digest
+from torchlurk.models.checkpoint_metadata import CheckpointMetadata, encode_metadata
 from torchlurk.models.digests import check_has_values
 from torchlurk.models.plain_values import NotPlainError, to_json
 from torchlurk.store.write import sweep, write_bytes
@@ -31,7 +31,7 @@ def _optimiser_path(epoch: int) -> str:
     return f"{CHECKPOINTS}/optimiser-{epoch:04}.safetensors"
 
 
-def save_network(out: Path, epoch: int, model: nn.Module, tuned: Tuned) -> str:
+def save_network(out: Path, epoch: int, model: nn.Module, tuned: CheckpointMetadata) -> str:
     """Write a checkpoint that `--weights` takes.
 
     Args:
@@ -70,11 +70,11 @@ def save_network(out: Path, epoch: int, model: nn.Module, tuned: Tuned) -> str:
                 f"{name} of the network is extra state (get_extra_state) with a {problem}, which a "
                 "checkpoint cannot hold: make it of numbers, texts, tensors, lists and dicts"
             ) from None
-    write_bytes(out / path, save(_plain(tensors), write_metadata(replace(tuned, extra=extra))))
+    write_bytes(out / path, save(_plain(tensors), encode_metadata(replace(tuned, extra=extra))))
     return path
 
 
-def check_readable(out: Path, epoch: int, model: nn.Module, tuned: Tuned) -> None:
+def check_readable(out: Path, epoch: int, model: nn.Module, tuned: CheckpointMetadata) -> None:
     """Write a checkpoint and read it back, before a training is spent on one that cannot be.
 
     Args:
@@ -131,7 +131,7 @@ def load_epoch(
         LurkError: a file is missing or damaged.
     """
     found = read_weights(out / checkpoint_path(epoch))
-    fit_weights(model, found)
+    load_weights(model, found)
     if optimiser is None or epoch == 0:  # before the first step it remembers nothing
         return found
     path = out / _optimiser_path(epoch)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
-from torchlurk.models.validate import as_logits
+from torchlurk.models.outputs import as_logits
 from torchlurk.training.freeze import freeze_all_but
 
 Batches = Iterable[tuple[Tensor, Tensor]]

@@ -25,8 +25,9 @@ from tests.faults.long.mutation import BYTE_WAYS, flip
 from tests.faults.long.reader import Hang, in_time
 from torchlurk.datasets.tiny_imagenet import fetch_tiny_imagenet
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import Weights, fit_weights, read_weights, state_digest
-from torchlurk.models.trunk import MEMBERS, Source, load_trunk, read_member, read_pickle
+from torchlurk.models.checkpoint import Weights, load_weights, read_weights, state_digest
+from torchlurk.models.pypi import read_member, read_pickle
+from torchlurk.models.trunk import MEMBERS, TrunkSource, load_trunk
 from torchlurk.models.weights import _imagenet
 
 PINNED = "pinned package, archive, cache or hub file with a changed bit: found by its sha256"
@@ -64,7 +65,7 @@ def _damaged(trial: Trial) -> Row:
         try:
             with in_time(PATIENCE), warnings.catch_warnings():
                 warnings.simplefilter("error")
-                fit_weights(_network(), read_weights(bad))
+                load_weights(_network(), read_weights(bad))
         except LurkError as problem:
             refused += 1
             if "\n" in str(problem) or len(str(problem)) > 1000:
@@ -178,7 +179,7 @@ def _cache(folder: Path) -> tuple[Path, Callable[[], bool]]:
     path.parent.mkdir(parents=True)
     state = {"features.0.weight": torch.arange(3000.0).reshape(10, 300)}
     save_file(state, path)
-    sources = {"alexnet": Source("AlexNet_0", "", state_digest(state))}
+    sources = {"alexnet": TrunkSource("AlexNet_0", "", state_digest(state))}
 
     def noticed() -> bool:
         try:

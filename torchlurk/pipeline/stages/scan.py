@@ -42,7 +42,7 @@ def run(context: RunContext, manifest: Manifest, device: torch.device) -> Manife
         for line in describe_skipped(context.graph.skipped):
             context.reporter.report(line)
         if context.runner.one_by_one:
-            context.reporter.report(f"each image is run alone: {context.runner.alone}")
+            context.reporter.report(f"each image is run alone: {context.runner.one_by_one_reason}")
         _scan(context, device)
     manifest = read_manifest(context.out)
     files = _make_crops(context, manifest)

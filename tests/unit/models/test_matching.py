@@ -1,4 +1,4 @@
-"""Checkpoints as training loops write them: which of their tensors are the network's, and what is refused."""
+"""The weights of a network are found in checkpoints as training loops write them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn.utils import prune
 from tests.checkpoints import A, B, holds, load, small, state_of, under
 from tests.networks import seeded
 from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import fit_weights, read_weights
+from torchlurk.models.checkpoint import load_weights, read_weights
 
 
 class Parts(nn.Module):
@@ -68,7 +68,7 @@ def test_weights_are_found_under_any_keys_and_prefixes(tmp_path: Path, saved: An
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.net."])
-def test_a_wrapped_network_loads_what_has_its_prefix_and_what_has_not(tmp_path: Path, prefix: str) -> None:
+def test_wrapped_network_loads_weights_with_and_without_its_prefix(tmp_path: Path, prefix: str) -> None:
     network = nn.DataParallel(seeded(small, 3))
     load({"state_dict": under(prefix, A)}, tmp_path, network)
     holds(network, under("module.", A))
@@ -77,7 +77,7 @@ def test_a_wrapped_network_loads_what_has_its_prefix_and_what_has_not(tmp_path: 
     holds(named, under("model.", A))
 
 
-def test_wrappers_within_and_parts_apart(tmp_path: Path) -> None:
+def test_wrapped_parts_and_parts_under_separate_keys(tmp_path: Path) -> None:
     state = state_of(1, Parts)
     parts: dict[str, dict[str, Tensor]] = {"backbone": {}, "head": {}}
     for name, value in state.items():
@@ -89,7 +89,7 @@ def test_wrappers_within_and_parts_apart(tmp_path: Path) -> None:
         holds(network, state)
 
 
-def test_pruned_weights_and_one_of_two_tied_names(tmp_path: Path) -> None:
+def test_pruned_weights_and_tied_weights_with_one_name(tmp_path: Path) -> None:
     pruned = seeded(small, 1)
     prune.l1_unstructured(pruned[0], "weight", 0.5)
     network = small()
@@ -100,7 +100,7 @@ def test_pruned_weights_and_one_of_two_tied_names(tmp_path: Path) -> None:
     tied[1].weight = tied[0].weight
     saved = {name: value + 1 for name, value in tied.state_dict().items() if name != "1.weight"}
     save_file(saved, tmp_path / "tied.safetensors")
-    fit_weights(tied, read_weights(tmp_path / "tied.safetensors"))
+    load_weights(tied, read_weights(tmp_path / "tied.safetensors"))
     assert torch.equal(tied[1].weight, saved["0.weight"])
 
 
@@ -116,10 +116,10 @@ SEVERAL: dict[str, tuple[Any, tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("kind", SEVERAL)
-def test_several_sets_that_fit_are_listed_and_one_can_be_chosen(tmp_path: Path, kind: str) -> None:
+def test_several_matches_are_listed_and_one_can_be_chosen(tmp_path: Path, kind: str) -> None:
     saved, labels = SEVERAL[kind]
     network = seeded(small, 3)
-    with pytest.raises(LurkError, match=r"2 sets of weights .* differ, .* --weights c\.pt:") as caught:
+    with pytest.raises(LurkError, match=r"2 sets of weights .* differ, .* weights=c\.pt:") as caught:
         load(saved, tmp_path, network)
     assert all(label in str(caught.value) for label in labels)
     holds(network, state_of(3))
@@ -127,24 +127,17 @@ def test_several_sets_that_fit_are_listed_and_one_can_be_chosen(tmp_path: Path, 
         for entry in (label, label.partition(".module")[0]):
             load(saved, tmp_path, network, f":{entry}")
             holds(network, state)
-    with pytest.raises(LurkError, match="no weights 'none' that fit the network: those that do are"):
+    with pytest.raises(LurkError, match="no weights 'none' that fit the network; choose from those that fit"):
         load(saved, tmp_path, network, ":none")
 
 
-def test_what_is_plainly_the_network_is_taken_and_told(tmp_path: Path) -> None:
+def test_exact_match_is_taken_and_reported(tmp_path: Path) -> None:
     network = small()
     copies = {"state_dict": under("model.", A), "callbacks": {"SWA": {"average": under("model.", B)}}}
-    assert "taking state_dict.model (--weights c.pt:callbacks" in load(copies, tmp_path, network)[0]
+    assert "taking state_dict.model (c.pt:callbacks" in load(copies, tmp_path, network)[0]
     holds(network, A)
     assert "c.pt:ema_model" in load(B | under("ema_model.", A), tmp_path, network)[0]
     holds(network, B)
-
-
-def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
-    torch.save(A, tmp_path / "a:b.pt")
-    assert read_weights(tmp_path / "a:b.pt").name == "file:a:b.pt"
-    torch.save({"ema": A}, tmp_path / "c.pt")
-    assert read_weights(tmp_path / "c.pt:ema").name == "file:c.pt:ema"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +157,7 @@ def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
         (A | {"1.running_var": torch.full((4,), torch.inf)}, "1.running_var in file:c.pt holds NaN or inf"),
     ],
 )  # fmt: skip
-def test_what_is_no_set_of_the_networks_weights_is_one_line(
+def test_misfits_are_reported_in_one_line(
     tmp_path: Path, saved: Any, words: str
 ) -> None:  # fmt: skip
     network = seeded(small, 3)

@@ -1,4 +1,4 @@
-"""What a network gives when it is tried, before it is scanned."""
+"""Which networks pass the checks, and what their trial forward returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from torchlurk.errors import LurkError
-from torchlurk.models.validate import as_logits, check_network
+from torchlurk.models.outputs import as_logits
+from torchlurk.models.validate import check_network
 
 
 class Gives(nn.Module):
@@ -42,7 +43,9 @@ class Nothing(nn.Module):
         (lambda x: [None, x[:, :, None, None]], "list", None),
     ],
 )
-def test_what_can_run_is_let_run(give: Callable[[torch.Tensor], Any], kind: str, logits: int | None) -> None:
+def test_check_network_accepts_every_output_with_a_tensor(
+    give: Callable[[torch.Tensor], Any], kind: str, logits: int | None
+) -> None:
     module = Gives(give).train()
     found = check_network(module, (3, 8, 8))
     assert (found.kind, found.logits) == (kind, logits)
@@ -52,32 +55,34 @@ def test_what_can_run_is_let_run(give: Callable[[torch.Tensor], Any], kind: str,
     if logits:
         assert as_logits(output).shape == (2, 4)
     else:
-        with pytest.raises(LurkError, match="not a row of logits an image"):
+        with pytest.raises(LurkError, match="not one row of logits per image"):
             as_logits(output)
 
 
 @pytest.mark.parametrize(
     ("module", "shape", "message"),
     [
-        (Gives(lambda _: None), (3, 8, 8), "gives None for an input of 8 x 8 px: its forward must return"),
-        (Gives(lambda _: {"a": 1}), (3, 8, 8), "gives a dict for an input"),
+        (Gives(lambda _: None), (3, 8, 8), "returns None for an input of 8 x 8 px; its forward must return"),
+        (Gives(lambda _: {"a": 1}), (3, 8, 8), "returns a dict for an input"),
         (
             Gives(lambda x: x),
             (3, 2, 9),
-            r"input of 2 x 9 px does not pass .* one of 28 x 28 px does: give --size 28",
+            r"input of 2 x 9 px does not pass .* one of 28 x 28 px does; give size=28,",
         ),
         (Gives(lambda x: x), (1, 8, 8), "does not take an input of 1 channels"),
-        (Two(), (3, 8, 8), r"wants 2 inputs \(image, mask\): wrap it"),
-        (Nothing(), (3, 8, 8), "wants no input: wrap it"),
+        (Two(), (3, 8, 8), r"takes 2 inputs \(image, mask\); wrap it"),
+        (Nothing(), (3, 8, 8), "takes no input; wrap it"),
     ],
 )
-def test_what_cannot_run_is_one_line(module: nn.Module, shape: tuple[int, int, int], message: str) -> None:
+def test_check_network_reports_unusable_networks_in_one_line(
+    module: nn.Module, shape: tuple[int, int, int], message: str
+) -> None:
     with pytest.raises(LurkError, match=message) as caught:
         check_network(module, shape)
     assert "\n" not in str(caught.value)
 
 
-def test_infinite_weights_are_named() -> None:
+def test_check_network_names_a_parameter_that_is_not_finite() -> None:
     module = Gives(lambda x: x)
     module.conv.weight.data[0, 0, 0, 0] = torch.inf
     with pytest.raises(LurkError, match=r"conv\.weight of the network holds NaN or infinity"):

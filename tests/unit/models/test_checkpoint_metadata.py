@@ -1,4 +1,4 @@
-"""A checkpoint of a fine-tuning becomes the network again that it was taken of, head, classes and input."""
+"""A checkpoint of a fine-tuning restores its network with head, class names and preprocessing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ from tests.runs import train as run
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import state_digest
-from torchlurk.models.checkpoint_metadata import KEY, Tuned, read_metadata, renew_head, write_metadata
-from torchlurk.models.network import Network, load_network
+from torchlurk.models.checkpoint_metadata import (
+    METADATA_KEY,
+    CheckpointMetadata,
+    decode_metadata,
+    encode_metadata,
+    replace_head,
+)
+from torchlurk.models.load import load_network
+from torchlurk.models.network import Network
 from torchlurk.models.weights import default_cache
 
 NETS = """
@@ -51,7 +58,7 @@ def load(model: str, weights: str, cache: Path, size: int | None = None) -> Netw
     return load_network(model, weights, size, cache, report=lambda _: None)
 
 
-def tuned(network: Network, folder: Path) -> tuple[Path, Network]:
+def fine_tune(network: Network, folder: Path) -> tuple[Path, Network]:
     _, after = run(photos(folder / "photos", each=3), folder / "run", given=network, epochs=1, lr=0.001)
     return folder / "run/checkpoints/epoch-0001.safetensors", after
 
@@ -68,41 +75,41 @@ def same(one: Network, other: Network) -> None:
 @pytest.mark.parametrize(
     "model", ["squeezenet1_1", "resnet18", "mobilenet_v3_small", "googlenet", "timm:mobilenetv3_small_050"]
 )
-def test_a_checkpoint_is_loaded_as_the_network_that_it_is_of(tmp_path: Path, model: str) -> None:
+def test_checkpoint_restores_its_network(tmp_path: Path, model: str) -> None:
     given = load(model, "random", tmp_path)
     given = replace(given, preprocess=Preprocess(size=64, resize=70, mean=(0.4,) * 3, std=(1 / 255,) * 3))
-    path, after = tuned(given, tmp_path)
+    path, after = fine_tune(given, tmp_path)
     again = load(model, str(path), tmp_path)
     same(again, after)
     assert again.weights == "file:epoch-0001.safetensors"
     assert again.preprocess == given.preprocess
 
 
-def test_a_network_that_normalises_anew_still_does(tmp_path: Path) -> None:
+def test_transform_input_is_restored(tmp_path: Path) -> None:
     given = load("googlenet", "random", tmp_path, 64)
     assert isinstance(given.module, torchvision.models.GoogLeNet)
     given.module.transform_input = True
-    path, after = tuned(given, tmp_path)
+    path, after = fine_tune(given, tmp_path)
     again = load("googlenet", str(path), tmp_path)
     same(again, after)
     assert again.module.transform_input is True
 
 
 @pytest.mark.parametrize("name", ["plain", "called"])
-def test_a_network_of_ones_own_gets_its_new_head(tmp_path: Path, name: str) -> None:
+def test_user_network_gets_the_head_of_the_checkpoint(tmp_path: Path, name: str) -> None:
     (tmp_path / "nets.py").write_text(NETS)
     given = load(f"{tmp_path}/nets.py:{name}", "auto", tmp_path, 12 if name == "plain" else None)
-    path, after = tuned(given, tmp_path)
+    path, after = fine_tune(given, tmp_path)
     same(load(f"{tmp_path}/nets.py:{name}", str(path), tmp_path), after)
-    with pytest.raises(LurkError, match="has no such layer: is this another architecture"):
+    with pytest.raises(LurkError, match="has no such layer; the network may have another architecture"):
         load(f"{tmp_path}/nets.py:other", str(path), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["parallel", "extra"])
-def test_a_wrapped_network_and_one_with_extra_state_come_back(tmp_path: Path, name: str) -> None:
+def test_wrapped_network_and_extra_state_are_restored(tmp_path: Path, name: str) -> None:
     (tmp_path / "nets.py").write_text(NETS)
     given = load(f"{tmp_path}/nets.py:{name}", "auto", tmp_path, 12)
-    path, after = tuned(given, tmp_path)
+    path, after = fine_tune(given, tmp_path)
     again = load(f"{tmp_path}/nets.py:{name}", str(path), tmp_path)
     same(again, after)
     assert state_digest(again.module.state_dict()) == state_digest(after.module.state_dict())
@@ -111,26 +118,26 @@ def test_a_wrapped_network_and_one_with_extra_state_come_back(tmp_path: Path, na
     assert torch.equal(plain.module(x), again.module(x))
 
 
-def test_a_checkpoint_can_be_tuned_again_for_other_classes(tmp_path: Path) -> None:
+def test_checkpoint_can_be_fine_tuned_again_for_other_classes(tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text(NETS)
     model = f"{tmp_path}/nets.py:plain"
-    path, _ = tuned(load(model, "auto", tmp_path, 12), tmp_path / "first")
+    path, _ = fine_tune(load(model, "auto", tmp_path, 12), tmp_path / "first")
     other = photos(tmp_path / "photos", classes=("x", "y"))
     _, after = run(other, tmp_path / "second", given=load(model, str(path), tmp_path), epochs=1)
     again = load(model, str(tmp_path / "second/checkpoints/epoch-0001.safetensors"), tmp_path)
     assert again.classes == after.classes == ("x", "y")
 
 
-def test_another_size_may_still_be_asked_for(tmp_path: Path) -> None:
-    path, _ = tuned(load("squeezenet1_1", "random", tmp_path, 64), tmp_path)
+def test_size_replaces_that_of_the_checkpoint(tmp_path: Path) -> None:
+    path, _ = fine_tune(load("squeezenet1_1", "random", tmp_path, 64), tmp_path)
     assert load("squeezenet1_1", str(path), tmp_path).shape == (3, 64, 64)
     assert load("squeezenet1_1", str(path), tmp_path, 96).shape == (3, 96, 96)
 
 
-def test_squeezenet_as_its_authors_trained_it_is_fed_as_before(tmp_path: Path) -> None:
-    """Their mean and scale are not torchvision's: without them the checkpoint would be fed something else."""
+def test_normalisation_of_caffe_weights_is_restored(tmp_path: Path) -> None:
+    """Their mean and scale differ from torchvision's, so a checkpoint must record them."""
     given = load("squeezenet1_1", "caffe", default_cache(), 64)
-    path, after = tuned(given, tmp_path)
+    path, after = fine_tune(given, tmp_path)
     again = load("squeezenet1_1", str(path), tmp_path)
     same(again, after)
     assert again.preprocess.std == (1 / 255,) * 3
@@ -141,42 +148,45 @@ def test_squeezenet_as_its_authors_trained_it_is_fed_as_before(tmp_path: Path) -
     }  # fmt: skip
 
 
-def test_bytes_do_not_depend_on_chance(tmp_path: Path) -> None:
-    path, _ = tuned(small(), tmp_path)
+def test_checkpoint_holds_one_key_of_metadata_and_no_path(tmp_path: Path) -> None:
+    path, _ = fine_tune(small(), tmp_path)
     with safe_open(path, "pt") as handle:
-        assert list(handle.metadata()) == [KEY]
-        found = read_metadata(handle.metadata(), "")
-    assert found == Tuned(CLASSES, "head", small().preprocess)
+        assert list(handle.metadata()) == [METADATA_KEY]
+        found = decode_metadata(handle.metadata(), "")
+    assert found == CheckpointMetadata(CLASSES, "head", small().preprocess)
     assert b"/tmp" not in path.read_bytes()
 
 
-# what it says of itself
+# metadata
 
 
-def test_a_record_comes_back_as_it_was() -> None:
+def test_metadata_survive_encoding() -> None:
     fed = Preprocess(size=(20, 30), resize=(25, 40), mean=(0.1,), std=(0.3,), interpolation="bicubic")
-    for record in (Tuned(("a", "é"), "x.1", fed, True), Tuned(("a", "b"), "fc", None)):
-        assert read_metadata(write_metadata(record), "") == record
-    assert read_metadata(None, "") is None
-    assert read_metadata({"format": "pt"}, "") is None
+    for record in (
+        CheckpointMetadata(("a", "é"), "x.1", fed, True),
+        CheckpointMetadata(("a", "b"), "fc", None),
+    ):
+        assert decode_metadata(encode_metadata(record), "") == record
+    assert decode_metadata(None, "") is None
+    assert decode_metadata({"format": "pt"}, "") is None
 
 
 @pytest.mark.parametrize(
     "text", ["", "{}", '{"format": 2, "classes": [], "head": "x", "input": null}', '{"classes": "a"}']
 )
-def test_a_record_that_is_damaged_or_newer_is_refused(tmp_path: Path, text: str) -> None:
-    save_file({"head.weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors", {KEY: text})
-    with pytest.raises(LurkError, match="written by a newer torchlurk"):
+def test_damaged_or_newer_metadata_are_refused(tmp_path: Path, text: str) -> None:
+    save_file({"head.weight": torch.zeros(2, 2)}, tmp_path / "w.safetensors", {METADATA_KEY: text})
+    with pytest.raises(LurkError, match="written by a newer torchlurk; update torchlurk"):
         load("resnet18", str(tmp_path / "w.safetensors"), tmp_path)
 
 
-def test_files_of_others_may_have_metadata(tmp_path: Path) -> None:
+def test_other_metadata_are_ignored(tmp_path: Path) -> None:
     model = torchvision.models.squeezenet1_1(num_classes=4)
     save_file(model.state_dict(), tmp_path / "w.safetensors", {"format": "pt", "note": json.dumps([1])})
     assert load("squeezenet1_1", str(tmp_path / "w.safetensors"), tmp_path).classes == ()
 
 
-# a head
+# heads
 
 
 @pytest.mark.parametrize(
@@ -188,12 +198,12 @@ def test_files_of_others_may_have_metadata(tmp_path: Path) -> None:
         (lambda: nn.Conv2d(8, 4, 3, stride=2, padding=1), lambda: nn.Conv2d(8, 3, 3, stride=2, padding=1)),
     ],
 )
-def test_a_new_head_is_what_torch_makes_of_the_seed(
+def test_new_head_equals_a_new_layer_from_the_seed(
     make: Callable[[], nn.Module], fresh: Callable[[], nn.Module]
 ) -> None:
     model = nn.Sequential(nn.ReLU(), seeded(make))
     before = torch.get_rng_state()
-    renew_head(model, "1", 3, seed=9)
+    replace_head(model, "1", 3, seed=9)
     assert torch.equal(torch.get_rng_state(), before)
     wanted = seeded(fresh, 9)
     assert repr(model[1]) == repr(wanted)
@@ -203,12 +213,12 @@ def test_a_new_head_is_what_torch_makes_of_the_seed(
 
 
 @pytest.mark.parametrize(("name", "word"), [("3", "no such layer"), ("0", "a ReLU"), ("", "a Sequential")])
-def test_what_is_no_head_is_not_renewed(name: str, word: str) -> None:
+def test_only_a_linear_layer_or_a_convolution_is_replaced(name: str, word: str) -> None:
     with pytest.raises(LurkError, match=word):
-        renew_head(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), name, 3, seed=0)
+        replace_head(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), name, 3, seed=0)
 
 
-def test_a_user_s_network_is_as_it_was(tmp_path: Path) -> None:
+def test_fine_tuning_leaves_the_users_network_unchanged(tmp_path: Path) -> None:
     given = small()
     given.module.train()
     given.module.get_parameter("head.bias").requires_grad_(False)

@@ -1,0 +1,165 @@
+"""Load a network from the name that a user gives: the module, its weights, and its preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+from torch import nn
+
+from torchlurk.datasets.preprocess import PreprocessLike, noise, resolve_preprocess
+from torchlurk.datasets.transform import CustomTransform, shown_channels
+from torchlurk.errors import LurkError, Option
+from torchlurk.models.checkpoint import Weights, load_weights, network_state, read_weights, state_digest
+from torchlurk.models.checkpoint_metadata import find_layer, replace_head
+from torchlurk.models.network import Network
+from torchlurk.models.timm_zoo import TIMM_PREFIX, load_timm
+from torchlurk.models.user_model import build_user_model, source_name
+from torchlurk.models.validate import check_network, initialise_lazy
+from torchlurk.models.zoo import load_torchvision
+from torchlurk.runtime.names import readable
+
+TORCHVISION_PREFIX: Final = "torchvision:"
+_TORCHVISION_WEIGHTS: Final = ("imagenet", "trunk", "caffe", "DEFAULT")
+"""Values of the option `weights` that only networks of torchvision and timm have."""
+
+
+def load_network(
+    model: str,
+    weights: str,
+    size: int | tuple[int, int] | None,
+    cache: Path,
+    *,
+    report: Callable[[str], None],
+    seed: int = 0,
+    first: Callable[[], Image.Image] = noise,
+    show: tuple[int, ...] = (),
+    unsafe_pickle: bool = False,
+) -> Network:
+    """Build a network, load its weights, and check that it runs.
+
+    Args:
+        model: a classifier of torchvision, e.g. `vgg16`; `timm:NAME`; or a function that returns the
+            network, `path/to/file.py:function` or `package.module:function`.
+        weights: `auto`, `random`, the path of a file, or another value that `resolve_weights` accepts.
+        size: height and width of its input in pixels; `None` for those of its preset.
+        cache: folder for converted weights.
+        report: called with a line about every choice and every slow step.
+        seed: of random initial weights.
+        first: opens the first image of the data set, for transforms that do not tell the shape of their
+            output.
+        show: which channels of the input to show in pictures, if it has neither one nor three; `()` for
+            the first three.
+        unsafe_pickle: see `read_weights`.
+
+    Returns:
+        The network, in evaluation mode, on the CPU.
+
+    Raises:
+        LurkError: there is no such network, its weights cannot be found or do not fit, or its
+            preprocessing does not give the input that it takes.
+    """
+    if model.startswith(TIMM_PREFIX):
+        network = load_timm(
+            model, weights, first=first, seed=seed, unsafe_pickle=unsafe_pickle, report=report
+        )
+        if size is not None:
+            preprocess = resolve_preprocess(network.module, network.preprocess, size)
+            network = replace(network, preprocess=preprocess)
+    elif ":" in model and not model.startswith(TORCHVISION_PREFIX):
+        network = _load_user_network(
+            model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle, show=show,
+            report=report,
+        )  # fmt: skip
+    else:
+        name = model.removeprefix(TORCHVISION_PREFIX)
+        network = load_torchvision(
+            name, weights, size, cache, seed=seed, unsafe_pickle=unsafe_pickle, report=report
+        )
+    if show and not isinstance(network.preprocess, CustomTransform):
+        channels = network.shape[0]
+        shown_channels(channels, show)
+        raise LurkError(
+            f"the input has {channels} channels, which are all shown",
+            "leave it out",
+            Option("show_channels", ",".join(map(str, show))),
+        )
+    check_network(network.module, network.shape)
+    return network
+
+
+def _load_user_network(
+    model: str,
+    weights: str,
+    size: int | tuple[int, int] | None,
+    *,
+    first: Callable[[], Image.Image],
+    seed: int,
+    unsafe_pickle: bool,
+    show: tuple[int, ...],
+    report: Callable[[str], None],
+) -> Network:
+    """Build the network that a function of the user returns, and load a weights file into it, if any."""
+    if weights == "random" or (weights in _TORCHVISION_WEIGHTS and not Path(weights).exists()):
+        raise LurkError(
+            "only networks of torchvision and timm have these weights",
+            f"leave it out for the weights that {model} returns, or name a file",
+            Option("weights", weights),
+        )
+    module, transform, classes = build_user_model(model, seed)
+    if weights == "auto":
+        preprocess = resolve_preprocess(module, transform, size, first=first, show=show)
+        initialise_lazy(module, preprocess.shape, seed)
+        state = network_state(module)
+        found = Weights(state, "own", state_digest(state))
+    else:
+        found = read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
+        metadata = found.metadata
+        if metadata is not None:
+            replace_head(module, find_layer(module, metadata.head), len(metadata.classes), seed)
+            transform, classes = metadata.input or transform, metadata.classes
+        load_weights(module, found, report=report)
+    return network_from_module(
+        module, transform, classes, source=source_name(model), weights=found, size=size, first=first,
+        show=show,
+    )  # fmt: skip
+
+
+def network_from_module(
+    module: nn.Module,
+    transform: PreprocessLike,
+    names: tuple[str, ...],
+    *,
+    source: str,
+    weights: Weights,
+    size: int | tuple[int, int] | None,
+    first: Callable[[], Image.Image],
+    show: tuple[int, ...],
+) -> Network:
+    """Return a user's module as a `Network`; it is not run.
+
+    Args:
+        module: the network.
+        transform: its preprocessing.
+        names: the class names of its outputs; `()` if unknown.
+        source: where its code comes from.
+        weights: the weights that it holds.
+        size: see `load_network`.
+        first: see `load_network`.
+        show: see `load_network`.
+
+    Raises:
+        LurkError: the transform cannot be used, or there is no default for the channels of the network.
+    """
+    return Network(
+        module=module,
+        title=readable(type(module).__name__),
+        source=readable(source),
+        weights=weights.name,
+        weights_sha256=weights.sha256,
+        preprocess=resolve_preprocess(module, transform, size, first=first, show=show),
+        classes=names,
+    )
