@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 from torchlurk.api import plots
 from torchlurk.api.reading import GradientKind, Kind, LayerView, StoreView, open_store
 from torchlurk.errors import LurkError, as_texts, check_choice, in_python
-from torchlurk.store.selection import Filters, Layers, select_filters
+from torchlurk.store.selection import FiltersLike, LayersLike, select_filters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,8 +141,8 @@ class Lurk:
 
     def compute_grads(
         self,
-        layers: Layers = None,
-        filters: Filters = None,
+        layers: LayersLike = None,
+        filters: FiltersLike = None,
         method: Literal["deconv", "guided", "vanilla"] = "deconv",
         *,
         certify: Literal["chosen", "all"] = "chosen",
@@ -179,8 +179,8 @@ class Lurk:
 
     def compute_viz(
         self,
-        layers: Layers = None,
-        filters: Filters = None,
+        layers: LayersLike = None,
+        filters: FiltersLike = None,
         *,
         way: Literal["fourier", "naive"] = "fourier",
         objective: Literal["mean", "position"] = "mean",

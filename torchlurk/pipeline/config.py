@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from torchlurk.attribution.relu_rules import Rule
+from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.store.schema import STAGES, Config
 from torchlurk.store.selection import Selection
 
@@ -39,7 +39,7 @@ class GradientsConfig:
         batch_size: images' worth of pixels a batch.
     """
 
-    method: Rule = "deconv"
+    method: ReluRule = "deconv"
     certify: str = "chosen"
     batch_size: int = 16
 
