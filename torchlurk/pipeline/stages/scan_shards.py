@@ -15,6 +15,7 @@ from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.runtime.devices import copy_to_device
 from torchlurk.scan import scan
 from torchlurk.scan.shards import Shard, merge_shards, to_bytes
+from torchlurk.scan.state import initial_state, state_to
 from torchlurk.store import schema
 from torchlurk.store.partial import PartialResults, digest_of
 
@@ -76,7 +77,7 @@ def _shard(
 ) -> Shard:
     """Scan one shard from its decoded batches."""
     channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
-    state = scan.empty(channels, len(context.folder.classes), k, device)
+    state = initial_state(channels, len(context.folder.classes), k, device)
     skipped: list[schema.Skipped] = []
 
     def fed() -> Iterator[scan.ScanBatch]:
@@ -100,7 +101,7 @@ def _shard(
             f"{context.folder.paths[problem.image]!r}: look at its weights, and at that image"
         ) from problem
     return Shard(
-        scan.to(state, torch.device("cpu")),
+        state_to(state, torch.device("cpu")),
         tuple(skipped),
         context.limiter.of(context.config.scan.batch_size),
     )
