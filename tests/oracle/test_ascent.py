@@ -22,7 +22,7 @@ from torchlurk.ascent.optimise import (
 )
 from torchlurk.ascent.parametrisation import decode_spectrum, frequency_scale, initial_spectrum
 from torchlurk.ascent.transforms import Jitter, draw_jitter, jitter_images
-from torchlurk.attribution.relu_rules import LeakyRelu
+from torchlurk.attribution.backward import LeakyRelu
 from torchlurk.graph.receptive_field import Field, pixels, window
 from torchlurk.models.isolation import isolated
 

@@ -14,7 +14,7 @@ from tests.networks import Branching, Call, branching_maps, seeded
 from torchlurk import graph
 from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
-from torchlurk.attribution.relu_rules import relu_rule
+from torchlurk.attribution.backward import relu_rule
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import ForwardError, activation, forward_until, observing

@@ -238,7 +238,7 @@ class FeatureVisualizer:
         layer = only_layer(self.model, self.preprocess.shape, name)
         if isinstance(objective, str) and objective not in OBJECTIVES:
             raise LurkError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
-        wanted = OBJECTIVES[objective] if isinstance(objective, str) else objective
+        wanted = OBJECTIVES[objective].score if isinstance(objective, str) else objective
         runner = Runner(self.model, axes={layer.name: layer.axes})
         extent = supported_canvas_size(runner, layer.name, layer.field, whole, self.preprocess.shape[0])
         if position is not None:

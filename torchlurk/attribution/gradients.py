@@ -15,7 +15,8 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.relu_rules import ReluRule, input_gradients, relu_rule
+from torchlurk.attribution.backward import input_gradients, relu_rule
+from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.graph.receptive_field import Field
 from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
 

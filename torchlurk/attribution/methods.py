@@ -13,7 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.relu_rules import ReluRule, input_gradients, relu_rule
+from torchlurk.attribution.backward import input_gradients, relu_rule
+from torchlurk.attribution.relu_rules import ReluRule
 
 ScoreFunction = Callable[[Tensor], Tensor]
 """`(N, C, H, W)`, as the network is fed, to `(N,)`; each value depends on its own image alone."""

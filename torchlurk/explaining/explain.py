@@ -294,8 +294,8 @@ def _attribute(
 
 
 def _controls(
-    runner: Runner, x: Tensor, black: Tensor, target: Target, params: AttributionParams, way: RandomisationStrategy,
-    trained: dict[str, Attributed],
+    runner: Runner, x: Tensor, black: Tensor, target: Target, params: AttributionParams,
+    way: RandomisationStrategy, trained: dict[str, Attributed],
 ) -> tuple[Control, ...]:  # fmt: skip
     """The same on copies with random weights."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from torchlurk.ascent.objectives import ObjectiveName
 from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.store.schema import STAGES, Config
 from torchlurk.store.selection import Selection
@@ -58,7 +59,7 @@ class AscentConfig:
     """
 
     way: str = "fourier"
-    objective: str = "mean"
+    objective: ObjectiveName = "mean"
     steps: int = 64
     seed: int = 0
     batch_size: int = 4
