@@ -135,8 +135,7 @@ def ascend(
         params: how.
         generators: one a filter, on the CPU; what is found for a filter depends on its own alone.
         depth: C, the channels of an image.
-        diversity: how to make the images differ, of which there are at least two; `None` to make each as if it
-            were alone.
+        diversity: how to make the images, at least two, differ; `None` to optimise each independently.
 
     Returns:
         Images and scores, on the model's device.

@@ -1,7 +1,7 @@
 """What in an image a target depends on: the gradient, and what is made of it.
 
-Each function takes a `ScoreFunction`, which says what a target's value on some inputs is, and gives an attribution
-of the shape of its input. Images of a batch do not mix. None of them touches the network.
+Each function takes a `ScoreFunction`, which says what a target's value on some inputs is, and gives an
+attribution of the shape of its input. Images of a batch do not mix. None of them touches the network.
 """
 
 from __future__ import annotations
