@@ -317,5 +317,5 @@ def _controls(
         before = [one.values for one in trained.values()]
         alike = similarities(before, list(found.values()), own | sees(copied))
         similarity = dict(zip(found, alike, strict=True))
-        controls.append(Control(random.layers, random.of, score, found, similarity))
+        controls.append(Control(random.layers, random.total, score, found, similarity))
     return tuple(controls)
