@@ -1,4 +1,4 @@
-"""A scan against brute force: every activation of every image kept, in float64, and sorted."""
+"""A scan, compared with brute force: all activations of all images in float64, sorted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from torchlurk.store.schema import LayerFile
 SIZE = (3, 21, 26)
 CLASSES = 5
 DEAD = 2
-"""A channel of each layer whose activations are all negative."""
+"""A channel of each layer all of whose activations are negative."""
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def network() -> Branching:
 
 @cache
 def photographs(count: int) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """Images and their classes, of which the third has no image."""
+    """Return images and their classes; the third class has no image."""
     draw = torch.Generator().manual_seed(7)
     x = torch.randn(count, *SIZE, generator=draw) * torch.rand(count, 1, 1, 1, generator=draw) * 4
     return x, tuple(int(i) for i in np.array([0, 1, 3, 4, 4, 1, 0, 0])[np.arange(count) % 8])
@@ -71,7 +71,7 @@ def scanned(count: int, batch: int, k: int = 4) -> dict[str, LayerFile]:
 
 
 @cache
-def truth(count: int) -> dict[str, Array]:
+def all_activations(count: int) -> dict[str, Array]:
     maps = branching_maps(network(), photographs(count)[0].double())
     return {name: values.numpy() for name, values in maps.items()}
 
@@ -83,7 +83,7 @@ def case(request: pytest.FixtureRequest) -> tuple[int, dict[str, LayerFile]]:
 
 
 def check_list(scores: Array, images: list[int], found: list[float], k: int) -> None:
-    """The list is the first k by (-score, image), except that scores within 1e-5 may change places."""
+    """Check that the list is the first k by (-score, image); scores within 1e-5 may be exchanged."""
     count = min(k, len(scores))
     assert len(images) == len(set(images)) == count
     order = sorted(range(len(scores)), key=lambda image: (-scores[image], image))
@@ -97,23 +97,23 @@ def check_list(scores: Array, images: list[int], found: list[float], k: int) -> 
 def test_lists_by_max(case: tuple[int, dict[str, LayerFile]]) -> None:
     count, files = case
     labels = photographs(count)[1]
-    for name, maps in truth(count).items():
+    for name, maps in all_activations(count).items():
         width = maps.shape[3]
         for entry in files[name].filters:
             own = maps[:, entry.channel]
             scores = own.reshape(count, -1).max(1)
             check_list(scores, [e.image for e in entry.max], [e.score for e in entry.max], 4)
             for e in entry.max:
-                # np.argmax gives the first in reading order.
+                # np.argmax returns the first in reading order.
                 assert e.position == divmod(int(own[e.image].argmax()), width)
                 assert e.label == labels[e.image]
 
 
 FIELDS = {"first": (1, 3, -1), "narrow": (2, 4, -1), "wide": (2, 12, -5), "last": (4, 16, -7)}
-"""Stride, size and offset of the fields, by hand: 3; 3+1=4 by stride 2; 4+4*2; 12+2*2 by stride 4."""
+"""Stride, size and offset of the receptive fields, by hand: 3; 3+1=4, stride 2; 4+4*2; 12+2*2, stride 4."""
 
 
-def test_boxes_are_clipped_fields(case: tuple[int, dict[str, LayerFile]]) -> None:
+def test_boxes_are_clipped_receptive_fields(case: tuple[int, dict[str, LayerFile]]) -> None:
     for name, file in case[1].items():
         stride, size, offset = FIELDS[name]
         for entry in file.filters:
@@ -129,7 +129,7 @@ def test_boxes_are_clipped_fields(case: tuple[int, dict[str, LayerFile]]) -> Non
 
 def test_lists_by_average(case: tuple[int, dict[str, LayerFile]]) -> None:
     count, files = case
-    for name, maps in truth(count).items():
+    for name, maps in all_activations(count).items():
         for entry in files[name].filters:
             scores = maps[:, entry.channel].mean((1, 2))
             check_list(scores, [e.image for e in entry.avg], [e.score for e in entry.avg], 4)
@@ -137,7 +137,7 @@ def test_lists_by_average(case: tuple[int, dict[str, LayerFile]]) -> None:
 
 def test_statistics(case: tuple[int, dict[str, LayerFile]]) -> None:
     count, files = case
-    for name, maps in truth(count).items():
+    for name, maps in all_activations(count).items():
         for entry in files[name].filters:
             own = maps[:, entry.channel].reshape(count, -1)
             stats = entry.stats
@@ -157,7 +157,7 @@ def test_histogram_counts_maxima(case: tuple[int, dict[str, LayerFile]]) -> None
     octaves = 2.0 ** (np.arange(-6, 19) / 2)
     edges = np.concatenate([-octaves[::-1], [0.0], octaves])
     np.testing.assert_allclose(ACTIVATION_EDGES, edges)
-    for name, maps in truth(count).items():
+    for name, maps in all_activations(count).items():
         for entry in files[name].filters:
             maxima = maps[:, entry.channel].reshape(count, -1).max(1)
             assert np.abs(maxima[:, None] - edges).min() > 1e-6, "a maximum lies on an edge"
@@ -168,7 +168,7 @@ def test_histogram_counts_maxima(case: tuple[int, dict[str, LayerFile]]) -> None
 def test_class_profiles(case: tuple[int, dict[str, LayerFile]]) -> None:
     count, files = case
     labels = np.array(photographs(count)[1])
-    for name, maps in truth(count).items():
+    for name, maps in all_activations(count).items():
         for entry in files[name].filters:
             own = maps[:, entry.channel].reshape(count, -1)
             for found, scores in (
@@ -184,7 +184,7 @@ def test_class_profiles(case: tuple[int, dict[str, LayerFile]]) -> None:
 def test_selectivity(case: tuple[int, dict[str, LayerFile]]) -> None:
     count, files = case
     labels = np.array(photographs(count)[1])
-    for name, maps in truth(count).items():
+    for name, maps in all_activations(count).items():
         for entry in files[name].filters:
             positive = maps[:, entry.channel].reshape(count, -1).max(1).clip(min=0)
             means = sorted(positive[labels == c].mean() for c in np.unique(labels))
@@ -204,7 +204,7 @@ def test_who_prefers_which_class(case: tuple[int, dict[str, LayerFile]]) -> None
     rows: list[list[tuple[float, int, int]]] = [[] for _ in range(CLASSES)]
     for position, name in enumerate(files):
         for entry in files[name].filters:
-            best = truth(count)[name][:, entry.channel].reshape(count, -1).max(1)
+            best = all_activations(count)[name][:, entry.channel].reshape(count, -1).max(1)
             means = {int(c): best[labels == c].mean() for c in np.unique(labels)}
             preferred = min(means, key=lambda c: (-means[c], c))
             if best.max() > 0:
@@ -251,7 +251,7 @@ def test_merged_shards_equal_one_scan() -> None:
 
 
 class Twice(nn.Module):
-    """Calls one convolution two times."""
+    """Calls one convolution twice."""
 
     def __init__(self) -> None:
         super().__init__()

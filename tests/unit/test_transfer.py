@@ -130,7 +130,7 @@ def test_a_network_without_a_head_is_told(model: nn.Module, words: str) -> None:
 )
 def test_patterns_name_layers_with_all_that_is_in_them(patterns: list[str], layers: list[str] | None) -> None:
     if layers is None:
-        with pytest.raises(LurkError, match="^unfreeze="):
+        with pytest.raises(LurkError, match=r"^unfreeze="):
             chosen_layers(Normed(), patterns)
     else:
         assert list(chosen_layers(Normed(), patterns)) == layers

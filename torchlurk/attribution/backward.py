@@ -37,7 +37,7 @@ def relu_rule(rule: ReluRule) -> AbstractContextManager[object]:
         LurkError: `rule` is not a key of `RELU_RULES`.
     """
     if rule not in RELU_RULES:
-        raise LurkError(f"{rule!r} is not a ReLU rule", f"choose one of {', '.join(RELU_RULES)}")
+        raise LurkError(f"there is no ReLU rule {rule!r}", f"choose one of {', '.join(RELU_RULES)}")
     backward_rule = RELU_RULES[rule]
     return nullcontext() if backward_rule is None else _RectifierMode(backward_rule)
 

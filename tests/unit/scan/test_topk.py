@@ -1,4 +1,4 @@
-"""Top-k lists against plain Python: sort everything by (-score, image id) and take the first k."""
+"""Top-k lists, compared with plain Python: sort everything by (-score, image id) and take the first k."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torchlurk.scan import topk
 from torchlurk.scan.topk import NO_IMAGE, TopK
 
 WIDTH = 7
-"""Columns of the feature maps that the places are in."""
+"""Columns of the feature maps that positions refer to."""
 
-# Few values, so that ties are the rule; both zeros, which are equal; and the ends of the range.
-few = st.sampled_from([-3.5, -1.0, -0.0, 0.0, 1.0, 1.0000001, 2.5, 3e38, -3e38])
-scores = st.one_of(few, st.floats(width=32, allow_nan=False, allow_infinity=False))
+# Few values, so that ties are common; both zeros, which are equal; and the ends of the range.
+few_values = st.sampled_from([-3.5, -1.0, -0.0, 0.0, 1.0, 1.0000001, 2.5, 3e38, -3e38])
+scores = st.one_of(few_values, st.floats(width=32, allow_nan=False, allow_infinity=False))
 
 
 @dataclass(frozen=True)
-class Offer:
-    """Images, what each scores with each filter, how they are cut into shards and batches."""
+class Case:
+    """Images, their scores for each filter, and how they are divided into shards and batches."""
 
     k: int
     channels: int
@@ -34,11 +34,11 @@ class Offer:
 
 
 @st.composite
-def offers(draw: st.DrawFn) -> Offer:
+def cases(draw: st.DrawFn) -> Case:
     k = draw(st.integers(1, 5))
     channels = draw(st.integers(1, 3))
     ids = draw(st.lists(st.integers(0, 10**12), min_size=1, max_size=14, unique=True))
-    row = st.lists(draw(st.sampled_from([few, scores])), min_size=channels, max_size=channels)
+    row = st.lists(draw(st.sampled_from([few_values, scores])), min_size=channels, max_size=channels)
     table = {image: draw(row) for image in ids}
     shards: list[list[list[int]]] = [[[]]]
     for image in ids:
@@ -49,83 +49,83 @@ def offers(draw: st.DrawFn) -> Offer:
             shards.append([[]])
         shards[-1][-1].append(image)
     order = draw(st.permutations(range(len(shards))))
-    return Offer(k, channels, ids, table, shards, list(order))
+    return Case(k, channels, ids, table, shards, list(order))
 
 
-def place(image: int, channel: int) -> int:
-    """Some place that tells which image and which filter it belongs to."""
+def position_of(image: int, channel: int) -> int:
+    """Return a position that identifies the image and the filter."""
     return (image * 31 + channel * 7) % 1000
 
 
-def pushed(offer: Offer, batch: list[int], state: TopK, *, located: bool) -> TopK:
-    table = torch.tensor([offer.table[i] for i in batch]).reshape(len(batch), offer.channels)
+def push_batch(case: Case, batch: list[int], state: TopK, *, located: bool) -> TopK:
+    table = torch.tensor([case.table[i] for i in batch]).reshape(len(batch), case.channels)
 
     def locate(rows: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
         pairs = zip(rows.tolist(), channels.tolist(), strict=True)
-        return torch.tensor([place(batch[row], channel) for row, channel in pairs])
+        return torch.tensor([position_of(batch[row], channel) for row, channel in pairs])
 
     images = torch.tensor(batch, dtype=torch.int64)
     return topk.push(state, table, images, locate if located else None)
 
 
-def computed(offer: Offer, *, located: bool = True) -> TopK:
-    total = topk.empty_topk(offer.channels, offer.k)
-    for shard in offer.order:
-        state = topk.empty_topk(offer.channels, offer.k)
-        for batch in offer.shards[shard]:
-            state = pushed(offer, batch, state, located=located)
+def merge_all(case: Case, *, located: bool = True) -> TopK:
+    total = topk.empty_topk(case.channels, case.k)
+    for shard in case.order:
+        state = topk.empty_topk(case.channels, case.k)
+        for batch in case.shards[shard]:
+            state = push_batch(case, batch, state, located=located)
         total = topk.merge_topk(total, state)
     return total
 
 
-def wanted(offer: Offer, channel: int) -> list[tuple[float, int, int]]:
-    rows = [(offer.table[i][channel], i, place(i, channel)) for i in offer.ids]
+def sort_all(case: Case, channel: int) -> list[tuple[float, int, int]]:
+    rows = [(case.table[i][channel], i, position_of(i, channel)) for i in case.ids]
     rows.sort(key=lambda row: (-row[0], row[1]))
-    return (rows + [(-math.inf, NO_IMAGE, 0)] * offer.k)[: offer.k]
+    return (rows + [(-math.inf, NO_IMAGE, 0)] * case.k)[: case.k]
 
 
-@given(offers())
-def test_offering_all_places_equals_asking_for_those_wanted(offer: Offer) -> None:
-    state = topk.empty_topk(offer.channels, offer.k)
-    for batch in (batch for shard in offer.shards for batch in shard):
-        table = torch.tensor([offer.table[i] for i in batch]).reshape(len(batch), offer.channels)
-        positions = torch.tensor([[place(i, c) for c in range(offer.channels)] for i in batch])
-        positions = positions.reshape(len(batch), offer.channels).long()
-        asked = pushed(offer, batch, state, located=True)
+@given(cases())
+def test_push_located_equals_push(case: Case) -> None:
+    state = topk.empty_topk(case.channels, case.k)
+    for batch in (batch for shard in case.shards for batch in shard):
+        table = torch.tensor([case.table[i] for i in batch]).reshape(len(batch), case.channels)
+        positions = torch.tensor([[position_of(i, c) for c in range(case.channels)] for i in batch])
+        positions = positions.reshape(len(batch), case.channels).long()
+        asked = push_batch(case, batch, state, located=True)
         state = topk.push_located(state, table, torch.tensor(batch, dtype=torch.int64), positions)
         assert vars(state).keys() == vars(asked).keys()
         assert all(torch.equal(vars(state)[key], vars(asked)[key]) for key in vars(state))
 
 
-@given(offers())
-def test_any_split_and_any_order_of_merging_equals_sorting_everything(offer: Offer) -> None:
-    found = computed(offer)
-    assert found.k == offer.k
+@given(cases())
+def test_any_division_and_any_merging_order_equals_sorting_everything(case: Case) -> None:
+    found = merge_all(case)
+    assert found.k == case.k
     assert found.scores.dtype == torch.float32
     assert found.images.dtype == found.positions.dtype == torch.int64
-    for channel in range(offer.channels):
-        rows = wanted(offer, channel)
+    for channel in range(case.channels):
+        rows = sort_all(case, channel)
         in_float32 = [torch.tensor(score).item() for score, _, _ in rows]
         assert found.images[channel].tolist() == [image for _, image, _ in rows]
         assert found.positions[channel].tolist() == [at for _, _, at in rows]
         assert found.scores[channel].tolist() == in_float32
 
 
-@given(offers())
-def test_without_places(offer: Offer) -> None:
-    found, other = computed(offer, located=False), computed(offer)
+@given(cases())
+def test_push_without_positions(case: Case) -> None:
+    found, other = merge_all(case, located=False), merge_all(case)
     assert torch.equal(found.images, other.images)
     assert torch.equal(found.scores, other.scores)
     assert not found.positions.any()
 
 
-@given(offers(), offers(), offers())
-def test_merging_is_associative_and_commutative(a: Offer, b: Offer, c: Offer) -> None:
+@given(cases(), cases(), cases())
+def test_merge_topk_is_associative_and_commutative(a: Case, b: Case, c: Case) -> None:
     states = []
-    for number, offer in enumerate((a, b, c)):
+    for number, case in enumerate((a, b, c)):
         state = topk.empty_topk(2, 3)
-        rows = torch.tensor([offer.table[i] for i in offer.ids])[:, :1].expand(-1, 2)
-        images = torch.tensor(offer.ids) * 3 + number  # no image is in two of them
+        rows = torch.tensor([case.table[i] for i in case.ids])[:, :1].expand(-1, 2)
+        images = torch.tensor(case.ids) * 3 + number  # no image is in two of them
         states.append(topk.push(state, rows, images))
     x, y, z = states
     straight = topk.merge_topk(topk.merge_topk(x, y), z)
@@ -148,13 +148,13 @@ def test_equal_scores_are_ordered_by_image(score: float, batch: int) -> None:
     assert state.images.tolist() == [[0, 1, 2, 3]]
 
 
-def test_the_zeros_are_equal() -> None:
+def test_positive_and_negative_zero_are_equal() -> None:
     table = torch.tensor([[0.0], [-0.0], [0.0], [-0.0]])
     state = topk.push(topk.empty_topk(1, 3), table, torch.tensor([3, 2, 1, 0]))
     assert state.images.tolist() == [[0, 1, 2]]
 
 
-def test_places_that_no_image_took_stay_empty() -> None:
+def test_unused_slots_stay_empty() -> None:
     state = topk.push(topk.empty_topk(2, 4), torch.tensor([[-1e30, 2.0]]), torch.tensor([6]))
     assert state.images.tolist() == [[6, NO_IMAGE, NO_IMAGE, NO_IMAGE]] * 2
     assert state.scores[:, 1:].eq(-math.inf).all()
@@ -162,7 +162,7 @@ def test_places_that_no_image_took_stay_empty() -> None:
     assert torch.equal(merged.images, state.images)
 
 
-def test_only_newcomers_are_located() -> None:
+def test_only_new_entries_are_located() -> None:
     asked: list[tuple[list[int], list[int]]] = []
 
     def locate(rows: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:

@@ -59,7 +59,7 @@ def test_a_name_or_glob_without_a_match_is_refused_even_beside_others(pattern: s
 def test_a_kind_may_match_nothing_beside_other_patterns_but_not_alone() -> None:
     assert match_layers(["stem", "kind:Conv3d"], LAYERS) == {"stem"}
     assert match_layers(["kind:Conv3d", "kind:ReLU"], LAYERS) == {"body.1"}
-    with pytest.raises(LurkError, match="^no layer matches 'kind:Conv3d'; did you mean kind:Conv2d"):
+    with pytest.raises(LurkError, match=r"^no layer matches 'kind:Conv3d'; did you mean kind:Conv2d"):
         match_layers(["kind:Conv3d"], LAYERS)
 
 
