@@ -1,4 +1,4 @@
-"""Networks of all kinds, untrained, for small inputs: torchvision's, and three awkward ones of our own."""
+"""Untrained networks of all kinds for small inputs: those of torchvision, and three unusual ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ M = torchvision.models
 
 
 class Reused(nn.Module):
-    """One ReLU for all, functions and in-place methods beside it, and a convolution that is called twice."""
+    """One ReLU module called several times, functional and in-place ReLUs, a convolution called twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ class Reused(nn.Module):
         return self.head(self.relu(self.last(x)).mean((2, 3)))
 
 
-class TwoRoads(nn.Module):
-    """The input goes in at two places, at two scales, and what comes out is merged."""
+class TwoBranches(nn.Module):
+    """Two branches process the input at two scales, and their outputs are concatenated."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class TwoRoads(nn.Module):
         return self.head(F.relu(self.merged(x)).amax((2, 3)))
 
 
-class Moody(nn.Module):
+class DataDependent(nn.Module):
     """Its path depends on its data, which no symbolic trace can follow."""
 
     def __init__(self) -> None:
@@ -66,13 +66,13 @@ class Moody(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """A network, and what an input must be to pass through it.
+    """A network and the input that it takes.
 
     Attributes:
-        make: makes it.
+        make: builds the network.
         size: height and width of a small input.
-        layers: patterns of the layers that are looked at.
-        note: what does not hold of it, and why.
+        layers: patterns of the layers to test.
+        note: limitations, for the table in the documents.
     """
 
     make: Callable[[], nn.Module]
@@ -110,13 +110,15 @@ ZOO: dict[str, Case] = {
         f"token; it takes one size of input, so nothing is cut; {SMOOTH}",
     ),
     "reused and functional ReLUs": Case(Reused, 40),
-    "two inputs merged": Case(TwoRoads, 40),
-    "a path that depends on the data": Case(Moody, 40, note="the path is that of one input; nothing is cut"),
+    "two inputs merged": Case(TwoBranches, 40),
+    "a path that depends on the data": Case(
+        DataDependent, 40, note="the path is that of one input; nothing is cut"
+    ),
 }
 
 
 def made(name: str) -> nn.Module:
-    """The network in float64, the same each time, at rest, with no two normalisations alike."""
+    """Return the network in float64 and eval mode, always the same, with different normalisations."""
     model = seeded(ZOO[name].make)
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -127,5 +129,7 @@ def made(name: str) -> nn.Module:
                 module.running_mean.copy_(torch.randn(module.num_features, generator=draw) * 0.1)
                 module.running_var.copy_(torch.rand(module.num_features, generator=draw) + 0.5)
             if isinstance(module, nn.Linear) and not module.weight.any():
-                module.weight.copy_(torch.randn(module.weight.shape, generator=draw))  # as a trained one
+                module.weight.copy_(
+                    torch.randn(module.weight.shape, generator=draw)
+                )  # as in a trained network
     return model.double()

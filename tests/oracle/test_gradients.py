@@ -1,4 +1,4 @@
-"""Gradients of units from their cuts, and of maps, against Captum on whole images."""
+"""Gradients of units from their cuts, and of maps, compared with Captum on whole images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.networks import Branching, Call, conv, inception, module_relus, resid
 from torchlurk import graph
 from torchlurk.attribution import gradients
 from torchlurk.attribution.gradients import Unit, unit_scores
-from torchlurk.attribution.relu_rules import RULES, Rule
+from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.graph import Layer
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import ForwardError, activation
@@ -37,7 +37,7 @@ def mixed() -> nn.Module:
 
 
 def reduction() -> nn.Module:
-    """A layer that runs after one that takes no input as small as that layer's units see."""
+    """A layer that runs after one whose kernel is larger than the receptive fields of that layer."""
 
     class Reduction(nn.Module):
         def __init__(self) -> None:
@@ -77,15 +77,15 @@ LAYERS = [
 
 @cache
 def prepared(name: str) -> tuple[nn.Module, nn.Module, dict[str, Layer]]:
-    """The network, its rewrite with module ReLUs, and its layers."""
+    """Return the network, its rewrite with module ReLUs, and its layers."""
     model = seeded(MAKERS[name]).double()
     with torch.no_grad():
         for number, (_, module) in enumerate(model.named_modules()):
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.fill_(0.1 * number)
                 module.running_var.fill_(1.7)
-    found = graph.trace(model, SIZE, lambda _, module: isinstance(module, nn.Conv2d))
-    return model, module_relus(model), {layer.name: layer for layer in found.layers}
+    result = graph.trace(model, SIZE, lambda _, module: isinstance(module, nn.Conv2d))
+    return model, module_relus(model), {layer.name: layer for layer in result.layers}
 
 
 def images(count: int = 3) -> list[Tensor]:
@@ -107,27 +107,27 @@ NEURON = {
 }
 
 
-def captum_says(model: nn.Module, layer: str, image: Tensor, rule: Rule, selector: object) -> Tensor:
+def captum_gradient(model: nn.Module, layer: str, image: Tensor, rule: ReluRule, selector: object) -> Tensor:
     x = image[None].clone().requires_grad_()
-    found = NEURON[rule](model, model.get_submodule(layer)).attribute(x, selector)
-    return found[0].detach()
+    result = NEURON[rule](model, model.get_submodule(layer)).attribute(x, selector)
+    return result[0].detach()
 
 
-def check_same(found: Tensor, wanted: Tensor, relative: float = 1e-10) -> None:
-    """Equal, relative to the largest; where nothing comes back at all, exactly zero."""
-    assert (found - wanted).abs().max() <= relative * wanted.abs().max()
+def check_same(result: Tensor, expected: Tensor, relative: float = 1e-10) -> None:
+    """Compare relative to the largest value; a zero gradient must be exactly zero."""
+    assert (result - expected).abs().max() <= relative * expected.abs().max()
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RELU_RULES)
 @pytest.mark.parametrize(("name", "layer_name"), LAYERS)
-def test_units(name: str, layer_name: str, rule: Rule) -> None:
+def test_unit_gradients_are_those_of_captum(name: str, layer_name: str, rule: ReluRule) -> None:
     model, rewritten, layers = prepared(name)
     layer, pictures = layers[layer_name], images()
     units = some_units(layer)
-    found = list(
+    result = list(
         gradients.unit_gradients(model, layer_name, layer.field, pictures, units, rule, batch_pixels=30)
     )
-    assert sorted(one.index for one in found) == list(range(len(units)))
+    assert sorted(one.index for one in result) == list(range(len(units)))
     kept: list[Tensor] = []
     handle = rewritten.get_submodule(layer_name).register_forward_hook(
         lambda module, inputs, output: kept.append(output.detach().clone())
@@ -135,37 +135,37 @@ def test_units(name: str, layer_name: str, rule: Rule) -> None:
     rewritten(torch.stack(pictures))
     handle.remove()
     alive = 0
-    for one in found:
+    for one in result:
         unit = units[one.index]
         where = (unit.channel, unit.y, unit.x)
         assert one.score == pytest.approx(float(kept[0][(unit.image, *where)]), rel=1e-10)
-        wanted = captum_says(rewritten, layer_name, pictures[unit.image], rule, where)
-        check_same(gradients.place(one, SIZE[1:]), wanted)
-        alive += bool(wanted.any())
+        expected = captum_gradient(rewritten, layer_name, pictures[unit.image], rule, where)
+        check_same(gradients.place_in_input(one, SIZE[1:]), expected)
+        alive += bool(expected.any())
     assert alive >= 3
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RELU_RULES)
 @pytest.mark.parametrize(("name", "layer_name"), LAYERS)
-def test_maps(name: str, layer_name: str, rule: Rule) -> None:
+def test_map_gradients_are_those_of_captum(name: str, layer_name: str, rule: ReluRule) -> None:
     model, rewritten, layers = prepared(name)
     image = images()[1]
     last = layers[layer_name].shape[0] - 1
     channels = [last, 0, last // 2, 0]
-    found = list(gradients.map_gradients(model, layer_name, image, channels, rule))
-    assert len(found) == 4
-    assert any(gradient.any() for gradient in found)
-    for channel, gradient in zip(channels, found, strict=True):
+    result = list(gradients.map_gradients(model, layer_name, image, channels, rule))
+    assert len(result) == 4
+    assert any(gradient.any() for gradient in result)
+    for channel, gradient in zip(channels, result, strict=True):
         own = channel
 
         def mean(maps: Tensor, own: int = own) -> Tensor:
             return maps[:, own].mean((1, 2))
 
-        check_same(gradient, captum_says(rewritten, layer_name, image, rule, mean))
+        check_same(gradient, captum_gradient(rewritten, layer_name, image, rule, mean))
 
 
 @pytest.mark.parametrize("layer_name", ["3.0.branches.0.3", "6"])
-def test_batches_do_not_matter(layer_name: str) -> None:
+def test_gradients_do_not_depend_on_the_batch_size(layer_name: str) -> None:
     model, _, layers = prepared("mixed")
     layer = layers[layer_name]
     units = some_units(layer) * 2
@@ -174,11 +174,11 @@ def test_batches_do_not_matter(layer_name: str) -> None:
             gradients.unit_gradients(
                 model, layer_name, layer.field, images(), units, "deconv", batch_pixels=pixels
             ),
-            key=lambda found: found.index,
+            key=lambda result: result.index,
         )
         for pixels in (1, 10**9)
     )
-    assert [found.index for found in one] == [found.index for found in many]
+    assert [result.index for result in one] == [result.index for result in many]
     for a, b in zip(one, many, strict=True):
         assert (a.left, a.top) == (b.left, b.top)
         assert a.score == pytest.approx(b.score, rel=1e-12)
@@ -186,33 +186,33 @@ def test_batches_do_not_matter(layer_name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "layer_name"), LAYERS)
-def test_scores_alone_are_those_of_the_whole_image(name: str, layer_name: str) -> None:
+def test_unit_scores_are_those_of_the_whole_image(name: str, layer_name: str) -> None:
     model, _, layers = prepared(name)
     layer = layers[layer_name]
     units = some_units(layer)
-    # Several filters at one place share a forward; their order must not be lost by it.
+    # Several filters at one position share a forward, which must not change their order.
     units = [*units, *(Unit(u.image, (u.channel + 1) % layer.shape[0], u.y, u.x) for u in reversed(units))]
     with isolated(model), torch.inference_mode():
         maps = activation(model, layer_name, torch.stack(images()))
-        wanted = [float(maps[u.image, u.channel, u.y, u.x]) for u in units]
-        found = unit_scores(model, layer_name, layer.field, images(), units, batch_pixels=3000)
-    assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+        expected = [float(maps[u.image, u.channel, u.y, u.x]) for u in units]
+        result = unit_scores(model, layer_name, layer.field, images(), units, batch_pixels=3000)
+    assert result == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_only_a_cut_runs() -> None:
-    """What makes it cheap: no more of the image than the field, widened by less than a stride."""
+    """No more of the image runs than the receptive field, widened by less than a stride."""
     model, _, layers = prepared("mixed")
     layer = layers["3.0.branches.0.0"]  # field: 5 + 2·2, then + 2·4 = 17, stride 4
     units = [Unit(0, 0, 4, 6)]
-    (found,) = gradients.unit_gradients(model, layer.name, layer.field, images(), units, "deconv")
+    (result,) = gradients.unit_gradients(model, layer.name, layer.field, images(), units, "deconv")
     left, top, right, bottom = layer.field.box(4, 6)
     assert (right - left, bottom - top) == (17, 17)
-    assert 0 <= left - found.left < 4
-    assert 0 <= top - found.top < 4
-    assert found.gradient.shape == (3, bottom - found.top, right - found.left)
+    assert 0 <= left - result.left < 4
+    assert 0 <= top - result.top < 4
+    assert result.gradient.shape == (3, bottom - result.top, right - result.left)
 
 
-def test_inception_v3_where_a_branch_beside_takes_no_small_input() -> None:
+def test_inception_v3_whose_parallel_branch_does_not_accept_a_cut() -> None:
     model = seeded(
         lambda: torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=False)
     ).double()
@@ -224,9 +224,9 @@ def test_inception_v3_where_a_branch_beside_takes_no_small_input() -> None:
     for name in ("Mixed_5b.branch_pool.conv", "Mixed_6a.branch3x3dbl_1.conv"):
         layer = layers.layer(name)
         unit = Unit(0, 3, layer.shape[1] // 2, layer.shape[2] - 1)
-        (found,) = gradients.unit_gradients(model, name, layer.field, [image], [unit], "guided")
-        wanted = captum_says(rewritten, name, image, "guided", (unit.channel, unit.y, unit.x))
-        check_same(gradients.place(found, shape[1:]), wanted)
+        (result,) = gradients.unit_gradients(model, name, layer.field, [image], [unit], "guided")
+        expected = captum_gradient(rewritten, name, image, "guided", (unit.channel, unit.y, unit.x))
+        check_same(gradients.place_in_input(result, shape[1:]), expected)
 
 
 def test_errors_of_the_network_are_not_swallowed() -> None:
@@ -246,7 +246,7 @@ def subtract(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("memory", ["normal", "inference"])
-def test_a_network_that_begins_in_place_leaves_the_images_alone(memory: str) -> None:
+def test_a_network_that_starts_in_place_does_not_change_the_images(memory: str) -> None:
     model = seeded(lambda: nn.Sequential(Call(subtract), conv(1, 2, 3), nn.ReLU(), conv(2, 2, 3)))
     layer = graph.trace(model, (1, 9, 9), lambda _, module: isinstance(module, nn.Conv2d)).layer("3")
     with torch.inference_mode(memory == "inference"):
@@ -254,14 +254,14 @@ def test_a_network_that_begins_in_place_leaves_the_images_alone(memory: str) -> 
         before = image.clone()
     a, b = model[1].weight.detach(), model[3].weight.detach()
     assert layer.field.rows.rule is not None
-    (found,) = gradients.unit_gradients(model, "3", layer.field, [image], [Unit(0, 1, 2, 2)], "deconv")
+    (result,) = gradients.unit_gradients(model, "3", layer.field, [image], [Unit(0, 1, 2, 2)], "deconv")
     (mean,) = gradients.map_gradients(model, "3", image, [1], "deconv")
     assert torch.equal(image, before)
     # By hand: the second kernel, rectified at the ReLU, spread by the first, and doubled.
     single, whole = torch.zeros(1, 1, 5, 5), torch.full((1, 1, 5, 5), 1 / 25)
     single[0, 0, 2, 2] = 1.0
-    for gradient, start in ((gradients.place(found, (9, 9)), single), (mean, whole)):
+    for gradient, start in ((gradients.place_in_input(result, (9, 9)), single), (mean, whole)):
         passed = F.conv_transpose2d(start, b[1:2]).clamp(min=0)
-        wanted = 2 * F.conv_transpose2d(passed, a)[0]
-        assert wanted.any()
-        check_same(gradient, wanted, 1e-5)
+        expected = 2 * F.conv_transpose2d(passed, a)[0]
+        assert expected.any()
+        check_same(gradient, expected, 1e-5)

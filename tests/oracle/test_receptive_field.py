@@ -1,7 +1,7 @@
-"""Receptive fields against the support of the input's gradient.
+"""Receptive fields, compared with the support of the input's gradient.
 
-The oracle is the same network with positive weights, sums in place of maxima and no nonlinearity, fed with
-ones: no two paths cancel, so a unit's gradient is positive exactly at the pixels that it sees.
+The oracle is the same network with positive weights, sums in place of maxima and no nonlinearity, on an input
+of ones: no two paths cancel, so a unit's gradient is positive exactly at the pixels that it sees.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ POOLINGS: set[Any] = {F.max_pool2d, torch.max_pool2d}
 
 
 class Linearised(TorchFunctionMode):
-    """Nonlinear functions do nothing, maxima become sums."""
+    """Replaces nonlinear functions by the identity, and maxima by sums."""
 
     def __torch_function__(
         self,
@@ -65,7 +65,7 @@ class Linearised(TorchFunctionMode):
 def window_sums(
     x: Tensor, length: tuple[int, int], kernel_size: Any, stride: Any, padding: Any, dilation: Any, **_: Any
 ) -> Tensor:
-    """The sums of a pooling's windows, `length` of them, of which the last may reach over the end."""
+    """Return the sums of a pooling's windows, `length` in number; the last may extend over the end."""
     kernel, step, before, gap = (
         value if isinstance(value, tuple) else (value, value)
         for value in (kernel_size, stride or kernel_size, padding, dilation)
@@ -78,8 +78,8 @@ def window_sums(
 
 
 @contextmanager
-def listening(model: nn.Module, kept: dict[str, Tensor]) -> Iterator[None]:
-    """Copy the output of each module at its first call."""
+def keep_outputs(model: nn.Module, kept: dict[str, Tensor]) -> Iterator[None]:
+    """Keep a copy of the first output of each module."""
 
     def listen(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -95,7 +95,7 @@ def listening(model: nn.Module, kept: dict[str, Tensor]) -> Iterator[None]:
 
 
 def positive(model: nn.Module) -> nn.Module:
-    """The network in float64 with positive weights that average."""
+    """Return a copy of the network in float64, all of whose weights average."""
     model = copy.deepcopy(model).double()
     for parameter in model.parameters():
         share = 1 / max(1, parameter[0].numel()) if parameter.dim() > 1 else 1.0
@@ -111,12 +111,12 @@ Box = tuple[int, int, int, int]
 def supports(
     model: nn.Module, shape: tuple[int, int, int], units: Mapping[str, list[Unit]]
 ) -> Iterator[tuple[str, Unit, Box | None]]:
-    """The hull `(left, top, right, bottom)` of what each unit sees; `None` for nothing."""
+    """Yield the hull `(left, top, right, bottom)` of what each unit sees; `None` for nothing."""
     most = max(len(own) for own in units.values())
     x = torch.ones(most, *shape, dtype=torch.float64, requires_grad=True)
     kept: dict[str, Tensor] = {}
     model = positive(model)
-    with listening(model, kept), Linearised():
+    with keep_outputs(model, kept), Linearised():
         model(x)
     for name, own in units.items():
         summed = kept[name].sum(1)
@@ -139,7 +139,7 @@ def convolutions(_: str, module: nn.Module) -> bool:
 
 
 def some_units(layer: Layer) -> list[Unit]:
-    """Corners, borders, and places inside."""
+    """Return units at corners, at borders and inside."""
     height, width = layer.shape[1:]
     places = [
         (0, 0),
@@ -172,8 +172,8 @@ def built(name: str) -> tuple[nn.Sequential, tuple[Layer, ...]]:
     return model, graph.trace(model, GRAPH_SIZE, leaves).layers
 
 
-# The oracle's normalisations do nothing while the real ones measure the map; and a field has no word for a
-# map whose rows are the image's columns.
+# The oracle's normalisations are the identity, while the real ones compute statistics of the map. A field
+# cannot express a map whose rows are the image's columns.
 DECLARED_WHOLE = {"measured batch norm", "group norm", "flipped map"}
 
 
@@ -238,15 +238,15 @@ def test_cuts_give_the_numbers_of_the_whole_image(name: str) -> None:
 
 
 def check_cuts(model: nn.Module, shape: tuple[int, int, int], layers: tuple[Layer, ...]) -> None:
-    """The activation and the gradient from a unit's cut equal those from the image."""
+    """Check that the activation and the gradient from a unit's cut equal those from the whole image."""
     model = copy.deepcopy(model).double()
     draw = torch.Generator().manual_seed(3)
     image = torch.randn(1, *shape, generator=draw, dtype=torch.float64).requires_grad_()
     maps: dict[str, Tensor] = {}
-    with listening(model, maps):
+    with keep_outputs(model, maps):
         model(image)
     for layer in layers:
-        # A name may stand for a module inside an in-place one; its first output was copied.
+        # An in-place module may change the output of a module inside it; a copy of the first output was kept.
         for channel, (y, x) in enumerate(some_units(layer)):
             score = maps[layer.name][0, channel % layer.shape[0], y, x]
             (whole,) = torch.autograd.grad(score, image, retain_graph=True)
@@ -254,7 +254,7 @@ def check_cuts(model: nn.Module, shape: tuple[int, int, int], layers: tuple[Laye
             left, right, cx = layer.field.columns.cut(x)
             part = image.detach()[:, :, top:bottom, left:right].clone().requires_grad_()
             kept: dict[str, Tensor] = {}
-            with listening(model, kept):
+            with keep_outputs(model, kept):
                 run_to(model, layer.name, part)
             again = kept[layer.name][0, channel % layer.shape[0], cy, cx]
             torch.testing.assert_close(again, score, rtol=1e-9, atol=1e-12)
@@ -265,7 +265,7 @@ def check_cuts(model: nn.Module, shape: tuple[int, int, int], layers: tuple[Laye
 
 
 def run_to(model: nn.Module, name: str, x: Tensor) -> None:
-    """Run a sequence of modules as far as the one that holds the layer."""
+    """Run a sequence of modules up to the one that contains the layer."""
     for child, module in model.named_children():
         x = module(x)
         if name.split(".")[0] == child:
@@ -273,7 +273,7 @@ def run_to(model: nn.Module, name: str, x: Tensor) -> None:
 
 
 def test_cuts_are_small() -> None:
-    """A cut is the field, widened by less than the total stride: not the whole image."""
+    """A cut is the receptive field, widened by less than the total stride."""
     _, layers = built("residual")
     last = layers[-1].field
     model = nn.Sequential(nn.Conv2d(3, 2, 3, 1, 1), nn.MaxPool2d(2), nn.Conv2d(2, 2, 3, 1, 1))
@@ -298,7 +298,7 @@ def test_vgg16_has_its_known_sizes() -> None:
 
 
 def googlenet() -> nn.Module:
-    # `transform_input` is what loading trained weights turns on.
+    # Loading trained weights sets `transform_input`.
     return torchvision.models.googlenet(
         weights=None, init_weights=False, aux_logits=False, transform_input=True
     )
@@ -325,7 +325,7 @@ TORCHVISION: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_torchvision(name: str) -> None:
+def test_fields_of_torchvision_networks(name: str) -> None:
     make, shape = TORCHVISION[name]
     model = seeded(make)
     layers = graph.trace(model, shape, convolutions).layers
@@ -334,7 +334,7 @@ def test_torchvision(name: str) -> None:
     check_exact(model, shape, [*layers[::step], layers[-1]], 3)
 
 
-def test_edges_join_layers_that_no_third_one_parts() -> None:
+def test_edges_join_layers_without_a_third_between_them() -> None:
     model = seeded(lambda: nn.Sequential(conv(3, 4, 1), residual(4), residual(4, 2), inception(4)))
     found = graph.trace(model, GRAPH_SIZE, convolutions)
     first, second = "1.0.branches.0.", "2.0.branches."
@@ -355,15 +355,15 @@ def test_edges_join_layers_that_no_third_one_parts() -> None:
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_one_forward_recorded_says_the_same_as_the_symbolic_trace(
+def test_a_recorded_forward_gives_the_same_graph_as_the_symbolic_trace(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fields and edges; but nothing of a recorded graph is cut, for a cut may take another path."""
+    """Fields and edges agree; but a recorded graph is never cut, since a cut may take another path."""
     model, layers = built(name)
     edges = graph.trace(model, GRAPH_SIZE, leaves).edges
 
     def refuse(self: object, root: object) -> None:
-        raise TypeError("not today")
+        raise TypeError("not traceable")
 
     monkeypatch.setattr(tracing._Tracer, "trace", refuse)
     found = graph.trace(model, GRAPH_SIZE, leaves)
@@ -374,10 +374,10 @@ def test_one_forward_recorded_says_the_same_as_the_symbolic_trace(
         assert one.shape == other.shape
         for unit in some_units(one):
             assert one.field.box(*unit) == other.field.box(*unit)
-        assert one.field.needs_all
+        assert one.field.needs_whole_input
 
 
-def test_what_cannot_be_followed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_input_that_does_not_pass_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         LurkError, match=r"^an input of 5 x 53 px does not pass .* one of 28 x 28 px does; give size=28,"
     ):

@@ -1,4 +1,4 @@
-"""The ReLU rules against plain algebra, Captum and zennit."""
+"""The ReLU rules, compared with plain algebra, Captum and zennit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.networks import Branching, module_relus, residual, seeded
-from torchlurk.attribution.relu_rules import RULES, Rule, relu_rule
+from torchlurk.attribution.backward import relu_rule
+from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.errors import LurkError
 
 pytestmark = [
@@ -23,8 +24,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients"),
 ]
 
-# The rules, as algebra: what comes back of the gradient `g` where the input was `z`.
-ALGEBRA: dict[Rule, Callable[[Tensor, Tensor, float], Tensor]] = {
+# The rules as algebra: the gradient of the input, for a gradient `g` of the output and an input `z`.
+ALGEBRA: dict[ReluRule, Callable[[Tensor, Tensor, float], Tensor]] = {
     "vanilla": lambda g, z, top: torch.where((z > 0) & (z < top), g, 0.0),
     "deconv": lambda g, z, top: torch.where(g > 0, g, 0.0),
     "guided": lambda g, z, top: torch.where((z > 0) & (z < top) & (g > 0), g, 0.0),
@@ -32,7 +33,7 @@ ALGEBRA: dict[Rule, Callable[[Tensor, Tensor, float], Tensor]] = {
 
 
 def works_in_place(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """As a network does that goes on with its own tensor, not with what the call returned."""
+    """Ignore what an in-place call returns and continue with its argument."""
 
     def call(x: Tensor) -> Tensor:
         function(x)
@@ -42,7 +43,7 @@ def works_in_place(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], T
 
 
 def on_a_view(x: Tensor) -> Tensor:
-    """In place through another tensor of the same memory."""
+    """In place on a view of the same memory."""
     F.relu_(x[:, 0:4])
     return x
 
@@ -88,7 +89,7 @@ def matrix(layer: nn.Conv2d, shape: tuple[int, int, int]) -> Tensor:
 
 
 class Small(nn.Module):
-    """Two convolutions and a linear layer; one ReLU, used twice."""
+    """Two convolutions and a linear layer, with one ReLU that is called twice."""
 
     def __init__(self, relu: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -102,8 +103,8 @@ class Small(nn.Module):
         return self.c(self.relu(self.b(self.relu(self.a(x)))).flatten(1))
 
 
-@pytest.fixture(params=RULES)
-def rule(request: pytest.FixtureRequest) -> Rule:
+@pytest.fixture(params=RELU_RULES)
+def rule(request: pytest.FixtureRequest) -> ReluRule:
     return request.param
 
 
@@ -112,14 +113,14 @@ def form(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def back(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
+def backward(model: nn.Module, x: Tensor, rule: ReluRule, target: int) -> Tensor:
     x = x.clone().requires_grad_()
     with relu_rule(rule):
         score = model(x)[:, target].sum()
     return torch.autograd.grad(score, x)[0]
 
 
-def test_rules_are_their_algebra(form: str, rule: Rule) -> None:
+def test_rules_are_their_algebra(form: str, rule: ReluRule) -> None:
     make, top = FORMS[form]
     model = seeded(lambda: Small(make()))
     x = 9 * random(1, 2, 5, 7)
@@ -136,12 +137,12 @@ def test_rules_are_their_algebra(form: str, rule: Rule) -> None:
     for target in range(3):
         g2 = ALGEBRA[rule](model.c.weight.detach()[target], z2, top)
         g1 = ALGEBRA[rule](second.T @ g2, z1, top)
-        wanted = (first.T @ g1).reshape(x.shape)
-        assert wanted.abs().max() > 0
-        torch.testing.assert_close(back(model, x, rule, target), wanted, rtol=1e-10, atol=1e-12)
+        expected = (first.T @ g1).reshape(x.shape)
+        assert expected.abs().max() > 0
+        torch.testing.assert_close(backward(model, x, rule, target), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_the_value_is_the_networks_own(form: str, rule: Rule) -> None:
+def test_rules_do_not_change_values(form: str, rule: ReluRule) -> None:
     make, _ = FORMS[form]
     model = seeded(lambda: Small(make()))
     x = 9 * random(1, 2, 5, 7)
@@ -152,21 +153,21 @@ def test_the_value_is_the_networks_own(form: str, rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("top", [INFINITE, 6.0])
-def test_at_the_corners(top: float, rule: Rule) -> None:
-    """Exactly 0, and exactly the ceiling, count as not passing, as in torch's own derivative."""
+def test_at_the_corners(top: float, rule: ReluRule) -> None:
+    """At exactly 0 and exactly the ceiling a ReLU is inactive, as in autograd's own derivative."""
     z = torch.tensor([-1.0, -0.0, 0.0, 1.0, 6.0, 7.0], dtype=torch.float64)
     g = torch.tensor([2.0, 2.0, 2.0, -2.0, 2.0, 2.0], dtype=torch.float64)
     function = F.relu if top == INFINITE else F.relu6
     x = z.clone().requires_grad_()
     with relu_rule(rule):
-        (found,) = torch.autograd.grad(function(x), x, g)
+        (result,) = torch.autograd.grad(function(x), x, g)
     passes = [0, 0, 0, 1, 1, 1] if top == INFINITE else [0, 0, 0, 1, 0, 0]
-    wanted = {
+    expected = {
         "vanilla": g * torch.tensor(passes),
         "deconv": g.clamp(min=0),
         "guided": g.clamp(min=0) * torch.tensor(passes),
     }[rule]
-    assert torch.equal(found, wanted)
+    assert torch.equal(result, expected)
 
 
 def test_vanilla_is_autograd(form: str) -> None:
@@ -177,12 +178,12 @@ def test_vanilla_is_autograd(form: str) -> None:
     x[0, 1, 3:] = 0
     for value in (x, x.nan_to_num(posinf=0.0), torch.zeros_like(x)):
         plain = value.clone().requires_grad_()
-        (wanted,) = torch.autograd.grad(model(plain)[0, 1], plain)
-        found = back(model, value, "vanilla", 1)
-        assert torch.equal(found.nan_to_num(7.0), wanted.nan_to_num(7.0))
+        (expected,) = torch.autograd.grad(model(plain)[0, 1], plain)
+        result = backward(model, value, "vanilla", 1)
+        assert torch.equal(result.nan_to_num(7.0), expected.nan_to_num(7.0))
 
 
-LEFT_ALONE: dict[str, Callable[[Tensor], Tensor]] = {
+OTHER_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "Hardtanh(-1, 1)": nn.Hardtanh(-1.0, 1.0),
     "F.hardtanh": F.hardtanh,
     "LeakyReLU": nn.LeakyReLU(0.1),
@@ -192,14 +193,14 @@ LEFT_ALONE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("name", LEFT_ALONE)
-def test_what_is_no_rectifier_is_left_alone(name: str, rule: Rule) -> None:
-    model = seeded(lambda: Small(LEFT_ALONE[name]))
+@pytest.mark.parametrize("name", OTHER_ACTIVATIONS)
+def test_other_activations_keep_their_derivative(name: str, rule: ReluRule) -> None:
+    model = seeded(lambda: Small(OTHER_ACTIVATIONS[name]))
     x = random(1, 2, 5, 7)
     plain = x.clone().requires_grad_()
-    (wanted,) = torch.autograd.grad(model(plain)[0, 1], plain)
-    assert wanted.min() < 0 < wanted.max()
-    assert torch.equal(back(model, x, rule, 1), wanted)
+    (expected,) = torch.autograd.grad(model(plain)[0, 1], plain)
+    assert expected.min() < 0 < expected.max()
+    assert torch.equal(backward(model, x, rule, 1), expected)
 
 
 def test_an_unknown_rule_is_refused() -> None:
@@ -207,7 +208,7 @@ def test_an_unknown_rule_is_refused() -> None:
         relu_rule("relu")  # type: ignore[arg-type]
 
 
-def captum_says(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
+def captum_gradient(model: nn.Module, x: Tensor, rule: ReluRule, target: int) -> Tensor:
     x = x.clone().requires_grad_()
     if rule == "deconv":
         return captum.attr.Deconvolution(model).attribute(x, target=target)
@@ -216,7 +217,7 @@ def captum_says(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
     return captum.attr.Saliency(model).attribute(x, target=target, abs=False)
 
 
-def zennit_says(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
+def zennit_gradient(model: nn.Module, x: Tensor, rule: ReluRule, target: int) -> Tensor:
     x = x.clone().requires_grad_()
     if rule == "vanilla":
         return torch.autograd.grad(model(x)[:, target].sum(), x)[0]
@@ -228,9 +229,9 @@ def zennit_says(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
         return torch.autograd.grad(ready(x)[:, target].sum(), x)[0]
 
 
-def check_same(found: Tensor, wanted: Tensor, relative: float) -> None:
-    assert wanted.abs().max() > 0
-    assert (found - wanted).abs().max() <= relative * wanted.abs().max()
+def check_same(result: Tensor, expected: Tensor, relative: float) -> None:
+    assert expected.abs().max() > 0
+    assert (result - expected).abs().max() <= relative * expected.abs().max()
 
 
 def modules_only() -> nn.Module:
@@ -247,24 +248,26 @@ def modules_only() -> nn.Module:
     )
 
 
-@pytest.mark.parametrize("oracle", [captum_says, zennit_says])
+@pytest.mark.parametrize("oracle", [captum_gradient, zennit_gradient])
 @pytest.mark.parametrize("target", [0, 3])
-def test_others_agree_where_relus_are_modules(oracle: Callable[..., Tensor], target: int, rule: Rule) -> None:
+def test_captum_and_zennit_agree_where_relus_are_modules(
+    oracle: Callable[..., Tensor], target: int, rule: ReluRule
+) -> None:
     model = seeded(modules_only).double()
     x = random(2, 3, 27, 30)
-    found = back(model, x, rule, target)
-    check_same(found, oracle(module_relus(model), x, rule, target), 1e-10)
+    result = backward(model, x, rule, target)
+    check_same(result, oracle(module_relus(model), x, rule, target), 1e-10)
 
 
-@pytest.mark.parametrize("oracle", [captum_says, zennit_says])
-def test_others_agree_on_the_rewrite_of_a_network_with_every_kind(
-    oracle: Callable[..., Tensor], rule: Rule
+@pytest.mark.parametrize("oracle", [captum_gradient, zennit_gradient])
+def test_captum_and_zennit_agree_on_the_rewrite_of_a_network_with_all_forms_of_relu(
+    oracle: Callable[..., Tensor], rule: ReluRule
 ) -> None:
     model = seeded(Branching).double()
     x = random(2, 3, 21, 26)
     rewritten = module_relus(model)
     assert torch.equal(rewritten(x.clone()), model(x.clone()))
-    check_same(back(model, x, rule, 1), oracle(rewritten, x, rule, 1), 1e-10)
+    check_same(backward(model, x, rule, 1), oracle(rewritten, x, rule, 1), 1e-10)
 
 
 def googlenet() -> nn.Module:
@@ -285,25 +288,25 @@ TORCHVISION: dict[str, tuple[Callable[[], nn.Module], int]] = {
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-def test_torchvision_as_captum_on_its_rewrite(name: str) -> None:
+def test_torchvision_networks_agree_with_captum_on_their_rewrite(name: str) -> None:
     make, side = TORCHVISION[name]
     model = seeded(make).double()
     x = random(1, 3, side, side)
     rewritten = module_relus(model)
-    for rule in RULES:
-        found = back(model, x, rule, 4)
-        check_same(found, captum_says(rewritten, x, rule, 4), 1e-8)
+    for rule in RELU_RULES:
+        result = backward(model, x, rule, 4)
+        check_same(result, captum_gradient(rewritten, x, rule, 4), 1e-8)
 
 
 class Ruled(nn.Module):
-    """A rectifier with a ceiling that goes back by the algebra of a rule."""
+    """A rectifier with a ceiling whose backward pass is the algebra of a rule."""
 
-    def __init__(self, rule: Rule, top: float) -> None:
+    def __init__(self, rule: ReluRule, top: float) -> None:
         super().__init__()
         self.rule, self.top = rule, top
 
     def forward(self, x: Tensor) -> Tensor:
-        back, top = ALGEBRA[self.rule], self.top
+        backward, top = ALGEBRA[self.rule], self.top
 
         class Rectify(torch.autograd.Function):
             @staticmethod
@@ -313,14 +316,14 @@ class Ruled(nn.Module):
 
             @staticmethod
             def backward(ctx: Any, g: Tensor) -> Tensor:
-                return back(g, ctx.saved_tensors[0], top)
+                return backward(g, ctx.saved_tensors[0], top)
 
         return Rectify.apply(x.clone())
 
 
 @pytest.mark.parametrize("make", [torchvision.models.mobilenet_v2, torchvision.models.mnasnet0_5])
-def test_torchvision_rectifiers_with_a_ceiling(make: Callable[..., nn.Module], rule: Rule) -> None:
-    """No other library has the rules for ReLU6: against modules that go back by plain algebra."""
+def test_torchvision_rectifiers_with_a_ceiling(make: Callable[..., nn.Module], rule: ReluRule) -> None:
+    """No other library has the rules for ReLU6: compare with modules whose backward pass is plain algebra."""
     model = seeded(lambda: make(weights=None)).double()
     rewritten = copy.deepcopy(model)
     replaced = 0
@@ -331,5 +334,5 @@ def test_torchvision_rectifiers_with_a_ceiling(make: Callable[..., nn.Module], r
                 replaced += 1
     assert replaced > 30
     x = random(1, 3, 64, 64)
-    wanted = torch.autograd.grad(rewritten(x.requires_grad_())[0, 4], x)[0]
-    check_same(back(model, x.detach(), rule, 4), wanted, 1e-10)
+    expected = torch.autograd.grad(rewritten(x.requires_grad_())[0, 4], x)[0]
+    check_same(backward(model, x.detach(), rule, 4), expected, 1e-10)

@@ -1,4 +1,4 @@
-"""Networks of all kinds against what they do themselves: every claim of a scan, checked by running them."""
+"""Networks of all kinds: every result of a scan, compared with running the network."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from torchlurk.graph import Graph, Layer, select
 from torchlurk.models.hooks import as_feature_map
 from torchlurk.models.isolation import isolated
 from torchlurk.scan import scan
+from torchlurk.scan.state import initial_state
 
 K, CLASSES = 3, 2
 
@@ -42,10 +43,10 @@ def photographs(name: str, count: int = 5) -> Tensor:
 
 
 @contextmanager
-def listening(
-    model: nn.Module, names: set[str], heard: Callable[[str, Tensor], Tensor | None]
+def intercept_outputs(
+    model: nn.Module, names: set[str], replace_output: Callable[[str, Tensor], Tensor | None]
 ) -> Iterator[None]:
-    """Give the first output of each module to `heard`, which may return another to go on with."""
+    """Pass the first output of each module to `replace_output`, which may return another one for it."""
     done: set[str] = set()
 
     def listen(name: str) -> Callable[..., Any]:
@@ -53,7 +54,7 @@ def listening(
             if name in done:
                 return None
             done.add(name)
-            return heard(name, output)
+            return replace_output(name, output)
 
         return hook
 
@@ -66,7 +67,7 @@ def listening(
 
 @cache
 def outputs(name: str) -> dict[str, Tensor]:
-    """What each layer gives for the photographs, kept whole, image by image."""
+    """Return the whole output of each layer for the photographs, computed image by image."""
     model = made(name)
     modules = dict(model.named_modules())
     kept: dict[str, list[Tensor]] = {}
@@ -75,26 +76,26 @@ def outputs(name: str) -> dict[str, Tensor]:
         kept.setdefault(layer, []).append(as_feature_map(modules[layer], output).clone())
 
     for image in photographs(name):
-        with torch.no_grad(), listening(model, {layer.name for layer in traced(name).layers}, keep):
+        with torch.no_grad(), intercept_outputs(model, {layer.name for layer in traced(name).layers}, keep):
             model(image[None])
     return {layer: torch.cat(maps) for layer, maps in kept.items()}
 
 
 def some(layers: tuple[Layer, ...], count: int = 6) -> list[Layer]:
-    """A few layers from first to last."""
+    """Return a few layers from first to last."""
     step = max(1, len(layers) // count)
     chosen = [*layers[::step], layers[-1]]
     return list({layer.name: layer for layer in chosen}.values())
 
 
-def test_the_layers_are_those_that_run_in_their_order(name: str) -> None:
+def test_the_layers_are_those_that_run_in_execution_order(name: str) -> None:
     found = traced(name)
     assert [layer.name for layer in found.layers] == list(outputs(name))
     for layer in found.layers:
         assert layer.shape == outputs(name)[layer.name].shape[1:]
 
 
-def test_the_scan_is_what_a_sort_of_all_activations_says(name: str) -> None:
+def test_the_scan_equals_a_sort_of_all_activations(name: str) -> None:
     model, found = made(name), traced(name)
     images = photographs(name)
     channels = {layer.name: layer.shape[0] for layer in found.layers}
@@ -106,7 +107,7 @@ def test_the_scan_is_what_a_sort_of_all_activations_says(name: str) -> None:
             scan.ScanBatch(torch.arange(a, min(a + 2, len(images))), labels[a : a + 2], images[a : a + 2])
             for a in range(0, len(images), 2)
         ]
-        *_, state = scan.scan(model, scan.empty(channels, CLASSES, K), batches)
+        *_, state = scan.scan(model, initial_state(channels, CLASSES, K), batches)
     for layer in found.layers:
         maps = outputs(name)[layer.name].flatten(2)
         lists = state.layers[layer.name]
@@ -114,18 +115,18 @@ def test_the_scan_is_what_a_sort_of_all_activations_says(name: str) -> None:
             wanted = scores.sort(dim=0, descending=True, stable=True).values[:K]
             same = {"rtol": 1e-5, "atol": 1e-6 * float(scores.abs().max()), "check_dtype": False}
             torch.testing.assert_close(kept.scores.T, wanted, **same)
-            # The image in each place has that score; ranks may differ where scores are equal to rounding.
+            # The image in each slot has that score; ranks may differ where scores are equal up to rounding.
             torch.testing.assert_close(scores.gather(0, kept.images.T), wanted, **same)
-        at_place = maps[lists.max.images.T, torch.arange(layer.shape[0]), lists.max.places.T]
-        torch.testing.assert_close(at_place, lists.max.scores.T, rtol=1e-5, atol=1e-6, check_dtype=False)
-    # The network is as it was: values, modes, hooks.
+        at_position = maps[lists.max.images.T, torch.arange(layer.shape[0]), lists.max.positions.T]
+        torch.testing.assert_close(at_position, lists.max.scores.T, rtol=1e-5, atol=1e-6, check_dtype=False)
+    # The network is unchanged: values, modes, hooks.
     assert model.training
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in model.modules())
 
 
 def winners(layer: Layer, maps: Tensor, count: int = 4) -> list[Unit]:
-    """The places of the maxima of some filters."""
+    """Return the units at the maxima of some filters."""
     units = []
     for number in range(min(count, layer.shape[0])):
         channel = number * (layer.shape[0] // min(count, layer.shape[0]))
@@ -135,7 +136,7 @@ def winners(layer: Layer, maps: Tensor, count: int = 4) -> list[Unit]:
     return units
 
 
-def test_each_crop_gives_its_score_again(name: str) -> None:
+def test_each_cut_reproduces_its_score(name: str) -> None:
     model = made(name)
     with isolated(model):
         for layer in some(traced(name).layers):
@@ -146,12 +147,12 @@ def test_each_crop_gives_its_score_again(name: str) -> None:
             assert found == pytest.approx(wanted, rel=1e-3, abs=1e-5 * float(maps.abs().max())), layer.name
 
 
-def test_a_field_holds_the_support_of_the_gradient(name: str) -> None:
-    model, came_back = made(name), 0
+def test_a_field_contains_the_support_of_the_gradient(name: str) -> None:
+    model, nonzero = made(name), 0
     for layer in some(traced(name).layers):
         images = photographs(name)[:2].requires_grad_()
         kept: dict[str, Tensor] = {}
-        with listening(model, {layer.name}, kept.__setitem__):  # type: ignore[arg-type]
+        with intercept_outputs(model, {layer.name}, kept.__setitem__):  # type: ignore[arg-type]
             model(images)
         maps = as_feature_map(dict(model.named_modules())[layer.name], kept[layer.name])
         for unit in winners(layer, outputs(name)[layer.name][:2], 2):
@@ -161,19 +162,19 @@ def test_a_field_holds_the_support_of_the_gradient(name: str) -> None:
             left, top, right, bottom = layer.field.box(unit.y, unit.x)
             inside = gradient[unit.image, :, top:bottom, left:right]
             assert gradient.count_nonzero() == inside.count_nonzero(), layer.name
-            came_back += int(inside.count_nonzero())
-    assert came_back
+            nonzero += int(inside.count_nonzero())
+    assert nonzero
 
 
 WHOLE_BY_ATTENTION = {"vit_b_16"}
 
 
-def test_a_field_is_no_larger_than_positive_weights_say(name: str) -> None:
+def test_a_field_is_the_support_with_positive_weights(name: str) -> None:
     found, size = traced(name), ZOO[name].size
     layers = [
         layer for layer in some(found.layers) if name not in WHOLE_BY_ATTENTION or layer.kind == "Conv2d"
     ]
-    places = {
+    units = {
         layer.name: [
             (0, 0),
             (layer.shape[1] // 2, layer.shape[2] // 3),
@@ -182,12 +183,12 @@ def test_a_field_is_no_larger_than_positive_weights_say(name: str) -> None:
         for layer in layers
     }
     fields = {layer.name: layer.field for layer in layers}
-    for layer, (y, x), seen in supports(made(name), (3, size, size), places):
+    for layer, (y, x), seen in supports(made(name), (3, size, size), units):
         assert fields[layer].box(y, x) == seen, layer
 
 
 def test_the_edges_are_the_flow_of_the_data(name: str) -> None:
-    """Disturb a layer, hold all others at what they gave: those that would change follow it directly."""
+    """Perturb one layer and fix the others: the layers whose output would change follow it directly."""
     model, found = made(name), traced(name)
     names = [layer.name for layer in found.layers]
     image = photographs(name)[:1]
@@ -196,13 +197,13 @@ def test_the_edges_are_the_flow_of_the_data(name: str) -> None:
     def keep(layer: str, output: Tensor) -> None:
         clean[layer] = output.clone()
 
-    with torch.no_grad(), listening(model, set(names), keep):
+    with torch.no_grad(), intercept_outputs(model, set(names), keep):
         model(image)
     edges: set[tuple[str, str]] = set()
     draw = torch.Generator().manual_seed(3)
     for source in sources(names):
 
-        def disturb(layer: str, output: Tensor, source: str = source) -> Tensor:
+        def perturb(layer: str, output: Tensor, source: str = source) -> Tensor:
             if layer == source:
                 noise = torch.randn(output.shape, generator=draw, dtype=output.dtype) * (
                     clean[layer].std() + 1
@@ -212,7 +213,7 @@ def test_the_edges_are_the_flow_of_the_data(name: str) -> None:
                 edges.add((source, layer))
             return clean[layer].clone()
 
-        with torch.no_grad(), listening(model, set(names), disturb):
+        with torch.no_grad(), intercept_outputs(model, set(names), perturb):
             model(image)
     chosen = set(sources(names))
     claimed = {edge for edge in found.edges if edge[0] in chosen}
@@ -223,11 +224,11 @@ def test_the_edges_are_the_flow_of_the_data(name: str) -> None:
 
 
 BY_CHANNELS = {"shufflenet_v2_x0_5"}
-"""Edges are of tensors; here some channels are parted and shuffled, so that none of a tensor's come far."""
+"""Edges join tensors; these networks shuffle channels, so some edges carry none of a tensor's channels."""
 
 
 def sources(names: list[str]) -> list[str]:
-    """The layers that are disturbed: all of a small network, every few of a large one."""
+    """Return the layers to perturb: all of a small network, some of a large one."""
     return names[:: max(1, len(names) // 25)]
 
 
@@ -238,10 +239,10 @@ RECTIFIED = {
 }  # fmt: skip
 
 
-def test_nothing_passes_a_rectifier_that_the_rule_holds_back(name: str) -> None:
-    """What the rules let back, against a rewrite in which each call of a ReLU is a module of its own."""
+def test_guided_gradients_equal_those_of_captum(name: str) -> None:
+    """Compare with Captum on a rewrite in which each call of a ReLU is a module of its own."""
     if name not in RECTIFIED:
-        # No ReLU, or none that a rewrite reaches: there is nothing to compare, and that is checked.
+        # No ReLU, or none that the rewrite reaches, so there is nothing to compare.
         kinds = {type(m).__name__ for m in made(name).modules()}
         assert (
             name == "a path that depends on the data"
@@ -268,7 +269,7 @@ def test_nothing_passes_a_rectifier_that_the_rule_holds_back(name: str) -> None:
     torch.testing.assert_close(found.gradient, wanted[box], rtol=1e-7, atol=1e-9 * scale)
 
 
-def test_the_document_says_what_was_found(name: str) -> None:
-    """`python -m tests.oracle.zoo_table` writes the table anew."""
+def test_the_table_in_the_documents_is_up_to_date(name: str) -> None:
+    """Run `python -m tests.oracle.zoo_table` to update it."""
     _, table, _ = parts(DOCUMENT.read_text("utf-8"))
     assert row(name) in table

@@ -1,4 +1,4 @@
-"""The table of networks in the documents; `python -m tests.oracle.zoo_table` writes it anew."""
+"""The table of networks in the documents; `python -m tests.oracle.zoo_table` updates it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HEAD = (
 
 
 def table() -> str:
-    """The rows, a network each, as the document has them."""
+    """Return the table, one row per network, as in the document."""
     return HEAD + "".join(row(name) for name in ZOO)
 
 
 def row(name: str) -> str:
-    """What was found in one network."""
+    """Return the row of one network."""
     model, case = made(name), ZOO[name]
     with isolated(model):
         graph = select(model, (3, case.size, case.size), case.layers)
@@ -44,13 +44,13 @@ def row(name: str) -> str:
 
 
 def deepest(layers: list[Layer]) -> str:
-    """The largest field that is not everything, with the layer whose it is."""
+    """Return the largest receptive field that is not the whole input, with its layer."""
     last = max(layers, key=lambda layer: layer.field.rows.size)
     return f"{last.field.rows.size} px at {last.name}"
 
 
 def parts(text: str) -> tuple[str, str, str]:
-    """The document up to the table, the table, and what follows."""
+    """Return the document up to the table, the table, and the rest."""
     before, rest = text.split(BEGIN)
     found, after = rest.split(END)
     return before, found, after

@@ -45,7 +45,7 @@ def test_classes_by_number_name_and_part_of_a_name() -> None:
         ("", NAMES, ["''", "tabby (0)"]),
         ("ti", NAMES, ["'ti'", "3 classes", "tiger cat (1), tiger (2), bull mastiff (3)"]),
         ("crane", NAMES, ["2 classes (crane (4), crane (5))", "number"]),
-        ("tabby", (), ["'tabby'", "0 to 6", "--words"]),
+        ("tabby", (), ["'tabby'", "0 to 6", "classes="]),
         ("dog", tuple(f"dog {i}" for i in range(40)), ["fits 40 classes", "dog 11 (11) and 28 more"]),
     ],
 )
@@ -205,7 +205,7 @@ def test_explain_takes_what_lurk_takes() -> None:
 
 @pytest.mark.parametrize("x", ["x", torch.zeros(1, 3, 10, 12, dtype=torch.uint8)])
 def test_gradients_are_of_floats(x: object) -> None:
-    with pytest.raises(LurkError, match=r"x is a (str|torch\.uint8): give a tensor of floats"):
+    with pytest.raises(LurkError, match=r"x is a (str|torch\.uint8); give a tensor of floats"):
         torchlurk.gradients(net(), x, 1)  # type: ignore[arg-type]
 
 
@@ -247,10 +247,10 @@ def test_what_explain_refuses(given: dict[str, object], words: str) -> None:
         ("7", {}, "no layer '7'"),
         (0, {"layers": ["x"]}, "no layer 'x'"),
         (0, {"parameters": ["1"]}, "no parameters"),
-        ("0", {}, r"\(2, 4, 8, 10\) values: give weights"),
-        ("0", {"weights": torch.ones(3)}, r"weights of shape \(3,\)"),
-        (lambda output: 3.0, {}, "gives a float"),
-        (lambda output: torch.ones(2), {}, "nothing flows back"),
+        ("0", {}, r"\(2, 4, 8, 10\); give weights="),
+        ("0", {"weights": torch.ones(3)}, r"weights have the shape \(3,\)"),
+        (lambda output: 3.0, {}, "returns a float"),
+        (lambda output: torch.ones(2), {}, "has no gradient"),
     ],
 )
 def test_what_gradients_refuse(target: object, more: dict[str, object], words: str) -> None:

@@ -238,7 +238,7 @@ def test_plots_give_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda lurk: lurk["conv"], ["'conv'", "there are 0, 3, 7"]),
+        (lambda lurk: lurk["conv"], ["'conv'", "such as 0, 3, 7"]),
         (lambda lurk: lurk[3], ["no layer 3", "0 to 2"]),
         (lambda lurk: lurk["3"][5], ["no filter 5", "0 to 4"]),
         (lambda lurk: lurk["3"][0].image, ["compute_viz(layers='3', filters=[0])"]),
@@ -251,7 +251,7 @@ def test_plots_give_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.Monke
         (lambda lurk: lurk.plot_hist("3", 1, ax=7), ["ax is a int", "Axes"]),
         (lambda lurk: lurk.compute_grads("3", [5]), ["no filter 5", "0 to 4"]),
         (lambda lurk: lurk.compute_viz("33"), ["'33'", "did you mean 3"]),
-        (lambda lurk: lurk.compute_viz(filters=0), ["filters=0", "from 1"]),
+        (lambda lurk: lurk.compute_viz(filters=0), ["filters=0", "at least 1"]),
         (lambda lurk: lurk.compute_viz(layers=7), ["layers=7", "list of texts"]),
         (lambda lurk: lurk.compute_viz(layers=["3", 0]), ["layers=['3', 0]", "list of texts"]),
         (lambda lurk: lurk.serve(port="a"), ["port='a'", "a number"]),

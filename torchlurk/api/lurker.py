@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from torchlurk.api import plots
 from torchlurk.api.reading import GradientKind, Kind, LayerView, StoreView, open_store
+from torchlurk.ascent.objectives import OBJECTIVES, ObjectiveName
+from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.errors import LurkError, as_texts, check_choice, in_python
-from torchlurk.store.selection import Filters, Layers, select_filters
+from torchlurk.store.selection import FiltersLike, LayersLike, select_filters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,9 +143,9 @@ class Lurk:
 
     def compute_grads(
         self,
-        layers: Layers = None,
-        filters: Filters = None,
-        method: Literal["deconv", "guided", "vanilla"] = "deconv",
+        layers: LayersLike = None,
+        filters: FiltersLike = None,
+        method: ReluRule = "deconv",
         *,
         certify: Literal["chosen", "all"] = "chosen",
         overwrite: bool = False,
@@ -171,7 +173,7 @@ class Lurk:
         from torchlurk.pipeline.config import GradientsConfig
         from torchlurk.pipeline.session import compute
 
-        check_choice("method", method, ("deconv", "guided", "vanilla"))
+        check_choice("method", method, tuple(RELU_RULES))
         check_choice("certify", certify, ("chosen", "all"))
         config = GradientsConfig(method=method, certify=certify)
         chosen = select_filters(layers, filters)
@@ -179,11 +181,11 @@ class Lurk:
 
     def compute_viz(
         self,
-        layers: Layers = None,
-        filters: Filters = None,
+        layers: LayersLike = None,
+        filters: FiltersLike = None,
         *,
         way: Literal["fourier", "naive"] = "fourier",
-        objective: Literal["mean", "position"] = "mean",
+        objective: ObjectiveName = "mean",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         steps: int = 64,
         overwrite: bool = False,
@@ -216,7 +218,7 @@ class Lurk:
         from torchlurk.pipeline.session import precision as settled
 
         check_choice("way", way, ("fourier", "naive"))
-        check_choice("objective", objective, ("mean", "position"))
+        check_choice("objective", objective, tuple(OBJECTIVES))
         check_choice("precision", precision, ("auto", "float32", "bfloat16"))
         if steps < 1:
             raise LurkError(f"steps={steps}: must be at least 1")

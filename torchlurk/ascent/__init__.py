@@ -1,1 +1,1 @@
-"""The image that excites a filter most, found by gradient ascent."""
+"""Feature visualisation: images that excite filters most, found by gradient ascent."""

@@ -1,8 +1,8 @@
-"""What several images of one filter have in common, to make them differ.
+"""A penalty on the similarity of several images of one filter, so that they show different patterns.
 
-Olah et al. 2017, "Feature visualization", section "Diversity": the Gram matrix of a layer's activations says
-which filters fire together, wherever in the image, which is what a texture or an object is to the network;
-images whose matrices point the same way are one to it.
+Olah et al. 2017, "Feature visualization", section "Diversity". The Gram matrix of a layer's activations says
+which filters are active together, wherever in the image, and so describes texture. Images whose matrices have
+the same direction look the same to the network.
 """
 
 from __future__ import annotations
@@ -16,51 +16,51 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class DiversityPenalty:
-    """How the images of one ascent are kept apart.
+    """How strongly the similarity of images is penalised, and where it is measured.
 
     Attributes:
-        layer: dotted name of the layer in whose activations they are to differ.
-        weight: what likeness costs: an image that is wholly like the others loses this share of the score.
+        layer: dotted name of the layer in whose activations the images should differ.
+        weight: the share of its score that an image loses if it is identical to the others.
     """
 
     layer: str
     weight: float = 1.0
 
 
-def gram(maps: Tensor) -> Tensor:
-    """Which filters fire together: of `(N, C, H, W)` activations, `(N, C * C)`, each row of length 1.
+def gram_matrix(maps: Tensor) -> Tensor:
+    """Compute normalised Gram matrices: `(N, C, H, W)` activations to `(N, C * C)`, each row of length 1.
 
-    What a ReLU would cut off is left out: the biases of filters that are off would make all images alike.
+    Negative activations count as zero: the biases of inactive filters would make all images similar.
     """
     on = maps.float().clamp(min=0).flatten(2)
     return F.normalize((on @ on.transpose(1, 2)).flatten(1), dim=1)
 
 
-def likeness(maps: Tensor) -> Tensor:
-    """How like the others each image is: the mean cosine of its Gram matrix to theirs.
+def mean_similarity(maps: Tensor) -> Tensor:
+    """Compute the mean cosine similarity of each image's Gram matrix to those of the others.
 
     Args:
         maps: `(N, C, H, W)` activations, N at least 2.
 
     Returns:
-        `(N,)`, each 0 to 1.
+        `(N,)`, from 0 to 1.
     """
-    rows = gram(maps)
+    rows = gram_matrix(maps)
     cosines = rows @ rows.T
     count = len(rows)
-    own = torch.eye(count, dtype=torch.bool, device=rows.device)
-    return cosines.masked_fill(own, 0).sum(dim=1) / (count - 1)
+    diagonal = torch.eye(count, dtype=torch.bool, device=rows.device)
+    return cosines.masked_fill(diagonal, 0).sum(dim=1) / (count - 1)
 
 
-def cost(scores: Tensor, maps: Tensor, weight: float) -> Tensor:
-    """What likeness costs an ascent, in the unit of its scores, whatever layer they come from.
+def diversity_loss(scores: Tensor, maps: Tensor, weight: float) -> Tensor:
+    """Compute the penalty, in units of the scores of the objective.
 
     Args:
         scores: `(N,)`.
-        maps: `(N, C, H, W)` activations of the layer in which the images are to differ.
+        maps: `(N, C, H, W)` activations of the layer in which the images should differ.
         weight: see `DiversityPenalty`.
 
     Returns:
-        A number, to be added to the loss; its gradient does not change the scores' own.
+        A scalar to add to the loss; it does not change the gradient of the scores themselves.
     """
-    return weight * scores.detach().abs().mean() * likeness(maps).sum()
+    return weight * scores.detach().abs().mean() * mean_similarity(maps).sum()

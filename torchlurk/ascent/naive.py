@@ -1,7 +1,8 @@
-"""The plain way, kept to compare with: pixels moved straight up the gradient, no parametrisation.
+"""The naive method, for comparison: gradient ascent on pixels, without parametrisation.
 
-The figures are those of the first Torchlurk, which took them from pytorch-cnn-visualizations: noise between
-150 and 180 of 255, Adam at a rate of 0.1 with a weight decay of 1e-6, 30 steps, the whole input.
+Its constants are those of the first Torchlurk, which took them from pytorch-cnn-visualizations: uniform noise
+between 150 and 180 of 255, Adam with a learning rate of 0.1 and a weight decay of 1e-6, 30 steps, images of
+the size of the network's input.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from torchlurk.ascent.objectives import Objective
 from torchlurk.ascent.optimise import AscentResult
 from torchlurk.models.runner import Runnable, activation, as_runner
 
-STEPS = 30
-RATE = 0.1
-DECAY = 1e-6
-DARKEST, BRIGHTEST = 150 / 255, 180 / 255
+_STEPS = 30
+_LEARNING_RATE = 0.1
+_WEIGHT_DECAY = 1e-6
+_DARKEST, _BRIGHTEST = 150 / 255, 180 / 255
 
 
 def naive_ascend(
@@ -33,17 +34,17 @@ def naive_ascend(
     *,
     depth: int = 3,
 ) -> AscentResult:
-    """Find images by gradient ascent on pixels (Erhan et al. 2009).
+    """Optimise images by gradient ascent on pixels (Erhan et al. 2009).
 
     Args:
         model: the network, isolated.
         layer: dotted name.
-        channels: the filters, one an image.
+        channels: the filter of each image.
         size: `(H, W)` of the images.
-        normalise: from `(N, C, H, W)` in [0, 1] to what the network is fed.
+        normalise: from `(N, C, H, W)` in [0, 1] to the network's input.
         denormalise: its inverse.
-        objective: what to maximise.
-        generators: one a filter, on the CPU.
+        objective: the function to maximise.
+        generators: a generator for each filter, on the CPU.
         depth: C, the channels of an image.
 
     Returns:
@@ -52,16 +53,16 @@ def naive_ascend(
     runner = as_runner(model)
     device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))
     noise = torch.stack([torch.rand(depth, *size, generator=g) for g in generators])
-    start = (DARKEST + noise * (BRIGHTEST - DARKEST)).to(device)
-    chosen = torch.tensor(list(channels), device=device)
+    start = (_DARKEST + noise * (_BRIGHTEST - _DARKEST)).to(device)
+    own_channels = torch.tensor(list(channels), device=device)
     x = normalise(start).detach().requires_grad_()
-    optimiser = torch.optim.Adam([x], lr=RATE, weight_decay=DECAY)
-    for _ in range(STEPS):
+    optimiser = torch.optim.Adam([x], lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    for _ in range(_STEPS):
         with torch.enable_grad():
-            loss = -objective(activation(model, layer, x), chosen).sum()
+            loss = -objective(activation(model, layer, x), own_channels).sum()
         (x.grad,) = torch.autograd.grad(loss, [x])
         optimiser.step()
     with runner.without_gradients():
         images = denormalise(x).clamp(0, 1).detach()
-        scores = objective(activation(model, layer, normalise(images)), chosen).detach()
+        scores = objective(activation(model, layer, normalise(images)), own_channels).detach()
     return AscentResult(images, scores)

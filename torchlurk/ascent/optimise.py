@@ -10,31 +10,30 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from torchlurk.ascent.diversity import DiversityPenalty, cost
+from torchlurk.ascent.diversity import DiversityPenalty, diversity_loss
 from torchlurk.ascent.objectives import Objective
-from torchlurk.ascent.parametrisation import colour_axes, decode, frequency_scale, initial_spectrum
-from torchlurk.ascent.transforms import Jitter, draw, move
-from torchlurk.attribution.relu_rules import NO_HISTORY, LeakyRelu, require_history
-from torchlurk.errors import LurkError
+from torchlurk.ascent.parametrisation import colour_axes, decode_spectrum, frequency_scale, initial_spectrum
+from torchlurk.ascent.transforms import Jitter, draw_jitter, jitter_images
+from torchlurk.attribution.backward import LeakyRelu, no_history, require_history
 from torchlurk.graph.receptive_field import Axis, Field
 from torchlurk.models.preserve import preserve
 from torchlurk.models.runner import ForwardError, Runnable, activation, activations, as_runner
 from torchlurk.runtime.deprecation import former_names
 
-LEAK = 0.1
-"""The share of the gradient that passes a ReLU that is off, in the first steps."""
+_LEAK = 0.1
+"""The share of the gradient that passes an inactive ReLU in the first steps."""
 
 
 @dataclass(frozen=True)
 class AscentParams:
-    """How an image is made by gradient ascent.
+    """Parameters of gradient ascent.
 
     Attributes:
-        steps: of the optimiser, Adam.
-        rate: learning rate of Adam, in units of the spectrum's coefficients.
+        steps: steps of the optimiser, Adam.
+        rate: its learning rate, in units of the spectrum's coefficients.
         jitter: random movement at each step.
-        waking: steps at the start in which a share of the gradient passes ReLUs that are off.
-        bfloat16: compute the steps in bfloat16; the final score is always float32's.
+        waking: number of first steps in which a share of the gradient passes inactive ReLUs.
+        bfloat16: whether to compute the steps in bfloat16; final scores are always computed in float32.
 
     Examples:
         >>> from torchlurk.ascent.optimise import AscentParams
@@ -52,61 +51,66 @@ class AscentParams:
 
 @dataclass(frozen=True)
 class AscentResult:
-    """What gradient ascent found for some filters.
+    """The images of some filters.
 
     Attributes:
         images: `(N, C, H, W)` in [0, 1].
-        scores: `(N,)` what the objective says of each image, unmoved, in float32.
+        scores: `(N,)` float32, the objective of each image without jitter.
     """
 
     images: Tensor
     scores: Tensor
 
 
-def canvas(seen: Field, extent: tuple[int, int]) -> tuple[int, int]:
-    """How large an image a layer needs.
+def canvas_size(field: Field, input_size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of the images of a layer, at most that of the network's input.
 
-    Three quarters of the receptive field hold nearly all of a unit's weight (Luo et al. 2016, "Understanding
-    the effective receptive field"); some room beside it lets the pattern repeat. Never above the
-    network's own input.
+    Three quarters of the receptive field contain nearly all of a unit's weight (Luo et al. 2016,
+    "Understanding the effective receptive field"). A margin lets the pattern repeat.
+
+    Args:
+        field: the receptive fields of the layer.
+        input_size: `(H, W)` of the network's input.
     """
-    return _canvas_side(seen.rows, extent[0]), _canvas_side(seen.columns, extent[1])
+    return _canvas_side(field.rows, input_size[0]), _canvas_side(field.columns, input_size[1])
 
 
-def canvas_for(
-    model: Runnable, layer: str, seen: Field, extent: tuple[int, int], depth: int
+def supported_canvas_size(
+    model: Runnable, layer: str, field: Field, input_size: tuple[int, int], depth: int
 ) -> tuple[int, int]:
-    """The same, where the network takes an image of that size; else, as of a transformer, its own input's.
+    """Return `canvas_size` if the network accepts images of that size, as a transformer does not.
+
+    Otherwise return the size of the network's input.
 
     Args:
         model: the network, isolated.
         layer: dotted name.
-        seen: what its units see.
-        extent: `(H, W)` of the network's input.
-        depth: C of it.
+        field: the receptive fields of the layer.
+        input_size: `(H, W)` of the network's input.
+        depth: C of the network's input.
     """
-    size = canvas(seen, extent)
-    if size == extent:
-        return extent
+    size = canvas_size(field, input_size)
+    if size == input_size:
+        return input_size
     runner = as_runner(model)
     like = next((p for p in runner.model.parameters() if p.is_floating_point()), torch.empty(0))
     try:
         with preserve(runner.model), runner.without_gradients():
             activation(model, layer, like.new_zeros(1, depth, *size))
     except (ForwardError, RuntimeError, ValueError):
-        return extent
+        return input_size
     return size
 
 
 def _canvas_side(axis: Axis, extent: int) -> int:
     if axis.rule is None:
         return extent
-    wanted = axis.rule.size * 3 / 4 + 16
-    return min(extent, max(48, -(-int(wanted) // 16) * 16))
+    side = axis.rule.size * 3 / 4 + 16
+    return min(extent, max(48, -(-int(side) // 16) * 16))
 
 
-def generator(seed: int, layer: str, channel: int, attempt: int = 0) -> torch.Generator:
-    """The randomness of one filter's image: it depends on nothing but its name and the seed."""
+def filter_generator(seed: int, layer: str, channel: int, attempt: int = 0) -> torch.Generator:
+    """Return the random generator of a filter's image, which depends on these arguments alone."""
     key = hashlib.sha256(f"{seed}/{layer}/{channel}/{attempt}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
 
@@ -122,58 +126,59 @@ def ascend(
     generators: Sequence[torch.Generator],
     *,
     depth: int = 3,
-    apart: DiversityPenalty | None = None,
+    diversity: DiversityPenalty | None = None,
 ) -> AscentResult:
-    """Find the images that excite some filters of a layer most (Erhan et al. 2009, Olah et al. 2017).
+    """Optimise images that excite filters of a layer (Erhan et al. 2009, Olah et al. 2017).
 
     Args:
         model: the network, isolated.
         layer: dotted name.
-        channels: the filters, one an image.
+        channels: the filter of each image.
         size: `(H, W)` of the images.
-        normalise: from `(N, C, H, W)` in [0, 1] to what the network is fed.
-        objective: what to maximise.
-        params: how.
-        generators: one a filter, on the CPU; what is found for a filter depends on its own alone.
+        normalise: from `(N, C, H, W)` in [0, 1] to the network's input.
+        objective: the function to maximise.
+        params: steps, learning rate and jitter.
+        generators: a generator for each filter, on the CPU; the image of a filter depends on its own alone.
         depth: C, the channels of an image.
-        apart: how to make the images differ, of which there are at least two; `None` to make each as if it
-            were alone.
+        diversity: how to make the images, at least two, differ; `None` to optimise each independently.
 
     Returns:
         Images and scores, on the model's device.
+
+    Raises:
+        LurkError: the layer has no gradient with respect to the input.
     """
     runner = as_runner(model)
     device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))
-    own = list(generators)
-    spectrum = initial_spectrum(own, depth, size).to(device).requires_grad_()
-    draws = draw(own, params.steps).to(device)
+    spectrum = initial_spectrum(list(generators), depth, size).to(device).requires_grad_()
+    draws = draw_jitter(list(generators), params.steps).to(device)
     scale = frequency_scale(size).to(device)
     colours = colour_axes(depth, device)
-    chosen = torch.tensor(list(channels), device=device)
+    own_channels = torch.tensor(list(channels), device=device)
     optimiser = torch.optim.Adam([spectrum], lr=params.rate)
     cast = torch.autocast(device.type, torch.bfloat16) if params.bfloat16 else nullcontext()
     for step in range(params.steps):
         optimiser.zero_grad()
         with torch.enable_grad():
-            moved = move(decode(spectrum, size, scale, colours), draws[step], params.jitter)
-            x = normalise(moved)
-            with cast, LeakyRelu(LEAK) if step < params.waking else nullcontext():
-                if apart is None:
-                    maps, seen = activation(model, layer, x), None
+            images = decode_spectrum(spectrum, size, scale, colours)
+            x = normalise(jitter_images(images, draws[step], params.jitter))
+            with cast, LeakyRelu(_LEAK) if step < params.waking else nullcontext():
+                if diversity is None:
+                    maps, compared = activation(model, layer, x), None
                 else:
-                    maps, seen = activations(model, (layer, apart.layer), x)
-            scores = objective(maps.float(), chosen)
+                    maps, compared = activations(model, (layer, diversity.layer), x)
+            scores = objective(maps.float(), own_channels)
             loss = -scores.sum()
-            if apart is not None and seen is not None:
-                loss = loss + cost(scores, seen, apart.weight)
+            if diversity is not None and compared is not None:
+                loss = loss + diversity_loss(scores, compared, diversity.weight)
         require_history(loss)
         (spectrum.grad,) = torch.autograd.grad(loss, [spectrum], allow_unused=True)
         if spectrum.grad is None:
-            raise LurkError(NO_HISTORY)
+            raise no_history()
         optimiser.step()
     with runner.without_gradients():
-        images = decode(spectrum, size, scale, colours).detach()
-        scores = objective(activation(model, layer, normalise(images)), chosen).detach()
+        images = decode_spectrum(spectrum, size, scale, colours).detach()
+        scores = objective(activation(model, layer, normalise(images)), own_channels).detach()
     return AscentResult(images, scores)
 
 

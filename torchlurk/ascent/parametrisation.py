@@ -1,7 +1,7 @@
-"""How an image is written down while it is being optimised.
+"""The parametrisation of images during an ascent.
 
-The image is a spectrum: its Fourier coefficients, each divided by its frequency, so that a step of the
-optimiser moves all scales of the picture alike (Olah et al. 2017, "Feature visualization"). Colours are
+An image is a spectrum: its Fourier coefficients, each multiplied by its frequency, so that a step of the
+optimiser changes all scales of the image alike (Olah et al. 2017, "Feature visualization"). Colours are
 optimised along the axes in which those of photographs are uncorrelated.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PHOTO_COLOURS: tuple[tuple[float, ...], ...] = (
+_PHOTO_COLOURS: tuple[tuple[float, ...], ...] = (
     (0.2498, 0.1127, 0.0273),
     (0.2583, 0.0077, -0.0525),
     (0.2760, -0.1092, 0.0245),
@@ -23,10 +23,10 @@ blue, and green against purple."""
 def initial_spectrum(
     generators: list[torch.Generator], channels: int, size: tuple[int, int], spread: float = 0.01
 ) -> Tensor:
-    """Random spectra near the gray image.
+    """Draw random spectra close to that of the gray image.
 
     Args:
-        generators: one an image, on the CPU: what an image starts from depends on its own alone.
+        generators: a generator for each image, on the CPU, which alone decides where the image starts.
         channels: C.
         size: `(H, W)` of the images.
         spread: standard deviation of the coefficients.
@@ -39,23 +39,30 @@ def initial_spectrum(
 
 
 def frequency_scale(size: tuple[int, int]) -> Tensor:
-    """`(H, W // 2 + 1)`: what a coefficient is multiplied with, the inverse of its frequency."""
+    """Compute the factors of the coefficients of a spectrum, their inverse frequencies.
+
+    Args:
+        size: `(H, W)` of the images.
+
+    Returns:
+        `(H, W // 2 + 1)`.
+    """
     height, width = size
     y = torch.fft.fftfreq(height)[:, None]
     x = torch.fft.rfftfreq(width)[None, :]
     frequency = (y.square() + x.square()).sqrt()
-    steepest = 1 / max(height, width)
-    return torch.clamp(frequency, min=steepest).reciprocal()
+    lowest = 1 / max(height, width)
+    return torch.clamp(frequency, min=lowest).reciprocal()
 
 
-def decode(spectrum: Tensor, size: tuple[int, int], scale: Tensor, colours: Tensor | None) -> Tensor:
-    """From spectra to images.
+def decode_spectrum(spectrum: Tensor, size: tuple[int, int], scale: Tensor, colours: Tensor | None) -> Tensor:
+    """Compute the images of spectra.
 
     Args:
         spectrum: `(N, C, H, W // 2 + 1, 2)`.
         size: `(H, W)`.
         scale: `frequency_scale(size)`, on the device of the spectrum.
-        colours: `(C, C)`, columns are the axes of colour; `None` to take channels as they are.
+        colours: `(C, C)`, whose columns are the axes of colour; `None` to use the channels as they are.
 
     Returns:
         `(N, C, H, W)` in (0, 1).
@@ -67,9 +74,9 @@ def decode(spectrum: Tensor, size: tuple[int, int], scale: Tensor, colours: Tens
 
 
 def colour_axes(channels: int, device: torch.device) -> Tensor | None:
-    """The axes to mix colours with: those of photographs for three channels, none otherwise."""
+    """Return the axes of the colours of photographs, `(3, 3)`; `None` unless there are three channels."""
     if channels != 3:
         return None
-    axes = torch.tensor(PHOTO_COLOURS, device=device)
+    axes = torch.tensor(_PHOTO_COLOURS, device=device)
     longest: Tensor = torch.linalg.vector_norm(axes, dim=0).max()
     return axes / longest

@@ -1,4 +1,4 @@
-"""Small random movements of the image between steps, so that only what is robust to them grows."""
+"""Small random movements of the image between steps, so that the optimiser finds robust patterns."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torchlurk.runtime.deprecation import former_names
 
 @dataclass(frozen=True)
 class Jitter:
-    """How far an image is moved at random at each step.
+    """The largest random movement of an image at each step.
 
     Attributes:
-        shift: pixels, in both directions.
-        scale: share of the size, larger and smaller.
-        turn: degrees, either way.
+        shift: shift in both directions, in pixels.
+        scale: change of the size, as a share of it, larger and smaller.
+        turn: rotation in degrees, in either direction.
 
     Examples:
         >>> from torchlurk.ascent.transforms import Jitter
-        >>> show(8, jitter=Jitter(shift=0, scale=0, turn=0), steps=8).size  # not moved at all
+        >>> show(8, jitter=Jitter(shift=0, scale=0, turn=0), steps=8).size  # no movement
         (32, 32)
     """
 
@@ -32,18 +32,22 @@ class Jitter:
     turn: float = 5.0
 
 
-def draw(generators: list[torch.Generator], steps: int) -> Tensor:
-    """`(steps, N, 4)` numbers in [-1, 1): for each step and image its movement, from its own generator."""
+def draw_jitter(generators: list[torch.Generator], steps: int) -> Tensor:
+    """Draw the movement of each image at each step, from the image's own generator.
+
+    Returns:
+        `(steps, N, 4)` in [-1, 1).
+    """
     return torch.stack([torch.rand(steps, 4, generator=g) * 2 - 1 for g in generators], dim=1)
 
 
-def move(images: Tensor, draws: Tensor, jitter: Jitter) -> Tensor:
-    """Shift, scale and turn each image about its middle; what enters at the border is its reflection.
+def jitter_images(images: Tensor, draws: Tensor, jitter: Jitter) -> Tensor:
+    """Shift, scale and rotate each image about its centre; reflections fill the borders.
 
     Args:
         images: `(N, C, H, W)`.
-        draws: `(N, 4)` in [-1, 1): shift right, shift down, scale, turn.
-        jitter: what a draw of 1 means.
+        draws: `(N, 4)` in [-1, 1): shift to the right, shift down, scale, rotation.
+        jitter: the movement for a draw of 1.
 
     Returns:
         `(N, C, H, W)`.
@@ -52,7 +56,7 @@ def move(images: Tensor, draws: Tensor, jitter: Jitter) -> Tensor:
     angle = draws[:, 3] * (jitter.turn * math.pi / 180)
     zoom = 1 + draws[:, 2] * jitter.scale
     cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    # The sampling grid has both sides from -1 to 1, so a turn of an oblong image needs its proportions.
+    # Both sides of the sampling grid go from -1 to 1, so a rotation has to account for the aspect ratio.
     aspect = height / width
     right = draws[:, 0] * (2 * jitter.shift / width)
     down = draws[:, 1] * (2 * jitter.shift / height)

@@ -1,1 +1,1 @@
-"""From the units of a network back to the pixels."""
+"""Attribution: from a unit, a feature map or a class back to the pixels, layers and parameters."""

@@ -1,9 +1,9 @@
-"""The gradients of units and of feature maps with respect to the input, many at once.
+"""Gradients of units and of feature maps with respect to the input, many at once.
 
-The gradient of one unit needs only the input that the unit sees. So the input is cut there, and cuts of
-equal size, of whatever filters and images, run through the network together; see
-`receptive_field.Axis.cut` for why the numbers are those of the whole image. The gradient of a map's mean
-needs the whole image, but one forward serves all filters that ask for it.
+The gradient of a unit needs only the part of the input that the unit sees. So the input is cut there, and
+cuts of equal size, of any filters and images, run through the network together. `receptive_field.Axis.cut`
+says why the values are those of the whole image. The gradient of a map's mean needs the whole image, but one
+forward serves all filters of that image.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
+from torchlurk.attribution.backward import input_gradients, relu_rule
+from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.graph.receptive_field import Field
 from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
+
+_BATCH_PIXELS = 16 * 224 * 224
+"""Pixels of input in one forward, by default."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit of one layer on one image.
+    """One unit of a layer on one image.
 
     Attributes:
-        image: which of the images, an index.
+        image: index of the image.
         channel: its filter.
         y: its row in the feature map.
         x: its column.
@@ -39,13 +43,13 @@ class Unit:
 
 @dataclass(frozen=True)
 class UnitGradient:
-    """What came back from a unit.
+    """The gradient of a unit.
 
     Attributes:
-        index: which of the units asked for.
-        score: its activation, computed again from the cut alone.
-        left: where in the input the cut begins, pixels.
-        top: likewise.
+        index: which of the requested units.
+        score: its activation, recomputed from the cut alone.
+        left: the first column of the cut, in pixels of the input.
+        top: the first row of the cut.
         gradient: `(C, h, w)`; it is zero outside the cut.
     """
 
@@ -58,6 +62,8 @@ class UnitGradient:
 
 @dataclass(frozen=True)
 class _Cut:
+    """A part of an image from which a unit is recomputed, and the unit's position in its feature map."""
+
     index: int
     top: int
     bottom: int
@@ -83,37 +89,37 @@ def unit_gradients(
     field: Field,
     images: Sequence[Tensor],
     units: Sequence[Unit],
-    rule: Rule,
+    rule: ReluRule,
     *,
-    batch_pixels: int = 16 * 224 * 224,
+    batch_pixels: int = _BATCH_PIXELS,
 ) -> Iterator[UnitGradient]:
-    """The gradient of each unit's activation with respect to the input.
+    """Compute the gradient of each unit's activation with respect to the input.
 
     Args:
         model: the network, isolated.
         layer: dotted name of the units' layer.
-        field: what the layer's units see.
-        images: each `(C, H, W)`, as the network is fed, on its device.
-        units: whose gradients are wanted.
-        rule: what ReLUs let back.
-        batch_pixels: how many pixels of input run through the network together, which bounds memory.
+        field: receptive fields of the layer.
+        images: preprocessed images, each `(C, H, W)`, on the network's device.
+        units: the units.
+        rule: how ReLUs pass the gradient back.
+        batch_pixels: pixels of input in one forward, which bounds memory.
 
     Yields:
-        One gradient a unit, in no particular order.
+        One gradient per unit, in no particular order.
     """
     for block in _blocks(units, field, batch_pixels):
-        x = _inputs(images, units, block)
+        x = _cut_images(images, units, block)
         try:
             scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
         except (ForwardError, RuntimeError, ValueError) as problem:
-            if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
+            if isinstance(problem, torch.OutOfMemoryError) or field.needs_whole_input:
                 raise
-            # A branch beside the unit's own may not take so small an input: give it all of it.
-            chosen = [units[c.index] for c in block]
-            for found in unit_gradients(
-                model, layer, field.uncut, images, chosen, rule, batch_pixels=batch_pixels
+            # A parallel branch may not accept an input as small as the cut: give it the whole image.
+            members = [units[c.index] for c in block]
+            for result in unit_gradients(
+                model, layer, field.uncuttable, images, members, rule, batch_pixels=batch_pixels
             ):
-                yield replace(found, index=block[found.index].index)
+                yield replace(result, index=block[result.index].index)
             continue
         for cut, score, gradient in zip(block, scores, gradients, strict=True):
             yield UnitGradient(cut.index, score, cut.left, cut.top, gradient)
@@ -126,59 +132,62 @@ def unit_scores(
     images: Sequence[Tensor],
     units: Sequence[Unit],
     *,
-    batch_pixels: int = 16 * 224 * 224,
+    batch_pixels: int = _BATCH_PIXELS,
 ) -> list[float]:
-    """The activation of each unit, computed again from its cut alone; no gradient.
+    """Compute the activation of each unit from its cut alone.
 
-    Arguments are those of `unit_gradients`. Units of several filters at one place of one image share a
-    forward.
+    Units of several filters at one position of one image share a forward. The arguments are those of
+    `unit_gradients`.
+
+    Returns:
+        One activation per unit, in order.
     """
-    at_place: dict[tuple[int, int, int], list[int]] = {}
+    by_position: dict[tuple[int, int, int], list[int]] = {}
     for index, unit in enumerate(units):
-        at_place.setdefault((unit.image, unit.y, unit.x), []).append(index)
-    places = [units[indices[0]] for indices in at_place.values()]
-    members = list(at_place.values())
+        by_position.setdefault((unit.image, unit.y, unit.x), []).append(index)
+    members = list(by_position.values())
+    first_units = [units[indices[0]] for indices in members]
     scores = [0.0] * len(units)
-    for block in _blocks(places, field, batch_pixels):
+    for block in _blocks(first_units, field, batch_pixels):
         try:
             with as_runner(model).without_gradients():
-                maps = activation(model, layer, _inputs(images, places, block))
+                maps = activation(model, layer, _cut_images(images, first_units, block))
         except (ForwardError, RuntimeError, ValueError) as problem:
-            if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
+            if isinstance(problem, torch.OutOfMemoryError) or field.needs_whole_input:
                 raise
-            chosen = [units[index] for cut in block for index in members[cut.index]]
-            again = unit_scores(model, layer, field.uncut, images, chosen, batch_pixels=batch_pixels)
-            for index, score in zip((i for cut in block for i in members[cut.index]), again, strict=True):
+            indices = [index for cut in block for index in members[cut.index]]
+            again = [units[index] for index in indices]
+            whole = unit_scores(model, layer, field.uncuttable, images, again, batch_pixels=batch_pixels)
+            for index, score in zip(indices, whole, strict=True):
                 scores[index] = score
             continue
         for row, cut in enumerate(block):
-            own = members[cut.index]
-            found = maps[row, [units[index].channel for index in own], cut.y, cut.x].tolist()
-            for index, score in zip(own, found, strict=True):
+            indices = members[cut.index]
+            values = maps[row, [units[index].channel for index in indices], cut.y, cut.x].tolist()
+            for index, score in zip(indices, values, strict=True):
                 scores[index] = score
     return scores
 
 
 def _blocks(units: Sequence[Unit], field: Field, batch_pixels: int) -> Iterator[list[_Cut]]:
-    """The units' cuts, so many of one size at a time as hold so many pixels."""
+    """Yield the units' cuts in blocks of equal size, of at most `batch_pixels` pixels in total."""
     cuts = sorted(
         (_cut(index, unit, field) for index, unit in enumerate(units)),
         key=lambda cut: (cut.shape, cut.index),
     )
     for (height, width), group in groupby(cuts, key=lambda cut: cut.shape):
-        same = list(group)
-        at_once = max(1, batch_pixels // (height * width))
-        for start in range(0, len(same), at_once):
-            yield same[start : start + at_once]
+        same_size = list(group)
+        count = max(1, batch_pixels // (height * width))
+        for start in range(0, len(same_size), count):
+            yield same_size[start : start + count]
 
 
-def _inputs(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence[_Cut]) -> Tensor:
-    cut = [images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block]
-    return torch.stack(cut)
+def _cut_images(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence[_Cut]) -> Tensor:
+    return torch.stack([images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block])
 
 
 def _backward(
-    model: Runnable, layer: str, x: Tensor, targets: Sequence[tuple[Unit, _Cut]], rule: Rule
+    model: Runnable, layer: str, x: Tensor, targets: Sequence[tuple[Unit, _Cut]], rule: ReluRule
 ) -> tuple[list[float], Tensor]:
     x = x.requires_grad_()
     with torch.enable_grad(), relu_rule(rule):
@@ -193,28 +202,28 @@ def _backward(
     return scores.detach().tolist(), gradient
 
 
-def place(found: UnitGradient, size: tuple[int, int]) -> Tensor:
-    """A unit's gradient in the whole input: `(C, H, W)` of the given `(H, W)`, zero outside its cut."""
-    channels, height, width = found.gradient.shape
-    whole = found.gradient.new_zeros(channels, *size)
-    whole[:, found.top : found.top + height, found.left : found.left + width] = found.gradient
+def place_in_input(result: UnitGradient, size: tuple[int, int]) -> Tensor:
+    """Return a unit's gradient over the whole input: `(C, H, W)` of that `(H, W)`, zero outside its cut."""
+    channels, height, width = result.gradient.shape
+    whole = result.gradient.new_zeros(channels, *size)
+    whole[:, result.top : result.top + height, result.left : result.left + width] = result.gradient
     return whole
 
 
 def map_gradients(
-    model: Runnable, layer: str, image: Tensor, channels: Sequence[int], rule: Rule
+    model: Runnable, layer: str, image: Tensor, channels: Sequence[int], rule: ReluRule
 ) -> Iterator[Tensor]:
-    """The gradient of the mean of whole feature maps of one image.
+    """Compute the gradients of the means of feature maps of one image; one forward serves all.
 
     Args:
         model: the network, isolated.
         layer: dotted name.
-        image: `(C, H, W)`, as the network is fed.
-        channels: whose maps.
-        rule: what ReLUs let back.
+        image: `(C, H, W)`, preprocessed.
+        channels: the filters.
+        rule: how ReLUs pass the gradient back.
 
     Yields:
-        `(C, H, W)` for each channel, in order; one forward serves them all.
+        `(C, H, W)` for each channel, in order.
     """
     x = image[None].clone().requires_grad_()
     with torch.enable_grad(), relu_rule(rule):

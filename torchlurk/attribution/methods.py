@@ -1,7 +1,7 @@
-"""What in an image a target depends on: the gradient, and what is made of it.
+"""Attribution methods: the gradient, and what is computed from it.
 
-Each function takes a `Score`, which says what a target's value on some inputs is, and gives an attribution
-of the shape of its input. Images of a batch do not mix. None of them touches the network.
+Each function takes a `ScoreFunction` that computes the value of a target, and returns an attribution of the
+shape of its input. The images of a batch are independent. No method accesses the network itself.
 """
 
 from __future__ import annotations
@@ -13,58 +13,66 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
+from torchlurk.attribution.backward import input_gradients, relu_rule
+from torchlurk.attribution.relu_rules import ReluRule
 
-Score = Callable[[Tensor], Tensor]
-"""`(N, C, H, W)`, as the network is fed, to `(N,)`; each value depends on its own image alone."""
+ScoreFunction = Callable[[Tensor], Tensor]
+"""Takes preprocessed images `(N, C, H, W)`; returns `(N,)`, each value computed from its own image alone."""
 
-AT_ONCE = 8
-"""So many noisy copies, or steps, run through the network together, which is faster by far."""
+_BATCH_SIZE = 8
+"""Noisy copies, or steps, in one forward."""
 
 
-def gradient(score: Score, x: Tensor, rule: Rule = "vanilla") -> Tensor:
-    """The gradient of a score with respect to the input (Simonyan et al. 2013, arXiv:1312.6034).
+def gradient(score: ScoreFunction, x: Tensor, rule: ReluRule = "vanilla") -> Tensor:
+    """Compute the gradient of a score with respect to the input (Simonyan et al. 2013, arXiv:1312.6034).
 
     Args:
         score: the target.
         x: `(N, C, H, W)`.
-        rule: what ReLUs let back; `guided` makes it guided backprop (Springenberg et al. 2014,
+        rule: how ReLUs pass the gradient back; `guided` makes it guided backprop (Springenberg et al. 2014,
             arXiv:1412.6806), `deconv` deconvolution (Zeiler and Fergus 2013, arXiv:1311.2901).
 
     Returns:
         `(N, C, H, W)`.
 
     Raises:
-        LurkError: nothing flows back from the score.
+        LurkError: the score has no gradient.
     """
     with torch.inference_mode(False), torch.enable_grad(), relu_rule(rule):
         leaf = x.detach().clone().requires_grad_()
-        # A copy, for the network may begin by working in place, which a leaf does not bear.
+        # A copy, since the first operation of the network may be in place, which a leaf does not allow.
         values = score(leaf.clone())
-        (found,) = input_gradients(values.sum(), [leaf])
-    return found
+        (result,) = input_gradients(values.sum(), [leaf])
+    return result
 
 
-def input_times_gradient(score: Score, x: Tensor) -> Tensor:
-    """The gradient times the input, elementwise (Shrikumar et al. 2016, arXiv:1605.01713).
+def input_times_gradient(score: ScoreFunction, x: Tensor) -> Tensor:
+    """Compute the elementwise product of input and gradient (Shrikumar et al. 2016, arXiv:1605.01713).
 
     In a network of ReLUs without biases it sums to the score.
+
+    Args:
+        score: the target.
+        x: `(N, C, H, W)`.
+
+    Returns:
+        `(N, C, H, W)`.
     """
     return gradient(score, x) * x
 
 
 def smooth_gradient(
-    score: Score, x: Tensor, *, samples: int, sigma: float, generator: torch.Generator
+    score: ScoreFunction, x: Tensor, *, samples: int, sigma: float, generator: torch.Generator
 ) -> Tensor:
-    """SmoothGrad: the mean of the gradients of noisy copies (Smilkov et al. 2017, arXiv:1706.03825).
+    """Compute SmoothGrad, the mean gradient of noisy copies (Smilkov et al. 2017, arXiv:1706.03825).
 
     Args:
         score: the target.
         x: `(N, C, H, W)`.
-        samples: how many copies.
-        sigma: standard deviation of the noise, as a share of each image's range (its highest value less
-            its lowest).
-        generator: of the noise, on the CPU; all images of a batch get the same.
+        samples: number of copies.
+        sigma: standard deviation of the noise, as a share of each image's range (its highest value minus its
+            lowest).
+        generator: generator of the noise, on the CPU; all images of a batch get the same noise.
 
     Returns:
         `(N, C, H, W)`.
@@ -78,26 +86,26 @@ def smooth_gradient(
     return _mean_gradient(score, [noisy] * samples)
 
 
-def _mean_gradient(score: Score, points: Sequence[Callable[[], Tensor]]) -> Tensor:
-    """The mean of the gradients at some inputs, `(N, C, H, W)` each, `AT_ONCE` of which run together."""
+def _mean_gradient(score: ScoreFunction, inputs: Sequence[Callable[[], Tensor]]) -> Tensor:
+    """Compute the mean gradient over several inputs, each a function that returns `(N, C, H, W)`."""
     total: Tensor | None = None
-    for start in range(0, len(points), AT_ONCE):
-        batch = [point() for point in points[start : start + AT_ONCE]]
-        found = torch.unflatten(gradient(score, torch.cat(batch)), 0, (len(batch), -1)).sum(0)
-        total = found if total is None else total + found
+    for start in range(0, len(inputs), _BATCH_SIZE):
+        batch = [make() for make in inputs[start : start + _BATCH_SIZE]]
+        summed = torch.unflatten(gradient(score, torch.cat(batch)), 0, (len(batch), -1)).sum(0)
+        total = summed if total is None else total + summed
     if total is None:
-        raise ValueError("there is no mean of nothing")
-    return total / len(points)
+        raise ValueError("the mean of no gradients is undefined")
+    return total / len(inputs)
 
 
 @dataclass(frozen=True)
-class Integrated:
-    """Integrated gradients, and whether they add up.
+class IntegratedGradients:
+    """Integrated gradients, and a check of their completeness.
 
     Attributes:
         values: `(N, C, H, W)`.
-        totals: `(N,)` float64, their sum for each image.
-        differences: `(N,)` float64, what they should sum to: the score on the image less that on the
+        totals: `(N,)` float64, the sum of the values of each image.
+        differences: `(N,)` float64, what the sum should be: the score of the image minus that of the
             baseline.
     """
 
@@ -107,25 +115,27 @@ class Integrated:
 
     @property
     def errors(self) -> Tensor:
-        """`(N,)` how far the sums are from the differences; it falls with the number of steps."""
+        """`(N,)` distances between the sums and the differences; they decrease with the number of steps."""
         return (self.totals - self.differences).abs()
 
 
-def integrated_gradients(score: Score, x: Tensor, baseline: Tensor, *, steps: int) -> Integrated:
-    """Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365).
+def integrated_gradients(
+    score: ScoreFunction, x: Tensor, baseline: Tensor, *, steps: int
+) -> IntegratedGradients:
+    """Compute integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365).
 
-    The gradients along the straight line from the baseline to the image, averaged by the midpoint rule,
-    times the difference of the two.
+    The gradients along the straight line from the baseline to the image are averaged by the midpoint rule,
+    and multiplied by the difference between image and baseline.
 
     Args:
         score: the target.
         x: `(N, C, H, W)`.
-        baseline: an input that shows nothing; broadcast to the shape of `x`.
-        steps: points on the line.
+        baseline: an input without content, broadcast to the shape of `x`.
+        steps: number of points on the line.
     """
     difference = x - baseline
     points = [partial(torch.add, baseline, difference, alpha=(step + 0.5) / steps) for step in range(steps)]
     values = difference * _mean_gradient(score, points)
     with torch.no_grad():
         ends = score(x.clone()).double() - score(baseline.expand_as(x).clone()).double()
-    return Integrated(values, values.double().sum(dim=(1, 2, 3)), ends)
+    return IntegratedGradients(values, values.double().sum(dim=(1, 2, 3)), ends)

@@ -1,7 +1,7 @@
-"""The same network with random weights, and how alike two attributions are (Adebayo et al. 2018).
+"""Model randomisation: copies of a network with random weights, and the similarity of attributions.
 
-What an attribution shows on a network that has learnt nothing, it does not show of what was learnt
-(*Sanity Checks for Saliency Maps*, arXiv:1810.03292).
+What an attribution shows on a network with random weights is not evidence of what a network has learned
+(Adebayo et al. 2018, *Sanity Checks for Saliency Maps*, arXiv:1810.03292).
 """
 
 from __future__ import annotations
@@ -14,101 +14,101 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, check_choice
 from torchlurk.models.isolation import copy_network
 from torchlurk.models.runner import Runnable, Runner, as_runner
 
-Way = Literal["all", "cascading"]
-"""Which layers get random weights: all, or one more after the other, from the output towards the input."""
-WAYS: tuple[Way, ...] = get_args(Way)
+RandomisationStrategy = Literal["all", "cascading"]
+"""Which layers get random weights: all of them, or more and more of them from the output to the input."""
+RANDOMISATION_STRATEGIES: tuple[RandomisationStrategy, ...] = get_args(RandomisationStrategy)
 
-STAGES = 4
-"""How many networks a cascade stops at."""
+_CASCADE_STEPS = 4
+"""The number of networks of a cascade."""
 
-ATTEMPTS = 16
-"""How often weights are drawn again for a target that gives nothing."""
+_MAX_DRAWS = 16
+"""How often the weights of a step are drawn until the network is accepted."""
 
 
 @dataclass(frozen=True)
-class Randomised:
-    """A network of which some layers have random weights.
+class RandomisedNetwork:
+    """A network some of whose layers have random weights.
 
     Attributes:
-        layers: their dotted names, from the output towards the input.
-        of: how many layers with weights there are.
-        model: the network; the next of a cascade is the same object, randomised further.
+        layers: dotted names of these layers, from the output to the input.
+        total: the number of all layers with weights.
+        model: the network; the next one of a cascade is the same object, randomised further.
     """
 
     layers: tuple[str, ...]
-    of: int
+    total: int
     model: nn.Module = field(repr=False)
 
 
-def randomised(
+def randomised_copies(
     model: Runnable,
     x: Tensor,
-    way: Way,
+    strategy: RandomisationStrategy,
     seed: int,
-    alive: Callable[[nn.Module], bool] = lambda random: True,  # noqa: ARG005
-) -> Iterator[Randomised]:
-    """Copies of a network whose weights are random.
+    accept: Callable[[nn.Module], bool] = lambda random: True,  # noqa: ARG005
+) -> Iterator[RandomisedNetwork]:
+    """Copy a network and randomise its weights.
 
-    Each parameter is drawn anew from a normal distribution: weights of two dimensions or more around zero
-    with the size (root mean square) of the trained ones, others, such as biases, with the mean and spread
-    of the trained ones. So a network of any kind keeps its scale. Buffers, such as the statistics of a
-    batch norm, stay.
+    Each parameter is drawn from a normal distribution. Weights of two dimensions or more have mean zero and
+    the root mean square of the trained ones. Others, such as biases, have the mean and the standard deviation
+    of the trained ones. So any network keeps its scale. Buffers, such as the statistics of a batch norm, do
+    not change.
 
     Args:
         model: the network, isolated; it is not changed.
-        x: `(N, C, H, W)`, an input, from whose way through the network the layers' order is known.
-        way: `all` weights at once; or `cascading`, from the output towards the input, in `STAGES` steps of
-            which the first is the last layer alone and the last is all.
-        seed: of the weights; what a parameter is drawn from depends on the seed and its name.
-        alive: whether a network will do. Behind a ReLU the half of all random units give nothing whatever
-            they see; the layers that were drawn last are then drawn again, up to `ATTEMPTS` times.
+        x: `(N, C, H, W)`, an input, to find the order in which layers are called.
+        strategy: `all` layers at once; or `cascading` from the output to the input, in four steps, of which
+            the first is the last layer alone and the last is all layers.
+        seed: seed of the weights; a parameter's values depend on the seed and its name.
+        accept: whether a network can be used. Behind a ReLU half of all random units are zero for any input;
+            then the layers of the last step are drawn again, up to 16 times.
 
     Yields:
         One network, or those of the cascade.
 
     Raises:
-        LurkError: there is no such way, or the network has no parameters.
+        LurkError: the strategy is unknown, or the network has no parameters.
     """
-    if way not in WAYS:
-        raise LurkError(f"weights cannot be randomised {way!r}: choose {' or '.join(WAYS)}")
+    check_choice("randomize", strategy, RANDOMISATION_STRATEGIES)
     runner = as_runner(model)
-    groups = _groups(runner, x)
+    groups = _parameters_by_layer(runner, x)
     if not groups:
-        raise LurkError("the network has no parameters, so there is nothing to randomise: do without")
-    names = list(groups)
-    random = copy_network(runner.model)
-    trained, parameters = (dict(one.named_parameters()) for one in (runner.model, random))
+        raise LurkError("the network has no parameters to randomise", "explain it without randomisation")
+    layers = list(groups)
+    copy = copy_network(runner.model)
+    trained, parameters = (dict(network.named_parameters()) for network in (runner.model, copy))
     done = 0
-    for count in [len(names)] if way == "all" else _stops(len(names)):
-        for attempt in range(ATTEMPTS):
-            for name in (name for layer in names[done:count] for name in groups[layer]):
+    for count in [len(layers)] if strategy == "all" else _cascade(len(layers)):
+        for attempt in range(_MAX_DRAWS):
+            for name in (name for layer in layers[done:count] for name in groups[layer]):
                 _redraw(parameters[name], trained[name], f"{seed}/{attempt}/{name}")
-            if alive(random):
+            if accept(copy):
                 break
         done = count
-        yield Randomised(tuple(names[:count]), len(names), random)
+        yield RandomisedNetwork(tuple(layers[:count]), len(layers), copy)
 
 
-def _stops(count: int) -> list[int]:
-    """After how many layers, of so many, a cascade is looked at: one, then even shares."""
-    return sorted({1, *(max(1, round(count * k / (STAGES - 1))) for k in range(1, STAGES))})
+def _cascade(count: int) -> list[int]:
+    """Return how many of `count` layers are random at each step: one, then equal shares."""
+    steps = _CASCADE_STEPS - 1
+    return sorted({1, *(max(1, round(count * step / steps)) for step in range(1, steps + 1))})
 
 
-def _groups(runner: Runner, x: Tensor) -> dict[str, list[str]]:
-    """The names of parameters by the module that uses them, the module called last first."""
+def _parameters_by_layer(runner: Runner, x: Tensor) -> dict[str, list[str]]:
+    """Return the names of parameters by the module that uses them, the module called last first."""
     called: dict[str, None] = {}
     handles = []
 
-    def note(name: str) -> None:
+    def add(name: str) -> None:
         called.setdefault(name)
 
     try:
         for name, module in runner.model.named_modules():
-            handles.append(module.register_forward_pre_hook(lambda *_, name=name: note(name)))
+            handles.append(module.register_forward_pre_hook(lambda *_, name=name: add(name)))
         with runner.without_gradients():
             runner(x)
     finally:
@@ -117,9 +117,9 @@ def _groups(runner: Runner, x: Tensor) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {name: [] for name in reversed(called)}
     for parameter, _ in runner.model.named_parameters():
         owner = parameter.rpartition(".")[0]
-        while owner and owner not in called:  # as of an attention that is computed by one function
+        while owner and owner not in called:  # such as the projections of a fused attention
             owner = owner.rpartition(".")[0]
-        # What the network itself holds comes last, under its own name.
+        # Parameters of the network itself come last, under their own names.
         groups.setdefault(owner or parameter.rpartition(".")[0] or parameter, []).append(parameter)
     return {name: parameters for name, parameters in groups.items() if parameters}
 
@@ -133,17 +133,17 @@ def _redraw(parameter: nn.Parameter, trained: nn.Parameter, seed: str) -> None:
     old = trained.detach().float()
     with torch.no_grad():
         if parameter.dim() > 1:
-            # Around zero, as networks are initialised: a mean below it would silence what follows.
+            # Around zero, as networks are initialised: a negative mean would silence the layers that follow.
             parameter.copy_(values.to(old.device) * old.square().mean().sqrt())
         else:
             parameter.copy_(values.to(old.device) * old.std(correction=0) + old.mean())
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> float | None:
-    """Spearman's rank correlation of the values of two tensors of one shape; ties share their mean rank.
+    """Compute Spearman's rank correlation of two tensors of one shape; ties share their mean rank.
 
     Returns:
-        From -1 to 1; `None` if all values of one are the same.
+        A number from -1 to 1; `None` if all values of one tensor are equal.
     """
     first, second = (_centred_ranks(values) for values in (a, b))
     spread = float(first.square().sum().sqrt() * second.square().sum().sqrt())
@@ -157,18 +157,18 @@ def _centred_ranks(values: Tensor) -> Tensor:
 
 
 def magnitude(attribution: Tensor) -> Tensor:
-    """How much each pixel counts: `(..., C, H, W)` to `(..., H, W)`, the sum of sizes over channels."""
+    """Sum the absolute values of each pixel over its channels: `(..., C, H, W)` to `(..., H, W)`."""
     return attribution.abs().sum(dim=-3)
 
 
-def similarities(a: Sequence[Tensor], b: Sequence[Tensor], seen: Tensor) -> list[float | None]:
-    """The rank correlation of the magnitudes of attributions, pair by pair.
+def similarities(a: Sequence[Tensor], b: Sequence[Tensor], mask: Tensor) -> list[float | None]:
+    """Compute the rank correlation of the magnitudes of attributions, pair by pair.
 
     Args:
-        a: each `(C, H, W)`.
-        b: likewise.
-        seen: `(H, W)` bool, the pixels to compare; of those that the target does not see, any two
-            attributions say the same.
+        a: attributions, each `(C, H, W)`.
+        b: attributions, each `(C, H, W)`.
+        mask: `(H, W)` bool, the pixels to compare. On pixels that the target does not see, all attributions
+            agree.
     """
     pairs = zip(a, b, strict=True)
-    return [rank_correlation(magnitude(first)[seen], magnitude(second)[seen]) for first, second in pairs]
+    return [rank_correlation(magnitude(first)[mask], magnitude(second)[mask]) for first, second in pairs]

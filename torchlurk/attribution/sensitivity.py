@@ -1,4 +1,4 @@
-"""The gradient of whatever one likes with respect to the input, to layers and to parameters."""
+"""Gradients of any target with respect to the input, to layers and to parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from torchlurk.attribution.relu_rules import require_history
+from torchlurk.attribution.backward import require_history
 from torchlurk.attribution.targets import (
     ClassLogit,
     LayerUnit,
@@ -21,26 +21,28 @@ from torchlurk.attribution.targets import (
     pick_logit,
     pick_unit,
 )
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.graph import prepare
-from torchlurk.models.hooks import MapAxes, as_feature_map, check_observable
+from torchlurk.models.hooks import MapAxes, as_map, check_observable
 from torchlurk.models.isolation import isolated
-from torchlurk.models.runner import run_forward
-from torchlurk.models.validate import as_module, check_module
+from torchlurk.models.runner import forward
+from torchlurk.models.validate import as_network, check_kind
 
-Wanted = Target | int | str | Callable[[object], Tensor]
-"""A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, all it gives; or a function of the output."""
+TargetLike = Target | int | str | Callable[[object], Tensor]
+"""A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, its whole output; or a function of the output."""
+
+_ParsedTarget = Target | str | Callable[[object], Tensor]
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """What came back from a target.
+    """The gradients of a target.
 
     Attributes:
-        value: the target itself: `(N,)` of a class or a unit; else of the target's own shape.
-        input: of the shape of the input.
-        layers: by dotted name, of the shape of what the layer gave.
-        parameters: by dotted name, such as `features.28.weight`, of the parameter's shape.
+        value: the target itself: `(N,)` for a class or a unit; otherwise of the target's own shape.
+        input: gradient with respect to the input, of its shape.
+        layers: gradients with respect to layers by dotted name, each of the shape of the layer's output.
+        parameters: gradients with respect to parameters by dotted name, such as `features.28.weight`.
     """
 
     value: Tensor
@@ -52,35 +54,36 @@ class Gradients:
 def gradients(
     model: nn.Module,
     x: Tensor,
-    target: Wanted,
+    target: TargetLike,
     *,
     layers: Sequence[str] = (),
     parameters: Sequence[str] = (),
     weights: Tensor | None = None,
 ) -> Gradients:
-    """The gradient of a target with respect to the input, to activations and to parameters, in one pass.
+    """Compute the gradients of a target with respect to the input, to activations and to parameters.
 
-    It is computed in evaluation mode. Afterwards, also after an exception, the network is as it was: its
-    modes, its hooks, its parameters, what of them asks for gradients, and their `grad`.
+    One forward and one backward pass in eval mode compute all of them. Afterwards, also after an exception,
+    the network is unchanged: its modes, its hooks, its parameters, their `requires_grad` and their `grad`.
 
     Args:
-        model: a network; none of its parameters needs to ask for gradients.
-        x: `(N, C, H, W)`, or whatever else it takes; floating point, on its device.
-        target: what to differentiate: a class's logit, by number; a unit or a map's mean, as
-            `"features.28:7@6,3"` or `"features.28:7"`; all that a layer gives, as `"features.28"`; or a
-            function of what the network gives.
-        layers: dotted names of modules whose outputs to differentiate by; of one that is called several
-            times, the first output.
-        parameters: dotted names of modules, all of whose parameters to differentiate by; `""` for all
-            that there are.
-        weights: of the target's values, in its shape. Without them the target has to be one number, or
-            one for each image, as the logit of a class is; those are then summed.
+        model: a network; its parameters need not require gradients.
+        x: `(N, C, H, W)`, or any other input of the network; floating point, on its device.
+        target: what to differentiate: the logit of a class, by number; a unit or the mean of a map, as
+            `"features.28:7@6,3"` or `"features.28:7"`; the whole output of a layer, as `"features.28"`; or a
+            function of the network's output.
+        layers: dotted names of modules with respect to whose outputs to differentiate; for a module that is
+            called several times, its first output.
+        parameters: dotted names of modules with respect to all of whose parameters to differentiate; `""` for
+            all parameters of the network.
+        weights: weights of the target's values, of its shape. Without them the target must be a scalar, or
+            one number per image, such as the logit of a class; these are then summed.
 
     Returns:
         Gradients, detached; zero where the target does not depend on something.
 
     Raises:
-        LurkError: there is no such layer, class or unit, a layer is not run, or `weights` do not fit.
+        LurkError: there is no such layer, class or unit, a layer is not reached, or `weights` have another
+            shape than the target.
 
     Examples:
         >>> x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -90,7 +93,7 @@ def gradients(
         >>> list(found.parameters)
         ['classifier.weight', 'classifier.bias']
 
-        All that a layer gives, with weights of its shape; and a function of the output:
+        The whole output of a layer, with weights of its shape; and a function of the output:
 
         >>> weights = torch.ones(2, 32, 32, 32)
         >>> torchlurk.gradients(model, x, "features.3", weights=weights).value.shape
@@ -99,50 +102,45 @@ def gradients(
         >>> surprise.input.shape
         torch.Size([2, 3, 32, 32])
     """
-    model = as_module(model)
-    check_module(model)
+    model = as_network(model)
+    check_kind(model)
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        what = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise LurkError(f"x is a {what}: give a tensor of floats, (N, C, H, W), as the network is fed")
-    by_layer = _target(target)
-    watched = [*layers, *([by_layer.layer] if isinstance(by_layer, LayerUnit) else [])]
-    watched += [by_layer] if isinstance(by_layer, str) else []
-    modules = {name: find_module(model, name) for name in dict.fromkeys(watched)}
-    chosen = _parameters(model, parameters)
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise LurkError(f"x is a {kind}", "give a tensor of floats, (N, C, H, W), as the network takes it")
+    parsed = _parse_target(target)
+    modules = {name: find_module(model, name) for name in _layers_to_keep(layers, parsed)}
+    differentiated = _parameters_of(model, parameters)
     with isolated(model), ExitStack() as stack:
-        axes = _axes(model, by_layer.layer, x) if isinstance(by_layer, LayerUnit) else {}
+        axes = _axes(model, parsed.layer, x) if isinstance(parsed, LayerUnit) else {}
         stack.enter_context(torch.enable_grad())
-        kept = stack.enter_context(_keeping(modules))
-        for parameter in chosen.values():
+        kept = stack.enter_context(_keep_outputs(modules))
+        for parameter in differentiated.values():
             parameter.requires_grad_(True)
         leaf = x.detach().clone().requires_grad_()
-        # A copy, for the network may begin by working in place, which a leaf does not bear.
-        output = run_forward(model, leaf.clone())
+        # A copy, since the first operation of the network may be in place, which a leaf does not allow.
+        output = forward(model, leaf.clone())
         for name in modules:
             if name not in kept:
-                raise LurkError(
-                    f"layer {name!r} is there, but this input does not pass through it: name another"
-                )
+                raise LurkError(f"layer {name!r} is not reached by this input", "name another layer")
         images = len(x) if x.dim() == 4 else None
-        value = _value(by_layer, output, kept, modules, axes, images)
+        value = _value(parsed, output, kept, modules, axes, images)
         require_history(value)
-        found = torch.autograd.grad(
+        results = torch.autograd.grad(
             value,
-            [leaf, *(kept[name] for name in layers), *chosen.values()],
-            grad_outputs=_weights(value, weights),
+            [leaf, *(kept[name] for name in layers), *differentiated.values()],
+            grad_outputs=_grad_outputs(value, weights),
             allow_unused=True,
             materialize_grads=True,
         )
-    own = found[1 : 1 + len(layers)]
     return Gradients(
         value.detach(),
-        found[0],
-        dict(zip(layers, own, strict=True)),
-        dict(zip(chosen, found[1 + len(layers) :], strict=True)),
+        results[0],
+        dict(zip(layers, results[1 : 1 + len(layers)], strict=True)),
+        dict(zip(differentiated, results[1 + len(layers) :], strict=True)),
     )
 
 
-def _target(target: Wanted) -> Target | str | Callable[[object], Tensor]:
+def _parse_target(target: TargetLike) -> _ParsedTarget:
     if isinstance(target, int):
         return ClassLogit(target)
     if isinstance(target, str) and is_unit(target):
@@ -150,8 +148,18 @@ def _target(target: Wanted) -> Target | str | Callable[[object], Tensor]:
     return target
 
 
+def _layers_to_keep(layers: Sequence[str], target: _ParsedTarget) -> list[str]:
+    """Return the layers whose outputs are needed: to differentiate by, and of the target."""
+    names = [*layers]
+    if isinstance(target, LayerUnit):
+        names.append(target.layer)
+    elif isinstance(target, str):
+        names.append(target)
+    return list(dict.fromkeys(names))
+
+
 def _axes(model: nn.Module, layer: str, x: Tensor) -> Mapping[str, MapAxes]:
-    """How the output of a layer is read as feature maps; nothing where the input is no batch of images.
+    """Return how to read a layer's output as feature maps; nothing if the input is not a batch of images.
 
     Raises:
         LurkError: its output cannot be read as feature maps of single images.
@@ -160,13 +168,15 @@ def _axes(model: nn.Module, layer: str, x: Tensor) -> Mapping[str, MapAxes]:
         return {}
     shape = (x.shape[1], x.shape[2], x.shape[3])
     runner, graph = prepare(model, shape, (layer,), x.detach()[:2])
-    for one in graph.skipped:
-        raise LurkError(f"layer {one.name!r} ({one.kind}) {one.reason}: name another")
+    for skipped in graph.skipped:
+        raise LurkError(
+            f"layer {skipped.name!r} ({skipped.kind}) {skipped.reason}", "name a unit of another layer"
+        )
     return runner.axes
 
 
 def _value(
-    target: Target | str | Callable[[object], Tensor],
+    target: _ParsedTarget,
     output: object,
     kept: Mapping[str, Tensor],
     modules: Mapping[str, nn.Module],
@@ -177,62 +187,70 @@ def _value(
         return pick_logit(output, target, images)
     if isinstance(target, LayerUnit):
         module = modules[target.layer]
-        maps = as_feature_map(module, kept[target.layer], axes.get(target.layer))
+        maps = as_map(module, kept[target.layer], axes.get(target.layer))
         return pick_unit(maps, target, type(module).__name__)
     if isinstance(target, str):
         return kept[target]
     value: object = target(output)
     if not isinstance(value, Tensor):
-        raise LurkError(f"the target gives a {type(value).__name__}: let it return a tensor of the output")
+        raise LurkError(
+            f"the target function returns a {type(value).__name__}",
+            "return a tensor that is computed from the output",
+        )
     return value
 
 
-def _weights(value: Tensor, weights: Tensor | None) -> Tensor:
+def _grad_outputs(value: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
         if value.dim() > 1:
             raise LurkError(
-                f"the target has {tuple(value.shape)} values: give weights of that shape, or a target "
-                "that is one number an image"
+                f"the target has the shape {tuple(value.shape)}",
+                ("give ", Option("weights"), " of that shape, or a target that is one number per image"),
             )
         return torch.ones_like(value)
     if weights.shape != value.shape:
         raise LurkError(
-            f"weights of shape {tuple(weights.shape)}: give them the target's shape, {tuple(value.shape)}"
+            f"weights have the shape {tuple(weights.shape)}",
+            f"give weights of the target's shape, {tuple(value.shape)}",
         )
     return weights.to(value)
 
 
-def _parameters(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Parameter]:
-    """The parameters of some modules by name, those that can have a gradient."""
-    found: dict[str, nn.Parameter] = {}
+def _parameters_of(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Parameter]:
+    """Return the floating-point parameters of some modules by name.
+
+    Raises:
+        LurkError: there is no such module, or it has no parameters.
+    """
+    parameters: dict[str, nn.Parameter] = {}
     for name in names:
         own = dict(find_module(model, name).named_parameters(prefix=name, remove_duplicate=False))
         if not own:
-            raise LurkError(f"layer {name!r} has no parameters: name one that has")
-        found |= {key: value for key, value in own.items() if value.is_floating_point()}
-    return found
+            raise LurkError(f"layer {name!r} has no parameters", "name a layer that has some")
+        parameters |= {key: value for key, value in own.items() if value.is_floating_point()}
+    return parameters
 
 
 @contextmanager
-def _keeping(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Keep the first output of each module, and hand the network a copy of it."""
+def _keep_outputs(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Keep the first output of each module, and pass a copy of it on to the network."""
     kept: dict[str, Tensor] = {}
     handles = []
 
     def hook(name: str) -> Callable[[nn.Module, object, object], object]:
         def keep(module: nn.Module, inputs: object, output: object) -> object:  # noqa: ARG001
-            leaves, form = pytree.tree_flatten(output)
-            at = next((i for i, leaf in enumerate(leaves) if _is_floating(leaf)), None)
-            if name in kept or at is None:
+            leaves, structure = pytree.tree_flatten(output)
+            index = next((i for i, leaf in enumerate(leaves) if _is_floating(leaf)), None)
+            if name in kept or index is None:
                 return output
-            tensor = leaves[at]
+            tensor = leaves[index]
             check_observable(tensor)
-            if not tensor.requires_grad:  # it depends on nothing that is asked for
+            if not tensor.requires_grad:  # it depends on nothing to differentiate by
                 tensor = tensor.detach().requires_grad_()
             kept[name] = tensor
-            # An in-place function that follows overwrites the copy, not what the gradient is asked of.
-            leaves[at] = tensor.clone()
-            return pytree.tree_unflatten(leaves, form)
+            # An in-place function that follows changes the copy, not the tensor to differentiate by.
+            leaves[index] = tensor.clone()
+            return pytree.tree_unflatten(leaves, structure)
 
         return keep
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from torchlurk.attribution.relu_rules import Rule
+from torchlurk.ascent.objectives import ObjectiveName
+from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.store.schema import STAGES, Config
 from torchlurk.store.selection import Selection
 
@@ -39,7 +40,7 @@ class GradientsConfig:
         batch_size: images' worth of pixels a batch.
     """
 
-    method: Rule = "deconv"
+    method: ReluRule = "deconv"
     certify: str = "chosen"
     batch_size: int = 16
 
@@ -58,7 +59,7 @@ class AscentConfig:
     """
 
     way: str = "fourier"
-    objective: str = "mean"
+    objective: ObjectiveName = "mean"
     steps: int = 64
     seed: int = 0
     batch_size: int = 4

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchlurk.graph import Layer
-from torchlurk.scan.scan import LayerState
+from torchlurk.scan.state import LayerState
 from torchlurk.scan.topk import NO_IMAGE, TopK
 from torchlurk.store import schema
 from torchlurk.store.schema import number
@@ -126,7 +126,7 @@ def _entries(lists: TopK, channel: int) -> list[tuple[int, float, int]]:
     rows = zip(
         lists.images[channel].tolist(),
         lists.scores[channel].tolist(),
-        lists.places[channel].tolist(),
+        lists.positions[channel].tolist(),
         strict=True,
     )
     return [row for row in rows if row[0] != NO_IMAGE]

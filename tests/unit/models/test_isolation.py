@@ -14,11 +14,12 @@ from tests.unit.models.conftest import images
 from torchlurk import graph
 from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
-from torchlurk.attribution.relu_rules import relu_rule
+from torchlurk.attribution.backward import relu_rule
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import activation, capture_outputs, forward_until
 from torchlurk.scan import scan
+from torchlurk.scan.state import initial_state
 
 
 @pytest.fixture
@@ -86,12 +87,12 @@ def trace_layers(model: Awkward) -> None:
 
 def scan_completely(model: Awkward) -> None:
     with isolated(model):
-        list(scan.scan(model, scan.empty(LAYERS, 2, 3), batches()))
+        list(scan.scan(model, initial_state(LAYERS, 2, 3), batches()))
 
 
 def scan_partly(model: Awkward) -> None:
     with isolated(model):
-        states = scan.scan(model, scan.empty(LAYERS, 2, 3), batches())
+        states = scan.scan(model, initial_state(LAYERS, 2, 3), batches())
         next(states)
         states.close()
 
@@ -127,7 +128,7 @@ def ascend(model: Awkward) -> None:
     with isolated(model):
         optimise.ascend(
             model, "body.wide", [0, 3], (24, 20), lambda x: x - 0.5, objectives.channel_mean,
-            optimise.AscentParams(steps=2), [optimise.generator(0, "wide", c) for c in (0, 3)],
+            optimise.AscentParams(steps=2), [optimise.filter_generator(0, "wide", c) for c in (0, 3)],
         )  # fmt: skip
 
 

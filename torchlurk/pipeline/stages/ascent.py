@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import msgspec
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import OBJECTIVES
-from torchlurk.ascent.optimise import AscentParams, AscentResult, ascend, canvas_for
+from torchlurk.ascent.optimise import AscentParams, AscentResult, ascend, supported_canvas_size
 from torchlurk.ascent.transforms import Jitter
 from torchlurk.graph import Layer
 from torchlurk.pipeline import rendering
@@ -36,12 +36,6 @@ from torchlurk.store.schema import Filter, Manifest
 STEADY = 48
 """An image smaller than this, in pixels, is moved less between the steps of its ascent."""
 
-BEST: Mapping[str, Callable[[Filter], float]] = MappingProxyType(
-    {"mean": lambda entry: entry.avg[0].score, "position": lambda entry: entry.max[0].score}
-)
-"""For each objective, what the best real image reaches of it."""
-
-
 WORKS: tuple[str, ...] = ("ascent",)
 """What the pieces of the stage are called."""
 
@@ -50,6 +44,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
     """Write the images of the chosen filters that have none yet; returns the manifest with their sizes."""
     config = context.config.ascent
     wanted = chosen(context)
+    ranking = OBJECTIVES[config.objective].ranking
     find = _in_parts(context.limiter, _naive(context) if config.way == "naive" else _fourier(context))
 
     def make(block: Block, advance: Advance) -> Iterator[Filter]:
@@ -61,7 +56,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
             find,
             context.source,
             config.seed,
-            BEST[config.objective],
+            lambda entry: _best_score(entry, ranking),
         ):
             write_picture(context, "max_activ", block.layer.name, made.channel, made.picture)
             quality = schema.Ascent(
@@ -84,6 +79,11 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
 def complete(context: RunContext, manifest: Manifest) -> bool:
     """Whether all chosen filters have their image."""
     return all_made(context, layer_files(context, manifest), "ascent")
+
+
+def _best_score(entry: Filter, ranking: Literal["max", "avg"] | None) -> float:
+    """Return what the best real image reaches of the objective; 0 where no list ranks images by it."""
+    return getattr(entry, ranking)[0].score if ranking else 0.0
 
 
 def _in_parts(limiter: BatchLimiter, find: Ascend) -> Ascend:
@@ -110,7 +110,7 @@ def _sizes(context: RunContext) -> dict[str, pictures.Size]:
     if context.config.ascent.way == "naive":
         return {layer.name: (height, width) for layer in context.graph.layers}
     return {
-        layer.name: canvas_for(context.runner, layer.name, layer.field, (height, width), depth)
+        layer.name: supported_canvas_size(context.runner, layer.name, layer.field, (height, width), depth)
         for layer in context.graph.layers
     }
 
@@ -120,10 +120,10 @@ def _fourier(context: RunContext) -> Ascend:
     params = AscentParams(steps=config.steps, bfloat16=config.precision == "bfloat16")
     normalise, _ = _scales(context)
     depth, *extent = context.source.shape
-    objective = OBJECTIVES[config.objective]
+    objective = OBJECTIVES[config.objective].score
 
     def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> AscentResult:
-        size = canvas_for(context.runner, layer.name, layer.field, (extent[0], extent[1]), depth)
+        size = supported_canvas_size(context.runner, layer.name, layer.field, (extent[0], extent[1]), depth)
         # A small image is moved less, or its pattern would be all blur.
         moved = Jitter(shift=Jitter.shift * min(1.0, min(size) / STEADY))
         own = dataclasses.replace(params, jitter=moved)
@@ -137,7 +137,7 @@ def _fourier(context: RunContext) -> Ascend:
 def _naive(context: RunContext) -> Ascend:
     normalise, denormalise = _scales(context)
     depth, height, width = context.source.shape
-    objective = OBJECTIVES[context.config.ascent.objective]
+    objective = OBJECTIVES[context.config.ascent.objective].score
 
     def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> AscentResult:
         return naive_ascend(

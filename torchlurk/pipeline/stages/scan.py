@@ -15,8 +15,8 @@ from torchlurk.pipeline.stages.context import RunContext, having, lacking, mark,
 from torchlurk.pipeline.stages.manifest import new_manifest
 from torchlurk.pipeline.stages.scan_shards import scan_images
 from torchlurk.runtime import pictures
-from torchlurk.scan import scan
 from torchlurk.scan.shards import Shard
+from torchlurk.scan.state import candidate_images, with_lists_of
 from torchlurk.store import schema
 from torchlurk.store.partial import PartialResults
 from torchlurk.store.read import read_manifest
@@ -73,7 +73,7 @@ def _scan(context: RunContext, device: torch.device) -> None:
     total = len(context.folder.paths)
     if config.precision == "bfloat16":
         rough = scan_images(context, device, "rough", range(total), config.k * SPARE, bfloat16=True)
-        again = context.group.broadcast(lambda: scan.candidates(rough.state) if rough else [])
+        again = context.group.broadcast(lambda: candidate_images(rough.state) if rough else [])
         exact = scan_images(context, device, "again", again, config.k, bfloat16=False)
         whole = rough and exact and replace_lists(rough, exact)
     else:
@@ -85,7 +85,7 @@ def _scan(context: RunContext, device: torch.device) -> None:
 
 def replace_lists(rough: Shard, exact: Shard) -> Shard:
     """A rough scan with the lists of an exact one."""
-    state = scan.with_lists(rough.state, exact.state)
+    state = with_lists_of(rough.state, exact.state)
     return Shard(state, rough.skipped, min(rough.batch, exact.batch))
 
 

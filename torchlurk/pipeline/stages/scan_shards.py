@@ -14,7 +14,8 @@ from torchlurk.pipeline.stages.blocks import LOOK, see
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.runtime.devices import copy_to_device
 from torchlurk.scan import scan
-from torchlurk.scan.shards import Shard, gather, to_bytes
+from torchlurk.scan.shards import Shard, merge_shards, to_bytes
+from torchlurk.scan.state import initial_state, state_to
 from torchlurk.store import schema
 from torchlurk.store.partial import PartialResults, digest_of
 
@@ -62,7 +63,7 @@ def scan_images(
     if not context.group.is_main:
         return None
     channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
-    return gather(map(pieces.read, length), channels, len(context.folder.classes), k)
+    return merge_shards(map(pieces.read, length), channels, len(context.folder.classes), k)
 
 
 def _shard(
@@ -76,7 +77,7 @@ def _shard(
 ) -> Shard:
     """Scan one shard from its decoded batches."""
     channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
-    state = scan.empty(channels, len(context.folder.classes), k, device)
+    state = initial_state(channels, len(context.folder.classes), k, device)
     skipped: list[schema.Skipped] = []
 
     def fed() -> Iterator[scan.ScanBatch]:
@@ -94,13 +95,13 @@ def _shard(
     try:
         for current in scan.scan(context.runner, state, fed(), bfloat16=bfloat16, limiter=context.limiter):
             state = current
-    except scan.NotFinite as problem:
+    except scan.NonFiniteActivation as problem:
         raise LurkError(
             f"layer {problem.layer!r}, and none before it, gives NaN or infinity for image "
             f"{context.folder.paths[problem.image]!r}: look at its weights, and at that image"
         ) from problem
     return Shard(
-        scan.to(state, torch.device("cpu")),
+        state_to(state, torch.device("cpu")),
         tuple(skipped),
         context.limiter.of(context.config.scan.batch_size),
     )

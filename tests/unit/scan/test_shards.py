@@ -1,4 +1,4 @@
-"""Shards of a scan: they come back from bytes, and give together what one scan gives."""
+"""Shards of a scan: they survive encoding as bytes, and merge to what a single scan gives."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from torchlurk.errors import LurkError
 from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory, retry_on_oom
-from torchlurk.scan import scan, shards
-from torchlurk.scan.scan import ScanBatch, ScanState
+from torchlurk.scan import shards
+from torchlurk.scan.scan import ScanBatch, scan
 from torchlurk.scan.shards import Shard
+from torchlurk.scan.state import ScanState, initial_state
 from torchlurk.store.schema import Skipped
 
 CLASSES = 5
@@ -23,7 +24,7 @@ CHANNELS = {"0": 3, "1": 2}
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)
-    # Halves, in maps of 16 places, add exactly: no sum depends on its order.
+    # Halves, in maps of 16 positions, add exactly: no sum depends on its order.
     model = nn.Sequential(nn.Conv2d(1, 3, 2, bias=False), nn.Conv2d(3, 2, 1, bias=False))
     for parameter in model.parameters():
         parameter.data = (parameter.data * 4).round() / 2
@@ -34,10 +35,12 @@ def images(count: int) -> Tensor:
     return torch.randint(-3, 4, (count, 1, 5, 5), generator=torch.Generator().manual_seed(1)).float()
 
 
-def scanned(ids: list[int], limiter: BatchLimiter | None = None, model: nn.Module | None = None) -> ScanState:
-    state = scan.empty(CHANNELS, CLASSES, 3)
+def run_scan(
+    ids: list[int], limiter: BatchLimiter | None = None, model: nn.Module | None = None
+) -> ScanState:
+    state = initial_state(CHANNELS, CLASSES, 3)
     batch = ScanBatch(torch.tensor(ids), torch.tensor(ids) % 3, images(30)[ids])
-    for current in scan.scan(model or network(), state, [batch], limiter=limiter):
+    for current in scan(model or network(), state, [batch], limiter=limiter):
         state = current
     return state
 
@@ -56,27 +59,27 @@ def same(a: ScanState, b: ScanState) -> bool:
 
 @given(order=st.permutations(range(12)), cuts=st.sets(st.integers(1, 11), max_size=4))
 @settings(max_examples=25, deadline=None)
-def test_shards_however_cut_and_merged_give_one_scan(order: list[int], cuts: set[int]) -> None:
+def test_shards_of_any_size_and_order_merge_to_one_scan(order: list[int], cuts: set[int]) -> None:
     borders = [0, *sorted(cuts), 12]
     parts = [order[a:b] for a, b in pairwise(borders)]
-    found = [Shard(scanned(part), (Skipped(str(part), "why"),), 8) for part in parts]
+    found = [Shard(run_scan(part), (Skipped(str(part), "why"),), 8) for part in parts]
     content = [shards.to_bytes(one) for one in found]
-    back = [shards.gather([one], CHANNELS, CLASSES, 3) for one in content]
-    assert [shards.to_bytes(one) for one in back] == content
-    merged = shards.gather(content, CHANNELS, CLASSES, 3)
-    assert same(merged.state, scanned(sorted(order)))
+    decoded = [shards.merge_shards([one], CHANNELS, CLASSES, 3) for one in content]
+    assert [shards.to_bytes(one) for one in decoded] == content
+    merged = shards.merge_shards(content, CHANNELS, CLASSES, 3)
+    assert same(merged.state, run_scan(sorted(order)))
     assert [one.path for one in merged.skipped] == [str(part) for part in parts]
 
 
-def test_a_shard_without_a_single_good_image_comes_back() -> None:
-    shard = Shard(scan.empty(CHANNELS, CLASSES, 3), (Skipped("a\udcff<b>", "no picture"),), 4)
-    back = shards.gather([shards.to_bytes(shard)], CHANNELS, CLASSES, 3)
-    assert same(back.state, shard.state)
-    assert (back.batch, len(back.skipped)) == (4, 1)
+def test_a_shard_of_unreadable_images_survives_encoding() -> None:
+    shard = Shard(initial_state(CHANNELS, CLASSES, 3), (Skipped("a\udcff<b>", "no picture"),), 4)
+    decoded = shards.merge_shards([shards.to_bytes(shard)], CHANNELS, CLASSES, 3)
+    assert same(decoded.state, shard.state)
+    assert (decoded.batch, len(decoded.skipped)) == (4, 1)
 
 
-class Hungry(nn.Module):
-    """Has memory for so many images only in its last layer."""
+class MemoryLimited(nn.Module):
+    """Runs out of memory for more than `limiter` images in its last layer."""
 
     def __init__(self, limiter: int) -> None:
         super().__init__()
@@ -90,42 +93,42 @@ class Hungry(nn.Module):
         return self.layers[1](x)
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_counts_once() -> None:
-    said: list[str] = []
-    limiter = BatchLimiter(said.append)
-    model = Hungry(3)
+def test_a_batch_that_does_not_fit_is_halved_and_counted_once() -> None:
+    reports: list[str] = []
+    limiter = BatchLimiter(reports.append)
+    model = MemoryLimited(3)
     channels = {f"layers.{name}": count for name, count in CHANNELS.items()}
-    state = scan.empty(channels, CLASSES, 3)
+    state = initial_state(channels, CLASSES, 3)
     ids = list(range(11))
     batch = ScanBatch(torch.tensor(ids), torch.tensor(ids) % 3, images(30)[ids])
-    (found,) = scan.scan(model, state, [batch], limiter=limiter)
-    assert same(found, scanned(ids))
+    (found,) = scan(model, state, [batch], limiter=limiter)
+    assert same(found, run_scan(ids))
     assert limiter.limit == 2
-    assert said == ["a batch of 11 does not fit into the memory: it is halved from here on"]
+    assert reports == ["a batch of 11 does not fit into the memory: it is halved from here on"]
 
 
-def test_a_single_image_that_does_not_fit_ends_the_run() -> None:
-    state = scan.empty({"layers.1": 2}, CLASSES, 3)
+def test_a_single_image_that_does_not_fit_raises() -> None:
+    state = initial_state({"layers.1": 2}, CLASSES, 3)
     batch = ScanBatch(torch.tensor([0]), torch.tensor([0]), images(1))
     with pytest.raises(LurkError, match="smaller --size"):
-        list(scan.scan(Hungry(0), state, [batch]))
+        list(scan(MemoryLimited(0), state, [batch]))
 
 
-def test_only_a_want_of_memory_is_tried_again() -> None:
+def test_only_out_of_memory_is_retried() -> None:
     assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"))
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shape '[2]' is invalid"))
-    tried: list[int] = []
+    attempts: list[int] = []
 
-    def work(at_once: int) -> int:
-        tried.append(at_once)
+    def attempt(at_once: int) -> int:
+        attempts.append(at_once)
         if at_once > 3:
             raise MemoryError
         return at_once
 
     limiter = BatchLimiter(lambda _: None)
-    assert retry_on_oom(limiter, 16, work) == 2
-    assert retry_on_oom(limiter, 9, work) == 2
-    assert tried == [16, 8, 4, 2, 2]
+    assert retry_on_oom(limiter, 16, attempt) == 2
+    assert retry_on_oom(limiter, 9, attempt) == 2
+    assert attempts == [16, 8, 4, 2, 2]
     with pytest.raises(RuntimeError, match="shape"):
         retry_on_oom(limiter, 9, lambda _: torch.zeros(2).view(3).sum())

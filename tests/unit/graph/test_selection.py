@@ -1,4 +1,4 @@
-"""Which layers a pattern means."""
+"""Which layers of a network patterns select."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resnet() -> nn.Module:
     return seeded(lambda: torchvision.models.resnet18(weights=None))
 
 
-def test_a_glob_means_convolutions(resnet: nn.Module) -> None:
+def test_a_glob_selects_convolutions(resnet: nn.Module) -> None:
     assert names(resnet, "layer4.1.*") == ["layer4.1.conv1", "layer4.1.conv2"]
     assert names(resnet, "layer4.1.conv1", "conv1") == ["conv1", "layer4.1.conv1"]
 
@@ -39,10 +39,10 @@ def test_kinds_and_globs_narrow_each_other(resnet: nn.Module) -> None:
     assert names(resnet, "kind:Linear", "kind:MaxPool2d") == ["maxpool", "fc"]
 
 
-def test_a_name_is_enough_whatever_its_kind(resnet: nn.Module) -> None:
+def test_a_name_selects_its_layer_whatever_its_kind(resnet: nn.Module) -> None:
     assert names(resnet, "layer3") == ["layer3"]
     assert names(resnet, "relu", "avgpool", "fc") == ["relu", "avgpool", "fc"]
-    # A block and what is in it: what is inside comes first, and the block follows it.
+    # A block and the layers in it: those inside come first, and the block follows them.
     graph = select(resnet, SIZE, ["layer1.0", "layer1.0.conv2", "layer1"])
     assert [layer.name for layer in graph.layers] == ["layer1.0.conv2", "layer1.0", "layer1"]
     assert graph.edges == (("layer1.0.conv2", "layer1.0"), ("layer1.0", "layer1"))
@@ -56,7 +56,7 @@ def test_a_name_is_enough_whatever_its_kind(resnet: nn.Module) -> None:
         (torchvision.models.mobilenet_v2, "classifier.1", "Linear"),
     ],
 )
-def test_logits_are_what_the_network_gives(make: type, logits: str, kind: str) -> None:
+def test_logits_selects_the_module_of_the_output(make: type, logits: str, kind: str) -> None:
     model = seeded(lambda: make(weights=None))
     (layer,) = select(model, (3, 64, 64), ["logits"]).layers
     assert (layer.name, layer.kind) == (logits, kind)
@@ -65,7 +65,7 @@ def test_logits_are_what_the_network_gives(make: type, logits: str, kind: str) -
     assert layer.sees_all
 
 
-def test_a_network_that_ends_in_a_function_has_no_logits() -> None:
+def test_a_network_whose_output_is_a_sum_has_no_logits_module() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -85,24 +85,24 @@ def test_a_network_that_ends_in_a_function_has_no_logits() -> None:
         ("layr1.0.conv1", "layer1.0.conv1"),
         ("kind:conv3d", "kind:Conv2d"),
         ("kind:Transformer", "20 Conv2d"),
-        ("relu.*", "the network has"),
+        ("relu.*", "did you mean relu"),
     ],
 )
-def test_a_pattern_that_means_nothing_is_refused(resnet: nn.Module, pattern: str, words: str) -> None:
+def test_a_pattern_without_a_match_is_refused(resnet: nn.Module, pattern: str, words: str) -> None:
     with pytest.raises(LurkError, match=f"^no layer matches '{pattern.replace('*', '.')}") as caught:
         names(resnet, pattern)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_one_pattern_of_several_that_means_nothing_is_refused(resnet: nn.Module) -> None:
+def test_one_pattern_of_several_without_a_match_is_refused(resnet: nn.Module) -> None:
     with pytest.raises(LurkError, match=r"^no layer matches 'layer9\.\*'"):
         names(resnet, "layer1.*", "layer9.*")
 
 
 def test_a_path_that_depends_on_the_data_is_recorded() -> None:
-    class Moody(nn.Module):
-        """Goes on by the branch that its input asks for."""
+    class DataDependent(nn.Module):
+        """Its input decides which branch runs."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -113,7 +113,7 @@ def test_a_path_that_depends_on_the_data_is_recorded() -> None:
             x = self.bright(x) if x.mean() > 0 else self.dark(x)
             return self.end(F.relu(x))
 
-    graph = select(seeded(Moody), SIZE, ["kind:Conv2d"])
+    graph = select(seeded(DataDependent), SIZE, ["kind:Conv2d"])
     assert graph.recorded
     assert [layer.name for layer in graph.layers] == ["bright", "end"]
     assert graph.edges == (("bright", "end"),)
@@ -122,7 +122,7 @@ def test_a_path_that_depends_on_the_data_is_recorded() -> None:
     assert last.rows.cut(2) == (0, 32, 2)
 
 
-def test_the_network_is_as_it_was() -> None:
+def test_the_network_is_unchanged() -> None:
     model = seeded(Branching)
     before = {name: p.clone() for name, p in model.state_dict().items()}
     names(model, "kind:*")
