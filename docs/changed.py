@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from torchlurk import Comparison, Lurk
 from torchlurk.api.reading import FilterView
-from torchlurk.comparing.table import Row
+from torchlurk.comparing.table import ComparisonRow
 
 SIDE, GAP, MARGIN, LINE = 68, 4, 14, 22
 """Pixels: a tile, the space between two, around a card, and a line of text."""
@@ -39,12 +39,12 @@ class Card:
         after: the same in the last.
     """
 
-    row: Row
+    row: ComparisonRow
     before: FilterView
     after: FilterView
 
 
-def by_layer(rows: Iterable[Row]) -> dict[str, list[int]]:
+def by_layer(rows: Iterable[ComparisonRow]) -> dict[str, list[int]]:
     """The channels of each layer that has some."""
     found: dict[str, list[int]] = {}
     for row in rows:
@@ -57,7 +57,7 @@ def stores_of(comparison: Path, found: Comparison) -> list[Path]:
     return [comparison.resolve().parent / store.path for store in found.record.stores]
 
 
-def cards(comparison: Path, found: Comparison, rows: Iterable[Row]) -> list[Card]:
+def cards(comparison: Path, found: Comparison, rows: Iterable[ComparisonRow]) -> list[Card]:
     """What the first and the last store say of these filters."""
     stores = stores_of(comparison, found)
     first, last = Lurk.load(stores[0]), Lurk.load(stores[-1])

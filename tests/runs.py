@@ -17,7 +17,7 @@ from torchlurk.datasets.batches import list_images
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.models.record import Network
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.training import Options, Transfer, fine_tune
+from torchlurk.training import TransferOptions, TransferRecord, fine_tune
 from torchlurk.training.split import Split, hold_out
 
 SIDE = 12
@@ -92,13 +92,12 @@ def train(
     given: Network | None = None,
     shown: Reporter | None = None,
     **asked: object,
-) -> tuple[Transfer, Network]:
+) -> tuple[TransferRecord, Network]:
     """A run of three epochs on the CPU, but for what is asked for otherwise."""
     options = {"unfreeze": [], "epochs": 3, "lr": 0.05, "batch_size": 4, "save_every": 1, **asked}
     parts = split(images) if isinstance(images, Path) else images
-    return fine_tune(
-        given or network(), parts, out, Options(**options), torch.device("cpu"), 0, shown or reporter()
-    )  # type: ignore[arg-type]  # fmt: skip
+    given, shown = given or network(), shown or reporter()
+    return fine_tune(given, parts, out, TransferOptions(**options), torch.device("cpu"), 0, shown)  # type: ignore[arg-type]
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ from torchlurk.datasets.batches import load_pixels
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.models.validate import as_logits
 from torchlurk.store import write
-from torchlurk.training import files, read_record, record
+from torchlurk.training import files, read_transfer_record, record
 
 
 def squeeze() -> nn.Module:
@@ -259,7 +259,7 @@ def test_a_run_that_is_complete_is_not_computed_again(
     monkeypatch.setattr("torchlurk.training.run._train", None)
     said: list[str] = []
     again, same = train(whole[0], tmp_path / "run", shown=reporter(said=said), **ASKED)
-    assert again == found == read_record(tmp_path / "run")
+    assert again == found == read_transfer_record(tmp_path / "run")
     assert said == ["complete already"]
     assert digests(tmp_path / "run") == whole[1]
     x = torch.rand(2, 3, SIDE, SIDE)

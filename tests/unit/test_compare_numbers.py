@@ -9,9 +9,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from torchlurk.comparing.measures import MEASURES
-from torchlurk.comparing.moments import add_layer, begin_layer, correlations, differences, look, partners
+from torchlurk.comparing.moments import (
+    best_partners,
+    correlations,
+    init_layer_moments,
+    relative_differences,
+    summarise_maps,
+    update_layer_moments,
+)
 from torchlurk.comparing.parameters import filter_parameters, parameter_changes
-from torchlurk.comparing.store_measures import moved, others, reordered, shift
+from torchlurk.comparing.store_measures import (
+    profile_distance,
+    rank_distance,
+    replaced_share,
+    standardised_shift,
+)
 from torchlurk.comparing.summaries import distribution, layer_change, pair_sentences
 from torchlurk.errors import LurkError
 from torchlurk.store.comparison import FilterChanges
@@ -30,40 +42,40 @@ def test_lists_are_as_far_apart_as_back_and_the_same_only_if_they_are(
     lists: tuple[list[int], list[int]],
 ) -> None:
     a, b = lists
-    assert 0 <= others(a, b) == others(b, a) <= 1
-    assert (others(a, b) == 0) == (set(a) == set(b))
-    assert 0 <= reordered(a, b) <= 2
-    assert reordered(a, b) == pytest.approx(reordered(b, a))
-    assert reordered(a, a) == 0
+    assert 0 <= replaced_share(a, b) == replaced_share(b, a) <= 1
+    assert (replaced_share(a, b) == 0) == (set(a) == set(b))
+    assert 0 <= rank_distance(a, b) <= 2
+    assert rank_distance(a, b) == pytest.approx(rank_distance(b, a))
+    assert rank_distance(a, a) == 0
     if a != b:
-        assert reordered(a, b) > 0
+        assert rank_distance(a, b) > 0
 
 
 @given(PROFILES, st.floats(-5, 5), PROFILES, st.floats(-5, 5))
 def test_profiles_are_as_far_apart_as_back(
     a: list[tuple[int, float]], mean: float, b: list[tuple[int, float]], mean_after: float
 ) -> None:
-    apart = moved(a, mean, b, mean_after)
+    apart = profile_distance(a, mean, b, mean_after)
     assert 0 <= apart <= 1 + 1e-12
-    assert apart == pytest.approx(moved(b, mean_after, a, mean))
-    assert moved(a, mean, a, mean) == 0
+    assert apart == pytest.approx(profile_distance(b, mean_after, a, mean))
+    assert profile_distance(a, mean, a, mean) == 0
 
 
 def test_a_profile_that_lists_ten_of_many_does_not_jump_at_its_end() -> None:
     whole = [(label, 20.0 - label) for label in range(12)]
-    assert moved(whole[:10], 3.0, [*whole[:9], (10, 10.9)], 3.0) < 0.01
+    assert profile_distance(whole[:10], 3.0, [*whole[:9], (10, 10.9)], 3.0) < 0.01
 
 
 def test_profiles_without_a_class_above_the_mean() -> None:
     flat, steep = [(0, -1.0), (1, -1.0000001)], [(0, -2.0), (1, 1.0)]
-    assert moved(flat, -1.0, flat, -1.0) == moved([(0, 1.0)], 0.9, [(0, 1.0)], 1.0) == 0
-    assert moved(flat, -1.0, steep, -0.5) == 1
+    assert profile_distance(flat, -1.0, flat, -1.0) == profile_distance([(0, 1.0)], 0.9, [(0, 1.0)], 1.0) == 0
+    assert profile_distance(flat, -1.0, steep, -0.5) == 1
 
 
 def test_shifts() -> None:
-    assert shift(1.0, 0.0, 1.0, 0.0) == 0
-    assert shift(1.0, 0.0, 2.0, 0.0) is None
-    assert shift(2.0, 1.0, 1.0, 1.0) == -1
+    assert standardised_shift(1.0, 0.0, 1.0, 0.0) == 0
+    assert standardised_shift(1.0, 0.0, 2.0, 0.0) is None
+    assert standardised_shift(2.0, 1.0, 1.0, 1.0) == -1
 
 
 def test_filters_that_do_not_vary() -> None:
@@ -76,17 +88,17 @@ def test_filters_that_do_not_vary() -> None:
     before[:, 3] = 0.0  # it woke up
     sums = None
     for rows in (slice(0, 4), slice(4, 6)):
-        one, other = look(before[rows]), look(after[rows])
-        sums = add_layer(sums or begin_layer(one, other), one, other)
+        one, other = summarise_maps(before[rows]), summarise_maps(after[rows])
+        sums = update_layer_moments(sums or init_layer_moments(one, other), one, other)
     assert sums is not None
     r = correlations(sums.cells)
     assert r[[0, 2, 3, 4]].tolist() == [1, 0, 0, 1]
     assert r[1].isnan()
-    apart = differences(sums)
+    apart = relative_differences(sums)
     assert apart[[0, 4]].tolist() == [0, 0]
     assert apart[2] > 0
     assert apart[[1, 3]].isnan().all()
-    who, how = partners(sums)
+    who, how = best_partners(sums)
     assert who[0] == 0
     assert who[4] == 4
     assert how[[0, 4]].tolist() == [1, 1]
@@ -95,8 +107,12 @@ def test_filters_that_do_not_vary() -> None:
 
 def test_of_equal_partners_a_filter_is_its_own() -> None:
     maps = torch.randn(5, 1, 6, 6, generator=torch.Generator().manual_seed(1)).expand(5, 4, 6, 6).clone()
-    sums = add_layer(begin_layer(look(maps), look(maps)), look(maps), look(maps))
-    assert partners(sums)[0].tolist() == [0, 1, 2, 3]
+    sums = update_layer_moments(
+        init_layer_moments(summarise_maps(maps), summarise_maps(maps)),
+        summarise_maps(maps),
+        summarise_maps(maps),
+    )
+    assert best_partners(sums)[0].tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("groups", [1, 2])

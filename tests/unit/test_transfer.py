@@ -31,10 +31,10 @@ from torchlurk.models.validate import check_network
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.training import loop, record
-from torchlurk.training.class_mapping import outputs_for
+from torchlurk.training.class_mapping import match_outputs
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
-from torchlurk.training.plot import draw, ticks
-from torchlurk.training.split import apart, as_share, hold_out
+from torchlurk.training.plot import draw_curves, ticks
+from torchlurk.training.split import hold_out, parse_share, separate_validation
 
 # what is held out
 
@@ -62,12 +62,12 @@ def test_what_is_held_out_depends_on_seed_and_name_alone(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("text", "share"), [("0.2", 0.2), ("1", 1.0), ("photos", None), ("a.csv", None)])
 def test_a_number_is_a_share_and_all_else_names_images(text: str, share: float | None) -> None:
-    assert as_share(text) == share
+    assert parse_share(text) == share
 
 
 def test_images_of_their_own_are_held_out_whole(tmp_path: Path) -> None:
     a, b = (list_images(photos(tmp_path / name, each)) for name, each in (("a", 3), ("b", 1)))
-    assert apart(a, b).val == b
+    assert separate_validation(a, b).val == b
 
 
 # what is trained
@@ -160,15 +160,15 @@ def test_only_what_is_chosen_asks_for_gradients_and_is_in_training() -> None:
 
 def test_each_epoch_sees_all_images_in_an_order_of_its_own() -> None:
     draw = torch.Generator().manual_seed(3)
-    for order in islice(loop.orders(10, 4, 3), 4):
+    for order in islice(loop.epoch_orders(10, 4, 3), 4):
         assert torch.equal(order, torch.randperm(10, generator=draw))
 
 
 def test_an_image_that_would_be_alone_is_left_out_of_the_epoch() -> None:
-    drawn = list(islice(loop.orders(9, 4, 0), 6))
+    drawn = list(islice(loop.epoch_orders(9, 4, 0), 6))
     assert all(len(order) == 8 for order in drawn)
     assert len({(set(range(9)) - set(order.tolist())).pop() for order in drawn}) > 1
-    assert [loop.in_an_epoch(images, 4) for images in (5, 6, 7, 8, 9)] == [4, 6, 7, 8, 8]
+    assert [loop.images_per_epoch(images, 4) for images in (5, 6, 7, 8, 9)] == [4, 6, 7, 8, 8]
 
 
 def test_a_step_whose_loss_is_no_number_is_not_taken() -> None:
@@ -183,7 +183,7 @@ def test_a_step_whose_loss_is_no_number_is_not_taken() -> None:
         kept.update({name: value.clone() for name, value in model.state_dict().items()})
         yield bad
 
-    with pytest.raises(loop.Diverged) as caught:
+    with pytest.raises(loop.DivergenceError) as caught:
         loop.train_epoch(model, ("1",), optimiser, batches())
     assert caught.value.step == 1
     assert all(torch.equal(kept[name], value) for name, value in model.state_dict().items())
@@ -218,8 +218,8 @@ def test_an_image_that_goes_away_while_it_runs_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_classes_are_found_among_the_outputs(classes: tuple[str, ...], outputs: list[int] | None) -> None:
-    assert outputs_for(classes, ("crane", "goldfish", "tabby, tabby cat", "crane")) == outputs
-    assert outputs_for(classes, ()) is None
+    assert match_outputs(classes, ("crane", "goldfish", "tabby, tabby cat", "crane")) == outputs
+    assert match_outputs(classes, ()) is None
 
 
 @pytest.mark.parametrize("top", [0.003, 0.5, 0.9, 1.0, 2.7, 7.0, 12.0, 33.0, 1e6])
@@ -233,7 +233,7 @@ def test_ticks_are_few_and_round_and_reach_the_top(top: float) -> None:
 def test_the_curves_are_a_picture_of_the_record(tmp_path: Path) -> None:
     found, _ = train(photos(tmp_path / "photos"), tmp_path / "run")
     text = (tmp_path / "run/curves.svg").read_text("utf-8")
-    assert text == draw(found)
+    assert text == draw_curves(found)
     root = ElementTree.fromstring(text)
     lines = [line.get("points", "").split() for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
     assert [len(points) for points in lines] == [4] * 4
@@ -247,7 +247,14 @@ def test_the_curves_are_a_picture_of_the_record(tmp_path: Path) -> None:
 
 def test_the_document_names_every_key_of_the_record() -> None:
     text = (Path(__file__).parents[2] / "docs/transfer.md").read_text("utf-8")
-    kinds = [record.Transfer, record.Options, record.Images, record.Score, record.Epoch, record.Original]
+    kinds = [
+        record.TransferRecord,
+        record.TransferOptions,
+        record.TransferImages,
+        record.Metrics,
+        record.Epoch,
+        record.Original,
+    ]
     for kind in kinds:
         for name in kind.__struct_fields__:
             assert f"`{name}`" in text, (kind.__name__, name)

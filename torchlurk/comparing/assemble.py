@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torchlurk.comparing.compatibility import Store
 from torchlurk.comparing.measures import MEASURES
-from torchlurk.comparing.store_measures import Values, listed
+from torchlurk.comparing.store_measures import Values, measure_filters
 from torchlurk.comparing.summaries import layer_change, pair_sentences
 from torchlurk.store import comparison as format_
 from torchlurk.store.schema import FORMAT, layer_path
@@ -16,7 +16,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Beyond:
+class NetworkMeasures:
     """What the networks say of a layer between two stores, beyond what is in the stores.
 
     Attributes:
@@ -31,7 +31,7 @@ class Beyond:
 
 
 @dataclass(frozen=True)
-class Extras:
+class NetworkResults:
     """What was computed beside the stores' own lists.
 
     Attributes:
@@ -42,13 +42,13 @@ class Extras:
     """
 
     networks: bool = False
-    beyond: Mapping[tuple[str, Pair], Beyond] = field(default_factory=dict)
+    measures: Mapping[tuple[str, Pair], NetworkMeasures] = field(default_factory=dict)
     embedding: format_.Embedder | None = None
     note: str | None = None
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonFiles:
     """A whole comparison, as its files have it.
 
     Attributes:
@@ -60,16 +60,16 @@ class Compared:
     layers: dict[str, format_.LayerComparison]
 
 
-def pairs_of(stores: int) -> list[Pair]:
+def store_pairs(stores: int) -> list[Pair]:
     """Which of so many stores, in the order of time, are compared: each with the first, and the one before.
 
-    >>> pairs_of(4)
+    >>> store_pairs(4)
     [(0, 1), (0, 2), (1, 2), (0, 3), (2, 3)]
     """
     return [(a, b) for b in range(1, stores) for a in sorted({0, b - 1})]
 
 
-def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
+def assemble(name: str, stores: Sequence[Store], extras: NetworkResults) -> ComparisonFiles:
     """All that is known of some stores beside each other.
 
     Args:
@@ -80,14 +80,14 @@ def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
     Raises:
         LurkError: a layer's file of a store cannot be read.
     """
-    pairs = pairs_of(len(stores))
+    pairs = store_pairs(len(stores))
     files: dict[str, format_.LayerComparison] = {}
     for layer in stores[0].layers:
         kept = [store.file(layer.name).filters for store in stores]
         columns = []
         for a, b in pairs:
-            more = extras.beyond.get((layer.name, (a, b)), Beyond())
-            values = {**listed(kept[a], kept[b]), **more.values}
+            more = extras.measures.get((layer.name, (a, b)), NetworkMeasures())
+            values = {**measure_filters(kept[a], kept[b]), **more.values}
             ordered = {
                 one: values[one]
                 for one in MEASURES
@@ -97,7 +97,7 @@ def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
         files[layer.name] = format_.LayerComparison(FORMAT, layer.name, layer.channels, columns)
     changes = {name: [layer_change(pair) for pair in file.pairs] for name, file in files.items()}
     there = {one for file in files.values() for pair in file.pairs for one in pair.values}
-    measures = [measure for one, measure in MEASURES.items() if one in there]
+    recorded = [measure for one, measure in MEASURES.items() if one in there]
     first = stores[0].manifest
     record = format_.Comparison(
         format=FORMAT,
@@ -112,9 +112,9 @@ def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
         networks=extras.networks,
         embedding=extras.embedding,
         note=extras.note,
-        measures=measures,
+        measures=recorded,
         pairs=[
-            format_.Pair(a, b, pair_sentences({n: own[at] for n, own in changes.items()}, measures[0].name))
+            format_.Pair(a, b, pair_sentences({n: own[at] for n, own in changes.items()}, recorded[0].name))
             for at, (a, b) in enumerate(pairs)
         ],
         layers=[
@@ -124,7 +124,7 @@ def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
             for layer in stores[0].layers
         ],
     )
-    return Compared(record, files)
+    return ComparisonFiles(record, files)
 
 
 def _title(names: Sequence[str]) -> str:

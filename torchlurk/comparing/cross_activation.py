@@ -22,11 +22,11 @@ from torchlurk.store.schema import picture_path
 AT_ONCE = 8
 """Filter images in one forward."""
 
-Cross = tuple[float, float, float, float]
+CrossActivations = tuple[float, float, float, float]
 """The first filter on its own image, on the other's; the second on the first's image, on its own."""
 
 
-def crossable(stores: Sequence[Store], networks: Sequence[Network]) -> str | None:
+def reason_not_crossable(stores: Sequence[Store], networks: Sequence[Network]) -> str | None:
     """Why the filter images of these stores cannot be compared; `None` if they can."""
     depth, shown = networks[0].shape[0], networks[0].preprocess.shown
     if depth not in (1, 3) or tuple(shown) != tuple(range(depth)):
@@ -40,18 +40,18 @@ def crossable(stores: Sequence[Store], networks: Sequence[Network]) -> str | Non
     return None
 
 
-def cross_layer(
+def cross_activations(
     stores: Sequence[Store],
     networks: Sequence[Network],
     runners: Sequence[Runner],
     layer: str,
     pairs: Sequence[Pair],
     device: torch.device,
-) -> dict[Pair, list[Cross | None]]:
+) -> dict[Pair, list[CrossActivations | None]]:
     """What the filters of a layer say to each other's images, for each pair a list by channel.
 
     Args:
-        stores: where the images are, `crossable`.
+        stores: where the images are, `reason_not_crossable`.
         networks: theirs, on the device, isolated.
         runners: how these are run.
         layer: its name.
@@ -73,7 +73,7 @@ def cross_layer(
     said: dict[tuple[int, int], dict[int, float]] = {}
     for who, whose in sorted(wanted):
         said[who, whose] = _said(networks[who], runners[who], stores[whose], layer, channels[whose], device)
-    found: dict[Pair, list[Cross | None]] = {}
+    found: dict[Pair, list[CrossActivations | None]] = {}
     for a, b in pairs:
         both = set(channels[a]) & set(channels[b])
         found[a, b] = [
@@ -116,12 +116,12 @@ def _read(path: Path, depth: int) -> Tensor:
         raise LurkError(f"{str(path)!r} cannot be read ({problem}): compute its store again") from problem
 
 
-def unanswered(cross: Cross | None) -> float | None:
+def cross_activation_loss(cross: CrossActivations | None) -> float | None:
     """How much less each filter answers the other's image than its own: 0 for no less, 1 for not at all.
 
     `None` where a filter has no positive answer even to its own.
 
-    >>> unanswered((4.0, 2.0, 3.0, 4.0))
+    >>> cross_activation_loss((4.0, 2.0, 3.0, 4.0))
     0.375
     """
     if cross is None or cross[0] <= 0 or cross[3] <= 0:

@@ -27,12 +27,12 @@ from torchlurk.store.schema import Filter, image_path, number, picture_path
 KEPT = 4096
 """Vectors kept in memory, for many filters share a crop, and all of a layer whole images."""
 
-Pictures = tuple["Picture", ...]
+Pictures = tuple["HashedPicture", ...]
 """What one vector stands for, their mean: a filter image, or the crops of a filter."""
 
 
 @dataclass(frozen=True)
-class Embedding:
+class EmbeddingNetwork:
     """A network that makes vectors of pictures.
 
     Attributes:
@@ -48,7 +48,7 @@ class Embedding:
     head: bool
 
 
-def embedding_of(network: Network) -> Embedding:
+def find_embedding(network: Network) -> EmbeddingNetwork:
     """Where a network has its vectors: before its last linear layer, or else behind its last convolution.
 
     Raises:
@@ -78,10 +78,10 @@ def embedding_of(network: Network) -> Embedding:
         raise LurkError(
             f"{network.source} has neither a linear layer nor a convolution: give another --embed"
         )
-    return Embedding(network, runner, heads[-1] if heads else convolutions[-1], bool(heads))
+    return EmbeddingNetwork(network, runner, heads[-1] if heads else convolutions[-1], bool(heads))
 
 
-def vectors(embedding: Embedding, decoded: Sequence[Decoded]) -> Tensor:
+def embed_images(embedding: EmbeddingNetwork, decoded: Sequence[Decoded]) -> Tensor:
     """A vector for each image that was decoded as the network wants it, `(N, D)`, float64 on the CPU."""
     network = embedding.network
     like = next(network.module.parameters())
@@ -100,7 +100,7 @@ def vectors(embedding: Embedding, decoded: Sequence[Decoded]) -> Tensor:
     return torch.cat(kept).detach().double().cpu()
 
 
-def apart(one: Tensor | None, other: Tensor | None) -> float | None:
+def cosine_distance(one: Tensor | None, other: Tensor | None) -> float | None:
     """1 less the cosine of two vectors, exactly 0 if they are equal; `None` where one is missing or zero."""
     if one is None or other is None:
         return None
@@ -113,7 +113,7 @@ def apart(one: Tensor | None, other: Tensor | None) -> float | None:
 
 
 @dataclass(frozen=True)
-class Picture:
+class HashedPicture:
     """A picture, known by what it holds: two that are equal have one vector.
 
     Attributes:
@@ -125,14 +125,14 @@ class Picture:
     open: Callable[[], Image.Image]
 
 
-class Embedder:
+class PictureEmbedder:
     """Compares pictures by their vectors.
 
     A forward takes longer than all else, so each picture is fed once, however many filters of however many
     stores have it, and one that is the same in all stores not at all.
     """
 
-    def __init__(self, embedding: Embedding, batch_size: int) -> None:
+    def __init__(self, embedding: EmbeddingNetwork, batch_size: int) -> None:
         """Ready to look.
 
         Args:
@@ -154,7 +154,7 @@ class Embedder:
         """The crops of a filter, or whole images where its units see all of them."""
         if "cropped" not in entry.pictures:
             paths = [store.path / image_path(one.image) for one in entry.max]
-            return tuple(Picture(self._whole(path), partial(_open, path)) for path in paths)
+            return tuple(HashedPicture(self._whole(path), partial(_open, path)) for path in paths)
         strip = _open(store.path / picture_path("cropped", layer, entry.channel))
         width = strip.width // len(entry.max)
         starts = range(0, width * len(entry.max), width)
@@ -175,19 +175,19 @@ class Embedder:
         """
         filters = list(zip(*pictures, strict=True))
         others = [groups for groups in filters if not _same(groups)]
-        vectors = self._vectors([one for groups in others for group in groups for one in group or ()])
+        embed_images = self._vectors([one for groups in others for group in groups for one in group or ()])
         found: dict[Pair, list[float | None]] = {pair: [] for pair in pairs}
         for groups in filters:
             if _same(groups):
                 fed = groups[0] is not None and all(self._decoded(one) is not None for one in groups[0])
                 means = None
             else:
-                means = [_mean([vectors[one.key] for one in group or ()]) for group in groups]
+                means = [_mean([embed_images[one.key] for one in group or ()]) for group in groups]
             for a, b in pairs:
-                found[a, b].append(apart(means[a], means[b]) if means else 0.0 if fed else None)
+                found[a, b].append(cosine_distance(means[a], means[b]) if means else 0.0 if fed else None)
         return found
 
-    def _vectors(self, pictures: Sequence[Picture]) -> dict[bytes, Tensor | None]:
+    def _vectors(self, pictures: Sequence[HashedPicture]) -> dict[bytes, Tensor | None]:
         """The vector of each picture by its key; `None` of what cannot be fed to the network."""
         found = {one.key: self._known.pop(one.key) for one in pictures if one.key in self._known}
         waiting: dict[bytes, Decoded] = {}
@@ -201,14 +201,14 @@ class Embedder:
         keys = list(waiting)
         for start in range(0, len(keys), self._batch_size):
             own = keys[start : start + self._batch_size]
-            made = vectors(self._embedding, [waiting[key] for key in own])
+            made = embed_images(self._embedding, [waiting[key] for key in own])
             found.update(zip(own, made, strict=True))
         self._known.update(found)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
         return found
 
-    def _decoded(self, picture: Picture) -> Decoded | None:
+    def _decoded(self, picture: HashedPicture) -> Decoded | None:
         try:
             return self._embedding.network.preprocess.decoded(picture.open())
         except BadImage:
@@ -226,8 +226,8 @@ def _mean(own: Sequence[Tensor | None]) -> Tensor | None:
     return torch.stack(there).mean(0) if there and len(there) == len(own) else None
 
 
-def _picture(image: Image.Image) -> Picture:
-    return Picture(_digest(repr(image.size).encode() + image.tobytes()), lambda: image)
+def _picture(image: Image.Image) -> HashedPicture:
+    return HashedPicture(_digest(repr(image.size).encode() + image.tobytes()), lambda: image)
 
 
 def _digest(data: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchlurk.comparing.assemble import Compared
+from torchlurk.comparing.assemble import ComparisonFiles
 from torchlurk.comparing.compatibility import Store
 from torchlurk.errors import LurkError
 from torchlurk.store.comparison import COMPARISON, COMPARISONS, ComparisonEntry, Comparisons
@@ -62,7 +62,7 @@ def _check_earlier(stores: Sequence[Store], out: Path) -> None:
         )
 
 
-def write_comparison(compared: Compared, out: Path) -> None:
+def write_comparison(compared: ComparisonFiles, out: Path) -> None:
     """Write a comparison, each file whole or not at all, and say in `comparisons.json` that it is there.
 
     Raises:
@@ -95,8 +95,8 @@ def write_comparisons(folder: Path) -> Comparisons:
     return listed
 
 
-def read_compared(folder: Path) -> Compared:
+def read_compared(folder: Path) -> ComparisonFiles:
     """A comparison with all its layers. Raises `LurkError` if it is missing or damaged."""
     record = read_comparison(folder)
     layers = {layer.name: read_layer_comparison(folder, record, layer) for layer in record.layers}
-    return Compared(record, layers)
+    return ComparisonFiles(record, layers)

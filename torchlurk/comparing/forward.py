@@ -9,7 +9,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlurk.comparing.moments import LayerSums, Seen, add_layer, begin_layer, look
+from torchlurk.comparing.moments import (
+    LayerMoments,
+    MapSummary,
+    init_layer_moments,
+    summarise_maps,
+    update_layer_moments,
+)
 from torchlurk.datasets.batches import Batch, batches
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Input
@@ -23,7 +29,7 @@ Pair = tuple[int, int]
 """Positions of two networks."""
 
 
-def sums_over(
+def accumulate_moments(
     networks: Sequence[Network],
     runners: Sequence[Runner],
     layers: Sequence[str],
@@ -35,7 +41,7 @@ def sums_over(
     workers: int,
     limiter: BatchLimiter,
     advance: Callable[[int], object],
-) -> dict[Pair, dict[str, LayerSums]]:
+) -> dict[Pair, dict[str, LayerMoments]]:
     """Feed all images to all networks, and add up what is compared of each pair.
 
     Args:
@@ -56,7 +62,7 @@ def sums_over(
     Raises:
         LurkError: not one image can be read or fits into the memory, or an activation is not finite.
     """
-    sums: dict[Pair, dict[str, LayerSums]] = {pair: {} for pair in pairs}
+    sums: dict[Pair, dict[str, LayerMoments]] = {pair: {} for pair in pairs}
     for inputs, batch in _feed(networks, folder, device, batch_size, workers):
         done, total = 0, len(batch.indices)
         while done < total:
@@ -69,7 +75,9 @@ def sums_over(
             for (first, second), found in sums.items():
                 for layer in layers:
                     one, other = seen[first][layer], seen[second][layer]
-                    found[layer] = add_layer(found.get(layer) or begin_layer(one, other), one, other)
+                    found[layer] = update_layer_moments(
+                        found.get(layer) or init_layer_moments(one, other), one, other
+                    )
             done += count
         advance(len(batch.indices) + len(batch.skipped))
     if any(not found for found in sums.values()):
@@ -107,7 +115,7 @@ def _batches(folder: ImageSet, kind: Input, batch_size: int, workers: int) -> Ge
 
 def _all_seen(
     runners: Sequence[Runner], layers: Sequence[str], inputs: Sequence[Tensor], start: int, count: int
-) -> tuple[list[dict[str, Seen]], int]:
+) -> tuple[list[dict[str, MapSummary]], int]:
     """What each network shows of so many images of a batch, and how many they are."""
     shown = [
         _seen(runner, layers, x[start : start + count]) for runner, x in zip(runners, inputs, strict=True)
@@ -115,14 +123,14 @@ def _all_seen(
     return shown, count
 
 
-def _seen(runner: Runner, layers: Sequence[str], x: Tensor) -> dict[str, Seen]:
+def _seen(runner: Runner, layers: Sequence[str], x: Tensor) -> dict[str, MapSummary]:
     """What a network shows of a batch; of a module that is called again, the first time."""
-    found: dict[str, Seen] = {}
+    found: dict[str, MapSummary] = {}
 
     def observer(name: str) -> Observer:
         def observe(output: Tensor) -> None:
             if name not in found:
-                found[name] = look(output.detach())
+                found[name] = summarise_maps(output.detach())
 
         return observe
 
@@ -134,7 +142,7 @@ def _seen(runner: Runner, layers: Sequence[str], x: Tensor) -> dict[str, Seen]:
     return found
 
 
-def _check_finite(seen: dict[str, Seen], paths: Sequence[str]) -> None:
+def _check_finite(seen: dict[str, MapSummary], paths: Sequence[str]) -> None:
     # One question for all layers: each would make a cuda device wait.
     table = torch.stack([(one.means + one.maxima).isfinite().all(1) for one in seen.values()]).cpu()
     if not table.all():

@@ -15,7 +15,7 @@ CELLS = 8
 
 
 @dataclass(frozen=True)
-class Seen:
+class MapSummary:
     """What one network shows of a batch at one layer of C filters, float32.
 
     Attributes:
@@ -29,12 +29,12 @@ class Seen:
     cells: Tensor
 
 
-def look(x: Tensor) -> Seen:
+def summarise_maps(x: Tensor) -> MapSummary:
     """Reduce the maps `(N, C, H, W)` of a batch to what is compared of them."""
     reduced = reduce_map(x)
     rows, columns = (min(side, CELLS) for side in x.shape[2:])
     cells = F.adaptive_avg_pool2d(x.float(), (rows, columns)).permute(0, 2, 3, 1).flatten(0, 2)
-    return Seen(reduced.means, reduced.maxima, cells)
+    return MapSummary(reduced.means, reduced.maxima, cells)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Moments:
     xy: Tensor
 
 
-def begin(x: Tensor, y: Tensor) -> Moments:
+def init_moments(x: Tensor, y: Tensor) -> Moments:
     """The sums before the first observations `(M, C)`, which decide what is taken off."""
     x, y = x.double(), y.double()
     # In float64 the mean of equal float32 values is that value: what never varies has sums of 0.
@@ -70,7 +70,7 @@ def begin(x: Tensor, y: Tensor) -> Moments:
     return Moments(0, x.mean(0), y.mean(0), none, none, none, none, none)
 
 
-def add(sums: Moments, x: Tensor, y: Tensor) -> Moments:
+def update_moments(sums: Moments, x: Tensor, y: Tensor) -> Moments:
     """The sums with observations `(M, C)` of both added."""
     x, y = x.double() - sums.centre_x, y.double() - sums.centre_y
     return Moments(
@@ -79,7 +79,7 @@ def add(sums: Moments, x: Tensor, y: Tensor) -> Moments:
     )  # fmt: skip
 
 
-def spread(sums: Moments) -> tuple[Tensor, Tensor]:
+def squared_deviations(sums: Moments) -> tuple[Tensor, Tensor]:
     """The sums of squares of x and of y about their means, `(C,)` each; exactly 0 for what never varies."""
     return (
         (sums.xx - sums.x * sums.x / sums.count).clamp(min=0),
@@ -93,7 +93,7 @@ def correlations(sums: Moments) -> Tensor:
     Where only one of them varies it is 0: the one says nothing of the other. Where neither does it is 1 if
     they are equal, and NaN, which is not defined, if they are not.
     """
-    own, other = spread(sums)
+    own, other = squared_deviations(sums)
     # Of equal factors the root is exact.
     found = (sums.xy - sums.x * sums.y / sums.count) / (own * other).sqrt()
     still = (own == 0) & (other == 0)
@@ -104,7 +104,7 @@ def correlations(sums: Moments) -> Tensor:
 
 
 @dataclass(frozen=True)
-class LayerSums:
+class LayerMoments:
     """What is known of a layer of two networks after some images.
 
     Attributes:
@@ -122,43 +122,43 @@ class LayerSums:
     across: Tensor
 
 
-def begin_layer(one: Seen, other: Seen) -> LayerSums:
+def init_layer_moments(one: MapSummary, other: MapSummary) -> LayerMoments:
     """The sums before the first batch, which decides what is taken off."""
     channels = one.cells.shape[1]
-    return LayerSums(
-        begin(one.means, other.means),
-        begin(one.maxima, other.maxima),
-        begin(one.cells, other.cells),
+    return LayerMoments(
+        init_moments(one.means, other.means),
+        init_moments(one.maxima, other.maxima),
+        init_moments(one.cells, other.cells),
         one.cells.new_zeros(channels, dtype=torch.float64),
         one.cells.new_zeros(channels, channels, dtype=torch.float64),
     )
 
 
-def add_layer(sums: LayerSums, one: Seen, other: Seen) -> LayerSums:
+def update_layer_moments(sums: LayerMoments, one: MapSummary, other: MapSummary) -> LayerMoments:
     """The sums with a batch added."""
     cells = sums.cells
     x, y = one.cells.double(), other.cells.double()
-    return LayerSums(
-        add(sums.means, one.means, other.means),
-        add(sums.maxima, one.maxima, other.maxima),
-        add(cells, x, y),
+    return LayerMoments(
+        update_moments(sums.means, one.means, other.means),
+        update_moments(sums.maxima, one.maxima, other.maxima),
+        update_moments(cells, x, y),
         sums.apart + (y - x).square().sum(0),
         sums.across + (x - cells.centre_x).T @ (y - cells.centre_y),
     )
 
 
-def differences(sums: LayerSums) -> Tensor:
+def relative_differences(sums: LayerMoments) -> Tensor:
     """How far the cells of each filter lie apart, relative to how much they vary in the first, `(C,)`.
 
     0 only where they are equal to the bit; NaN where they differ and do not vary in the first.
     """
-    own, _ = spread(sums.cells)
+    own, _ = squared_deviations(sums.cells)
     found = (sums.apart / own).sqrt()
     found = torch.where(own == 0, torch.full_like(found, torch.nan), found)
     return torch.where(sums.apart == 0, torch.zeros_like(found), found)
 
 
-def partners(sums: LayerSums) -> tuple[Tensor, Tensor]:
+def best_partners(sums: LayerMoments) -> tuple[Tensor, Tensor]:
     """For each filter of the first network the one of the second whose cells correlate best with its own.
 
     A filter's own number comes before others that are no better, and lower numbers before higher ones.
@@ -167,7 +167,7 @@ def partners(sums: LayerSums) -> tuple[Tensor, Tensor]:
         `(C,)` numbers, and `(C,)` correlations, NaN for a filter that never varies, unless it is the same.
     """
     cells = sums.cells
-    own, other = spread(cells)
+    own, other = squared_deviations(cells)
     found = sums.across - cells.x[:, None] * cells.y / cells.count
     found = found / (own[:, None] * other).sqrt()
     found = torch.where((own[:, None] == 0) | (other == 0), torch.zeros_like(found), found).clamp(-1, 1)

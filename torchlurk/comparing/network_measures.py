@@ -10,12 +10,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from torchlurk.comparing.assemble import Beyond
+from torchlurk.comparing.assemble import NetworkMeasures
 from torchlurk.comparing.compatibility import Store
-from torchlurk.comparing.cross_activation import Cross, cross_layer, crossable, unanswered
-from torchlurk.comparing.embedding import Embedder, embedding_of
-from torchlurk.comparing.forward import Pair, sums_over
-from torchlurk.comparing.moments import LayerSums, correlations, differences, partners
+from torchlurk.comparing.cross_activation import (
+    CrossActivations,
+    cross_activation_loss,
+    cross_activations,
+    reason_not_crossable,
+)
+from torchlurk.comparing.embedding import PictureEmbedder, find_embedding
+from torchlurk.comparing.forward import Pair, accumulate_moments
+from torchlurk.comparing.moments import LayerMoments, best_partners, correlations, relative_differences
 from torchlurk.comparing.parameters import filter_parameters, parameter_changes
 from torchlurk.comparing.sources import check_images, check_scores
 from torchlurk.comparing.store_measures import Values
@@ -31,7 +36,7 @@ from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.comparison import Embedder as EmbedderRecord
 from torchlurk.store.schema import Layer, number
 
-Found = dict[tuple[str, Pair], Beyond]
+MeasuresByLayer = dict[tuple[str, Pair], NetworkMeasures]
 """By layer and pair."""
 
 FILTERS_AT_ONCE = 32
@@ -39,7 +44,7 @@ FILTERS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Setting:
+class ComputeSettings:
     """How it is computed: where, in which batches, by how many decoding processes, and how to tell."""
 
     device: torch.device
@@ -48,13 +53,13 @@ class Setting:
     reporter: Reporter
 
 
-def look_beyond(
+def measure_networks(
     stores: Sequence[Store],
     networks: Sequence[Network],
     folder: ImageSet,
     pairs: Sequence[Pair],
-    setting: Setting,
-) -> tuple[Found, str | None]:
+    setting: ComputeSettings,
+) -> tuple[MeasuresByLayer, str | None]:
     """Measure what needs the networks; they come back as they were.
 
     Args:
@@ -85,7 +90,7 @@ def look_beyond(
             check_scores(store, network, runner, folder, setting.device)
         weights = _weights(stores, networks, pairs)
         with setting.reporter.bar("forward", len(folder.paths), "image") as advance:
-            sums = sums_over(
+            sums = accumulate_moments(
                 networks, runners, layers, pairs, folder, setting.device, batch_size=setting.batch_size,
                 workers=setting.workers, limiter=BatchLimiter(setting.reporter.report), advance=advance,
             )  # fmt: skip
@@ -94,7 +99,7 @@ def look_beyond(
             for layer in layers
             for pair in pairs
         }
-        why_not = crossable(stores, networks)
+        why_not = reason_not_crossable(stores, networks)
         if why_not is None and not _cross(found, stores, networks, runners, layers, pairs, setting):
             why_not = "no filter has a filter image in two of the stores"
     return found, why_not
@@ -129,19 +134,19 @@ def _weights(
     return found
 
 
-def _of_sums(sums: LayerSums, weights: Values) -> Beyond:
-    who, how = partners(sums)
+def _of_sums(sums: LayerMoments, weights: Values) -> NetworkMeasures:
+    who, how = best_partners(sums)
     alike = column(how)
     values = {
         "maps": column(1 - correlations(sums.cells)),
         "means": column(1 - correlations(sums.means)),
         "maxima": column(1 - correlations(sums.maxima)),
-        "difference": column(differences(sums)),
+        "difference": column(relative_differences(sums)),
         "partner": column(1 - how),
         **weights,
     }
     pairs = [None if r is None else (c, r) for c, r in zip(who.tolist(), alike, strict=True)]
-    return Beyond(values=values, partners=pairs)
+    return NetworkMeasures(values=values, partners=pairs)
 
 
 def column(values: Tensor) -> list[float | None]:
@@ -150,14 +155,16 @@ def column(values: Tensor) -> list[float | None]:
 
 
 def _cross(
-    found: Found, stores: Sequence[Store], networks: Sequence[Network], runners: Sequence[Runner],
-    layers: Sequence[str], pairs: Sequence[Pair], setting: Setting,
+    found: MeasuresByLayer, stores: Sequence[Store], networks: Sequence[Network], runners: Sequence[Runner],
+    layers: Sequence[str], pairs: Sequence[Pair], setting: ComputeSettings,
 ) -> bool:  # fmt: skip
     """Add the cross-check of filter images to what was found; whether there was any."""
     some = False
     with setting.reporter.bar("crossing", len(layers), "layer") as advance:
         for layer in layers:
-            for pair, rows in cross_layer(stores, networks, runners, layer, pairs, setting.device).items():
+            for pair, rows in cross_activations(
+                stores, networks, runners, layer, pairs, setting.device
+            ).items():
                 if any(row is not None for row in rows):
                     some = True
                     found[layer, pair] = _with_cross(found[layer, pair], rows)
@@ -165,20 +172,20 @@ def _cross(
     return some
 
 
-def _with_cross(one: Beyond, rows: Sequence[Cross | None]) -> Beyond:
-    lost = [unanswered(row) for row in rows]
+def _with_cross(one: NetworkMeasures, rows: Sequence[CrossActivations | None]) -> NetworkMeasures:
+    lost = [cross_activation_loss(row) for row in rows]
     values = {**one.values, "cross": [None if value is None else number(value) for value in lost]}
     kept = [None if r is None else (number(r[0]), number(r[1]), number(r[2]), number(r[3])) for r in rows]
     return replace(one, values=values, cross=kept)
 
 
-def embed(
+def measure_embeddings(
     stores: Sequence[Store],
     network: Network,
     pairs: Sequence[Pair],
-    found: Mapping[tuple[str, Pair], Beyond],
-    setting: Setting,
-) -> tuple[Found, EmbedderRecord]:
+    found: Mapping[tuple[str, Pair], NetworkMeasures],
+    setting: ComputeSettings,
+) -> tuple[MeasuresByLayer, EmbedderRecord]:
     """Add the distances of pictures in a third network, which comes back as it was.
 
     Args:
@@ -194,7 +201,7 @@ def embed(
     Raises:
         LurkError: a picture cannot be read, or the network has no vectors.
     """
-    more: Found = dict(found)
+    more: MeasuresByLayer = dict(found)
     layers = stores[0].layers
     total = sum(layer.channels for layer in layers) * len(stores)
     with (
@@ -203,18 +210,18 @@ def embed(
         cpu_threads(stores[0].manifest.threads),
         setting.reporter.bar("embedding", total, "filter") as advance,
     ):
-        embedding = embedding_of(network)
-        embedder = Embedder(embedding, setting.batch_size)
+        embedding = find_embedding(network)
+        embedder = PictureEmbedder(embedding, setting.batch_size)
         for layer in layers:
             for pair, values in _apart(embedder, stores, layer, pairs, advance).items():
-                old = more.get((layer.name, pair), Beyond())
+                old = more.get((layer.name, pair), NetworkMeasures())
                 more[layer.name, pair] = replace(old, values={**old.values, **values})
     record = EmbedderRecord(network.source, network.weights, network.weights_sha256, embedding.layer)
     return more, record
 
 
 def _apart(
-    embedder: Embedder, stores: Sequence[Store], layer: Layer, pairs: Sequence[Pair],
+    embedder: PictureEmbedder, stores: Sequence[Store], layer: Layer, pairs: Sequence[Pair],
     advance: Callable[[int], object],
 ) -> dict[Pair, Values]:  # fmt: skip
     """How far the pictures of a layer's filters lie apart, some filters at a time."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchlurk.comparing.assemble import Extras, join, pairs_of
+from torchlurk.comparing.assemble import NetworkResults, assemble, store_pairs
 from torchlurk.comparing.compatibility import Store, open_stores
 from torchlurk.comparing.files import check_out, write_comparison
 from torchlurk.comparing.table import Comparison
@@ -16,7 +16,7 @@ from torchlurk.errors import LurkError, in_python
 if TYPE_CHECKING:
     from torch import nn
 
-    from torchlurk.comparing.network_measures import Setting
+    from torchlurk.comparing.network_measures import ComputeSettings
     from torchlurk.datasets.images import ImageSet
     from torchlurk.datasets.preprocess import PreprocessLike
     from torchlurk.models.record import Network
@@ -32,7 +32,7 @@ AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Request:
+class ComparisonRequest:
     """What a comparison is asked for; see `compare`, whose `model` are `models` here."""
 
     stores: tuple[Path, ...]
@@ -122,7 +122,7 @@ def compare(
         >>> [row.partner for row in found.layer("features.14").head(4)]
         [1, 0, 2, 3]
     """
-    request = Request(
+    request = ComparisonRequest(
         stores=tuple(Path(store) for store in stores),
         out=None if out is None else Path(out),
         images=images,
@@ -143,7 +143,7 @@ def compare(
         return compare_stores(request)
 
 
-def compare_stores(request: Request) -> Comparison:
+def compare_stores(request: ComparisonRequest) -> Comparison:
     """Do what was asked for; see `compare`.
 
     Raises:
@@ -154,7 +154,7 @@ def compare_stores(request: Request) -> Comparison:
         check_out(stores, request.out, overwrite=request.overwrite)
     if request.images is None and (request.models or request.weights):
         raise LurkError("networks without images have nothing to look at: give --images too")
-    extras = Extras(note=WITHOUT)
+    extras = NetworkResults(note=WITHOUT)
     if request.images is not None or request.embed is not None:
         setting = _setting(request)
         if request.images is not None:
@@ -162,19 +162,19 @@ def compare_stores(request: Request) -> Comparison:
         if request.embed is not None:
             extras = _embed(stores, request.embed, request.embed_weights, extras, setting)
     name = f"{stores[0].name}-to-{stores[-1].name}" if request.out is None else request.out.name
-    compared = join(name, stores, extras)
+    compared = assemble(name, stores, extras)
     if request.out is not None:
         write_comparison(compared, request.out)
     return Comparison(compared)
 
 
-def _setting(request: Request) -> Setting:
-    from torchlurk.comparing.network_measures import Setting
+def _setting(request: ComparisonRequest) -> ComputeSettings:
+    from torchlurk.comparing.network_measures import ComputeSettings
     from torchlurk.pipeline.session import terminal_of
     from torchlurk.runtime.devices import choose_device, default_batch_size, default_workers
 
     device = choose_device(request.device)
-    return Setting(
+    return ComputeSettings(
         device=device,
         batch_size=request.batch_size or min(default_batch_size(device), AT_ONCE),
         workers=default_workers(device) if request.workers is None else request.workers,
@@ -182,9 +182,9 @@ def _setting(request: Request) -> Setting:
     )
 
 
-def _ask(request: Request, stores: Sequence[Store], setting: Setting) -> Extras:
+def _ask(request: ComparisonRequest, stores: Sequence[Store], setting: ComputeSettings) -> NetworkResults:
     """What the networks say."""
-    from torchlurk.comparing.network_measures import look_beyond
+    from torchlurk.comparing.network_measures import measure_networks
     from torchlurk.comparing.sources import check_images
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
@@ -198,15 +198,15 @@ def _ask(request: Request, stores: Sequence[Store], setting: Setting) -> Extras:
         setting.reporter.report(line)
     check_images(stores[0], folder)
     networks = _networks(request, stores, folder, setting)
-    found, why_not = look_beyond(stores, networks, folder, pairs_of(len(stores)), setting)
+    found, why_not = measure_networks(stores, networks, folder, store_pairs(len(stores)), setting)
     note = f"Filter images are not crossed: {why_not}." if why_not else None
-    return Extras(networks=True, beyond=found, note=note)
+    return NetworkResults(networks=True, measures=found, note=note)
 
 
 def _networks(
-    request: Request, stores: Sequence[Store], folder: ImageSet, setting: Setting
+    request: ComparisonRequest, stores: Sequence[Store], folder: ImageSet, setting: ComputeSettings
 ) -> Sequence[Network]:
-    from torchlurk.comparing.sources import Asked, handed_over, load_networks
+    from torchlurk.comparing.sources import NetworkSources, load_networks, wrap_module
     from torchlurk.datasets.batches import first_image
     from torchlurk.models.weights import default_cache
 
@@ -218,23 +218,25 @@ def _networks(
         if request.weights:
             raise LurkError("--weights beside modules, which have theirs: leave it out")
         pairs = zip(stores, models, strict=True)
-        return [handed_over(store, module, request.preprocess, folder) for store, module in pairs]
+        return [wrap_module(store, module, request.preprocess, folder) for store, module in pairs]
     if len(named) != len(models):
         raise LurkError("--model holds names and modules: give all as the one or all as the other")
     if request.preprocess is not None:
         raise LurkError("a preprocess beside names, which have their own: leave it out, or give modules")
-    asked = Asked(named, request.weights, request.unsafe_pickle)
+    asked = NetworkSources(named, request.weights, request.unsafe_pickle)
     return load_networks(
         stores, asked, default_cache(), report=setting.reporter.report, first=lambda: first_image(folder)
     )
 
 
-def _embed(stores: Sequence[Store], model: str, weights: str, extras: Extras, setting: Setting) -> Extras:
+def _embed(
+    stores: Sequence[Store], model: str, weights: str, extras: NetworkResults, setting: ComputeSettings
+) -> NetworkResults:
     """The same with the distances of pictures in a third network."""
-    from torchlurk.comparing.network_measures import embed
+    from torchlurk.comparing.network_measures import measure_embeddings
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
 
     network = load_network(model, weights, None, default_cache(), report=setting.reporter.report)
-    found, record = embed(stores, network, pairs_of(len(stores)), extras.beyond, setting)
-    return replace(extras, beyond=found, embedding=record)
+    found, record = measure_embeddings(stores, network, store_pairs(len(stores)), extras.measures, setting)
+    return replace(extras, measures=found, embedding=record)

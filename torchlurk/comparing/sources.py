@@ -28,7 +28,7 @@ TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
-class Asked:
+class NetworkSources:
     """What a user says of the networks beside what the stores do.
 
     Attributes:
@@ -42,13 +42,13 @@ class Asked:
     unsafe_pickle: bool = False
 
 
-Load = Callable[[str, str, int | tuple[int, int] | None, int], Network]
+LoadNetwork = Callable[[str, str, int | tuple[int, int] | None, int], Network]
 """Takes a model, weights, a size and a seed."""
 
 
 def load_networks(
     stores: Sequence[Store],
-    asked: Asked,
+    asked: NetworkSources,
     cache: Path,
     *,
     report: Callable[[str], None],
@@ -119,7 +119,7 @@ def _weights(store: Store) -> str:
     return f"{model.weights}, sha256 {model.weights_sha256[:8]}…"
 
 
-def _plan(store: Store, at: int, asked: Asked, files: dict[str, Path]) -> tuple[str, str, int]:
+def _plan(store: Store, at: int, asked: NetworkSources, files: dict[str, Path]) -> tuple[str, str, int]:
     """Which model, which weights and which seed make the network of a store."""
     recorded = store.manifest.model
     given = asked.models[at if len(asked.models) > 1 else 0] if asked.models else None
@@ -148,7 +148,7 @@ def _plan(store: Store, at: int, asked: Asked, files: dict[str, Path]) -> tuple[
     )
 
 
-def _load(store: Store, model: str, weights: str, seed: int, load: Load) -> Network:
+def _load(store: Store, model: str, weights: str, seed: int, load: LoadNetwork) -> Network:
     shape = store.manifest.input.shape
     network = load(model, weights, None, seed)
     if network.shape != shape and network.shape[0] == shape[0]:
@@ -157,7 +157,7 @@ def _load(store: Store, model: str, weights: str, seed: int, load: Load) -> Netw
     return network
 
 
-def handed_over(store: Store, module: object, preprocess: PreprocessLike, folder: ImageSet) -> Network:
+def wrap_module(store: Store, module: object, preprocess: PreprocessLike, folder: ImageSet) -> Network:
     """A module of the caller's as the network of a store.
 
     Its values are held against the store's digest where that is one of values; the digest of a file says

@@ -16,7 +16,7 @@ ROUNDING = 1e-6
 """Relative to a number, what its seven digits do not tell."""
 
 
-def listed(before: Sequence[Filter], after: Sequence[Filter]) -> Values:
+def measure_filters(before: Sequence[Filter], after: Sequence[Filter]) -> Values:
     """The measures that need no more than what the stores keep of the filters of a layer.
 
     Args:
@@ -30,21 +30,23 @@ def listed(before: Sequence[Filter], after: Sequence[Filter]) -> Values:
         return [None if value is None else number(value) for value in found]
 
     return {
-        "top_max": column(lambda a, b: others(_ids(a.max), _ids(b.max))),
-        "top_avg": column(lambda a, b: others(_ids(a.avg), _ids(b.avg))),
-        "rank_max": column(lambda a, b: reordered(_ids(a.max), _ids(b.max))),
-        "rank_avg": column(lambda a, b: reordered(_ids(a.avg), _ids(b.avg))),
+        "top_max": column(lambda a, b: replaced_share(_ids(a.max), _ids(b.max))),
+        "top_avg": column(lambda a, b: replaced_share(_ids(a.avg), _ids(b.avg))),
+        "rank_max": column(lambda a, b: rank_distance(_ids(a.max), _ids(b.max))),
+        "rank_avg": column(lambda a, b: rank_distance(_ids(a.avg), _ids(b.avg))),
         "classes_max": column(
-            lambda a, b: moved(a.classes.max, a.stats.max_mean, b.classes.max, b.stats.max_mean)
+            lambda a, b: profile_distance(a.classes.max, a.stats.max_mean, b.classes.max, b.stats.max_mean)
         ),
         "classes_avg": column(
-            lambda a, b: moved(a.classes.avg, a.stats.mean, b.classes.avg, b.stats.mean)
+            lambda a, b: profile_distance(a.classes.avg, a.stats.mean, b.classes.avg, b.stats.mean)
         ),
         "mean_shift": column(
-            lambda a, b: shift(a.stats.mean, a.stats.std, b.stats.mean, b.stats.std)
+            lambda a, b: standardised_shift(a.stats.mean, a.stats.std, b.stats.mean, b.stats.std)
         ),
         "max_shift": column(
-            lambda a, b: shift(a.stats.max_mean, a.stats.max_std, b.stats.max_mean, b.stats.max_std)
+            lambda a, b: standardised_shift(
+                a.stats.max_mean, a.stats.max_std, b.stats.max_mean, b.stats.max_std
+            )
         ),
         "active": column(lambda a, b: b.stats.active - a.stats.active),
         "selectivity": column(
@@ -59,22 +61,22 @@ def _ids(entries: Sequence[object]) -> list[int]:
     return [entry.image for entry in entries]  # type: ignore[attr-defined]
 
 
-def others(before: Sequence[int], after: Sequence[int]) -> float:
+def replaced_share(before: Sequence[int], after: Sequence[int]) -> float:
     """The share of a list that is not in the other: 0 for the same images, 1 for none in common.
 
-    >>> others([4, 7, 1, 2], [7, 4, 5, 6])
+    >>> replaced_share([4, 7, 1, 2], [7, 4, 5, 6])
     0.5
     """
     longer = max(len(before), len(after))
     return 1 - len(set(before) & set(after)) / longer if longer else 0.0
 
 
-def reordered(before: Sequence[int], after: Sequence[int]) -> float:
+def rank_distance(before: Sequence[int], after: Sequence[int]) -> float:
     """1 less Spearman's rank correlation of two lists, 0 to 2, over the images of both together.
 
     An image that is missing from a list shares the places behind its end with the others that are.
 
-    >>> reordered([4, 7, 1, 2], [4, 7, 1, 2]), reordered([1, 2, 3], [3, 2, 1])
+    >>> rank_distance([4, 7, 1, 2], [4, 7, 1, 2]), rank_distance([1, 2, 3], [3, 2, 1])
     (0.0, 2.0)
     """
     if list(before) == list(after):
@@ -94,7 +96,7 @@ def _doubled_ranks(kept: Sequence[int], images: Sequence[int]) -> list[int]:
     return [place.get(image, behind) for image in images]
 
 
-def moved(before: Profile, mean: float, after: Profile, mean_after: float) -> float:
+def profile_distance(before: Profile, mean: float, after: Profile, mean_after: float) -> float:
     """The share of a class profile that has moved to other classes: 0 for none, 1 for all.
 
     It is the total variation distance of two profiles, each being how far its class means are above the mean
@@ -108,7 +110,7 @@ def moved(before: Profile, mean: float, after: Profile, mean_after: float) -> fl
         after: of the other store.
         mean_after: likewise.
 
-    >>> moved([(0, 4.0), (1, 2.0)], 1.0, [(1, 4.0), (0, 2.0)], 1.0)
+    >>> profile_distance([(0, 4.0), (1, 2.0)], 1.0, [(1, 4.0), (0, 2.0)], 1.0)
     0.5
     """
     classes = sorted({label for label, _ in before} | {label for label, _ in after})
@@ -129,10 +131,10 @@ def _shares(profile: Profile, mean: float, classes: Sequence[int]) -> list[float
     return [value / total for value in found] if total > 0 else None
 
 
-def shift(mean: float, std: float, mean_after: float, std_after: float) -> float | None:
+def standardised_shift(mean: float, std: float, mean_after: float, std_after: float) -> float | None:
     """By how many standard deviations, of both together, a mean is higher; `None` where neither varies.
 
-    >>> shift(1.0, 2.0, 4.0, 2.0)
+    >>> standardised_shift(1.0, 2.0, 4.0, 2.0)
     1.5
     """
     if mean == mean_after:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from torchlurk.comparing import plots
-from torchlurk.comparing.assemble import Compared
+from torchlurk.comparing.assemble import ComparisonFiles
 from torchlurk.comparing.files import read_compared
 from torchlurk.errors import LurkError
+from torchlurk.runtime.deprecation import former_names
 from torchlurk.store import comparison as format_
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """What became of a filter; `row["weights"]` is the value of a measure, `None` where it is not defined.
 
     Attributes:
@@ -67,7 +68,7 @@ class Comparison:
     """
 
     def __init__(
-        self, compared: Compared, pair: int | None = None, places: tuple[Place, ...] | None = None
+        self, compared: ComparisonFiles, pair: int | None = None, places: tuple[Place, ...] | None = None
     ) -> None:
         """A table of a comparison.
 
@@ -187,14 +188,14 @@ class Comparison:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[ComparisonRow]:
         return (self._row(place) for place in self._places)
 
     @overload
     def __getitem__(self, wanted: str) -> list[float | None]: ...
     @overload
-    def __getitem__(self, wanted: SupportsIndex) -> Row: ...
-    def __getitem__(self, wanted: str | SupportsIndex) -> Row | list[float | None]:
+    def __getitem__(self, wanted: SupportsIndex) -> ComparisonRow: ...
+    def __getitem__(self, wanted: str | SupportsIndex) -> ComparisonRow | list[float | None]:
         """A row by its place in the order, or the column of a measure."""
         if isinstance(wanted, str):
             name = self.measure(wanted).name
@@ -317,9 +318,9 @@ class Comparison:
         values = self._changes(place).values.get(name)
         return None if values is None else values[place[1]]
 
-    def _row(self, place: Place) -> Row:
+    def _row(self, place: Place) -> ComparisonRow:
         changes, channel = self._changes(place), place[1]
-        row = Row(
+        row = ComparisonRow(
             self.record.layers[place[0]].name,
             channel,
             {name: self._value(place, name) for name in self.measures},
@@ -332,3 +333,6 @@ class Comparison:
 
 def _told(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
+
+
+__getattr__ = former_names(globals(), Row="ComparisonRow")

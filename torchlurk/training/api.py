@@ -13,10 +13,9 @@ from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import as_texts, in_python
 from torchlurk.pipeline.session import Options, images_of, open_session, warn_of
 from torchlurk.runtime.devices import default_workers
-from torchlurk.training.record import Options as Asked
-from torchlurk.training.record import Transfer
+from torchlurk.training.record import TransferOptions, TransferRecord
 from torchlurk.training.run import fine_tune
-from torchlurk.training.split import apart, hold_out
+from torchlurk.training.split import hold_out, separate_validation
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Transferred:
     model: nn.Module = field(repr=False)
     classes: tuple[str, ...]
     out: Path
-    record: Transfer = field(repr=False)
+    record: TransferRecord = field(repr=False)
 
     @property
     def checkpoints(self) -> dict[int, Path]:
@@ -119,12 +118,12 @@ def transfer(
         else:
             held_out = images_of(val, asked.words)
             warn_of(held_out, stacklevel=3)
-            split = apart(engine.folder, held_out)
+            split = separate_validation(engine.folder, held_out)
         record, network = fine_tune(
             engine.network,
             split,
             engine.out,
-            Asked(
+            TransferOptions(
                 unfreeze=list(as_texts("unfreeze", unfreeze)), epochs=epochs, lr=lr, batch_size=batch_size,
                 save_every=save_every, seed=seed,
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def outputs_for(classes: Sequence[str], names: Sequence[str]) -> list[int] | None:
+def match_outputs(classes: Sequence[str], names: Sequence[str]) -> list[int] | None:
     """Find each class among the names of a network's outputs.
 
     They are compared by what stands before the first comma, case aside: data sets write `goldfish,

@@ -24,7 +24,7 @@ from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
 from torchlurk.store.schema import Skipped, number
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
-from torchlurk.training.record import Images, Options, Transfer
+from torchlurk.training.record import TransferImages, TransferOptions, TransferRecord
 from torchlurk.training.split import Split, check_counts
 
 
@@ -55,17 +55,17 @@ class TrainingContext:
     tuned: Tuned
     split: Split
     out: Path
-    options: Options
+    options: TransferOptions
     device: torch.device
     workers: int
     reporter: Reporter
 
 
-def begin(
+def create_context(
     network: Network,
     split: Split,
     out: Path,
-    options: Options,
+    options: TransferOptions,
     device: torch.device,
     workers: int,
     reporter: Reporter,
@@ -106,10 +106,10 @@ def begin(
     )  # fmt: skip
 
 
-def new_record(context: TrainingContext) -> Transfer:
+def new_record(context: TrainingContext) -> TransferRecord:
     """The record of a run that has not begun."""
     network, split = context.network, context.split
-    return Transfer(
+    return TransferRecord(
         format=schema.FORMAT,
         model=schema.Model(
             source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
@@ -125,22 +125,22 @@ def new_record(context: TrainingContext) -> Transfer:
         device="cuda" if context.device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
         options=context.options,
-        train=counted(split.train, []),
-        val=counted(split.val, []),
+        train=describe_images(split.train, []),
+        val=describe_images(split.val, []),
         share=split.share,
         original=None,
         history=[],
     )
 
 
-def counted(images: ImageSet, skipped: list[Skipped]) -> Images:
+def describe_images(images: ImageSet, skipped: list[Skipped]) -> TransferImages:
     """What the record says of some images, of which these cannot be read."""
-    return Images(
+    return TransferImages(
         name=images.name, images=len(images.paths) - len(skipped), digest=images.digest, skipped=skipped
     )
 
 
-def unreadable(context: TrainingContext, images: ImageSet) -> list[Skipped]:
+def find_unreadable(context: TrainingContext, images: ImageSet) -> list[Skipped]:
     """Decode all images once, and tell those that cannot be."""
     found: list[Skipped] = []
     for _ in _decoded(context, images, found):
@@ -148,7 +148,7 @@ def unreadable(context: TrainingContext, images: ImageSet) -> list[Skipped]:
     return found
 
 
-def without_skipped(context: TrainingContext, record: Transfer) -> TrainingContext:
+def drop_unreadable(context: TrainingContext, record: TransferRecord) -> TrainingContext:
     """The job without the images that the record says could not be read.
 
     Raises:
@@ -171,7 +171,7 @@ def without_skipped(context: TrainingContext, record: Transfer) -> TrainingConte
     return replace(context, split=replace(context.split, train=train, val=val))
 
 
-def feed(context: TrainingContext, images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
+def input_batches(context: TrainingContext, images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
     """Inputs `(N, C, H, W)` and classes `(N,)` on the device, in the order of the images.
 
     Raises:

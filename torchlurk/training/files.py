@@ -74,7 +74,7 @@ def save_network(out: Path, epoch: int, model: nn.Module, tuned: Tuned) -> str:
     return path
 
 
-def check_readable(out: Path, epoch: int, model: nn.Module, tuned: Tuned) -> None:
+def check_round_trip(out: Path, epoch: int, model: nn.Module, tuned: Tuned) -> None:
     """Write a checkpoint and read it back, before a training is spent on one that cannot be.
 
     Args:
@@ -148,7 +148,7 @@ def load_epoch(
     return found
 
 
-def forget_optimisers(out: Path, keep: int | None) -> None:
+def remove_optimiser_states(out: Path, keep: int | None) -> None:
     """Remove what the optimiser remembered after earlier epochs, and what a killed run left half written."""
     folder = out / CHECKPOINTS
     kept = None if keep is None else out / _optimiser_path(keep)

@@ -18,7 +18,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Evaluation:
     """How well a network does: the mean cross-entropy, and the share of images that it names rightly."""
 
     loss: float
@@ -26,7 +26,7 @@ class Measured:
     images: int
 
 
-class Diverged(Exception):  # noqa: N818  # it is the training that has
+class DivergenceError(Exception):  # it is the training that has
     """The loss is no number any more; `step` is how many steps of this epoch were good."""
 
     def __init__(self, step: int, loss: float) -> None:
@@ -59,7 +59,7 @@ def train_epoch(
         for x, y in batches:
             loss = F.cross_entropy(as_logits(model(x), len(x)), y)
             if not math.isfinite(loss.item()):
-                raise Diverged(step, loss.item())
+                raise DivergenceError(step, loss.item())
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
@@ -70,7 +70,7 @@ def train_epoch(
 
 
 @torch.no_grad()
-def measure(model: nn.Module, batches: Batches, outputs: list[int] | None = None) -> Measured:
+def evaluate(model: nn.Module, batches: Batches, outputs: list[int] | None = None) -> Evaluation:
     """See how well a network does, in evaluation mode.
 
     Args:
@@ -91,15 +91,15 @@ def measure(model: nn.Module, batches: Batches, outputs: list[int] | None = None
         loss += F.cross_entropy(logits, y, reduction="sum").item()
         right += int((logits.argmax(dim=1) == y).sum())
         images += len(y)
-    return Measured(loss / max(images, 1), right / max(images, 1), images)
+    return Evaluation(loss / max(images, 1), right / max(images, 1), images)
 
 
-def in_an_epoch(images: int, batch_size: int) -> int:
+def images_per_epoch(images: int, batch_size: int) -> int:
     """How many images an epoch sees: all but one that would be alone in the last batch."""
     return images - 1 if images % batch_size == 1 else images
 
 
-def orders(images: int, batch_size: int, seed: int) -> Iterator[Tensor]:
+def epoch_orders(images: int, batch_size: int, seed: int) -> Iterator[Tensor]:
     """The order in which each epoch sees the images: one draw after the other from one generator.
 
     An image that would be alone in the epoch's last batch is left out, for a batch norm may be unable to
@@ -115,10 +115,10 @@ def orders(images: int, batch_size: int, seed: int) -> Iterator[Tensor]:
     """
     draw = torch.Generator().manual_seed(seed)
     while True:
-        yield torch.randperm(images, generator=draw)[: in_an_epoch(images, batch_size)]
+        yield torch.randperm(images, generator=draw)[: images_per_epoch(images, batch_size)]
 
 
-def counted(batches: Batches, advance: Callable[[int], object]) -> Batches:
+def report_progress(batches: Batches, advance: Callable[[int], object]) -> Batches:
     """The same batches, telling how many images have gone by."""
     for x, y in batches:
         yield x, y

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
-from torchlurk.training.record import Epoch, Transfer
+from torchlurk.training.record import Epoch, TransferRecord
 
 WIDTH: Final = 360
 HEIGHT: Final = 260
@@ -37,7 +37,7 @@ svg { --paper: #16181c; --ink: #e8eaed; --quiet: #9aa4af; --grid: #31363d; --tra
 """
 
 
-def draw(record: Transfer) -> str:
+def draw_curves(record: TransferRecord) -> str:
     """Draw the history of a run: the loss on the left, the accuracy on the right.
 
     A dashed line shows the accuracy that the network had, as it was given, on the images held out, where
@@ -98,7 +98,7 @@ def ticks(top: float) -> list[float]:
 
 
 def _panel(
-    record: Transfer,
+    record: TransferRecord,
     title: str,
     marks: Sequence[float],
     values: Callable[[Epoch], tuple[float, float]],

@@ -25,7 +25,7 @@ from torchlurk.store.write import write_json
 RECORD: Final = "transfer.json"
 
 
-class Options(Record, frozen=True):
+class TransferOptions(Record, frozen=True):
     """What decides the result, besides the network and the images.
 
     Attributes:
@@ -47,7 +47,7 @@ class Options(Record, frozen=True):
     seed: Count = 0
 
 
-class Images(Record, frozen=True):
+class TransferImages(Record, frozen=True):
     """The images to train on, or those held out: how many, without those that could not be read."""
 
     name: str
@@ -56,7 +56,7 @@ class Images(Record, frozen=True):
     skipped: list[Skipped]
 
 
-class Score(Record, frozen=True):
+class Metrics(Record, frozen=True):
     """How well a network does on some images: the mean cross-entropy, and the share it names rightly."""
 
     loss: float
@@ -76,8 +76,8 @@ class Epoch(Record, frozen=True):
 
     epoch: Count
     step: Count
-    train: Score
-    val: Score
+    train: Metrics
+    val: Metrics
     checkpoint: Relative | None
 
 
@@ -85,11 +85,11 @@ class Original(Record, frozen=True):
     """The network as it was given, which had outputs for these classes: it chooses among those alone."""
 
     outputs: list[Count]
-    train: Score
-    val: Score
+    train: Metrics
+    val: Metrics
 
 
-class Transfer(Record, frozen=True):
+class TransferRecord(Record, frozen=True):
     """`transfer.json`: all of a run, and how far it is.
 
     Attributes:
@@ -117,9 +117,9 @@ class Transfer(Record, frozen=True):
     trained: list[str]
     device: str
     threads: Size
-    options: Options
-    train: Images
-    val: Images
+    options: TransferOptions
+    train: TransferImages
+    val: TransferImages
     share: float | None
     original: Original | None
     history: list[Epoch]
@@ -135,7 +135,7 @@ class Transfer(Record, frozen=True):
         return next((epoch for epoch in reversed(self.history) if epoch.checkpoint), None)
 
 
-def read_record(out: Path) -> Transfer | None:
+def read_transfer_record(out: Path) -> TransferRecord | None:
     """The record of a folder; `None` where there is none.
 
     Raises:
@@ -144,7 +144,7 @@ def read_record(out: Path) -> Transfer | None:
     path = out / RECORD
     if path.exists():
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Transfer)
+            return msgspec.json.decode(path.read_bytes(), type=TransferRecord)
         except (OSError, msgspec.MsgspecError) as problem:
             raise LurkError(
                 f"{str(path)!r} is not as torchlurk transfer wrote it ({problem}): choose another --out"
@@ -157,18 +157,18 @@ def read_record(out: Path) -> Transfer | None:
     return None
 
 
-def write_record(out: Path, record: Transfer) -> None:
+def write_transfer_record(out: Path, record: TransferRecord) -> None:
     """Write `transfer.json`, whole or not at all."""
     write_json(out / RECORD, record)
 
 
-def check_same(out: Path, old: Transfer, new: Transfer) -> None:
+def check_same(out: Path, old: TransferRecord, new: TransferRecord) -> None:
     """Refuse to go on with a run that was asked for something else.
 
     Raises:
         LurkError: the first thing in which they differ, with both values.
     """
-    names = Options.__struct_fields__
+    names = TransferOptions.__struct_fields__
     plain = [(name, getattr(old.options, name), getattr(new.options, name)) for name in names]
     plain += [
         ("network", old.model.source, new.model.source),

@@ -22,25 +22,25 @@ from torchlurk.store.schema import number
 from torchlurk.store.write import alone, check_writable, write_bytes
 from torchlurk.training import context as jobs
 from torchlurk.training import loop
-from torchlurk.training.class_mapping import outputs_for
+from torchlurk.training.class_mapping import match_outputs
 from torchlurk.training.context import TrainingContext
 from torchlurk.training.files import (
-    check_readable,
-    forget_optimisers,
+    check_round_trip,
     load_epoch,
+    remove_optimiser_states,
     save_network,
     save_optimiser,
 )
-from torchlurk.training.plot import draw
+from torchlurk.training.plot import draw_curves
 from torchlurk.training.record import (
     Epoch,
-    Options,
+    Metrics,
     Original,
-    Score,
-    Transfer,
+    TransferOptions,
+    TransferRecord,
     check_same,
-    read_record,
-    write_record,
+    read_transfer_record,
+    write_transfer_record,
 )
 from torchlurk.training.split import Split
 
@@ -51,11 +51,11 @@ def fine_tune(
     network: Network,
     split: Split,
     out: Path,
-    options: Options,
+    options: TransferOptions,
     device: torch.device,
     workers: int,
     reporter: Reporter,
-) -> tuple[Transfer, Network]:
+) -> tuple[TransferRecord, Network]:
     """Fine-tune a copy of a network, or go on with a run that was ended before its time.
 
     Args:
@@ -85,10 +85,10 @@ def fine_tune(
     ):
         cards = [device] if device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices=cards))  # a network may draw in any forward
-        earlier = read_record(out)
+        earlier = read_transfer_record(out)
         # Sums are cut by threads: a run goes on with as many as it began with.
         stack.enter_context(cpu_threads(earlier.threads if earlier else torch.get_num_threads()))
-        context = jobs.begin(network, split, out, options, device, workers, reporter)
+        context = jobs.create_context(network, split, out, options, device, workers, reporter)
         record = jobs.new_record(context)
         if earlier is not None:
             check_same(out, earlier, record)
@@ -97,7 +97,7 @@ def fine_tune(
             reporter.report("complete already")
         else:
             record = _train(context, record)
-        forget_optimisers(out, None)
+        remove_optimiser_states(out, None)
         found = load_epoch(out, options.epochs, context.model, None, context.trained)
     module = context.model.to("cpu").eval()
     for parameter in module.parameters():
@@ -107,44 +107,44 @@ def fine_tune(
     )
 
 
-def _train(context: TrainingContext, record: Transfer) -> Transfer:
+def _train(context: TrainingContext, record: TransferRecord) -> TransferRecord:
     """Train from where the record ends, and write after each epoch."""
     saved = record.saved
     if saved is None:
         context, record = _before(context, record)
     else:
-        context = jobs.without_skipped(context, record)
+        context = jobs.drop_unreadable(context, record)
         load_epoch(context.out, saved.epoch, context.model, context.optimiser, context.trained)
         record = msgspec.structs.replace(record, history=record.history[: saved.epoch + 1])
         context.reporter.report(f"going on after epoch {saved.epoch}")
     done, options = record.history[-1].epoch, context.options
     images = len(context.split.train.paths)
-    each = loop.in_an_epoch(images, options.batch_size) + images + len(context.split.val.paths)
-    orders = islice(loop.orders(images, options.batch_size, options.seed), done, options.epochs)
+    each = loop.images_per_epoch(images, options.batch_size) + images + len(context.split.val.paths)
+    epoch_orders = islice(loop.epoch_orders(images, options.batch_size, options.seed), done, options.epochs)
     with context.reporter.bar("transfer", (options.epochs - done) * each, "image") as advance:
-        for order in orders:
+        for order in epoch_orders:
             record = _keep(context, record, _epoch(context, record, order.tolist(), advance))
     return record
 
 
-def _before(context: TrainingContext, record: Transfer) -> tuple[TrainingContext, Transfer]:
+def _before(context: TrainingContext, record: TransferRecord) -> tuple[TrainingContext, TransferRecord]:
     """Measure the network as it was given and with its new head, and leave out what cannot be read."""
-    write_record(context.out, record)  # from here on the folder is ours
-    forget_optimisers(context.out, None)
-    check_readable(context.out, 0, context.model, context.tuned)
+    write_transfer_record(context.out, record)  # from here on the folder is ours
+    remove_optimiser_states(context.out, None)
+    check_round_trip(context.out, 0, context.model, context.tuned)
     train, val = context.split.train, context.split.val
     record = msgspec.structs.replace(
         record,
-        train=jobs.counted(train, jobs.unreadable(context, train)),
-        val=jobs.counted(val, jobs.unreadable(context, val)),
+        train=jobs.describe_images(train, jobs.find_unreadable(context, train)),
+        val=jobs.describe_images(val, jobs.find_unreadable(context, val)),
     )
-    context = jobs.without_skipped(context, record)
-    outputs = outputs_for(train.classes, context.network.classes)
+    context = jobs.drop_unreadable(context, record)
+    outputs = match_outputs(train.classes, context.network.classes)
     if outputs is not None:
         given = context.network.module
         with isolated(given, context.device, context.network.shape):
             scores = [
-                _score(loop.measure(given, jobs.feed(context, images), outputs))
+                _score(loop.evaluate(given, jobs.input_batches(context, images), outputs))
                 for images in (context.split.train, context.split.val)
             ]
         record = msgspec.structs.replace(record, original=Original(outputs, *scores))
@@ -152,19 +152,21 @@ def _before(context: TrainingContext, record: Transfer) -> tuple[TrainingContext
 
 
 def _epoch(
-    context: TrainingContext, record: Transfer, order: Sequence[int], advance: Callable[[int], object]
+    context: TrainingContext, record: TransferRecord, order: Sequence[int], advance: Callable[[int], object]
 ) -> Epoch:
     """Train for one more epoch and measure."""
     last = record.history[-1]
     epoch = last.epoch + 1
-    feed = loop.counted(jobs.feed(context, context.split.train.take(order)), advance)
+    input_batches = loop.report_progress(
+        jobs.input_batches(context, context.split.train.take(order)), advance
+    )
     cards = [context.device] if context.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cards):
         # Dropout and the like then draw the same where a run goes on from this epoch.
         torch.manual_seed(context.options.seed + epoch)
         try:
-            steps = loop.train_epoch(context.model, context.layers, context.optimiser, feed)
-        except loop.Diverged as problem:
+            steps = loop.train_epoch(context.model, context.layers, context.optimiser, input_batches)
+        except loop.DivergenceError as problem:
             step = last.step + problem.step + 1
             raise _diverged(context, record, epoch, step, problem.loss) from None
     return _measured(context, record, epoch, last.step + steps, advance)
@@ -172,7 +174,7 @@ def _epoch(
 
 def _measured(
     context: TrainingContext,
-    record: Transfer,
+    record: TransferRecord,
     epoch: int,
     step: int,
     advance: Callable[[int], object] = lambda n: None,  # noqa: ARG005
@@ -180,7 +182,9 @@ def _measured(
     """How the network stands after an epoch, and a checkpoint where one is due."""
     scores = []
     for images in (context.split.train, context.split.val):
-        found = loop.measure(context.model, loop.counted(jobs.feed(context, images), advance))
+        found = loop.evaluate(
+            context.model, loop.report_progress(jobs.input_batches(context, images), advance)
+        )
         if not math.isfinite(found.loss):
             raise _diverged(context, record, epoch, step, found.loss)
         scores.append(_score(found))
@@ -198,17 +202,19 @@ def _measured(
     return Epoch(epoch=epoch, step=step, train=train, val=val, checkpoint=checkpoint)
 
 
-def _keep(context: TrainingContext, record: Transfer, epoch: Epoch) -> Transfer:
+def _keep(context: TrainingContext, record: TransferRecord, epoch: Epoch) -> TransferRecord:
     """Add an epoch and write the record, which makes its checkpoint the one to go on from."""
     record = msgspec.structs.replace(record, history=[*record.history, epoch])
-    write_bytes(context.out / CURVES, draw(record).encode())
-    write_record(context.out, record)
+    write_bytes(context.out / CURVES, draw_curves(record).encode())
+    write_transfer_record(context.out, record)
     if epoch.checkpoint:
-        forget_optimisers(context.out, epoch.epoch)
+        remove_optimiser_states(context.out, epoch.epoch)
     return record
 
 
-def _diverged(context: TrainingContext, record: Transfer, epoch: int, step: int, loss: float) -> LurkError:
+def _diverged(
+    context: TrainingContext, record: TransferRecord, epoch: int, step: int, loss: float
+) -> LurkError:
     saved = record.saved
     good = f"{saved.checkpoint} is the last good checkpoint" if saved else "there is no checkpoint yet"
     return LurkError(
@@ -217,5 +223,5 @@ def _diverged(context: TrainingContext, record: Transfer, epoch: int, step: int,
     )
 
 
-def _score(found: loop.Measured) -> Score:
-    return Score(loss=number(found.loss), accuracy=number(found.accuracy))
+def _score(found: loop.Evaluation) -> Metrics:
+    return Metrics(loss=number(found.loss), accuracy=number(found.accuracy))

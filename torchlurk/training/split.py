@@ -27,7 +27,7 @@ class Split:
     share: float | None
 
 
-def as_share(val: str) -> float | None:
+def parse_share(val: str) -> float | None:
     """The number in `--val`, if it is one; `None` if it names images."""
     try:
         return float(val)
@@ -63,7 +63,7 @@ def hold_out(images: ImageSet, share: float, seed: int) -> Split:
     return Split(images.take(sorted(rest)), images.take(sorted(held)), share)
 
 
-def apart(train: ImageSet, val: ImageSet) -> Split:
+def separate_validation(train: ImageSet, val: ImageSet) -> Split:
     """Two sets of images: one to train on, one held out.
 
     Raises:
