@@ -156,7 +156,7 @@ def test_a_filter_whose_weights_are_replaced_ranks_first_and_nothing_upstream_ch
     assert all(row["maps"] > 0 for row in found.layer("last"))
     told = {layer.name: layer.changes[0].summary for layer in found.record.layers}
     assert told["wide"].startswith("1 of its 5 filters changed.")
-    assert "Their own weights are the same: what they are fed changed." in told["last"]
+    assert "Their own weights are the same: their input changed." in told["last"]
     assert "Of 4 layers, 2 changed." in found.record.pairs[0].summary
 
 

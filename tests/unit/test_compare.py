@@ -104,7 +104,7 @@ def test_the_command_and_python_write_the_same_bytes(made: Path) -> None:
     assert lines[0] == f"{command}: 4 layers, 22 filters, 17 measures"
     assert lines[1].startswith("start → end: Of 4 layers, 4 changed. By activation maps, ")
     assert [line.partition(":")[0] for line in lines[2:]] == list(LAYERS)
-    assert "Filter images are not crossed: not all stores have" in told.stderr
+    assert "There are no cross-activations: not all stores have" in told.stderr
     start, _, end = networks(made)
     for _ in range(2):  # and again, over what is there
         compare(
