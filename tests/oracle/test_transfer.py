@@ -260,7 +260,7 @@ def test_a_run_that_is_complete_is_not_computed_again(
     said: list[str] = []
     again, same = train(whole[0], tmp_path / "run", shown=reporter(said=said), **ASKED)
     assert again == found == read_transfer_record(tmp_path / "run")
-    assert said == ["complete already"]
+    assert said == ["already complete"]
     assert digests(tmp_path / "run") == whole[1]
     x = torch.rand(2, 3, SIDE, SIDE)
     assert torch.equal(tuned.module(x), same.module(x))

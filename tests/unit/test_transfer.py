@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib
 import msgspec
 import pytest
 import torch
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 
 import torchlurk
 from tests.networks import seeded
-from tests.runs import CLASSES, SIDE, Normed, digests, photos, train
+from tests.runs import CLASSES, SIDE, Normed, digests, photos, reporter, train
 from tests.zoo import ZOO
 from torchlurk.cli.main import main
 from torchlurk.datasets.batches import list_images, read_words
@@ -29,11 +31,12 @@ from torchlurk.errors import LurkError
 from torchlurk.graph.tracing import follow
 from torchlurk.models.validate import check_network
 from torchlurk.runtime.reporting import Reporter
+from torchlurk.store import schema
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.training import loop, record
 from torchlurk.training.class_mapping import match_outputs
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
-from torchlurk.training.plot import draw_curves, ticks
+from torchlurk.training.plot import curves_figure, draw_curves
 from torchlurk.training.split import hold_out, parse_share, separate_validation
 
 # what is held out
@@ -103,9 +106,12 @@ class Summed(nn.Module):
     [
         (Summed(), "does not come from one Linear or Conv2d"),
         (nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.BatchNorm1d(4)), "does not come from one"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), "gives 4 values, and the network 16: it has no"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3)), "the network no row of numbers: it has no classifier"),
-        (nn.Sequential(nn.Conv2d(3, 6, 4, groups=3), nn.Flatten()), "it has no classifier"),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()),
+            "has 4 channels, but the network's output has 16 values per image",
+        ),
+        (nn.Sequential(nn.Conv2d(3, 4, 3)), "output has no values per image, so it is not a classifier"),
+        (nn.Sequential(nn.Conv2d(3, 6, 4, groups=3), nn.Flatten()), "it is not a classifier"),
         (nn.Sequential(nn.Flatten(), nn.ReLU()), "does not come from one"),
     ],
 )
@@ -130,16 +136,16 @@ def test_a_network_without_a_head_is_told(model: nn.Module, words: str) -> None:
 )
 def test_patterns_name_layers_with_all_that_is_in_them(patterns: list[str], layers: list[str] | None) -> None:
     if layers is None:
-        with pytest.raises(LurkError, match="--unfreeze"):
+        with pytest.raises(LurkError, match="unfreeze="):
             chosen_layers(Normed(), patterns)
     else:
         assert list(chosen_layers(Normed(), patterns)) == layers
 
 
 def test_the_near_names_are_told_as_layers_does() -> None:
-    with pytest.raises(LurkError, match=r"no layer matches 'secnod': did you mean second"):
+    with pytest.raises(LurkError, match=r"unfreeze=: no layer matches 'secnod'.*did you mean second"):
         chosen_layers(Normed(), ["head", "secnod"])
-    with pytest.raises(LurkError, match=r"--unfreeze first.2: first.2 is a ReLU, which has nothing"):
+    with pytest.raises(LurkError, match=r"unfreeze=first.2: first.2 is a ReLU, which has no parameters"):
         chosen_layers(Normed(), ["first.2"])
 
 
@@ -199,7 +205,7 @@ def test_an_image_that_goes_away_while_it_runs_is_named(tmp_path: Path) -> None:
 
     shown = Reporter(report=lambda line: None, bar=losing)
     with pytest.raises(
-        LurkError, match=r"image 'red/0.png' could be read when the run began, and now cannot"
+        LurkError, match=r"image 'red/0.png' could be read when the run started, but cannot be read now"
     ):
         train(images, tmp_path / "run", shown=shown)
 
@@ -222,27 +228,114 @@ def test_classes_are_found_among_the_outputs(classes: tuple[str, ...], outputs: 
     assert match_outputs(classes, ()) is None
 
 
-@pytest.mark.parametrize("top", [0.003, 0.5, 0.9, 1.0, 2.7, 7.0, 12.0, 33.0, 1e6])
-def test_ticks_are_few_and_round_and_reach_the_top(top: float) -> None:
-    marks = ticks(top)
-    assert marks[0] == 0
-    assert marks[-2] < top <= marks[-1]
-    assert 4 <= len(marks) <= 8
+def history(
+    *losses: float, epochs: int | None = None, original: float | None = None
+) -> record.TransferRecord:
+    """Return the record of a run with these training losses, of which the validation losses are twice."""
+    images = record.TransferImages("photos", 6, "0" * 64, [])
+    entries = [
+        record.Epoch(at, at, record.Metrics(loss, 0.25), record.Metrics(2 * loss, 0.5), None)
+        for at, loss in enumerate(losses)
+    ]
+    return record.TransferRecord(
+        format=1, model=schema.Model("own", "own", "0" * 64),
+        input=schema.Input((3, 4, 4), [0.0] * 3, [1.0] * 3), classes=list(CLASSES), head="head",
+        trained=["head.weight"], device="cpu", threads=1,
+        options=record.TransferOptions([], epochs=epochs or max(len(losses) - 1, 1)),
+        train=images, val=images, share=None, history=entries,
+        original=None if original is None
+        else record.Original([0], record.Metrics(1, 0.5), record.Metrics(1, original)),
+    )  # fmt: skip
 
 
-def test_the_curves_are_a_picture_of_the_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("highest", [0.003, 0.5, 0.9, 1.0, 2.7, 7.0, 12.0, 33.0, 1e6])
+def test_the_ticks_of_the_loss_are_few_and_round_and_reach_the_highest_loss(highest: float) -> None:
+    loss, _ = curves_figure(history(highest / 2, highest / 4)).axes
+    ticks = loss.get_yticks()
+    assert ticks[0] == loss.get_ylim()[0] == 0
+    assert ticks[-2] < highest * (1 + 1e-9)
+    assert ticks[-1] == loss.get_ylim()[1] >= highest * (1 - 1e-9)
+    assert 4 <= len(ticks) <= 8
+    labels = [label.get_text() for label in loss.get_yticklabels()]
+    assert len(set(labels)) == len(labels)
+    assert all(len(label) <= 8 for label in labels)
+
+
+def test_the_ticks_of_epochs_are_whole_numbers() -> None:
+    for epochs in (1, 2, 3, 10, 37, 200, 9999):
+        for ax in curves_figure(history(1.0, 0.5, epochs=epochs)).axes:
+            ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= epochs]
+            assert ax.get_xlim() == (0, epochs)
+            assert all(tick == round(tick) for tick in ticks)
+            assert 2 <= len(ticks) <= 11
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_the_curves_are_a_plot_of_the_record(tmp_path: Path) -> None:
     found, _ = train(photos(tmp_path / "photos"), tmp_path / "run")
-    text = (tmp_path / "run/curves.svg").read_text("utf-8")
-    assert text == draw_curves(found)
-    root = ElementTree.fromstring(text)
-    lines = [line.get("points", "").split() for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
-    assert [len(points) for points in lines] == [4] * 4
-    heights = [[float(point.split(",")[1]) for point in points] for points in lines]
-    scores = [[getattr(e, part).loss for e in found.history] for part in ("train", "val")]
-    scores += [[getattr(e, part).accuracy for e in found.history] for part in ("train", "val")]
-    for drawn, values in zip(heights, scores, strict=True):
-        order = sorted(range(4), key=lambda at: values[at], reverse=True)
-        assert [drawn[at] for at in order] == sorted(drawn)
+    data = (tmp_path / "run/curves.svg").read_bytes()
+    assert data == draw_curves(found)
+    root = ElementTree.fromstring(data)
+    groups = {group.get("id"): group for group in root.iter(f"{SVG}g")}
+    for name in ("loss", "accuracy"):
+        for part in ("train", "val"):
+            (path,) = groups[f"{name}-{part}"].iter(f"{SVG}path")
+            points = re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.get("d", ""))
+            assert len(points) == 4
+            heights = [float(y) for _, y in points]
+            values = [getattr(getattr(epoch, part), name) for epoch in found.history]
+            order = sorted(range(4), key=lambda at: values[at], reverse=True)
+            assert [heights[at] for at in order] == sorted(heights)
+    texts = [text.text for text in root.iter(f"{SVG}text")]
+    assert {"loss", "accuracy", "epoch", "training", "validation", "chance"} <= set(texts)
+
+
+def test_the_curves_show_the_original_network_if_its_accuracy_is_known() -> None:
+    assert b"original network" not in draw_curves(history(1.0, 0.5))
+    (line,) = [
+        one for one in curves_figure(history(1.0, 0.5, original=0.75)).axes[1].lines
+        if one.get_gid() == "original"
+    ]  # fmt: skip
+    assert list(line.get_ydata()) == [0.75, 0.75]
+    assert b"validation, original network" in draw_curves(history(1.0, 0.5, original=0.75))
+
+
+def test_the_curves_depend_on_the_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = draw_curves(history(1.0, 0.5))
+    for name, value in {
+        "font.size": 20,
+        "svg.fonttype": "path",
+        "axes.grid": True,
+        "lines.linewidth": 9,
+    }.items():
+        monkeypatch.setitem(matplotlib.rcParams, name, value)
+    assert draw_curves(history(1.0, 0.5)) == before
+    assert b"prefers-color-scheme: dark" in before
+    assert b"Matplotlib v" not in before
+
+
+def test_every_colour_of_the_curves_has_a_dark_one() -> None:
+    text = draw_curves(history(1.0, 0.5, original=0.75)).decode()
+    rules, _, drawn = text.partition("</style>")
+    used = set(re.findall(r"(?:fill|stroke): #[0-9a-f]{6}", drawn))
+    assert used
+    for colour in used:
+        assert f'[style*="{colour}"]' in rules
+
+
+def test_without_matplotlib_the_run_reports_that_there_are_no_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    said: list[str] = []
+    found, _ = train(photos(tmp_path / "photos"), tmp_path / "run", shown=reporter(said=said))
+    assert found.complete
+    assert not (tmp_path / "run/curves.svg").exists()
+    (line,) = [line for line in said if "curves.svg" in line]
+    assert "pip install 'torchlurk[plot]'" in line
+    assert "\n" not in line
 
 
 def test_the_document_names_every_key_of_the_record() -> None:
@@ -346,12 +439,12 @@ def test_from_python_it_is_the_same(run: Callable[..., str], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"epochs": 0}, "epochs=0: give a whole number from 1"),
-        ({"batch_size": 1}, "batch_size=1: give a whole number from 2"),
-        ({"save_every": 1.5}, "save_every=1.5: give a whole number"),
-        ({"seed": -1}, "-1: give a whole number from 0"),
-        ({"lr": 0}, "lr=0: the step of the descent must be above 0"),
-        ({"lr": float("inf")}, "inf: the step of the descent must be above 0, and finite"),
+        ({"epochs": 0}, "epochs=0: must be a whole number from 1"),
+        ({"batch_size": 1}, "batch_size=1: must be a whole number from 2"),
+        ({"save_every": 1.5}, "save_every=1.5: must be a whole number"),
+        ({"seed": -1}, "seed=-1: must be a whole number from 0"),
+        ({"lr": 0}, "lr=0: the learning rate must be above 0"),
+        ({"lr": float("inf")}, "lr=inf: the learning rate must be above 0 and finite"),
         ({"val": 1.0}, "val=1: a share of the images must be above 0 and below 1"),
         ({"val": None}, "images are a NoneType"),
         ({"unfreeze": "nothing"}, "unfreeze=: no layer matches 'nothing'"),
@@ -374,5 +467,5 @@ def test_from_python_with_a_network_at_hand(tmp_path: Path) -> None:
     assert found.record.share is None
     assert found.record.val.images == 3
     assert model.head.out_features == 5
-    with pytest.raises(LurkError, match=r"lr is 0.001, not 0.5: choose another out="):
+    with pytest.raises(LurkError, match=r"lr is 0.001, not 0.5; choose another out="):
         torchlurk.transfer(model, None, **asked, lr=0.5, device="cpu", workers=0, progress=False)

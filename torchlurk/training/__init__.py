@@ -1,4 +1,6 @@
-"""Fine-tuning: a new head for the classes of a folder, chosen layers trained, the rest frozen."""
+"""Fine-tuning: replace the head for the classes of a folder, train chosen layers, freeze the rest."""
+
+from typing import TYPE_CHECKING
 
 from torchlurk.runtime.deprecation import former_names
 from torchlurk.training.api import Transferred, transfer
@@ -14,6 +16,7 @@ __all__ = [
     "transfer",
 ]
 
-__getattr__ = former_names(
-    globals(), Options="TransferOptions", Transfer="TransferRecord", read_record="read_transfer_record"
-)
+if not TYPE_CHECKING:
+    __getattr__ = former_names(
+        globals(), Options="TransferOptions", Transfer="TransferRecord", read_record="read_transfer_record"
+    )
