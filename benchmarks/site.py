@@ -15,7 +15,7 @@ from typing import Any
 import click
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
-from torchlurk.comparing.assemble import Extras, join
+from torchlurk.comparing.assemble import NetworkResults, assemble
 from torchlurk.comparing.compatibility import open_stores
 from torchlurk.comparing.files import write_comparison
 from torchlurk.web.publish import STORES, build_site
@@ -132,7 +132,7 @@ def compared(wide: Path) -> tuple[Path, Path]:
         path.write_text(json.dumps(record))
     out = wide.parent / f"{wide.name}-compared"
     out.mkdir()
-    write_comparison(join(out.name, open_stores([wide, twin]), Extras()), out)
+    write_comparison(assemble(out.name, open_stores([wide, twin]), NetworkResults()), out)
     return twin, out
 
 

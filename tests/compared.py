@@ -1,4 +1,4 @@
-"""Small stores to compare: of one architecture, over the same images, made in a second."""
+"""Small stores to compare: one architecture, the same images, computed in a second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAYERS = ("first", "narrow", "wide", "last")
 
 
 def write_photos(folder: Path, count: int = 12) -> Path:
-    """Noise with a pattern, of three classes, in lossless files."""
+    """Write images of three classes, waves with noise, in a lossless format."""
     for number in range(count):
         draw = np.random.default_rng(number)
         y, x = np.mgrid[0:21, 0:26]
@@ -36,7 +36,7 @@ def network(seed: int = 0) -> Branching:
 
 
 def trained(model: Branching, amount: float = 0.1, seed: int = 9) -> Branching:
-    """A copy whose weights have all moved a little."""
+    """Return a copy with noise added to all weights."""
     after = copy.deepcopy(model)
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -46,7 +46,7 @@ def trained(model: Branching, amount: float = 0.1, seed: int = 9) -> Branching:
 
 
 def permuted(model: Branching, order: list[int]) -> Branching:
-    """A copy that computes the same with the channels of `first` in another order."""
+    """Return a copy that computes the same with the channels of `first` in another order."""
     after = copy.deepcopy(model)
     with torch.no_grad():
         after.first.weight.copy_(model.first.weight[order])
@@ -59,7 +59,7 @@ def permuted(model: Branching, order: list[int]) -> Branching:
 def store(
     model: nn.Module, photos: Path, out: Path, *, top: int = 3, images: bool = True, layers: object = None
 ) -> Path:
-    """A store of a network; with filter images of two filters a layer."""
+    """Compute a store of a network, with filter images of two filters per layer."""
     lurk = Lurk(
         model, PREPROCESS, images=photos, out=out, top=top, layers=layers or "kind:Conv2d", device="cpu",
         workers=0, progress=False,

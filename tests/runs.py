@@ -1,4 +1,4 @@
-"""A small network, a few images and a short training of it, for the tests of `torchlurk transfer`."""
+"""A small network, a few images and a short fine-tuning, for the tests of `torchlurk transfer`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torchlurk.datasets.batches import list_images
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.models.network import Network
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.training import Options, Transfer, fine_tune
+from torchlurk.training import TransferOptions, TransferRecord, fine_tune
 from torchlurk.training.split import Split, hold_out
 
 SIDE = 12
@@ -39,7 +39,7 @@ class Normed(nn.Module):
 
 
 def photos(folder: Path, each: int = 6, classes: tuple[str, ...] = CLASSES) -> Path:
-    """Noise of some colours, a subfolder a class; the same bytes each time."""
+    """Write coloured noise, one subfolder per class; always the same bytes."""
     for at, name in enumerate(classes):
         for number in range(each):
             pixels = np.random.default_rng(100 * at + number).integers(
@@ -53,7 +53,7 @@ def photos(folder: Path, each: int = 6, classes: tuple[str, ...] = CLASSES) -> P
 
 
 def network(make: Callable[[], nn.Module] = Normed) -> Network:
-    """A network of these tests, with weights that depend on nothing."""
+    """Return a network with fixed weights."""
     preprocess = Preprocess(size=SIDE, resize=SIDE, mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2))
     return Network(seeded(make), "Small", "runs.py:make", "own", "0" * 64, preprocess)
 
@@ -63,11 +63,11 @@ def split(folder: Path, share: float = 0.4) -> Split:
 
 
 class Ended(Exception):  # noqa: N818  # a kill, not an error
-    """What a test has a run end with."""
+    """Raised by a test to end a run."""
 
 
 def reporter(end_after: int | None = None, said: list[str] | None = None) -> Reporter:
-    """Silent; ends the run once its bar has told of so many images."""
+    """Return a silent reporter that ends the run after a number of images."""
 
     @contextmanager
     def bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
@@ -92,17 +92,16 @@ def train(
     given: Network | None = None,
     shown: Reporter | None = None,
     **asked: object,
-) -> tuple[Transfer, Network]:
-    """A run of three epochs on the CPU, but for what is asked for otherwise."""
+) -> tuple[TransferRecord, Network]:
+    """Run three epochs on the CPU; `asked` overrides options."""
     options = {"unfreeze": [], "epochs": 3, "lr": 0.05, "batch_size": 4, "save_every": 1, **asked}
     parts = split(images) if isinstance(images, Path) else images
-    return fine_tune(
-        given or network(), parts, out, Options(**options), torch.device("cpu"), 0, shown or reporter()
-    )  # type: ignore[arg-type]  # fmt: skip
+    given, shown = given or network(), shown or reporter()
+    return fine_tune(given, parts, out, TransferOptions(**options), torch.device("cpu"), 0, shown)  # type: ignore[arg-type]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """What lies in a folder, hidden files too, by path."""
+    """Return the digests of all files in a folder by path, including hidden ones."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))

@@ -7,7 +7,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-from torchlurk.comparing.assemble import Beyond, Extras, join, pairs_of
+from torchlurk.comparing.assemble import NetworkMeasures, NetworkResults, assemble, store_pairs
 from torchlurk.comparing.compatibility import open_stores
 from torchlurk.comparing.files import write_comparison
 from torchlurk.comparing.measures import MEASURES
@@ -84,11 +84,11 @@ def value(measure: str, depth: int, channel: int, step: int) -> float | None:
     return round(((channel * 37 + place * 11) % 97 + 1) / 97 * min(1, 0.25 * depth) * (1 - 0.5**step), 4)
 
 
-def beyond(layer: Layer, depth: int, step: int) -> Beyond:
+def measures(layer: Layer, depth: int, step: int) -> NetworkMeasures:
     flat = layer.name.endswith("logits")
     channels = range(layer.channels)
     names = [one for one in NETWORKS if not (flat and one == "cross")]
-    return Beyond(
+    return NetworkMeasures(
         values={one: [value(one, depth, c, step) for c in channels] for one in names},
         partners=[
             None if c == 5 else ((c + 1) % layer.channels if c % 7 == 6 else c, 0.875) for c in channels
@@ -100,16 +100,16 @@ def beyond(layer: Layer, depth: int, step: int) -> Beyond:
 def make_comparison(folder: Path, name: str, stores: list[Path], *, networks: bool = True) -> Path:
     """A comparison of stores that `make_moment` made; without networks it has fewer measures."""
     opened = open_stores(stores)
-    extras = Extras(note="Made of the stores alone.")
+    results = NetworkResults(note="Made of the stores alone.")
     if networks:
         found = {
-            (layer.name, (a, b)): beyond(layer, depth, b - a)
+            (layer.name, (a, b)): measures(layer, depth, b - a)
             for depth, layer in enumerate(opened[0].layers)
-            for a, b in pairs_of(len(stores))
+            for a, b in store_pairs(len(stores))
         }
-        extras = Extras(networks=True, beyond=found)
+        results = NetworkResults(networks=True, measures=found)
     (folder / name).mkdir()
-    write_comparison(join(name, opened, extras), folder / name)
+    write_comparison(assemble(name, opened, results), folder / name)
     return folder / name
 
 

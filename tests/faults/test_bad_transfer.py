@@ -1,4 +1,4 @@
-"""What a fine-tuning is asked for in vain: one line, and nothing lost that there was."""
+"""Fine-tunings that are refused: an error of one line, and no file is lost."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.helpers import refused
 from tests.runs import SIDE, digests, photos
 from torchlurk.cli.main import main
 from torchlurk.models.checkpoint import read_weights
@@ -59,7 +60,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def arguments(*more: str, model: str = "nets.py:net") -> list[str]:
-    """Of a short run; a later option of the same name overrides."""
+    """Return the arguments of a short run; a later option of the same name overrides an earlier one."""
     return [
         "transfer", "--model", model, "--size", str(SIDE), "--images", "photos", "--val", "0.4",
         "--out", "run", "--epochs", "3", "--batch-size", "4", "--save-every", "1",
@@ -76,32 +77,23 @@ def run(here: Path) -> Callable[..., Result]:
     return command
 
 
-def refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 1, result.output
-    line = result.stderr.strip().splitlines()[-1]
-    assert line.startswith("torchlurk: ")
-    assert "an error of ours" not in line
-    for word in words:
-        assert word in line
-
-
 def test_a_class_with_one_image(run: Callable[..., Result], here: Path) -> None:
     photos(here / "photos", each=1, classes=("blue", "green", "red", "yellow"))
-    wanted = "class 'yellow' of 'photos' has one image: give at least two of each, or take the class out"
-    refused(run(), wanted)
+    words = ("class 'yellow' of 'photos' has one image; give at least two images of each class, or remove",)
+    refused(run(), *words)
     photos(here / "held", classes=("blue", "green", "red", "yellow"))
-    refused(run("--val", "held"), wanted)
+    refused(run("--val", "held"), *words)
     assert not (here / "run/transfer.json").exists()
 
 
-def test_a_class_of_which_one_image_can_be_read(run: Callable[..., Result], here: Path) -> None:
+def test_a_class_with_one_readable_image(run: Callable[..., Result], here: Path) -> None:
     photos(here / "held", each=2, classes=("green", "red", "blue"))
     for number in range(1, 6):
         (here / f"photos/red/{number}.png").write_bytes(b"no image")
     refused(run("--val", "held"), "class 'red' of 'photos' has one image")
 
 
-def test_images_that_cannot_be_read_are_left_out_and_told(run: Callable[..., Result], here: Path) -> None:
+def test_unreadable_images_are_skipped_and_recorded(run: Callable[..., Result], here: Path) -> None:
     (here / "photos/red/0.png").write_bytes(b"no image")
     (here / "photos/blue/1.png").write_bytes(b"")
     assert run().exit_code == 0
@@ -111,28 +103,31 @@ def test_images_that_cannot_be_read_are_left_out_and_told(run: Callable[..., Res
     assert record["train"]["images"] + record["val"]["images"] == 16
 
 
-def test_one_class_alone(run: Callable[..., Result], here: Path) -> None:
+def test_a_single_class(run: Callable[..., Result], here: Path) -> None:
     photos(here / "one", classes=("red",))
-    refused(run("--images", "one"), "all of one class ('red')", "subfolders")
+    refused(run("--images", "one"), "all belong to one class ('red')", "subfolders")
 
 
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (("blue", "green"), "--val has no class 'red'"),
-        (("blue", "green", "read"), "--val has no class 'red', but 'read'"),
-        (("blue", "green", "red", "white"), "--val has a class 'white' that --images has not"),
+        (("blue", "green"), "--val: there is no class 'red' ("),
+        (("blue", "green", "read"), "--val: there is no class 'red', but a class 'read'"),
+        (
+            ("blue", "green", "red", "white"),
+            "--val: there is a class 'white' that the training images do not have",
+        ),
     ],
 )
-def test_other_classes_held_out(
+def test_validation_images_of_other_classes(
     run: Callable[..., Result], here: Path, classes: tuple[str, ...], words: str
 ) -> None:
     photos(here / "held", classes=classes)
     refused(run("--val", "held"), words, "give both the same subfolders")
 
 
-def test_the_same_images_held_out(run: Callable[..., Result], here: Path) -> None:
-    refused(run("--val", "photos"), "the same 18 images", "--val 0.2")
+def test_validation_images_that_are_the_training_images(run: Callable[..., Result], here: Path) -> None:
+    refused(run("--val", "photos"), "--val: the same 18 images as --images", "--val 0.2")
     (here / "copy").mkdir()
     (here / "photos").rename(here / "copy/photos")
     (here / "photos").symlink_to("copy/photos")
@@ -140,14 +135,14 @@ def test_the_same_images_held_out(run: Callable[..., Result], here: Path) -> Non
 
 
 @pytest.mark.parametrize("share", ["0", "1", "1.5", "nan"])
-def test_a_share_that_is_none(run: Callable[..., Result], share: str) -> None:
+def test_a_share_out_of_range(run: Callable[..., Result], share: str) -> None:
     refused(run("--val", share), f"--val {share}: a share", "above 0 and below 1")
 
 
-def test_images_held_out_of_which_none_can_be_read(run: Callable[..., Result], here: Path) -> None:
+def test_unreadable_validation_images(run: Callable[..., Result], here: Path) -> None:
     for path in photos(here / "held").rglob("*.png"):
         path.write_bytes(path.name.encode())
-    refused(run("--val", "held"), "none of the 18 images that are held out can be read", "blue/0.png")
+    refused(run("--val", "held"), "--val: none of the 18 validation images can be read", "blue/0.png")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +150,7 @@ def test_images_held_out_of_which_none_can_be_read(run: Callable[..., Result], h
     [
         ("secnod", ("no layer matches 'secnod'", "did you mean second")),
         ("kind:Conv3d", ("no layer matches 'kind:Conv3d'", "kind:Conv2d")),
-        ("first.2", ("first.2 is a ReLU", "nothing that could be trained")),
+        ("first.2", ("first.2 is a ReLU", "no parameters to train")),
     ],
 )
 def test_no_layer_to_unfreeze(
@@ -169,11 +164,11 @@ def test_no_layer_to_unfreeze(
     ("name", "words"),
     [
         ("odd", "first.0._extra_state of the network is extra state (get_extra_state) with a object"),
-        ("grows", "come back with other values than it holds"),
-        ("fails", "could not be read again"),
+        ("grows", "has other values when it is read again"),
+        ("fails", "cannot be read again"),
     ],
 )
-def test_checkpoints_that_could_not_be_read_are_known_before_the_first_epoch(
+def test_checkpoints_that_cannot_be_read_are_found_before_the_first_epoch(
     run: Callable[..., Result], here: Path, name: str, words: str
 ) -> None:
     result = run(model=f"nets.py:{name}")
@@ -183,20 +178,20 @@ def test_checkpoints_that_could_not_be_read_are_known_before_the_first_epoch(
 
 
 def test_a_network_without_a_head(run: Callable[..., Result]) -> None:
-    refused(run(model="nets.py:body"), "does not come from one Linear or Conv2d", "no head")
+    refused(run(model="nets.py:body"), "does not come from one Linear or Conv2d", "no head to replace")
 
 
 def test_a_loss_that_becomes_nan(run: Callable[..., Result], here: Path) -> None:
     result = run("--lr", "1e30", "--unfreeze", "*", "--save-every", "2")
     refused(
         result, "the loss is", "at step ", "(epoch 1)", "checkpoints/epoch-0000.safetensors is the last good",
-        "smaller --lr than 1e+30",
+        "a learning rate below --lr 1e+30 and another --out",
     )  # fmt: skip
     good = digests(here / "run")
     assert [name for name in good if name.endswith(".safetensors")] == ["checkpoints/epoch-0000.safetensors"]
     state = read_weights(here / "run/checkpoints/epoch-0000.safetensors").state
     assert all(bool(tensor.isfinite().all()) for tensor in state.values())
-    # The same again comes to the same place, and loses nothing either.
+    # Running it again gives the same error and loses no file.
     assert (
         run("--lr", "1e30", "--unfreeze", "*", "--save-every", "2").stderr.splitlines()[-1]
         == (result.stderr.splitlines()[-1])
@@ -214,7 +209,7 @@ def test_a_loss_that_becomes_nan_later_keeps_the_last_checkpoint(
     def failing(*given: object, **more: object) -> object:
         nonlocal calls
         loss = real(*given, **more)  # type: ignore[arg-type]
-        if "reduction" in more:  # measured, not trained
+        if "reduction" in more:  # an evaluation
             return loss
         calls += 1
         return loss * float("nan") if calls == 8 else loss
@@ -226,13 +221,13 @@ def test_a_loss_that_becomes_nan_later_keeps_the_last_checkpoint(
             "the loss is nan at step 8 (epoch 3)",
             "checkpoints/epoch-0002.safetensors is the last good",
         )
-    assert run().exit_code == 0  # mended, it goes on from there
+    assert run().exit_code == 0  # without the fault the run resumes
     assert run("--out", "whole").exit_code == 0
     assert digests(here / "run") == digests(here / "whole")
 
 
 @pytest.mark.parametrize("what", ["a store", "a file", "a folder of notes"])
-def test_a_folder_of_something_else(run: Callable[..., Result], here: Path, what: str) -> None:
+def test_a_folder_with_other_files(run: Callable[..., Result], here: Path, what: str) -> None:
     if what == "a file":
         (here / "run").write_text("mine")
         refused(run(), "cannot write", "run")
@@ -241,7 +236,7 @@ def test_a_folder_of_something_else(run: Callable[..., Result], here: Path, what
     (here / "run").mkdir()
     name = "network.json" if what == "a store" else "notes.txt"
     (here / "run" / name).write_text("mine")
-    refused(run(), f"'run' holds other files ('{name}')", "another --out")
+    refused(run(), f"'run' contains other files ('{name}')", "another --out")
     assert digests(here / "run").keys() == {name}
 
 
@@ -267,7 +262,7 @@ def test_another_run_in_the_same_folder(
 ) -> None:
     assert run("--seed", "0").exit_code == 0
     before = digests(here / "run")
-    refused(run(*more), f"'run' is of another run: {words}", "another --out")
+    refused(run(*more), f"'run' contains another run: {words}", "another --out")
     assert digests(here / "run") == before
 
 
@@ -283,10 +278,10 @@ def test_other_images_in_the_same_folder(run: Callable[..., Result], here: Path)
 def test_a_damaged_record(run: Callable[..., Result], here: Path, damage: str) -> None:
     assert run().exit_code == 0
     (here / "run/transfer.json").write_text(damage)
-    refused(run(), "transfer.json' is not as torchlurk transfer wrote it", "another --out")
+    refused(run(), "transfer.json' is not a valid record of torchlurk transfer", "another --out")
 
 
-def test_a_checkpoint_that_is_gone(run: Callable[..., Result], here: Path) -> None:
+def test_a_missing_checkpoint(run: Callable[..., Result], here: Path) -> None:
     assert run().exit_code == 0
     (here / "run/checkpoints/epoch-0003.safetensors").unlink()
     refused(run(), "epoch-0003.safetensors", "does not exist")
@@ -301,12 +296,12 @@ def test_options_out_of_range(run: Callable[..., Result], option: str, value: st
     assert option in result.stderr
 
 
-def test_a_process_that_is_killed_goes_on_to_the_same_bytes(run: Callable[..., Result], here: Path) -> None:
+def test_a_killed_process_resumes_to_the_same_bytes(run: Callable[..., Result], here: Path) -> None:
     long = ("--epochs", "60", "--save-every", "7", "--unfreeze", "[sd]*")
     process = subprocess.Popen(
         [sys.executable, "-m", "torchlurk", *arguments(*long)],
         stderr=subprocess.DEVNULL,
-        # As many threads as the tests have: a run goes on with those that it began with.
+        # The number of threads of the tests: a run resumes with the number it started with.
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
     end = time.monotonic() + 60
@@ -321,6 +316,6 @@ def test_a_process_that_is_killed_goes_on_to_the_same_bytes(run: Callable[..., R
     assert 10 < reached < 61
     result = run(*long)
     assert result.exit_code == 0, result.output
-    assert "going on after epoch" in result.stderr
+    assert "resuming after epoch" in result.stderr
     assert run(*long, "--out", "whole").exit_code == 0
     assert digests(here / "run") == digests(here / "whole")

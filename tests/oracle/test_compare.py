@@ -1,4 +1,4 @@
-"""A comparison against what is known of two networks, and its numbers against scipy on kept activations."""
+"""Comparisons of networks whose differences are known, and their numbers against scipy on all activations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Case:
-    """Two networks, their stores and what was found."""
+    """Two networks, their stores and their comparison."""
 
     before: Branching
     after: Branching
@@ -69,7 +69,7 @@ def third(): return network(5), PREPROCESS
 """
 
 
-def test_a_network_against_itself_is_zero_to_the_bit(
+def test_a_network_compared_with_itself_gives_exact_zeros(
     base: tuple[Branching, Path], photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "nets.py").write_text(NET)
@@ -94,7 +94,7 @@ def crops_of(path: Path, layer: schema.Layer, entry: schema.Filter) -> list[Imag
     return [strip.crop((width * at, 0, width * (at + 1), strip.height)) for at in range(len(entry.max))]
 
 
-def test_distances_in_a_third_network_are_those_of_each_crop_fed_alone(
+def test_embedding_distances_are_those_of_each_crop_alone(
     base: tuple[Branching, Path], photos: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "nets.py").write_text(NET)
@@ -111,7 +111,7 @@ def test_distances_in_a_third_network_are_those_of_each_crop_fed_alone(
 
     assert case.found.record.embedding is not None
     assert case.found.record.embedding.layer == "head"
-    seen = 0
+    compared_values = 0
     manifests = [read_manifest(path) for path in case.stores]
     for layer in manifests[0].layers:
         files = [read_layer(path, layer) for path in case.stores]
@@ -127,15 +127,15 @@ def test_distances_in_a_third_network_are_those_of_each_crop_fed_alone(
                 one, other = map(mean, shown)
                 expected = 1 - one @ other / np.sqrt((one @ one) * (other @ other))
                 assert row[measure] == pytest.approx(expected, abs=2e-6), (layer.name, row.channel, measure)
-                seen += bool(row[measure])
-    assert seen > 10
+                compared_values += bool(row[measure])
+    assert compared_values > 10
 
 
 UPSTREAM = ("first", "narrow")
-"""What `wide` is not fed into."""
+"""The layers that do not depend on `wide`."""
 
 
-def test_a_filter_whose_weights_are_replaced_ranks_first_and_nothing_upstream_changed(
+def test_a_filter_with_replaced_weights_ranks_first_and_nothing_upstream_changes(
     base: tuple[Branching, Path], photos: Path
 ) -> None:
     after = copy.deepcopy(base[0])
@@ -154,13 +154,13 @@ def test_a_filter_whose_weights_are_replaced_ranks_first_and_nothing_upstream_ch
     assert (everywhere[0].layer, everywhere[0].channel) == ("wide", 3)
     assert everywhere[1]["weights"] == 0
     assert all(row["maps"] > 0 for row in found.layer("last"))
-    told = {layer.name: layer.changes[0].summary for layer in found.record.layers}
-    assert told["wide"].startswith("1 of its 5 filters changed.")
-    assert "Their own weights are the same: what they are fed changed." in told["last"]
+    summaries = {layer.name: layer.changes[0].summary for layer in found.record.layers}
+    assert summaries["wide"].startswith("1 of its 5 filters changed.")
+    assert "Their own weights are the same: their input changed." in summaries["last"]
     assert "Of 4 layers, 2 changed." in found.record.pairs[0].summary
 
 
-def test_filters_that_changed_places_are_found(base: tuple[Branching, Path], photos: Path) -> None:
+def test_permuted_filters_are_found_as_partners(base: tuple[Branching, Path], photos: Path) -> None:
     order = [4, 2, 0, 5, 1, 3]
     found = compared(base, permuted(base[0], order), photos).found
     rows = list(found.layer("first"))
@@ -176,8 +176,8 @@ def test_filters_that_changed_places_are_found(base: tuple[Branching, Path], pho
     assert "6 filters are more like another filter after" in summary
 
 
-def kept(model: Branching, photos: Path) -> dict[str, Array]:
-    """Every activation of every image, in float64, by algebra."""
+def all_activations(model: Branching, photos: Path) -> dict[str, Array]:
+    """Return every activation of every image, computed by plain algebra in float64."""
     folder = list_images(photos)
     pixels = load_pixels(folder, PREPROCESS, range(len(folder.paths)))
     maps = branching_maps(model, PREPROCESS.normalise(pixels).double())
@@ -185,7 +185,7 @@ def kept(model: Branching, photos: Path) -> dict[str, Array]:
 
 
 def cells(maps: Array) -> Array:
-    """Maps `(N, C, H, W)` as `(N * cells, C)`: at most 8 rows and columns, which may share borders."""
+    """Average maps `(N, C, H, W)` to `(N * cells, C)`: at most 8 rows and columns, which may overlap."""
     _, _, height, width = maps.shape
 
     def borders(side: int) -> list[slice]:
@@ -197,8 +197,8 @@ def cells(maps: Array) -> Array:
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_correlations_are_those_of_scipy_on_kept_activations(moved: Case, layer: str) -> None:
-    one, other = (kept(model, moved.photos)[layer] for model in (moved.before, moved.after))
+def test_correlations_are_those_of_scipy_on_all_activations(moved: Case, layer: str) -> None:
+    one, other = (all_activations(model, moved.photos)[layer] for model in (moved.before, moved.after))
     pairs = {
         "maps": (cells(one), cells(other)),
         "means": (one.mean(axis=(2, 3)), other.mean(axis=(2, 3))),
@@ -247,14 +247,14 @@ def test_lists_and_profiles_are_those_of_scipy(moved: Case, layer: str, kind: st
         a, b = ([e.image for e in getattr(one[row.channel], kind)] for one in (before, after))
         assert row[f"top_{kind}"] == pytest.approx(len(set(a) - set(b)) / 3, rel=1e-6)
         images = sorted({*a, *b})
-        # What is missing from a list comes behind its end; scipy gives such the mean of their ranks.
+        # Images that a list lacks come after its end; scipy gives ties the mean of their ranks.
         behind = [[own.index(image) if image in own else 99 for image in images] for own in (a, b)]
         rho = stats.spearmanr(*behind).statistic
         assert row[f"rank_{kind}"] == pytest.approx(1 - rho, rel=1e-6, abs=1e-6)
         means = []
         for one in (before, after):
             own = dict(getattr(one[row.channel].classes, kind))
-            # Of as many images each, so that the mean of the classes is the mean of all images.
+            # The classes have equally many images, so the mean of the classes is the mean of all images.
             above = np.array([own[label] for label in range(3)]) - np.mean(list(own.values()))
             means.append(above.clip(min=0) / above.clip(min=0).sum())
         gap = np.abs(means[0] - means[1]).sum() / 2
@@ -264,28 +264,28 @@ def test_lists_and_profiles_are_those_of_scipy(moved: Case, layer: str, kind: st
         assert row["active"] == pytest.approx(y.active - x.active)
 
 
-def test_crossed_filter_images_are_what_the_networks_say_to_the_files(moved: Case) -> None:
-    seen = 0
+def test_cross_activations_are_those_of_the_networks_on_the_files(moved: Case) -> None:
+    compared_values = 0
     for layer in LAYERS:
         for row in moved.found.layer(layer):
             if row.channel > 1:
                 assert row.cross is None
                 continue
-            said = []
+            scores = []
             for model in (moved.before, moved.after):
                 for path in moved.stores:
                     with Image.open(path / f"max_activ/{layer}/{row.channel}.jpg") as picture:
                         x = (pil_to_tensor(picture).double() / 255 - 0.5) / 0.25
-                    said.append(branching_maps(model, x[None])[layer][0, row.channel].mean().item())
-            assert row.cross == pytest.approx(said, rel=1e-4, abs=1e-5)
-            if said[0] > 0 and said[3] > 0:
-                lost = 1 - (min(said[1] / said[0], 1) + min(said[2] / said[3], 1)) / 2
+                    scores.append(branching_maps(model, x[None])[layer][0, row.channel].mean().item())
+            assert row.cross == pytest.approx(scores, rel=1e-4, abs=1e-5)
+            if scores[0] > 0 and scores[3] > 0:
+                lost = 1 - (min(scores[1] / scores[0], 1) + min(scores[2] / scores[3], 1)) / 2
                 assert row["cross"] == pytest.approx(lost, abs=1e-4)
-                seen += 1
-    assert seen > 3
+                compared_values += 1
+    assert compared_values > 3
 
 
-def test_how_images_are_cut_into_batches_does_not_matter(moved: Case) -> None:
+def test_the_batch_size_does_not_matter(moved: Case) -> None:
     again = compare(
         *moved.stores, images=moved.photos, model=[moved.before, moved.after], preprocess=PREPROCESS,
         device="cpu", workers=0, batch_size=12, progress=False,

@@ -1,4 +1,4 @@
-"""A fine-tuning against a loop written by hand, against itself when ended early, and what must not change."""
+"""Fine-tunings against a plain training loop, against uninterrupted runs, and what must not change."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from torchlurk.datasets.batches import load_pixels
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.models.outputs import as_logits
 from torchlurk.store import write
-from torchlurk.training import files, read_record, record
+from torchlurk.training import files, read_transfer_record, record
 
 
 def squeeze() -> nn.Module:
-    """As SqueezeNet ends: dropout, a convolution of 1 × 1 that is the head, a ReLU and a mean."""
+    """Return a network that ends as SqueezeNet does: dropout, a 1 × 1 convolution, a ReLU and a mean."""
     return nn.Sequential(
         nn.Conv2d(3, 6, 3, 2), nn.ReLU(inplace=True), nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.ReLU(),
         nn.Sequential(nn.Dropout(0.5), nn.Conv2d(8, 5, 1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1)),
@@ -41,13 +41,13 @@ def state(path: Path, epoch: int) -> dict[str, Tensor]:
     return load_file(path / files.checkpoint_path(epoch))
 
 
-# what is frozen
+# frozen layers
 
 
 @pytest.mark.parametrize(
     ("make", "unfreeze"), [(Normed, ""), (Normed, "second"), (squeeze, ""), (squeeze, "2"), (squeeze, "3")]
 )
-def test_what_is_frozen_does_not_change_by_a_bit(
+def test_frozen_layers_do_not_change_by_a_bit(
     tmp_path: Path, make: Callable[[], nn.Module], unfreeze: str
 ) -> None:
     given = network(make)
@@ -64,7 +64,7 @@ def test_what_is_frozen_does_not_change_by_a_bit(
     assert all(torch.equal(before[name], value) for name, value in given.module.state_dict().items())
 
 
-def test_the_statistics_of_an_unfrozen_batch_norm_do_change(tmp_path: Path) -> None:
+def test_the_statistics_of_an_unfrozen_batch_norm_change(tmp_path: Path) -> None:
     given = network()
     train(photos(tmp_path / "photos"), tmp_path / "run", given=given, unfreeze=["kind:batchnorm2d"], epochs=1)
     before, after = given.module.state_dict(), state(tmp_path / "run", 1)
@@ -76,7 +76,7 @@ def test_the_statistics_of_an_unfrozen_batch_norm_do_change(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "densenet121"])
-def test_what_is_frozen_of_known_networks_does_not_change_by_a_bit(tmp_path: Path, name: str) -> None:
+def test_frozen_layers_of_known_networks_do_not_change_by_a_bit(tmp_path: Path, name: str) -> None:
     given = network(lambda: torchvision.models.get_model(name, weights=None))
     given = replace(given, preprocess=Preprocess(size=32, resize=32))
     before = {key: value.clone() for key, value in given.module.state_dict().items()}
@@ -89,13 +89,13 @@ def test_what_is_frozen_of_known_networks_does_not_change_by_a_bit(tmp_path: Pat
     assert all(torch.equal(before[key], value) for key, value in given.module.state_dict().items())
 
 
-# what the loop computes
+# the training loop
 
 
-def by_hand(
+def plain_loop(
     model: nn.Module, head: str, trained: list[str], x: Tensor, y: Tensor, *, seed: int, epochs: int
 ) -> dict[str, Tensor]:
-    """The plainest fine-tuning there is."""
+    """Fine-tune with a plain training loop, and return the state dict."""
     parent, _, last = head.rpartition(".")
     old = model.get_submodule(head)
     torch.manual_seed(seed)
@@ -124,19 +124,19 @@ def by_hand(
     ("make", "trained"), [(Normed, []), (Normed, ["second"]), (squeeze, []), (squeeze, ["2", "3"])]
 )
 @pytest.mark.parametrize("seed", [0, 7])
-def test_the_result_is_that_of_a_loop_written_by_hand(
+def test_the_result_is_that_of_a_plain_loop(
     tmp_path: Path, make: Callable[[], nn.Module], trained: list[str], seed: int
 ) -> None:
     images, given = split(photos(tmp_path / "photos")), network(make)
     train(images, tmp_path / "run", given=given, unfreeze=trained, seed=seed)
     pixels = load_pixels(images.train, given.preprocess, range(len(images.train.paths)))
     x, y = given.preprocess.normalise(pixels), torch.tensor(images.train.labels)
-    wanted = by_hand(seeded(make), HEADS[make], trained, x, y, seed=seed, epochs=3)
+    expected = plain_loop(seeded(make), HEADS[make], trained, x, y, seed=seed, epochs=3)
     for name, tensor in state(tmp_path / "run", 3).items():
-        assert torch.equal(tensor, wanted[name]), name
+        assert torch.equal(tensor, expected[name]), name
 
 
-def test_loss_and_accuracy_are_those_of_all_images_at_once(tmp_path: Path) -> None:
+def test_loss_and_accuracy_are_those_of_all_images_in_one_batch(tmp_path: Path) -> None:
     images, given = split(photos(tmp_path / "photos")), network()
     found, _ = train(images, tmp_path / "run", given=given, unfreeze=["second"])
     for epoch in found.history:
@@ -151,7 +151,7 @@ def test_loss_and_accuracy_are_those_of_all_images_at_once(tmp_path: Path) -> No
             assert score.accuracy == pytest.approx((logits.argmax(1) == y).double().mean().item())
 
 
-def test_the_network_as_it_was_given_chooses_among_the_classes_alone(tmp_path: Path) -> None:
+def test_the_original_network_chooses_among_the_classes_alone(tmp_path: Path) -> None:
     images = split(photos(tmp_path / "photos"))
     given = replace(network(), classes=("red, a colour", "cat", "Green", "dog", "blue"))
     found, _ = train(images, tmp_path / "run", given=given, epochs=1)
@@ -164,11 +164,11 @@ def test_the_network_as_it_was_given_chooses_among_the_classes_alone(tmp_path: P
     assert found.original.val.accuracy == pytest.approx(right)
 
 
-# what is ended early
+# interrupted runs
 
 
 ASKED: dict[str, Any] = {"unfreeze": ["[sd]*"], "epochs": 4, "save_every": 2}
-"""Its pattern names a block and the dropout before it, which so draws at random while it is trained."""
+"""The pattern matches a block and the dropout before it, so training draws random numbers."""
 
 
 @pytest.fixture(scope="module")
@@ -179,14 +179,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     return images, digests(folder / "run")
 
 
-def test_an_unbroken_run_leaves_networks_a_record_and_curves(whole: tuple[Path, dict[str, str]]) -> None:
+def test_an_uninterrupted_run_writes_checkpoints_a_record_and_curves(
+    whole: tuple[Path, dict[str, str]],
+) -> None:
     assert list(whole[1]) == [
         "checkpoints/epoch-0000.safetensors", "checkpoints/epoch-0002.safetensors",
         "checkpoints/epoch-0004.safetensors", "curves.svg", "transfer.json",
     ]  # fmt: skip
 
 
-def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
+def test_a_run_resumes_with_the_threads_it_started_with(tmp_path: Path) -> None:
     images, short = photos(tmp_path / "photos"), {**ASKED, "epochs": 2, "save_every": 1}
     torch.set_num_threads(2)
     train(images, tmp_path / "whole", **short)
@@ -200,13 +202,13 @@ def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("images", [1, 20, 25, 48, 60, 75, 96])
-def test_a_run_that_is_ended_and_goes_on_gives_the_same_bytes(
+def test_an_interrupted_and_resumed_run_gives_the_same_bytes(
     whole: tuple[Path, dict[str, str]], tmp_path: Path, images: int
 ) -> None:
     with pytest.raises(Ended):
         train(whole[0], tmp_path / "run", shown=reporter(images), **ASKED)
     assert digests(tmp_path / "run") != whole[1]
-    torch.manual_seed(images)  # a process of its own would not have what torch has drawn until now
+    torch.manual_seed(images)  # a separate process would not have the present state of the generator
     train(whole[0], tmp_path / "run", **ASKED)
     assert digests(tmp_path / "run") == whole[1]
 
@@ -220,10 +222,10 @@ def _ends(run: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-def test_a_run_that_is_killed_at_any_file_gives_the_same_bytes(
+def test_a_run_that_is_killed_at_any_file_resumes_to_the_same_bytes(
     whole: tuple[Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
-    """Each file in turn is the last: as a whole, or not at all but for a part under another name."""
+    """Each file in turn is the last: written whole, or not at all, except for a temporary file."""
     real = write.write_bytes
     for last in itertools.count(1):
         out = tmp_path / f"run-{last}"
@@ -252,15 +254,15 @@ def test_a_run_that_is_killed_at_any_file_gives_the_same_bytes(
     assert last > 15
 
 
-def test_a_run_that_is_complete_is_not_computed_again(
+def test_a_complete_run_is_not_computed_again(
     whole: tuple[Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, tuned = train(whole[0], tmp_path / "run", **ASKED)
     monkeypatch.setattr("torchlurk.training.run._train", None)
-    said: list[str] = []
-    again, same = train(whole[0], tmp_path / "run", shown=reporter(said=said), **ASKED)
-    assert again == found == read_record(tmp_path / "run")
-    assert said == ["complete already"]
+    reported: list[str] = []
+    again, same = train(whole[0], tmp_path / "run", shown=reporter(said=reported), **ASKED)
+    assert again == found == read_transfer_record(tmp_path / "run")
+    assert reported == ["already complete"]
     assert digests(tmp_path / "run") == whole[1]
     x = torch.rand(2, 3, SIDE, SIDE)
     assert torch.equal(tuned.module(x), same.module(x))

@@ -61,9 +61,9 @@ def _compare(
     allow_unsafe_pickle: bool, data_root: Path | None, device: str, batch_size: int | None,
     workers: int | None, overwrite: bool,
 ) -> None:  # fmt: skip
-    from torchlurk.comparing.run import Request, compare_stores
+    from torchlurk.comparing.run import ComparisonRequest, compare_stores
 
-    request = Request(
+    request = ComparisonRequest(
         stores=stores,
         out=out or stores[0].parent / f"{stores[0].name}-to-{stores[-1].name}",
         images=images,

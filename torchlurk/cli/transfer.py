@@ -85,30 +85,30 @@ def _transfer(
     from torchlurk.models.weights import default_cache
     from torchlurk.runtime.devices import choose_device, default_workers
     from torchlurk.store.write import check_writable
-    from torchlurk.training import Options, fine_tune, read_record
-    from torchlurk.training.split import apart, as_share, hold_out
+    from torchlurk.training import TransferOptions, fine_tune, read_transfer_record
+    from torchlurk.training.split import hold_out, parse_share, separate_validation
 
     chosen = choose_device(device)
-    read_record(out)  # a folder of something else is refused before weights are fetched
+    read_transfer_record(out)  # a folder of something else is refused before weights are fetched
     check_writable(out)
     cache = default_cache()
     root = data_root or cache / "datasets"
     folder = open_images(images, words=words, data_root=root)
-    share = as_share(val)
+    share = parse_share(val)
     for note in notes_of(folder):
         SHOWN.report(note)
     if share is None:
         held_out = open_images(val, words=words, data_root=root)
         for note in notes_of(held_out):
             SHOWN.report(note)
-        split = apart(folder, held_out)
+        split = separate_validation(folder, held_out)
     else:
         split = hold_out(folder, share, seed)
     network = load_network(
         model, weights, size, cache, report=SHOWN.report, seed=seed, first=lambda: first_image(folder),
         unsafe_pickle=allow_unsafe_pickle,
     )  # fmt: skip
-    asked = Options(
+    asked = TransferOptions(
         unfreeze=list(unfreeze), epochs=epochs, lr=lr, batch_size=batch_size, save_every=save_every, seed=seed
     )
     SHOWN.report(

@@ -1,6 +1,6 @@
-"""What became of each filter from one store to another: measured, told in sentences, written and read."""
+"""Compare stores: measure how each filter changed, summarise it in sentences, write it and read it again."""
 
 from torchlurk.comparing.run import compare
-from torchlurk.comparing.table import Comparison
+from torchlurk.comparing.table import Comparison, ComparisonRow
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "ComparisonRow", "compare"]

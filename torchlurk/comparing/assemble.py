@@ -1,4 +1,4 @@
-"""From the measures of all layers and pairs to the records of the format. Needs no torch."""
+"""Assemble the measures of all layers and store pairs into the records of the format. Needs no torch."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass, field
 
 from torchlurk.comparing.compatibility import Store
 from torchlurk.comparing.measures import MEASURES
-from torchlurk.comparing.store_measures import Values, listed
+from torchlurk.comparing.store_measures import Values, measure_filters
 from torchlurk.comparing.summaries import layer_change, pair_sentences
 from torchlurk.store import comparison as format_
-from torchlurk.store.schema import FORMAT, layer_path
+from torchlurk.store.schema import FORMAT, Layer, layer_path
 
-Pair = tuple[int, int]
+StorePair = tuple[int, int]
+"""The positions of two stores, the earlier one first."""
 
 
 @dataclass(frozen=True)
-class Beyond:
-    """What the networks say of a layer between two stores, beyond what is in the stores.
+class NetworkMeasures:
+    """What the networks add to the measures of one layer between two stores.
 
     Attributes:
-        values: by measure.
-        partners: as the format has them.
-        cross: likewise.
+        values: one column per measure, by the measure's name.
+        partners: see `FilterChanges.partners`.
+        cross: see `FilterChanges.cross`.
     """
 
     values: Values = field(default_factory=dict)
@@ -31,73 +32,64 @@ class Beyond:
 
 
 @dataclass(frozen=True)
-class Extras:
-    """What was computed beside the stores' own lists.
+class NetworkResults:
+    """What was computed with the networks, in addition to what the stores contain.
 
     Attributes:
-        networks: whether the networks were there.
-        beyond: by layer and pair.
-        embedding: the third network, if there was one.
-        note: what there is not, and how to get it.
+        networks: whether the networks of the stores were run.
+        measures: the measures by layer name and store pair.
+        embedding: the embedding network, if one was used.
+        note: what is missing and how to get it; `None` if nothing is.
     """
 
     networks: bool = False
-    beyond: Mapping[tuple[str, Pair], Beyond] = field(default_factory=dict)
+    measures: Mapping[tuple[str, StorePair], NetworkMeasures] = field(default_factory=dict)
     embedding: format_.Embedder | None = None
     note: str | None = None
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A whole comparison, as its files have it.
+class ComparisonFiles:
+    """The contents of all files of a comparison.
 
     Attributes:
         record: `comparison.json`.
-        layers: the layers' files, by name.
+        layers: the files of the layers, by layer name.
     """
 
     record: format_.Comparison
     layers: dict[str, format_.LayerComparison]
 
 
-def pairs_of(stores: int) -> list[Pair]:
-    """Which of so many stores, in the order of time, are compared: each with the first, and the one before.
-
-    >>> pairs_of(4)
-    [(0, 1), (0, 2), (1, 2), (0, 3), (2, 3)]
-    """
-    return [(a, b) for b in range(1, stores) for a in sorted({0, b - 1})]
-
-
-def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
-    """All that is known of some stores beside each other.
+def store_pairs(stores: int) -> list[StorePair]:
+    """Return the pairs of stores to compare: each store with the first one and with the one before it.
 
     Args:
-        name: of the comparison.
-        stores: two or more, alike.
-        extras: what the networks say.
+        stores: the number of stores, which are in chronological order.
+
+    Examples:
+        >>> store_pairs(4)
+        [(0, 1), (0, 2), (1, 2), (0, 3), (2, 3)]
+    """
+    return [(before, after) for after in range(1, stores) for before in sorted({0, after - 1})]
+
+
+def assemble(name: str, stores: Sequence[Store], results: NetworkResults) -> ComparisonFiles:
+    """Assemble a comparison from what the stores contain and what the networks add.
+
+    Args:
+        name: the comparison's name.
+        stores: two or more compatible stores, in chronological order.
+        results: what was computed with the networks.
 
     Raises:
         LurkError: a layer's file of a store cannot be read.
     """
-    pairs = pairs_of(len(stores))
-    files: dict[str, format_.LayerComparison] = {}
-    for layer in stores[0].layers:
-        kept = [store.file(layer.name).filters for store in stores]
-        columns = []
-        for a, b in pairs:
-            more = extras.beyond.get((layer.name, (a, b)), Beyond())
-            values = {**listed(kept[a], kept[b]), **more.values}
-            ordered = {
-                one: values[one]
-                for one in MEASURES
-                if one in values and any(value is not None for value in values[one])
-            }
-            columns.append(format_.FilterChanges(a, b, ordered, more.partners, more.cross))
-        files[layer.name] = format_.LayerComparison(FORMAT, layer.name, layer.channels, columns)
+    pairs = store_pairs(len(stores))
+    files = {layer.name: _layer_file(layer, stores, pairs, results) for layer in stores[0].layers}
     changes = {name: [layer_change(pair) for pair in file.pairs] for name, file in files.items()}
-    there = {one for file in files.values() for pair in file.pairs for one in pair.values}
-    measures = [measure for one, measure in MEASURES.items() if one in there]
+    available = {measure for file in files.values() for pair in file.pairs for measure in pair.values}
+    measures = [measure for name, measure in MEASURES.items() if name in available]
     first = stores[0].manifest
     record = format_.Comparison(
         format=FORMAT,
@@ -109,13 +101,17 @@ def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
         ],
         dataset=format_.ComparedImages(first.dataset.name, first.dataset.images, first.dataset.digest),
         k=first.k,
-        networks=extras.networks,
-        embedding=extras.embedding,
-        note=extras.note,
+        networks=results.networks,
+        embedding=results.embedding,
+        note=results.note,
         measures=measures,
         pairs=[
-            format_.Pair(a, b, pair_sentences({n: own[at] for n, own in changes.items()}, measures[0].name))
-            for at, (a, b) in enumerate(pairs)
+            format_.Pair(
+                before,
+                after,
+                pair_sentences({layer: own[index] for layer, own in changes.items()}, measures[0].name),
+            )
+            for index, (before, after) in enumerate(pairs)
         ],
         layers=[
             format_.ComparedLayer(
@@ -124,7 +120,25 @@ def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
             for layer in stores[0].layers
         ],
     )
-    return Compared(record, files)
+    return ComparisonFiles(record, files)
+
+
+def _layer_file(
+    layer: Layer, stores: Sequence[Store], pairs: Sequence[StorePair], results: NetworkResults
+) -> format_.LayerComparison:
+    """Return the contents of a layer's file, with only the measures that some filter of the layer has."""
+    filters = [store.file(layer.name).filters for store in stores]
+    columns = []
+    for before, after in pairs:
+        added = results.measures.get((layer.name, (before, after)), NetworkMeasures())
+        values = {**measure_filters(filters[before], filters[after]), **added.values}
+        ordered = {
+            name: values[name]
+            for name in MEASURES
+            if name in values and any(value is not None for value in values[name])
+        }
+        columns.append(format_.FilterChanges(before, after, ordered, added.partners, added.cross))
+    return format_.LayerComparison(FORMAT, layer.name, layer.channels, columns)
 
 
 def _title(names: Sequence[str]) -> str:

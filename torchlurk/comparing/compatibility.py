@@ -1,4 +1,4 @@
-"""Whether stores can be compared at all: one architecture, the same images. Needs no torch."""
+"""Check that stores can be compared: the same architecture, the same images. Needs no torch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchlurk.datasets.images import NOT_READ
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.store.schema import Layer, LayerFile, Manifest, Skipped
-from torchlurk.store.selection import Selection, selected_channels
+from torchlurk.store.selection import Selection, choose
+
+_CHOOSE_LAYERS = (
+    "compare stores of one architecture, or choose the layers that they share with ",
+    Option("layers"),
+)
 
 
 @dataclass(frozen=True)
@@ -18,9 +23,9 @@ class Store:
     """A store that takes part in a comparison.
 
     Attributes:
-        path: its folder.
-        manifest: what `network.json` says.
-        layers: those of its layers that are compared, in execution order.
+        path: the store's folder.
+        manifest: the contents of `network.json`.
+        layers: the layers to compare, in execution order.
     """
 
     path: Path
@@ -29,30 +34,37 @@ class Store:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The store's name."""
         return self.manifest.name
 
     def file(self, layer: str) -> LayerFile:
-        """What is known of a layer. Raises `LurkError` if its file is missing or damaged."""
-        return read_layer(self.path, next(one for one in self.layers if one.name == layer))
+        """Read the file of a layer.
+
+        Args:
+            layer: the layer's name.
+
+        Raises:
+            LurkError: the file is missing or damaged.
+        """
+        return read_layer(self.path, next(entry for entry in self.layers if entry.name == layer))
 
 
 def open_stores(paths: Sequence[Path], patterns: Sequence[str] | None = None) -> tuple[Store, ...]:
-    """Open stores that are to be compared.
+    """Open the stores to compare and check that they are compatible.
 
     Args:
-        paths: their folders, two or more, in the order of time.
-        patterns: which layers, see `Selection.layers`; `None` for all.
+        paths: the folders of two or more stores, in chronological order.
+        patterns: the layers to compare, see `Selection.layers`; `None` for all.
 
     Raises:
-        LurkError: one cannot be read, is of a newer format, has no complete scan, or is of another
-            architecture, input, data set or k than the first.
+        LurkError: a store cannot be read, has a newer format or an incomplete scan, or differs from the first
+            store in its architecture, input, data set or k.
     """
     if len(paths) < 2:
-        raise LurkError(f"{len(paths)} store to compare: name two or more, in the order of time")
+        raise LurkError(f"{len(paths)} store to compare", "name two or more stores, in chronological order")
     stores = [_open(path, patterns) for path in paths]
-    for other in stores[1:]:
-        _check_alike(stores[0], other)
+    for second in stores[1:]:
+        _check_compatible(stores[0], second)
     return tuple(stores)
 
 
@@ -60,72 +72,96 @@ def _open(path: Path, patterns: Sequence[str] | None) -> Store:
     manifest = read_manifest(path)
     if not manifest.stages.scan.complete:
         raise LurkError(
-            f"{str(path)!r} is half computed, its scan was stopped: run the same torchlurk precompute again"
+            f"the scan of {str(path)!r} is incomplete", "run the same torchlurk precompute again to resume it"
         )
-    wanted = Selection(None if patterns is None else tuple(patterns))
+    selection = Selection(None if patterns is None else tuple(patterns))
     try:
-        names = selected_channels(wanted, manifest.layers)
-    except LurkError as problem:
-        raise LurkError(f"{str(path)!r}: {problem}") from problem
+        names = choose(selection, manifest.layers)
+    except LurkError as error:
+        message = [error.message] if isinstance(error.message, str | Option) else error.message
+        raise LurkError((f"{str(path)!r}: ", *message), error.hint, error.option) from error
     return Store(path, manifest, tuple(layer for layer in manifest.layers if layer.name in names))
 
 
-def _check_alike(first: Store, other: Store) -> None:
-    """Refuse two stores of which one is not the other, trained further."""
-    one, two = str(first.path), str(other.path)
-    here, there = first.manifest, other.manifest
-    _check_layers(first, other)
-    if here.input.shape != there.input.shape:
-        raise LurkError(f"{two!r} was fed inputs of {_size(there)}, {one!r} of {_size(here)}: use one --size")
-    if here.input != there.input:
+def _check_compatible(first: Store, second: Store) -> None:
+    """Refuse two stores that are not of one architecture over the same images."""
+    _check_layers(first, second)
+    _check_inputs(first, second)
+    _check_datasets(first, second)
+    k, second_k = first.manifest.k, second.manifest.k
+    if k != second_k:
         raise LurkError(
-            f"{two!r} was fed images normalised by mean {there.input.mean} and std {there.input.std}, "
-            f"{one!r} by {here.input.mean} and {here.input.std}: compute both with one transform"
+            f"{str(second.path)!r} has k = {second_k} images per list, {str(first.path)!r} has {k}",
+            ("compute both with the same ", Option("top")),
         )
-    if here.dataset.digest != there.dataset.digest:
-        raise LurkError(
-            f"{two!r} was computed from other images ({there.dataset.images} of {there.dataset.name!r}) than "
-            f"{one!r} ({here.dataset.images} of {here.dataset.name!r}): compute both from the same"
-        )
-    ours, theirs = _damaged(here), _damaged(there)
-    if ours != theirs:
-        raise LurkError(
-            f"{two!r} left out {len(theirs)} images that could not be read, {one!r} "
-            f"{len(ours)}, and not the same: compute the one with more of them again"
-        )
-    if here.dataset.classes != there.dataset.classes:
-        raise LurkError(f"{two!r} calls the classes of the images otherwise than {one!r}: use one --words")
-    if here.k != there.k:
-        raise LurkError(f"{two!r} keeps k = {there.k} images a list, {one!r} {here.k}: use one --top")
 
 
-def _damaged(manifest: Manifest) -> list[Skipped]:
-    """The images that the scan tried to read in vain, without those of formats that are not read."""
-    return [one for one in manifest.dataset.skipped if not one.reason.startswith(NOT_READ)]
-
-
-def _check_layers(first: Store, other: Store) -> None:
-    one, two = str(first.path), str(other.path)
-    way = "compare stores of one architecture, or choose the layers that they share by --layers"
-    here = {layer.name: layer for layer in first.layers}
-    there = {layer.name: layer for layer in other.layers}
-    for name in [*here, *there]:
-        if name not in here or name not in there:
-            lacks, has = (one, two) if name not in here else (two, one)
-            raise LurkError(f"{lacks!r} has no layer {name!r}, and {has!r} has: {way}")
-        mine, own = here[name], there[name]
-        if mine.channels != own.channels:
+def _check_layers(first: Store, second: Store) -> None:
+    one, two = str(first.path), str(second.path)
+    layers = {layer.name: layer for layer in first.layers}
+    second_layers = {layer.name: layer for layer in second.layers}
+    for name in [*layers, *second_layers]:
+        if name not in layers or name not in second_layers:
+            lacks, has = (one, two) if name not in layers else (two, one)
+            raise LurkError(f"{lacks!r} has no layer {name!r}, but {has!r} does", _CHOOSE_LAYERS)
+        layer, other = layers[name], second_layers[name]
+        if layer.channels != other.channels:
             raise LurkError(
-                f"layer {name!r} has {mine.channels} filters in {one!r} and {own.channels} in {two!r}: {way}"
+                f"layer {name!r} has {layer.channels} filters in {one!r} and {other.channels} in {two!r}",
+                _CHOOSE_LAYERS,
             )
-        if mine != own:
+        if layer != other:
             raise LurkError(
-                f"layer {name!r} is a {mine.kind} of {list(mine.shape)} in {one!r} and a {own.kind} of "
-                f"{list(own.shape)} in {two!r}, or sees otherwise: {way}"
+                f"layer {name!r} is a {layer.kind} of shape {list(layer.shape)} in {one!r} and a "
+                f"{other.kind} of shape {list(other.shape)} in {two!r}, or has another receptive field",
+                _CHOOSE_LAYERS,
             )
-    if list(here) != list(there):
-        raise LurkError(f"{two!r} runs its layers in another order than {one!r}: {way}")
+    if list(layers) != list(second_layers):
+        raise LurkError(f"{two!r} runs its layers in another order than {one!r}", _CHOOSE_LAYERS)
 
 
-def _size(manifest: Manifest) -> str:
-    return " x ".join(map(str, manifest.input.shape))
+def _check_inputs(first: Store, second: Store) -> None:
+    one, two = str(first.path), str(second.path)
+    here, there = first.manifest.input, second.manifest.input
+    if here.shape != there.shape:
+        raise LurkError(
+            f"{two!r} was computed from inputs of {_size(there.shape)}, {one!r} from {_size(here.shape)}",
+            ("compute both with the same ", Option("size")),
+        )
+    if here != there:
+        raise LurkError(
+            f"{two!r} was computed from images normalised with mean {there.mean} and std {there.std}, "
+            f"{one!r} with {here.mean} and {here.std}",
+            "compute both with the same transform",
+        )
+
+
+def _check_datasets(first: Store, second: Store) -> None:
+    one, two = str(first.path), str(second.path)
+    here, there = first.manifest.dataset, second.manifest.dataset
+    if here.digest != there.digest:
+        raise LurkError(
+            f"{two!r} was computed from other images ({there.images} of {there.name!r}) than {one!r} "
+            f"({here.images} of {here.name!r})",
+            "compute both from the same images",
+        )
+    unreadable, other_unreadable = _unreadable(first.manifest), _unreadable(second.manifest)
+    if unreadable != other_unreadable:
+        raise LurkError(
+            f"{two!r} skipped {len(other_unreadable)} unreadable images and {one!r} {len(unreadable)}, and "
+            "they are not the same",
+            "compute the store that skipped more images again",
+        )
+    if here.classes != there.classes:
+        raise LurkError(
+            f"{two!r} has other class names than {one!r}", ("compute both with the same ", Option("words"))
+        )
+
+
+def _unreadable(manifest: Manifest) -> list[Skipped]:
+    """Return the images that the scan could not read, without files of unsupported formats."""
+    return [entry for entry in manifest.dataset.skipped if not entry.reason.startswith(NOT_READ)]
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

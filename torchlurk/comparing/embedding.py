@@ -1,4 +1,4 @@
-"""Pictures of two stores as vectors in a third network, the older way of comparing filters."""
+"""Embeddings of pictures: compare stores by the vectors that an embedding network gives their pictures."""
 
 from __future__ import annotations
 
@@ -13,46 +13,50 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.comparing.assemble import Pair
+from torchlurk.comparing.assemble import StorePair
 from torchlurk.comparing.compatibility import Store
 from torchlurk.datasets.inputs import Decoded
 from torchlurk.datasets.limits import BadImage
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.graph import Graph, probe
-from torchlurk.models.network import Network
+from torchlurk.models.record import Network
 from torchlurk.models.runner import Runner, activation, outputs
 from torchlurk.store.read import PICTURE_FORMATS
 from torchlurk.store.schema import Filter, image_path, number, picture_path
 
-KEPT = 4096
-"""Vectors kept in memory, for many filters share a crop, and all of a layer whole images."""
+_CACHE_SIZE = 4096
+"""Vectors kept in memory: many filters share a crop, and all filters of a layer share whole images."""
 
-Pictures = tuple["Picture", ...]
-"""What one vector stands for, their mean: a filter image, or the crops of a filter."""
+Pictures = tuple["HashedPicture", ...]
+"""The pictures that one vector, the mean of theirs, stands for: a filter image, or the crops of a filter."""
 
 
 @dataclass(frozen=True)
-class Embedding:
-    """A network that makes vectors of pictures.
+class EmbeddingNetwork:
+    """A network that maps pictures to vectors.
 
     Attributes:
-        network: on its device, isolated.
+        network: the network, on its device and isolated.
         runner: how it is run.
-        layer: the linear layer whose input is the vector; or the convolution the means of whose maps are.
-        head: whether it is a linear layer.
+        layer: the linear layer whose input is the vector, or the convolution whose rectified maps are
+            averaged.
+        linear: whether `layer` is a linear layer.
     """
 
     network: Network
     runner: Runner
     layer: str
-    head: bool
+    linear: bool
 
 
-def embedding_of(network: Network) -> Embedding:
-    """Where a network has its vectors: before its last linear layer, or else behind its last convolution.
+def find_embedding(network: Network) -> EmbeddingNetwork:
+    """Find where a network gives vectors: before its last linear layer, or else after its last convolution.
+
+    Args:
+        network: a network, on its device and isolated.
 
     Raises:
-        LurkError: it has neither.
+        LurkError: the network has neither kind of layer.
     """
     called: list[str] = []
     handles = []
@@ -72,143 +76,162 @@ def embedding_of(network: Network) -> Embedding:
         for handle in handles:
             handle.remove()
     modules = dict(network.module.named_modules())
-    heads = [name for name in called if isinstance(modules[name], nn.Linear)]
+    linear = [name for name in called if isinstance(modules[name], nn.Linear)]
     convolutions = [name for name in called if isinstance(modules[name], nn.Conv2d)]
-    if not heads and not convolutions:
+    if not linear and not convolutions:
         raise LurkError(
-            f"{network.source} has neither a linear layer nor a convolution: give another --embed"
+            f"{network.source} has neither a linear layer nor a convolution",
+            ("give another network with ", Option("embed")),
         )
-    return Embedding(network, runner, heads[-1] if heads else convolutions[-1], bool(heads))
+    return EmbeddingNetwork(network, runner, linear[-1] if linear else convolutions[-1], bool(linear))
 
 
-def vectors(embedding: Embedding, decoded: Sequence[Decoded]) -> Tensor:
-    """A vector for each image that was decoded as the network wants it, `(N, D)`, float64 on the CPU."""
+def embed_images(embedding: EmbeddingNetwork, decoded: Sequence[Decoded]) -> Tensor:
+    """Return the vectors of images.
+
+    Args:
+        embedding: the embedding network.
+        decoded: the images, decoded as the network's `preprocess` does.
+
+    Returns:
+        `(N, D)`, float64, on the CPU.
+    """
     network = embedding.network
     like = next(network.module.parameters())
-    x = network.preprocess.normalise(torch.stack([torch.from_numpy(one) for one in decoded]).to(like.device))
+    pixels = torch.stack([torch.from_numpy(image) for image in decoded])
+    x = network.preprocess.normalise(pixels.to(like.device))
     runner = embedding.runner
-    with runner.in_memory_format(), runner.without_gradients():
-        if not embedding.head:
+    with runner.laid_out(), runner.without_gradients():
+        if not embedding.linear:
             return activation(runner, embedding.layer, x).clamp(min=0).mean((2, 3)).double().cpu()
-        kept: list[Tensor] = []
-        head = network.module.get_submodule(embedding.layer)
-        handle = head.register_forward_pre_hook(lambda module, inputs: kept.append(inputs[0].clone()))  # noqa: ARG005
+        inputs_of_layer: list[Tensor] = []
+        layer = network.module.get_submodule(embedding.layer)
+        handle = layer.register_forward_pre_hook(lambda _, inputs: inputs_of_layer.append(inputs[0].clone()))
         try:
             outputs(runner, x)
         finally:
             handle.remove()
-    return torch.cat(kept).detach().double().cpu()
+    return torch.cat(inputs_of_layer).detach().double().cpu()
 
 
-def apart(one: Tensor | None, other: Tensor | None) -> float | None:
-    """1 less the cosine of two vectors, exactly 0 if they are equal; `None` where one is missing or zero."""
-    if one is None or other is None:
+def cosine_distance(first: Tensor | None, second: Tensor | None) -> float | None:
+    """Return 1 minus the cosine of two vectors.
+
+    Args:
+        first: `(D,)`.
+        second: `(D,)`.
+
+    Returns:
+        Exactly 0 for equal vectors; `None` if a vector is missing or zero.
+    """
+    if first is None or second is None:
         return None
-    if torch.equal(one, other):
+    if torch.equal(first, second):
         return 0.0
-    within = float((one @ one) * (other @ other))
-    if within <= 0:
+    squared_norms = float((first @ first) * (second @ second))
+    if squared_norms <= 0:
         return None
-    return number(1 - max(-1.0, min(1.0, float(one @ other) / within**0.5)))
+    return number(1 - max(-1.0, min(1.0, float(first @ second) / squared_norms**0.5)))
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture, known by what it holds: two that are equal have one vector.
+class HashedPicture:
+    """A picture, identified by its contents: equal pictures have one vector.
 
     Attributes:
-        key: a digest of the pixels, or of the file.
-        open: gives the pixels, RGB.
+        key: a digest of the pixels or of the file.
+        open: returns the picture as RGB.
     """
 
     key: bytes
     open: Callable[[], Image.Image]
 
 
-class Embedder:
-    """Compares pictures by their vectors.
+class PictureEmbedder:
+    """Compare pictures by their vectors.
 
-    A forward takes longer than all else, so each picture is fed once, however many filters of however many
-    stores have it, and one that is the same in all stores not at all.
+    The forwards dominate the time, so each picture is embedded once, however many filters and stores contain
+    it, and pictures that are the same in all stores are not embedded at all.
     """
 
-    def __init__(self, embedding: Embedding, batch_size: int) -> None:
-        """Ready to look.
+    def __init__(self, embedding: EmbeddingNetwork, batch_size: int) -> None:
+        """Create an embedder.
 
         Args:
-            embedding: what makes the vectors.
+            embedding: the embedding network.
             batch_size: pictures in one forward.
         """
         self._embedding = embedding
         self._batch_size = batch_size
-        self._known: OrderedDict[bytes, Tensor | None] = OrderedDict()
-        self._whole = lru_cache(maxsize=KEPT)(lambda path: _digest(_read(path)))
+        self._cache: OrderedDict[bytes, Tensor | None] = OrderedDict()
+        self._digest_of_file = lru_cache(maxsize=_CACHE_SIZE)(lambda path: _digest(_read(path)))
 
     def filter_image(self, store: Store, layer: str, entry: Filter) -> Pictures | None:
-        """The filter image of a filter; `None` where there is none."""
+        """Return the filter image of a filter; `None` if there is none."""
         if "max_activ" not in entry.pictures:
             return None
-        return (_picture(_open(store.path / picture_path("max_activ", layer, entry.channel))),)
+        return (_hashed(_open(store.path / picture_path("max_activ", layer, entry.channel))),)
 
     def crops(self, store: Store, layer: str, entry: Filter) -> Pictures:
-        """The crops of a filter, or whole images where its units see all of them."""
+        """Return the crops of a filter, or whole images if its units see the whole input."""
         if "cropped" not in entry.pictures:
-            paths = [store.path / image_path(one.image) for one in entry.max]
-            return tuple(Picture(self._whole(path), partial(_open, path)) for path in paths)
+            paths = [store.path / image_path(top.image) for top in entry.max]
+            return tuple(HashedPicture(self._digest_of_file(path), partial(_open, path)) for path in paths)
         strip = _open(store.path / picture_path("cropped", layer, entry.channel))
         width = strip.width // len(entry.max)
         starts = range(0, width * len(entry.max), width)
-        return tuple(_picture(strip.crop((left, 0, left + width, strip.height))) for left in starts)
+        return tuple(_hashed(strip.crop((left, 0, left + width, strip.height))) for left in starts)
 
     def distances(
-        self, pictures: Sequence[Sequence[Pictures | None]], pairs: Sequence[Pair]
-    ) -> dict[Pair, list[float | None]]:
-        """How far filters lie apart from store to store.
+        self, pictures: Sequence[Sequence[Pictures | None]], pairs: Sequence[StorePair]
+    ) -> dict[StorePair, list[float | None]]:
+        """Compute the distances between the pictures of filters in different stores.
 
         Args:
-            pictures: a list for each store, of the same filters.
-            pairs: which of the stores.
+            pictures: for each store a list with the pictures of the same filters.
+            pairs: the store pairs.
 
         Returns:
-            For each pair a value for each filter: 1 less the cosine of the means of their vectors, exactly 0
-            where the pictures are the same; `None` where there are none, or one cannot be fed to the network.
+            For each pair one value per filter: 1 minus the cosine of the means of their vectors, exactly 0 if
+            the pictures are the same; `None` if there are none, or the network cannot take one of them.
         """
         filters = list(zip(*pictures, strict=True))
-        others = [groups for groups in filters if not _same(groups)]
-        vectors = self._vectors([one for groups in others for group in groups for one in group or ()])
-        found: dict[Pair, list[float | None]] = {pair: [] for pair in pairs}
+        different = [groups for groups in filters if not _same(groups)]
+        vectors = self._vectors([one for groups in different for group in groups for one in group or ()])
+        result: dict[StorePair, list[float | None]] = {pair: [] for pair in pairs}
         for groups in filters:
             if _same(groups):
-                fed = groups[0] is not None and all(self._decoded(one) is not None for one in groups[0])
-                means = None
+                usable = groups[0] is not None and all(self._decoded(one) is not None for one in groups[0])
+                for pair in pairs:
+                    result[pair].append(0.0 if usable else None)
             else:
                 means = [_mean([vectors[one.key] for one in group or ()]) for group in groups]
-            for a, b in pairs:
-                found[a, b].append(apart(means[a], means[b]) if means else 0.0 if fed else None)
-        return found
+                for a, b in pairs:
+                    result[a, b].append(cosine_distance(means[a], means[b]))
+        return result
 
-    def _vectors(self, pictures: Sequence[Picture]) -> dict[bytes, Tensor | None]:
-        """The vector of each picture by its key; `None` of what cannot be fed to the network."""
-        found = {one.key: self._known.pop(one.key) for one in pictures if one.key in self._known}
-        waiting: dict[bytes, Decoded] = {}
+    def _vectors(self, pictures: Sequence[HashedPicture]) -> dict[bytes, Tensor | None]:
+        """Return the vector of each picture by its key; `None` for pictures that the network cannot take."""
+        vectors = {one.key: self._cache.pop(one.key) for one in pictures if one.key in self._cache}
+        pending: dict[bytes, Decoded] = {}
         for one in pictures:
-            if one.key not in found and one.key not in waiting:
+            if one.key not in vectors and one.key not in pending:
                 decoded = self._decoded(one)
                 if decoded is None:
-                    found[one.key] = None
+                    vectors[one.key] = None
                 else:
-                    waiting[one.key] = decoded
-        keys = list(waiting)
+                    pending[one.key] = decoded
+        keys = list(pending)
         for start in range(0, len(keys), self._batch_size):
-            own = keys[start : start + self._batch_size]
-            made = vectors(self._embedding, [waiting[key] for key in own])
-            found.update(zip(own, made, strict=True))
-        self._known.update(found)
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
-        return found
+            chunk = keys[start : start + self._batch_size]
+            embedded = embed_images(self._embedding, [pending[key] for key in chunk])
+            vectors.update(zip(chunk, embedded, strict=True))
+        self._cache.update(vectors)
+        while len(self._cache) > _CACHE_SIZE:
+            self._cache.popitem(last=False)
+        return vectors
 
-    def _decoded(self, picture: Picture) -> Decoded | None:
+    def _decoded(self, picture: HashedPicture) -> Decoded | None:
         try:
             return self._embedding.network.preprocess.decoded(picture.open())
         except BadImage:
@@ -216,18 +239,18 @@ class Embedder:
 
 
 def _same(groups: Sequence[Pictures | None]) -> bool:
-    """Whether a filter has the same pictures in all stores, or in none any."""
+    """Return whether a filter has the same pictures in all stores, or no pictures in any."""
     keys = {None if group is None else tuple(one.key for one in group) for group in groups}
     return len(keys) == 1
 
 
-def _mean(own: Sequence[Tensor | None]) -> Tensor | None:
-    there = [one for one in own if one is not None]
-    return torch.stack(there).mean(0) if there and len(there) == len(own) else None
+def _mean(vectors: Sequence[Tensor | None]) -> Tensor | None:
+    available = [vector for vector in vectors if vector is not None]
+    return torch.stack(available).mean(0) if available and len(available) == len(vectors) else None
 
 
-def _picture(image: Image.Image) -> Picture:
-    return Picture(_digest(repr(image.size).encode() + image.tobytes()), lambda: image)
+def _hashed(image: Image.Image) -> HashedPicture:
+    return HashedPicture(_digest(repr(image.size).encode() + image.tobytes()), lambda: image)
 
 
 def _digest(data: bytes) -> bytes:
@@ -242,7 +265,7 @@ def _read(path: Path) -> bytes:
 
 
 def _open(path: Path) -> Image.Image:
-    """A picture in RGB."""
+    """Read a picture as RGB."""
     try:
         with Image.open(path, formats=PICTURE_FORMATS) as picture:
             return picture.convert("RGB")
@@ -251,4 +274,4 @@ def _open(path: Path) -> Image.Image:
 
 
 def _unreadable(path: Path, problem: Exception) -> LurkError:
-    return LurkError(f"{str(path)!r} cannot be read ({problem}): compute its store again")
+    return LurkError(f"cannot read {str(path)!r} ({problem})", "compute its store again")

@@ -1,13 +1,13 @@
-"""A comparison as a folder beside its stores. Needs no torch."""
+"""Write a comparison to a folder next to its stores, and read it. Needs no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchlurk.comparing.assemble import Compared
+from torchlurk.comparing.assemble import ComparisonFiles
 from torchlurk.comparing.compatibility import Store
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.store.comparison import COMPARISON, COMPARISONS, ComparisonEntry, Comparisons
 from torchlurk.store.read_comparison import read_comparison, read_layer_comparison
 from torchlurk.store.schema import FORMAT
@@ -15,88 +15,100 @@ from torchlurk.store.write import alone, check_writable, write_json, write_sums
 
 
 def check_out(stores: Sequence[Store], out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that a comparison of these stores cannot be written to, before anything is computed.
+    """Refuse a folder that a comparison of the stores cannot be written to, before anything is computed.
 
     Args:
-        stores: those that are compared.
+        stores: the stores that are compared.
         out: the folder.
-        overwrite: whether a comparison of other stores there may be lost.
+        overwrite: whether a comparison of other stores in the folder may be replaced.
 
     Raises:
-        LurkError: it does not lie beside the stores, holds something else, or cannot be written.
+        LurkError: the folder is not next to the stores, contains something else, or cannot be written.
     """
-    parent = out.resolve().parent
+    option = Option("out", repr(str(out)))
     for store in stores:
-        if store.path.resolve().parent != parent:
+        if store.path.resolve().parent != out.resolve().parent:
             raise LurkError(
-                f"--out {str(out)!r} does not lie beside {str(store.path)!r}, which it is to refer to: give "
-                f"{str(store.path.parent / out.name)!r}, and have all stores in one folder"
+                f"the folder must be next to {str(store.path)!r}, since the comparison refers to it",
+                f"choose {str(store.path.parent / out.name)!r}, and keep all stores in one folder",
+                option,
             )
         if store.path.resolve().name != store.name:
             raise LurkError(
-                f"the folder {str(store.path)!r} holds the store {store.name!r}: give it that name again, by "
-                "which a site knows it"
+                f"the folder {str(store.path)!r} contains the store {store.name!r}",
+                f"rename the folder to {store.name!r}, because a site finds the store by that name",
             )
     if out.name.startswith("."):
-        raise LurkError(f"--out {str(out)!r}: a site hides such a name, choose another")
+        raise LurkError("a site hides names that begin with a dot", "choose another name", option)
     if (out / "network.json").exists():
-        raise LurkError(f"--out {str(out)!r} is a store: choose a folder of its own for the comparison")
+        raise LurkError("the folder is a store", "choose another folder for the comparison", option)
     if (out / COMPARISON).exists():
         if not overwrite:
             _check_earlier(stores, out)
     elif out.is_dir() and any(out.iterdir()):
-        strange = sorted(path.name for path in out.iterdir())[0]
+        other = sorted(path.name for path in out.iterdir())[0]
         raise LurkError(
-            f"--out {str(out)!r} is no comparison and holds other files ({strange!r}): choose another"
+            f"the folder is not a comparison and contains other files ({other!r})",
+            "choose another folder",
+            option,
         )
-    # Not made yet: what is refused later leaves nothing.
+    # The folder is not created yet, so that an error further on leaves nothing behind.
     check_writable(out if out.is_dir() else out.parent)
 
 
 def _check_earlier(stores: Sequence[Store], out: Path) -> None:
-    there = [store.name for store in read_comparison(out).stores]
-    if there != [store.name for store in stores]:
+    names = [store.name for store in read_comparison(out).stores]
+    if names != [store.name for store in stores]:
         raise LurkError(
-            f"--out {str(out)!r} holds the comparison of {', '.join(there)}: choose another, or give "
-            "--overwrite to lose it"
+            f"the folder contains the comparison of {', '.join(names)}",
+            ("choose another folder, or replace it with ", Option("overwrite", True)),
+            Option("out", repr(str(out))),
         )
 
 
-def write_comparison(compared: Compared, out: Path) -> None:
-    """Write a comparison, each file whole or not at all, and say in `comparisons.json` that it is there.
+def write_comparison(compared: ComparisonFiles, out: Path) -> None:
+    """Write a comparison, each file atomically, and list it in `comparisons.json`.
+
+    Args:
+        compared: the comparison.
+        out: its folder.
 
     Raises:
-        LurkError: the folder cannot be written, or another run writes there.
+        LurkError: the folder cannot be written, or another run is writing to it.
     """
     check_writable(out)
     with alone(out):
-        kept = {out / layer.data for layer in compared.record.layers}
+        current = {out / layer.data for layer in compared.record.layers}
         for layer in compared.record.layers:
             write_json(out / layer.data, compared.layers[layer.name])
         write_json(out / COMPARISON, compared.record)
         for path in out.glob("layers/*.json"):
-            if path not in kept:  # of an earlier one that had more layers
+            if path not in current:  # from an earlier comparison with more layers
                 path.unlink()
         write_sums(out)
     write_comparisons(out.parent)
 
 
 def write_comparisons(folder: Path) -> Comparisons:
-    """Write `comparisons.json` of a folder of stores, from what lies in it; returns what was written."""
+    """Write the list of all comparisons in a folder of stores, `comparisons.json`, and return it."""
     entries = []
     for path in sorted(folder.glob(f"*/{COMPARISON}")):
         try:
-            found = read_comparison(path.parent)
+            record = read_comparison(path.parent)
         except LurkError:
-            continue  # another that is damaged is no reason to fail this one
-        entries.append(ComparisonEntry(found.name, found.title, path.parent.name))
-    listed = Comparisons(FORMAT, sorted(entries, key=lambda entry: entry.name))
-    write_json(folder / COMPARISONS, listed)
-    return listed
+            continue  # another, damaged comparison must not make this one fail
+        entries.append(ComparisonEntry(record.name, record.title, path.parent.name))
+    comparisons = Comparisons(FORMAT, sorted(entries, key=lambda entry: entry.name))
+    write_json(folder / COMPARISONS, comparisons)
+    return comparisons
 
 
-def read_compared(folder: Path) -> Compared:
-    """A comparison with all its layers. Raises `LurkError` if it is missing or damaged."""
+def read_compared(folder: Path) -> ComparisonFiles:
+    """Read a comparison with all its layers.
+
+    Raises:
+        LurkError: a file is missing or damaged.
+    """
     record = read_comparison(folder)
     layers = {layer.name: read_layer_comparison(folder, record, layer) for layer in record.layers}
-    return Compared(record, layers)
+    return ComparisonFiles(record, layers)

@@ -1,4 +1,4 @@
-"""All the networks over all the images, side by side, in one pass whose memory does not grow."""
+"""Run all networks over all images side by side, in one pass whose memory does not grow with the images."""
 
 from __future__ import annotations
 
@@ -9,136 +9,150 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlurk.comparing.moments import LayerSums, Seen, add_layer, begin_layer, look
+from torchlurk.comparing.assemble import StorePair
+from torchlurk.comparing.moments import (
+    LayerMoments,
+    MapSummary,
+    init_layer_moments,
+    summarise_maps,
+    update_layer_moments,
+)
 from torchlurk.datasets.batches import Batch, batches
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Input
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.models.hooks import Observer
 from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner, capture_outputs, forward_until
 from torchlurk.runtime.devices import BatchLimiter, copy_to_device, retry_on_oom
 
-Pair = tuple[int, int]
-"""Positions of two networks."""
 
-
-def sums_over(
+def accumulate_moments(
     networks: Sequence[Network],
     runners: Sequence[Runner],
     layers: Sequence[str],
-    pairs: Sequence[Pair],
-    folder: ImageSet,
+    pairs: Sequence[StorePair],
+    images: ImageSet,
     device: torch.device,
     *,
     batch_size: int,
     workers: int,
     limiter: BatchLimiter,
     advance: Callable[[int], object],
-) -> dict[Pair, dict[str, LayerSums]]:
-    """Feed all images to all networks, and add up what is compared of each pair.
+) -> dict[StorePair, dict[str, LayerMoments]]:
+    """Feed all images to all networks, and accumulate the moments of each pair.
 
     Args:
-        networks: on the device, isolated.
-        runners: how they are run.
-        layers: whose outputs are compared, in all of the networks.
-        pairs: which of the networks.
-        folder: the images; those that cannot be read are left out.
-        device: of the networks.
+        networks: the networks, on the device and isolated.
+        runners: how the networks are run.
+        layers: the names of the layers whose outputs are compared.
+        pairs: the pairs of networks.
+        images: the images; those that cannot be read are skipped.
+        device: the networks' device.
         batch_size: images in one forward.
-        workers: processes that decode.
-        limiter: how many images fit into the memory at once.
-        advance: is told how many images are done.
+        workers: processes that decode images.
+        limiter: how many images fit into memory at once.
+        advance: called with the number of images that are done.
 
     Returns:
-        For each pair, by layer.
+        The moments by pair and by layer.
 
     Raises:
-        LurkError: not one image can be read or fits into the memory, or an activation is not finite.
+        LurkError: no image can be read or fits into memory, or an activation is not finite.
     """
-    sums: dict[Pair, dict[str, LayerSums]] = {pair: {} for pair in pairs}
-    for inputs, batch in _feed(networks, folder, device, batch_size, workers):
+    moments: dict[StorePair, dict[str, LayerMoments]] = {pair: {} for pair in pairs}
+    for inputs, batch in _input_batches(networks, images, device, batch_size, workers):
         done, total = 0, len(batch.indices)
         while done < total:
-            show = partial(_all_seen, runners, layers, inputs, done)
+            run = partial(_run_all, runners, layers, inputs, done)
             at_once = 1 if any(runner.one_by_one for runner in runners) else total - done
-            seen, count = retry_on_oom(limiter, at_once, show)
-            paths = [folder.paths[at] for at in batch.indices[done:]]
-            for shown in seen:
-                _check_finite(shown, paths)
-            for (first, second), found in sums.items():
+            summaries, count = retry_on_oom(limiter, at_once, run)
+            paths = [images.paths[index] for index in batch.indices[done:]]
+            for summary in summaries:
+                _check_finite(summary, paths)
+            for (first, second), by_layer in moments.items():
                 for layer in layers:
-                    one, other = seen[first][layer], seen[second][layer]
-                    found[layer] = add_layer(found.get(layer) or begin_layer(one, other), one, other)
+                    x, y = summaries[first][layer], summaries[second][layer]
+                    before = by_layer.get(layer) or init_layer_moments(x, y)
+                    by_layer[layer] = update_layer_moments(before, x, y)
             done += count
         advance(len(batch.indices) + len(batch.skipped))
-    if any(not found for found in sums.values()):
-        raise LurkError(f"none of the images of {folder.name!r} could be read: give those of the stores")
-    return sums
+    if any(not by_layer for by_layer in moments.values()):
+        raise LurkError(f"none of the images of {images.name!r} can be read", "give the images of the stores")
+    return moments
 
 
-def _feed(
-    networks: Sequence[Network], folder: ImageSet, device: torch.device, batch_size: int, workers: int
+def _input_batches(
+    networks: Sequence[Network], images: ImageSet, device: torch.device, batch_size: int, workers: int
 ) -> Iterator[tuple[list[Tensor], Batch]]:
-    """What each network is fed, batch after batch; images are decoded once for all that take them alike."""
+    """Yield the inputs of each network by batch; networks with equal preprocessing share the decoding."""
     kinds = list({id(network.preprocess): network.preprocess for network in networks}.values())
-    kinds = [kind for at, kind in enumerate(kinds) if kind not in kinds[:at]]
-    which = [kinds.index(network.preprocess) for network in networks]
+    kinds = [kind for index, kind in enumerate(kinds) if kind not in kinds[:index]]
+    kind_of_network = [kinds.index(network.preprocess) for network in networks]
     with ExitStack() as stack:
-        feeds = [
-            stack.enter_context(closing(_batches(folder, kind, batch_size, workers))) for kind in kinds
+        sources = [
+            stack.enter_context(closing(_batches(images, kind, batch_size, workers))) for kind in kinds
         ]  # fmt: skip
-        for together in zip(*feeds, strict=True):
+        for together in zip(*sources, strict=True):
             pixels = [copy_to_device(batch.pixels, device) for batch in together]
             if len({batch.indices for batch in together}) > 1:
                 raise LurkError(
-                    "the transforms of the networks do not read the same images: give them one transform"
+                    "the transforms of the networks do not read the same images", "give them one transform"
                 )
             yield (
-                [n.preprocess.normalise(pixels[at]) for n, at in zip(networks, which, strict=True)],
+                [
+                    network.preprocess.normalise(pixels[kind])
+                    for network, kind in zip(networks, kind_of_network, strict=True)
+                ],
                 together[0],
             )
 
 
-def _batches(folder: ImageSet, kind: Input, batch_size: int, workers: int) -> Generator[Batch, None, None]:
-    # A generator, so that it can be closed, and its processes with it.
-    yield from batches(folder, kind, batch_size=batch_size, workers=workers)
+def _batches(
+    images: ImageSet, preprocess: Input, batch_size: int, workers: int
+) -> Generator[Batch, None, None]:
+    # A generator can be closed, and its decoding processes with it.
+    yield from batches(images, preprocess, batch_size=batch_size, workers=workers)
 
 
-def _all_seen(
+def _run_all(
     runners: Sequence[Runner], layers: Sequence[str], inputs: Sequence[Tensor], start: int, count: int
-) -> tuple[list[dict[str, Seen]], int]:
-    """What each network shows of so many images of a batch, and how many they are."""
-    shown = [
-        _seen(runner, layers, x[start : start + count]) for runner, x in zip(runners, inputs, strict=True)
+) -> tuple[list[dict[str, MapSummary]], int]:
+    """Run all networks on `count` images of a batch; return the summaries and the count."""
+    summaries = [
+        _run(runner, layers, x[start : start + count]) for runner, x in zip(runners, inputs, strict=True)
     ]
-    return shown, count
+    return summaries, count
 
 
-def _seen(runner: Runner, layers: Sequence[str], x: Tensor) -> dict[str, Seen]:
-    """What a network shows of a batch; of a module that is called again, the first time."""
-    found: dict[str, Seen] = {}
+def _run(runner: Runner, layers: Sequence[str], x: Tensor) -> dict[str, MapSummary]:
+    """Summarise a network's maps of a batch; a module that is called repeatedly counts by its first call."""
+    summaries: dict[str, MapSummary] = {}
 
     def observer(name: str) -> Observer:
         def observe(output: Tensor) -> None:
-            if name not in found:
-                found[name] = look(output.detach())
+            if name not in summaries:
+                summaries[name] = summarise_maps(output.detach())
 
         return observe
 
     with runner.without_gradients(), capture_outputs(runner, {name: observer(name) for name in layers}):
         forward_until(runner, x, layers)
-    missing = [name for name in layers if name not in found]
+    missing = [name for name in layers if name not in summaries]
     if missing:
-        raise LurkError(f"layer {missing[0]!r} is not reached by every image: leave it out by --layers")
-    return found
+        raise LurkError(
+            f"layer {missing[0]!r} is not reached by every image",
+            ("choose the other layers with ", Option("layers")),
+        )
+    return summaries
 
 
-def _check_finite(seen: dict[str, Seen], paths: Sequence[str]) -> None:
-    # One question for all layers: each would make a cuda device wait.
-    table = torch.stack([(one.means + one.maxima).isfinite().all(1) for one in seen.values()]).cpu()
+def _check_finite(summaries: dict[str, MapSummary], paths: Sequence[str]) -> None:
+    # One transfer for all layers: a transfer per layer would synchronise a CUDA device each time.
+    table = torch.stack([(one.means + one.maxima).isfinite().all(1) for one in summaries.values()]).cpu()
     if not table.all():
         layer, row = (~table).nonzero()[0].tolist()
         raise LurkError(
-            f"layer {list(seen)[layer]!r} gives NaN or infinity for image {paths[row]!r}: look at the weights"
+            f"layer {list(summaries)[layer]!r} gives NaN or infinity for image {paths[row]!r}",
+            "check the weights",
         )

@@ -1,4 +1,4 @@
-"""What can be said of a filter's change, in numbers of which 0 always means none; needs no torch.
+"""The measures of how a filter changed; 0 always means that it did not. Needs no torch.
 
 `docs/reference/measures.md` gives the formulas.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from torchlurk.store.comparison import Measure
 
-SAME = 1e-6
-"""What is below this counts as unchanged in histograms: the rounding of float32 has as much to say."""
+ROUNDING = 1e-6
+"""The histograms count smaller values as unchanged: they may be due to the rounding of float32."""
 
-_SHARE = (SAME, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-_ORDER = (SAME, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8)
-_SIZE = (SAME, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
-_STEPS = (SAME, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0)
+_SHARE = (ROUNDING, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_ORDER = (ROUNDING, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8)
+_SIZE = (ROUNDING, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
+_STEPS = (ROUNDING, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0)
 _SIGNED = (*(-step for step in reversed(_STEPS)), *_STEPS)
 
 
@@ -44,10 +44,10 @@ MEASURES: dict[str, Measure] = {
         _measure("cross", "filter images, crossed",
                  "how much less each network's filter answers the other's filter image than its own",
                  _SHARE, 0, None),
-        _measure("top_max", "top images by max", "the share of its top images by max that are others after",
-                 _SHARE, 0, 1),
+        _measure("top_max", "top images by max",
+                 "the share of its top images by max that are not among those after", _SHARE, 0, 1),
         _measure("top_avg", "top images by average",
-                 "the share of its top images by average that are others after", _SHARE, 0, 1),
+                 "the share of its top images by average that are not among those after", _SHARE, 0, 1),
         _measure("rank_max", "order by max", "1 − the rank correlation of its top images by max",
                  _ORDER, 0, 2),
         _measure("rank_avg", "order by average", "1 − the rank correlation of its top images by average",
@@ -71,4 +71,4 @@ MEASURES: dict[str, Measure] = {
                  "1 − the cosine of its top crops before and after, in a third network", _SIZE, 0, 2),
     )
 }  # fmt: skip
-"""By name, in the order in which a comparison lists those that it has."""
+"""The measures by name, in the order in which a comparison lists them."""

@@ -1,4 +1,4 @@
-"""What stores do not hold: activations over all images, weights, and what filters say to pictures."""
+"""Measures that need the networks: activations over all images, weights, and cross-activations."""
 
 from __future__ import annotations
 
@@ -10,37 +10,49 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from torchlurk.comparing.assemble import Beyond
+from torchlurk.comparing.assemble import NetworkMeasures, StorePair
 from torchlurk.comparing.compatibility import Store
-from torchlurk.comparing.cross_activation import Cross, cross_layer, crossable, unanswered
-from torchlurk.comparing.embedding import Embedder, embedding_of
-from torchlurk.comparing.forward import Pair, sums_over
-from torchlurk.comparing.moments import LayerSums, correlations, differences, partners
+from torchlurk.comparing.cross_activation import (
+    CrossActivations,
+    cross_activation_loss,
+    cross_activations,
+    reason_not_crossable,
+)
+from torchlurk.comparing.embedding import PictureEmbedder, find_embedding
+from torchlurk.comparing.forward import accumulate_moments
+from torchlurk.comparing.moments import LayerMoments, best_partners, correlations, relative_differences
 from torchlurk.comparing.parameters import filter_parameters, parameter_changes
 from torchlurk.comparing.sources import check_images, check_scores
 from torchlurk.comparing.store_measures import Values
 from torchlurk.datasets.batches import probe_inputs
 from torchlurk.datasets.images import ImageSet
-from torchlurk.errors import LurkError
-from torchlurk.graph import PROBE_IMAGES, prepare
+from torchlurk.errors import LurkError, Option
+from torchlurk.graph import PROBED, prepare
 from torchlurk.models.isolation import isolated
-from torchlurk.models.network import Network
+from torchlurk.models.record import Network
 from torchlurk.models.runner import Runner
 from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.comparison import Embedder as EmbedderRecord
 from torchlurk.store.schema import Layer, number
 
-Found = dict[tuple[str, Pair], Beyond]
-"""By layer and pair."""
+MeasuresByLayer = dict[tuple[str, StorePair], NetworkMeasures]
+"""Measures by layer name and store pair."""
 
-FILTERS_AT_ONCE = 32
-"""Filters whose pictures are in memory together."""
+_FILTERS_AT_ONCE = 32
+"""Filters whose pictures are in memory at the same time."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How it is computed: where, in which batches, by how many decoding processes, and how to tell."""
+class ComputeSettings:
+    """How the networks are run.
+
+    Attributes:
+        device: where to compute.
+        batch_size: images in one forward.
+        workers: processes that decode images.
+        reporter: where progress is reported.
+    """
 
     device: torch.device
     batch_size: int
@@ -48,186 +60,195 @@ class Setting:
     reporter: Reporter
 
 
-def look_beyond(
+def measure_networks(
     stores: Sequence[Store],
     networks: Sequence[Network],
-    folder: ImageSet,
-    pairs: Sequence[Pair],
-    setting: Setting,
-) -> tuple[Found, str | None]:
-    """Measure what needs the networks; they come back as they were.
+    images: ImageSet,
+    pairs: Sequence[StorePair],
+    settings: ComputeSettings,
+) -> tuple[MeasuresByLayer, str | None]:
+    """Compute the measures that need the networks, which are restored afterwards.
 
     Args:
-        stores: alike.
-        networks: theirs.
-        folder: the images.
-        pairs: which of the stores.
-        setting: how.
+        stores: compatible stores.
+        networks: their networks, in the same order.
+        images: the images that the stores were computed from.
+        pairs: the store pairs.
+        settings: how the networks are run.
 
     Returns:
-        What was found, and why filter images could not be compared, if they could not.
+        The measures, and the reason why there are no cross-activations, or `None` if there are some.
 
     Raises:
         LurkError: the networks or the images are not those of the stores, or an activation is not finite.
     """
     layers = [layer.name for layer in stores[0].layers]
-    check_images(stores[0], folder)
+    device, reporter = settings.device, settings.reporter
+    check_images(stores[0], images)
     with ExitStack() as stack:
         for network in networks:
-            stack.enter_context(isolated(network.module, setting.device, network.shape))
-        stack.enter_context(deterministic_float32(setting.device))
-        # As many as the first store was computed with, so that the digits do not depend on the machine.
+            stack.enter_context(isolated(network.module, device, network.shape))
+        stack.enter_context(deterministic_float32(device))
+        # The thread count of the first store, so that the last digits do not depend on the machine.
         stack.enter_context(cpu_threads(stores[0].manifest.threads))
-        runners = [_runner(network, layers, folder, setting.device) for network in networks]
+        runners = [_runner(network, layers, images, device) for network in networks]
         for runner in runners:
-            stack.enter_context(runner.in_memory_format())
+            stack.enter_context(runner.laid_out())
         for store, network, runner in zip(stores, networks, runners, strict=True):
-            check_scores(store, network, runner, folder, setting.device)
-        weights = _weights(stores, networks, pairs)
-        with setting.reporter.bar("forward", len(folder.paths), "image") as advance:
-            sums = sums_over(
-                networks, runners, layers, pairs, folder, setting.device, batch_size=setting.batch_size,
-                workers=setting.workers, limiter=BatchLimiter(setting.reporter.report), advance=advance,
+            check_scores(store, network, runner, images, device)
+        weights = _weight_changes(stores, networks, pairs)
+        with reporter.bar("forward", len(images.paths), "image") as advance:
+            moments = accumulate_moments(
+                networks, runners, layers, pairs, images, device, batch_size=settings.batch_size,
+                workers=settings.workers, limiter=BatchLimiter(reporter.report), advance=advance,
             )  # fmt: skip
-        found = {
-            (layer, pair): _of_sums(sums[pair][layer], weights[layer, pair])
+        measures = {
+            (layer, pair): _measures_of_moments(moments[pair][layer], weights[layer, pair])
             for layer in layers
             for pair in pairs
         }
-        why_not = crossable(stores, networks)
-        if why_not is None and not _cross(found, stores, networks, runners, layers, pairs, setting):
-            why_not = "no filter has a filter image in two of the stores"
-    return found, why_not
+        reason = reason_not_crossable(stores, networks)
+        if reason is None:
+            with reporter.bar("crossing", len(layers), "layer") as advance:
+                crossed: MeasuresByLayer = {}
+                for layer in layers:
+                    rows = cross_activations(stores, networks, runners, layer, pairs, device)
+                    crossed |= _with_cross_activations(measures, layer, rows)
+                    advance(1)
+            reason = None if crossed else "no filter has a filter image in two of the stores"
+            measures |= crossed
+    return measures, reason
 
 
-def _runner(network: Network, layers: Sequence[str], folder: ImageSet, device: torch.device) -> Runner:
-    """How to run a network whose layers are compared.
+def _runner(network: Network, layers: Sequence[str], images: ImageSet, device: torch.device) -> Runner:
+    """Return how to run a network whose layers are compared.
 
     Raises:
-        LurkError: one of them does not give feature maps of single images.
+        LurkError: a layer does not give a feature map per image.
     """
-    images = probe_inputs(folder, network.preprocess, PROBE_IMAGES).to(device)
-    runner, graph = prepare(network.module, network.shape, layers, images)
-    for one in graph.skipped:
-        raise LurkError(f"layer {one.name!r} ({one.kind}) {one.reason}: leave it out by --layers")
+    inputs = probe_inputs(images, network.preprocess, PROBED).to(device)
+    runner, graph = prepare(network.module, network.shape, layers, inputs)
+    for skipped in graph.skipped:
+        raise LurkError(
+            f"layer {skipped.name!r} ({skipped.kind}) {skipped.reason}",
+            ("choose the other layers with ", Option("layers")),
+        )
     return runner
 
 
-def _weights(
-    stores: Sequence[Store], networks: Sequence[Network], pairs: Sequence[Pair]
-) -> dict[tuple[str, Pair], Values]:
-    found: dict[tuple[str, Pair], Values] = {}
+def _weight_changes(
+    stores: Sequence[Store], networks: Sequence[Network], pairs: Sequence[StorePair]
+) -> dict[tuple[str, StorePair], Values]:
+    """Return the measures `weights` and `direction`; nothing for layers without parameters of their own."""
+    changes: dict[tuple[str, StorePair], Values] = {}
     for layer in stores[0].layers:
-        own = [filter_parameters(n.module.get_submodule(layer.name), layer.channels) for n in networks]
+        vectors = [filter_parameters(n.module.get_submodule(layer.name), layer.channels) for n in networks]
         for a, b in pairs:
-            before, after = own[a], own[b]
+            before, after = vectors[a], vectors[b]
             values: Values = {}
             if before is not None and after is not None:
                 size, direction = parameter_changes(layer.name, before, after)
-                values = {"weights": column(size), "direction": column(direction)}
-            found[layer.name, (a, b)] = values
-    return found
+                values = {"weights": to_column(size), "direction": to_column(direction)}
+            changes[layer.name, (a, b)] = values
+    return changes
 
 
-def _of_sums(sums: LayerSums, weights: Values) -> Beyond:
-    who, how = partners(sums)
-    alike = column(how)
+def _measures_of_moments(moments: LayerMoments, weights: Values) -> NetworkMeasures:
+    channels, r = best_partners(moments)
     values = {
-        "maps": column(1 - correlations(sums.cells)),
-        "means": column(1 - correlations(sums.means)),
-        "maxima": column(1 - correlations(sums.maxima)),
-        "difference": column(differences(sums)),
-        "partner": column(1 - how),
+        "maps": to_column(1 - correlations(moments.cells)),
+        "means": to_column(1 - correlations(moments.means)),
+        "maxima": to_column(1 - correlations(moments.maxima)),
+        "difference": to_column(relative_differences(moments)),
+        "partner": to_column(1 - r),
         **weights,
     }
-    pairs = [None if r is None else (c, r) for c, r in zip(who.tolist(), alike, strict=True)]
-    return Beyond(values=values, partners=pairs)
+    partners = [
+        None if value is None else (channel, value)
+        for channel, value in zip(channels.tolist(), to_column(r), strict=True)
+    ]
+    return NetworkMeasures(values=values, partners=partners)
 
 
-def column(values: Tensor) -> list[float | None]:
-    """Numbers of the format, `None` for NaN."""
+def to_column(values: Tensor) -> list[float | None]:
+    """Return the numbers of a tensor `(C,)` as the format records them, with `None` for NaN."""
     return [None if math.isnan(value) else number(value) for value in values.tolist()]
 
 
-def _cross(
-    found: Found, stores: Sequence[Store], networks: Sequence[Network], runners: Sequence[Runner],
-    layers: Sequence[str], pairs: Sequence[Pair], setting: Setting,
-) -> bool:  # fmt: skip
-    """Add the cross-check of filter images to what was found; whether there was any."""
-    some = False
-    with setting.reporter.bar("crossing", len(layers), "layer") as advance:
-        for layer in layers:
-            for pair, rows in cross_layer(stores, networks, runners, layer, pairs, setting.device).items():
-                if any(row is not None for row in rows):
-                    some = True
-                    found[layer, pair] = _with_cross(found[layer, pair], rows)
-            advance(1)
-    return some
+def _with_cross_activations(
+    measures: MeasuresByLayer, layer: str, rows_by_pair: Mapping[StorePair, Sequence[CrossActivations | None]]
+) -> MeasuresByLayer:
+    """Return the measures of a layer with its cross-activations, for the pairs that have some."""
+    result: MeasuresByLayer = {}
+    for pair, rows in rows_by_pair.items():
+        if all(row is None for row in rows):
+            continue
+        losses = [cross_activation_loss(row) for row in rows]
+        added = {"cross": [None if loss is None else number(loss) for loss in losses]}
+        cross = [
+            None if r is None else (number(r[0]), number(r[1]), number(r[2]), number(r[3])) for r in rows
+        ]
+        old = measures[layer, pair]
+        result[layer, pair] = replace(old, values={**old.values, **added}, cross=cross)
+    return result
 
 
-def _with_cross(one: Beyond, rows: Sequence[Cross | None]) -> Beyond:
-    lost = [unanswered(row) for row in rows]
-    values = {**one.values, "cross": [None if value is None else number(value) for value in lost]}
-    kept = [None if r is None else (number(r[0]), number(r[1]), number(r[2]), number(r[3])) for r in rows]
-    return replace(one, values=values, cross=kept)
-
-
-def embed(
+def measure_embeddings(
     stores: Sequence[Store],
     network: Network,
-    pairs: Sequence[Pair],
-    found: Mapping[tuple[str, Pair], Beyond],
-    setting: Setting,
-) -> tuple[Found, EmbedderRecord]:
-    """Add the distances of pictures in a third network, which comes back as it was.
+    pairs: Sequence[StorePair],
+    measures: Mapping[tuple[str, StorePair], NetworkMeasures],
+    settings: ComputeSettings,
+) -> tuple[MeasuresByLayer, EmbedderRecord]:
+    """Add the distances of pictures in an embedding network, which is restored afterwards.
 
     Args:
-        stores: alike.
-        network: the third.
-        pairs: which of the stores.
-        found: what there is.
-        setting: how.
+        stores: compatible stores.
+        network: the embedding network.
+        pairs: the store pairs.
+        measures: the measures so far.
+        settings: how the network is run.
 
     Returns:
-        The same with more, and what to record of the network.
+        The measures with the distances added, and the record of the embedding network.
 
     Raises:
-        LurkError: a picture cannot be read, or the network has no vectors.
+        LurkError: a picture cannot be read, or the network has no layer that gives vectors.
     """
-    more: Found = dict(found)
+    result: MeasuresByLayer = dict(measures)
     layers = stores[0].layers
     total = sum(layer.channels for layer in layers) * len(stores)
     with (
-        isolated(network.module, setting.device, network.shape),
-        deterministic_float32(setting.device),
+        isolated(network.module, settings.device, network.shape),
+        deterministic_float32(settings.device),
         cpu_threads(stores[0].manifest.threads),
-        setting.reporter.bar("embedding", total, "filter") as advance,
+        settings.reporter.bar("embedding", total, "filter") as advance,
     ):
-        embedding = embedding_of(network)
-        embedder = Embedder(embedding, setting.batch_size)
+        embedding = find_embedding(network)
+        embedder = PictureEmbedder(embedding, settings.batch_size)
         for layer in layers:
-            for pair, values in _apart(embedder, stores, layer, pairs, advance).items():
-                old = more.get((layer.name, pair), Beyond())
-                more[layer.name, pair] = replace(old, values={**old.values, **values})
+            for pair, values in _embedding_distances(embedder, stores, layer, pairs, advance).items():
+                old = result.get((layer.name, pair), NetworkMeasures())
+                result[layer.name, pair] = replace(old, values={**old.values, **values})
     record = EmbedderRecord(network.source, network.weights, network.weights_sha256, embedding.layer)
-    return more, record
+    return result, record
 
 
-def _apart(
-    embedder: Embedder, stores: Sequence[Store], layer: Layer, pairs: Sequence[Pair],
+def _embedding_distances(
+    embedder: PictureEmbedder, stores: Sequence[Store], layer: Layer, pairs: Sequence[StorePair],
     advance: Callable[[int], object],
-) -> dict[Pair, Values]:  # fmt: skip
-    """How far the pictures of a layer's filters lie apart, some filters at a time."""
-    found: dict[Pair, Values] = {pair: {"embed_image": [], "embed_crops": []} for pair in pairs}
-    rows = [store.file(layer.name).filters for store in stores]
-    for start in range(0, layer.channels, FILTERS_AT_ONCE):
-        own = [filters[start : start + FILTERS_AT_ONCE] for filters in rows]
-        for name, shown in (("embed_image", embedder.filter_image), ("embed_crops", embedder.crops)):
+) -> dict[StorePair, Values]:  # fmt: skip
+    """Return the distances between the pictures of a layer's filters, a few filters at a time."""
+    result: dict[StorePair, Values] = {pair: {"embed_image": [], "embed_crops": []} for pair in pairs}
+    filters = [store.file(layer.name).filters for store in stores]
+    for start in range(0, layer.channels, _FILTERS_AT_ONCE):
+        chunk = [entries[start : start + _FILTERS_AT_ONCE] for entries in filters]
+        for name, pictures_of in (("embed_image", embedder.filter_image), ("embed_crops", embedder.crops)):
             pictures = [
-                [shown(store, layer.name, entry) for entry in entries]
-                for store, entries in zip(stores, own, strict=True)
+                [pictures_of(store, layer.name, entry) for entry in entries]
+                for store, entries in zip(stores, chunk, strict=True)
             ]
             for pair, values in embedder.distances(pictures, pairs).items():
-                found[pair][name] += values
-        advance(sum(map(len, own)))
-    return found
+                result[pair][name] += values
+        advance(sum(map(len, chunk)))
+    return result

@@ -1,4 +1,4 @@
-"""The parameters of a filter as a vector, and how far two of them lie apart."""
+"""The parameters of a filter as a vector, and how far two of these vectors differ."""
 
 from __future__ import annotations
 
@@ -11,56 +11,57 @@ _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def filter_parameters(module: nn.Module, channels: int) -> Tensor | None:
-    """The kernel and the bias of each filter of a layer as a row of `(C, P)`, float64.
+    """Return the weights and the bias of each filter of a layer as one row.
 
     Args:
-        module: the layer; what it is fed by has parameters of its own.
-        channels: C.
+        module: the layer; parameters of its submodules do not count.
+        channels: the number of filters, C.
 
     Returns:
-        The rows; `None` for a layer that has no parameters of its own, such as a ReLU or a block.
+        `(C, P)`, float64; `None` for a layer without parameters of its own, such as a ReLU or a block.
     """
     rows = []
     for name in ("weight", "bias"):
         values = getattr(module, name, None)
         if not isinstance(values, Tensor):
             continue
-        own = values.detach()
+        parameter = values.detach()
         if name == "weight" and isinstance(module, _TRANSPOSED):
-            # (in, out / groups, ...), where each group of inputs has outputs of its own
-            own = torch.unflatten(own, 0, (module.groups, -1)).transpose(1, 2).flatten(0, 1)
-        if own.dim() == 0 or own.shape[0] != channels:
+            # (in, out / groups, ...), where each group of inputs has its own outputs
+            parameter = torch.unflatten(parameter, 0, (module.groups, -1)).transpose(1, 2).flatten(0, 1)
+        if parameter.dim() == 0 or parameter.shape[0] != channels:
             continue
-        rows.append(own.reshape(channels, -1).double())
+        rows.append(parameter.reshape(channels, -1).double())
     return torch.cat(rows, 1) if rows else None
 
 
 def parameter_changes(layer: str, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the vectors of a layer's filters lie apart, and in which direction.
+    """Compute how much the parameters of a layer's filters changed, in size and in direction.
 
     Args:
-        layer: its name, for errors.
-        before: `(C, P)` of one network.
-        after: of the other.
+        layer: the layer's name, for errors.
+        before: `(C, P)`, the parameters in the first network.
+        after: `(C, P)`, the parameters in the second network.
 
     Returns:
-        `(C,)` the length of the difference relative to that of the first; and `(C,)` 1 less the cosine. Both
-        are exactly 0 where nothing changed, and NaN where there is no length to divide by.
+        `(C,)`, the norm of the difference relative to the norm before, and `(C,)`, 1 minus the cosine. Both
+        are exactly 0 if nothing changed, and NaN if a norm to divide by is 0.
 
     Raises:
-        LurkError: the two have not the same shape.
+        LurkError: the shapes differ.
     """
     if before.shape != after.shape:
         raise LurkError(
             f"the filters of layer {layer!r} have {before.shape[1]} weights in one network and "
-            f"{after.shape[1]} in another: give networks of one architecture"
+            f"{after.shape[1]} in another",
+            "give networks of one architecture",
         )
-    apart = (after - before).square().sum(1)
-    own, other = (before * before).sum(1), (after * after).sum(1)
-    # Of equal factors the root is exact.
-    cosine = (before * after).sum(1) / (own * other).sqrt()
-    size = (apart / own).sqrt()
-    same = apart == 0
-    return size.where(own > 0, torch.nan).masked_fill(same, 0), (
-        (1 - cosine.clamp(-1, 1)).where(own * other > 0, torch.nan).masked_fill(same, 0)
+    squared_difference = (after - before).square().sum(1)
+    squared_before, squared_after = (before * before).sum(1), (after * after).sum(1)
+    # Not F.cosine_similarity: equal vectors must give exactly 1, and the root of a square is exact.
+    cosine = (before * after).sum(1) / (squared_before * squared_after).sqrt()
+    size = (squared_difference / squared_before).sqrt()
+    same = squared_difference == 0
+    return size.where(squared_before > 0, torch.nan).masked_fill(same, 0), (
+        (1 - cosine.clamp(-1, 1)).where(squared_before * squared_after > 0, torch.nan).masked_fill(same, 0)
     )

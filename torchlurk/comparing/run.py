@@ -1,4 +1,4 @@
-"""Compare stores: open them, ask their networks where there are any, and write what was found."""
+"""Compare stores: open them, run their networks if there are any, and write the result."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchlurk.comparing.assemble import Extras, join, pairs_of
+from torchlurk.comparing.assemble import NetworkResults, assemble, store_pairs
 from torchlurk.comparing.compatibility import Store, open_stores
 from torchlurk.comparing.files import check_out, write_comparison
 from torchlurk.comparing.table import Comparison
-from torchlurk.errors import LurkError, in_python
+from torchlurk.errors import LurkError, Option, as_texts
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from torchlurk.comparing.network_measures import Setting
+    from torchlurk.comparing.network_measures import ComputeSettings
     from torchlurk.datasets.images import ImageSet
     from torchlurk.datasets.preprocess import PreprocessLike
-    from torchlurk.models.network import Network
+    from torchlurk.models.record import Network
 
-WITHOUT = (
-    "Made of the stores alone: correlations over all images, weights, partners and crossed filter images "
-    "need the networks and the images, torchlurk compare --images."
+_STORES_ONLY_NOTE = (
+    "Computed from the stores alone. Correlations over all images, weights, best partners and "
+    "cross-activations need the networks and the images: run torchlurk compare with --images."
 )
 
-
-AT_ONCE = 64
-"""Images in one forward, at most: what all networks show of a batch is in memory together."""
+_MAX_BATCH_SIZE = 64
+"""The default limit of images in one forward: the maps of a batch in all networks are in memory together."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a comparison is asked for; see `compare`, whose `model` are `models` here."""
+class ComparisonRequest:
+    """The arguments of a comparison; see `compare`, whose `model` is called `models` here."""
 
     stores: tuple[Path, ...]
     out: Path | None = None
@@ -70,34 +69,35 @@ def compare(
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> Comparison:
-    """Say what became of each filter, from one store to another of one architecture over the same images.
+    """Measure how each filter changed between stores of one architecture over the same images.
 
-    The stores alone tell how top images, class profiles and statistics changed, for which torch is not
-    needed. With the images, the networks are loaded as the stores say, and tell the rest in one pass.
+    The stores alone show how top images, class profiles and statistics changed; this does not need torch.
+    With the images, the networks are loaded as the stores describe them, and run once over all images for the
+    rest.
 
     Args:
-        stores: folders, two or more, in the order of time.
-        images: those that the stores were computed from, see `Lurk`; `None` for the stores alone.
-        model: the networks, where the stores do not say enough: one for all or one each, a name as of
-            `--model` or a module; modules come back as they were.
-        preprocess: what modules are fed, see `Lurk`.
-        weights: files, in any order: each is known by its digest.
-        layers: which to compare, patterns see `--layers`; all without.
-        embed: a third network, in which filter images and crops are compared too.
-        embed_weights: its weights, see `--weights`.
-        out: a folder beside the stores to write; nothing is written without.
+        stores: the folders of two or more stores, in chronological order.
+        images: the images that the stores were computed from, see `Lurk`; `None` to use the stores alone.
+        model: the networks, if the stores do not describe them fully: one for all stores or one per store,
+            each a name as for `Lurk` or a module. Modules are restored afterwards.
+        preprocess: the preprocessing of modules, see `Lurk`.
+        weights: weights files in any order; each is identified by its digest.
+        layers: patterns of the layers to compare, see `Lurk`; by default all.
+        embed: an embedding network in which filter images and crops are compared as well.
+        embed_weights: the weights of the embedding network.
+        out: a folder next to the stores to write to; by default nothing is written.
         device: `auto`, `cpu` or `cuda`.
         batch_size: images in one forward.
-        workers: processes that decode.
-        allow_unsafe_pickle: whether files of weights may run code.
-        overwrite: lose a comparison of other stores in `out`.
-        progress: whether bars are shown; `None` for where there is someone to see them.
+        workers: processes that decode images.
+        allow_unsafe_pickle: whether weights files may execute code.
+        overwrite: whether to replace a comparison of other stores in `out`.
+        progress: whether to show progress bars; `None` shows them in a terminal or notebook.
 
     Returns:
-        The comparison, as a table with a row a filter.
+        The comparison as a table with one row per filter.
 
     Raises:
-        LurkError: the stores are not alike, or something else is not theirs.
+        LurkError: the stores are not compatible, or the networks or images are not those of the stores.
 
     Examples:
         The same network, with two filters exchanged:
@@ -122,14 +122,14 @@ def compare(
         >>> [row.partner for row in found.layer("features.14").head(4)]
         [1, 0, 2, 3]
     """
-    request = Request(
+    request = ComparisonRequest(
         stores=tuple(Path(store) for store in stores),
         out=None if out is None else Path(out),
         images=images,
         models=(model,) if isinstance(model, str) or not isinstance(model, Sequence) else tuple(model),
         preprocess=preprocess,
         weights=tuple(Path(file) for file in ((weights,) if isinstance(weights, str | Path) else weights)),
-        layers=(layers,) if isinstance(layers, str) else None if layers is None else tuple(layers),
+        layers=None if layers is None else as_texts("layers", layers),
         embed=embed,
         embed_weights=embed_weights,
         unsafe_pickle=allow_unsafe_pickle,
@@ -139,102 +139,116 @@ def compare(
         overwrite=overwrite,
         progress=progress,
     )
-    with in_python():
-        return compare_stores(request)
+    return compare_stores(request)
 
 
-def compare_stores(request: Request) -> Comparison:
-    """Do what was asked for; see `compare`.
+def compare_stores(request: ComparisonRequest) -> Comparison:
+    """Run a comparison; see `compare`.
 
     Raises:
-        LurkError: it cannot be done; what lay in the folder before still does.
+        LurkError: the comparison cannot be computed; the output folder is unchanged.
     """
     stores = open_stores(request.stores, request.layers)
     if request.out is not None:
         check_out(stores, request.out, overwrite=request.overwrite)
     if request.images is None and (request.models or request.weights):
-        raise LurkError("networks without images have nothing to look at: give --images too")
-    extras = Extras(note=WITHOUT)
+        raise LurkError("networks are given without images", ("give the images with ", Option("images")))
+    results = NetworkResults(note=_STORES_ONLY_NOTE)
     if request.images is not None or request.embed is not None:
-        setting = _setting(request)
+        settings = _compute_settings(request)
         if request.images is not None:
-            extras = _ask(request, stores, setting)
+            results = _measure_networks(request, stores, settings)
         if request.embed is not None:
-            extras = _embed(stores, request.embed, request.embed_weights, extras, setting)
+            results = _add_embeddings(stores, request.embed, request.embed_weights, results, settings)
     name = f"{stores[0].name}-to-{stores[-1].name}" if request.out is None else request.out.name
-    compared = join(name, stores, extras)
+    compared = assemble(name, stores, results)
     if request.out is not None:
         write_comparison(compared, request.out)
     return Comparison(compared)
 
 
-def _setting(request: Request) -> Setting:
-    from torchlurk.comparing.network_measures import Setting
+def _compute_settings(request: ComparisonRequest) -> ComputeSettings:
+    from torchlurk.comparing.network_measures import ComputeSettings
     from torchlurk.pipeline.session import terminal_of
     from torchlurk.runtime.devices import choose_device, default_batch_size, default_workers
 
     device = choose_device(request.device)
-    return Setting(
+    return ComputeSettings(
         device=device,
-        batch_size=request.batch_size or min(default_batch_size(device), AT_ONCE),
+        batch_size=request.batch_size or min(default_batch_size(device), _MAX_BATCH_SIZE),
         workers=default_workers(device) if request.workers is None else request.workers,
         reporter=terminal_of(request.progress),
     )
 
 
-def _ask(request: Request, stores: Sequence[Store], setting: Setting) -> Extras:
-    """What the networks say."""
-    from torchlurk.comparing.network_measures import look_beyond
+def _measure_networks(
+    request: ComparisonRequest, stores: Sequence[Store], settings: ComputeSettings
+) -> NetworkResults:
+    from torchlurk.comparing.network_measures import measure_networks
     from torchlurk.comparing.sources import check_images
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
     from torchlurk.pipeline.session import images_of
 
     if isinstance(request.images, str) and request.data_root is not None:
-        folder: ImageSet = open_images(request.images, words=None, data_root=request.data_root)
+        images: ImageSet = open_images(request.images, words=None, data_root=request.data_root)
     else:
-        folder = images_of(request.images, None)
-    for line in notes_of(folder):
-        setting.reporter.report(line)
-    check_images(stores[0], folder)
-    networks = _networks(request, stores, folder, setting)
-    found, why_not = look_beyond(stores, networks, folder, pairs_of(len(stores)), setting)
-    note = f"Filter images are not crossed: {why_not}." if why_not else None
-    return Extras(networks=True, beyond=found, note=note)
+        images = images_of(request.images, None)
+    for line in notes_of(images):
+        settings.reporter.report(line)
+    check_images(stores[0], images)
+    networks = _networks(request, stores, images, settings)
+    measures, reason = measure_networks(stores, networks, images, store_pairs(len(stores)), settings)
+    note = f"There are no cross-activations: {reason}." if reason else None
+    return NetworkResults(networks=True, measures=measures, note=note)
 
 
 def _networks(
-    request: Request, stores: Sequence[Store], folder: ImageSet, setting: Setting
+    request: ComparisonRequest, stores: Sequence[Store], images: ImageSet, settings: ComputeSettings
 ) -> Sequence[Network]:
-    from torchlurk.comparing.sources import Asked, handed_over, load_networks
+    """Return the networks of the stores: the given modules, or loaded by name."""
+    from torchlurk.comparing.sources import NetworkSources, load_networks, wrap_module
     from torchlurk.datasets.batches import first_image
     from torchlurk.models.weights import default_cache
 
-    models = request.models
-    named = tuple(one for one in models if isinstance(one, str))
-    if models and not named:
+    models, option = request.models, Option("model")
+    names = tuple(model for model in models if isinstance(model, str))
+    if models and not names:
         if len(models) != len(stores):
-            raise LurkError(f"{len(models)} modules for {len(stores)} stores: give --model one for each")
+            raise LurkError(
+                f"{len(models)} modules for {len(stores)} stores", "give one module per store", option
+            )
         if request.weights:
-            raise LurkError("--weights beside modules, which have theirs: leave it out")
+            raise LurkError("modules have their own weights", ("leave out ", Option("weights")), option)
         pairs = zip(stores, models, strict=True)
-        return [handed_over(store, module, request.preprocess, folder) for store, module in pairs]
-    if len(named) != len(models):
-        raise LurkError("--model holds names and modules: give all as the one or all as the other")
+        return [wrap_module(store, module, request.preprocess, images) for store, module in pairs]
+    if len(names) != len(models):
+        raise LurkError("names and modules are mixed", "give only names or only modules", option)
     if request.preprocess is not None:
-        raise LurkError("a preprocess beside names, which have their own: leave it out, or give modules")
-    asked = Asked(named, request.weights, request.unsafe_pickle)
+        raise LurkError(
+            "networks given by name have their own preprocessing",
+            "leave it out, or give modules",
+            Option("preprocess"),
+        )
+    sources = NetworkSources(names, request.weights, request.unsafe_pickle)
     return load_networks(
-        stores, asked, default_cache(), report=setting.reporter.report, first=lambda: first_image(folder)
+        stores,
+        sources,
+        default_cache(),
+        report=settings.reporter.report,
+        first=lambda: first_image(images),
     )
 
 
-def _embed(stores: Sequence[Store], model: str, weights: str, extras: Extras, setting: Setting) -> Extras:
-    """The same with the distances of pictures in a third network."""
-    from torchlurk.comparing.network_measures import embed
-    from torchlurk.models.load import load_network
+def _add_embeddings(
+    stores: Sequence[Store], model: str, weights: str, results: NetworkResults, settings: ComputeSettings
+) -> NetworkResults:
+    from torchlurk.comparing.network_measures import measure_embeddings
+    from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
 
-    network = load_network(model, weights, None, default_cache(), report=setting.reporter.report)
-    found, record = embed(stores, network, pairs_of(len(stores)), extras.beyond, setting)
-    return replace(extras, beyond=found, embedding=record)
+    network = load_network(model, weights, None, default_cache(), report=settings.reporter.report)
+    measures, record = measure_embeddings(
+        stores, network, store_pairs(len(stores)), results.measures, settings
+    )
+    return replace(results, measures=measures, embedding=record)

@@ -1,4 +1,4 @@
-"""The networks behind stores: loaded again as their manifests say, and held against them."""
+"""Load the networks of stores as their manifests describe them, and check that they are the right ones."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ from torchlurk.comparing.compatibility import Store
 from torchlurk.datasets.batches import first_image, load_pixels
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.preprocess import PreprocessLike
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.models.checkpoint import Weights
-from torchlurk.models.load import TORCHVISION_PREFIX, load_network, network_from_module
-from torchlurk.models.network import Network
+from torchlurk.models.network import TORCHVISION, Network, load_network, network_of
 from torchlurk.models.runner import Runner, activations
-from torchlurk.models.timm_zoo import TIMM_PREFIX as TIMM
+from torchlurk.models.timm_zoo import PREFIX as TIMM
 from torchlurk.pipeline.session import digest_of
 from torchlurk.store.schema import number
 
-TOLERANCE = 0.01
-"""A network whose scores are its store's, but for so much of the layer's largest, is the one that made it."""
+_SCORE_TOLERANCE = 0.01
+"""By how much a score may differ from the store's, relative to the layer's highest score."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a user says of the networks beside what the stores do.
+class NetworkSources:
+    """What the user gives to load the networks, in addition to the stores' manifests.
 
     Attributes:
-        models: none; one for all stores; or one for each: see `load_network`.
-        weights: files, in any order: each is known by its digest.
+        models: none, one for all stores, or one per store; see `load_network`.
+        weights: weights files in any order; each is identified by its digest.
         unsafe_pickle: see `read_weights`.
     """
 
@@ -43,40 +42,45 @@ class Asked:
     unsafe_pickle: bool = False
 
 
-Load = Callable[[str, str, int | tuple[int, int] | None, int], Network]
-"""Takes a model, weights, a size and a seed."""
+LoadNetwork = Callable[[str, str, int | tuple[int, int] | None, int], Network]
+"""Loads a network from a model, weights, an input size and a seed."""
 
 
 def load_networks(
     stores: Sequence[Store],
-    asked: Asked,
+    sources: NetworkSources,
     cache: Path,
     *,
     report: Callable[[str], None],
     first: Callable[[], Image.Image],
 ) -> tuple[Network, ...]:
-    """The networks that the stores were made of, in their order.
+    """Load the networks that the stores were computed from.
 
-    What comes from torchvision and timm is made as the manifests say; a function of the user's is called only
-    where it is named in `asked`, for a store may come from anyone.
+    Networks of torchvision and timm are created as the manifests describe them. A user's function is called
+    only if `sources` names it, because a store may come from anyone.
 
     Args:
-        stores: whose networks.
-        asked: what there is beside the manifests.
+        stores: the stores.
+        sources: what the user gives in addition to the manifests.
         cache: see `load_network`.
-        report: is told, in a line, what takes long.
+        report: called with a line of text before a step that takes long.
         first: opens the first image.
 
+    Returns:
+        The networks, in the order of the stores.
+
     Raises:
-        LurkError: a network cannot be had, or is not the one that the store was made of.
+        LurkError: a network cannot be loaded, or is not the one that the store was computed from.
     """
-    if len(asked.models) not in (0, 1, len(stores)):
+    if len(sources.models) not in (0, 1, len(stores)):
         raise LurkError(
-            f"--model is given {len(asked.models)} times for {len(stores)} stores: once for all, or once each"
+            f"given {len(sources.models)} times for {len(stores)} stores",
+            "give it once for all stores, or once per store",
+            Option("model"),
         )
-    files = _files(stores, asked.weights)
-    # All that can be known to be missing, before anything is fetched.
-    plans = [_plan(store, at, asked, files) for at, store in enumerate(stores)]
+    files = _files_by_digest(stores, sources.weights)
+    # Everything that may be missing is found out before anything is downloaded.
+    plans = [_plan(store, index, sources, files) for index, store in enumerate(stores)]
 
     def load(model: str, weights: str, size: int | tuple[int, int] | None, seed: int) -> Network:
         return load_network(
@@ -87,49 +91,56 @@ def load_networks(
             report=report,
             seed=seed,
             first=first,
-            unsafe_pickle=asked.unsafe_pickle,
+            unsafe_pickle=sources.unsafe_pickle,
         )
 
     return tuple(_load(store, *plan, load) for store, plan in zip(stores, plans, strict=True))
 
 
-def _files(stores: Sequence[Store], paths: Sequence[Path]) -> dict[str, Path]:
-    """The files of weights by their digests, each of which some store names."""
-    known = {store.manifest.model.weights_sha256 for store in stores}
-    found: dict[str, Path] = {}
+def _files_by_digest(stores: Sequence[Store], paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the weights files by digest.
+
+    Raises:
+        LurkError: a file cannot be read, or belongs to none of the stores.
+    """
+    digests = {store.manifest.model.weights_sha256 for store in stores}
+    files: dict[str, Path] = {}
     for path in paths:
         try:
             with path.open("rb") as handle:
                 digest = hashlib.file_digest(handle, "sha256").hexdigest()
         except OSError as problem:
             raise LurkError(
-                f"weights {str(path)!r} cannot be read ({problem.strerror or problem}): give files"
+                f"cannot read the file ({problem.strerror or problem})",
+                "give a weights file",
+                Option("weights", repr(str(path))),
             ) from problem
-        if digest not in known:
-            told = ", ".join(f"{store.name}: {_weights(store)}" for store in stores)
+        if digest not in digests:
+            expected = ", ".join(f"{store.name}: {_describe_weights(store)}" for store in stores)
             raise LurkError(
-                f"weights {str(path)!r} (sha256 {digest[:8]}…) are those of none of the stores ({told}): "
-                "give the files that they were computed with"
+                f"the file (sha256 {digest[:8]}…) belongs to none of the stores ({expected})",
+                "give the files that the stores were computed with",
+                Option("weights", repr(str(path))),
             )
-        found[digest] = path
-    return found
+        files[digest] = path
+    return files
 
 
-def _weights(store: Store) -> str:
+def _describe_weights(store: Store) -> str:
     model = store.manifest.model
     return f"{model.weights}, sha256 {model.weights_sha256[:8]}…"
 
 
-def _plan(store: Store, at: int, asked: Asked, files: dict[str, Path]) -> tuple[str, str, int]:
-    """Which model, which weights and which seed make the network of a store."""
+def _plan(store: Store, index: int, sources: NetworkSources, files: dict[str, Path]) -> tuple[str, str, int]:
+    """Return the model, the weights and the seed that recreate a store's network."""
     recorded = store.manifest.model
-    given = asked.models[at if len(asked.models) > 1 else 0] if asked.models else None
+    given = sources.models[index if len(sources.models) > 1 else 0] if sources.models else None
     model = given or recorded.source
-    plain = model.startswith((TORCHVISION_PREFIX, TIMM)) or ":" not in model
-    if given is None and not recorded.source.startswith((TORCHVISION_PREFIX, TIMM)):
+    builtin = model.startswith((TORCHVISION, TIMM)) or ":" not in model
+    if given is None and not recorded.source.startswith((TORCHVISION, TIMM)):
         raise LurkError(
-            f"{str(store.path)!r} was computed with a network of one's own, {recorded.source!r}: give "
-            "--model FILE.py:FUNCTION, once for all stores or once each"
+            f"{str(store.path)!r} was computed with the user's own network {recorded.source!r}",
+            ("give it with ", Option("model", "FILE.py:FUNCTION"), ", once for all stores or once per store"),
         )
     kind, _, rest = recorded.weights.partition(":")
     file = files.get(recorded.weights_sha256)
@@ -142,14 +153,15 @@ def _plan(store: Store, at: int, asked: Asked, files: dict[str, Path]) -> tuple[
         return model, rest, 0
     if recorded.weights in ("trunk", "caffe"):
         return model, recorded.weights, 0
-    if (kind == "timm" and plain) or (not plain and kind != "file"):
+    if (kind == "timm" and builtin) or (not builtin and kind != "file"):
         return model, "auto", 0
     raise LurkError(
-        f"{str(store.path)!r} was computed with the weights {_weights(store)}: give that file by --weights"
+        f"{str(store.path)!r} was computed with the weights {_describe_weights(store)}",
+        ("give that file with ", Option("weights")),
     )
 
 
-def _load(store: Store, model: str, weights: str, seed: int, load: Load) -> Network:
+def _load(store: Store, model: str, weights: str, seed: int, load: LoadNetwork) -> Network:
     shape = store.manifest.input.shape
     network = load(model, weights, None, seed)
     if network.shape != shape and network.shape[0] == shape[0]:
@@ -158,103 +170,115 @@ def _load(store: Store, model: str, weights: str, seed: int, load: Load) -> Netw
     return network
 
 
-def handed_over(store: Store, module: object, preprocess: PreprocessLike, folder: ImageSet) -> Network:
-    """A module of the caller's as the network of a store.
+def wrap_module(store: Store, module: object, preprocess: PreprocessLike, images: ImageSet) -> Network:
+    """Return the user's module as the network of a store.
 
-    Its values are held against the store's digest where that is one of values; the digest of a file says
-    nothing of a module, whose scores are then all that it is known by.
+    If the store records a digest of values, the module's values are checked against it. The digest of a file
+    says nothing about a module; then only its scores are checked, see `check_scores`.
 
     Args:
-        store: whose network it is.
+        store: the store.
         module: the network.
-        preprocess: what it is fed.
-        folder: the images.
+        preprocess: its preprocessing.
+        images: the images.
 
     Raises:
-        LurkError: it is no module, or another network.
+        LurkError: it is not a module, or not the network of the store.
     """
     if not isinstance(module, nn.Module):
-        raise LurkError(f"--model is a {type(module).__name__}: give names, or torch.nn.Modules")
+        raise LurkError(
+            f"expected names or instances of torch.nn.Module, got {type(module).__name__}",
+            option=Option("model"),
+        )
     recorded, shape = store.manifest.model, store.manifest.input.shape
     of_file = recorded.weights.startswith(("file:", "imagenet:")) or recorded.weights in ("trunk", "caffe")
     digest = recorded.weights_sha256 if of_file else digest_of(module)
-    network = network_from_module(
+    network = network_of(
         module, preprocess, (), source=recorded.source, weights=Weights({}, recorded.weights, digest),
-        size=shape[1:] if preprocess is None else None, first=lambda: first_image(folder), show=(),
+        size=shape[1:] if preprocess is None else None, first=lambda: first_image(images), show=(),
     )  # fmt: skip
     check_network_of(store, network)
     return network
 
 
 def check_network_of(store: Store, network: Network) -> None:
-    """Refuse a network that is not that of a store, by its weights, its input or its layers.
+    """Check that a network is that of a store, by its weights, its input and its layers.
 
     Raises:
-        LurkError: it is another.
+        LurkError: it is another network.
     """
     path, manifest = str(store.path), store.manifest
     if network.weights_sha256 != manifest.model.weights_sha256:
         raise LurkError(
-            f"{path!r} was computed with the weights {_weights(store)}, and the network has others (sha256 "
-            f"{network.weights_sha256[:8]}…): give those by --weights, or compute the store again"
+            f"{path!r} was computed with the weights {_describe_weights(store)}, but the network has others "
+            f"(sha256 {network.weights_sha256[:8]}…)",
+            ("give the store's weights with ", Option("weights"), ", or compute the store again"),
         )
-    fed = network.preprocess
-    if network.shape != manifest.input.shape or any(
-        [number(value) for value in own] != list(told)
-        for own, told in ((fed.mean, manifest.input.mean), (fed.std, manifest.input.std))
+    preprocess, recorded = network.preprocess, manifest.input
+    if network.shape != recorded.shape or any(
+        [number(value) for value in actual] != list(expected)
+        for actual, expected in ((preprocess.mean, recorded.mean), (preprocess.std, recorded.std))
     ):
         raise LurkError(
-            f"{path!r} was fed {manifest.input.shape} with mean {manifest.input.mean}, the network is fed "
-            f"{network.shape} with {list(fed.mean)}: give the network with the transform of the store"
+            f"{path!r} was computed from inputs of {recorded.shape} with mean {recorded.mean}, but the "
+            f"network takes {network.shape} with mean {list(preprocess.mean)}",
+            "give the network with the transform of the store",
         )
     names = dict(network.module.named_modules())
     missing = [layer.name for layer in store.layers if layer.name not in names]
     if missing:
-        raise LurkError(f"the network has no layer {missing[0]!r}, which {path!r} has: give its own --model")
+        raise LurkError(
+            f"the network has no layer {missing[0]!r}, but {path!r} does",
+            ("give the store's own network with ", Option("model")),
+        )
 
 
-def check_images(store: Store, folder: ImageSet) -> None:
-    """Refuse images that are not those of a store.
+def check_images(store: Store, images: ImageSet) -> None:
+    """Check that images are those that a store was computed from.
 
     Raises:
-        LurkError: they are others.
+        LurkError: they are other images.
     """
     dataset = store.manifest.dataset
-    if folder.digest != dataset.digest:
+    if images.digest != dataset.digest:
         raise LurkError(
-            f"the images {folder.name!r} are not those that {str(store.path)!r} was computed from "
-            f"({dataset.images} of {dataset.name!r}): give the same by --images"
+            f"{images.name!r} are not the images that {str(store.path)!r} was computed from "
+            f"({dataset.images} of {dataset.name!r})",
+            "give the same images",
+            Option("images"),
         )
 
 
 def check_scores(
-    store: Store, network: Network, runner: Runner, folder: ImageSet, device: torch.device
+    store: Store, network: Network, runner: Runner, images: ImageSet, device: torch.device
 ) -> None:
-    """Refuse a network that does not give the scores of its store for one of its images.
+    """Check that a network gives the scores of its store for one of the store's images.
 
     Args:
-        store: whose.
-        network: on the device, isolated.
-        runner: how it is run.
-        folder: the images.
-        device: of the network.
+        store: the store.
+        network: the network, on the device and isolated.
+        runner: how the network is run.
+        images: the images.
+        device: the network's device.
 
     Raises:
-        LurkError: they differ by more than rounding: its code or its transform has changed since.
+        LurkError: the scores differ by more than rounding: the code or the transform has changed since.
     """
     files = {layer.name: store.file(layer.name) for layer in store.layers}
     image = files[store.layers[-1].name].filters[0].max[0].image
-    pixels = load_pixels(folder, network.preprocess, [image]).to(device)
+    pixels = load_pixels(images, network.preprocess, [image]).to(device)
     with runner.without_gradients():
         maps = activations(runner, list(files), network.preprocess.normalise(pixels))
-    for (layer, file), found in zip(files.items(), maps, strict=True):
-        again = found[0].flatten(1).amax(1).tolist()
-        scale = max(abs(one.score) for entry in file.filters for one in entry.max)
+    for (layer, file), map_ in zip(files.items(), maps, strict=True):
+        maxima = map_[0].flatten(1).amax(1).tolist()
+        scale = max(abs(top.score) for entry in file.filters for top in entry.max)
         for entry in file.filters:
-            told = [one.score for one in entry.max if one.image == image]
-            if told and not abs(again[entry.channel] - told[0]) <= TOLERANCE * scale:  # nor NaN
+            recorded = [top.score for top in entry.max if top.image == image]
+            # Written so that NaN is refused, too.
+            if recorded and not abs(maxima[entry.channel] - recorded[0]) <= _SCORE_TOLERANCE * scale:
                 raise LurkError(
-                    f"filter {entry.channel} of {layer!r} gives {again[entry.channel]:.4g} for image "
-                    f"{folder.paths[image]!r}, and {str(store.path)!r} says {told[0]:.4g}: the network or "
-                    "its transform has changed since, compute the store again"
+                    f"filter {entry.channel} of {layer!r} gives {maxima[entry.channel]:.4g} for image "
+                    f"{images.paths[image]!r}, but {str(store.path)!r} records {recorded[0]:.4g}: the "
+                    "network or its transform has changed since",
+                    "compute the store again",
                 )

@@ -1,50 +1,62 @@
-"""What two stores say of a filter: its lists, its class profile, its statistics. Needs no torch."""
+"""Measures that need only the stores: top images, class profiles and statistics. Needs no torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from torchlurk.store.schema import Filter, number
 
 Values = dict[str, list[float | None]]
-"""By measure a list with an entry a channel; `None` where a measure is not defined."""
+"""By measure a list with one entry per channel; `None` where the measure is undefined."""
 
-Profile = Sequence[tuple[int, float]]
+_Profile = Sequence[tuple[int, float]]
+"""Classes with their mean activations, the highest first."""
 
-ROUNDING = 1e-6
-"""Relative to a number, what its seven digits do not tell."""
+_PRECISION = 1e-6
+"""The relative precision of the format's seven digits."""
 
 
-def listed(before: Sequence[Filter], after: Sequence[Filter]) -> Values:
-    """The measures that need no more than what the stores keep of the filters of a layer.
+class _Entry(Protocol):
+    @property
+    def image(self) -> int: ...
+
+
+def measure_filters(before: Sequence[Filter], after: Sequence[Filter]) -> Values:
+    """Compute the measures of the filters of a layer that need only the stores.
 
     Args:
-        before: of one store, by channel.
-        after: of the other.
+        before: the filters in the first store, by channel.
+        after: the filters in the second store, by channel.
     """
-    rows = list(zip(before, after, strict=True))
+    filters = list(zip(before, after, strict=True))
 
-    def column(one: Callable[[Filter, Filter], float | None]) -> list[float | None]:
-        found = [one(a, b) for a, b in rows]
-        return [None if value is None else number(value) for value in found]
+    def column(measure: Callable[[Filter, Filter], float | None]) -> list[float | None]:
+        values = [measure(a, b) for a, b in filters]
+        return [None if value is None else number(value) for value in values]
 
     return {
-        "top_max": column(lambda a, b: others(_ids(a.max), _ids(b.max))),
-        "top_avg": column(lambda a, b: others(_ids(a.avg), _ids(b.avg))),
-        "rank_max": column(lambda a, b: reordered(_ids(a.max), _ids(b.max))),
-        "rank_avg": column(lambda a, b: reordered(_ids(a.avg), _ids(b.avg))),
+        "top_max": column(lambda a, b: replaced_share(_ids(a.max), _ids(b.max))),
+        "top_avg": column(lambda a, b: replaced_share(_ids(a.avg), _ids(b.avg))),
+        "rank_max": column(lambda a, b: rank_distance(_ids(a.max), _ids(b.max))),
+        "rank_avg": column(lambda a, b: rank_distance(_ids(a.avg), _ids(b.avg))),
         "classes_max": column(
-            lambda a, b: moved(a.classes.max, a.stats.max_mean, b.classes.max, b.stats.max_mean)
+            lambda a, b: profile_distance(a.classes.max, a.stats.max_mean, b.classes.max, b.stats.max_mean)
         ),
         "classes_avg": column(
-            lambda a, b: moved(a.classes.avg, a.stats.mean, b.classes.avg, b.stats.mean)
+            lambda a, b: profile_distance(a.classes.avg, a.stats.mean, b.classes.avg, b.stats.mean)
         ),
         "mean_shift": column(
-            lambda a, b: shift(a.stats.mean, a.stats.std, b.stats.mean, b.stats.std)
+            lambda a, b: standardised_shift(a.stats.mean, a.stats.std, b.stats.mean, b.stats.std)
         ),
         "max_shift": column(
-            lambda a, b: shift(a.stats.max_mean, a.stats.max_std, b.stats.max_mean, b.stats.max_std)
+            lambda a, b: standardised_shift(
+                a.stats.max_mean, a.stats.max_std, b.stats.max_mean, b.stats.max_std
+            )
         ),
         "active": column(lambda a, b: b.stats.active - a.stats.active),
         "selectivity": column(
@@ -55,87 +67,115 @@ def listed(before: Sequence[Filter], after: Sequence[Filter]) -> Values:
     }  # fmt: skip
 
 
-def _ids(entries: Sequence[object]) -> list[int]:
-    return [entry.image for entry in entries]  # type: ignore[attr-defined]
+def _ids(entries: Sequence[_Entry]) -> list[int]:
+    return [entry.image for entry in entries]
 
 
-def others(before: Sequence[int], after: Sequence[int]) -> float:
-    """The share of a list that is not in the other: 0 for the same images, 1 for none in common.
+def replaced_share(before: Sequence[int], after: Sequence[int]) -> float:
+    """Return the share of a list's images that are not in the other list.
 
-    >>> others([4, 7, 1, 2], [7, 4, 5, 6])
-    0.5
+    Args:
+        before: image numbers.
+        after: image numbers.
+
+    Returns:
+        0 if both lists have the same images, 1 if they have none in common.
+
+    Examples:
+        >>> replaced_share([4, 7, 1, 2], [7, 4, 5, 6])
+        0.5
     """
     longer = max(len(before), len(after))
     return 1 - len(set(before) & set(after)) / longer if longer else 0.0
 
 
-def reordered(before: Sequence[int], after: Sequence[int]) -> float:
-    """1 less Spearman's rank correlation of two lists, 0 to 2, over the images of both together.
+def rank_distance(before: Sequence[int], after: Sequence[int]) -> float:
+    """Return 1 minus Spearman's rank correlation of two lists, over the images of both together.
 
-    An image that is missing from a list shares the places behind its end with the others that are.
+    The images that a list lacks share the ranks after its end.
 
-    >>> reordered([4, 7, 1, 2], [4, 7, 1, 2]), reordered([1, 2, 3], [3, 2, 1])
-    (0.0, 2.0)
+    Args:
+        before: image numbers, the best first.
+        after: image numbers, the best first.
+
+    Returns:
+        A number from 0 to 2.
+
+    Examples:
+        >>> rank_distance([4, 7, 1, 2], [4, 7, 1, 2]), rank_distance([1, 2, 3], [3, 2, 1])
+        (0.0, 2.0)
     """
     if list(before) == list(after):
         return 0.0
     images = sorted({*before, *after})
-    # Twice the rank, so that the mean of ranks, too, is a whole number, and the sums are exact.
-    ranks = [_doubled_ranks(kept, images) for kept in (before, after)]
-    middle = len(images) + 1
-    a, b = ([rank - middle for rank in own] for own in ranks)
-    within = sum(x * x for x in a) * sum(y * y for y in b)
-    return 1 - sum(x * y for x, y in zip(a, b, strict=True)) / math.sqrt(within)
+    # Twice the ranks, minus twice their mean: integers even where ranks are shared, so the sums are exact.
+    a, b = (_doubled_ranks(own, images) - (len(images) + 1) for own in (before, after))
+    return float(1 - int(a @ b) / math.sqrt(int(a @ a) * int(b @ b)))
 
 
-def _doubled_ranks(kept: Sequence[int], images: Sequence[int]) -> list[int]:
-    place = {image: 2 * (at + 1) for at, image in enumerate(kept)}
-    behind = len(kept) + 1 + len(images)
-    return [place.get(image, behind) for image in images]
+def _doubled_ranks(own: Sequence[int], images: Sequence[int]) -> npt.NDArray[np.int64]:
+    ranks = {image: 2 * (position + 1) for position, image in enumerate(own)}
+    after_end = len(own) + 1 + len(images)
+    return np.array([ranks.get(image, after_end) for image in images], dtype=np.int64)
 
 
-def moved(before: Profile, mean: float, after: Profile, mean_after: float) -> float:
-    """The share of a class profile that has moved to other classes: 0 for none, 1 for all.
+def profile_distance(before: _Profile, mean: float, after: _Profile, mean_after: float) -> float:
+    """Return the share of a class profile that has moved to other classes.
 
-    It is the total variation distance of two profiles, each being how far its class means are above the mean
-    of all images, over the sum of that. A class that a profile does not list has at most the mean of its last
-    one, and counts as much. Two profiles of which no class is above the mean are the same; if only one is,
-    all has moved.
+    This is the total variation distance of two distributions over classes. The weight of a class is how far
+    its mean is above the mean over all images, divided by the sum of these. A class that a profile does not
+    list has at most the mean of its last class, and gets that class's weight. Two profiles without a class
+    above the mean are equal; if only one has such classes, everything has moved.
 
     Args:
-        before: classes and their means, of one store.
-        mean: over all images.
-        after: of the other store.
-        mean_after: likewise.
+        before: the profile in the first store.
+        mean: the first store's mean over all images.
+        after: the profile in the second store.
+        mean_after: the second store's mean over all images.
 
-    >>> moved([(0, 4.0), (1, 2.0)], 1.0, [(1, 4.0), (0, 2.0)], 1.0)
-    0.5
+    Returns:
+        A number from 0, nothing has moved, to 1, everything has moved.
+
+    Examples:
+        >>> profile_distance([(0, 4.0), (1, 2.0)], 1.0, [(1, 4.0), (0, 2.0)], 1.0)
+        0.5
     """
     classes = sorted({label for label, _ in before} | {label for label, _ in after})
     if len(classes) < 2:
         return 0.0
-    one, two = _shares(before, mean, classes), _shares(after, mean_after, classes)
-    if one is None or two is None:
-        return 0.0 if one is two else 1.0
-    return sum(abs(p - q) for p, q in zip(one, two, strict=True)) / 2
+    p, q = _weights(before, mean, classes), _weights(after, mean_after, classes)
+    if p is None or q is None:
+        return 0.0 if p is q else 1.0
+    return float(np.abs(p - q).sum() / 2)
 
 
-def _shares(profile: Profile, mean: float, classes: Sequence[int]) -> list[float] | None:
-    # What the format's seven digits cannot tell from the mean is not above it.
-    above = {label: own - mean if own - mean > ROUNDING * abs(mean) else 0.0 for label, own in profile}
+def _weights(profile: _Profile, mean: float, classes: Sequence[int]) -> npt.NDArray[np.float64] | None:
+    """Return the weights of the classes, which add up to 1; `None` if no class is above the mean."""
+    # A difference below the format's precision does not count as above the mean.
+    above = {label: own - mean if own - mean > _PRECISION * abs(mean) else 0.0 for label, own in profile}
     last = min(above.values(), default=0.0)
-    found = [above.get(label, last) for label in classes]
-    total = sum(found)
-    return [value / total for value in found] if total > 0 else None
+    weights = np.array([above.get(label, last) for label in classes])
+    total = weights.sum()
+    return weights / total if total > 0 else None
 
 
-def shift(mean: float, std: float, mean_after: float, std_after: float) -> float | None:
-    """By how many standard deviations, of both together, a mean is higher; `None` where neither varies.
+def standardised_shift(mean: float, std: float, mean_after: float, std_after: float) -> float | None:
+    """Return by how many standard deviations, pooled over both stores, a mean has increased.
 
-    >>> shift(1.0, 2.0, 4.0, 2.0)
-    1.5
+    Args:
+        mean: the mean in the first store.
+        std: the standard deviation in the first store.
+        mean_after: the mean in the second store.
+        std_after: the standard deviation in the second store.
+
+    Returns:
+        The shift; `None` if the means differ and neither store varies.
+
+    Examples:
+        >>> standardised_shift(1.0, 2.0, 4.0, 2.0)
+        1.5
     """
     if mean == mean_after:
         return 0.0
-    together = math.sqrt((std * std + std_after * std_after) / 2)
-    return (mean_after - mean) / together if together > 0 else None
+    pooled = math.sqrt((std * std + std_after * std_after) / 2)
+    return (mean_after - mean) / pooled if pooled > 0 else None

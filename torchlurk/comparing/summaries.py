@@ -1,10 +1,10 @@
-"""What a layer, and a whole comparison, comes to: distributions, and plain sentences. Needs no torch."""
+"""Summarise the measures of a layer and of a comparison: distributions and sentences. Needs no torch."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from statistics import mean, median
+
+import numpy as np
 
 from torchlurk.comparing.measures import MEASURES
 from torchlurk.comparing.store_measures import Values
@@ -13,128 +13,140 @@ from torchlurk.store.schema import number
 
 
 def distribution(measure: Measure, values: Sequence[float | None]) -> Distribution | None:
-    """What a measure comes to in a layer; `None` where no filter has it."""
-    own = [(channel, value) for channel, value in enumerate(values) if value is not None]
-    if not own:
+    """Summarise the values of a measure in a layer.
+
+    Args:
+        measure: the measure.
+        values: one value per channel, `None` where it is undefined.
+
+    Returns:
+        Counts, moments and a histogram; `None` if no filter has a value.
+    """
+    channels = [channel for channel, value in enumerate(values) if value is not None]
+    if not channels:
         return None
-    sizes = [abs(value) for _, value in own]
-    histogram = [0] * (len(measure.edges) + 1)
-    for _, value in own:
-        histogram[bisect_right(measure.edges, value)] += 1
+    column = np.array([values[channel] for channel in channels], dtype=np.float64)
+    sizes = np.abs(column)
+    bins = np.searchsorted(measure.edges, column, side="right")
     return Distribution(
-        counted=len(own),
-        unchanged=sum(size == 0 for size in sizes),
-        mean=number(mean(sizes)),
-        median=number(median(sizes)),
-        max=max(sizes),
-        most=max(own, key=lambda pair: (abs(pair[1]), -pair[0]))[0],
-        histogram=histogram,
+        counted=len(channels),
+        unchanged=int((sizes == 0).sum()),
+        mean=number(float(sizes.mean())),
+        median=number(float(np.median(sizes))),
+        max=float(sizes.max()),
+        most=channels[int(sizes.argmax())],
+        histogram=np.bincount(bins, minlength=len(measure.edges) + 1).tolist(),
     )
 
 
 def layer_change(changes: FilterChanges) -> LayerChange:
-    """What became of a layer between two stores."""
-    found = {
-        name: one
+    """Summarise how a layer changed between two stores."""
+    distributions = {
+        name: own
         for name, values in changes.values.items()
-        if (one := distribution(MEASURES[name], values)) is not None
+        if (own := distribution(MEASURES[name], values)) is not None
     }
-    return LayerChange(summary=_layer_sentences(changes, found), distributions=found)
+    return LayerChange(summary=_layer_sentences(changes, distributions), distributions=distributions)
 
 
-def changed(values: Values) -> int:
-    """How many filters changed by any measure."""
+def _count_changed(values: Values) -> int:
+    """Return how many filters changed by any measure."""
     return sum(any(value for value in row) for row in zip(*values.values(), strict=True))
 
 
-def _layer_sentences(changes: FilterChanges, found: Mapping[str, Distribution]) -> str:
+def _layer_sentences(changes: FilterChanges, distributions: Mapping[str, Distribution]) -> str:
     channels = len(next(iter(changes.values.values()), []))
-    own = "its only filter" if channels == 1 else f"its {channels} filters"
-    count = changed(changes.values)
+    filters = "its only filter" if channels == 1 else f"its {channels} filters"
+    count = _count_changed(changes.values)
     if not count:
-        return f"Nothing changed in {own}."
+        return f"Nothing changed in {filters}."
     if count == channels:
-        told = ["Its only filter changed." if channels == 1 else f"All {channels} filters changed."]
+        sentences = ["Its only filter changed." if channels == 1 else f"All {channels} filters changed."]
     else:
-        told = [f"{count} of {own} changed." if channels > 1 else f"{own} changed."]
-    weights = found.get("weights")
-    if weights is not None and weights.counted == weights.unchanged:
-        told.append("Their own weights are the same: what they are fed changed.")
+        sentences = [f"{count} of {filters} changed."]
+    weights = distributions.get("weights")
+    if weights is not None and _unchanged(weights):
+        sentences.append("Their own weights are the same: their input changed.")
     elif weights is not None:
-        told.append(f"Their weights changed by {_share(weights.median)} in the median{_most(weights)}.")
-    maps = found.get("maps")
-    top = found.get("top_max")
+        sentences.append(f"Their weights changed by {_share(weights.median)} in the median{_most(weights)}.")
+    maps = distributions.get("maps")
+    top = distributions.get("top_max")
     if maps is not None:
-        told.append(
+        sentences.append(
             f"Their maps before and after correlate at {_correlation(maps.median)} in the median"
             f"{_least(maps)}."
         )
     elif top is not None:
-        told.append(f"Of their top images by max, {_share(top.mean)} are others after{_most(top)}.")
-    moved = _moved(changes)
+        sentences.append(
+            f"On average, {_share(top.mean)} of their top images by max are replaced{_most(top)}."
+        )
+    moved = _count_moved(changes)
     if moved:
         are = "filter is" if moved == 1 else "filters are"
-        told.append(f"{moved} {are} more like another filter after than like the one in the same place.")
-    return " ".join(told)
+        sentences.append(f"{moved} {are} more like another filter after than like the one in the same place.")
+    return " ".join(sentences)
 
 
-def _moved(changes: FilterChanges) -> int:
+def _count_moved(changes: FilterChanges) -> int:
+    """Return how many filters have another filter as their best partner."""
     partners = changes.partners or []
-    return sum(pair is not None and pair[0] != channel for channel, pair in enumerate(partners))
+    return sum(partner is not None and partner[0] != channel for channel, partner in enumerate(partners))
 
 
-def pair_sentences(layers: Mapping[str, LayerChange], main: str) -> str:
-    """What became of a whole network, by its layers in order.
+def pair_sentences(layers: Mapping[str, LayerChange], measure: str) -> str:
+    """Summarise how a network changed between two stores.
 
     Args:
-        layers: their changes, by name.
-        main: the measure by which they are ranked.
+        layers: the changes of its layers by name, in execution order.
+        measure: the name of the measure that ranks the layers.
     """
-    still = [name for name, one in layers.items() if _still(one)]
-    if len(still) == len(layers):
-        return f"Nothing changed in {_layers(len(layers))}."
-    told = [f"Of {_layers(len(layers))}, {len(layers) - len(still)} changed."]
-    # The mean, not the median: a layer of which one filter was replaced is not the one that changed least.
+    changed = [name for name, own in layers.items() if not all(map(_unchanged, own.distributions.values()))]
+    if not changed:
+        return f"Nothing changed in {_count_layers(len(layers))}."
+    sentences = [f"Of {_count_layers(len(layers))}, {len(changed)} changed."]
+    # By the mean: by the median, a layer with a single replaced filter would be the one that changed least.
     sizes = {
-        name: one.distributions[main].mean or 0.0
-        for name, one in layers.items()
-        if main in one.distributions and name not in still
+        name: layers[name].distributions[measure].mean or 0.0
+        for name in changed
+        if measure in layers[name].distributions
     }
     if len(sizes) > 1:
         most, least = max(sizes, key=lambda name: sizes[name]), min(sizes, key=lambda name: sizes[name])
         if sizes[most] > sizes[least]:
-            title = MEASURES[main].title
-            told.append(
-                f"By {title}, {most} changed most ({sizes[most]:.2g} on average) and {least} least "
-                f"({sizes[least]:.2g})."
+            sentences.append(
+                f"By {MEASURES[measure].title}, {most} changed most ({sizes[most]:.2g} on average) and "
+                f"{least} least ({sizes[least]:.2g})."
             )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
-def _still(one: LayerChange) -> bool:
-    return all(own.counted == own.unchanged for own in one.distributions.values())
+def _unchanged(own: Distribution) -> bool:
+    return own.counted == own.unchanged
 
 
-def _layers(count: int) -> str:
+def _count_layers(count: int) -> str:
     return "1 layer" if count == 1 else f"{count} layers"
 
 
 def _share(value: float | None) -> str:
-    found = 0.0 if value is None else value
-    return f"{found:.0%}" if found >= 0.01 or found == 0 else f"{found:.2g}".replace("e-0", "e-") + " of it"
+    share = 0.0 if value is None else value
+    return f"{share:.0%}" if share >= 0.01 or share == 0 else f"{100 * share:.2g}%".replace("e-0", "e-")
 
 
 def _correlation(change: float | None) -> str:
     value = 1 - (change or 0.0)
-    # What is not equal is not told to be.
+    # Not 1.00: the maps are not equal.
     return "over 0.99" if 0.99 < value < 1 else f"{value:.2f}"
 
 
-def _most(one: Distribution) -> str:
-    alone = one.counted == 1 or one.max == one.median
-    return "" if alone else f", most in filter {one.most} ({_share(one.max)})"
+def _most(own: Distribution) -> str:
+    return "" if _uniform(own) else f", most in filter {own.most} ({_share(own.max)})"
 
 
-def _least(one: Distribution) -> str:
-    alone = one.counted == 1 or one.max == one.median
-    return "" if alone else f", least in filter {one.most} ({_correlation(one.max)})"
+def _least(own: Distribution) -> str:
+    return "" if _uniform(own) else f", least in filter {own.most} ({_correlation(own.max)})"
+
+
+def _uniform(own: Distribution) -> bool:
+    """Return whether no filter stands out."""
+    return own.counted == 1 or own.max == own.median

@@ -1,61 +1,37 @@
-"""A comparison as a small table, a row a filter. Needs no torch."""
+"""A comparison as a table with one row per filter. Needs no torch."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from html import escape
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from torchlurk.comparing import plots
-from torchlurk.comparing.assemble import Compared
+from torchlurk.comparing.assemble import ComparisonFiles
+from torchlurk.comparing.export import to_frame, to_html
 from torchlurk.comparing.files import read_compared
+from torchlurk.comparing.row import ComparisonRow
 from torchlurk.errors import LurkError
+from torchlurk.runtime.deprecation import former_names, renamed_arguments
 from torchlurk.store import comparison as format_
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHOWN = 12
-"""Rows that a notebook shows, and the text of a table."""
+__all__ = ["Comparison", "ComparisonRow"]
 
-Place = tuple[int, int]
-"""A layer's position, and a channel."""
+_DISPLAYED_ROWS = 12
+"""Rows that a notebook displays."""
 
-
-@dataclass(frozen=True)
-class Row:
-    """What became of a filter; `row["weights"]` is the value of a measure, `None` where it is not defined.
-
-    Attributes:
-        layer: the name of its layer.
-        channel: its number, from 0.
-        values: by measure.
-        partner: the filter after that is most like it; `None` without the networks.
-        partner_correlation: how much, of their maps.
-        cross: the first filter on its own image and on the other's, the second on the first's and on its own.
-    """
-
-    layer: str
-    channel: int
-    values: Mapping[str, float | None]
-    partner: int | None = None
-    partner_correlation: float | None = None
-    cross: tuple[float, float, float, float] | None = None
-
-    def __getitem__(self, measure: str) -> float | None:
-        if measure not in self.values:
-            raise LurkError(f"there is no measure {measure!r}: choose of {', '.join(self.values)}")
-        return self.values[measure]
+_FilterId = tuple[int, int]
+"""A layer's position and a channel."""
 
 
 class Comparison:
-    """What became of the filters from one store to another: rows in some order, columns of measures.
+    """How filters changed between two stores: rows in some order, one column per measure.
 
-    `found[0]` is a row, `found["weights"]` a column, `found.sort("weights")` the same rows in another order.
-    Nothing changes in place.
+    `comparison[0]` is a row, `comparison["weights"]` a column. Methods like `sort` return a new comparison.
 
     Examples:
         >>> found
@@ -67,24 +43,25 @@ class Comparison:
     """
 
     def __init__(
-        self, compared: Compared, pair: int | None = None, places: tuple[Place, ...] | None = None
+        self, compared: ComparisonFiles, pair: int | None = None, filters: tuple[_FilterId, ...] | None = None
     ) -> None:
-        """A table of a comparison.
+        """Create a table.
 
         Args:
-            compared: what was found.
-            pair: which pair of stores, by its position; the first and the last without.
-            places: which filters, in which order; all without.
+            compared: the comparison.
+            pair: the position of the pair of stores; by default the first and the last store.
+            filters: the filters in order; by default all.
         """
         self._compared = compared
-        last = len(compared.record.stores) - 1
-        self._pair = self._find(0, last) if pair is None else pair
-        everywhere = ((at, c) for at, one in enumerate(self.record.layers) for c in range(one.channels))
-        self._places = tuple(everywhere) if places is None else places
+        self._pair = self._pair_index(0, len(compared.record.stores) - 1) if pair is None else pair
+        if filters is None:
+            layers = enumerate(compared.record.layers)
+            filters = tuple((index, channel) for index, layer in layers for channel in range(layer.channels))
+        self._filters = filters
 
     @classmethod
     def load(cls, folder: str | Path) -> Comparison:
-        """A comparison that was written before.
+        """Load a comparison from its folder.
 
         Raises:
             LurkError: it is missing or damaged.
@@ -93,69 +70,71 @@ class Comparison:
 
     @property
     def record(self) -> format_.Comparison:
-        """What `comparison.json` says of all pairs of stores."""
+        """The contents of `comparison.json`, about all pairs of stores."""
         return self._compared.record
 
     @property
     def stores(self) -> tuple[str, ...]:
-        """The names of all stores, in the order of time."""
+        """The names of all stores, in chronological order."""
         return tuple(store.name for store in self.record.stores)
 
     @property
     def pair(self) -> tuple[str, str]:
-        """The names of the two stores that the rows are about."""
+        """The names of the two stores that the rows compare."""
         pair = self.record.pairs[self._pair]
         return self.stores[pair.before], self.stores[pair.after]
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """The names of the measures there are."""
+        """The names of the available measures."""
         return tuple(measure.name for measure in self.record.measures)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The names of the layers of the rows, in execution order."""
-        return tuple(self.record.layers[at].name for at in sorted({at for at, _ in self._places}))
+        """The names of the rows' layers, in execution order."""
+        return tuple(
+            self.record.layers[index].name for index in sorted({index for index, _ in self._filters})
+        )
 
     @property
     def summary(self) -> str:
-        """What became of the network and of each layer, a line each."""
-        told = {one.name: one.changes[self._pair].summary for one in self.record.layers}
-        lines = [self.record.pairs[self._pair].summary, *(f"{name}: {told[name]}" for name in self.layers)]
-        return "\n".join(lines)
+        """How the network and each layer changed, one line each."""
+        summaries = {layer.name: layer.changes[self._pair].summary for layer in self.record.layers}
+        first = self.record.pairs[self._pair].summary
+        return "\n".join([first, *(f"{name}: {summaries[name]}" for name in self.layers)])
 
     def between(self, before: str | SupportsIndex, after: str | SupportsIndex) -> Comparison:
-        """The same filters between two other stores, by name or position.
-
-        Raises:
-            LurkError: there is no such store, or these two were not compared.
-        """
-        pair = self._find(self._store(before), self._store(after))
-        return Comparison(self._compared, pair, self._places)
-
-    def layer(self, wanted: str | SupportsIndex) -> Comparison:
-        """The rows of one layer, by its name or its position.
-
-        Raises:
-            LurkError: there is none.
-        """
-        layers = self.record.layers
-        names = [one.name for one in layers]
-        if isinstance(wanted, str):
-            at = names.index(wanted) if wanted in names else -1
-        else:
-            number = operator.index(wanted)
-            at = number % len(layers) if -len(layers) <= number < len(layers) else -1
-        if at < 0:
-            raise LurkError(f"there is no layer {wanted!r} in the comparison: choose of {', '.join(names)}")
-        return self._with(tuple(place for place in self._places if place[0] == at))
-
-    def sort(self, by: str | None = None, *, ascending: bool = False) -> Comparison:
-        """The rows by the size of a measure, the largest first; what has none comes last.
+        """Return the same filters between two other stores.
 
         Args:
-            by: the measure; the first one without.
-            ascending: the smallest first.
+            before: the name or position of the first store.
+            after: the name or position of the second store.
+
+        Raises:
+            LurkError: a store does not exist, or the two were not compared.
+        """
+        pair = self._pair_index(*(_index("store", store, self.stores) for store in (before, after)))
+        return Comparison(self._compared, pair, self._filters)
+
+    @renamed_arguments(wanted="layer")
+    def layer(self, layer: str | SupportsIndex) -> Comparison:
+        """Return the rows of one layer.
+
+        Args:
+            layer: the layer's name or position.
+
+        Raises:
+            LurkError: there is no such layer.
+        """
+        index = _index("layer", layer, [entry.name for entry in self.record.layers])
+        return self._with(tuple(filter_id for filter_id in self._filters if filter_id[0] == index))
+
+    def sort(self, by: str | None = None, *, ascending: bool = False) -> Comparison:
+        """Return the rows ordered by the absolute value of a measure, undefined values last.
+
+        Args:
+            by: the measure; by default the first one.
+            ascending: whether the smallest value comes first.
 
         Raises:
             LurkError: there is no such measure.
@@ -163,172 +142,158 @@ class Comparison:
         name = self.measure(by).name
         sign = 1 if ascending else -1
 
-        def key(place: Place) -> tuple[bool, float, Place]:
-            value = self._value(place, name)
-            return (value is None, sign * abs(value or 0.0), place)
+        def key(filter_id: _FilterId) -> tuple[bool, float, _FilterId]:
+            value = self._value(filter_id, name)
+            return (value is None, sign * abs(value or 0.0), filter_id)
 
-        return self._with(tuple(sorted(self._places, key=key)))
+        return self._with(tuple(sorted(self._filters, key=key)))
 
-    def head(self, count: int = SHOWN) -> Comparison:
-        """The first rows."""
-        return self._with(self._places[: max(count, 0)])
+    def head(self, count: int = _DISPLAYED_ROWS) -> Comparison:
+        """Return the first rows."""
+        return self._with(self._filters[: max(count, 0)])
 
     def measure(self, name: str | None = None) -> format_.Measure:
-        """What a measure means; the first one without a name.
+        """Return the description of a measure.
+
+        Args:
+            name: the measure; by default the first one.
 
         Raises:
-            LurkError: there is none.
+            LurkError: there is no such measure.
         """
-        found = next((one for one in self.record.measures if name in (None, one.name)), None)
-        if found is None:
-            raise LurkError(f"there is no measure {name!r} here: choose of {', '.join(self.measures)}")
-        return found
+        measure = next((entry for entry in self.record.measures if name in (None, entry.name)), None)
+        if measure is None:
+            raise LurkError(f"unknown measure {name!r}", f"choose one of {', '.join(self.measures)}")
+        return measure
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._filters)
 
-    def __iter__(self) -> Iterator[Row]:
-        return (self._row(place) for place in self._places)
+    def __iter__(self) -> Iterator[ComparisonRow]:
+        return (self._row(filter_id) for filter_id in self._filters)
 
     @overload
-    def __getitem__(self, wanted: str) -> list[float | None]: ...
+    def __getitem__(self, key: str) -> list[float | None]: ...
     @overload
-    def __getitem__(self, wanted: SupportsIndex) -> Row: ...
-    def __getitem__(self, wanted: str | SupportsIndex) -> Row | list[float | None]:
-        """A row by its place in the order, or the column of a measure."""
-        if isinstance(wanted, str):
-            name = self.measure(wanted).name
-            return [self._value(place, name) for place in self._places]
-        at = operator.index(wanted)
-        if not -len(self) <= at < len(self):
-            raise IndexError(f"there are rows 0 to {len(self) - 1}, not {at}")
-        return self._row(self._places[at])
+    def __getitem__(self, key: SupportsIndex) -> ComparisonRow: ...
+    def __getitem__(self, key: str | SupportsIndex) -> ComparisonRow | list[float | None]:
+        """Return a row by its position, or the column of a measure by its name."""
+        if isinstance(key, str):
+            name = self.measure(key).name
+            return [self._value(filter_id, name) for filter_id in self._filters]
+        index = operator.index(key)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"row {index} is out of range: rows are 0 to {len(self) - 1}")
+        return self._row(self._filters[index])
 
     def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`: layer, channel, a column a measure, the partner and its correlation.
+        """Return a `pandas.DataFrame` with layer, channel, a column per measure, partner and its correlation.
 
         Raises:
             LurkError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as problem:
-            raise LurkError(
-                "a table for pandas needs it, which is not installed: pip install pandas"
-            ) from problem
-        rows = list(self)
-        columns: dict[str, list[Any]] = {
-            "layer": [row.layer for row in rows], "channel": [row.channel for row in rows]
-        }  # fmt: skip
-        columns |= {name: [row.values[name] for row in rows] for name in self.measures}
-        frame = pd.DataFrame(columns).astype(dict.fromkeys(self.measures, "float64"))
-        if self.record.networks:
-            frame["partner_channel"] = pd.array([row.partner for row in rows], dtype="Int64")
-            frame["partner_correlation"] = [row.partner_correlation for row in rows]
-        return frame
+        return to_frame(list(self), self.measures, networks=self.record.networks)
 
     def plot_layers(self, measure: str | None = None, ax: Axes | None = None) -> Axes:
-        """Draw how much each layer changed: the median of a measure, and the middle half of the filters."""
-        told = self.measure(measure)
-        by_layer = {name: self.layer(name)[told.name] for name in self.layers}
-        return plots.plot_layers(told, by_layer, self._heading(), ax)
+        """Plot how much each layer changed: the median of a measure, and the middle half of the filters."""
+        own = self.measure(measure)
+        columns = {name: self.layer(name)[own.name] for name in self.layers}
+        return plots.plot_by_layer(own, columns, self._title(), ax)
 
     def plot_hist(self, measure: str | None = None, ax: Axes | None = None) -> Axes:
-        """Draw how a measure is distributed over the filters of the rows."""
-        told = self.measure(measure)
-        return plots.plot_hist(told, self[told.name], self._heading(), ax)
+        """Plot the histogram of a measure over the filters of the rows."""
+        own = self.measure(measure)
+        return plots.plot_histogram(own, self[own.name], self._title(), ax)
 
-    def plot_against(self, across: str, up: str, ax: Axes | None = None) -> Axes:
-        """Draw one measure against another, a point a filter."""
-        one, other = self.measure(across), self.measure(up)
-        return plots.plot_against(one, other, self[one.name], self[other.name], self._heading(), ax)
+    @renamed_arguments(across="x", up="y")
+    def plot_against(self, x: str, y: str, ax: Axes | None = None) -> Axes:
+        """Plot measure `y` against measure `x`, with a point per filter."""
+        across, up = self.measure(x), self.measure(y)
+        return plots.plot_scatter(across, up, self[across.name], self[up.name], self._title(), ax)
 
     def plot_time(
         self, layer: str | SupportsIndex, channel: int, measure: str | None = None, ax: Axes | None = None
     ) -> Axes:
-        """Draw how a filter changed from store to store: since the first one, and since the one before.
+        """Plot how a filter changed over the stores: since the first one, and since the one before.
 
         Raises:
             LurkError: there is no such layer, filter or measure.
         """
-        told, rows = self.measure(measure), self.layer(layer)
+        own, rows = self.measure(measure), self.layer(layer)
         name = rows.layers[0] if rows.layers else str(layer)
         file = self._compared.layers[name]
         if not 0 <= channel < file.channels:
-            raise LurkError(f"layer {name!r} has no filter {channel}: choose of 0 to {file.channels - 1}")
-        found = {
-            (pair.before, pair.after): pair.values.get(told.name, [None] * file.channels)[channel]
-            for pair in file.pairs
+            raise LurkError(
+                f"layer {name!r} has no filter {channel}", f"choose one of 0 to {file.channels - 1}"
+            )
+        undefined: list[float | None] = [None] * file.channels
+        values = {
+            (pair.before, pair.after): pair.values.get(own.name, undefined)[channel] for pair in file.pairs
         }
-        return plots.plot_time(told, found, self.stores, f"{name}, filter {channel}", ax)
+        return plots.plot_over_time(own, values, self.stores, f"{name}, filter {channel}", ax)
 
     def __repr__(self) -> str:
-        before, after = self.pair
-        return f"<comparison {before} → {after}: {len(self)} filters of {len(self.layers)} layers>"
+        return f"<comparison {' → '.join(self.pair)}: {len(self)} filters of {len(self.layers)} layers>"
 
     def _repr_html_(self) -> str:
-        head = [
-            "layer",
-            "filter",
-            *(f"<span title='{escape(m.says)}'>{m.name}</span>" for m in self.record.measures),
-        ]
-        cells = [
-            [escape(row.layer), str(row.channel), *(_told(row.values[name]) for name in self.measures)]
-            for row in self.head()
-        ]
-        before, after = self.pair
-        rest = len(self) - len(cells)
-        lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
-        more = f"<div>and {rest} more filters</div>" if rest > 0 else ""
-        return (
-            f"<div style='overflow-x:auto'><b>{escape(before)} → {escape(after)}</b>"
-            f"<div>{escape(self.record.pairs[self._pair].summary)}</div>"
-            f"<table><tr>{''.join(f'<th>{one}</th>' for one in head)}</tr>{lines}</table>{more}</div>"
+        return to_html(
+            list(self.head()),
+            self.record.measures,
+            title=" → ".join(self.pair),
+            summary=self.record.pairs[self._pair].summary,
+            hidden=len(self) - len(self.head()),
         )
 
-    def _with(self, places: tuple[Place, ...]) -> Comparison:
-        return Comparison(self._compared, self._pair, places)
+    def _with(self, filters: tuple[_FilterId, ...]) -> Comparison:
+        return Comparison(self._compared, self._pair, filters)
 
-    def _heading(self) -> str:
-        one = f", {self.layers[0]}" if len(self.layers) == 1 < len(self.record.layers) else ""
-        return " → ".join(self.pair) + one
+    def _title(self) -> str:
+        alone = len(self.layers) == 1 < len(self.record.layers)
+        return " → ".join(self.pair) + (f", {self.layers[0]}" if alone else "")
 
-    def _find(self, before: int, after: int) -> int:
+    def _pair_index(self, before: int, after: int) -> int:
         pairs = [(pair.before, pair.after) for pair in self.record.pairs]
         if (before, after) not in pairs:
-            told = ", ".join(f"{self.stores[a]} → {self.stores[b]}" for a, b in pairs)
-            raise LurkError(f"these two were not compared: there are {told}")
+            available = ", ".join(f"{self.stores[a]} → {self.stores[b]}" for a, b in pairs)
+            raise LurkError("these two stores were not compared", f"choose one of {available}")
         return pairs.index((before, after))
 
-    def _store(self, wanted: str | SupportsIndex) -> int:
-        if isinstance(wanted, str):
-            if wanted not in self.stores:
-                raise LurkError(f"there is no store {wanted!r} here: choose of {', '.join(self.stores)}")
-            return self.stores.index(wanted)
-        at = operator.index(wanted)
-        if not -len(self.stores) <= at < len(self.stores):
-            raise LurkError(f"there is no store {at} here: choose of 0 to {len(self.stores) - 1}")
-        return at % len(self.stores)
+    def _changes(self, filter_id: _FilterId) -> format_.FilterChanges:
+        return self._compared.layers[self.record.layers[filter_id[0]].name].pairs[self._pair]
 
-    def _changes(self, place: Place) -> format_.FilterChanges:
-        return self._compared.layers[self.record.layers[place[0]].name].pairs[self._pair]
+    def _value(self, filter_id: _FilterId, name: str) -> float | None:
+        values = self._changes(filter_id).values.get(name)
+        return None if values is None else values[filter_id[1]]
 
-    def _value(self, place: Place, name: str) -> float | None:
-        values = self._changes(place).values.get(name)
-        return None if values is None else values[place[1]]
-
-    def _row(self, place: Place) -> Row:
-        changes, channel = self._changes(place), place[1]
-        row = Row(
-            self.record.layers[place[0]].name,
-            channel,
-            {name: self._value(place, name) for name in self.measures},
-        )
+    def _row(self, filter_id: _FilterId) -> ComparisonRow:
+        changes, (index, channel) = self._changes(filter_id), filter_id
         partner = changes.partners[channel] if changes.partners else None
-        if partner is not None:
-            row = replace(row, partner=partner[0], partner_correlation=partner[1])
-        return replace(row, cross=changes.cross[channel]) if changes.cross else row
+        return ComparisonRow(
+            layer=self.record.layers[index].name,
+            channel=channel,
+            values={name: self._value(filter_id, name) for name in self.measures},
+            partner=partner[0] if partner else None,
+            partner_correlation=partner[1] if partner else None,
+            cross=changes.cross[channel] if changes.cross else None,
+        )
 
 
-def _told(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+def _index(kind: str, key: str | SupportsIndex, names: Sequence[str]) -> int:
+    """Return the position of a name, or of an index that may count from the end.
+
+    Raises:
+        LurkError: there is none.
+    """
+    if isinstance(key, str):
+        if key in names:
+            return names.index(key)
+    elif -len(names) <= operator.index(key) < len(names):
+        return operator.index(key) % len(names)
+    raise LurkError(
+        f"there is no {kind} {key!r} in the comparison",
+        f"choose one of {', '.join(names)}, or a position from 0 to {len(names) - 1}",
+    )
+
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(globals(), Row="ComparisonRow")

@@ -1,4 +1,4 @@
-"""Fine-tuning as it is called from Python: `torchlurk.transfer`."""
+"""Fine-tuning from Python: `torchlurk.transfer`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from torch import nn
 
 from torchlurk.datasets.preprocess import PreprocessLike
-from torchlurk.errors import as_texts, in_python
+from torchlurk.errors import as_texts
 from torchlurk.pipeline.session import Options, images_of, open_session, warn_of
 from torchlurk.runtime.devices import default_workers
-from torchlurk.training.record import Options as Asked
-from torchlurk.training.record import Transfer
+from torchlurk.training.record import TransferOptions, TransferRecord
 from torchlurk.training.run import fine_tune
-from torchlurk.training.split import apart, hold_out
+from torchlurk.training.split import hold_out, separate_validation
 
 
 @dataclass(frozen=True)
 class Transferred:
-    """A network that was fine-tuned.
+    """A fine-tuned network.
 
     Attributes:
-        model: after the last epoch, in evaluation mode on the CPU; all its parameters ask for gradients.
-        classes: what its outputs stand for, in order.
+        model: the network after the last epoch, in eval mode on the CPU, with gradients enabled for all
+            parameters.
+        classes: the class names of its outputs, in order.
         out: the folder of the run.
-        record: what `transfer.json` there holds.
+        record: the contents of `transfer.json` in that folder.
 
     Examples:
         >>> tuned.classes[:2], tuned.model.training
@@ -39,11 +39,11 @@ class Transferred:
     model: nn.Module = field(repr=False)
     classes: tuple[str, ...]
     out: Path
-    record: Transfer = field(repr=False)
+    record: TransferRecord = field(repr=False)
 
     @property
     def checkpoints(self) -> dict[int, Path]:
-        """The files of the network by epoch, of which 0 is before the first step."""
+        """The checkpoint files by epoch; epoch 0 is before the first step."""
         return {e.epoch: self.out / e.checkpoint for e in self.record.history if e.checkpoint}
 
 
@@ -68,36 +68,36 @@ def transfer(
     seed: int = 0,
     progress: bool | None = None,
 ) -> Transferred:
-    """Give a copy of a network a new head for the classes of some images, and train it.
+    """Fine-tune a copy of a network: replace its head for the classes of some images, and train.
 
-    What is not unfrozen does not change by a bit, nor do the statistics of its batch norms. The same call
-    goes on where a run was ended.
+    Frozen layers do not change by a bit, nor do the running statistics of their batch norms. Calling the
+    function again with the same arguments resumes an interrupted run.
 
     Args:
-        model: a classifier, which is not touched; or a name, see `--model`.
-        preprocess: from a PIL image, RGB, to a float tensor (C, H, W), see `Lurk`.
-        images: to train on: a folder, a table, `torchvision:NAME`, or a data set of pairs.
-        val: images of the same classes to test on; or which share of `images` is held out.
+        model: a classifier, which is not changed, or a name as for `Lurk`.
+        preprocess: a function from an RGB PIL image to a float tensor `(C, H, W)`, see `Lurk`.
+        images: the training images: a folder, a table, `torchvision:NAME`, or a data set of pairs.
+        val: the validation images, of the same classes, or the share of `images` to hold out.
         out: the folder of the run.
-        unfreeze: layers to train beside the new head, patterns see `--unfreeze`.
-        epochs: passes over the images.
-        lr: step of the descent.
-        batch_size: images in a step.
+        unfreeze: patterns of the layers to train in addition to the new head.
+        epochs: the number of passes over the training images.
+        lr: the learning rate of SGD with a momentum of 0.9.
+        batch_size: images per step.
         save_every: epochs between two checkpoints.
-        names: what the network's outputs stand for, as it is given.
+        names: the class names of the original network's outputs.
         weights: see `Lurk`.
-        size: height and width of the input, pixels.
-        words: a file that names the classes, in a form that `--words` takes.
+        size: the height and width of the input in pixels.
+        words: a file with the class names, see `Lurk`.
         device: `auto`, `cpu` or `cuda`.
-        workers: processes that decode.
-        seed: of the head's first values, the order of the images and which are held out.
-        progress: whether bars and news are shown; `None` for where there is someone to see them.
+        workers: processes that decode images.
+        seed: the seed of the head's initial values, the order of the images, and which are held out.
+        progress: whether to show progress; `None` shows it in a terminal or notebook.
 
     Returns:
-        The network as it is at the end, and how it came to it.
+        The network after the last epoch, and the record of the run.
 
     Raises:
-        LurkError: something of it cannot be used, the folder is of another run, or the loss became NaN.
+        LurkError: an argument is invalid, the folder contains another run, or the loss is not finite.
 
     Examples:
         >>> tuned = torchlurk.transfer(
@@ -107,29 +107,28 @@ def transfer(
         >>> {epoch: path.name for epoch, path in tuned.checkpoints.items()}
         {0: 'epoch-0000.safetensors', 1: 'epoch-0001.safetensors'}
     """
-    asked = Options(
+    options = Options(
         names=None if names is None else tuple(names), weights=weights, size=size,
         words=None if words is None else Path(words), device=device, workers=workers, seed=seed,
         progress=progress,
     )  # fmt: skip
-    engine = open_session(model, preprocess, images, Path(out), asked)
-    with in_python():
-        if isinstance(val, int | float):
-            split = hold_out(engine.folder, float(val), seed)
-        else:
-            held_out = images_of(val, asked.words)
-            warn_of(held_out, stacklevel=3)
-            split = apart(engine.folder, held_out)
-        record, network = fine_tune(
-            engine.network,
-            split,
-            engine.out,
-            Asked(
-                unfreeze=list(as_texts("unfreeze", unfreeze)), epochs=epochs, lr=lr, batch_size=batch_size,
-                save_every=save_every, seed=seed,
-            ),
-            engine.device,
-            default_workers(engine.device) if workers is None else workers,
-            engine.reporter,
-        )  # fmt: skip
+    session = open_session(model, preprocess, images, Path(out), options)
+    if isinstance(val, int | float):
+        split = hold_out(session.folder, float(val), seed)
+    else:
+        validation = images_of(val, options.words)
+        warn_of(validation, stacklevel=3)
+        split = separate_validation(session.folder, validation)
+    record, network = fine_tune(
+        session.network,
+        split,
+        session.out,
+        TransferOptions(
+            unfreeze=list(as_texts("unfreeze", unfreeze)), epochs=epochs, lr=lr, batch_size=batch_size,
+            save_every=save_every, seed=seed,
+        ),
+        session.device,
+        default_workers(session.device) if workers is None else workers,
+        session.reporter,
+    )  # fmt: skip
     return Transferred(network.module, network.classes, Path(out), record)

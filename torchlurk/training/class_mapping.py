@@ -1,30 +1,31 @@
-"""Which outputs of the network as it was given stand for the classes that it is trained for."""
+"""Match the classes of images with the outputs of the original network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def outputs_for(classes: Sequence[str], names: Sequence[str]) -> list[int] | None:
-    """Find each class among the names of a network's outputs.
+def match_outputs(classes: Sequence[str], names: Sequence[str]) -> list[int] | None:
+    """Find the output of a network for each class by name.
 
-    They are compared by what stands before the first comma, case aside: data sets write `goldfish,
-    Carassius auratus` where networks have `goldfish`.
+    Names are compared up to the first comma, ignoring case: data sets write `goldfish, Carassius auratus`
+    where networks have `goldfish`.
 
     Args:
-        classes: of the images.
-        names: of the network's outputs; may be none.
+        classes: the class names of the images.
+        names: the class names of the network's outputs; may be empty.
 
     Returns:
-        For each class its output; `None` unless each has exactly one, and all another.
+        The index of the output for each class; `None` unless each class matches exactly one output, and no
+        two classes the same.
     """
-    places: dict[str, list[int]] = {}
+    indices: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        places.setdefault(_first(name), []).append(index)
-    found = [places.get(_first(name), []) for name in classes]
-    outputs = [one[0] for one in found if len(one) == 1]
+        indices.setdefault(_key(name), []).append(index)
+    matches = [indices.get(_key(name), []) for name in classes]
+    outputs = [match[0] for match in matches if len(match) == 1]
     return outputs if len(outputs) == len(set(outputs)) == len(classes) else None
 
 
-def _first(name: str) -> str:
+def _key(name: str) -> str:
     return name.split(",")[0].strip().casefold()

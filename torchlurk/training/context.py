@@ -1,4 +1,4 @@
-"""What a run works on: a copy of the network with its new head, and the images as batches."""
+"""The state that the parts of a run share: a copy of the network with its new head, and batches of images."""
 
 from __future__ import annotations
 
@@ -13,39 +13,38 @@ from torch import Tensor, nn, optim
 from torchlurk.datasets.batches import batches
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Preprocess
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.graph.tracing import follow
-from torchlurk.models.checkpoint_metadata import CheckpointMetadata, replace_head
+from torchlurk.models.checkpoint_metadata import Tuned, renew_head
 from torchlurk.models.isolation import copy_network, isolated, to_float32
 from torchlurk.models.network import Network
-from torchlurk.models.outputs import check_rows
-from torchlurk.models.validate import check_network
+from torchlurk.models.validate import check_network, check_rows
 from torchlurk.runtime.devices import copy_to_device
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
 from torchlurk.store.schema import Skipped, number
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
-from torchlurk.training.record import Images, Options, Transfer
+from torchlurk.training.record import TransferImages, TransferOptions, TransferRecord
 from torchlurk.training.split import Split, check_counts
 
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """All that the parts of a run share.
+    """What the parts of a run share.
 
     Attributes:
-        network: as it was given; it is not touched.
+        network: the original network, which is not changed.
         model: a copy of its module with a new head, on the device.
-        layers: the layers that are trained, the head among them.
-        trained: their parameters, by name.
-        optimiser: of those.
-        tuned: what checkpoints say of the network.
-        split: the images.
-        out: the folder.
-        options: what is asked for.
+        layers: the layers that are trained, including the head.
+        trained: their parameters by name.
+        optimiser: the optimiser of these parameters.
+        metadata: what checkpoints record of the network.
+        split: the training and validation images.
+        out: the folder of the run.
+        options: the options of the run.
         device: where to compute.
         workers: processes that decode images; they do not change the result.
-        reporter: how to tell.
+        reporter: where progress is reported.
     """
 
     network: Network
@@ -53,20 +52,20 @@ class TrainingContext:
     layers: tuple[str, ...]
     trained: dict[str, nn.Parameter]
     optimiser: optim.SGD
-    tuned: CheckpointMetadata
+    metadata: Tuned
     split: Split
     out: Path
-    options: Options
+    options: TransferOptions
     device: torch.device
     workers: int
     reporter: Reporter
 
 
-def begin(
+def create_context(
     network: Network,
     split: Split,
     out: Path,
-    options: Options,
+    options: TransferOptions,
     device: torch.device,
     workers: int,
     reporter: Reporter,
@@ -76,26 +75,21 @@ def begin(
     The arguments are those of `TrainingContext`.
 
     Raises:
-        LurkError: the network has no head, a pattern names nothing to train, or an option is out of range.
+        LurkError: the network has no head, a pattern matches nothing to train, or an option is out of range.
     """
-    if not 0 < options.lr < math.inf:
-        raise LurkError(f"--lr {options.lr:g}: the step of the descent must be above 0, and finite")
-    for name, least in (("epochs", 1), ("batch_size", 2), ("save_every", 1), ("seed", 0)):
-        value = getattr(options, name)
-        if value != int(value) or value < least:
-            raise LurkError(f"--{name.replace('_', '-')} {value}: give a whole number from {least}")
+    _check_options(options)
     model = copy_network(network.module)
     with isolated(model):
         probe = check_network(model, network.shape)
         check_rows(1 if probe.rows is None else probe.rows, images=1)
         head = find_head(model, follow(model, network.shape), probe.logits)
     classes = split.train.classes
-    replace_head(model, head, len(classes), options.seed)
+    renew_head(model, head, len(classes), options.seed)
     layers = tuple(dict.fromkeys((*chosen_layers(model, options.unfreeze), head)))
     to_float32(model, device)
     trained = freeze_all_but(model, layers)
     model.eval()
-    tuned = CheckpointMetadata(
+    metadata = Tuned(
         classes=classes,
         head=head,
         input=network.preprocess if isinstance(network.preprocess, Preprocess) else None,
@@ -103,14 +97,25 @@ def begin(
     )
     optimiser = optim.SGD(trained.values(), lr=options.lr, momentum=options.momentum)
     return TrainingContext(
-        network, model, layers, trained, optimiser, tuned, split, out, options, device, workers, reporter
+        network, model, layers, trained, optimiser, metadata, split, out, options, device, workers, reporter
     )  # fmt: skip
 
 
-def new_record(context: TrainingContext) -> Transfer:
-    """The record of a run that has not begun."""
+def _check_options(options: TransferOptions) -> None:
+    if not 0 < options.lr < math.inf:
+        raise LurkError(
+            "the learning rate must be above 0 and finite", option=Option("lr", f"{options.lr:g}")
+        )
+    for name, least in (("epochs", 1), ("batch_size", 2), ("save_every", 1), ("seed", 0)):
+        value = getattr(options, name)
+        if value != int(value) or value < least:
+            raise LurkError(f"must be a whole number from {least}", option=Option(name, value))
+
+
+def new_record(context: TrainingContext) -> TransferRecord:
+    """Return the record of a run that has not started."""
     network, split = context.network, context.split
-    return Transfer(
+    return TransferRecord(
         format=schema.FORMAT,
         model=schema.Model(
             source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
@@ -121,65 +126,75 @@ def new_record(context: TrainingContext) -> Transfer:
             std=[number(s) for s in network.preprocess.std],
         ),
         classes=list(split.train.classes),
-        head=context.tuned.head,
+        head=context.metadata.head,
         trained=list(context.trained),
         device="cuda" if context.device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
         options=context.options,
-        train=counted(split.train, []),
-        val=counted(split.val, []),
+        train=describe_images(split.train, []),
+        val=describe_images(split.val, []),
         share=split.share,
         original=None,
         history=[],
     )
 
 
-def counted(images: ImageSet, skipped: list[Skipped]) -> Images:
-    """What the record says of some images, of which these cannot be read."""
-    return Images(
+def describe_images(images: ImageSet, skipped: list[Skipped]) -> TransferImages:
+    """Return the record of images.
+
+    Args:
+        images: the images.
+        skipped: those of them that cannot be read.
+    """
+    return TransferImages(
         name=images.name, images=len(images.paths) - len(skipped), digest=images.digest, skipped=skipped
     )
 
 
-def unreadable(context: TrainingContext, images: ImageSet) -> list[Skipped]:
-    """Decode all images once, and tell those that cannot be."""
-    found: list[Skipped] = []
-    for _ in _decoded(context, images, found):
+def find_unreadable(context: TrainingContext, images: ImageSet) -> list[Skipped]:
+    """Decode all images once, and return those that cannot be read."""
+    skipped: list[Skipped] = []
+    for _ in _decoded_batches(context, images, skipped):
         pass
-    return found
+    return skipped
 
 
-def without_skipped(context: TrainingContext, record: Transfer) -> TrainingContext:
-    """The job without the images that the record says could not be read.
+def drop_unreadable(context: TrainingContext, record: TransferRecord) -> TrainingContext:
+    """Return the context without the images that the record lists as skipped.
 
     Raises:
-        LurkError: too few are left.
+        LurkError: too few images remain.
     """
 
-    def good(images: ImageSet, skipped: list[Skipped]) -> ImageSet:
-        bad = {one.path for one in skipped}
-        return images.take([at for at, path in enumerate(images.paths) if path not in bad]) if bad else images
+    def readable(images: ImageSet, skipped: list[Skipped]) -> ImageSet:
+        bad = {entry.path for entry in skipped}
+        if not bad:
+            return images
+        return images.take([index for index, path in enumerate(images.paths) if path not in bad])
 
-    train, val = good(context.split.train, record.train.skipped), good(context.split.val, record.val.skipped)
+    train = readable(context.split.train, record.train.skipped)
+    val = readable(context.split.val, record.val.skipped)
     if record.train.skipped:
         check_counts(train)
     if not val.paths:
         first = record.val.skipped[0]
         raise LurkError(
             f"none of the {len(context.split.val.paths)} validation images can be read ({first.path!r}: "
-            f"{first.reason}): give others"
+            f"{first.reason})",
+            "give other images",
+            Option("val"),
         )
     return replace(context, split=replace(context.split, train=train, val=val))
 
 
-def feed(context: TrainingContext, images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs `(N, C, H, W)` and classes `(N,)` on the device, in the order of the images.
+def input_batches(context: TrainingContext, images: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield inputs `(N, C, H, W)` and classes `(N,)`, int64, on the device, in the order of the images.
 
     Raises:
         LurkError: an image cannot be read any more.
     """
     skipped: list[Skipped] = []
-    for labels, pixels in _decoded(context, images, skipped):
+    for labels, pixels in _decoded_batches(context, images, skipped):
         if skipped:
             break
         yield (
@@ -188,23 +203,24 @@ def feed(context: TrainingContext, images: ImageSet) -> Iterator[tuple[Tensor, T
         )
     if skipped:
         raise LurkError(
-            f"image {skipped[0].path!r} could be read when the run began, and now cannot "
-            f"({skipped[0].reason}): the images have changed, choose another --out"
+            f"image {skipped[0].path!r} could be read when the run started, but cannot be read now "
+            f"({skipped[0].reason})",
+            ("the images have changed; start another run with another ", Option("out")),
         )
 
 
-def _decoded(
+def _decoded_batches(
     context: TrainingContext, images: ImageSet, skipped: list[Skipped]
 ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
-    """Classes and pixels, `(N, H, W, C)`, batch by batch; what cannot be read is added to `skipped`."""
+    """Yield the classes and pixels `(N, H, W, C)` of each batch; add unreadable images to `skipped`."""
     source = batches(
         images,
         context.network.preprocess,
         batch_size=context.options.batch_size,
-        shard_size=max(len(images.paths), 1),  # no batch is cut short but the last
+        shard_size=max(len(images.paths), 1),  # only the last batch may be smaller
         workers=context.workers,
     )
     for batch in source:
-        skipped += [Skipped(path=one.path, reason=one.reason) for one in batch.skipped]
+        skipped += [Skipped(path=entry.path, reason=entry.reason) for entry in batch.skipped]
         if batch.indices:
             yield batch.labels, batch.pixels

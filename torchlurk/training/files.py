@@ -1,4 +1,4 @@
-"""Checkpoints: a network to use, and the state of the optimiser to go on with."""
+"""Checkpoints of the network, and the state of the optimiser from which a run resumes."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn, optim
 
-from torchlurk.errors import LurkError
-from torchlurk.models.checkpoint import Weights, load_weights, network_state, read_weights, state_digest
-from torchlurk.models.checkpoint_metadata import CheckpointMetadata, encode_metadata
+from torchlurk.errors import LurkError, Option
+from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
+from torchlurk.models.checkpoint_metadata import Tuned, write_metadata
 from torchlurk.models.digests import check_has_values
 from torchlurk.models.plain_values import NotPlainError, to_json
 from torchlurk.store.write import sweep, write_bytes
 
-CHECKPOINTS: Final = "checkpoints"
-MOMENTUM: Final = "momentum_buffer"
+_CHECKPOINTS: Final = "checkpoints"
+_MOMENTUM: Final = "momentum_buffer"
 
 
 def checkpoint_path(epoch: int) -> str:
-    """Where the network after an epoch lies, relative to the folder of the run."""
-    return f"{CHECKPOINTS}/epoch-{epoch:04}.safetensors"
+    """Return the path of the network after an epoch, relative to the folder of the run."""
+    return f"{_CHECKPOINTS}/epoch-{epoch:04}.safetensors"
 
 
 def _optimiser_path(epoch: int) -> str:
-    return f"{CHECKPOINTS}/optimiser-{epoch:04}.safetensors"
+    return f"{_CHECKPOINTS}/optimiser-{epoch:04}.safetensors"
 
 
-def save_network(out: Path, epoch: int, model: nn.Module, tuned: CheckpointMetadata) -> str:
-    """Write a checkpoint that `--weights` takes.
+def save_network(out: Path, epoch: int, model: nn.Module, metadata: Tuned) -> str:
+    """Write a checkpoint that can be used as weights.
 
     Args:
         out: the folder of the run.
-        epoch: after which the network is as it is.
+        epoch: the epoch after which the network is saved.
         model: the network.
-        tuned: what the checkpoint says of it.
+        metadata: what the checkpoint records of the network.
 
     Returns:
         The checkpoint's path relative to `out`.
 
     Raises:
-        LurkError: the network holds what a checkpoint cannot.
+        LurkError: the network contains values that a checkpoint cannot store.
     """
     path, state = checkpoint_path(epoch), network_state(model)
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
@@ -53,8 +53,8 @@ def save_network(out: Path, epoch: int, model: nn.Module, tuned: CheckpointMetad
         if tensor.is_quantized or tensor.layout is not torch.strided:
             kind = "quantised" if tensor.is_quantized else "sparse"
             raise LurkError(
-                f"{name} of the network is a {kind} tensor, which a checkpoint (safetensors) cannot hold: "
-                f"fine-tune the network as it was before it became {kind}"
+                f"{name} of the network is a {kind} tensor, which a checkpoint (safetensors) cannot store",
+                f"fine-tune the network before it is made {kind}",
             )
     extra: dict[str, Any] = {}
     for name in [name for name in state if name not in tensors]:
@@ -63,50 +63,62 @@ def save_network(out: Path, epoch: int, model: nn.Module, tuned: CheckpointMetad
         except NotPlainError as problem:
             if name.rpartition(".")[2] != "_extra_state":
                 raise LurkError(
-                    f"{name} of the network holds the packed parameters of a quantised module, which a "
-                    "checkpoint cannot hold: fine-tune the network as it was before it became quantised"
+                    f"{name} of the network contains the packed parameters of a quantised module, which a "
+                    "checkpoint cannot store",
+                    "fine-tune the network before it is made quantised",
                 ) from None
             raise LurkError(
                 f"{name} of the network is extra state (get_extra_state) with a {problem}, which a "
-                "checkpoint cannot hold: make it of numbers, texts, tensors, lists and dicts"
+                "checkpoint cannot store",
+                "build it from numbers, strings, tensors, lists and dicts",
             ) from None
-    write_bytes(out / path, save(_plain(tensors), encode_metadata(replace(tuned, extra=extra))))
+    write_bytes(out / path, save(_plain(tensors), write_metadata(replace(metadata, extra=extra))))
     return path
 
 
-def check_readable(out: Path, epoch: int, model: nn.Module, tuned: CheckpointMetadata) -> None:
-    """Write a checkpoint and read it back, before a training is spent on one that cannot be.
+def check_round_trip(out: Path, epoch: int, model: nn.Module, metadata: Tuned) -> None:
+    """Write a checkpoint and read it again, before time is spent on training.
 
     Args:
         out: the folder of the run.
-        epoch: of the checkpoint.
+        epoch: the epoch of the checkpoint.
         model: the network; it keeps its values.
-        tuned: what the checkpoint says of it.
+        metadata: what the checkpoint records of the network.
 
     Raises:
-        LurkError: it cannot be written or read, or comes back with other values.
+        LurkError: the checkpoint cannot be written or read, or has other values when read.
     """
-    save_network(out, epoch, model, tuned)
+    save_network(out, epoch, model, metadata)
     before = state_digest(network_state(model))
     try:
         load_epoch(out, epoch, model, None, {})
-    except LurkError as problem:
-        raise LurkError(f"the checkpoints of this network could not be read again: {problem}") from problem
+    except LurkError as error:
+        message = [error.message] if isinstance(error.message, str | Option) else error.message
+        raise LurkError(
+            ("the checkpoints of this network cannot be read again: ", *message), error.hint, error.option
+        ) from error
     if state_digest(network_state(model)) != before:
         raise LurkError(
-            f"the checkpoints of {type(model).__name__} come back with other values than it holds: does its "
-            "get_extra_state give what its set_extra_state takes?"
+            f"a checkpoint of {type(model).__name__} has other values when it is read again",
+            "check that its get_extra_state returns what its set_extra_state takes",
         )
 
 
 def save_optimiser(
     out: Path, epoch: int, optimiser: optim.Optimizer, trained: Mapping[str, nn.Parameter]
 ) -> None:
-    """Write what the optimiser remembers of each parameter, to go on from this epoch."""
+    """Write the optimiser's momentum of each parameter, so that the run can resume from this epoch.
+
+    Args:
+        out: the folder of the run.
+        epoch: the epoch.
+        optimiser: the optimiser.
+        trained: its parameters by name.
+    """
     state = {
-        name: optimiser.state[parameter][MOMENTUM]
+        name: optimiser.state[parameter][_MOMENTUM]
         for name, parameter in trained.items()
-        if optimiser.state.get(parameter, {}).get(MOMENTUM) is not None
+        if optimiser.state.get(parameter, {}).get(_MOMENTUM) is not None
     }
     write_bytes(out / _optimiser_path(epoch), save(_plain(state)))
 
@@ -118,39 +130,48 @@ def load_epoch(
     optimiser: optim.Optimizer | None,
     trained: Mapping[str, nn.Parameter],
 ) -> Weights:
-    """Bring network and optimiser to where they were after an epoch.
+    """Load network and optimiser as they were after an epoch.
 
     Args:
         out: the folder of the run.
-        epoch: one with a checkpoint.
-        model: filled in place.
-        optimiser: likewise; `None` leaves it out.
-        trained: the parameters that it has, by name.
+        epoch: an epoch with a checkpoint.
+        model: the network, which is changed in place.
+        optimiser: the optimiser, which is changed in place; `None` to load the network alone.
+        trained: the optimiser's parameters by name.
+
+    Returns:
+        The weights of the checkpoint.
 
     Raises:
         LurkError: a file is missing or damaged.
     """
-    found = read_weights(out / checkpoint_path(epoch))
-    load_weights(model, found)
-    if optimiser is None or epoch == 0:  # before the first step it remembers nothing
-        return found
+    weights = read_weights(out / checkpoint_path(epoch))
+    fit_weights(model, weights)
+    if optimiser is None or epoch == 0:  # before the first step there is no momentum
+        return weights
     path = out / _optimiser_path(epoch)
     try:
         state: dict[str, Tensor] = load_file(path)
         for name, tensor in state.items():
             parameter = trained[name]
-            # in the parameter's own memory order, in which the next step would have had it
-            optimiser.state[parameter] = {MOMENTUM: torch.zeros_like(parameter).copy_(tensor)}
+            # in the parameter's memory format, as it would be without the interruption
+            optimiser.state[parameter] = {_MOMENTUM: torch.zeros_like(parameter).copy_(tensor)}
     except Exception as problem:
         raise LurkError(
-            f"{str(path)!r} cannot be read ({problem}): the run cannot go on, choose another --out"
+            f"cannot read {str(path)!r} ({problem}), so the run cannot resume",
+            ("start another run with another ", Option("out")),
         ) from None
-    return found
+    return weights
 
 
-def forget_optimisers(out: Path, keep: int | None) -> None:
-    """Remove what the optimiser remembered after earlier epochs, and what a killed run left half written."""
-    folder = out / CHECKPOINTS
+def remove_optimiser_states(out: Path, keep: int | None) -> None:
+    """Remove the optimiser states of other epochs, and the temporary files of a killed run.
+
+    Args:
+        out: the folder of the run.
+        keep: the epoch whose state is kept; `None` to keep none.
+    """
+    folder = out / _CHECKPOINTS
     kept = None if keep is None else out / _optimiser_path(keep)
     for path in folder.glob("optimiser-*.safetensors"):
         if path != kept:
@@ -159,5 +180,5 @@ def forget_optimisers(out: Path, keep: int | None) -> None:
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU, one after the other in memory, none sharing its memory with another."""
+    """Copy tensors to the CPU, contiguous and without shared memory."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}

@@ -1,33 +1,32 @@
-"""What is trained and what is frozen: patterns to layers, layers to parameters and modes."""
+"""Find the head and the layers to train, and freeze everything else."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
 
 from torch import nn
 
 from torchlurk.errors import LurkError, Option
-from torchlurk.graph.operation_trace import OperationTrace
-from torchlurk.graph.selection import layer_kinds
-from torchlurk.store.patterns import match_layers
+from torchlurk.graph.selection import no_match
+from torchlurk.graph.tracing import Traced
 
 
-def find_head(model: nn.Module, traced: OperationTrace, values: int | None) -> str:
-    """The layer that gives a classifier its output: linear, or a convolution as in SqueezeNet.
+def find_head(model: nn.Module, traced: Traced, values: int | None) -> str:
+    """Find the layer that produces a classifier's output: linear, or a convolution as in SqueezeNet.
 
-    Between it and the output there may be what has no parameters and one input: a ReLU, a pooling, a
-    flattening.
+    Operations between it and the output must have one input and no parameters, such as a ReLU or a pooling.
 
     Args:
         model: the network.
         traced: its data flow.
-        values: how many values its output has for an image; `None` where that is no row of numbers.
+        values: the number of output values per image; `None` if the output is not a row of numbers per image.
 
     Returns:
         The layer's dotted name.
 
     Raises:
-        LurkError: the output does not come from one such layer, with a channel a value.
+        LurkError: the output does not come from a single such layer with one channel per value.
     """
     modules = dict(model.named_modules())
     kinds = (nn.Linear, nn.Conv2d)
@@ -35,55 +34,60 @@ def find_head(model: nn.Module, traced: OperationTrace, values: int | None) -> s
     node = next(node for node in traced.nodes if node.op == "output")
     while node not in heads:
         sources = node.all_input_nodes
-        own = node.meta.get("module")
-        if len(sources) != 1 or (own is not None and any(True for _ in own.parameters())):
+        module = node.meta.get("module")
+        if len(sources) != 1 or (module is not None and any(True for _ in module.parameters())):
             raise LurkError(
                 f"the output of {type(model).__name__} does not come from one Linear or Conv2d (but from "
-                f"{node.name!r}): it has no head that a new one could take the place of"
+                f"{node.name!r}), so it has no head to replace"
             )
         (node,) = sources
     name = heads[node]
     layer = modules[name]
-    gives = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-    if gives != values or getattr(layer, "groups", 1) != 1:
+    channels = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    if channels != values or getattr(layer, "groups", 1) != 1:
         raise LurkError(
-            f"the last layer of {type(model).__name__} is {name}, which gives {gives} values, and the "
-            f"network {values or 'no row of numbers'}: it has no classifier; give the weights of a whole one "
-            "(--weights imagenet, caffe or FILE)"
+            f"the last layer of {type(model).__name__}, {name}, has {channels} channels, but the network's "
+            f"output has {values or 'no'} values per image, so it is not a classifier",
+            ("give the weights of a whole classifier (imagenet, caffe or a file) with ", Option("weights")),
         )
     return name
 
 
 def chosen_layers(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
-    """The modules that some patterns name, each with all that is in it.
+    """Return the modules that match patterns, and all modules inside them.
 
-    A pattern is the dotted name of a module, a glob of names, or `kind:` and a glob of class names, case
-    aside.
+    A pattern is the dotted name of a module, a glob of names, or `kind:` and a glob of class names, which
+    ignores case.
 
     Args:
         model: the network.
-        patterns: may be none.
+        patterns: the patterns; may be empty.
 
     Returns:
         Dotted names, in the network's order.
 
     Raises:
-        LurkError: a pattern names nothing, or nothing that has parameters.
+        LurkError: a pattern matches nothing, or only modules without parameters.
     """
     modules = {name: module for name, module in model.named_modules() if name}
-    kinds = layer_kinds(model)
     found: set[str] = set()
     for pattern in patterns:
-        try:
-            names = match_layers([pattern], kinds)
-        except LurkError as problem:
-            raise LurkError(problem.message, problem.hint, Option("unfreeze")) from None
-        matched = [name for name in modules if name in names]
+        kind = pattern.removeprefix("kind:").lower() if pattern.startswith("kind:") else None
+        matched = [
+            name
+            for name, module in modules.items()
+            if (
+                fnmatchcase(name, pattern)
+                if kind is None
+                else fnmatchcase(type(module).__name__.lower(), kind)
+            )
+        ]
+        if not matched:
+            raise LurkError(no_match(model, (pattern,)), option=Option("unfreeze"))
         if not any(True for name in matched for _ in modules[name].parameters()):
             raise LurkError(
-                f"{matched[0]} is a {type(modules[matched[0]]).__name__}, which has nothing that could be "
-                "trained",
-                "name a layer with parameters",
+                f"{matched[0]} is a {type(modules[matched[0]]).__name__}, which has no parameters to train",
+                "choose a layer with parameters",
                 Option("unfreeze", pattern),
             )
         found.update(matched)
@@ -91,15 +95,15 @@ def chosen_layers(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def freeze_all_but(model: nn.Module, layers: Collection[str]) -> dict[str, nn.Parameter]:
-    """Let some layers be trained, and nothing else change.
+    """Put chosen layers in training mode and freeze everything else.
 
-    All that is frozen computes as in evaluation: its parameters ask for no gradient, its batch norms keep
-    the statistics that they have, its dropouts do nothing. So does the network itself, where its own
-    forward asks for its mode.
+    Frozen modules are in eval mode: their parameters require no gradient, batch norms keep their running
+    statistics, dropouts do nothing. The network itself is in eval mode too, in case its forward depends on
+    its mode.
 
     Args:
-        model: the network; modes and `requires_grad` of all of it are set.
-        layers: dotted names of modules, each with what is in it, as `chosen_layers` gives them.
+        model: the network; modes and `requires_grad` of all its modules and parameters are set.
+        layers: dotted names of modules, including those inside them, as `chosen_layers` returns them.
 
     Returns:
         The parameters that are trained, by name, in the network's order.
@@ -108,9 +112,9 @@ def freeze_all_but(model: nn.Module, layers: Collection[str]) -> dict[str, nn.Pa
         module.training = name in layers
     trained = {}
     for name, parameter in model.named_parameters():
-        numbers = parameter.is_floating_point() or parameter.is_complex()
-        wanted = numbers and name.rpartition(".")[0] in layers
-        parameter.requires_grad_(wanted)
-        if wanted:
+        differentiable = parameter.is_floating_point() or parameter.is_complex()
+        requires_grad = differentiable and name.rpartition(".")[0] in layers
+        parameter.requires_grad_(requires_grad)
+        if requires_grad:
             trained[name] = parameter
     return trained

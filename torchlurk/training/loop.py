@@ -1,4 +1,4 @@
-"""The training itself: batches in, a network that has learnt from them out. No files, no options."""
+"""The training loop: from batches to a trained network. It knows no files and no options."""
 
 from __future__ import annotations
 
@@ -18,16 +18,27 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """How well a network does: the mean cross-entropy, and the share of images that it names rightly."""
+class Evaluation:
+    """The performance of a network on images.
+
+    Attributes:
+        loss: the mean cross-entropy.
+        accuracy: the share of images that are classified correctly.
+        images: the number of images.
+    """
 
     loss: float
     accuracy: float
     images: int
 
 
-class Diverged(Exception):  # noqa: N818  # it is the training that has
-    """The loss is no number any more; `step` is how many steps of this epoch were good."""
+class DivergenceError(Exception):
+    """The loss is not finite.
+
+    Attributes:
+        step: the number of steps of this epoch before.
+        loss: the loss.
+    """
 
     def __init__(self, step: int, loss: float) -> None:
         super().__init__(f"{loss} at step {step + 1}")
@@ -38,20 +49,20 @@ class Diverged(Exception):  # noqa: N818  # it is the training that has
 def train_epoch(
     model: nn.Module, layers: tuple[str, ...], optimiser: optim.Optimizer, batches: Batches
 ) -> int:
-    """Take one step of the optimiser a batch, down the mean cross-entropy of its images.
+    """Take one step of the optimiser per batch, to minimise the mean cross-entropy of its images.
 
     Args:
-        model: the network; afterwards it is in evaluation mode.
-        layers: what is trained, see `freeze_all_but`.
-        optimiser: of the parameters of those layers.
-        batches: of at least two images each, as a batch norm wants.
+        model: the network; it is in eval mode afterwards.
+        layers: the layers that are trained, see `freeze_all_but`.
+        optimiser: the optimiser of the layers' parameters.
+        batches: batches of at least two images, as batch norms require.
 
     Returns:
-        How many steps were taken.
+        The number of steps.
 
     Raises:
-        Diverged: the loss of a batch is NaN or infinite; its step is not taken.
-        LurkError: the network gives no logits.
+        DivergenceError: the loss of a batch is NaN or infinite; its step is not taken.
+        LurkError: the network's output is not logits.
     """
     freeze_all_but(model, layers)
     step = 0
@@ -59,7 +70,7 @@ def train_epoch(
         for x, y in batches:
             loss = F.cross_entropy(as_logits(model(x), len(x)), y)
             if not math.isfinite(loss.item()):
-                raise Diverged(step, loss.item())
+                raise DivergenceError(step, loss.item())
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
@@ -70,56 +81,61 @@ def train_epoch(
 
 
 @torch.no_grad()
-def measure(model: nn.Module, batches: Batches, outputs: list[int] | None = None) -> Measured:
-    """See how well a network does, in evaluation mode.
+def evaluate(model: nn.Module, batches: Batches, outputs: list[int] | None = None) -> Evaluation:
+    """Measure the performance of a network.
 
     Args:
-        model: the network, in evaluation mode.
+        model: the network, in eval mode.
         batches: images and their classes.
-        outputs: which of its outputs stand for the classes; `None` for all, in order.
+        outputs: the indices of the outputs for the classes; `None` for all, in order.
 
     Returns:
-        The means over all images; of none at all, zeros.
+        The means over all images; zeros if there are none.
 
     Raises:
-        LurkError: the network gives no logits.
+        LurkError: the network's output is not logits.
     """
-    loss, right, images = 0.0, 0, 0
+    loss, correct, images = 0.0, 0, 0
     for x, y in batches:
         logits = as_logits(model(x), len(x))
         logits = logits if outputs is None else logits[:, outputs]
         loss += F.cross_entropy(logits, y, reduction="sum").item()
-        right += int((logits.argmax(dim=1) == y).sum())
+        correct += int((logits.argmax(dim=1) == y).sum())
         images += len(y)
-    return Measured(loss / max(images, 1), right / max(images, 1), images)
+    return Evaluation(loss / max(images, 1), correct / max(images, 1), images)
 
 
-def in_an_epoch(images: int, batch_size: int) -> int:
-    """How many images an epoch sees: all but one that would be alone in the last batch."""
+def images_per_epoch(images: int, batch_size: int) -> int:
+    """Return how many of the images an epoch uses: all but one that would be alone in the last batch."""
     return images - 1 if images % batch_size == 1 else images
 
 
-def orders(images: int, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """The order in which each epoch sees the images: one draw after the other from one generator.
+def epoch_orders(images: int, batch_size: int, seed: int) -> Iterator[Tensor]:
+    """Yield the order of the images in each epoch, all drawn from one generator.
 
-    An image that would be alone in the epoch's last batch is left out, for a batch norm may be unable to
-    learn from one; which one changes with the epoch.
+    An image that would be alone in the last batch is left out, since a batch norm may be unable to learn from
+    it; which image that is changes with the epoch.
 
     Args:
-        images: how many there are.
-        batch_size: of the steps.
-        seed: of the generator.
+        images: the number of images.
+        batch_size: images per step.
+        seed: the seed of the generator.
 
     Yields:
-        Positions, `(images,)` or one fewer, int64, without end.
+        Indices `(images,)` or `(images - 1,)`, int64, without end.
     """
-    draw = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     while True:
-        yield torch.randperm(images, generator=draw)[: in_an_epoch(images, batch_size)]
+        yield torch.randperm(images, generator=generator)[: images_per_epoch(images, batch_size)]
 
 
-def counted(batches: Batches, advance: Callable[[int], object]) -> Batches:
-    """The same batches, telling how many images have gone by."""
+def with_progress(batches: Batches, advance: Callable[[int], object]) -> Batches:
+    """Yield the same batches, and report the number of images after each.
+
+    Args:
+        batches: images and their classes.
+        advance: called with the number of images in a batch.
+    """
     for x, y in batches:
         yield x, y
         advance(len(y))

@@ -1,137 +1,140 @@
-"""The course of a training as a picture: loss and accuracy by epoch, as SVG.
-
-Written by hand, and not with matplotlib, which is an extra: so each run has its curves, and the same run
-the same bytes.
-"""
+"""Plot loss and accuracy over the epochs of a fine-tuning as SVG, with matplotlib (the extra `plot`)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Final
-from xml.sax.saxutils import escape
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from torchlurk.training.record import Epoch, Transfer
+from torchlurk.training.record import TransferRecord
 
-WIDTH: Final = 360
-HEIGHT: Final = 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 40, 40
-"""The margins of a panel, pixels."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-STYLE: Final = """
-text { font: 12px system-ui, sans-serif; fill: var(--ink) }
-.title { font-weight: 600; font-size: 13px }
-.quiet { fill: var(--quiet) }
-.grid { stroke: var(--grid); stroke-width: 1 }
-.train, .val { fill: none; stroke-width: 2; stroke-linejoin: round }
-.train { stroke: var(--train) }
-.val { stroke: var(--val) }
-.before { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 6 4 }
-.chance { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 1 4; stroke-linecap: round }
-.dot-train { fill: var(--train) }
-.dot-val { fill: var(--val) }
-svg { --paper: #ffffff; --ink: #1f2328; --quiet: #6a737d; --grid: #e3e6ea; --train: #b35900; --val: #0b62b8 }
-@media (prefers-color-scheme: dark) {
-svg { --paper: #16181c; --ink: #e8eaed; --quiet: #9aa4af; --grid: #31363d; --train: #f0a35e; --val: #6cb6ff }
+_LIGHT: Final = {
+    "paper": "#ffffff", "ink": "#1f2328", "quiet": "#6a737d", "grid": "#e3e6ea", "train": "#b35900",
+    "val": "#0b62b8",
+}  # fmt: skip
+_DARK: Final = {
+    "paper": "#16181c", "ink": "#e8eaed", "quiet": "#9aa4af", "grid": "#31363d", "train": "#f0a35e",
+    "val": "#6cb6ff",
+}  # fmt: skip
+
+_STYLE: Final[Mapping[str, Any]] = {
+    "svg.fonttype": "none",  # text remains text
+    "svg.hashsalt": "torchlurk",  # the same ids, so that the same record gives the same bytes
+    "font.size": 9,
+    "axes.edgecolor": _LIGHT["grid"],
+    "axes.labelcolor": _LIGHT["quiet"],
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": _LIGHT["ink"],
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "figure.facecolor": _LIGHT["paper"],
+    "axes.facecolor": _LIGHT["paper"],
+    "grid.color": _LIGHT["grid"],
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5,
+    "text.color": _LIGHT["ink"],
+    "xtick.color": _LIGHT["grid"],
+    "xtick.labelcolor": _LIGHT["quiet"],
+    "ytick.labelcolor": _LIGHT["quiet"],
+    "ytick.major.size": 0,
 }
-"""
 
 
-def draw(record: Transfer) -> str:
-    """Draw the history of a run: the loss on the left, the accuracy on the right.
+def draw_curves(record: TransferRecord) -> bytes:
+    """Plot the history of a run: the loss on the left, the accuracy on the right.
 
-    A dashed line shows the accuracy that the network had, as it was given, on the images held out, where
-    that is known; a dotted line is chance.
+    A dashed line shows the accuracy of the original network on the validation images, if it is known. A
+    dotted line shows the accuracy of chance.
 
     Args:
-        record: with at least one epoch.
+        record: a record with at least one epoch.
 
     Returns:
-        SVG, light or dark as its reader prefers.
+        SVG, with light or dark colours as its reader prefers; the same record gives the same bytes.
+
+    Raises:
+        ImportError: matplotlib is not installed.
     """
+    from matplotlib import style
+
+    with style.context(["default", dict(_STYLE)]):
+        figure = curves_figure(record)
+        buffer = io.StringIO()
+        title = f"Loss and accuracy over {record.history[-1].epoch} epochs"
+        figure.savefig(buffer, format="svg", metadata={"Title": title, "Date": None, "Creator": None})
+    head, start, rest = buffer.getvalue().partition(" <defs>")
+    return f"{head} <style>{_dark_rules()}</style>\n{start}{rest}".encode()
+
+
+def curves_figure(record: TransferRecord) -> Figure:
+    """Return the plot of `draw_curves` as a matplotlib figure.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
     history = record.history
-    losses = [value for epoch in history for value in (epoch.train.loss, epoch.val.loss)]
-    top = max(losses) or 1.0
+    figure = Figure(figsize=(7.5, 3.1))
+    loss, accuracy = figure.subplots(1, 2, gridspec_kw={
+        "left": 0.08, "right": 0.975, "top": 0.89, "bottom": 0.235, "wspace": 0.18,
+    })  # fmt: skip
+    for ax, name in ((loss, "loss"), (accuracy, "accuracy")):
+        ax.set_title(name)
+        ax.set_xlabel("epoch")
+        ax.set_xlim(0, record.options.epochs)
+        ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True))
+        ax.grid(axis="y")
+        for part, label in (("train", "training"), ("val", "validation")):
+            _plot_curve(
+                ax,
+                [epoch.epoch for epoch in history],
+                [getattr(getattr(epoch, part), name) for epoch in history],
+                label=label,
+                color=_LIGHT[part],
+                gid=f"{name}-{part}",
+            )
+    highest = max(value for epoch in history for value in (epoch.train.loss, epoch.val.loss)) or 1.0
+    ticks = MaxNLocator(7, steps=[1, 2, 5, 10], min_n_ticks=4).tick_values(0, highest)
+    loss.set_yticks(ticks)
+    loss.set_ylim(0, ticks[-1])
+    loss.yaxis.set_major_formatter("{x:g}")
+    accuracy.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    accuracy.set_ylim(0, 1)
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
     chance = 1 / len(record.classes)
-    lines = [("chance", chance, "chance")]
+    accuracy.axhline(chance, color=_LIGHT["quiet"], linestyle=":", label="chance", gid="chance")
     if record.original is not None:
-        lines.append(("before", record.original.val.accuracy, "held out, network as given"))
-    panels = [
-        _panel(record, "loss", ticks(top), lambda e: (e.train.loss, e.val.loss), "{:g}"),
-        _panel(
-            record,
-            "accuracy",
-            [0, 0.25, 0.5, 0.75, 1],
-            lambda e: (e.train.accuracy, e.val.accuracy),
-            "{:.0%}",
-            lines,
-        ),
-    ]
-    legend = "".join(
-        f'<line class="{kind}" x1="{x}" y1="{HEIGHT + 12}" x2="{x + 24}" y2="{HEIGHT + 12}"/>'
-        f'<text x="{x + 30}" y="{HEIGHT + 16}">{escape(text)}</text>'
-        for kind, text, x in [
-            ("train", "trained on", LEFT),
-            ("val", "held out", LEFT + 108),
-            *(
-                (kind, text, LEFT + 204 + 96 * at)
-                for at, (kind, _, text) in enumerate(lines)
-            ),
-        ]
-    )  # fmt: skip
-    width, height = 2 * WIDTH, HEIGHT + 32
-    what = f"loss and accuracy over {history[-1].epoch} epochs"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" aria-label="{what}">\n<style>{STYLE}</style>\n'
-        f'<rect width="{width}" height="{height}" style="fill: var(--paper)"/>\n'
-        f'{panels[0]}<g transform="translate({WIDTH} 0)">\n{panels[1]}</g>\n{legend}\n</svg>\n'
+        accuracy.axhline(
+            record.original.val.accuracy, color=_LIGHT["quiet"], linestyle="--",
+            label="validation, original network", gid="original",
+        )  # fmt: skip
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.065, 0), ncols=4)
+    return figure
+
+
+def _plot_curve(
+    ax: Axes, epochs: list[int], values: list[float], *, label: str, color: str, gid: str
+) -> None:
+    """Plot a curve with a dot at its end; at the axes' edge, neither is clipped."""
+    ax.plot(epochs, values, label=label, color=color, gid=gid, clip_on=False, zorder=3)
+    ax.plot(epochs[-1:], values[-1:], "o", color=color, clip_on=False, zorder=3)
+
+
+def _dark_rules() -> str:
+    """Return the CSS that replaces the light colours with the dark ones for readers who prefer these."""
+    rules = "".join(
+        f'[style*="{name}: {_LIGHT[colour]}"] {{ {name}: {_DARK[colour]} !important }}\n'
+        for colour in _LIGHT
+        for name in ("fill", "stroke")
     )
-
-
-def ticks(top: float) -> list[float]:
-    """Four to eight round numbers from 0 up to at least `top`, which is positive."""
-    power = 10.0 ** math.floor(math.log10(top))
-    step = next(power * part for part in (0.2, 0.5, 1, 2, 5) if top <= power * part * 6)
-    count = math.ceil(top / step - 1e-9)
-    return [float(f"{step * at:.6g}") for at in range(count + 1)]
-
-
-def _panel(
-    record: Transfer,
-    title: str,
-    marks: Sequence[float],
-    values: Callable[[Epoch], tuple[float, float]],
-    form: str,
-    lines: Sequence[tuple[str, float, str]] = (),
-) -> str:
-    """One diagram, its upper left corner at 0, 0."""
-    last = record.options.epochs
-    inner_width, inner_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-
-    def x(epoch: float) -> str:
-        return f"{LEFT + inner_width * epoch / last:.1f}"
-
-    def y(value: float) -> str:
-        return f"{TOP + inner_height * (1 - value / marks[-1]):.1f}"
-
-    parts = [f'<text class="title" x="{LEFT}" y="20">{escape(title)}</text>']
-    for mark in marks:
-        parts.append(f'<line class="grid" x1="{x(0)}" y1="{y(mark)}" x2="{x(last)}" y2="{y(mark)}"/>')
-        parts.append(
-            f'<text class="quiet" x="{LEFT - 8}" y="{y(mark)}" dy="4" text-anchor="end">'
-            f"{form.format(mark)}</text>"
-        )
-    step = max(1, round(ticks(last)[1]))
-    for epoch in range(0, last + 1, step):
-        place = f'x="{x(epoch)}" y="{HEIGHT - BOTTOM + 18}"'
-        parts.append(f'<text class="quiet" {place} text-anchor="middle">{epoch}</text>')
-    parts.append(f'<text class="quiet" x="{x(last)}" y="{HEIGHT - 6}" text-anchor="end">epoch</text>')
-    for kind, value, _ in lines:
-        parts.append(f'<line class="{kind}" x1="{x(0)}" y1="{y(value)}" x2="{x(last)}" y2="{y(value)}"/>')
-    for at, kind in enumerate(("train", "val")):
-        points = [(x(epoch.epoch), y(values(epoch)[at])) for epoch in record.history]
-        parts.append(f'<polyline class="{kind}" points="{" ".join(",".join(point) for point in points)}"/>')
-        end = points[-1]
-        parts.append(f'<circle class="dot-{kind}" cx="{end[0]}" cy="{end[1]}" r="3.5"/>')
-    return "".join(f"{part}\n" for part in parts)
+    return f"\n@media (prefers-color-scheme: dark) {{\n{rules}}}\n"

@@ -1,4 +1,4 @@
-"""Records of `transfer.json`, the file of a fine-tuning. docs/reference/fine-tuning.md describes them."""
+"""The record of a fine-tuning, `transfer.json`; `docs/transfer.md` describes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.store.schema import (
     Count,
     Digest,
@@ -22,20 +22,24 @@ from torchlurk.store.schema import (
 )
 from torchlurk.store.write import write_json
 
-RECORD: Final = "transfer.json"
+RECORD_FILE: Final = "transfer.json"
+"""The file that makes a folder a run."""
 
 
-class Options(Record, frozen=True):
-    """What decides the result, besides the network and the images.
+_OTHER_OUT = ("choose another ", Option("out"))
+
+
+class TransferOptions(Record, frozen=True):
+    """The options that, with the network and the images, determine the result.
 
     Attributes:
-        unfreeze: patterns of the layers that are trained beside the head.
-        epochs: passes over the images to train on.
-        lr: of stochastic gradient descent, the same at each step.
-        momentum: of it.
-        batch_size: images in a step.
+        unfreeze: patterns of the layers that are trained in addition to the head.
+        epochs: the number of passes over the training images.
+        lr: the learning rate of stochastic gradient descent, the same at each step.
+        momentum: the momentum of stochastic gradient descent.
+        batch_size: images per step.
         save_every: epochs between two checkpoints.
-        seed: of the head's first values, of the order of the images, and of dropout.
+        seed: the seed of the head's initial values, of the order of the images, and of dropout.
     """
 
     unfreeze: list[str]
@@ -47,8 +51,15 @@ class Options(Record, frozen=True):
     seed: Count = 0
 
 
-class Images(Record, frozen=True):
-    """The images to train on, or those held out: how many, without those that could not be read."""
+class TransferImages(Record, frozen=True):
+    """The training or the validation images.
+
+    Attributes:
+        name: the name of the set.
+        images: the number of images, without those that cannot be read.
+        digest: the digest of the set.
+        skipped: the images that cannot be read.
+    """
 
     name: str
     images: Count
@@ -56,57 +67,63 @@ class Images(Record, frozen=True):
     skipped: list[Skipped]
 
 
-class Score(Record, frozen=True):
-    """How well a network does on some images: the mean cross-entropy, and the share it names rightly."""
+class Metrics(Record, frozen=True):
+    """The performance on images: the mean cross-entropy, and the share of correctly classified images."""
 
     loss: float
     accuracy: Share
 
 
 class Epoch(Record, frozen=True):
-    """How it stood after an epoch, measured in evaluation mode; after epoch 0 nothing is trained yet.
+    """The performance after an epoch, in eval mode; epoch 0 is before the first step.
 
     Attributes:
-        epoch: number of the epoch.
-        step: steps of the optimiser until then.
-        train: on the images to train on.
-        val: on those held out.
-        checkpoint: the file of the network as it was then, relative to the folder; `None` without.
+        epoch: the number of the epoch.
+        step: the number of the optimiser's steps so far.
+        train: the performance on the training images.
+        val: the performance on the validation images.
+        checkpoint: the checkpoint file, relative to the folder of the run; `None` if there is none.
     """
 
     epoch: Count
     step: Count
-    train: Score
-    val: Score
+    train: Metrics
+    val: Metrics
     checkpoint: Relative | None
 
 
 class Original(Record, frozen=True):
-    """The network as it was given, which had outputs for these classes: it chooses among those alone."""
-
-    outputs: list[Count]
-    train: Score
-    val: Score
-
-
-class Transfer(Record, frozen=True):
-    """`transfer.json`: all of a run, and how far it is.
+    """The performance of the original network, if it has outputs for the classes.
 
     Attributes:
-        format: of this record.
-        model: what the network was before.
-        input: what it is fed.
-        classes: what the outputs of the new head stand for.
-        head: the layer that was put in anew.
-        trained: names of the parameters that are trained; all others stay as they are.
-        device: where it is computed, `cpu` or `cuda`.
-        threads: of the processor, for one operation; they may move the last digits.
-        options: what was asked for.
-        train: the images to train on.
-        val: those held out: of a set of their own, or the share that was asked for.
-        share: which share of the images is held out; `None` where others are.
-        original: how good the network was before; `None` where it has no outputs for these classes.
-        history: epoch by epoch.
+        outputs: the indices of these outputs; the others are ignored.
+        train: the performance on the training images.
+        val: the performance on the validation images.
+    """
+
+    outputs: list[Count]
+    train: Metrics
+    val: Metrics
+
+
+class TransferRecord(Record, frozen=True):
+    """`transfer.json`: a run and its progress.
+
+    Attributes:
+        format: the version of the format.
+        model: the original network.
+        input: the network's input.
+        classes: the class names of the new head's outputs.
+        head: the name of the layer that was replaced.
+        trained: the names of the parameters that are trained; all others are frozen.
+        device: where the run is computed, `cpu` or `cuda`.
+        threads: the number of CPU threads; it may affect the last digits.
+        options: the options of the run.
+        train: the training images.
+        val: the validation images.
+        share: the share of the images that is held out; `None` if the validation images are a separate set.
+        original: the performance of the original network; `None` if it has no outputs for the classes.
+        history: the epochs so far.
     """
 
     format: Format
@@ -117,9 +134,9 @@ class Transfer(Record, frozen=True):
     trained: list[str]
     device: str
     threads: Size
-    options: Options
-    train: Images
-    val: Images
+    options: TransferOptions
+    train: TransferImages
+    val: TransferImages
     share: float | None
     original: Original | None
     history: list[Epoch]
@@ -131,46 +148,55 @@ class Transfer(Record, frozen=True):
 
     @property
     def saved(self) -> Epoch | None:
-        """The last epoch that has a checkpoint."""
+        """The last epoch with a checkpoint."""
         return next((epoch for epoch in reversed(self.history) if epoch.checkpoint), None)
 
 
-def read_record(out: Path) -> Transfer | None:
-    """The record of a folder; `None` where there is none.
+def read_transfer_record(out: Path) -> TransferRecord | None:
+    """Read the record of a run.
+
+    Args:
+        out: the folder of the run.
+
+    Returns:
+        The record; `None` if the folder is empty or does not exist.
 
     Raises:
-        LurkError: it is damaged, or the folder holds something else.
+        LurkError: the record is damaged, or the folder contains something else.
     """
-    path = out / RECORD
+    path = out / RECORD_FILE
     if path.exists():
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Transfer)
+            return msgspec.json.decode(path.read_bytes(), type=TransferRecord)
         except (OSError, msgspec.MsgspecError) as problem:
             raise LurkError(
-                f"{str(path)!r} is not as torchlurk transfer wrote it ({problem}): choose another --out"
+                f"{str(path)!r} is not a valid record of torchlurk transfer ({problem})", _OTHER_OUT
             ) from None
-    strange = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
-    if strange:
-        raise LurkError(
-            f"{str(out)!r} holds other files ({strange[0]!r}) and no {RECORD}: choose another --out"
-        )
+    files = sorted(p.name for p in out.iterdir() if not p.name.startswith(".")) if out.is_dir() else []
+    if files:
+        raise LurkError(f"{str(out)!r} contains other files ({files[0]!r}) and no {RECORD_FILE}", _OTHER_OUT)
     return None
 
 
-def write_record(out: Path, record: Transfer) -> None:
-    """Write `transfer.json`, whole or not at all."""
-    write_json(out / RECORD, record)
+def write_transfer_record(out: Path, record: TransferRecord) -> None:
+    """Write `transfer.json` atomically."""
+    write_json(out / RECORD_FILE, record)
 
 
-def check_same(out: Path, old: Transfer, new: Transfer) -> None:
-    """Refuse to go on with a run that was asked for something else.
+def check_same(out: Path, old: TransferRecord, new: TransferRecord) -> None:
+    """Check that a run in a folder is the requested one, so that it can resume.
+
+    Args:
+        out: the folder of the run.
+        old: the record in the folder.
+        new: the record of the requested run.
 
     Raises:
-        LurkError: the first thing in which they differ, with both values.
+        LurkError: they differ; the message names the first difference and both values.
     """
-    names = Options.__struct_fields__
-    plain = [(name, getattr(old.options, name), getattr(new.options, name)) for name in names]
-    plain += [
+    names = TransferOptions.__struct_fields__
+    values = [(name, getattr(old.options, name), getattr(new.options, name)) for name in names]
+    values += [
         ("network", old.model.source, new.model.source),
         ("weights", old.model.weights, new.model.weights),
         ("weights", old.model.weights_sha256[:12], new.model.weights_sha256[:12]),
@@ -181,14 +207,14 @@ def check_same(out: Path, old: Transfer, new: Transfer) -> None:
         ("val", old.share or old.val.digest[:12], new.share or new.val.digest[:12]),
         ("device", old.device, new.device),
     ]
-    for what, before, now in plain:
+    for name, before, now in values:
         if before != now:
             raise LurkError(
-                f"{str(out)!r} is of another run: its {what} is {_brief(before)}, not {_brief(now)}: choose "
-                "another --out, or ask for the same to go on with it"
+                f"{str(out)!r} contains another run: its {name} is {_shorten(before)}, not {_shorten(now)}",
+                ("choose another ", Option("out"), ", or resume the run with the same options"),
             )
 
 
-def _brief(value: object) -> str:
+def _shorten(value: object) -> str:
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text if len(text) <= 80 else f"{text[:79]}…"

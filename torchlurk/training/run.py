@@ -1,4 +1,4 @@
-"""A whole fine-tuning: measured, trained, written, or gone on with where it was ended."""
+"""A fine-tuning from start to end: evaluate, train, write, and resume an interrupted run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 import torch
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
 from torchlurk.models.validate import check_finite
@@ -20,60 +21,67 @@ from torchlurk.runtime.devices import cpu_threads, deterministic_float32
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.schema import number
 from torchlurk.store.write import alone, check_writable, write_bytes
-from torchlurk.training import context as jobs
 from torchlurk.training import loop
-from torchlurk.training.class_mapping import outputs_for
-from torchlurk.training.context import TrainingContext
+from torchlurk.training.class_mapping import match_outputs
+from torchlurk.training.context import (
+    TrainingContext,
+    create_context,
+    describe_images,
+    drop_unreadable,
+    find_unreadable,
+    input_batches,
+    new_record,
+)
 from torchlurk.training.files import (
-    check_readable,
-    forget_optimisers,
+    check_round_trip,
     load_epoch,
+    remove_optimiser_states,
     save_network,
     save_optimiser,
 )
-from torchlurk.training.plot import draw
+from torchlurk.training.plot import draw_curves
 from torchlurk.training.record import (
     Epoch,
-    Options,
+    Metrics,
     Original,
-    Score,
-    Transfer,
+    TransferOptions,
+    TransferRecord,
     check_same,
-    read_record,
-    write_record,
+    read_transfer_record,
+    write_transfer_record,
 )
 from torchlurk.training.split import Split
 
-CURVES = "curves.svg"
+_CURVES = "curves.svg"
 
 
 def fine_tune(
     network: Network,
     split: Split,
     out: Path,
-    options: Options,
+    options: TransferOptions,
     device: torch.device,
     workers: int,
     reporter: Reporter,
-) -> tuple[Transfer, Network]:
-    """Fine-tune a copy of a network, or go on with a run that was ended before its time.
+) -> tuple[TransferRecord, Network]:
+    """Fine-tune a copy of a network, or resume an interrupted run.
 
     Args:
-        network: a classifier; it comes back as it was.
-        split: the images.
+        network: a classifier, which is restored afterwards.
+        split: the training and validation images.
         out: the folder of the run.
-        options: how.
+        options: the options of the run.
         device: where to compute.
         workers: processes that decode images.
-        reporter: how to tell.
+        reporter: where progress is reported.
 
     Returns:
-        The record, which is also in `transfer.json`, and the network as it is after the last epoch, on the
-        CPU in evaluation mode.
+        The record, which is also in `transfer.json`, and the network after the last epoch, on the CPU in eval
+        mode.
 
     Raises:
-        LurkError: what is asked for cannot be had; the folder holds something else or another run; or the
-            loss became NaN, and then the last good checkpoint is named.
+        LurkError: an argument is invalid; the folder contains something else or another run; or the loss is
+            not finite, and then the message names the last good checkpoint.
     """
     check_writable(out)
     with (
@@ -83,139 +91,159 @@ def fine_tune(
         torch.enable_grad(),
         ExitStack() as stack,
     ):
-        cards = [device] if device.type == "cuda" else []
-        stack.enter_context(torch.random.fork_rng(devices=cards))  # a network may draw in any forward
-        earlier = read_record(out)
-        # Sums are cut by threads: a run goes on with as many as it began with.
+        devices = [device] if device.type == "cuda" else []
+        stack.enter_context(torch.random.fork_rng(devices=devices))  # a forward may draw random numbers
+        earlier = read_transfer_record(out)
+        # The number of threads affects the order of summation, so a resumed run keeps it.
         stack.enter_context(cpu_threads(earlier.threads if earlier else torch.get_num_threads()))
-        context = jobs.begin(network, split, out, options, device, workers, reporter)
-        record = jobs.new_record(context)
+        context = create_context(network, split, out, options, device, workers, reporter)
+        record = new_record(context)
         if earlier is not None:
             check_same(out, earlier, record)
             record = earlier
         if record.complete:
-            reporter.report("complete already")
+            reporter.report("already complete")
         else:
             record = _train(context, record)
-        forget_optimisers(out, None)
-        found = load_epoch(out, options.epochs, context.model, None, context.trained)
+        remove_optimiser_states(out, None)
+        weights = load_epoch(out, options.epochs, context.model, None, context.trained)
     module = context.model.to("cpu").eval()
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
     return record, replace(
-        network, module=module, weights=found.name, weights_sha256=found.sha256, classes=context.tuned.classes
+        network,
+        module=module,
+        weights=weights.name,
+        weights_sha256=weights.sha256,
+        classes=context.metadata.classes,
     )
 
 
-def _train(context: TrainingContext, record: Transfer) -> Transfer:
-    """Train from where the record ends, and write after each epoch."""
+def _train(context: TrainingContext, record: TransferRecord) -> TransferRecord:
+    """Train from the last saved epoch to the end, and write the record after each epoch."""
+    if not _matplotlib_installed():
+        context.reporter.report(
+            f"{_CURVES} is not drawn: it needs matplotlib, install it with pip install 'torchlurk[plot]'"
+        )
     saved = record.saved
     if saved is None:
-        context, record = _before(context, record)
+        context, record = _start(context, record)
     else:
-        context = jobs.without_skipped(context, record)
+        context = drop_unreadable(context, record)
         load_epoch(context.out, saved.epoch, context.model, context.optimiser, context.trained)
         record = msgspec.structs.replace(record, history=record.history[: saved.epoch + 1])
-        context.reporter.report(f"going on after epoch {saved.epoch}")
+        context.reporter.report(f"resuming after epoch {saved.epoch}")
     done, options = record.history[-1].epoch, context.options
     images = len(context.split.train.paths)
-    each = loop.in_an_epoch(images, options.batch_size) + images + len(context.split.val.paths)
-    orders = islice(loop.orders(images, options.batch_size, options.seed), done, options.epochs)
-    with context.reporter.bar("transfer", (options.epochs - done) * each, "image") as advance:
+    per_epoch = loop.images_per_epoch(images, options.batch_size) + images + len(context.split.val.paths)
+    orders = islice(loop.epoch_orders(images, options.batch_size, options.seed), done, options.epochs)
+    with context.reporter.bar("transfer", (options.epochs - done) * per_epoch, "image") as advance:
         for order in orders:
-            record = _keep(context, record, _epoch(context, record, order.tolist(), advance))
+            record = _add_epoch(context, record, _train_epoch(context, record, order.tolist(), advance))
     return record
 
 
-def _before(context: TrainingContext, record: Transfer) -> tuple[TrainingContext, Transfer]:
-    """Measure the network as it was given and with its new head, and leave out what cannot be read."""
-    write_record(context.out, record)  # from here on the folder is ours
-    forget_optimisers(context.out, None)
-    check_readable(context.out, 0, context.model, context.tuned)
+def _start(context: TrainingContext, record: TransferRecord) -> tuple[TrainingContext, TransferRecord]:
+    """Find unreadable images, and evaluate the original network and the one with the new head."""
+    write_transfer_record(context.out, record)  # the folder belongs to this run from here on
+    remove_optimiser_states(context.out, None)
+    check_round_trip(context.out, 0, context.model, context.metadata)
     train, val = context.split.train, context.split.val
     record = msgspec.structs.replace(
         record,
-        train=jobs.counted(train, jobs.unreadable(context, train)),
-        val=jobs.counted(val, jobs.unreadable(context, val)),
+        train=describe_images(train, find_unreadable(context, train)),
+        val=describe_images(val, find_unreadable(context, val)),
     )
-    context = jobs.without_skipped(context, record)
-    outputs = outputs_for(train.classes, context.network.classes)
+    context = drop_unreadable(context, record)
+    outputs = match_outputs(train.classes, context.network.classes)
     if outputs is not None:
-        given = context.network.module
-        with isolated(given, context.device, context.network.shape):
-            scores = [
-                _score(loop.measure(given, jobs.feed(context, images), outputs))
+        module = context.network.module
+        with isolated(module, context.device, context.network.shape):
+            metrics = [
+                _to_metrics(loop.evaluate(module, input_batches(context, images), outputs))
                 for images in (context.split.train, context.split.val)
             ]
-        record = msgspec.structs.replace(record, original=Original(outputs, *scores))
-    return context, _keep(context, record, _measured(context, record, 0, 0))
+        record = msgspec.structs.replace(record, original=Original(outputs, *metrics))
+    return context, _add_epoch(context, record, _evaluate_epoch(context, record, 0, 0))
 
 
-def _epoch(
-    context: TrainingContext, record: Transfer, order: Sequence[int], advance: Callable[[int], object]
+def _train_epoch(
+    context: TrainingContext, record: TransferRecord, order: Sequence[int], advance: Callable[[int], object]
 ) -> Epoch:
-    """Train for one more epoch and measure."""
+    """Train for one epoch and evaluate."""
     last = record.history[-1]
     epoch = last.epoch + 1
-    feed = loop.counted(jobs.feed(context, context.split.train.take(order)), advance)
-    cards = [context.device] if context.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cards):
-        # Dropout and the like then draw the same where a run goes on from this epoch.
+    batches = loop.with_progress(input_batches(context, context.split.train.take(order)), advance)
+    devices = [context.device] if context.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        # With a seed per epoch, dropout draws the same numbers when a run resumes at this epoch.
         torch.manual_seed(context.options.seed + epoch)
         try:
-            steps = loop.train_epoch(context.model, context.layers, context.optimiser, feed)
-        except loop.Diverged as problem:
-            step = last.step + problem.step + 1
-            raise _diverged(context, record, epoch, step, problem.loss) from None
-    return _measured(context, record, epoch, last.step + steps, advance)
+            steps = loop.train_epoch(context.model, context.layers, context.optimiser, batches)
+        except loop.DivergenceError as error:
+            step = last.step + error.step + 1
+            raise _divergence(context, record, epoch, step, error.loss) from None
+    return _evaluate_epoch(context, record, epoch, last.step + steps, advance)
 
 
-def _measured(
+def _evaluate_epoch(
     context: TrainingContext,
-    record: Transfer,
+    record: TransferRecord,
     epoch: int,
     step: int,
     advance: Callable[[int], object] = lambda n: None,  # noqa: ARG005
 ) -> Epoch:
-    """How the network stands after an epoch, and a checkpoint where one is due."""
-    scores = []
+    """Evaluate the network after an epoch, and write a checkpoint if one is due."""
+    metrics = []
     for images in (context.split.train, context.split.val):
-        found = loop.measure(context.model, loop.counted(jobs.feed(context, images), advance))
-        if not math.isfinite(found.loss):
-            raise _diverged(context, record, epoch, step, found.loss)
-        scores.append(_score(found))
-    train, val = scores
+        batches = loop.with_progress(input_batches(context, images), advance)
+        evaluation = loop.evaluate(context.model, batches)
+        if not math.isfinite(evaluation.loss):
+            raise _divergence(context, record, epoch, step, evaluation.loss)
+        metrics.append(_to_metrics(evaluation))
+    train, val = metrics
     checkpoint = None
     if epoch % context.options.save_every == 0 or epoch == context.options.epochs:
         check_finite(context.model)
-        checkpoint = save_network(context.out, epoch, context.model, context.tuned)
+        checkpoint = save_network(context.out, epoch, context.model, context.metadata)
         if 0 < epoch < context.options.epochs:
             save_optimiser(context.out, epoch, context.optimiser, context.trained)
     context.reporter.report(
-        f"epoch {epoch}: loss {train.loss:.4g}, {train.accuracy:.1%} right; held out {val.loss:.4g}, "
-        f"{val.accuracy:.1%}"
+        f"epoch {epoch}: training loss {train.loss:.4g}, accuracy {train.accuracy:.1%}; "
+        f"validation loss {val.loss:.4g}, accuracy {val.accuracy:.1%}"
     )
     return Epoch(epoch=epoch, step=step, train=train, val=val, checkpoint=checkpoint)
 
 
-def _keep(context: TrainingContext, record: Transfer, epoch: Epoch) -> Transfer:
-    """Add an epoch and write the record, which makes its checkpoint the one to go on from."""
+def _add_epoch(context: TrainingContext, record: TransferRecord, epoch: Epoch) -> TransferRecord:
+    """Add an epoch and write the record; an epoch with a checkpoint also updates the curves."""
     record = msgspec.structs.replace(record, history=[*record.history, epoch])
-    write_bytes(context.out / CURVES, draw(record).encode())
-    write_record(context.out, record)
+    if epoch.checkpoint and _matplotlib_installed():  # drawing takes longer than an epoch of a few images
+        write_bytes(context.out / _CURVES, draw_curves(record))
+    write_transfer_record(context.out, record)
     if epoch.checkpoint:
-        forget_optimisers(context.out, epoch.epoch)
+        remove_optimiser_states(context.out, epoch.epoch)
     return record
 
 
-def _diverged(context: TrainingContext, record: Transfer, epoch: int, step: int, loss: float) -> LurkError:
+def _matplotlib_installed() -> bool:
+    return find_spec("matplotlib") is not None
+
+
+def _divergence(
+    context: TrainingContext, record: TransferRecord, epoch: int, step: int, loss: float
+) -> LurkError:
     saved = record.saved
-    good = f"{saved.checkpoint} is the last good checkpoint" if saved else "there is no checkpoint yet"
+    good = f"{saved.checkpoint} is the last good checkpoint" if saved else "there is no checkpoint"
     return LurkError(
-        f"the loss is {loss:g} at step {step} (epoch {epoch}), where the training ends; {good} in "
-        f"{str(context.out)!r}: take a smaller --lr than {context.options.lr:g}, and another --out"
-    )
+        f"the loss is {loss:g} at step {step} (epoch {epoch}), so the training stops; {good} in "
+        f"{str(context.out)!r}",
+        (
+            "choose a learning rate below ", Option("lr", f"{context.options.lr:g}"), " and another ",
+            Option("out"),
+        ),
+    )  # fmt: skip
 
 
-def _score(found: loop.Measured) -> Score:
-    return Score(loss=number(found.loss), accuracy=number(found.accuracy))
+def _to_metrics(evaluation: loop.Evaluation) -> Metrics:
+    return Metrics(loss=number(evaluation.loss), accuracy=number(evaluation.accuracy))

@@ -1,4 +1,4 @@
-"""Which images are trained on and which are held out, and whether they can be."""
+"""Split images into training and validation images, and check that they can be used."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from torchlurk.datasets.images import ImageSet
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images of the same classes.
+    """Training and validation images of the same classes.
 
     Attributes:
-        train: those to train on.
-        val: those held out.
-        share: which share of one set of images the held out are; `None` where they are a set of their own.
+        train: the training images.
+        val: the validation images.
+        share: the share of one set of images that is held out; `None` if the validation images are a separate
+            set.
     """
 
     train: ImageSet
@@ -27,8 +28,8 @@ class Split:
     share: float | None
 
 
-def as_share(val: str) -> float | None:
-    """The number in `--val`, if it is one; `None` if it names images."""
+def parse_share(val: str) -> float | None:
+    """Return the value of `--val` as a number; `None` if it names images."""
     try:
         return float(val)
     except ValueError:
@@ -36,86 +37,94 @@ def as_share(val: str) -> float | None:
 
 
 def hold_out(images: ImageSet, share: float, seed: int) -> Split:
-    """Hold out a share of the images of each class, at least one, and leave at least one.
+    """Hold out a share of the images of each class: at least one, and at most all but one.
 
-    Which ones depends on the seed and the image's name alone, so that it is the same on every machine, and
-    changes little where images are added.
+    The choice depends only on the seed and the images' names. It is the same on every machine, and changes
+    little when images are added.
 
     Args:
-        images: all of them.
-        share: of each class, above 0 and below 1.
-        seed: another one draws others.
+        images: all images.
+        share: the share of each class, above 0 and below 1.
+        seed: the seed of the choice.
 
     Raises:
-        LurkError: the share is none, or a class has one image.
+        LurkError: the share is out of range, or a class has fewer than two images.
     """
     if not 0 < share < 1:
-        raise LurkError(f"--val {share:g}: a share of the images must be above 0 and below 1, e.g. 0.2")
+        raise LurkError(
+            "a share of the images must be above 0 and below 1",
+            "choose e.g. 0.2",
+            Option("val", f"{share:g}"),
+        )
     check_counts(images)
-    ids: dict[int, list[int]] = {}
-    for at, label in enumerate(images.labels):
-        ids.setdefault(label, []).append(at)
-    held: list[int] = []
-    for members in ids.values():
+    indices: dict[int, list[int]] = {}
+    for index, label in enumerate(images.labels):
+        indices.setdefault(label, []).append(index)
+    held_out: list[int] = []
+    for members in indices.values():
         count = min(max(round(share * len(members)), 1), len(members) - 1)
-        held += sorted(members, key=lambda at: _draw(images.paths[at], seed))[:count]
-    rest = set(range(len(images.paths))) - set(held)
-    return Split(images.take(sorted(rest)), images.take(sorted(held)), share)
+        held_out += sorted(members, key=lambda index: _sort_key(images.paths[index], seed))[:count]
+    train = set(range(len(images.paths))) - set(held_out)
+    return Split(images.take(sorted(train)), images.take(sorted(held_out)), share)
 
 
-def apart(train: ImageSet, val: ImageSet) -> Split:
-    """Two sets of images: one to train on, one held out.
+def separate_validation(train: ImageSet, val: ImageSet) -> Split:
+    """Use two sets of images, one for training and one for validation.
 
     Raises:
-        LurkError: they are the same, or of other classes, or a class has one image to train on.
+        LurkError: the sets are the same, have different classes, or a class has fewer than two training
+            images.
     """
     check_counts(train)
     if train.digest == val.digest:
         raise LurkError(
-            f"--images and --val are the same {len(val.paths)} images: give others, or --val 0.2 to hold out "
-            "a fifth of each class"
+            (f"the same {len(val.paths)} images as ", Option("images")),
+            ("give other images, or hold out a fifth of each class with ", Option("val", 0.2)),
+            Option("val"),
         )
     if train.classes != val.classes:
-        raise LurkError(_other_classes(train.classes, val.classes))
+        raise _different_classes(train.classes, val.classes)
     return Split(train, val, None)
 
 
 def check_counts(images: ImageSet) -> None:
-    """Refuse images that nothing can be learnt from.
+    """Check that there are at least two classes, each with at least two images.
 
     Raises:
-        LurkError: there is one class only, or a class has fewer than two images.
+        LurkError: there are fewer.
     """
     if len(images.classes) < 2:
         raise LurkError(
-            f"the images of {images.name!r} are all of one class ({images.classes[0]!r}): put them into "
-            "subfolders, one a class"
+            f"the images of {images.name!r} all belong to one class ({images.classes[0]!r})",
+            "put them into subfolders, one per class",
         )
     counts = Counter(images.labels)
-    few = [index for index in range(len(images.classes)) if counts[index] < 2]
-    if few:
-        name = images.classes[few[0]]
-        have = "one image" if counts[few[0]] else "no image that can be read"
-        more = f", and {len(few) - 1} classes more have too few" if len(few) > 1 else ""
+    short = [index for index in range(len(images.classes)) if counts[index] < 2]
+    if short:
+        count = "one image" if counts[short[0]] else "no image that can be read"
+        more = f", and {len(short) - 1} more classes have too few" if len(short) > 1 else ""
         raise LurkError(
-            f"class {name!r} of {images.name!r} has {have}{more}: give at least two of each, or take the "
-            "class out"
+            f"class {images.classes[short[0]]!r} of {images.name!r} has {count}{more}",
+            "give at least two images of each class, or remove the class",
         )
 
 
-def _draw(path: str, seed: int) -> bytes:
+def _sort_key(path: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed} {path}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _other_classes(train: Sequence[str], val: Sequence[str]) -> str:
-    lacking = [name for name in train if name not in val]
-    strange = [name for name in val if name not in train]
-    if lacking:
-        near = get_close_matches(lacking[0], strange, n=1, cutoff=0.6)
-        hint = f", but {near[0]!r}" if near else ""
-        what = f"--val has no class {lacking[0]!r}{hint}"
-    elif strange:
-        what = f"--val has a class {strange[0]!r} that --images has not"
+def _different_classes(train: Sequence[str], val: Sequence[str]) -> LurkError:
+    missing = [name for name in train if name not in val]
+    unknown = [name for name in val if name not in train]
+    if missing:
+        close = get_close_matches(missing[0], unknown, n=1, cutoff=0.6)
+        message = f"there is no class {missing[0]!r}" + (f", but a class {close[0]!r}" if close else "")
+    elif unknown:
+        message = f"there is a class {unknown[0]!r} that the training images do not have"
     else:
-        what = "--val has the classes of --images in another order"
-    return f"{what} ({len(train)} classes and {len(val)}): give both the same subfolders, or names (--words)"
+        message = "the classes have another order than those of the training images"
+    return LurkError(
+        f"{message} ({len(val)} classes, {len(train)} in training)",
+        ("give both the same subfolders, or the same class names with ", Option("words")),
+        Option("val"),
+    )

@@ -15,7 +15,7 @@ from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.mutation import BYTE_WAYS, JSON_WAYS
 from tests.golden.run import EXPECTED
 from torchlurk.api.reading import open_store
-from torchlurk.comparing.run import Request, compare_stores
+from torchlurk.comparing.run import ComparisonRequest, compare_stores
 from torchlurk.errors import LurkError
 from torchlurk.store import read
 from torchlurk.store.partial import PartialResults
@@ -169,7 +169,7 @@ def _comparison(store: Path) -> tuple[Path, Callable[[], None]]:
     manifest = (store / "network.json").read_bytes()
     (other / "network.json").write_bytes(manifest.replace(b'"name":"branching"', b'"name":"later"'))
     folder = store.parent / "compared"
-    compare_stores(Request(stores=(store, other), out=folder))
+    compare_stores(ComparisonRequest(stores=(store, other), out=folder))
 
     def everything() -> None:
         read_comparisons(store.parent)

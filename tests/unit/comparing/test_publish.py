@@ -1,4 +1,4 @@
-"""Comparisons beside their stores: published, served while they are made, or refused by name."""
+"""Comparisons next to their stores: published, served while they are computed, or refused by name."""
 
 from __future__ import annotations
 
@@ -10,39 +10,38 @@ import pytest
 from click.testing import CliRunner
 
 from tests.browser.made_up_comparison import make_comparison, make_moment
+from tests.unit.test_live import asking
+from tests.unit.test_publish import tree
 from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
 from torchlurk.web.live_server import LiveServer
 from torchlurk.web.publish import build_site
 from torchlurk.web.snapshot import watch
 
-from .test_live import asking
-from .test_publish import tree
-
 LAYERS = [("a", 3), ("b%c", 2)]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two stores and their comparison."""
-    folder = tmp_path_factory.mktemp("made") / "saved_model"
-    stores = [make_moment(folder, name, moment, LAYERS) for moment, name in enumerate(("one", "two"))]
-    make_comparison(folder, "one-to-two", stores)
-    return folder
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two stores and their comparison."""
+    path = tmp_path_factory.mktemp("stores") / "saved_model"
+    stores = [make_moment(path, name, moment, LAYERS) for moment, name in enumerate(("one", "two"))]
+    make_comparison(path, "one-to-two", stores)
+    return path
 
 
 @pytest.fixture
-def saved(made: Path, tmp_path: Path) -> Path:
-    """The same, to be spoilt."""
-    return Path(shutil.copytree(made, tmp_path / "saved_model"))
+def saved(folder: Path, tmp_path: Path) -> Path:
+    """A copy of the folder, which a test may damage."""
+    return Path(shutil.copytree(folder, tmp_path / "saved_model"))
 
 
 def change(path: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def test_a_comparison_is_published_beside_its_stores(made: Path, tmp_path: Path) -> None:
-    folders = [made / name for name in ("two", "one-to-two", "one")]
+def test_a_comparison_is_published_next_to_its_stores(folder: Path, tmp_path: Path) -> None:
+    folders = [folder / name for name in ("two", "one-to-two", "one")]
     report = build_site(folders, tmp_path / "site")
     assert report.networks == ("two", "one")
     assert report.comparisons == ("one-to-two",)
@@ -52,7 +51,7 @@ def test_a_comparison_is_published_beside_its_stores(made: Path, tmp_path: Path)
         f"saved_model/one-to-two/{name}" for name in ("comparison.json", "layers/a.json", "layers/b%25c.json")
     }
     for name in own:
-        assert written[name] == (made.parent / name).read_bytes()
+        assert written[name] == (folder.parent / name).read_bytes()
     listed = {"name": "one-to-two", "path": "one-to-two", "title": "one → two"}
     assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [listed], "format": 1}
     assert json.loads(written["saved_model/index.json"])["networks"][0]["name"] == "two"
@@ -67,14 +66,14 @@ def refused(folders: list[Path], out: Path) -> str:
     return message
 
 
-def test_its_stores_must_be_published_too(made: Path, tmp_path: Path) -> None:
-    message = refused([made / "one", made / "one-to-two"], tmp_path / "site")
+def test_the_stores_of_a_comparison_must_be_published_too(folder: Path, tmp_path: Path) -> None:
+    message = refused([folder / "one", folder / "one-to-two"], tmp_path / "site")
     assert "one-to-two" in message
     assert "'two', which is not among the stores" in message
-    assert "at least one" in refused([made / "one-to-two"], tmp_path / "site")
+    assert "at least one" in refused([folder / "one-to-two"], tmp_path / "site")
 
 
-def test_a_store_that_has_changed_since_is_told(saved: Path, tmp_path: Path) -> None:
+def test_a_comparison_of_a_store_that_has_changed_is_refused(saved: Path, tmp_path: Path) -> None:
     folders = [saved / name for name in ("one", "two", "one-to-two")]
     manifest = json.loads((saved / "two/network.json").read_text())
     cases = [
@@ -110,7 +109,7 @@ def test_a_damaged_comparison_is_refused(
     assert word in message
 
 
-def test_names_must_not_clash(saved: Path, tmp_path: Path) -> None:
+def test_names_must_be_unique(saved: Path, tmp_path: Path) -> None:
     folders = [saved / name for name in ("one", "two", "one-to-two")]
     for name in ("one-to-two", "other", "two"):
         shutil.copytree(saved / "one-to-two", tmp_path / "more" / name)
@@ -130,7 +129,7 @@ def test_a_site_is_not_written_into_a_comparison(saved: Path) -> None:
     assert tree(saved) == before
 
 
-def test_of_all_that_there_is_what_does_not_fit_is_left_out(
+def test_by_default_comparisons_without_their_stores_are_left_out(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -143,38 +142,38 @@ def test_of_all_that_there_is_what_does_not_fit_is_left_out(
     result = CliRunner().invoke(main, ["site"])
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0] == "_site: one"
-    told = [line for line in result.output.splitlines() if line.startswith("warning: left out: ")]
-    assert len(told) == 2
-    assert "'two', which is not among the stores" in told[1]
+    warnings = [line for line in result.output.splitlines() if line.startswith("warning: left out: ")]
+    assert len(warnings) == 2
+    assert "'two', which is not among the stores" in warnings[1]
     assert json.loads(Path("_site/saved_model/comparisons.json").read_text())["comparisons"] == []
 
 
-def test_a_comparison_that_is_made_while_its_stores_are_served_appears(saved: Path, tmp_path: Path) -> None:
+def test_a_new_comparison_appears_while_its_stores_are_served(saved: Path, tmp_path: Path) -> None:
     later = tmp_path / "later"
     (saved / "one-to-two").rename(later)
     with LiveServer([saved / name for name in ("one", "two", "one-to-two")]) as server:
         ask = asking(server)
 
-        def told(name: str) -> dict:
+        def fetch(name: str) -> dict:
             return json.loads(ask(f"/saved_model/{name}")[2])
 
-        assert told("live.json")["waiting"] == ["one-to-two"]
-        assert told("comparisons.json")["comparisons"] == []
+        assert fetch("live.json")["waiting"] == ["one-to-two"]
+        assert fetch("comparisons.json")["comparisons"] == []
         assert ask("/saved_model/one-to-two/comparison.json")[0] == 404
         later.rename(saved / "one-to-two")
-        live = told("live.json")
+        live = fetch("live.json")
         assert live["waiting"] == []
         (comparison,) = live["comparisons"]
         assert comparison["path"] == "one-to-two"
         assert set(comparison["files"]) == {"comparison.json", "layers/a.json", "layers/b%25c.json"}
-        assert [one["name"] for one in told("comparisons.json")["comparisons"]] == ["one-to-two"]
-        assert told("one-to-two/comparison.json")["name"] == "one-to-two"
-        assert told("one-to-two/layers/b%2525c.json")["layer"] == "b%c"
+        assert [one["name"] for one in fetch("comparisons.json")["comparisons"]] == ["one-to-two"]
+        assert fetch("one-to-two/comparison.json")["name"] == "one-to-two"
+        assert fetch("one-to-two/layers/b%2525c.json")["layer"] == "b%c"
         assert ask("/saved_model/one-to-two/SHA256SUMS")[0] == 404
-        assert [network["name"] for network in told("index.json")["networks"]] == ["one", "two"]
+        assert [network["name"] for network in fetch("index.json")["networks"]] == ["one", "two"]
 
 
-def test_a_comparison_of_other_weights_is_not_shown_live(saved: Path) -> None:
+def test_a_comparison_of_other_weights_is_not_served(saved: Path) -> None:
     stores = watch([saved / name for name in ("one", "two", "one-to-two")])
     (before,) = stores.live().comparisons
     change(saved / "one-to-two/layers/a.json", k=1)

@@ -1,0 +1,35 @@
+"""One row of a comparison: how a filter changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torchlurk.errors import LurkError
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """How a filter changed; `row["weights"]` is the value of a measure, `None` if it is undefined.
+
+    Attributes:
+        layer: the name of the filter's layer.
+        channel: the filter's number, from 0.
+        values: the values by measure.
+        partner: the most similar filter in the second store; `None` without the networks.
+        partner_correlation: the correlation of their maps.
+        cross: the activations of the first network's filter on its own image and on the second's, then of the
+            second network's filter on the first's image and on its own.
+    """
+
+    layer: str
+    channel: int
+    values: Mapping[str, float | None]
+    partner: int | None = None
+    partner_correlation: float | None = None
+    cross: tuple[float, float, float, float] | None = None
+
+    def __getitem__(self, measure: str) -> float | None:
+        if measure not in self.values:
+            raise LurkError(f"unknown measure {measure!r}", f"choose one of {', '.join(self.values)}")
+        return self.values[measure]
