@@ -11,7 +11,7 @@ import torch
 
 from tests.golden.network import golden_network, write_images
 from torchlurk.attribution.relu_rules import Rule
-from torchlurk.datasets.batches import list_images
+from torchlurk.datasets.image_folder import list_images
 from torchlurk.models.network import Network
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.pipeline.pipeline import precompute

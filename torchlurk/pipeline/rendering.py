@@ -11,7 +11,7 @@ from torch import Tensor
 from torchlurk.ascent import optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import Rule
-from torchlurk.datasets.inputs import Decoded
+from torchlurk.datasets.inputs import ImageArray
 from torchlurk.graph import Layer
 from torchlurk.models.runner import Runnable
 from torchlurk.runtime import pictures
@@ -38,11 +38,11 @@ class Source:
         shown: which channels of an input a picture shows.
     """
 
-    pixels: Callable[[int], Decoded]
+    pixels: Callable[[int], ImageArray]
     normalise: Callable[[Tensor], Tensor]
     shape: tuple[int, int, int]
     device: torch.device
-    display: Callable[[Decoded], Pixels]
+    display: Callable[[ImageArray], Pixels]
     shown: tuple[int, ...]
 
     def picture(self, image: int) -> Pixels:
