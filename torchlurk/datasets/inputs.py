@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from torchlurk.datasets.decode import INTERPOLATIONS, ResizeCrop, resize_and_crop
+from torchlurk.datasets.resize_crop import INTERPOLATIONS, ResizeCrop, resize_and_crop
 from torchlurk.errors import LurkError
 from torchlurk.runtime.deprecation import warn_renamed
 from torchlurk.runtime.pictures import Pixels

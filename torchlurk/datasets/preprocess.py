@@ -11,8 +11,8 @@ from PIL import Image
 from torch import nn
 from torchvision import transforms
 
-from torchlurk.datasets.decode import ResizeCrop
 from torchlurk.datasets.inputs import ImageArray, Input, Preprocess, denormalise, normalise, with_input_size
+from torchlurk.datasets.resize_crop import ResizeCrop
 from torchlurk.datasets.transform import Transform, input_from_transform, noise_image
 from torchlurk.errors import LurkError, Option
 from torchlurk.runtime.deprecation import warn_renamed
