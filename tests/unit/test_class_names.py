@@ -136,15 +136,15 @@ def test_what_is_assumed_of_a_list_is_said(folders: str, names: str, found: str,
 @pytest.mark.parametrize(
     ("folders", "names", "message"),
     [
-        ("1 2", "a b c d", "4 class words and 2 classes, numbered from 1 to 2: whether the first word"),
-        ("0 7", "a b c d", "4 class words and 2 classes"),
-        ("0 1 2", "a b", "2 class words and 3 classes"),
+        ("1 2", "a b c d", "4 class names and 2 classes, numbered from 1 to 2, so the first name"),
+        ("0 7", "a b c d", "4 class names and 2 classes"),
+        ("0 1 2", "a b", "2 class names and 3 classes"),
         ("01 1", "a b", "the classes '01' and '1' have the same number"),
         ("cat dog", "dog horse", "in another order than the classes: 'dog' would be 'horse'"),
         ("0 1 2", {"1": "a", "2": "b", "3": "c"}, "numbered from 1 to 3 and have none for class 0"),
         ("1 2 3", {"0": "a", "1": "b", "2": "c"}, "numbered from 0 to 2 and have none for class 3"),
-        ("cat dog", {"n01": "a", "n02": "b"}, "none of the 2 class words .*'n01', 'n02', .*'cat', 'dog'"),
-        ("cat dog", {"0": "a", "1": "b", "2": "c"}, "none of the 3 class words"),
+        ("cat dog", {"n01": "a", "n02": "b"}, "none of the 2 class names .*'n01', 'n02', .*'cat', 'dog'"),
+        ("cat dog", {"0": "a", "1": "b", "2": "c"}, "none of the 3 class names"),
     ],
 )  # fmt: skip
 def test_what_is_not_certain_is_refused(folders: str, names: Any, message: str) -> None:
@@ -184,15 +184,15 @@ def test_numbers_of_classes_that_are_no_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [
-        ("names:\n  0: tench\n", "data.yaml", "are YAML: write a name a line"),
-        ('{"0": {"a": 1}}', "x.json", "JSON of another form: write a name a line"),
-        ("[]", "x.json", "JSON of another form"),
-        ('{"0": "a",', "x.txt", "begin as JSON does, and are none"),
-        ("tench\n", "x.json", "begin as JSON does, and are none"),
-        ("n01\ttench\nn01\tshark\n", "x.txt", "name 'n01' twice, 'tench' and 'shark': keep one"),
-        ("n01\t0\ttench\n", "x.txt", "line 1, is .*: write the folder's name, a tab, then the words"),
+        ("names:\n  0: tench\n", "data.yaml", "are YAML, which is not read; write one name on each line"),
+        ('{"0": {"a": 1}}', "x.json", "JSON of an unknown form; write one name on each line"),
+        ("[]", "x.json", "JSON of an unknown form"),
+        ('{"0": "a",', "x.txt", "begin like JSON, but are not JSON"),
+        ("tench\n", "x.json", "begin like JSON, but are not JSON"),
+        ("n01\ttench\nn01\tshark\n", "x.txt", "name 'n01' twice, 'tench' and 'shark'; keep one of them"),
+        ("n01\t0\ttench\n", "x.txt", "line 1, is .*; write the folder's name, a tab, then the class name"),
         ("0: a\n0: b\n", "x.txt", "name '0' twice"),
-        ('{"0": "a", "0": "b"}', "x.json", "name '0' twice: keep one"),
+        ('{"0": "a", "0": "b"}', "x.json", "name '0' twice; keep one of them"),
     ],
 )
 def test_files_of_names_that_are_not_understood(tmp_path: Path, text: str, name: str, message: str) -> None:
@@ -204,14 +204,14 @@ def test_files_of_names_that_are_not_understood(tmp_path: Path, text: str, name:
 def test_outputs_are_named_by_their_numbers() -> None:
     assert names_in_order({str(n): f"x{n}" for n in (10, 2, 1, 0, 3, 4, 5, 6, 7, 8, 9)})[2] == "x2"
     assert names_in_order({"n02": "b", "n01": "a"}) == ("a", "b")
-    with pytest.raises(LurkError, match="are numbered 0, 2: number them from 0 to 1"):
+    with pytest.raises(LurkError, match="are numbered 0, 2; number them from 0 to 1"):
         names_in_order({"0": "a", "2": "b"})
 
 
 def test_a_data_set_keeps_its_own_order() -> None:
     assert name_classes(["class10", "class2"], ("a", "b")) == ("a", "b")
     assert name_classes(["dog", "cat"], {"0": "dogs", "1": "cats"}) == ("dogs", "cats")
-    with pytest.raises(LurkError, match="none of the 1 class words"):
+    with pytest.raises(LurkError, match="none of the 1 class names"):
         name_classes(["dog", "cat"], {"7": "x"})
 
     class MapStyleDataset(list[Any]):
@@ -230,7 +230,7 @@ def test_labels_of_a_table_are_named_by_number(tmp_path: Path) -> None:
     assert [found.classes[label] for label in found.labels] == [*NAMES, "no label"]
     assert found.notes[0].endswith("'0' is 'tench', '11' is 'magpie'")
     (tmp_path / "t.csv").write_text("path\n0.png\n")
-    with pytest.raises(LurkError, match="has no labels that class words could name"):
+    with pytest.raises(LurkError, match="has no labels that the class names could name"):
         read_table(tmp_path / "t.csv", class_names=NAMES)
 
 

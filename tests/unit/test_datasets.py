@@ -55,11 +55,11 @@ def test_words_one_a_line(tmp_path: Path) -> None:
 
 def test_a_list_of_another_length_names_both_lengths(tmp_path: Path) -> None:
     assert name_classes(["b", "a"], ("birds", "ants")) == ("birds", "ants")
-    with pytest.raises(LurkError, match=r"3 class words and 5 classes \(0, 1, 2, \.\.\.\): .*--words"):
+    with pytest.raises(LurkError, match=r"3 class names and 5 classes \(0, 1, 2, \.\.\.\); .*words="):
         name_classes([str(n) for n in range(5)], ("x", "y", "z"))
     images = pictures(tmp_path / "set", "a/1.png", "b/2.png")
     (tmp_path / "words").write_text("one\ntwo\nthree\n")
-    with pytest.raises(LurkError, match=r"3 class words and 2 classes \(a, b\)"):
+    with pytest.raises(LurkError, match=r"3 class names and 2 classes \(a, b\)"):
         open_images(str(images), class_names_file=tmp_path / "words", data_root=tmp_path)
 
 
@@ -139,15 +139,15 @@ def test_a_table_tells_no_absolute_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "names no images"),
-        ("path,label\n", "names no images"),
-        ("a.png,x\na.png,y\n", r"line 2: 'a\.png' is on line 1 already"),
-        ("a.png,x\n,y\n", r"line 2, is ',y': write path,label"),
-        ("a.png,x,more\n", "line 1, is 'a.png,x,more': write"),
+        ("", "lists no images"),
+        ("path,label\n", "lists no images"),
+        ("a.png,x\na.png,y\n", r"line 2: 'a\.png' is already on line 1; list it once"),
+        ("a.png,x\n,y\n", r"line 2, is ',y'; write path,label"),
+        ("a.png,x,more\n", "line 1, is 'a.png,x,more'; write"),
         ("who,what\na.png,x\n", r"line 1, is 'who,what': neither headers"),
         (
             "file,class_id,class_name\na.png,0,x\n",
-            r"'class_id' and 'class_name' may each be the label, rename",
+            r"'class_id' and 'class_name' may each be the label; rename",
         ),
         (
             "path,image,label\na.png,a.png,x\n",
@@ -155,11 +155,11 @@ def test_a_table_tells_no_absolute_path(tmp_path: Path) -> None:
         ),
         (
             "file,breed,age\na.png,x,1\n",
-            r"columns 'file', 'breed', 'age': none is known to hold the labels, write",
+            r"columns 'file', 'breed', 'age': none of them is known to hold the labels; write",
         ),
-        ("image,x,y\na.png,1,2\n", r"columns 'image', 'x', 'y': none is known to hold the labels"),
+        ("image,x,y\na.png,1,2\n", r"columns 'image', 'x', 'y': none of them is known to hold the labels"),
         ("who;what\na.png;x\n", r"line 1, is 'who,what': neither headers"),
-        ("z.png,x\n", r"none of its 1 images is there, 'z\.png' for one; paths are relative to"),
+        ("z.png,x\n", r"none of its 1 images exists, 'z\.png' for example; write paths relative to"),
     ],
 )
 def test_a_wrong_table_is_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -225,8 +225,8 @@ def test_mnist_by_name(mnist: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("torchvision:MINST", "no data set 'MINST': did you mean .*MNIST"),
-        ("torchvision:MNIST:val", "'MNIST' has no split 'val': it has train and test"),
+        ("torchvision:MINST", "no data set 'MINST'; did you mean .*MNIST"),
+        ("torchvision:MNIST:val", "'MNIST' has no split 'val'; choose train or test"),
         ("torchvision:", "no data set ''"),
         ("torchvision:os", "no data set 'os'"),
     ],
@@ -248,7 +248,7 @@ def test_a_data_set_that_keeps_nothing(tmp_path: Path) -> None:
     assert (found.name, len(found.paths)) == ("Fake", 5)
     assert found == open_torchvision("torchvision:Fake", tmp_path, available={"Fake": Fake})
     assert set(found.classes) <= {"0", "1", "2"}
-    with pytest.raises(LurkError, match="'Fake' has no splits: leave out ':train'"):
+    with pytest.raises(LurkError, match="'Fake' has no splits; leave out ':train'"):
         open_torchvision("torchvision:Fake:train", tmp_path, available={"Fake": Fake})
 
 
@@ -262,7 +262,7 @@ class Away:
 
 
 def test_a_data_set_out_of_reach_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(LurkError, match=r"'Away' of torchvision cannot be had \(Dataset not found\.\): put"):
+    with pytest.raises(LurkError, match=r"data set 'Away' cannot be opened \(Dataset not found\.\); put"):
         open_torchvision("torchvision:Away", tmp_path / "new", available={"Away": Away})
 
 
@@ -271,7 +271,7 @@ class Boxes(list[Any]):
 
 
 def test_labels_that_are_no_classes_and_items_that_are_no_images() -> None:
-    with pytest.raises(LurkError, match="labels of data set 'boxes' are not numbers of classes"):
+    with pytest.raises(LurkError, match="labels of data set 'boxes' are not class numbers"):
         index_dataset(Boxes([(Image.new("L", (4, 4)), {"box": 1})]), "boxes")
     with pytest.raises(LurkError, match="is empty"):
         index_dataset(Boxes(), "none")

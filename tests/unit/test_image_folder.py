@@ -134,14 +134,16 @@ def test_files_of_unknown_suffixes_are_counted_and_side_files_are_not(tmp_path: 
 
 
 def test_a_folder_of_unread_formats_alone_says_what_is_there(tmp_path: Path) -> None:
-    with pytest.raises(LurkError, match=r"holds no images: .*2 \.heic, such as 'a/1\.heic'$"):
+    with pytest.raises(
+        LurkError, match=r"holds no images: .*2 \.heic, such as 'a/1\.heic'; put images \(\.apng"
+    ):
         list_images(folder(tmp_path / "set", "a/1.heic", "a/2.heic"))
 
 
 def test_strict_refuses_images_that_are_not_read(tmp_path: Path) -> None:
     images = list_images(folder(tmp_path / "set", "1.jpg", "2.heic"))
     with pytest.raises(
-        LurkError, match=r"^1 of 2 images cannot be read, '2\.heic' first \(not read: the form"
+        LurkError, match=r"^1 of 2 images cannot be read, the first is '2\.heic' \(not read: the form"
     ):
         check_images(images, Preprocess(size=8, resize=8), workers=0, bar=SILENT.bar)
 
@@ -202,15 +204,15 @@ def test_a_subfolder_called_like_its_folder_keeps_its_class(tmp_path: Path) -> N
     [
         (
             ("train/cat/1.jpg", "val/cat/1.jpg"),
-            "the classes are the subfolders 'train', 'val' .* folder 'train'",
+            "the classes are the subfolders 'train', 'val' of 'set'; to use the subfolders of 'train'",
         ),
         (
             ("Test/1.jpg", "Train/cat/1.jpg"),
-            "the classes are the subfolders 'Test', 'Train' .* folder 'Train'",
+            "the classes are the subfolders 'Test', 'Train' of 'set'; to use the subfolders of 'Train'",
         ),
         (
             ("images/cat/1.jpg", "images/dog/1.jpg"),
-            "the class is the subfolder 'images' of 'set': .*'images'",
+            "the class is the subfolder 'images' of 'set'; .*'images'",
         ),
         (("cat/1.jpg", "dog/"), "^1 subfolder has no images that are read, and no class: 'dog'$"),
     ],
@@ -303,9 +305,7 @@ def test_names_found_beside_a_flat_folder_may_be_for_others(tmp_path: Path) -> N
     found = open_images(str(root / "unsorted"), class_names_file=None, data_root=tmp_path)
     assert isinstance(found, ImageFolder)
     assert found.classes == ("unsorted",)
-    assert found.notes[0].startswith(
-        "names of classes are not used: none of the 2 class words is for a class"
-    )
+    assert found.notes[0].startswith("class names are not used: none of the 2 class names belongs to a class")
     assert open_images(str(root / "cat"), class_names_file=None, data_root=tmp_path).classes == ("cats",)
-    with pytest.raises(LurkError, match="none of the 2 class words is for a class"):
+    with pytest.raises(LurkError, match="none of the 2 class names belongs to a class"):
         open_images(str(root / "unsorted"), class_names_file=root / "classes.txt", data_root=tmp_path)

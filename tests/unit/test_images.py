@@ -305,7 +305,7 @@ def test_a_batch_of_bad_images_still_reports_them(folder: Path, workers: int) ->
         ({"batch_size": 0}, "batch size 0"),
         ({"shard_size": 0}, "shard size 0"),
         ({"workers": -1}, "-1 workers"),
-        ({"shards": (1,)}, "shard 1 of 'pets': it has 0 to 0"),
+        ({"shards": (1,)}, "shard 1 of 'pets' does not exist; choose 0 to 0"),
     ],
 )
 def test_options_are_checked_before_anything_starts(

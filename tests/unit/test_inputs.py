@@ -142,7 +142,7 @@ def test_channels_are_shown_by_choice() -> None:
     assert np.array_equal(gray[..., 0], gray[..., 2])
     assert choose_display_channels(1) == choose_display_channels(2) == (0,)
     for wrong in ((5,), (0, 1), (-1, 0, 1)):
-        with pytest.raises(LurkError, match=r"--show-channels .* of 0 to 4"):
+        with pytest.raises(LurkError, match=r"show_channels=.* of 0 to 4"):
             input_from_transform(five, lambda: noise(0), display_channels=wrong)
 
 
@@ -154,7 +154,7 @@ def failing(image: Image.Image) -> torch.Tensor:
     ("transform", "message"),
     [
         (failing, r"transform failing fails on an image of 60 x 47 px \(KeyError: 'depth'\)"),
-        (lambda _: None, r"<lambda> gives a NoneType: give a transform"),
+        (lambda _: None, r"<lambda> gives a NoneType; give a transform"),
         (lambda image: np.asarray(image), "gives a ndarray"),
         (v1.PILToTensor(), r"PILToTensor gives uint8 of shape \(3, 47, 60\)"),
         (lambda _: torch.zeros(1, 3, 8, 8), r"gives float32 of shape \(1, 3, 8, 8\)"),
@@ -214,9 +214,9 @@ def test_another_size_keeps_the_proportion_of_the_cut() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mean": (0.5, 0.5), "std": (1.0, 1.0)}, "1 for gray or 3 for colours"),
-        ({"mean": (0.5,)}, "as many of both"),
-        ({"interpolation": "magic"}, "no interpolation 'magic'"),
+        ({"mean": (0.5, 0.5), "std": (1.0, 1.0)}, "1 for gray, 3 for colour"),
+        ({"mean": (0.5,)}, "give both the same number of values"),
+        ({"interpolation": "magic"}, "unknown interpolation 'magic'"),
         ({"size": (0, 4)}, "size <= resize"),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_plain_ppm_may_have_some_comments(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"P3\n4 4\n255\n" + b"# so\n" * 1000 + numbers)
     assert decode_image(tmp_path / "x").getpixel((0, 0)) == (7, 7, 7)
     (tmp_path / "x").write_bytes(b"P3\n4 4\n255\n" + b"# so\n" * 1001 + numbers)
-    with pytest.raises(BadImage, match=r"^a PPM in words of more than .* 1,000 comments$"):
+    with pytest.raises(BadImage, match=r"^a plain PPM of more than .* 1,000 comments$"):
         decode_image(tmp_path / "x")
 
 
@@ -199,8 +199,8 @@ def test_strict_names_the_first_bad_image_and_counts_them(photos: Path, workers:
     with pytest.raises(LurkError) as caught:
         check()
     assert str(caught.value) == (
-        "3 of 70 images cannot be read, '34.png' first (the file is empty): mend them or take them out, "
-        "or leave out --strict to go on without them"
+        "3 of 70 images cannot be read, the first is '34.png' (the file is empty); repair or remove them, "
+        "or leave out strict= to skip them"
     )
 
 
@@ -229,7 +229,9 @@ def test_strict_refuses_before_anything_is_written(
     (tmp_path / "photos/2.png").write_bytes(b"text")
     code, line = precompute()
     assert code == 1
-    assert line.startswith("torchlurk: 1 of 3 images cannot be read, '2.png' first (not an image of a known")
+    assert line.startswith(
+        "torchlurk: 1 of 3 images cannot be read, the first is '2.png' (not an image of a known"
+    )
     assert not (tmp_path / "saved/net/network.json").exists()
     picture().save(tmp_path / "photos/2.png")
     assert precompute()[0] == 0
@@ -247,4 +249,4 @@ def test_strict_tells_of_an_image_that_went_bad_meanwhile(
     monkeypatch.setattr(pipeline, "precompute", after_all_were_decoded)
     code, line = precompute()
     assert code == 1
-    assert "1 of 3 images cannot be read, '1.png' first (the file is gone)" in line
+    assert "1 of 3 images cannot be read, the first is '1.png' (the file is gone)" in line
