@@ -1,18 +1,17 @@
-"""tiny-ImageNet: the fixed subset, what is refused, and a download that breaks off."""
+"""The fixed subset of tiny-ImageNet, and what is refused."""
+
+from __future__ import annotations
 
 import hashlib
-import http.server
 import io
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.unit.datasets.conftest import TRAIN, Site, archive_bytes
 from torchlurk.datasets.class_names import read_class_names
-from torchlurk.datasets.download import download
 from torchlurk.datasets.image_folder import list_images
 from torchlurk.datasets.tiny_imagenet import TinyImageNetSubset, choose_images, fetch_tiny_imagenet
 from torchlurk.errors import LurkError
@@ -22,32 +21,10 @@ EXPECTED = [
     "n01443537/n01443537_2.JPEG",
     "n01443537/n01443537_3.JPEG",
 ]
-WNIDS = ("n01443537", "n01629819", "n02000000")
-TRAIN = "tiny-imagenet-200/train"
 
 
 def never(*_: object) -> None:
     raise AssertionError("nothing was to be said")
-
-
-def archive_bytes(per_class: int = 7, **more: bytes) -> bytes:
-    """An archive of Stanford's layout; the images are their own names."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as out:
-        out.writestr("tiny-imagenet-200/wnids.txt", "\n".join(WNIDS))
-        out.writestr(
-            "tiny-imagenet-200/words.txt",
-            "n00001740\tentity\nn01443537\tgoldfish, Carassius auratus\nn01629819\tsalamander\n",
-        )
-        for wnid in reversed(WNIDS):
-            out.writestr(f"{TRAIN}/{wnid}/{wnid}_boxes.txt", "boxes")
-            for index in reversed(range(per_class)):
-                out.writestr(f"{TRAIN}/{wnid}/images/{wnid}_{index}.JPEG", f"{wnid} {index}" * 50)
-        out.writestr("tiny-imagenet-200/val/images/val_0.JPEG", "val")
-        out.writestr("tiny-imagenet-200/test/images/test_0.JPEG", "test")
-        for name, data in more.items():
-            out.writestr(name, data)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -78,10 +55,7 @@ def tree(root: Path) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-# the subset
-
-
-def test_unpacks_a_folder_of_images(tmp_path: Path, fetch: Callable[..., TinyImageNetSubset]) -> None:
+def test_a_folder_of_images_is_extracted(tmp_path: Path, fetch: Callable[..., TinyImageNetSubset]) -> None:
     out = tmp_path / "data" / "tiny"
     assert fetch() == TinyImageNetSubset(out, classes=3, images=9, fresh=True)
     found = list_images(out, class_names=read_class_names(out / "classes.txt"))
@@ -104,7 +78,7 @@ def test_the_choice_is_fixed_and_nested(tmp_path: Path, fetch: Callable[..., Tin
     assert choose_images(members, 3) == choose_images(members[::-1], 3)
 
 
-def test_an_earlier_result_is_kept_grown_or_mended(
+def test_an_earlier_result_is_kept_grown_or_repaired(
     tmp_path: Path, fetch: Callable[..., TinyImageNetSubset]
 ) -> None:
     out = tmp_path / "data" / "tiny"
@@ -119,7 +93,7 @@ def test_an_earlier_result_is_kept_grown_or_mended(
     assert tree(out) == before
 
 
-def test_an_empty_folder_will_do(tmp_path: Path, fetch: Callable[..., TinyImageNetSubset]) -> None:
+def test_an_empty_folder_is_filled(tmp_path: Path, fetch: Callable[..., TinyImageNetSubset]) -> None:
     (tmp_path / "data" / "tiny").mkdir(parents=True)
     assert fetch().fresh
 
@@ -191,7 +165,7 @@ def test_a_wrong_archive_is_one_line_and_leaves_nothing(
     assert not data_folder.exists() or not list(data_folder.iterdir())
 
 
-def test_names_that_lead_out_stay_in_the_archive(
+def test_names_that_lead_out_of_the_folder_are_not_extracted(
     tmp_path: Path, fetch: Callable[..., TinyImageNetSubset], archive: Path
 ) -> None:
     evil = {
@@ -207,121 +181,7 @@ def test_names_that_lead_out_stay_in_the_archive(
     assert not list(tmp_path.rglob("*_9.JPEG*")) + list(tmp_path.rglob("evil*"))
 
 
-# the download
-
-
-@dataclass
-class Site:
-    """A host whose misbehaviour the test sets."""
-
-    data: bytes
-    drops: list[int] = field(default_factory=list)  # bytes after which each answer breaks off
-    ranges: bool = True
-    asked: list[str | None] = field(default_factory=list)
-    url: str = ""
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    state = Site(archive_bytes())
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            state.asked.append(wanted)
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-            if not state.ranges:
-                start, wanted = 0, None
-            if self.path != "/tiny.zip":
-                self.send_error(404)
-                return
-            if wanted and start >= len(state.data):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(state.data)}")
-                self.end_headers()
-                return
-            self.send_response(206 if wanted else 200)
-            self.send_header("Content-Length", str(len(state.data) - start))
-            self.end_headers()
-            drop = state.drops.pop(0) if state.drops else len(state.data)
-            self.wfile.write(state.data[start : start + drop])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        state.url = f"http://127.0.0.1:{server.server_port}/tiny.zip"
-        yield state
-        server.shutdown()
-        thread.join()
-
-
-def get(site: Site, path: Path, sha256: str = "") -> None:
-    sha256 = sha256 or hashlib.sha256(site.data).hexdigest()
-    download(
-        site.url, path, sha256=sha256, hint=("do else",), progress=False, timeout_s=5, sleep=lambda _: None
-    )
-
-
-def test_downloads_whole(tmp_path: Path, site: Site, capfd: pytest.CaptureFixture[str]) -> None:
-    sha256 = hashlib.sha256(site.data).hexdigest()
-    download(site.url, tmp_path / "new" / "x", sha256=sha256, hint=(), progress=True)
-    assert tree(tmp_path) == {"new/x": site.data}
-    assert site.asked == [None]
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "100%" in err
-
-
-def test_goes_on_where_it_broke_off(tmp_path: Path, site: Site) -> None:
-    site.drops = [1000, 500]
-    get(site, tmp_path / "x")
-    assert tree(tmp_path) == {"x": site.data}
-    assert site.asked == [None, "bytes=1000-", "bytes=1500-"]
-
-
-def test_goes_on_in_a_later_call(tmp_path: Path, site: Site) -> None:
-    site.drops = [1000, 0, 0, 0, 0, 0]
-    with pytest.raises(LurkError, match="1,000 bytes are here; run the command again to resume, or do else"):
-        get(site, tmp_path / "x")
-    assert tree(tmp_path) == {"x.part": site.data[:1000]}
-    site.drops, site.asked = [], []
-    get(site, tmp_path / "x")
-    assert site.asked == ["bytes=1000-"]
-    assert tree(tmp_path) == {"x": site.data}
-
-
-def test_a_host_without_ranges_starts_anew(tmp_path: Path, site: Site) -> None:
-    site.ranges, site.drops = False, [1000]
-    get(site, tmp_path / "x")
-    assert tree(tmp_path) == {"x": site.data}
-
-
-@pytest.mark.parametrize("surplus", [0, 7])
-def test_a_part_that_is_complete_or_too_long(tmp_path: Path, site: Site, surplus: int) -> None:
-    (tmp_path / "x.part").write_bytes(site.data + bytes(surplus))
-    get(site, tmp_path / "x")
-    assert tree(tmp_path) == {"x": site.data}
-
-
-def test_another_file_is_refused_and_not_kept(tmp_path: Path, site: Site) -> None:
-    with pytest.raises(LurkError, match="the file has changed; do else"):
-        get(site, tmp_path / "x", sha256="0" * 64)
-    assert tree(tmp_path) == {}
-
-
-def test_a_host_out_of_reach_is_one_line(tmp_path: Path, site: Site) -> None:
-    site.url = site.url.replace("tiny.zip", "gone.zip")
-    with pytest.raises(LurkError, match=r"gone\.zip cannot be downloaded \(HTTP Error 404.*do else"):
-        get(site, tmp_path / "x")
-    site.url = "http://127.0.0.1:1/x.zip"
-    with pytest.raises(LurkError, match=r"x\.zip cannot be downloaded \(.*refused"):
-        get(site, tmp_path / "x")
-
-
-def test_the_command_downloads_once(
+def test_the_archive_is_downloaded_once(
     tmp_path: Path, site: Site, fetch: Callable[..., TinyImageNetSubset]
 ) -> None:
     said: list[str] = []
