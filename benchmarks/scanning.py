@@ -30,7 +30,7 @@ def run_scan(setting: Setting, images: Sequence[int], *, k: int = 4, bfloat16: b
     def stream() -> Iterator[scan.ScanBatch]:
         for b in feed:
             ids = torch.tensor([images[index] for index in b.indices])
-            yield scan.ScanBatch(ids, torch.tensor(b.labels), preprocess.normalise(b.pixels))
+            yield scan.ScanBatch(ids, torch.tensor(b.labels), preprocess.to_input(b.pixels))
 
     channels = {layer.name: layer.shape[0] for layer in setting.graph.layers}
     state = initial_state(channels, len(folder.classes), k)

@@ -184,7 +184,7 @@ def test_a_size_that_is_none_is_a_usage_error(scan: Callable[..., Result], size:
         (["nets.py:colour", "--weights", "two.pt:mode"], ["no weights 'mode'", "model and ema"]),
         (["nets.py:no_state"], ["the state_dict of Sequential fails (RuntimeError: none today)"]),
         (["nets.py:colour", "--weights", "none.pt"], ["none.pt", "does not exist"]),
-        (["nets.py:colour", "--words", "three"], ["3 class words and 2 classes (a, b)"]),
+        (["nets.py:colour", "--words", "three"], ["3 class names and 2 classes (a, b)"]),
         (["nets.py:colour", "--images", "torchvision:MNIS"], ["no data set 'MNIS'", "MNIST"]),
         (["nets.py:colour", "--images", "none.csv"], ["none.csv", "cannot be read"]),
     ],

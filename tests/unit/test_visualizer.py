@@ -225,7 +225,7 @@ def test_what_makes_no_sense_is_refused(arguments: dict[str, Any], word: str) ->
 
 
 def test_an_input_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(LurkError, match="wants 7 channels"):
+    with pytest.raises(LurkError, match="takes 7 channels"):
         FeatureVisualizer(net(7))
     with pytest.raises(LurkError, match="end it with a Normalize"):
         FeatureVisualizer(net(), lambda image: fed(image) * 9)

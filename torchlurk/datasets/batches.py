@@ -1,4 +1,6 @@
-"""A data set as batches of pixels: fixed order, fixed shards, bad images recorded."""
+"""Decode a data set batch by batch: in a fixed order, with fixed shards, and with bad images recorded."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -8,32 +10,16 @@ from typing import Final
 import torch
 from PIL import Image
 
-from torchlurk.datasets.class_names import read_words
-from torchlurk.datasets.decode import decode
-from torchlurk.datasets.image_folder import ImageFolder, list_images
-from torchlurk.datasets.images import ImageSet, Skipped
-from torchlurk.datasets.inputs import Decoded, Input, Preprocess
+from torchlurk.datasets.decoding_process import DecodingProcess
+from torchlurk.datasets.images import ImageSet, SkippedImage
+from torchlurk.datasets.inputs import ImageArray, Input
 from torchlurk.datasets.limits import BadImage
-from torchlurk.datasets.worker import Worker
 from torchlurk.errors import LurkError
 
-__all__ = [
-    "BadImage",
-    "Batch",
-    "ImageFolder",
-    "ImageSet",
-    "Input",
-    "Preprocess",
-    "Skipped",
-    "batches",
-    "decode",
-    "first_image",
-    "list_images",
-    "load_pixels",
-    "read_words",
-]
-
 SHARD_SIZE: Final = 256
+
+_Planned = tuple[int, range]
+"""A batch that is to be decoded: its shard, and the indices of its images."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +27,17 @@ class Batch:
     """Consecutive images of one shard, without the bad ones.
 
     Attributes:
-        indices: Positions in `ImageSet.paths`.
+        indices: Their indices in `ImageSet.paths`.
         labels: Their classes.
-        pixels: (N, H, W, C), what `Input.decoded` keeps, on the CPU; N is 0 where every image was bad.
-        skipped: The bad ones among the images that the batch was cut from.
-        shard: Which `shard_size` consecutive paths of the folder it belongs to.
+        pixels: `(N, H, W, C)`, the arrays of `Input.to_array`, on the CPU; N is 0 if every image is bad.
+        skipped: The bad images of the batch.
+        shard: Number of the shard: `shard_size` consecutive images of the data set.
     """
 
     indices: tuple[int, ...]
     labels: tuple[int, ...]
     pixels: torch.Tensor
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedImage, ...]
     shard: int
 
 
@@ -64,164 +50,174 @@ def batches(
     workers: int = 2,
     shards: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
-    """Decode a data set, batch after batch, in its order.
+    """Decode a data set batch by batch, in its order.
 
-    The data set is cut into shards and each shard into batches before anything is decoded: which
-    images share a batch depends on the data set and the two sizes alone, and a bad image makes its
-    batch smaller. Each worker is a process that decodes one batch ahead, so at most `workers`
-    batches wait. Close the iterator, or drop it, and the processes end. Images that do not lie in
-    files, and inputs that only this process can make, are decoded in the caller.
+    The data set is divided into shards and each shard into batches before anything is decoded. Which images
+    share a batch therefore depends on the data set and the two sizes alone; a bad image makes its batch
+    smaller. Each worker is a process that decodes one batch ahead, so at most `workers` batches wait. The
+    processes end when the iterator is closed or dropped. Images that are not files, and inputs that only this
+    process can compute, are decoded in this process.
 
     Args:
         folder: The images.
-        preprocess: What is made of them.
-        batch_size: Images in a batch, at most.
-        shard_size: Images in a shard; no batch crosses into the next.
-        workers: Decoding processes; 0 decodes in the caller, between the batches.
-        shards: Which shards, in this order; None for all.
+        preprocess: How they are resized and cropped.
+        batch_size: Largest number of images in a batch.
+        shard_size: Number of images in a shard; no batch crosses into the next shard.
+        workers: Decoding processes; 0 decodes in this process, between the batches.
+        shards: Numbers of the shards to decode, in this order; `None` for all.
 
     Yields:
         The batches.
 
     Raises:
-        LurkError: A size is below 1, there is no such shard, or a worker died.
+        LurkError: A size is below 1, a shard does not exist, or a decoding process died.
     """
     if min(batch_size, shard_size) < 1 or workers < 0:
         raise LurkError(
-            f"batch size {batch_size}, shard size {shard_size} and {workers} workers: "
-            "sizes must be at least 1, workers at least 0"
+            f"batch size {batch_size}, shard size {shard_size} and {workers} workers: sizes must be at least "
+            "1, workers at least 0"
         )
     count = -(-len(folder.paths) // shard_size)
-    chosen = range(count) if shards is None else shards
-    plan: list[tuple[int, range]] = []
-    for shard in chosen:
+    plan: list[_Planned] = []
+    for shard in range(count) if shards is None else shards:
         if not 0 <= shard < count:
-            raise LurkError(f"shard {shard} of {folder.name!r}: it has 0 to {count - 1}")
+            raise LurkError(f"shard {shard} of {folder.name!r} does not exist", f"choose 0 to {count - 1}")
         start, stop = shard * shard_size, min((shard + 1) * shard_size, len(folder.paths))
-        plan += [(shard, range(at, min(at + batch_size, stop))) for at in range(start, stop, batch_size)]
-    return _run(folder, preprocess, plan, min(workers, len(plan)))
+        plan += [
+            (shard, range(first, min(first + batch_size, stop))) for first in range(start, stop, batch_size)
+        ]
+    indices = (index for _, batch in plan for index in batch)
+    if not workers or preprocess.resize_crop is None or any(folder.file(index) is None for index in indices):
+        return _decode_in_process(folder, preprocess, plan)
+    return _decode_in_workers(folder, preprocess, plan, min(workers, len(plan)))
 
 
-def _run(folder: ImageSet, preprocess: Input, plan: list[tuple[int, range]], workers: int) -> Iterator[Batch]:
-    """Decode the planned batches; the processes live as long as the generator."""
-    cut = preprocess.cut
-    at_all = (at for _, positions in plan for at in positions)
-    if not workers or cut is None or any(folder.file(at) is None for at in at_all):
-        for shard, positions in plan:
-            yield _batch(folder, shard, positions, *_decode_here(folder, preprocess, positions))
-        return
+def _decode_in_process(folder: ImageSet, preprocess: Input, plan: Sequence[_Planned]) -> Iterator[Batch]:
+    """Decode batches in this process."""
+    for shard, indices in plan:
+        yield _batch(folder, shard, indices, *_decode(folder, preprocess, indices))
 
-    def job(number: int) -> list[str]:
-        # Made when it is wanted: the paths of a million images would be a gigabyte.
-        return [str(folder.file(at)) for at in plan[number][1]]
 
+def _decode_in_workers(
+    folder: ImageSet, preprocess: Input, plan: Sequence[_Planned], workers: int
+) -> Iterator[Batch]:
+    """Decode batches in processes that live as long as the generator."""
+
+    def paths(number: int) -> list[str]:
+        # Listed for one batch at a time: the paths of a million images would take a gigabyte.
+        return [str(folder.file(index)) for index in plan[number][1]]
+
+    params = preprocess.resize_crop
+    assert params is not None
     with ExitStack() as stack:
-        pool = [stack.enter_context(closing(Worker(cut))) for _ in range(workers)]
-        for number, worker in enumerate(pool):
-            worker.send(job(number))
-        for number, (shard, positions) in enumerate(plan):
-            worker = pool[number % workers]
-            reasons, pixels = worker.receive()
-            # at once, so that the worker decodes while the caller computes
+        pool = [stack.enter_context(closing(DecodingProcess(params))) for _ in range(workers)]
+        for number, process in enumerate(pool):
+            process.send(paths(number))
+        for number, (shard, indices) in enumerate(plan):
+            process = pool[number % workers]
+            reasons, pixels = process.receive()
+            # Request the next batch at once, so that it is decoded while the caller computes.
             if number + workers < len(plan):
-                worker.send(job(number + workers))
-            yield _batch(folder, shard, positions, reasons, pixels)
+                process.send(paths(number + workers))
+            yield _batch(folder, shard, indices, reasons, pixels)
 
 
 def _batch(
     folder: ImageSet,
     shard: int,
-    positions: Sequence[int],
+    indices: Sequence[int],
     reasons: Sequence[str | None],
     pixels: torch.Tensor,
 ) -> Batch:
-    """Put a batch together from what was decoded."""
-    good = tuple(at for at, reason in zip(positions, reasons, strict=True) if reason is None)
+    """Assemble a batch from decoded images."""
+    good = tuple(index for index, reason in zip(indices, reasons, strict=True) if reason is None)
     return Batch(
         indices=good,
-        labels=tuple(folder.labels[at] for at in good),
+        labels=tuple(folder.labels[index] for index in good),
         pixels=pixels,
         skipped=tuple(
-            Skipped(folder.paths[at], reason)
-            for at, reason in zip(positions, reasons, strict=True)
+            SkippedImage(folder.paths[index], reason)
+            for index, reason in zip(indices, reasons, strict=True)
             if reason is not None
         ),
         shard=shard,
     )
 
 
-def _decode_here(
-    folder: ImageSet, preprocess: Input, positions: Sequence[int]
+def _decode(
+    folder: ImageSet, preprocess: Input, indices: Sequence[int]
 ) -> tuple[list[str | None], torch.Tensor]:
-    """Decode in this process."""
+    """Return a reason for each bad image, `None` for each good one, and the pixels of the good ones."""
     reasons: list[str | None] = []
-    pixels: list[Decoded] = []
-    for at in positions:
+    arrays: list[ImageArray] = []
+    for index in indices:
         try:
-            pixels.append(preprocess.decoded(folder.open(at)))
+            arrays.append(preprocess.to_array(folder.open(index)))
             reasons.append(None)
         except BadImage as error:
             reasons.append(str(error))
-    if not pixels:
+    if not arrays:
         channels, height, width = preprocess.shape
-        kind = torch.float32 if preprocess.cut is None else torch.uint8
-        return reasons, torch.empty((0, height, width, channels), dtype=kind)
-    return reasons, torch.stack([torch.from_numpy(one) for one in pixels])
+        dtype = torch.float32 if preprocess.resize_crop is None else torch.uint8
+        return reasons, torch.empty((0, height, width, channels), dtype=dtype)
+    return reasons, torch.stack([torch.from_numpy(array) for array in arrays])
 
 
 def load_pixels(folder: ImageSet, preprocess: Input, indices: Sequence[int]) -> torch.Tensor:
-    """Decode the images that a later stage needs again.
+    """Decode images again for a later stage.
 
     Args:
         folder: The images.
-        preprocess: What is made of them.
-        indices: Positions in `folder.paths`.
+        preprocess: How they are resized and cropped.
+        indices: Indices in `folder.paths`.
 
     Returns:
-        (len(indices), H, W, C), as `Input.decoded` keeps them.
+        `(N, H, W, C)`, the arrays of `Input.to_array`, on the CPU.
 
     Raises:
-        LurkError: One of them can no longer be decoded.
+        LurkError: An image can no longer be decoded.
     """
-    reasons, pixels = _decode_here(folder, preprocess, indices)
-    for at, reason in zip(indices, reasons, strict=True):
+    reasons, pixels = _decode(folder, preprocess, indices)
+    for index, reason in zip(indices, reasons, strict=True):
         if reason is not None:
             raise LurkError(
-                f"image {folder.paths[at]!r} cannot be read again ({reason}): "
-                "the folder has changed, scan it anew"
+                f"image {folder.paths[index]!r} cannot be read again ({reason})",
+                "the folder has changed since it was scanned, so scan it again",
             )
     return pixels
 
 
 def probe_inputs(folder: ImageSet, preprocess: Input, count: int) -> torch.Tensor:
-    """Inputs to try a network on: images from all over a data set.
+    """Return inputs to try a network on: images spread over a data set.
 
     Args:
-        folder: The images; those that cannot be decoded are passed over.
-        preprocess: What is made of them.
-        count: How many are wanted, at least 2.
+        folder: The images; those that cannot be decoded are left out.
+        preprocess: How they become inputs.
+        count: Number of images, at least 2.
 
     Returns:
-        (N, C, H, W), float32, on the CPU; where no image can be decoded, one of random numbers, the same
-        each time.
+        `(N, C, H, W)`, float32, on the CPU; if no image can be decoded, one of random numbers, the same each
+        time.
     """
     total = len(folder.paths)
-    positions = dict.fromkeys(round(at * (total - 1) / (count - 1)) for at in range(count)) if total else ()
-    found = [one for at in positions for one in _decode_here(folder, preprocess, [at])[1]]
-    if not found:
+    spread = dict.fromkeys(round(step * (total - 1) / (count - 1)) for step in range(count)) if total else ()
+    arrays = [array for index in spread for array in _decode(folder, preprocess, [index])[1]]
+    if not arrays:
         return torch.rand(1, *preprocess.shape, generator=torch.Generator().manual_seed(0))
-    return preprocess.normalise(torch.stack(found))
+    return preprocess.to_input(torch.stack(arrays))
 
 
 def first_image(folder: ImageSet) -> Image.Image:
-    """The first image that can be read, RGB.
+    """Return the first image that can be read, RGB.
 
     Raises:
-        LurkError: There is none.
+        LurkError: No image can be read.
     """
-    for at in range(len(folder.paths)):
+    for index in range(len(folder.paths)):
         try:
-            return folder.open(at)
+            return folder.open(index)
         except BadImage:
             continue
-    raise LurkError(f"none of the {len(folder.paths)} images of {folder.name!r} could be read: give others")
+    raise LurkError(
+        f"none of the {len(folder.paths)} images of {folder.name!r} can be read", "give other images"
+    )

@@ -1,22 +1,19 @@
-"""One image file -> pixels, whatever is wrong with the file.
+"""Decode an image file to RGB, whatever is wrong with the file.
 
-This file imports Pillow, numpy and `limits` alone: it is also the program that the decoding processes
-run (see `serve`), which then start in a tenth of a second and hold no copy of torch.
+This module imports Pillow, numpy and `limits` alone: decoding processes run it (see `worker`), which then
+start in a tenth of a second and hold no copy of torch.
 """
 
-import json
-import signal
+from __future__ import annotations
+
 import struct
-import sys
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
@@ -36,20 +33,13 @@ except ImportError:  # before Pillow 11.3
 else:
     _AVIF = AvifImagePlugin.SUPPORTED
 
-from torchlurk.datasets.limits import BadImage, Frugal, check_cost, check_tiff, open_plain
-
-Pixels = npt.NDArray[np.uint8]
-"""(H, W, C) or (H, W, 3), as is said where it stands."""
+from torchlurk.datasets.limits import BadImage, LimitedReader, check_cost, check_tiff, open_regular_file
 
 MAX_PIXELS: Final = 100_000_000
-MAX_ASPECT: Final = 100
-STRIP: Final = 1 << 20  # pixels
-# The decoders that are pure decoders: Pillow's EPS would run ghostscript on a file's word. An AVIF may hold a
-# frame larger than its header says, of up to the 268 megapixels that libavif allows. JPEG 2000 is left out,
-# as OpenJPEG takes more than 12 bytes a pixel beside the image, and TGA, as it has no mark by which it is
-# known.
+"""Images with more pixels are refused."""
+
 FORMATS: Final = (
-    JpegImagePlugin.JpegImageFile.format,  # MPO too, a JPEG with more JPEGs behind it
+    JpegImagePlugin.JpegImageFile.format,  # MPO as well, a JPEG with more JPEGs behind it
     PngImagePlugin.PngImageFile.format,
     WebPImagePlugin.WebPImageFile.format,
     BmpImagePlugin.BmpImageFile.format,
@@ -59,9 +49,19 @@ FORMATS: Final = (
     PpmImagePlugin.PpmImageFile.format,
     *(("AVIF",) if _AVIF else ()),
 )
-INTERPOLATIONS: Final = tuple(method.name.lower() for method in Image.Resampling)
-ORIENTATION: Final = 0x0112
-TURNS: Final = {
+"""Formats that are decoded: those whose decoders only decode.
+
+Pillow's EPS decoder would run ghostscript at the request of a file. An AVIF may hold a frame larger than its
+header says, up to the 268 megapixels that libavif allows. JPEG 2000 is left out because OpenJPEG takes more
+than 12 bytes per pixel beside the image, and TGA because its files have no signature.
+"""
+
+STRIP: Final = 1 << 20
+"""Pixels that are converted to RGB together."""
+
+_ORIENTATION: Final = 0x0112
+"""EXIF tag."""
+_TRANSPOSITIONS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -70,8 +70,9 @@ TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# what Pillow's decoders raise on damaged files, beside OSError
-DAMAGE: Final = (
+"""How to turn an image upright, by the value of its EXIF orientation."""
+
+_DECODER_ERRORS: Final = (
     OSError,
     SyntaxError,
     ValueError,
@@ -86,47 +87,31 @@ DAMAGE: Final = (
     zlib.error,
     Image.DecompressionBombError,
 )
+"""What Pillow's decoders raise on damaged files."""
 
 
-@dataclass(frozen=True)
-class ResizeCrop:
-    """From an image of any size to an array of one size.
+def decode_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode an image file to RGB, oriented for display.
 
-    Attributes:
-        size: (height, width) of the array, pixels; cut from the centre, on black where it is larger.
-        resize: What the short side is brought to before, pixels; or (height, width), whatever the
-            proportions; or None for images that all have `size` already.
-        interpolation: One of `INTERPOLATIONS`.
-        channels: 3, or 1 for gray.
-    """
-
-    size: tuple[int, int]
-    resize: int | tuple[int, int] | None
-    interpolation: str = "bilinear"
-    channels: int = 3
-
-
-def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode an image file to RGB, as a person would see it.
-
-    The first frame of an animation; turned as its EXIF says; 16-bit gray scaled to 8 bits;
-    transparency laid on white. Pillow's warnings are kept to itself: call this from one thread.
+    Of an animation, the first frame is decoded. The image is turned as its EXIF orientation says, 16-bit gray
+    is scaled to 8 bits, and transparent pixels are composited over white. Pillow's warnings are suppressed;
+    as this changes the filters of the process, call the function from one thread only.
 
     Args:
         path: The file; its suffix does not matter.
-        max_pixels: More than these are refused, from the header, before they are decoded.
+        max_pixels: Refuse images whose header claims more pixels, before they are decoded.
 
     Returns:
         An image in mode "RGB".
 
     Raises:
-        BadImage: It is no image, is truncated or damaged, or too large.
+        BadImage: The file is not an image, is truncated or damaged, or is too large.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with open_plain(path) as file:
-                return _decoded(file, max_pixels)
+            with open_regular_file(path) as file:
+                return _decode(file, max_pixels)
         except UnidentifiedImageError:
             raise BadImage("not an image of a known format") from None
         except Image.DecompressionBombError:
@@ -135,15 +120,15 @@ def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise BadImage("the file is gone") from None
         except PermissionError:
             raise BadImage("the file may not be read") from None
-        except DAMAGE as error:
-            # the system's or Pillow's own words, without the path or object that some end in
-            words = getattr(error, "strerror", None) or str(error)
-            reason = (words.splitlines() or [""])[0].partition(" <")[0].replace(str(path), "")
+        except _DECODER_ERRORS as error:
+            # The text of the system or of Pillow, without the path or the object that some texts end in.
+            text = getattr(error, "strerror", None) or str(error)
+            reason = (text.splitlines() or [""])[0].partition(" <")[0].replace(str(path), "")
             raise BadImage(f"damaged: {reason.strip() or type(error).__name__}"[:120]) from None
 
 
-def _decoded(file: Frugal, max_pixels: int) -> Image.Image:
-    """What Pillow makes of a file, once all is known to be bounded."""
+def _decode(file: LimitedReader, max_pixels: int) -> Image.Image:
+    """Decode an open file after checking that its cost is bounded."""
     if not file.peek(1):
         raise BadImage("the file is empty")
     check_tiff(file)
@@ -157,31 +142,31 @@ def _decoded(file: Frugal, max_pixels: int) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring any of Pillow's modes to RGB.
+    """Convert an image from any of Pillow's modes to RGB.
 
     Args:
         image: Loaded, in any mode.
 
     Returns:
-        The same in mode "RGB".
+        The image in mode "RGB".
 
     Raises:
-        BadImage: Its numbers have no stated white.
+        BadImage: The mode does not say which value is white.
     """
     if image.mode.startswith("I"):
-        # Pillow clips these at 255; "I" comes from PNG and PPM as 16 bits too, from TIFF as 32
+        # Pillow clips these at 255. Mode "I" is 16 bits from PNG and PPM, 32 bits from TIFF.
         if image.mode == "I" and image.format not in ("PNG", "PPM"):
             raise BadImage("32-bit integer pixels, which have no stated white")
-        return _in_strips(image, _narrowed)
+        return _in_strips(image, _to_8_bits)
     if image.mode == "F":
         raise BadImage("floating-point pixels, which have no stated white")
     if image.has_transparency_data:
-        return _in_strips(image, _on_white)
+        return _in_strips(image, _over_white)
     return image.convert("RGB")
 
 
 def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """Convert an image to RGB piece by piece: what is made on the way takes several times its memory."""
+    """Convert an image to RGB in strips, as intermediate results take several times its memory."""
     width, height = image.size
     rows = max(1, STRIP // max(width, 1))
     if height <= rows:
@@ -192,12 +177,14 @@ def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]
     return done
 
 
-def _narrowed(image: Image.Image) -> Image.Image:
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit gray to 8 bits."""
     wide = np.asarray(image).astype(np.int64)
     return Image.fromarray(((wide + 128) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _over_white(image: Image.Image) -> Image.Image:
+    """Composite an image over white."""
     layer = image.convert("RGBA")
     white = Image.new("RGBA", layer.size, "white")
     return Image.alpha_composite(white, layer).convert("RGB")
@@ -206,92 +193,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
     """Turn pixels as the EXIF orientation of their file says."""
     try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except DAMAGE:
-        turn = None  # damaged EXIF beside good pixels
+        turn = _TRANSPOSITIONS.get(image.getexif().get(_ORIENTATION, 1))
+    except _DECODER_ERRORS:
+        turn = None  # EXIF may be damaged while the pixels are not
     return rgb if turn is None else rgb.transpose(turn)
-
-
-def cut_image(image: Image.Image, cut: ResizeCrop) -> Pixels:
-    """Resize an image and cut its centre, as torchvision's transforms do.
-
-    Args:
-        image: RGB, of any size; smaller ones are enlarged.
-        cut: How.
-
-    Returns:
-        (height, width, channels), equal to torchvision's to the bit.
-
-    Raises:
-        BadImage: It is so narrow that its centre says nothing, or not of the size that is wanted
-            where nothing is to be resized.
-    """
-    height, width = cut.size
-    if cut.channels == 1:
-        image = image.convert("L")
-    resized = _resize(image, cut)
-    # torchvision's: rounded where it cuts, rounded down where it pads with black
-    left, top = (
-        round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
-        for side, wanted in zip(resized.size, (width, height), strict=True)
-    )
-    pixels = np.array(resized.crop((left, top, left + width, top + height)))
-    return pixels.reshape(height, width, cut.channels)
-
-
-def _resize(image: Image.Image, cut: ResizeCrop) -> Image.Image:
-    width, height = image.size
-    method = Image.Resampling[cut.interpolation.upper()]
-    if cut.resize is None:
-        if (height, width) != cut.size:
-            raise BadImage(
-                f"{width} x {height} pixels, where the network takes {cut.size[1]} x {cut.size[0]}"
-            )
-        return image
-    if not isinstance(cut.resize, int):
-        return image.resize((cut.resize[1], cut.resize[0]), method)
-    short, long = min(width, height), max(width, height)
-    if long > MAX_ASPECT * short:
-        raise BadImage(f"{width} x {height} pixels are too narrow to be cut")
-    length = int(cut.resize * long / short)  # torchvision truncates
-    return image.resize((cut.resize, length) if width <= height else (length, cut.resize), method)
-
-
-def serve(jobs: BinaryIO, results: BinaryIO) -> None:
-    """Decode what is asked for until `jobs` ends: the program of a decoding process.
-
-    Args:
-        jobs: Lines of JSON: `{"paths": [...], "cut": the fields of a Cut}`.
-        results: For each job a line of JSON, a list that has null for a good image and the reason
-            for a bad one, then the pixels of the good ones, a byte a channel.
-    """
-    for line in jobs:
-        job = json.loads(line)
-        reasons: list[str | None] = []
-        pixels: list[Pixels] = []
-        cut = _cut_of(job["cut"])
-        for path in job["paths"]:
-            try:
-                pixels.append(cut_image(decode(Path(path)), cut))
-                reasons.append(None)
-            except BadImage as error:
-                reasons.append(str(error))
-        results.write(json.dumps(reasons).encode() + b"\n")
-        for array in pixels:
-            results.write(array.data)
-        results.flush()
-
-
-def _cut_of(fields: dict[str, Any]) -> ResizeCrop:
-    """A cut as JSON has brought it over, its pairs as lists."""
-    pairs: dict[str, Any] = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
-    return ResizeCrop(**(fields | pairs))
-
-
-if __name__ == "__main__":
-    # Ctrl-C reaches the whole group: the parent closes the pipe, and that is the end
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        serve(sys.stdin.buffer, sys.stdout.buffer)
-    except BrokenPipeError:
-        sys.stderr.close()  # the parent is gone: say nothing about the unflushed rest

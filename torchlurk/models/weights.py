@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import platformdirs
 import torch
 import torchvision
 
@@ -24,18 +25,17 @@ Download = Callable[[str, Path, str], None]
 """Downloads a URL to a path and verifies the first hex digits of the sha256."""
 
 
-def default_cache(environ: Mapping[str, str] = os.environ) -> Path:
+def default_cache() -> Path:
     """Return the user's cache folder for Torchlurk; it need not exist.
 
-    Args:
-        environ: environment variables, of which `XDG_CACHE_HOME` is read.
-
     Returns:
-        `$XDG_CACHE_HOME/torchlurk`, or `~/.cache/torchlurk`.
+        `$XDG_CACHE_HOME/torchlurk`, or else the folder that is usual on the system: `~/.cache/torchlurk` on
+        Linux. On other systems, a `~/.cache/torchlurk` that earlier versions filled is still used.
     """
-    base = environ.get("XDG_CACHE_HOME", "")
-    # the XDG specification requires that relative paths are ignored
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "torchlurk"
+    folder = platformdirs.user_cache_path("torchlurk", appauthor=False)
+    former = Path.home() / ".cache" / "torchlurk"
+    use_former = not os.environ.get("XDG_CACHE_HOME") and former.is_dir() and not folder.exists()
+    return former if use_former else folder
 
 
 def hub_download(url: str, path: Path, sha256_prefix: str) -> None:

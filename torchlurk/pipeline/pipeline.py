@@ -16,7 +16,7 @@ import torch
 
 from torchlurk.datasets.batches import load_pixels, probe_inputs
 from torchlurk.datasets.images import ImageSet
-from torchlurk.datasets.inputs import Decoded
+from torchlurk.datasets.inputs import ImageArray
 from torchlurk.errors import LurkError
 from torchlurk.graph import PROBED, check_differentiable, prepare
 from torchlurk.models.exceptions import short_message
@@ -243,13 +243,15 @@ def _change(old: schema.Config, new: schema.Config) -> str:
 
 def _source(network: Network, folder: ImageSet, device: torch.device) -> Source:
     # float32, which only this process makes, takes four times the room of bytes
-    @lru_cache(maxsize=PIXELS_KEPT if network.preprocess.cut else PIXELS_KEPT // 4)
-    def pixels(image: int) -> Decoded:
-        kept: Decoded = load_pixels(folder, network.preprocess, [image])[0].numpy()
+    @lru_cache(maxsize=PIXELS_KEPT if network.preprocess.resize_crop else PIXELS_KEPT // 4)
+    def pixels(image: int) -> ImageArray:
+        kept: ImageArray = load_pixels(folder, network.preprocess, [image])[0].numpy()
         return kept
 
     preprocess = network.preprocess
-    return Source(pixels, preprocess.normalise, network.shape, device, preprocess.display, preprocess.shown)
+    return Source(
+        pixels, preprocess.to_input, network.shape, device, preprocess.display, preprocess.display_channels
+    )
 
 
 def _earlier(context: RunContext, wanted: Manifest) -> Manifest | None:

@@ -198,7 +198,7 @@ def input_batches(context: TrainingContext, images: ImageSet) -> Iterator[tuple[
         if skipped:
             break
         yield (
-            context.network.preprocess.normalise(copy_to_device(pixels, context.device)),
+            context.network.preprocess.to_input(copy_to_device(pixels, context.device)),
             torch.tensor(labels).to(context.device),
         )
     if skipped:

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.faults.long.commands import held, used
 from tests.faults.long.harness import ROOT, Kind, Row, Trial
 from tests.faults.long.pictures import encoded
-from torchlurk.datasets import decode
+from torchlurk.datasets import worker
 
 FAULT = "image that asks for hours or gigabytes: refused, or read with 20 s of a processor and 2 GB"
 SECONDS, MEGABYTES = 20, 2000
@@ -144,9 +144,9 @@ def ask_much(trial: Trial) -> list[Row]:
 
 def _decode(path: Path) -> tuple[float, float, str | None]:
     """Seconds, megabytes, and the reason, "" for a good image; `None` if the process died."""
-    job = {"paths": [str(path)], "cut": {"size": [224, 224], "resize": 256}}
+    job = {"paths": [str(path)], "resize_crop": {"size": [224, 224], "resize": 256}}
     process = subprocess.Popen(
-        [sys.executable, "-P", decode.__file__],
+        [sys.executable, "-P", worker.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
