@@ -46,7 +46,7 @@ def golden_run(
             scan=ScanConfig(k=3, batch_size=batch_size, shard_size=shard_size),
             gradients=GradientsConfig(method=method),
             ascent=AscentConfig(steps=8),
-            chosen=Selection(layers, filters),
+            selection=Selection(layers, filters),
             workers=workers,
             stages=stages,
             overwrite=overwrite,

@@ -16,7 +16,7 @@ from torchlurk.datasets.csv_table import read_table
 from torchlurk.datasets.matching import name_folders
 from torchlurk.datasets.torchvision_dataset import index_items
 from torchlurk.errors import LurkError
-from torchlurk.pipeline.session import images_of
+from torchlurk.pipeline.session import resolve_images
 
 NAMES = (
     "tench",
@@ -237,4 +237,4 @@ def test_labels_of_a_table_are_named_by_number(tmp_path: Path) -> None:
 def test_names_beside_a_data_set_of_pairs(tmp_path: Path) -> None:
     (tmp_path / "names.json").write_text('{"1": "dogs", "0": "cats"}')
     pairs = [(Image.new("L", (4, 4)), 1), (Image.new("L", (4, 4)), 0)]
-    assert images_of(pairs, tmp_path / "names.json").classes == ("cats", "dogs")
+    assert resolve_images(pairs, tmp_path / "names.json").classes == ("cats", "dogs")

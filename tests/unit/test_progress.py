@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from torchlurk.pipeline.progress import telling
+from torchlurk.pipeline.progress import report_progress
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.read import read_progress
 from torchlurk.store.write import write_sums
@@ -39,7 +39,7 @@ def done(store: Path) -> int:
 
 def test_it_is_written_at_most_once_a_second(tmp_path: Path) -> None:
     clock, seen = Clock(), list[int]()
-    with telling(reporter(seen), tmp_path, clock) as told:
+    with report_progress(reporter(seen), tmp_path, clock) as told:
         assert read_progress(tmp_path) is None
         with told.bar("scan", 10, "image") as advance:
             assert done(tmp_path) == 0
@@ -57,7 +57,7 @@ def test_it_is_written_at_most_once_a_second(tmp_path: Path) -> None:
 
 def test_it_goes_with_a_run_that_fails(tmp_path: Path) -> None:
     def fail() -> None:
-        with telling(reporter([]), tmp_path, Clock()) as told, told.bar("scan", 1, "image"):
+        with report_progress(reporter([]), tmp_path, Clock()) as told, told.bar("scan", 1, "image"):
             assert read_progress(tmp_path) is not None
             raise ZeroDivisionError
 
@@ -69,7 +69,7 @@ def test_it_goes_with_a_run_that_fails(tmp_path: Path) -> None:
 def test_that_it_cannot_be_written_does_not_stop_a_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        telling(reporter([]), tmp_path / "file", Clock()) as told,
+        report_progress(reporter([]), tmp_path / "file", Clock()) as told,
         told.bar("scan", 1, "image") as advance,
     ):
         advance(1)
@@ -79,6 +79,6 @@ def test_it_is_no_part_of_the_store(tmp_path: Path) -> None:
     (tmp_path / "network.json").write_text("{}")
     write_sums(tmp_path)
     before = (tmp_path / "SHA256SUMS").read_bytes()
-    with telling(reporter([]), tmp_path, Clock()) as told, told.bar("scan", 1, "image"):
+    with report_progress(reporter([]), tmp_path, Clock()) as told, told.bar("scan", 1, "image"):
         write_sums(tmp_path)
         assert (tmp_path / "SHA256SUMS").read_bytes() == before

@@ -52,7 +52,7 @@ def grads(model: Awkward, folder: Path) -> None:
 def viz(model: Awkward, folder: Path) -> None:
     lurker = lurk(model, folder / "net")
     lurker.compute_viz("body.wide", [1], steps=2)
-    lurker.compute_viz("logits", [1], way="naive", overwrite=True)
+    lurker.compute_viz("logits", [1], strategy="naive", overwrite=True)
 
 
 def compare(model: Awkward, folder: Path) -> None:

@@ -20,7 +20,7 @@ from torchlurk.attribution.relu_rules import Rule, relu_rule
 from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError, in_python
-from torchlurk.explaining.feeding import Picture, open_image
+from torchlurk.explaining.images import ImageLike, open_image
 from torchlurk.graph import Layer
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
@@ -82,7 +82,7 @@ class FrameRecorder:
         out: str | Path,
         act_idx: int,
         *,
-        image: Picture | Tensor | None = None,
+        image: ImageLike | Tensor | None = None,
         layer: str = LOGITS,
         every: int = 100,
         method: Rule = "vanilla",
@@ -206,7 +206,7 @@ def _filter(show: FeatureVisualizer, channel: int, layer: Layer) -> Draw:
     return draw
 
 
-def _fed(image: Picture | Tensor, preprocess: Input) -> Tensor:
+def _fed(image: ImageLike | Tensor, preprocess: Input) -> Tensor:
     """`(C, H, W)` as the network is fed, on the CPU or where it was."""
     if not isinstance(image, Tensor):
         pixels = torch.from_numpy(preprocess.decoded(open_image(image)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 from torchlurk.api import plots
 from torchlurk.api.reading import GradientKind, Kind, LayerView, StoreView, open_store
 from torchlurk.errors import LurkError, as_texts, check_choice, in_python
+from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.store.selection import Filters, Layers, select_filters
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ class Lurk:
         Raises:
             LurkError: the network, the transform, the images or an option cannot be used.
         """
-        from torchlurk.pipeline.session import Options, open_session
+        from torchlurk.pipeline.session import SessionOptions, open_session
 
-        options = Options(
+        options = SessionOptions(
             top=top, layers=as_texts("layers", layers), names=None if names is None else tuple(names),
             source=source, weights=weights, size=size, words=None if words is None else Path(words),
             device=device, batch_size=batch_size, workers=workers, threads=threads, seed=seed,
@@ -177,12 +178,13 @@ class Lurk:
         chosen = select_filters(layers, filters)
         compute(engine, "gradients", chosen=chosen, gradients=config, overwrite=overwrite)
 
+    @renamed_arguments(way="strategy")
     def compute_viz(
         self,
         layers: Layers = None,
         filters: Filters = None,
         *,
-        way: Literal["fourier", "naive"] = "fourier",
+        strategy: Literal["fourier", "naive"] = "fourier",
         objective: Literal["mean", "position"] = "mean",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         steps: int = 64,
@@ -195,8 +197,8 @@ class Lurk:
         Args:
             layers: names or patterns of layers; `None` for all.
             filters: which of them; a number means the first so many of each layer.
-            way: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), or `naive`
-                for plain pixels (Erhan et al. 2009).
+            strategy: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), or
+                `naive` for plain pixels (Erhan et al. 2009).
             objective: excite the whole map, or the unit in its middle.
             precision: of the steps; `auto` is bfloat16 where the device is fast at it.
             steps: of the optimiser, in the Fourier way.
@@ -215,12 +217,14 @@ class Lurk:
         from torchlurk.pipeline.session import compute
         from torchlurk.pipeline.session import precision as settled
 
-        check_choice("way", way, ("fourier", "naive"))
+        check_choice("strategy", strategy, ("fourier", "naive"))
         check_choice("objective", objective, ("mean", "position"))
         check_choice("precision", precision, ("auto", "float32", "bfloat16"))
         if steps < 1:
             raise LurkError(f"steps={steps}: must be at least 1")
-        config = AscentConfig(way=way, objective=objective, steps=steps, precision=settled(engine, precision))
+        config = AscentConfig(
+            strategy=strategy, objective=objective, steps=steps, precision=settled(engine, precision)
+        )
         chosen = select_filters(layers, filters)
         compute(engine, "ascent", chosen=chosen, ascent=config, overwrite=overwrite)
 

@@ -18,7 +18,7 @@ SIDE = 2.2
 """Inches of a tile in a figure of our own."""
 
 
-def axes(ax: Axes | None, tiles: int = 2) -> Axes:
+def resolve_axes(ax: Axes | None, tiles: int = 2) -> Axes:
     """The axes that were given, or those of a new figure with room for so many tiles.
 
     Raises:
@@ -39,7 +39,7 @@ def plot_top(entry: FilterView, kind: Kind, ax: Axes | None = None) -> Axes:
     """The images of a list side by side, with class and score; by maximum, what the unit sees is framed."""
     tops = check_kind(kind, {"max": entry.max, "avg": entry.avg})
     photos = [entry.photo(rank, kind) for rank in range(len(tops))]
-    ax = _strip(axes(ax, len(tops)), photos, tops)
+    ax = _strip(resolve_axes(ax, len(tops)), photos, tops)
     for at, top in enumerate(tops):
         if top.box is not None:
             left, first, right, last = top.box
@@ -52,7 +52,7 @@ def plot_top(entry: FilterView, kind: Kind, ax: Axes | None = None) -> Axes:
 def plot_crop(entry: FilterView, ax: Axes | None = None) -> Axes:
     """What the winning units see, side by side, with class and score."""
     tiles = [entry.crop(rank) for rank in range(len(entry.entry.max))]
-    ax = _strip(axes(ax, len(tiles)), tiles, entry.max)
+    ax = _strip(resolve_axes(ax, len(tiles)), tiles, entry.max)
     ax.set_title(f"{_title(entry)}: what it sees")
     return ax
 
@@ -62,14 +62,14 @@ def plot_grads(entry: FilterView, kind: GradientKind, ax: Axes | None = None) ->
     check_kind(kind, FOLDERS)
     tops = entry.avg if kind == "avg" else entry.max
     tiles = [entry.gradient(rank, kind) for rank in range(len(tops))]
-    ax = _strip(axes(ax, len(tiles)), tiles, tops)
+    ax = _strip(resolve_axes(ax, len(tiles)), tiles, tops)
     ax.set_title(f"{_title(entry)}: gradients ({kind})")
     return ax
 
 
 def plot_hist(entry: FilterView, kind: str = "distribution", ax: Axes | None = None) -> Axes:
     """How many images have which maximum (`distribution`), or the class profile by `max` or `avg` as bars."""
-    ax = axes(ax)
+    ax = resolve_axes(ax)
     if kind == "distribution":
         bins = dict(entry.stats.distribution)
         borders = entry.layer.store.manifest.activation_edges
@@ -83,7 +83,10 @@ def plot_hist(entry: FilterView, kind: str = "distribution", ax: Axes | None = N
     else:
         profile = entry.classes
         rows = check_kind(kind, {"max": profile.max, "avg": profile.avg, "distribution": ()})
-        ax.barh([f"{at + 1}. {plain(name)}" for at, (name, _) in enumerate(rows)], [mean for _, mean in rows])
+        ax.barh(
+            [f"{at + 1}. {escape_mathtext(name)}" for at, (name, _) in enumerate(rows)],
+            [mean for _, mean in rows],
+        )
         ax.invert_yaxis()
         ax.set_xlabel(f"mean over a class of the {'maximum' if kind == 'max' else 'mean'}")
     ax.set_title(_title(entry))
@@ -93,14 +96,14 @@ def plot_hist(entry: FilterView, kind: str = "distribution", ax: Axes | None = N
 def plot_filter_viz(entry: FilterView, ax: Axes | None = None) -> Axes:
     """The image that gradient ascent found."""
     picture = entry.image
-    ax = _bare(axes(ax))
+    ax = _bare(resolve_axes(ax))
     ax.imshow(np.asarray(picture.convert("RGB")))
     ascent = entry.entry.ascent
     ax.set_title(f"{_title(entry)}: {ascent.score:.4g}" if ascent else _title(entry))
     return ax
 
 
-def plain(text: str) -> str:
+def escape_mathtext(text: str) -> str:
     """Text that matplotlib takes as it is: a dollar would begin a formula."""
     return text.replace("$", r"\$")
 
@@ -110,7 +113,9 @@ def _bin(at: int, borders: Sequence[float]) -> str:
 
 
 def _title(entry: FilterView) -> str:
-    return plain(f"{entry.layer.name}, filter {entry.channel}" + (f" ({entry.name})" if entry.name else ""))
+    return escape_mathtext(
+        f"{entry.layer.name}, filter {entry.channel}" + (f" ({entry.name})" if entry.name else "")
+    )
 
 
 def _bare(ax: Axes) -> Axes:
@@ -123,7 +128,7 @@ def _strip(ax: Axes, tiles: Sequence[Image.Image], tops: Sequence[TopImage]) -> 
     _bare(ax)
     ax.imshow(np.concatenate([np.asarray(tile.convert("RGB")) for tile in tiles], axis=1))
     width = tiles[0].width
-    labels = [plain(f"{top.label[:24]}\n{top.score:.4g}") for top in tops]
+    labels = [escape_mathtext(f"{top.label[:24]}\n{top.score:.4g}") for top in tops]
     ax.set_xticks([width * (at + 0.5) - 0.5 for at in range(len(tiles))], labels, fontsize=8)
     ax.tick_params(length=0)
     return ax

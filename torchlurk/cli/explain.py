@@ -74,8 +74,8 @@ def _explain(
     from torchlurk.attribution.targets import parse_unit
     from torchlurk.explaining import AttributionParams
     from torchlurk.explaining import explain as explained
-    from torchlurk.explaining.feeding import open_image
     from torchlurk.explaining.files import SHEET, caption, write_explanations
+    from torchlurk.explaining.images import open_image
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.runtime.devices import choose_device

@@ -126,7 +126,7 @@ def _precompute(
     data_root: Path | None, out: Path, words: Path | None, layers: tuple[str, ...], filters: int | str,
     top: int, size: int | tuple[int, int] | None, show_channels: tuple[int, ...] | None,
     stages: tuple[str, ...],
-    method: Any, certify: str, device: str, ascent: str, objective: str, precision: str, scan_precision: str,
+    method: Any, certify: Any, device: str, ascent: Any, objective: Any, precision: Any, scan_precision: Any,
     batch_size: int | None, workers: int | None, threads: int | None, shard_size: int, seed: int,
     strict: bool, overwrite: bool,
 ) -> None:  # fmt: skip
@@ -137,7 +137,7 @@ def _precompute(
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
-    from torchlurk.pipeline.pipeline import precompute, usual_threads
+    from torchlurk.pipeline.pipeline import default_threads, precompute
     from torchlurk.runtime.devices import (
         choose_device,
         default_ascent_batch,
@@ -180,16 +180,16 @@ def _precompute(
         ),
         gradients=GradientsConfig(method=method, certify=certify, batch_size=2 * batch),
         ascent=AscentConfig(
-            way=ascent,
+            strategy=ascent,
             objective=objective,
             seed=seed,
             batch_size=default_ascent_batch(chosen, batch),
             precision=fastest_precision(chosen) if precision == "auto" else precision,
         ),
         stages=stages,
-        chosen=Selection(filters=None if filters == "all" else int(filters)),
+        selection=Selection(filters=None if filters == "all" else int(filters)),
         workers=default_workers(chosen) if workers is None else workers,
-        threads=threads or group.broadcast(lambda: usual_threads(out)),
+        threads=threads or group.broadcast(lambda: default_threads(out)),
         overwrite=overwrite,
     )
     others = f", {group.size} processes" if group.size > 1 else ""

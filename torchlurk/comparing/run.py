@@ -170,7 +170,7 @@ def compare_stores(request: Request) -> Comparison:
 
 def _setting(request: Request) -> Setting:
     from torchlurk.comparing.network_measures import Setting
-    from torchlurk.pipeline.session import terminal_of
+    from torchlurk.pipeline.session import make_reporter
     from torchlurk.runtime.devices import choose_device, default_batch_size, default_workers
 
     device = choose_device(request.device)
@@ -178,7 +178,7 @@ def _setting(request: Request) -> Setting:
         device=device,
         batch_size=request.batch_size or min(default_batch_size(device), AT_ONCE),
         workers=default_workers(device) if request.workers is None else request.workers,
-        reporter=terminal_of(request.progress),
+        reporter=make_reporter(request.progress),
     )
 
 
@@ -188,12 +188,12 @@ def _ask(request: Request, stores: Sequence[Store], setting: Setting) -> Extras:
     from torchlurk.comparing.sources import check_images
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
-    from torchlurk.pipeline.session import images_of
+    from torchlurk.pipeline.session import resolve_images
 
     if isinstance(request.images, str) and request.data_root is not None:
         folder: ImageSet = open_images(request.images, words=None, data_root=request.data_root)
     else:
-        folder = images_of(request.images, None)
+        folder = resolve_images(request.images, None)
     for line in notes_of(folder):
         setting.reporter.report(line)
     check_images(stores[0], folder)

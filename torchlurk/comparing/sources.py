@@ -20,7 +20,7 @@ from torchlurk.models.checkpoint import Weights
 from torchlurk.models.network import TORCHVISION, Network, load_network, network_of
 from torchlurk.models.runner import Runner, activations
 from torchlurk.models.timm_zoo import PREFIX as TIMM
-from torchlurk.pipeline.session import digest_of
+from torchlurk.pipeline.session import network_digest
 from torchlurk.store.schema import number
 
 TOLERANCE = 0.01
@@ -176,7 +176,7 @@ def handed_over(store: Store, module: object, preprocess: PreprocessLike, folder
         raise LurkError(f"--model is a {type(module).__name__}: give names, or torch.nn.Modules")
     recorded, shape = store.manifest.model, store.manifest.input.shape
     of_file = recorded.weights.startswith(("file:", "imagenet:")) or recorded.weights in ("trunk", "caffe")
-    digest = recorded.weights_sha256 if of_file else digest_of(module)
+    digest = recorded.weights_sha256 if of_file else network_digest(module)
     network = network_of(
         module, preprocess, (), source=recorded.source, weights=Weights({}, recorded.weights, digest),
         size=shape[1:] if preprocess is None else None, first=lambda: first_image(folder), show=(),

@@ -25,7 +25,7 @@ from torchlurk.attribution.targets import (
 from torchlurk.datasets.decode import Pixels
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError
-from torchlurk.explaining.feeding import Picture, read_all
+from torchlurk.explaining.images import ImageLike, load_images
 from torchlurk.explaining.params import METHODS, Attributed, AttributionParams, Completeness
 from torchlurk.graph import PROBED, Graph, prepare, probe
 from torchlurk.models.isolation import isolated
@@ -110,7 +110,7 @@ class Explanation:
 def explain(
     model: nn.Module,
     preprocess: PreprocessLike,
-    images: Sequence[Picture] | Picture,
+    images: Sequence[ImageLike] | ImageLike,
     target: int | str | Target | Sequence[int | str | Target] = PREDICTED,
     *,
     classes: Sequence[str] | None = (),
@@ -172,7 +172,7 @@ def explain(
         )
     model = as_network(model)
     check_kind(model)
-    shown = list(read_all(model, files, preprocess))
+    shown = list(load_images(model, files, preprocess))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     with deterministic_float32(like.device), isolated(model), ExitStack() as stack:
         units = [unit for one in wanted if (unit := _unit(one)) is not None]

@@ -23,8 +23,8 @@ from torchlurk.models.checkpoint import brief
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
 from torchlurk.models.runner import ForwardError, Runner, cause_of
-from torchlurk.pipeline.config import RunConfig, alike, recorded
-from torchlurk.pipeline.progress import telling
+from torchlurk.pipeline.config import RunConfig, config_to_record, same_results
+from torchlurk.pipeline.progress import report_progress
 from torchlurk.pipeline.rendering import Source
 from torchlurk.pipeline.stages import ascent, gradients, scan
 from torchlurk.pipeline.stages.context import RunContext, chosen, forget, layer_files, made, mark
@@ -85,7 +85,7 @@ def precompute(
             stack.enter_context(alone(out))
             sweep(out)
             stack.enter_context(_saying_what_is_kept(out, reporter))
-            reporter = stack.enter_context(telling(reporter, out, clock))
+            reporter = stack.enter_context(report_progress(reporter, out, clock))
         group.barrier()
         stack.enter_context(isolated(model, device, network.shape))
         stack.enter_context(deterministic_float32(device))
@@ -157,7 +157,7 @@ def _saying_what_is_kept(out: Path, reporter: Reporter) -> Iterator[None]:
         raise
 
 
-def usual_threads(out: Path) -> int:
+def default_threads(out: Path) -> int:
     """Threads of the processor for one operation: as a store was begun with, else what torch takes."""
     try:
         return read_manifest(out).threads
@@ -208,7 +208,7 @@ class _Stage(Protocol):
 
 def _extend(context: RunContext, manifest: Manifest, name: str, stage: _Stage) -> Manifest:
     """Do what a stage is asked for and has not done yet."""
-    wanted = recorded(getattr(context.config, name))
+    wanted = config_to_record(getattr(context.config, name))
     done: Stage = getattr(manifest.stages, name)
     if done.config is not None and context.config.overwrite and "scan" not in context.config.stages:
         manifest = done_nothing(context, forget(context, manifest, name), name, stage.WORKS)
@@ -277,8 +277,13 @@ def _earlier(context: RunContext, wanted: Manifest) -> Manifest | None:
         old, new = found.stages.scan.config, wanted.stages.scan.config
         raise LurkError(_differs(context, "scan", old, new))
     for name in ("gradients", "ascent"):
-        done, asked = getattr(found.stages, name).config, recorded(getattr(context.config, name))
-        if name in context.config.stages and done and not alike(done, asked) and not context.config.overwrite:
+        done, asked = getattr(found.stages, name).config, config_to_record(getattr(context.config, name))
+        if (
+            name in context.config.stages
+            and done
+            and not same_results(done, asked)
+            and not context.config.overwrite
+        ):
             raise LurkError(
                 f"{str(context.out)!r} has {name} made with {_change(done, asked)}: choose another --out, or "
                 f"give --stages {name} --overwrite to make them anew"

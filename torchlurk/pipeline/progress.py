@@ -17,7 +17,7 @@ EVERY = 1.0
 
 
 @contextmanager
-def telling(reporter: Reporter, out: Path, clock: Callable[[], float]) -> Iterator[Reporter]:
+def report_progress(reporter: Reporter, out: Path, clock: Callable[[], float]) -> Iterator[Reporter]:
     """A terminal whose bars are also written to `progress.json` of a store.
 
     The file goes when the context ends, so that the bytes of a store do not depend on it. Nothing is

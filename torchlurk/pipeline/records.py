@@ -18,7 +18,7 @@ PROFILE = 10
 """How many classes a profile keeps."""
 
 
-def manifest_layer(layer: Layer) -> schema.Layer:
+def layer_to_record(layer: Layer) -> schema.Layer:
     """A layer as the manifest lists it."""
     rows, columns = layer.field.rows.rule, layer.field.columns.rule
     seen = None
@@ -39,7 +39,7 @@ def manifest_layer(layer: Layer) -> schema.Layer:
     )
 
 
-def layer_file(
+def layer_state_to_record(
     layer: Layer,
     state: LayerState,
     labels: tuple[int, ...],
@@ -103,7 +103,7 @@ def layer_file(
     )
 
 
-def classes_file(files: Sequence[schema.LayerFile], classes: int) -> schema.Classes:
+def classes_to_record(files: Sequence[schema.LayerFile], classes: int) -> schema.Classes:
     """Which filters prefer which class: those whose profile by maxima has it first, most selective first.
 
     Args:

@@ -26,7 +26,7 @@ from torchlurk.models.network import Network, load_network, network_of
 from torchlurk.models.validate import as_network, check_kind, check_network
 from torchlurk.models.weights import default_cache
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
-from torchlurk.pipeline.pipeline import precompute, usual_threads
+from torchlurk.pipeline.pipeline import default_threads, precompute
 from torchlurk.runtime.devices import (
     choose_device,
     default_ascent_batch,
@@ -45,7 +45,7 @@ with warnings.catch_warnings():
 
 
 @dataclass(frozen=True)
-class Options:
+class SessionOptions:
     """What a Lurk may be told besides network, images and folder; see `Lurk`."""
 
     top: int = 4
@@ -70,7 +70,7 @@ class Session:
     Attributes:
         network: what to look into.
         handed: whether its module is the caller's, who may train it between two computations.
-        folder: the images.
+        images: the images.
         out: the store's folder.
         device: where to compute.
         options: as they were given.
@@ -79,10 +79,10 @@ class Session:
 
     network: Network
     handed: bool
-    folder: ImageSet
+    images: ImageSet
     out: Path
     device: torch.device
-    options: Options
+    options: SessionOptions
     reporter: Reporter
 
     @property
@@ -92,7 +92,7 @@ class Session:
 
 
 def open_session(
-    model: nn.Module | str, preprocess: PreprocessLike, images: Any, out: Path, options: Options
+    model: nn.Module | str, preprocess: PreprocessLike, images: Any, out: Path, options: SessionOptions
 ) -> Session:
     """Put together what a Lurk computes with; nothing is computed, but for one forward of a black image.
 
@@ -103,9 +103,9 @@ def open_session(
         _check(options)
         check_store_name(out)
         device = choose_device(options.device)
-        reporter = terminal_of(options.progress)
-        folder = images_of(images, options.words)
-        warn_of(folder, stacklevel=4)
+        reporter = make_reporter(options.progress)
+        folder = resolve_images(images, options.words)
+        warn_notes(folder, stacklevel=4)
         if isinstance(model, nn.Module):
             model = as_network(model)
             check_kind(model)
@@ -163,17 +163,17 @@ def compute(
             ascent or AscentConfig(), batch_size=default_ascent_batch(engine.device, batch), seed=options.seed
         ),
         stages=(stage,),
-        chosen=chosen or Selection(),
+        selection=chosen or Selection(),
         workers=default_workers(engine.device) if options.workers is None else options.workers,
-        threads=options.threads or usual_threads(engine.out),
+        threads=options.threads or default_threads(engine.out),
         overwrite=overwrite,
     )
     with in_python():
         network = engine.network
         if engine.handed:
             # Weights that have been trained since are others.
-            network = replace(network, weights_sha256=digest_of(network.module))
-        manifest = precompute(network, engine.folder, engine.out, config, engine.device, engine.reporter)
+            network = replace(network, weights_sha256=network_digest(network.module))
+        manifest = precompute(network, engine.images, engine.out, config, engine.device, engine.reporter)
     if stage == "scan" and options.progress is False:  # else the terminal has said it
         for line in describe_skipped(manifest.layers_skipped):
             warnings.warn(shown(line), stacklevel=3)
@@ -184,7 +184,7 @@ def precision(engine: Session, wanted: str) -> str:
     return fastest_precision(engine.device) if wanted == "auto" else wanted
 
 
-def _check(options: Options) -> None:
+def _check(options: SessionOptions) -> None:
     for name, least in (("top", 1), ("batch_size", 1), ("threads", 1), ("workers", 0)):
         value = getattr(options, name)
         if value is not None and value < least:
@@ -195,7 +195,7 @@ def _check(options: Options) -> None:
         raise LurkError(f"there is no device {options.device!r}: choose auto, cpu or cuda")
 
 
-def images_of(images: Any, words: Path | None) -> ImageSet:
+def resolve_images(images: Any, words: Path | None) -> ImageSet:
     """The images that were given: by name, as a data set of pairs, or ready.
 
     Raises:
@@ -213,7 +213,7 @@ def images_of(images: Any, words: Path | None) -> ImageSet:
     )
 
 
-def warn_of(images: ImageSet, stacklevel: int) -> None:
+def warn_notes(images: ImageSet, stacklevel: int) -> None:
     """Warn of what was assumed of some images, and of what is left out.
 
     Args:
@@ -224,8 +224,8 @@ def warn_of(images: ImageSet, stacklevel: int) -> None:
         warnings.warn(shown(note), stacklevel=stacklevel)
 
 
-def _own(model: nn.Module, preprocess: PreprocessLike, folder: ImageSet, options: Options) -> Network:
-    weights = Weights({}, options.weights or "own", digest_of(model))
+def _own(model: nn.Module, preprocess: PreprocessLike, folder: ImageSet, options: SessionOptions) -> Network:
+    weights = Weights({}, options.weights or "own", network_digest(model))
     source = options.source or type(model).__name__
     return network_of(
         model, preprocess, (), source=source, weights=weights, size=options.size,
@@ -233,12 +233,12 @@ def _own(model: nn.Module, preprocess: PreprocessLike, folder: ImageSet, options
     )  # fmt: skip
 
 
-def digest_of(model: nn.Module) -> str:
+def network_digest(model: nn.Module) -> str:
     """The digest of a network's values, as `state_digest` has it."""
     return state_digest(network_state(model))
 
 
-def terminal_of(progress: bool | None) -> Reporter:
+def make_reporter(progress: bool | None) -> Reporter:
     """Bars that suit a notebook or a terminal; without being told, none where there is neither."""
     # A notebook's stderr says that it is no terminal, and bars are shown there all the same.
     hidden = not progress if progress is not None else (False if "ipykernel" in sys.modules else None)

@@ -11,7 +11,7 @@ from torch import nn
 
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import as_texts, in_python
-from torchlurk.pipeline.session import Options, images_of, open_session, warn_of
+from torchlurk.pipeline.session import SessionOptions, open_session, resolve_images, warn_notes
 from torchlurk.runtime.devices import default_workers
 from torchlurk.training.record import Options as Asked
 from torchlurk.training.record import Transfer
@@ -107,7 +107,7 @@ def transfer(
         >>> {epoch: path.name for epoch, path in tuned.checkpoints.items()}
         {0: 'epoch-0000.safetensors', 1: 'epoch-0001.safetensors'}
     """
-    asked = Options(
+    asked = SessionOptions(
         names=None if names is None else tuple(names), weights=weights, size=size,
         words=None if words is None else Path(words), device=device, workers=workers, seed=seed,
         progress=progress,
@@ -115,11 +115,11 @@ def transfer(
     engine = open_session(model, preprocess, images, Path(out), asked)
     with in_python():
         if isinstance(val, int | float):
-            split = hold_out(engine.folder, float(val), seed)
+            split = hold_out(engine.images, float(val), seed)
         else:
-            held_out = images_of(val, asked.words)
-            warn_of(held_out, stacklevel=3)
-            split = apart(engine.folder, held_out)
+            held_out = resolve_images(val, asked.words)
+            warn_notes(held_out, stacklevel=3)
+            split = apart(engine.images, held_out)
         record, network = fine_tune(
             engine.network,
             split,

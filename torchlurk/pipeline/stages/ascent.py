@@ -16,7 +16,7 @@ from torchlurk.ascent.optimise import AscentParams, AscentResult, ascend, canvas
 from torchlurk.ascent.transforms import Jitter
 from torchlurk.graph import Layer
 from torchlurk.pipeline import rendering
-from torchlurk.pipeline.config import recorded
+from torchlurk.pipeline.config import config_to_record
 from torchlurk.pipeline.rendering import Ascend
 from torchlurk.pipeline.stages.blocks import Advance, Block, by_blocks
 from torchlurk.pipeline.stages.context import (
@@ -50,7 +50,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
     """Write the images of the chosen filters that have none yet; returns the manifest with their sizes."""
     config = context.config.ascent
     wanted = chosen(context)
-    find = _in_parts(context.limiter, _naive(context) if config.way == "naive" else _fourier(context))
+    find = _in_parts(context.limiter, _naive(context) if config.strategy == "naive" else _fourier(context))
 
     def make(block: Block, advance: Advance) -> Iterator[Filter]:
         by_channel = {entry.channel: entry for entry in block.filters}
@@ -73,8 +73,8 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
             yield having(msgspec.structs.replace(by_channel[made.channel], ascent=quality), "max_activ")
 
     by_blocks(
-        context, manifest, WORKS[0], recorded(config), lambda f: lacking(wanted, f, "max_activ"), make,
-        size=config.batch_size,
+        context, manifest, WORKS[0], config_to_record(config), lambda f: lacking(wanted, f, "max_activ"),
+        make, size=config.batch_size,
     )  # fmt: skip
     # Of all layers, as an earlier run may have been stopped before it came to this.
     tiles = msgspec.structs.replace(manifest.tiles, max_activ=_sizes(context))
@@ -107,7 +107,7 @@ def _in_parts(limiter: BatchLimiter, find: Ascend) -> Ascend:
 def _sizes(context: RunContext) -> dict[str, pictures.Size]:
     """The size of the images of each layer."""
     depth, height, width = context.source.shape
-    if context.config.ascent.way == "naive":
+    if context.config.ascent.strategy == "naive":
         return {layer.name: (height, width) for layer in context.graph.layers}
     return {
         layer.name: canvas_for(context.runner, layer.name, layer.field, (height, width), depth)

@@ -93,8 +93,8 @@ def chosen(context: RunContext) -> dict[str, tuple[int, ...]]:
     Raises:
         LurkError: a layer or a filter that is asked for is none that is scanned.
     """
-    layers = [records.manifest_layer(layer) for layer in context.graph.layers]
-    return choose(context.config.chosen, layers, context.graph.logits)
+    layers = [records.layer_to_record(layer) for layer in context.graph.layers]
+    return choose(context.config.selection, layers, context.graph.logits)
 
 
 def lacking(

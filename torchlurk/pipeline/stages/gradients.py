@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from torchlurk.pipeline import records, rendering
-from torchlurk.pipeline.config import recorded
+from torchlurk.pipeline.config import config_to_record
 from torchlurk.pipeline.stages.blocks import Advance, Block, by_blocks
 from torchlurk.pipeline.stages.context import (
     RunContext,
@@ -36,7 +36,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
     """Write the gradients that chosen filters lack; say so if a crop does not explain its score."""
     config = context.config.gradients
     wanted = chosen(context)
-    decides = recorded(config)
+    decides = config_to_record(config)
     at_once = max(1, config.batch_size // context.config.scan.k)
 
     by_blocks(

@@ -6,7 +6,7 @@ import torch
 
 from torchlurk.datasets.images import skipped_of
 from torchlurk.pipeline import records, rendering
-from torchlurk.pipeline.config import recorded
+from torchlurk.pipeline.config import config_to_record
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.scan import scan
 from torchlurk.store import schema
@@ -43,7 +43,7 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
         k=context.config.scan.k,
         device="cuda" if device.type == "cuda" else "cpu",
         threads=context.config.threads,
-        layers=[records.manifest_layer(layer) for layer in context.graph.layers],
+        layers=[records.layer_to_record(layer) for layer in context.graph.layers],
         edges=list(context.graph.edges),
         tiles=schema.Tiles(
             **{
@@ -57,7 +57,7 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
         ),
         activation_edges=[schema.number(edge) for edge in scan.ACTIVATION_EDGES],
         stages=schema.Stages(
-            scan=Stage(complete=False, config=recorded(context.config.scan)),
+            scan=Stage(complete=False, config=config_to_record(context.config.scan)),
             gradients=waiting,
             ascent=waiting,
         ),

@@ -103,7 +103,7 @@ def _write(context: RunContext, device: torch.device, whole: Shard) -> None:
     stage = msgspec.structs.replace(manifest.stages.scan, fitted=fitted)
     stages = msgspec.structs.replace(manifest.stages, scan=stage)
     files = {
-        layer.name: records.layer_file(
+        layer.name: records.layer_state_to_record(
             layer,
             state.layers[layer.name],
             context.folder.labels,
@@ -116,7 +116,7 @@ def _write(context: RunContext, device: torch.device, whole: Shard) -> None:
         write_listed(context.out, layer.data, files[layer.name])
     write_listed(context.out, "network.json", msgspec.structs.replace(manifest, stages=stages))
     in_order = [files[layer.name] for layer in manifest.layers]
-    classes = records.classes_file(in_order, len(context.folder.classes))
+    classes = records.classes_to_record(in_order, len(context.folder.classes))
     write_listed(context.out, "classes.json", classes)
 
 

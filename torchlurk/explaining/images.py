@@ -16,7 +16,7 @@ from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
 from torchlurk.errors import LurkError
 
-Picture = str | Path | Image.Image
+ImageLike = str | Path | Image.Image
 """An image: a file of one, or in memory."""
 
 
@@ -47,7 +47,7 @@ class Feed:
         return self.preprocess.display(self.decoded)
 
 
-def open_image(file: Picture) -> Image.Image:
+def open_image(file: ImageLike) -> Image.Image:
     """An image as RGB.
 
     Raises:
@@ -61,7 +61,9 @@ def open_image(file: Picture) -> Image.Image:
         raise LurkError(f"image {_name(file)!r} cannot be read ({problem}): give another") from None
 
 
-def read_all(model: nn.Module, files: Sequence[Picture], told: PreprocessLike) -> Iterator[tuple[str, Feed]]:
+def load_images(
+    model: nn.Module, files: Sequence[ImageLike], told: PreprocessLike
+) -> Iterator[tuple[str, Feed]]:
     """Read images.
 
     Args:
@@ -89,5 +91,5 @@ def _input(model: nn.Module, told: PreprocessLike, first: Image.Image) -> Input:
     return resolve_preprocess(model, told, first=lambda: first)
 
 
-def _name(file: Picture) -> str:
+def _name(file: ImageLike) -> str:
     return Path(getattr(file, "filename", "") if isinstance(file, Image.Image) else file).name
