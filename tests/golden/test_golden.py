@@ -17,7 +17,7 @@ from torchlurk.errors import LurkError
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.read import inspect, read_manifest, read_progress
 from torchlurk.store.schema import picture_path
-from torchlurk.store.write import alone
+from torchlurk.store.write import exclusive_lock
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_what_there_is_not_is_refused_before_anything_is_lost(
 
 def test_two_runs_do_not_write_one_folder(tmp_path: Path) -> None:
     (tmp_path / "branching").mkdir()
-    with alone(tmp_path / "branching"), pytest.raises(LurkError, match="another run"):
+    with exclusive_lock(tmp_path / "branching"), pytest.raises(LurkError, match="another run"):
         golden_run(tmp_path / "branching")
     golden_run(tmp_path / "branching", filters=1)
 

@@ -14,7 +14,7 @@ from tests.golden.run import QUIET, golden_run
 from tests.golden.test_golden import files
 from torchlurk.errors import LurkError, Terminated
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.store.partial import PARTIAL, kept
+from torchlurk.store.partial import PARTIAL, count_partial_results
 from torchlurk.store.read import inspect, read_manifest
 
 STOPS = 14
@@ -91,7 +91,9 @@ def test_what_is_finished_is_not_computed_again(
     reporter = Reporter(said.append, bar)  # type: ignore[arg-type]
     with stopped_at(third_shard(whole), monkeypatch) as written, pytest.raises(Terminated):
         run(out, reporter=reporter)
-    assert kept(out) == {"scan": sum(PARTIAL in str(path) for path in written)} == {"scan": 2}
+    assert (
+        count_partial_results(out) == {"scan": sum(PARTIAL in str(path) for path in written)} == {"scan": 2}
+    )
     assert "2 of the scan" in said[-1]
     assert "same command" in said[-1]
     told.clear()

@@ -14,7 +14,7 @@ from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
 from torchlurk.web.live_server import LiveServer
 from torchlurk.web.publish import build_site
-from torchlurk.web.snapshot import watch
+from torchlurk.web.snapshot import watch_stores
 
 from .test_live import asking
 from .test_publish import tree
@@ -175,7 +175,7 @@ def test_a_comparison_that_is_made_while_its_stores_are_served_appears(saved: Pa
 
 
 def test_a_comparison_of_other_weights_is_not_shown_live(saved: Path) -> None:
-    stores = watch([saved / name for name in ("one", "two", "one-to-two")])
+    stores = watch_stores([saved / name for name in ("one", "two", "one-to-two")])
     (before,) = stores.live().comparisons
     change(saved / "one-to-two/layers/a.json", k=1)
     (after,) = stores.live().comparisons

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, features
 from torch import nn
-from torchlurk.cli.reporter import SILENT
 
 import torchlurk
 from torchlurk.cli.main import main
+from torchlurk.cli.terminal import SILENT
 from torchlurk.datasets.batches import ImageFolder, Preprocess, batches, list_images
 from torchlurk.datasets.decode import decode
 from torchlurk.datasets.images import NOT_READ, Skipped

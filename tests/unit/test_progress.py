@@ -11,7 +11,7 @@ import pytest
 from torchlurk.pipeline.progress import report_progress
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.read import read_progress
-from torchlurk.store.write import write_sums
+from torchlurk.store.write import write_checksums
 
 
 class Clock:
@@ -77,8 +77,8 @@ def test_that_it_cannot_be_written_does_not_stop_a_run(tmp_path: Path) -> None:
 
 def test_it_is_no_part_of_the_store(tmp_path: Path) -> None:
     (tmp_path / "network.json").write_text("{}")
-    write_sums(tmp_path)
+    write_checksums(tmp_path)
     before = (tmp_path / "SHA256SUMS").read_bytes()
     with report_progress(reporter([]), tmp_path, Clock()) as told, told.bar("scan", 1, "image"):
-        write_sums(tmp_path)
+        write_checksums(tmp_path)
         assert (tmp_path / "SHA256SUMS").read_bytes() == before

@@ -11,8 +11,8 @@ from torchlurk.errors import LurkError
 from torchlurk.runtime.resources import site_folder
 from torchlurk.store.schema import STAGES
 from torchlurk.web import publish
-from torchlurk.web.publish import MARKER, build_site
-from torchlurk.web.static_server import make_server, running
+from torchlurk.web.publish import SITE_MARKER, build_site
+from torchlurk.web.static_server import make_server, serve_in_thread
 
 WAITING = {"complete": False, "config": None}
 
@@ -78,7 +78,7 @@ def test_what_is_written(store, tmp_path):
         "networks": [{"name": "toy", "path": "toy", "title": "TOY"}],
     }
     assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [], "format": 1}
-    assert {"index.html", ".nojekyll", MARKER, "js/app.js", "css/1-base.css"} <= set(written)
+    assert {"index.html", ".nojekyll", SITE_MARKER, "js/app.js", "css/1-base.css"} <= set(written)
     assert report.total.files == len(written)
     assert report.total.bytes == sum(map(len, written.values()))
     assert report.networks == ("toy",)
@@ -251,7 +251,7 @@ def served(store, tmp_path):
         connection.close()
         return answer
 
-    with running(server):
+    with serve_in_thread(server):
         yield ask
 
 
@@ -296,7 +296,7 @@ def test_other_methods_are_refused(served, method):
         "/nothing.html",
         "/index.html%00.jpg",
         "/%ff",
-        "/" + MARKER,
+        "/" + SITE_MARKER,
         "index.html",
     ],
 )

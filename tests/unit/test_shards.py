@@ -15,7 +15,7 @@ from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory, retry_on_o
 from torchlurk.scan import scan, shards
 from torchlurk.scan.scan import ScanBatch, ScanState
 from torchlurk.scan.shards import Shard
-from torchlurk.store.schema import Skipped
+from torchlurk.store.schema import SkippedFile
 
 CLASSES = 5
 CHANNELS = {"0": 3, "1": 2}
@@ -59,7 +59,7 @@ def same(a: ScanState, b: ScanState) -> bool:
 def test_shards_however_cut_and_merged_give_one_scan(order: list[int], cuts: set[int]) -> None:
     borders = [0, *sorted(cuts), 12]
     parts = [order[a:b] for a, b in pairwise(borders)]
-    found = [Shard(scanned(part), (Skipped(str(part), "why"),), 8) for part in parts]
+    found = [Shard(scanned(part), (SkippedFile(str(part), "why"),), 8) for part in parts]
     content = [shards.to_bytes(one) for one in found]
     back = [shards.gather([one], CHANNELS, CLASSES, 3) for one in content]
     assert [shards.to_bytes(one) for one in back] == content
@@ -69,7 +69,7 @@ def test_shards_however_cut_and_merged_give_one_scan(order: list[int], cuts: set
 
 
 def test_a_shard_without_a_single_good_image_comes_back() -> None:
-    shard = Shard(scan.empty(CHANNELS, CLASSES, 3), (Skipped("a\udcff<b>", "no picture"),), 4)
+    shard = Shard(scan.empty(CHANNELS, CLASSES, 3), (SkippedFile("a\udcff<b>", "no picture"),), 4)
     back = shards.gather([shards.to_bytes(shard)], CHANNELS, CLASSES, 3)
     assert same(back.state, shard.state)
     assert (back.batch, len(back.skipped)) == (4, 1)

@@ -88,7 +88,7 @@ class StoreView:
     manifest: schema.Manifest
 
     @cached_property
-    def images(self) -> schema.Images:
+    def images(self) -> schema.ImageEntries:
         """What `images.json` says: by id, the images that some filter refers to."""
         return read_images(self.path)
 
@@ -150,7 +150,7 @@ class LayerView:
     """
 
     store: StoreView
-    facts: schema.Layer
+    facts: schema.LayerRecord
 
     @property
     def name(self) -> str:

@@ -10,13 +10,13 @@ import click
 
 from torchlurk.cli import options
 from torchlurk.errors import LurkError
-from torchlurk.runtime.names import shown
+from torchlurk.runtime.names import printable
 
 PATH = click.Path(path_type=Path)
 
 
 def _say(line: str) -> None:
-    click.echo(shown(line), err=True)
+    click.echo(printable(line), err=True)
 
 
 @click.command(short_help="Show what in some images a class or a unit depends on.")
@@ -117,14 +117,14 @@ def _explain(
     )
     write_explanations(out, network, params, found, tile)
     for one in found:
-        click.echo(shown(caption(one)))
+        click.echo(printable(caption(one)))
         if one.completeness is not None:
             sums = one.completeness
             click.echo(
                 f"  integrated gradients sum to {sums.total:.4g} of {sums.difference:.4g} (off by "
                 f"{sums.error:.2g})"
             )
-    click.echo(shown(str(out / SHEET)))
+    click.echo(printable(str(out / SHEET)))
 
 
 def _names(words: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import click
 from torchlurk.store.schema import STAGES
 
 
-class Filters(click.ParamType[int | str]):
+class FiltersType(click.ParamType[int | str]):
     """A number of filters, or `all`."""
 
     name = "N|all"
@@ -24,7 +24,7 @@ class Filters(click.ParamType[int | str]):
         return int(value)
 
 
-class Stages(click.ParamType[tuple[str, ...]]):
+class StagesType(click.ParamType[tuple[str, ...]]):
     """Names of stages with commas between."""
 
     name = "STAGE,..."
@@ -40,7 +40,7 @@ class Stages(click.ParamType[tuple[str, ...]]):
         return tuple(stage for stage in STAGES if stage in names)
 
 
-class Size(click.ParamType[int | tuple[int, int]]):
+class SizeType(click.ParamType[int | tuple[int, int]]):
     """A number of pixels, or height and width with an x between."""
 
     name = "N|HxW"
@@ -57,7 +57,7 @@ class Size(click.ParamType[int | tuple[int, int]]):
         return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
-class Channels(click.ParamType[tuple[int, ...]]):
+class ChannelsType(click.ParamType[tuple[int, ...]]):
     """Numbers with commas between."""
 
     name = "N,N,N"
@@ -104,13 +104,13 @@ data_root = click.option(
 
 size = click.option(
     "--size",
-    type=Size(),
+    type=SizeType(),
     help="Height and width of the input, pixels. [default: what the network was made for]",
 )
 
 show_channels = click.option(
     "--show-channels",
-    type=Channels(),
+    type=ChannelsType(),
     help="Which channels of the input to show as red, green and blue, where it has more than three. "
     "[default: 0,1,2]",
 )

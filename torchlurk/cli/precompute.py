@@ -45,7 +45,7 @@ FOLDER = click.Path(path_type=Path)
     "kind, such as kind:ReLU; or the network's output. May be repeated.",
 )  # fmt: skip
 @click.option(
-    "--filters", type=options.Filters(), default="all",
+    "--filters", type=options.FiltersType(), default="all",
     help="Gradients and ascent for the first N filters of each layer.",
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(1, 64), default=4, help="Images to keep for each filter.")
@@ -53,7 +53,7 @@ FOLDER = click.Path(path_type=Path)
 @options.show_channels
 @click.option(
     "--stages",
-    type=options.Stages(),
+    type=options.StagesType(),
     default=",".join(STAGES),
     help="What to compute, with commas between.",
 )
@@ -148,7 +148,7 @@ def _precompute(
     from torchlurk.store.selection import Selection
     from torchlurk.store.write import check_writable
 
-    shown = terminal.SHOWN if group.is_main else terminal.SILENT
+    shown = terminal.TERMINAL if group.is_main else terminal.SILENT
     chosen = choose_device(device, group.local_rank)
     names.check_store_name(out)
     if group.is_main:
@@ -205,4 +205,4 @@ def _precompute(
     if group.is_main:
         total = sum(layer.channels for layer in manifest.layers)
         line = f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "
-        click.echo(names.shown(f"{line}{len(manifest.dataset.skipped)} skipped"))
+        click.echo(names.printable(f"{line}{len(manifest.dataset.skipped)} skipped"))

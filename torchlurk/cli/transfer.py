@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from torchlurk.cli import options
-from torchlurk.cli.terminal import SHOWN
+from torchlurk.cli.terminal import TERMINAL
 
 PATH = click.Path(path_type=Path)
 
@@ -96,27 +96,27 @@ def _transfer(
     folder = open_images(images, words=words, data_root=root)
     share = as_share(val)
     for note in notes_of(folder):
-        SHOWN.report(note)
+        TERMINAL.report(note)
     if share is None:
         held_out = open_images(val, words=words, data_root=root)
         for note in notes_of(held_out):
-            SHOWN.report(note)
+            TERMINAL.report(note)
         split = apart(folder, held_out)
     else:
         split = hold_out(folder, share, seed)
     network = load_network(
-        model, weights, size, cache, report=SHOWN.report, seed=seed, first=lambda: first_image(folder),
+        model, weights, size, cache, report=TERMINAL.report, seed=seed, first=lambda: first_image(folder),
         unsafe_pickle=allow_unsafe_pickle,
     )  # fmt: skip
     asked = Options(
         unfreeze=list(unfreeze), epochs=epochs, lr=lr, batch_size=batch_size, save_every=save_every, seed=seed
     )
-    SHOWN.report(
+    TERMINAL.report(
         f"{network.title} ({network.weights}), {len(folder.classes)} classes, on {chosen.type}: "
         f"{len(split.train.paths)} images to train on, {len(split.val.paths)} held out"
     )
     workers = default_workers(chosen) if workers is None else workers
-    record, _ = fine_tune(network, split, out, asked, chosen, workers, SHOWN)
+    record, _ = fine_tune(network, split, out, asked, chosen, workers, TERMINAL)
     first, last = record.history[0], record.history[-1]
     before = "" if record.original is None else f"{record.original.val.accuracy:.1%} as it was given, "
     click.echo(

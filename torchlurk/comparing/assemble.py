@@ -43,7 +43,7 @@ class Extras:
 
     networks: bool = False
     beyond: Mapping[tuple[str, Pair], Beyond] = field(default_factory=dict)
-    embedding: format_.Embedder | None = None
+    embedding: format_.EmbedderRecord | None = None
     note: str | None = None
 
 
@@ -56,7 +56,7 @@ class Compared:
         layers: the layers' files, by name.
     """
 
-    record: format_.Comparison
+    record: format_.ComparisonRecord
     layers: dict[str, format_.LayerComparison]
 
 
@@ -99,7 +99,7 @@ def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
     there = {one for file in files.values() for pair in file.pairs for one in pair.values}
     measures = [measure for one, measure in MEASURES.items() if one in there]
     first = stores[0].manifest
-    record = format_.Comparison(
+    record = format_.ComparisonRecord(
         format=FORMAT,
         name=name,
         title=_title([store.name for store in stores]),
@@ -114,7 +114,9 @@ def join(name: str, stores: Sequence[Store], extras: Extras) -> Compared:
         note=extras.note,
         measures=measures,
         pairs=[
-            format_.Pair(a, b, pair_sentences({n: own[at] for n, own in changes.items()}, measures[0].name))
+            format_.PairRecord(
+                a, b, pair_sentences({n: own[at] for n, own in changes.items()}, measures[0].name)
+            )
             for at, (a, b) in enumerate(pairs)
         ],
         layers=[

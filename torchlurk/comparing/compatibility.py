@@ -9,7 +9,7 @@ from pathlib import Path
 from torchlurk.datasets.images import NOT_READ
 from torchlurk.errors import LurkError
 from torchlurk.store.read import read_layer, read_manifest
-from torchlurk.store.schema import Layer, LayerFile, Manifest, Skipped
+from torchlurk.store.schema import LayerFile, LayerRecord, Manifest, SkippedFile
 from torchlurk.store.selection import Selection, choose
 
 
@@ -25,7 +25,7 @@ class Store:
 
     path: Path
     manifest: Manifest
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerRecord, ...]
 
     @property
     def name(self) -> str:
@@ -99,7 +99,7 @@ def _check_alike(first: Store, other: Store) -> None:
         raise LurkError(f"{two!r} keeps k = {there.k} images a list, {one!r} {here.k}: use one --top")
 
 
-def _damaged(manifest: Manifest) -> list[Skipped]:
+def _damaged(manifest: Manifest) -> list[SkippedFile]:
     """The images that the scan tried to read in vain, without those of formats that are not read."""
     return [one for one in manifest.dataset.skipped if not one.reason.startswith(NOT_READ)]
 

@@ -22,7 +22,7 @@ from torchlurk.graph import Graph, probe
 from torchlurk.models.record import Network
 from torchlurk.models.runner import Runner, activation, outputs
 from torchlurk.store.read import PICTURE_FORMATS
-from torchlurk.store.schema import Filter, image_path, number, picture_path
+from torchlurk.store.schema import Filter, image_path, picture_path, round_float32
 
 KEPT = 4096
 """Vectors kept in memory, for many filters share a crop, and all of a layer whole images."""
@@ -109,7 +109,7 @@ def apart(one: Tensor | None, other: Tensor | None) -> float | None:
     within = float((one @ one) * (other @ other))
     if within <= 0:
         return None
-    return number(1 - max(-1.0, min(1.0, float(one @ other) / within**0.5)))
+    return round_float32(1 - max(-1.0, min(1.0, float(one @ other) / within**0.5)))
 
 
 @dataclass(frozen=True)

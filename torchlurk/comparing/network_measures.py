@@ -28,8 +28,8 @@ from torchlurk.models.record import Network
 from torchlurk.models.runner import Runner
 from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.store.comparison import Embedder as EmbedderRecord
-from torchlurk.store.schema import Layer, number
+from torchlurk.store.comparison import EmbedderRecord
+from torchlurk.store.schema import LayerRecord, round_float32
 
 Found = dict[tuple[str, Pair], Beyond]
 """By layer and pair."""
@@ -146,7 +146,7 @@ def _of_sums(sums: LayerSums, weights: Values) -> Beyond:
 
 def column(values: Tensor) -> list[float | None]:
     """Numbers of the format, `None` for NaN."""
-    return [None if math.isnan(value) else number(value) for value in values.tolist()]
+    return [None if math.isnan(value) else round_float32(value) for value in values.tolist()]
 
 
 def _cross(
@@ -167,8 +167,13 @@ def _cross(
 
 def _with_cross(one: Beyond, rows: Sequence[Cross | None]) -> Beyond:
     lost = [unanswered(row) for row in rows]
-    values = {**one.values, "cross": [None if value is None else number(value) for value in lost]}
-    kept = [None if r is None else (number(r[0]), number(r[1]), number(r[2]), number(r[3])) for r in rows]
+    values = {**one.values, "cross": [None if value is None else round_float32(value) for value in lost]}
+    kept = [
+        None
+        if r is None
+        else (round_float32(r[0]), round_float32(r[1]), round_float32(r[2]), round_float32(r[3]))
+        for r in rows
+    ]
     return replace(one, values=values, cross=kept)
 
 
@@ -214,7 +219,7 @@ def embed(
 
 
 def _apart(
-    embedder: Embedder, stores: Sequence[Store], layer: Layer, pairs: Sequence[Pair],
+    embedder: Embedder, stores: Sequence[Store], layer: LayerRecord, pairs: Sequence[Pair],
     advance: Callable[[int], object],
 ) -> dict[Pair, Values]:  # fmt: skip
     """How far the pictures of a layer's filters lie apart, some filters at a time."""

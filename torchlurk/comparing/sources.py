@@ -21,7 +21,7 @@ from torchlurk.models.network import TORCHVISION, Network, load_network, network
 from torchlurk.models.runner import Runner, activations
 from torchlurk.models.timm_zoo import PREFIX as TIMM
 from torchlurk.pipeline.session import network_digest
-from torchlurk.store.schema import number
+from torchlurk.store.schema import round_float32
 
 TOLERANCE = 0.01
 """A network whose scores are its store's, but for so much of the layer's largest, is the one that made it."""
@@ -199,7 +199,7 @@ def check_network_of(store: Store, network: Network) -> None:
         )
     fed = network.preprocess
     if network.shape != manifest.input.shape or any(
-        [number(value) for value in own] != list(told)
+        [round_float32(value) for value in own] != list(told)
         for own, told in ((fed.mean, manifest.input.mean), (fed.std, manifest.input.std))
     ):
         raise LurkError(

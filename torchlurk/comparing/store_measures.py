@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from torchlurk.store.schema import Filter, number
+from torchlurk.store.schema import Filter, round_float32
 
 Values = dict[str, list[float | None]]
 """By measure a list with an entry a channel; `None` where a measure is not defined."""
@@ -27,7 +27,7 @@ def listed(before: Sequence[Filter], after: Sequence[Filter]) -> Values:
 
     def column(one: Callable[[Filter, Filter], float | None]) -> list[float | None]:
         found = [one(a, b) for a, b in rows]
-        return [None if value is None else number(value) for value in found]
+        return [None if value is None else round_float32(value) for value in found]
 
     return {
         "top_max": column(lambda a, b: others(_ids(a.max), _ids(b.max))),

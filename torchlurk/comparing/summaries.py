@@ -9,7 +9,7 @@ from statistics import mean, median
 from torchlurk.comparing.measures import MEASURES
 from torchlurk.comparing.store_measures import Values
 from torchlurk.store.comparison import Distribution, FilterChanges, LayerChange, Measure
-from torchlurk.store.schema import number
+from torchlurk.store.schema import round_float32
 
 
 def distribution(measure: Measure, values: Sequence[float | None]) -> Distribution | None:
@@ -24,8 +24,8 @@ def distribution(measure: Measure, values: Sequence[float | None]) -> Distributi
     return Distribution(
         counted=len(own),
         unchanged=sum(size == 0 for size in sizes),
-        mean=number(mean(sizes)),
-        median=number(median(sizes)),
+        mean=round_float32(mean(sizes)),
+        median=round_float32(median(sizes)),
         max=max(sizes),
         most=max(own, key=lambda pair: (abs(pair[1]), -pair[0]))[0],
         histogram=histogram,

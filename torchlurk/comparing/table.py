@@ -92,7 +92,7 @@ class Comparison:
         return cls(read_compared(Path(folder)))
 
     @property
-    def record(self) -> format_.Comparison:
+    def record(self) -> format_.ComparisonRecord:
         """What `comparison.json` says of all pairs of stores."""
         return self._compared.record
 

@@ -19,7 +19,7 @@ from torchlurk.datasets.limits import BadImage, open_plain
 from torchlurk.datasets.matching import Named, name_folders
 from torchlurk.datasets.suffixes import read_suffixes, suffix_of
 from torchlurk.errors import LurkError
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 COMMON: Final = frozenset(("images", "train", "val", "valid", "validation", "test", "data"))
 """What folders of images are called whatever is in them: the folder above says more."""
@@ -128,11 +128,13 @@ def list_images(root: Path, *, words: Words | None = None, optional: bool = Fals
     position: dict[str | None, int] = {folder: index for index, folder in enumerate(folders)}
     position[None] = len(folders)
     loose = tops.count(None)
-    named = _named([readable(folder) for folder in folders], name if loose else None, words, optional)
+    named = _named(
+        [escape_surrogates(folder) for folder in folders], name if loose else None, words, optional
+    )
     told = [_unread_note(tree), _loose_note(name, loose, named.classes), _empty_note(tree, folders)]
     return ImageFolder(
         name=name,
-        paths=tuple(map(readable, paths)),
+        paths=tuple(map(escape_surrogates, paths)),
         labels=tuple(position[top] for top in tops),
         classes=named.classes,
         digest=digest_files(root, paths),
@@ -162,7 +164,7 @@ def _named(folders: Sequence[str], loose: str | None, words: Words | None, optio
 
 def _unread_note(tree: FileTree) -> str:
     """How many files are not read, by suffix."""
-    paths = [one.path for one in tree.skipped] + [readable(path) for path in tree.unknown]
+    paths = [one.path for one in tree.skipped] + [escape_surrogates(path) for path in tree.unknown]
     if not paths:
         return ""
     counts = Counter(suffix_of(path) or "without a suffix" for path in paths).most_common()
@@ -183,9 +185,11 @@ def _loose_note(name: str, loose: int, classes: Sequence[str]) -> str:
 
 def _empty_note(tree: FileTree, folders: Sequence[str]) -> str:
     """Which subfolders are no classes, as they hold no image that is read."""
-    unread = [one.path for one in tree.skipped] + [readable(path) for path in tree.unknown]
-    tops = {path.partition("/")[0] for path in unread if "/" in path} | {readable(top) for top in tree.empty}
-    bare = sorted(tops - {readable(folder) for folder in folders})
+    unread = [one.path for one in tree.skipped] + [escape_surrogates(path) for path in tree.unknown]
+    tops = {path.partition("/")[0] for path in unread if "/" in path} | {
+        escape_surrogates(top) for top in tree.empty
+    }
+    bare = sorted(tops - {escape_surrogates(folder) for folder in folders})
     if not bare or not folders:
         return ""
     listed = ", ".join(map(repr, bare[:LISTED])) + (", ..." if len(bare) > LISTED else "")
@@ -199,10 +203,10 @@ def _depth_note(name: str, paths: Sequence[str], folders: Sequence[str]) -> str:
     splits = bool(folders) and all(folder.lower() in SPLITS for folder in folders)
     if not inner or not (splits or (len(folders) == 1 and len(inner) > 1)):
         return ""
-    listed = ", ".join(repr(readable(folder)) for folder in folders)
+    listed = ", ".join(repr(escape_surrogates(folder)) for folder in folders)
     below = next(folder for folder in folders if any(top == folder for top, _ in inner))
     classes = "the class is the subfolder" if len(folders) == 1 else "the classes are the subfolders"
-    below = readable(below)
+    below = escape_surrogates(below)
     return f"{classes} {listed} of {name!r}: for those inside as classes, give the folder {below!r} itself"
 
 
@@ -211,7 +215,7 @@ def set_name(root: Path) -> str:
     root = root.resolve()  # so that "." has a name too
     if root.name.lower() in COMMON:
         root = root.parent if root.parent.name else root
-    return readable(root.name) or "images"
+    return escape_surrogates(root.name) or "images"
 
 
 def digest_files(root: Path, paths: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from torchlurk.datasets.class_names import Words, name_classes
 from torchlurk.datasets.decode import to_rgb
 from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 PREFIX: Final = "torchvision:"
 LABELS: Final = ("targets", "labels", "_labels")
@@ -107,7 +107,9 @@ def index_items(items: Items, name: str, *, words: Words | None = None) -> Index
     named = isinstance(own, list | tuple) and len(own) >= count and all(isinstance(n, str) for n in own)
     if isinstance(words, tuple | list) and not named:
         count = max(count, len(words))  # of the last classes there may be no images
-    folders = [readable(str(n)) for n in own] if named and own else [str(index) for index in range(count)]
+    folders = (
+        [escape_surrogates(str(n)) for n in own] if named and own else [str(index) for index in range(count)]
+    )
     return IndexedImages(
         name=name,
         paths=tuple(f"{index:05}" for index in range(len(items))),

@@ -20,7 +20,7 @@ from torchlurk.models.timm_zoo import load_timm
 from torchlurk.models.user_model import make_own, source_of
 from torchlurk.models.validate import check_network, initialise_lazy
 from torchlurk.models.zoo import load_torchvision
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 __all__ = ["Network", "load_network", "network_of"]
 
@@ -149,8 +149,8 @@ def network_of(
     """
     return Network(
         module=module,
-        title=readable(type(module).__name__),
-        source=readable(source),
+        title=escape_surrogates(type(module).__name__),
+        source=escape_surrogates(source),
         weights=weights.name,
         weights_sha256=weights.sha256,
         preprocess=resolve_preprocess(module, transform, size, first=first, show=show),

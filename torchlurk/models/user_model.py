@@ -21,7 +21,7 @@ from torch import nn
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import to_float32
 from torchlurk.models.validate import as_network, check_hooks, where_raised
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 
 def make_own(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, ...]]:
@@ -84,13 +84,13 @@ def _parts(made: Any, what: str) -> tuple[Any, Any, tuple[str, ...]]:
         raise LurkError(
             f"{what} gives names of outputs that are no strings: return (network, transform, names)"
         )
-    return network, transform, tuple(map(readable, names))
+    return network, transform, tuple(map(escape_surrogates, names))
 
 
 def source_of(spec: str) -> str:
     """What a store says of where a network comes from: the file without its folder, or the package."""
     where, _, name = spec.rpartition(":")
-    return readable(f"{Path(where).name if where.endswith('.py') else where}:{name}")
+    return escape_surrogates(f"{Path(where).name if where.endswith('.py') else where}:{name}")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import brief
 from torchlurk.models.isolation import isolated
 from torchlurk.models.preserve import preserve
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 
 @dataclass(frozen=True)
@@ -283,9 +283,9 @@ def _check_names(module: nn.Module) -> None:
     """Refuse names that no file of JSON can hold."""
     for name, part in module.named_modules():
         for text in (name, type(part).__name__):
-            if text != readable(text):
+            if text != escape_surrogates(text):
                 raise LurkError(
-                    f"the module {readable(name)!r} has a name that is no Unicode text: rename it"
+                    f"the module {escape_surrogates(name)!r} has a name that is no Unicode text: rename it"
                 )
 
 

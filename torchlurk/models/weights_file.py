@@ -17,7 +17,7 @@ from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint_metadata import Tuned, read_extra, read_metadata
 from torchlurk.models.inert import inert_in, load_inert
 from torchlurk.models.state_dicts import StateDict, find_state_dicts, without_wrappers
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 UNSAFE = "--allow-unsafe-pickle if you trust whoever made it to run code here"
 
@@ -93,7 +93,7 @@ def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
     if not stored:
         raise LurkError(_no_state_dict(value, path))
     tuned = read_metadata(metadata, repr(str(path)))
-    name = f"file:{readable(path.name)}{entry and ':'}{readable(entry)}"
+    name = f"file:{escape_surrogates(path.name)}{entry and ':'}{escape_surrogates(entry)}"
     state: dict[str, Any] = dict(without_wrappers(stored[0]))
     if tuned is not None and tuned.extra:
         extra = read_extra(tuned, repr(str(path)))

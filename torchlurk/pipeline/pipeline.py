@@ -34,10 +34,16 @@ from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_f
 from torchlurk.runtime.distributed import ProcessGroup
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
-from torchlurk.store.partial import PARTIAL, PartialResults, digest_of, kept
+from torchlurk.store.partial import PARTIAL, PartialResults, count_partial_results, digest_records
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import Manifest, Stage
-from torchlurk.store.write import alone, check_writable, sweep, write_index, write_sums
+from torchlurk.store.write import (
+    check_writable,
+    exclusive_lock,
+    remove_temporary_files,
+    write_checksums,
+    write_index,
+)
 
 PIXELS_KEPT = 2048
 """Decoded images kept in memory while pictures are made: 300 MB at 224 px."""
@@ -82,8 +88,8 @@ def precompute(
     with ExitStack() as stack:
         if group.is_main:
             check_writable(out)
-            stack.enter_context(alone(out))
-            sweep(out)
+            stack.enter_context(exclusive_lock(out))
+            remove_temporary_files(out)
             stack.enter_context(_saying_what_is_kept(out, reporter))
             reporter = stack.enter_context(report_progress(reporter, out, clock))
         group.barrier()
@@ -139,8 +145,8 @@ def _tidy(context: RunContext, manifest: Manifest) -> None:
     for name, pieces in works.items():
         if getattr(manifest.stages, name).complete:
             for work in pieces:
-                PartialResults(context.out, work, "").drop()
-    write_sums(context.out)
+                PartialResults(context.out, work, "").remove_all()
+    write_checksums(context.out)
 
 
 @contextmanager
@@ -149,7 +155,7 @@ def _saying_what_is_kept(out: Path, reporter: Reporter) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        finished = [f"{count} of the {work}" for work, count in kept(out).items()]
+        finished = [f"{count} of the {work}" for work, count in count_partial_results(out).items()]
         pieces = f", and of what is not, these finished pieces: {', '.join(finished)}" if finished else ""
         reporter.report(
             f"what is complete is kept in {str(out)!r}{pieces}; start the same command again to go on"
@@ -172,7 +178,9 @@ def _identity(wanted: Manifest) -> str:
     )
     # what is not read takes no part in it
     dataset = msgspec.structs.replace(wanted.dataset, skipped=[])
-    return digest_of(msgspec.structs.replace(wanted, name="", title="", dataset=dataset, stages=scan_only))
+    return digest_records(
+        msgspec.structs.replace(wanted, name="", title="", dataset=dataset, stages=scan_only)
+    )
 
 
 def _scanned(
@@ -223,7 +231,7 @@ def _extend(context: RunContext, manifest: Manifest, name: str, stage: _Stage) -
     )
     manifest = stage.run(context, manifest)
     have = made(layer_files(context, manifest), name)
-    fitted = context.limiter.limit if done.fitted is None else context.limiter.of(done.fitted)
+    fitted = context.limiter.limit if done.fitted is None else context.limiter.cap(done.fitted)
     return mark(context, manifest, name, Stage(complete=True, config=wanted, made=have, fitted=fitted))
 
 
@@ -231,7 +239,7 @@ def done_nothing(context: RunContext, manifest: Manifest, name: str, works: tupl
     """The manifest of a store whose stage is forgotten, with its finished pieces."""
     if context.group.is_main:
         for work in works:
-            PartialResults(context.out, work, "").drop()
+            PartialResults(context.out, work, "").remove_all()
     return mark(context, manifest, name, Stage(complete=False, config=None))
 
 
@@ -313,7 +321,7 @@ def _refuse_foreign(out: Path) -> None:
 def _clear(out: Path) -> None:
     """Remove what a store consists of, and nothing else that may lie in the folder."""
     # The manifest first: without it there is no store, and nobody reads what is left of one.
-    for name in ("network.json", "classes.json", "images.json", schema.SUMS, schema.PROGRESS):
+    for name in ("network.json", "classes.json", "images.json", schema.CHECKSUMS, schema.PROGRESS):
         (out / name).unlink(missing_ok=True)
     for name in (PARTIAL, "images", "layers", *schema.PICTURE_KINDS):
         shutil.rmtree(out / name, ignore_errors=True)

@@ -12,13 +12,13 @@ from torchlurk.graph import Layer
 from torchlurk.scan.scan import LayerState
 from torchlurk.scan.topk import NO_IMAGE, TopK
 from torchlurk.store import schema
-from torchlurk.store.schema import number
+from torchlurk.store.schema import round_float32
 
 PROFILE = 10
 """How many classes a profile keeps."""
 
 
-def layer_to_record(layer: Layer) -> schema.Layer:
+def layer_to_record(layer: Layer) -> schema.LayerRecord:
     """A layer as the manifest lists it."""
     rows, columns = layer.field.rows.rule, layer.field.columns.rule
     seen = None
@@ -28,7 +28,7 @@ def layer_to_record(layer: Layer) -> schema.Layer:
             stride=(rows.stride, columns.stride),
             offset=(rows.offset, columns.offset),
         )
-    return schema.Layer(
+    return schema.LayerRecord(
         name=layer.name,
         kind=layer.kind,
         channels=layer.shape[0],
@@ -72,18 +72,18 @@ def layer_state_to_record(
             channel=channel,
             max=_max_entries(state.max, channel, layer, labels),
             avg=[
-                schema.AvgEntry(image=image, label=labels[image], score=number(score))
+                schema.AvgEntry(image=image, label=labels[image], score=round_float32(score))
                 for image, score, _ in _entries(state.avg, channel)
             ],
-            classes=schema.Profile(
+            classes=schema.ClassProfile(
                 max=_profile(classes, by_max[:, channel]), avg=_profile(classes, by_avg[:, channel])
             ),
             stats=schema.Stats(
-                mean=number(float(spread[0][channel])),
-                std=number(float(spread[1][channel])),
-                max_mean=number(float(spread[2][channel])),
-                max_std=number(float(spread[3][channel])),
-                active=number(int(state.active[channel]) / total),
+                mean=round_float32(float(spread[0][channel])),
+                std=round_float32(float(spread[1][channel])),
+                max_mean=round_float32(float(spread[2][channel])),
+                max_std=round_float32(float(spread[3][channel])),
+                active=round_float32(int(state.active[channel]) / total),
                 selectivity=_selectivity(positive[:, channel]),
                 distribution=[(b, n) for b, n in enumerate(state.counts[channel].tolist()) if n > 0],
             ),
@@ -138,7 +138,7 @@ def _max_entries(lists: TopK, channel: int, layer: Layer, labels: tuple[int, ...
         schema.MaxEntry(
             image=image,
             label=labels[image],
-            score=number(score),
+            score=round_float32(score),
             position=divmod(at, width),
             box=layer.field.box(*divmod(at, width)),
             certificate=None,
@@ -154,7 +154,7 @@ def _mean_and_std(by_class: Tensor, squares: Tensor, total: int) -> tuple[Tensor
 
 def _profile(classes: list[int], means: Tensor) -> list[tuple[int, float]]:
     pairs = sorted(zip(classes, means.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
-    return [(label, number(mean)) for label, mean in pairs[:PROFILE]]
+    return [(label, round_float32(mean)) for label, mean in pairs[:PROFILE]]
 
 
 def _selectivity(positive: Tensor) -> float | None:
@@ -163,7 +163,7 @@ def _selectivity(positive: Tensor) -> float | None:
         return None
     best = float(positive.max())
     others = float((positive.sum() - best) / (len(positive) - 1))
-    return number((best - others) / (best + others)) if best > 0 else 0.0
+    return round_float32((best - others) / (best + others)) if best > 0 else 0.0
 
 
 def with_certificate(entry: schema.MaxEntry, again: float) -> schema.MaxEntry:

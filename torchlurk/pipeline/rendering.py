@@ -15,7 +15,7 @@ from torchlurk.datasets.inputs import Decoded
 from torchlurk.graph import Layer
 from torchlurk.models.runner import Runnable
 from torchlurk.runtime import pictures
-from torchlurk.runtime.pictures import Pixels, Size
+from torchlurk.runtime.pictures import Pixels, PixelSize
 from torchlurk.store.schema import Filter
 
 GRAY_SPREAD = 0.02
@@ -59,12 +59,12 @@ class Source:
         return self.normalise(pixels[None])[0]
 
 
-def field_size(layer: Layer) -> Size:
+def field_size(layer: Layer) -> PixelSize:
     """Height and width in pixels of the layer's receptive field, padding included."""
     return layer.field.rows.size, layer.field.columns.size
 
 
-def tiles(layer: Layer, source: Source) -> dict[str, Size]:
+def tiles(layer: Layer, source: Source) -> dict[str, PixelSize]:
     """The size of a tile of each kind of picture of a layer."""
     seen = pictures.tile_size(field_size(layer))
     whole = pictures.tile_size((source.shape[1], source.shape[2]))

@@ -34,7 +34,7 @@ from torchlurk.runtime.devices import (
     default_workers,
     fastest_precision,
 )
-from torchlurk.runtime.names import check_store_name, readable, shown
+from torchlurk.runtime.names import check_store_name, escape_surrogates, printable
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.selection import Selection
 
@@ -128,7 +128,7 @@ def open_session(
                 "'vgg16', which has its own"
             )
         if options.names is not None:
-            network = replace(network, classes=tuple(map(readable, options.names)))
+            network = replace(network, classes=tuple(map(escape_surrogates, options.names)))
         handed = isinstance(model, nn.Module)
         return Session(network, handed, folder, out, device, options, reporter)
 
@@ -176,7 +176,7 @@ def compute(
         manifest = precompute(network, engine.images, engine.out, config, engine.device, engine.reporter)
     if stage == "scan" and options.progress is False:  # else the terminal has said it
         for line in describe_skipped(manifest.layers_skipped):
-            warnings.warn(shown(line), stacklevel=3)
+            warnings.warn(printable(line), stacklevel=3)
 
 
 def precision(engine: Session, wanted: str) -> str:
@@ -221,7 +221,7 @@ def warn_notes(images: ImageSet, stacklevel: int) -> None:
         stacklevel: of the line that is to blame, see `warnings.warn`.
     """
     for note in notes_of(images):
-        warnings.warn(shown(note), stacklevel=stacklevel)
+        warnings.warn(printable(note), stacklevel=stacklevel)
 
 
 def _own(model: nn.Module, preprocess: PreprocessLike, folder: ImageSet, options: SessionOptions) -> Network:

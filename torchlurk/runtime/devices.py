@@ -102,7 +102,7 @@ class BatchLimiter:
     report: Callable[[str], None]
     limit: int | None = None
 
-    def of(self, wanted: int) -> int:
+    def cap(self, wanted: int) -> int:
         """How many to take where so many are wanted."""
         return wanted if self.limit is None else min(wanted, self.limit)
 
@@ -128,7 +128,7 @@ def retry_on_oom(limiter: BatchLimiter, wanted: int, work: Callable[[int], T]) -
         LurkError: not even one fits.
     """
     while True:
-        taken = limiter.of(wanted)
+        taken = limiter.cap(wanted)
         try:
             return work(taken)
         except (RuntimeError, MemoryError) as problem:

@@ -12,7 +12,7 @@ RESERVED = ("index.json", "live.json")
 """Files that lie beside the stores."""
 
 
-def readable(name: str) -> str:
+def escape_surrogates(name: str) -> str:
     r"""A name as Unicode text; what in a file's name is no UTF-8 is told by its number.
 
     >>> readable("caf\udce9.png")
@@ -22,7 +22,7 @@ def readable(name: str) -> str:
     return name if text == name else text  # the same object, of which there may be millions
 
 
-def shown(text: str, limit: int = LINE) -> str:
+def printable(text: str, limit: int = LINE) -> str:
     r"""A text as one line for a terminal: nothing in it moves the cursor, and what is very long is cut.
 
     >>> shown("two\nlines \x1b[2J")
@@ -46,7 +46,7 @@ def check_store_name(out: Path) -> None:
         why = "is no name"
     elif name.startswith("."):
         why = "begins with a dot, which servers hide"
-    elif name != readable(name):
+    elif name != escape_surrogates(name):
         why = "is not UTF-8"
     elif "\\" in name or not name.isprintable():
         why = "has a character in it that no address has"

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 Pixels = NDArray[np.uint8]
 """`(H, W, 3)`, or `(H, W, 1)` for one channel."""
 
-Size = tuple[int, int]
+PixelSize = tuple[int, int]
 """`(height, width)` in pixels."""
 
 GRAY = 128
@@ -31,7 +31,7 @@ LARGE = 112
 """A tile larger than this is made smaller: four of them side by side are what a page shows."""
 
 
-def tile_size(natural: Size) -> Size:
+def tile_size(natural: PixelSize) -> PixelSize:
     """How large a tile of a picture of `natural` size is drawn, its proportions kept.
 
     >>> tile_size((3, 3)), tile_size((92, 92)), tile_size((224, 112))
@@ -47,7 +47,7 @@ def tile_size(natural: Size) -> Size:
     return natural
 
 
-def crop(pixels: Pixels, window: tuple[int, int, int, int], tile: Size) -> Pixels:
+def crop(pixels: Pixels, window: tuple[int, int, int, int], tile: PixelSize) -> Pixels:
     """Cut a window out of an image and draw it as a tile; what lies outside the image is gray.
 
     Args:
@@ -64,7 +64,7 @@ def crop(pixels: Pixels, window: tuple[int, int, int, int], tile: Size) -> Pixel
     return _resize(cut, tile)
 
 
-def _resize(pixels: Pixels, size: Size) -> Pixels:
+def _resize(pixels: Pixels, size: PixelSize) -> Pixels:
     if pixels.shape[:2] == size:
         return pixels
     enlarged = size[0] > pixels.shape[0] or size[1] > pixels.shape[1]
@@ -82,7 +82,7 @@ def crop_gradient(gradient: Tensor, window: tuple[int, int, int, int]) -> Tensor
     return F.pad(gradient, (-left, right - width, -top, bottom - height))
 
 
-def gradient_tiles(gradients: Tensor, tile: Size) -> list[Pixels]:
+def gradient_tiles(gradients: Tensor, tile: PixelSize) -> list[Pixels]:
     """Draw signed gradients: mid-gray is zero, full colour is `BRIGHT` of what the gradient has of size.
 
     Args:

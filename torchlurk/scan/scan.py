@@ -279,7 +279,7 @@ def scan(
         waiting = [batch]
         while waiting:
             part = waiting.pop(0)
-            fits = 1 if runner.one_by_one else limiter.of(len(part.images))
+            fits = 1 if runner.one_by_one else limiter.cap(len(part.images))
             if fits < len(part.images):
                 waiting[:0] = [part.part(slice(0, fits)), part.part(slice(fits, None))]
                 continue

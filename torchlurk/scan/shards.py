@@ -19,7 +19,7 @@ from torch import Tensor
 from torchlurk.scan import scan, topk
 from torchlurk.scan.scan import ScanState
 from torchlurk.scan.topk import TopK
-from torchlurk.store.schema import Skipped
+from torchlurk.store.schema import SkippedFile
 
 LISTS = ("max", "avg")
 BY_CLASS = ("images", "max_by_class", "avg_by_class", "positive_by_class")
@@ -37,7 +37,7 @@ class Shard:
     """
 
     state: ScanState
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedFile, ...]
     batch: int
 
 
@@ -75,7 +75,7 @@ def gather(contents: Iterable[bytes], channels: Mapping[str, int], classes: int,
     """
     images = torch.zeros(classes, dtype=torch.int64)
     layers = dict(scan.empty(dict(channels), classes, k).layers)
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     batches: list[int] = []
     for content in contents:
         tensors = load(content)
@@ -92,11 +92,11 @@ def gather(contents: Iterable[bytes], channels: Mapping[str, int], classes: int,
             for key in BY_FILTER:
                 getattr(sums, key).add_(tensors[f"{name}/{key}"])
             layers[name] = replace(sums, **parts)
-        skipped += [Skipped(path=p, reason=r) for p, r in json.loads(bytes(tensors["skipped"].tolist()))]
+        skipped += [SkippedFile(path=p, reason=r) for p, r in json.loads(bytes(tensors["skipped"].tolist()))]
         batches.append(int(tensors["batch"]))
     return Shard(ScanState(images, layers), tuple(skipped), min(batches, default=sys.maxsize))
 
 
-def _skipped(rows: tuple[Skipped, ...]) -> bytes:
+def _skipped(rows: tuple[SkippedFile, ...]) -> bytes:
     # As ASCII: the name of a file need not be UTF-8.
     return json.dumps([(row.path, row.reason) for row in rows]).encode()

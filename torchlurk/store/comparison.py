@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from torchlurk.store.schema import Count, Digest, Format, Model, Record, Relative, Size
+from torchlurk.store.schema import Digest, Format, ModelRecord, NonNegativeInt, PositiveInt, Record, Relative
 
 COMPARISON = "comparison.json"
 """The file that makes a folder a comparison."""
@@ -39,18 +39,18 @@ class ComparedStore(Record, frozen=True):
     name: str
     title: str
     path: Relative
-    model: Model
+    model: ModelRecord
 
 
 class ComparedImages(Record, frozen=True):
     """The images that all the stores were made of."""
 
     name: str
-    images: Count
+    images: NonNegativeInt
     digest: Digest
 
 
-class Embedder(Record, frozen=True):
+class EmbedderRecord(Record, frozen=True):
     """The third network, in which pictures were compared, and the layer that gave their vectors."""
 
     source: str
@@ -71,24 +71,24 @@ class Measure(Record, frozen=True):
     edges: list[float]
 
 
-class Pair(Record, frozen=True):
+class PairRecord(Record, frozen=True):
     """Two of the stores, by their position, and what became of the one in the other, in a sentence."""
 
-    before: Count = msgspec.field(name="from")
-    after: Count = msgspec.field(name="to")
+    before: NonNegativeInt = msgspec.field(name="from")
+    after: NonNegativeInt = msgspec.field(name="to")
     summary: str
 
 
 class Distribution(Record, frozen=True):
     """What a measure comes to in a layer; `mean`, `median` and `max` of the values without their signs."""
 
-    counted: Count
-    unchanged: Count
+    counted: NonNegativeInt
+    unchanged: NonNegativeInt
     mean: float | None
     median: float | None
     max: float | None
-    most: Count | None
-    histogram: list[Count]
+    most: NonNegativeInt | None
+    histogram: list[NonNegativeInt]
 
 
 class LayerChange(Record, frozen=True):
@@ -103,12 +103,12 @@ class ComparedLayer(Record, frozen=True):
 
     name: str
     kind: str
-    channels: Size
+    channels: PositiveInt
     data: Relative
     changes: list[LayerChange]
 
 
-class Comparison(Record, frozen=True):
+class ComparisonRecord(Record, frozen=True):
     """`comparison.json`."""
 
     format: Format
@@ -116,22 +116,22 @@ class Comparison(Record, frozen=True):
     title: str
     stores: list[ComparedStore]
     dataset: ComparedImages
-    k: Size
+    k: PositiveInt
     networks: bool
-    embedding: Embedder | None
+    embedding: EmbedderRecord | None
     note: str | None
     measures: list[Measure]
-    pairs: list[Pair]
+    pairs: list[PairRecord]
     layers: list[ComparedLayer]
 
 
 class FilterChanges(Record, frozen=True):
     """The filters of a layer between the two stores of a pair: columns, each with an entry a channel."""
 
-    before: Count = msgspec.field(name="from")
-    after: Count = msgspec.field(name="to")
+    before: NonNegativeInt = msgspec.field(name="from")
+    after: NonNegativeInt = msgspec.field(name="to")
     values: dict[str, list[float | None]]
-    partners: list[tuple[Count, Correlation] | None] | None
+    partners: list[tuple[NonNegativeInt, Correlation] | None] | None
     cross: list[tuple[float, float, float, float] | None] | None
 
 
@@ -140,5 +140,5 @@ class LayerComparison(Record, frozen=True):
 
     format: Format
     layer: str
-    channels: Size
+    channels: PositiveInt
     pairs: list[FilterChanges]

@@ -18,7 +18,7 @@ PICTURE_KINDS = ("cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ
 LONGEST = 200
 """Characters of the name of a layer's file, without its suffix; file systems take 255 bytes with it."""
 
-SUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 """The file with the digests of the JSON files."""
 
 PROGRESS = "progress.json"
@@ -29,13 +29,13 @@ STAGES = ("scan", "gradients", "ascent")
 Format = Annotated[int, msgspec.Meta(ge=FORMAT, le=FORMAT)]
 """The format's number, 1."""
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
 """A whole number from 0."""
 
-Size = Annotated[int, msgspec.Meta(ge=1)]
+PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 """A whole number from 1."""
 
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 """A number from 0 to 1."""
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -67,7 +67,7 @@ class Index(Record, frozen=True):
     networks: list[NetworkEntry]
 
 
-class Model(Record, frozen=True):
+class ModelRecord(Record, frozen=True):
     """Where the network and its weights come from."""
 
     source: str
@@ -75,15 +75,15 @@ class Model(Record, frozen=True):
     weights_sha256: Digest
 
 
-class Input(Record, frozen=True):
+class InputRecord(Record, frozen=True):
     """What the network is fed: shape `[C, H, W]`, and the normalisation by channel."""
 
-    shape: tuple[Size, Size, Size]
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     mean: list[float]
     std: list[float]
 
 
-class Skipped(Record, frozen=True):
+class SkippedFile(Record, frozen=True):
     """A file that could not be read, and why."""
 
     path: str
@@ -94,33 +94,33 @@ class Dataset(Record, frozen=True):
     """The images that were scanned."""
 
     name: str
-    images: Count
+    images: NonNegativeInt
     classes: list[str]
     digest: Digest
-    skipped: list[Skipped]
+    skipped: list[SkippedFile]
 
 
 class ReceptiveField(Record, frozen=True):
     """The rule of a receptive field, `[height, width]` each, in pixels of the input."""
 
-    size: tuple[Size, Size]
-    stride: tuple[Size, Size]
+    size: tuple[PositiveInt, PositiveInt]
+    stride: tuple[PositiveInt, PositiveInt]
     offset: tuple[int, int]
 
 
-class Layer(Record, frozen=True, omit_defaults=True):
+class LayerRecord(Record, frozen=True, omit_defaults=True):
     """A layer in the manifest; `bases` are the classes of a subclass, without which it is not written."""
 
     name: str
     kind: str
-    channels: Size
-    shape: tuple[Size, Size, Size]
+    channels: PositiveInt
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     receptive_field: ReceptiveField | None
     data: Relative
     bases: list[str] = []
 
 
-class SkippedLayer(Record, frozen=True):
+class SkippedLayerRecord(Record, frozen=True):
     """A layer that was asked for and could not be scanned, and why."""
 
     name: str
@@ -136,8 +136,8 @@ class Stage(Record, frozen=True):
 
     complete: bool
     config: Config | None
-    made: dict[str, list[tuple[Count, Size]]] = {}
-    fitted: Size | None = None
+    made: dict[str, list[tuple[NonNegativeInt, PositiveInt]]] = {}
+    fitted: PositiveInt | None = None
 
 
 class Stages(Record, frozen=True):
@@ -148,7 +148,7 @@ class Stages(Record, frozen=True):
     ascent: Stage
 
 
-Tile = tuple[Size, Size]
+Tile = tuple[PositiveInt, PositiveInt]
 """Height and width, pixels."""
 
 
@@ -168,45 +168,45 @@ class Manifest(Record, frozen=True):
     format: Format
     name: str
     title: str
-    model: Model
-    input: Input
+    model: ModelRecord
+    input: InputRecord
     dataset: Dataset
-    k: Size
+    k: PositiveInt
     device: Literal["cpu", "cuda"]
-    threads: Size
-    layers: list[Layer]
+    threads: PositiveInt
+    layers: list[LayerRecord]
     edges: list[tuple[str, str]]
     tiles: Tiles
     activation_edges: list[float]
     stages: Stages
     memory_format: Literal["contiguous", "channels_last"] = "channels_last"
-    layers_skipped: list[SkippedLayer] = []
+    layers_skipped: list[SkippedLayerRecord] = []
 
 
 class MaxEntry(Record, frozen=True):
     """An image in a list by single activation."""
 
-    image: Count
-    label: Count = msgspec.field(name="class")
+    image: NonNegativeInt
+    label: NonNegativeInt = msgspec.field(name="class")
     score: float
-    position: tuple[Count, Count]
-    box: tuple[Count, Count, Count, Count]
+    position: tuple[NonNegativeInt, NonNegativeInt]
+    box: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
     certificate: float | None
 
 
 class AvgEntry(Record, frozen=True):
     """An image in a list by mean activation."""
 
-    image: Count
-    label: Count = msgspec.field(name="class")
+    image: NonNegativeInt
+    label: NonNegativeInt = msgspec.field(name="class")
     score: float
 
 
-class Profile(Record, frozen=True):
+class ClassProfile(Record, frozen=True):
     """The classes that excite a filter most: `[class, mean]`, highest first."""
 
-    max: list[tuple[Count, float]]
-    avg: list[tuple[Count, float]]
+    max: list[tuple[NonNegativeInt, float]]
+    avg: list[tuple[NonNegativeInt, float]]
 
 
 class Stats(Record, frozen=True):
@@ -216,9 +216,9 @@ class Stats(Record, frozen=True):
     std: Annotated[float, msgspec.Meta(ge=0)]
     max_mean: float
     max_std: Annotated[float, msgspec.Meta(ge=0)]
-    active: Share
-    selectivity: Share | None
-    distribution: list[tuple[Count, Size]]
+    active: Fraction
+    selectivity: Fraction | None
+    distribution: list[tuple[NonNegativeInt, PositiveInt]]
 
 
 class Ascent(Record, frozen=True):
@@ -232,10 +232,10 @@ class Ascent(Record, frozen=True):
 class Filter(Record, frozen=True):
     """One filter of a layer."""
 
-    channel: Count
+    channel: NonNegativeInt
     max: list[MaxEntry]
     avg: list[AvgEntry]
-    classes: Profile
+    classes: ClassProfile
     stats: Stats
     pictures: list[Literal["cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ"]]
     ascent: Ascent | None
@@ -246,34 +246,34 @@ class LayerFile(Record, frozen=True, omit_defaults=True):
 
     format: Format
     layer: str
-    channels: Size
-    k: Size
+    channels: PositiveInt
+    k: PositiveInt
     names: list[str] | None
     filters: list[Filter]
-    images: Count | None = None
+    images: NonNegativeInt | None = None
 
 
 class ImageEntry(Record, frozen=True):
     """An image that some filter refers to."""
 
     path: str
-    label: Count = msgspec.field(name="class")
+    label: NonNegativeInt = msgspec.field(name="class")
 
 
 class Classes(Record, frozen=True):
     """`classes.json`: by class, the filters that prefer it, as `[layer, channel, selectivity]`."""
 
     format: Format
-    filters: list[list[tuple[Count, Count, Share | None]]]
+    filters: list[list[tuple[NonNegativeInt, NonNegativeInt, Fraction | None]]]
 
 
 class Preview(Record, frozen=True):
     """What a filter's best image is, and where in it, for a page that shows a few filters of each layer."""
 
-    channel: Count
-    image: Count
-    position: tuple[Count, Count]
-    box: tuple[Count, Count, Count, Count]
+    channel: NonNegativeInt
+    image: NonNegativeInt
+    position: tuple[NonNegativeInt, NonNegativeInt]
+    box: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
 
 
 class Previews(Record, frozen=True):
@@ -289,20 +289,20 @@ class Progress(Record, frozen=True):
     format: Format
     work: str
     unit: str
-    done: Count
-    total: Count
+    done: NonNegativeInt
+    total: NonNegativeInt
 
 
-Images = dict[str, ImageEntry]
+ImageEntries = dict[str, ImageEntry]
 """`images.json`, by image id."""
 
 
-def referred(entry: Filter) -> set[int]:
+def referenced_images(entry: Filter) -> set[int]:
     """The ids of the images that a filter refers to."""
     return {e.image for e in entry.max} | {e.image for e in entry.avg}
 
 
-def number(value: float) -> float:
+def round_float32(value: float) -> float:
     """A float with the seven significant digits that float32 has, so that bytes do not carry noise."""
     return float(f"{value:.7g}")
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import SupportsIndex
 
 from torchlurk.errors import LurkError, as_texts
-from torchlurk.store.schema import Layer
+from torchlurk.store.schema import LayerRecord
 
 Layers = str | Sequence[str] | None
 """A layer's name or a pattern of `--layers`, or several; `None` for all that were scanned."""
@@ -54,7 +54,7 @@ def select_filters(layers: Layers = None, filters: Filters = None) -> Selection:
 
 
 def choose(
-    selection: Selection, layers: Sequence[Layer], logits: str | None = None
+    selection: Selection, layers: Sequence[LayerRecord], logits: str | None = None
 ) -> dict[str, tuple[int, ...]]:
     """The chosen channels, ascending, of each chosen layer, by its name and in the order of `layers`.
 
@@ -71,7 +71,7 @@ def choose(
     return {layer.name: _channels(selection.filters, layer) for layer in chosen}
 
 
-def find(layers: Sequence[Layer], wanted: str | int) -> Layer:
+def find(layers: Sequence[LayerRecord], wanted: str | int) -> LayerRecord:
     """The layer of a name, or at a position; negative ones count from the end.
 
     Raises:
@@ -87,7 +87,7 @@ def find(layers: Sequence[Layer], wanted: str | int) -> Layer:
     return layers[wanted]
 
 
-def check_channel(layer: Layer, channel: int) -> int:
+def check_channel(layer: LayerRecord, channel: int) -> int:
     """The number of a filter of the layer, from 0; negative ones count from the end.
 
     Raises:
@@ -98,7 +98,7 @@ def check_channel(layer: Layer, channel: int) -> int:
     return channel % layer.channels
 
 
-def _named(patterns: Sequence[str], layers: Sequence[Layer], logits: str | None) -> set[str]:
+def _named(patterns: Sequence[str], layers: Sequence[LayerRecord], logits: str | None) -> set[str]:
     names = {layer.name for layer in layers}
     exact = {pattern for pattern in patterns if pattern in names}
     if "logits" in patterns and logits in names:
@@ -107,7 +107,7 @@ def _named(patterns: Sequence[str], layers: Sequence[Layer], logits: str | None)
     globs = [p for p in patterns if p not in names and not p.startswith("kind:")]
     globs = [p for p in globs if p != "logits" or logits not in names]
 
-    def like(layer: Layer) -> bool:
+    def like(layer: LayerRecord) -> bool:
         classes = [kind.lower() for kind in (layer.kind, *layer.bases)]
         return any(fnmatchcase(kind, one) for one in kinds or ["*"] for kind in classes) and any(
             fnmatchcase(layer.name, one) for one in globs or ["*"]
@@ -122,7 +122,7 @@ def _named(patterns: Sequence[str], layers: Sequence[Layer], logits: str | None)
     return exact | found
 
 
-def _unknown(wanted: str, layers: Sequence[Layer]) -> str:
+def _unknown(wanted: str, layers: Sequence[LayerRecord]) -> str:
     words = [layer.name for layer in layers]
     if wanted.startswith("kind:"):
         words = sorted({f"kind:{layer.kind}" for layer in layers})
@@ -132,7 +132,7 @@ def _unknown(wanted: str, layers: Sequence[Layer]) -> str:
     return f"no layer that was scanned matches {wanted!r}: {hint}{more}"
 
 
-def _channels(filters: int | tuple[int, ...] | None, layer: Layer) -> tuple[int, ...]:
+def _channels(filters: int | tuple[int, ...] | None, layer: LayerRecord) -> tuple[int, ...]:
     if filters is None or isinstance(filters, int):
         return tuple(range(layer.channels if filters is None else min(filters, layer.channels)))
     strange = sorted(channel for channel in filters if not 0 <= channel < layer.channels)

@@ -22,7 +22,7 @@ from torchlurk.models.validate import check_network, check_rows
 from torchlurk.runtime.devices import copy_to_device
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
-from torchlurk.store.schema import Skipped, number
+from torchlurk.store.schema import SkippedFile, round_float32
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
 from torchlurk.training.record import Images, Options, Transfer
 from torchlurk.training.split import Split, check_counts
@@ -111,13 +111,13 @@ def new_record(context: TrainingContext) -> Transfer:
     network, split = context.network, context.split
     return Transfer(
         format=schema.FORMAT,
-        model=schema.Model(
+        model=schema.ModelRecord(
             source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
         ),
-        input=schema.Input(
+        input=schema.InputRecord(
             shape=network.shape,
-            mean=[number(m) for m in network.preprocess.mean],
-            std=[number(s) for s in network.preprocess.std],
+            mean=[round_float32(m) for m in network.preprocess.mean],
+            std=[round_float32(s) for s in network.preprocess.std],
         ),
         classes=list(split.train.classes),
         head=context.tuned.head,
@@ -133,16 +133,16 @@ def new_record(context: TrainingContext) -> Transfer:
     )
 
 
-def counted(images: ImageSet, skipped: list[Skipped]) -> Images:
+def counted(images: ImageSet, skipped: list[SkippedFile]) -> Images:
     """What the record says of some images, of which these cannot be read."""
     return Images(
         name=images.name, images=len(images.paths) - len(skipped), digest=images.digest, skipped=skipped
     )
 
 
-def unreadable(context: TrainingContext, images: ImageSet) -> list[Skipped]:
+def unreadable(context: TrainingContext, images: ImageSet) -> list[SkippedFile]:
     """Decode all images once, and tell those that cannot be."""
-    found: list[Skipped] = []
+    found: list[SkippedFile] = []
     for _ in _decoded(context, images, found):
         pass
     return found
@@ -155,7 +155,7 @@ def without_skipped(context: TrainingContext, record: Transfer) -> TrainingConte
         LurkError: too few are left.
     """
 
-    def good(images: ImageSet, skipped: list[Skipped]) -> ImageSet:
+    def good(images: ImageSet, skipped: list[SkippedFile]) -> ImageSet:
         bad = {one.path for one in skipped}
         return images.take([at for at, path in enumerate(images.paths) if path not in bad]) if bad else images
 
@@ -177,7 +177,7 @@ def feed(context: TrainingContext, images: ImageSet) -> Iterator[tuple[Tensor, T
     Raises:
         LurkError: an image cannot be read any more.
     """
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     for labels, pixels in _decoded(context, images, skipped):
         if skipped:
             break
@@ -193,7 +193,7 @@ def feed(context: TrainingContext, images: ImageSet) -> Iterator[tuple[Tensor, T
 
 
 def _decoded(
-    context: TrainingContext, images: ImageSet, skipped: list[Skipped]
+    context: TrainingContext, images: ImageSet, skipped: list[SkippedFile]
 ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
     """Classes and pixels, `(N, H, W, C)`, batch by batch; what cannot be read is added to `skipped`."""
     source = batches(
@@ -204,6 +204,6 @@ def _decoded(
         workers=context.workers,
     )
     for batch in source:
-        skipped += [Skipped(path=one.path, reason=one.reason) for one in batch.skipped]
+        skipped += [SkippedFile(path=one.path, reason=one.reason) for one in batch.skipped]
         if batch.indices:
             yield batch.labels, batch.pixels

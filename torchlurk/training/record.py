@@ -9,16 +9,16 @@ import msgspec
 
 from torchlurk.errors import LurkError
 from torchlurk.store.schema import (
-    Count,
     Digest,
     Format,
-    Input,
-    Model,
+    Fraction,
+    InputRecord,
+    ModelRecord,
+    NonNegativeInt,
+    PositiveInt,
     Record,
     Relative,
-    Share,
-    Size,
-    Skipped,
+    SkippedFile,
 )
 from torchlurk.store.write import write_json
 
@@ -39,28 +39,28 @@ class Options(Record, frozen=True):
     """
 
     unfreeze: list[str]
-    epochs: Size = 10
+    epochs: PositiveInt = 10
     lr: float = 0.001
     momentum: float = 0.9
-    batch_size: Size = 16
-    save_every: Size = 5
-    seed: Count = 0
+    batch_size: PositiveInt = 16
+    save_every: PositiveInt = 5
+    seed: NonNegativeInt = 0
 
 
 class Images(Record, frozen=True):
     """The images to train on, or those held out: how many, without those that could not be read."""
 
     name: str
-    images: Count
+    images: NonNegativeInt
     digest: Digest
-    skipped: list[Skipped]
+    skipped: list[SkippedFile]
 
 
 class Score(Record, frozen=True):
     """How well a network does on some images: the mean cross-entropy, and the share it names rightly."""
 
     loss: float
-    accuracy: Share
+    accuracy: Fraction
 
 
 class Epoch(Record, frozen=True):
@@ -74,8 +74,8 @@ class Epoch(Record, frozen=True):
         checkpoint: the file of the network as it was then, relative to the folder; `None` without.
     """
 
-    epoch: Count
-    step: Count
+    epoch: NonNegativeInt
+    step: NonNegativeInt
     train: Score
     val: Score
     checkpoint: Relative | None
@@ -84,7 +84,7 @@ class Epoch(Record, frozen=True):
 class Original(Record, frozen=True):
     """The network as it was given, which had outputs for these classes: it chooses among those alone."""
 
-    outputs: list[Count]
+    outputs: list[NonNegativeInt]
     train: Score
     val: Score
 
@@ -110,13 +110,13 @@ class Transfer(Record, frozen=True):
     """
 
     format: Format
-    model: Model
-    input: Input
+    model: ModelRecord
+    input: InputRecord
     classes: list[str]
     head: str
     trained: list[str]
     device: str
-    threads: Size
+    threads: PositiveInt
     options: Options
     train: Images
     val: Images

@@ -18,8 +18,8 @@ from torchlurk.models.network import Network
 from torchlurk.models.validate import check_finite
 from torchlurk.runtime.devices import cpu_threads, deterministic_float32
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.store.schema import number
-from torchlurk.store.write import alone, check_writable, write_bytes
+from torchlurk.store.schema import round_float32
+from torchlurk.store.write import check_writable, exclusive_lock, write_bytes
 from torchlurk.training import context as jobs
 from torchlurk.training import loop
 from torchlurk.training.class_mapping import outputs_for
@@ -77,7 +77,7 @@ def fine_tune(
     """
     check_writable(out)
     with (
-        alone(out),
+        exclusive_lock(out),
         deterministic_float32(device),
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -218,4 +218,4 @@ def _diverged(context: TrainingContext, record: Transfer, epoch: int, step: int,
 
 
 def _score(found: loop.Measured) -> Score:
-    return Score(loss=number(found.loss), accuracy=number(found.accuracy))
+    return Score(loss=round_float32(found.loss), accuracy=round_float32(found.accuracy))

@@ -65,8 +65,8 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
         ):
             write_picture(context, "max_activ", block.layer.name, made.channel, made.picture)
             quality = schema.Ascent(
-                score=schema.number(made.score),
-                ratio=None if made.ratio is None else schema.number(made.ratio),
+                score=schema.round_float32(made.score),
+                ratio=None if made.ratio is None else schema.round_float32(made.ratio),
                 found=made.found,
             )
             advance(1)
@@ -104,7 +104,7 @@ def _in_parts(limiter: BatchLimiter, find: Ascend) -> Ascend:
     return found
 
 
-def _sizes(context: RunContext) -> dict[str, pictures.Size]:
+def _sizes(context: RunContext) -> dict[str, pictures.PixelSize]:
     """The size of the images of each layer."""
     depth, height, width = context.source.shape
     if context.config.ascent.strategy == "naive":

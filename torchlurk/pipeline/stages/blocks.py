@@ -16,10 +16,10 @@ from torchlurk.errors import LurkError
 from torchlurk.graph import Layer
 from torchlurk.pipeline.stages.context import RunContext, replace
 from torchlurk.store import schema
-from torchlurk.store.partial import PartialResults, digest_of
+from torchlurk.store.partial import PartialResults, digest_records
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest
-from torchlurk.store.write import write_listed
+from torchlurk.store.write import write_json_with_checksum
 
 LOOK = 0.5
 """Seconds between two looks at what the other processes have finished."""
@@ -44,7 +44,7 @@ class Block:
     @property
     def piece(self) -> str:
         """The name of its finished piece; it says which filters were wanted."""
-        asked = digest_of(self.wanted)[:12]
+        asked = digest_records(self.wanted)[:12]
         return f"{schema.safe_name(self.layer.name)}/{self.number:05}-{asked}.json"
 
 
@@ -108,9 +108,9 @@ def by_blocks(
     blocks = cut(context, files, asked, size)
     if not blocks:
         return files
-    pieces = PartialResults(context.out, work, digest_of(context.identity, work, config, size))
+    pieces = PartialResults(context.out, work, digest_records(context.identity, work, config, size))
     finished = context.group.broadcast(
-        lambda: sorted(pieces.whole((b.piece for b in blocks), context.reporter.report))
+        lambda: sorted(pieces.collect_valid((b.piece for b in blocks), context.reporter.report))
     )
     todo = [block for block in blocks if block.piece not in finished]
     mine = context.group.local_share(todo)
@@ -133,7 +133,7 @@ def by_blocks(
             merging.merge(see(context, pieces, awaited, advance))
     context.group.barrier()
     if context.group.is_main:
-        pieces.drop()
+        pieces.remove_all()
         return files
     return {layer.name: read_layer(context.out, layer) for layer in manifest.layers}
 
@@ -181,7 +181,7 @@ class _Merging:
                     if not path.is_file():
                         raise LurkError(f"{str(path)!r} was taken away while the run wrote: start it again")
         file = replace(self.files[name], changed)
-        write_listed(self.context.out, schema.layer_path(name), file)
+        write_json_with_checksum(self.context.out, schema.layer_path(name), file)
         layer = next(layer for layer in self.manifest.layers if layer.name == name)
         # The pieces go only when what they gave has been read again.
         if read_layer(self.context.out, layer) != file:

@@ -26,7 +26,7 @@ from torchlurk.store import schema
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest, Stage
 from torchlurk.store.selection import choose
-from torchlurk.store.write import write_bytes, write_json, write_listed, write_sums
+from torchlurk.store.write import write_bytes, write_checksums, write_json, write_json_with_checksum
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def mark(context: RunContext, manifest: Manifest, name: str, stage: Stage) -> Ma
     if context.group.is_main:
         write_json(context.out / "network.json", manifest)
         # Of all files: a run that ended between a file and its digest has left a digest out.
-        write_sums(context.out)
+        write_checksums(context.out)
     context.group.barrier()
     return manifest
 
@@ -177,7 +177,7 @@ def forget(context: RunContext, manifest: Manifest, name: str) -> Manifest:
             filters.append(entry)
         if context.group.is_main:
             record = msgspec.structs.replace(file, filters=filters)
-            write_listed(context.out, schema.layer_path(layer), record)
+            write_json_with_checksum(context.out, schema.layer_path(layer), record)
     # After the JSON, which so never names a picture that is gone.
     if context.group.is_main:
         for kind in kinds:

@@ -13,7 +13,7 @@ from torchlurk.store import schema
 from torchlurk.store.schema import Manifest, Stage
 
 
-def new_manifest(context: RunContext, device: torch.device, skipped: list[schema.Skipped]) -> Manifest:
+def new_manifest(context: RunContext, device: torch.device, skipped: list[schema.SkippedFile]) -> Manifest:
     """The manifest before the pictures of a scan that could not read the `skipped` files of those listed."""
     network, folder = context.network, context.folder
     sizes = {layer.name: rendering.tiles(layer, context.source) for layer in context.graph.layers}
@@ -22,13 +22,13 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
         format=schema.FORMAT,
         name=context.out.name,
         title=network.title,
-        model=schema.Model(
+        model=schema.ModelRecord(
             source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
         ),
-        input=schema.Input(
+        input=schema.InputRecord(
             shape=network.shape,
-            mean=[schema.number(m) for m in network.preprocess.mean],
-            std=[schema.number(s) for s in network.preprocess.std],
+            mean=[schema.round_float32(m) for m in network.preprocess.mean],
+            std=[schema.round_float32(s) for s in network.preprocess.std],
         ),
         dataset=schema.Dataset(
             name=folder.name,
@@ -37,7 +37,7 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
             digest=folder.digest,
             skipped=[
                 *skipped,
-                *(schema.Skipped(path=one.path, reason=one.reason) for one in skipped_of(folder)),
+                *(schema.SkippedFile(path=one.path, reason=one.reason) for one in skipped_of(folder)),
             ],
         ),
         k=context.config.scan.k,
@@ -55,7 +55,7 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
                 for kind in schema.PICTURE_KINDS
             }
         ),
-        activation_edges=[schema.number(edge) for edge in scan.ACTIVATION_EDGES],
+        activation_edges=[schema.round_float32(edge) for edge in scan.ACTIVATION_EDGES],
         stages=schema.Stages(
             scan=Stage(complete=False, config=config_to_record(context.config.scan)),
             gradients=waiting,
@@ -63,7 +63,7 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
         ),
         memory_format=context.runner.memory_format,
         layers_skipped=[
-            schema.SkippedLayer(name=one.name, kind=one.kind, reason=one.reason)
+            schema.SkippedLayerRecord(name=one.name, kind=one.kind, reason=one.reason)
             for one in context.graph.skipped
         ],
     )

@@ -21,7 +21,7 @@ from torchlurk.store import schema
 from torchlurk.store.partial import PartialResults
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import Manifest
-from torchlurk.store.write import write_bytes, write_listed
+from torchlurk.store.write import write_bytes, write_json_with_checksum
 
 SPARE = 2
 """A rough scan keeps so many times k candidates a list: its ranks are right up to near neighbours."""
@@ -50,7 +50,7 @@ def run(context: RunContext, manifest: Manifest, device: torch.device) -> Manife
     if context.group.is_main:
         # What there is of the shards is in the layers' files now, and those were read again for the crops.
         for work in SHARDS:
-            PartialResults(context.out, work, "").drop()
+            PartialResults(context.out, work, "").remove_all()
     done = msgspec.structs.replace(manifest.stages.scan, complete=True)
     return mark(context, manifest, "scan", done)
 
@@ -113,11 +113,11 @@ def _write(context: RunContext, device: torch.device, whole: Shard) -> None:
         for layer in context.graph.layers
     }
     for layer in manifest.layers:
-        write_listed(context.out, layer.data, files[layer.name])
-    write_listed(context.out, "network.json", msgspec.structs.replace(manifest, stages=stages))
+        write_json_with_checksum(context.out, layer.data, files[layer.name])
+    write_json_with_checksum(context.out, "network.json", msgspec.structs.replace(manifest, stages=stages))
     in_order = [files[layer.name] for layer in manifest.layers]
     classes = records.classes_to_record(in_order, len(context.folder.classes))
-    write_listed(context.out, "classes.json", classes)
+    write_json_with_checksum(context.out, "classes.json", classes)
 
 
 def _names(context: RunContext, layer: Layer) -> tuple[str, ...] | None:
@@ -166,7 +166,9 @@ def _write_image(context: RunContext, image: int) -> None:
 
 def _write_images(context: RunContext, files: dict[str, schema.LayerFile]) -> None:
     """Write the images that some filter refers to, and their list; those that there are stay."""
-    used = sorted({image for file in files.values() for f in file.filters for image in schema.referred(f)})
+    used = sorted(
+        {image for file in files.values() for f in file.filters for image in schema.referenced_images(f)}
+    )
     lacking = context.group.broadcast(
         lambda: [i for i in used if not (context.out / schema.image_path(i)).exists()]
     )
@@ -184,4 +186,4 @@ def _write_images(context: RunContext, files: dict[str, schema.LayerFile]) -> No
             )
             for image in used
         }
-        write_listed(context.out, "images.json", listed)
+        write_json_with_checksum(context.out, "images.json", listed)

@@ -16,7 +16,7 @@ from torchlurk.runtime.devices import copy_to_device
 from torchlurk.scan import scan
 from torchlurk.scan.shards import Shard, gather, to_bytes
 from torchlurk.store import schema
-from torchlurk.store.partial import PartialResults, digest_of
+from torchlurk.store.partial import PartialResults, digest_records
 
 
 def scan_images(
@@ -37,10 +37,10 @@ def scan_images(
     """
     size = context.config.scan.shard_size
     pieces = PartialResults(
-        context.out, work, digest_of(context.identity, work, list(images) if work == "again" else [])
+        context.out, work, digest_records(context.identity, work, list(images) if work == "again" else [])
     )
     length = {f"{n:06}": len(images[n * size : (n + 1) * size]) for n in range(-(-len(images) // size))}
-    finished = context.group.broadcast(lambda: sorted(pieces.whole(length, context.reporter.report)))
+    finished = context.group.broadcast(lambda: sorted(pieces.collect_valid(length, context.reporter.report)))
     todo = [piece for piece in length if piece not in finished]
     mine = context.group.local_share(todo)
     awaited = {piece: length[piece] for piece in todo} if context.group.is_main else {}
@@ -77,11 +77,11 @@ def _shard(
     """Scan one shard from its decoded batches."""
     channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
     state = scan.empty(channels, len(context.folder.classes), k, device)
-    skipped: list[schema.Skipped] = []
+    skipped: list[schema.SkippedFile] = []
 
     def fed() -> Iterator[scan.ScanBatch]:
         for batch in found:
-            skipped.extend(schema.Skipped(path=s.path, reason=s.reason) for s in batch.skipped)
+            skipped.extend(schema.SkippedFile(path=s.path, reason=s.reason) for s in batch.skipped)
             if batch.indices:
                 ids = torch.tensor([images[index] for index in batch.indices])
                 yield scan.ScanBatch(
@@ -102,7 +102,7 @@ def _shard(
     return Shard(
         scan.to(state, torch.device("cpu")),
         tuple(skipped),
-        context.limiter.of(context.config.scan.batch_size),
+        context.limiter.cap(context.config.scan.batch_size),
     )
 
 
