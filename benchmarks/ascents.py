@@ -10,7 +10,7 @@ import torch
 from benchmarks.measure import Row
 from benchmarks.setting import Setting, sample, weighted
 from torchlurk.ascent.objectives import channel_mean
-from torchlurk.ascent.optimise import AscentParams, ascend, canvas, generator
+from torchlurk.ascent.optimise import AscentParams, ascend, canvas_size, filter_generator
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import activation
 from torchlurk.runtime.devices import fastest_precision
@@ -33,11 +33,11 @@ def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
     for name, channels in sample(setting, 8):
         layer = setting.graph.layer(name)
         with isolated(model):
-            size = canvas(layer.field, (224, 224))
+            size = canvas_size(layer.field, (224, 224))
             begin = time.perf_counter()
             found = ascend(
                 model, name, channels, size, lambda images: (images - mean) / std, channel_mean, params,
-                [generator(0, name, channel) for channel in channels],
+                [filter_generator(0, name, channel) for channel in channels],
             )  # fmt: skip
             ours[name] = (time.perf_counter() - begin) / len(channels)
         compared = channels[:: max(1, 8 // per_layer)][:per_layer]

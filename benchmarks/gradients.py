@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.measure import Row
 from benchmarks.setting import Setting, sample, weighted
-from torchlurk.attribution.gradients import Unit, place, unit_gradients
+from torchlurk.attribution.gradients import Unit, place_in_input, unit_gradients
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import activation
 
@@ -56,7 +56,7 @@ def gradients_row(setting: Setting, per_layer: int) -> Row:
                 begin = time.perf_counter()
                 expected = captum.attribute(image, (unit.channel, unit.y, unit.x))[0]
                 spent += (time.perf_counter() - begin) if number else 0.0
-                got = place(found[units.index(unit)], (224, 224))
+                got = place_in_input(found[units.index(unit)], (224, 224))
                 worst = max(
                     worst, float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
                 )

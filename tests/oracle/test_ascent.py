@@ -13,9 +13,15 @@ from torch.nn import functional as F
 from torchlurk import graph
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import centre_unit, channel_mean
-from torchlurk.ascent.optimise import AscentParams, ascend, canvas, canvas_for, generator
-from torchlurk.ascent.parametrisation import decode, frequency_scale, initial_spectrum
-from torchlurk.ascent.transforms import Jitter, draw, move
+from torchlurk.ascent.optimise import (
+    AscentParams,
+    ascend,
+    canvas_size,
+    filter_generator,
+    supported_canvas_size,
+)
+from torchlurk.ascent.parametrisation import decode_spectrum, frequency_scale, initial_spectrum
+from torchlurk.ascent.transforms import Jitter, draw_jitter, jitter_images
 from torchlurk.attribution.relu_rules import LeakyRelu
 from torchlurk.graph.receptive_field import Field, pixels, window
 from torchlurk.models.isolation import isolated
@@ -45,7 +51,7 @@ def run(net: nn.Module, layer: str, channels: list[int], *, seed: int = 0, steps
     with isolated(net):
         return ascend(
             net, layer, channels, SIZE, same, channel_mean, AscentParams(steps=steps),
-            [generator(seed, layer, c) for c in channels],
+            [filter_generator(seed, layer, c) for c in channels],
         )  # fmt: skip
 
 
@@ -66,7 +72,7 @@ def test_the_naive_way_climbs_too() -> None:
     net = colours()
     with isolated(net):
         found = naive_ascend(
-            net, "0", [0, 1], SIZE, same, same, channel_mean, [generator(0, "0", c) for c in (0, 1)]
+            net, "0", [0, 1], SIZE, same, same, channel_mean, [filter_generator(0, "0", c) for c in (0, 1)]
         )
     weights = net[0].weight[:2, :, 0, 0]
     best = weights.clamp(min=0).sum(1)
@@ -106,14 +112,14 @@ def test_the_seed_decides() -> None:
 
 def test_generators_differ_by_seed_layer_channel_and_attempt() -> None:
     names = [(0, "a", 0, 0), (1, "a", 0, 0), (0, "b", 0, 0), (0, "a", 1, 0), (0, "a", 0, 1)]
-    seeds = {generator(*name).initial_seed() for name in names}
+    seeds = {filter_generator(*name).initial_seed() for name in names}
     assert len(seeds) == len(names)
 
 
 def test_no_spectrum_is_the_gray_image() -> None:
     size = (10, 7)
     spectrum = torch.zeros(2, 3, 10, 4, 2)
-    image = decode(spectrum, size, frequency_scale(size), None)
+    image = decode_spectrum(spectrum, size, frequency_scale(size), None)
     assert image.shape == (2, 3, 10, 7)
     assert (image == 0.5).all()
 
@@ -123,7 +129,7 @@ def test_a_coefficient_is_a_wave_of_its_frequency(size: tuple[int, int]) -> None
     height, width = size
     spectrum = torch.zeros(1, 1, height, width // 2 + 1, 2)
     spectrum[0, 0, 2, 1, 0] = 0.1
-    image = torch.logit(decode(spectrum, size, frequency_scale(size), None))[0, 0]
+    image = torch.logit(decode_spectrum(spectrum, size, frequency_scale(size), None))[0, 0]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     wave = torch.cos(2 * torch.pi * (2 * y / height + x / width))
     frequency = ((2 / height) ** 2 + (1 / width) ** 2) ** 0.5
@@ -140,30 +146,30 @@ def test_initial_spectra_depend_on_their_own_generator() -> None:
 
 def test_no_movement_leaves_the_image() -> None:
     images = torch.rand(2, 3, 9, 14)
-    torch.testing.assert_close(move(images, torch.zeros(2, 4), Jitter()), images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(jitter_images(images, torch.zeros(2, 4), Jitter()), images, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("draws", "shift"), [([1.0, 0, 0, 0], (0, 2)), ([0, -1.0, 0, 0], (-2, 0))])
 def test_a_shift_is_in_pixels(draws: list[float], shift: tuple[int, int]) -> None:
     images = torch.rand(1, 1, 12, 20)
-    moved = move(images, torch.tensor([draws]), Jitter(shift=2, scale=0, turn=0))
+    moved = jitter_images(images, torch.tensor([draws]), Jitter(shift=2, scale=0, turn=0))
     expected = images.roll((-shift[0], -shift[1]), dims=(2, 3))
     torch.testing.assert_close(moved[..., 3:-3, 3:-3], expected[..., 3:-3, 3:-3], rtol=0, atol=1e-4)
 
 
 def test_a_quarter_turn_is_a_rotation_of_the_array() -> None:
     images = torch.rand(1, 2, 11, 11)
-    moved = move(images, torch.tensor([[0.0, 0, 0, 1]]), Jitter(shift=0, scale=0, turn=90))
+    moved = jitter_images(images, torch.tensor([[0.0, 0, 0, 1]]), Jitter(shift=0, scale=0, turn=90))
     candidates = [torch.rot90(images, turns, (2, 3)) for turns in (1, -1)]
     assert any(torch.allclose(moved, candidate, atol=1e-4) for candidate in candidates)
 
 
 def test_draws_are_those_of_each_generator() -> None:
     a, b = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
-    both = draw([a, b], 5)
+    both = draw_jitter([a, b], 5)
     assert both.shape == (5, 2, 4)
     assert both.abs().max() <= 1
-    assert torch.equal(both[:, 1], draw([torch.Generator().manual_seed(2)], 5)[:, 0])
+    assert torch.equal(both[:, 1], draw_jitter([torch.Generator().manual_seed(2)], 5)[:, 0])
 
 
 def test_objectives() -> None:
@@ -177,7 +183,7 @@ def test_the_canvas_grows_with_the_field_up_to_the_input() -> None:
     sides = []
     for kernel in (3, 14, 40, 92, 132, 196, 400):
         axis = window(pixels(512), kernel, 1, 0, 1, 512 - kernel + 1)
-        height, width = canvas(Field(axis, axis), (224, 224))
+        height, width = canvas_size(Field(axis, axis), (224, 224))
         assert height == width
         assert height % 16 == 0
         sides.append(height)
@@ -223,7 +229,7 @@ def test_an_output_class_can_be_the_objective() -> None:
     with isolated(net):
         found = ascend(
             net, "4", [0, 1, 2, 3], SIZE, same, channel_mean, AscentParams(steps=48),
-            [generator(0, "4", c) for c in range(4)],
+            [filter_generator(0, "4", c) for c in range(4)],
         )  # fmt: skip
         with torch.no_grad():
             logits = net(found.images)
@@ -237,8 +243,8 @@ def test_a_network_of_one_size_gets_images_of_that_size() -> None:
     torch.manual_seed(0)
     model = torchvision.models.VisionTransformer(64, 16, 1, 2, 16, 16).eval()
     (layer,) = graph.select(model, (3, 64, 64), ["conv_proj"]).layers
-    assert canvas(layer.field, (64, 64)) == (48, 48)
-    assert canvas_for(model, "conv_proj", layer.field, (64, 64), 3) == (64, 64)
+    assert canvas_size(layer.field, (64, 64)) == (48, 48)
+    assert supported_canvas_size(model, "conv_proj", layer.field, (64, 64), 3) == (64, 64)
     free = nn.Sequential(nn.Conv2d(3, 4, 16, 16)).eval()
     (layer,) = graph.select(free, (3, 64, 64), ["0"]).layers
-    assert canvas_for(free, "0", layer.field, (64, 64), 3) == (48, 48)
+    assert supported_canvas_size(free, "0", layer.field, (64, 64), 3) == (48, 48)

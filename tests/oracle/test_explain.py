@@ -18,7 +18,7 @@ from torch.nn import functional as F
 import torchlurk
 from tests.networks import Branching, module_relus, residual, seeded
 from torchlurk.attribution import methods
-from torchlurk.attribution.randomise import magnitude, randomised, rank_correlation
+from torchlurk.attribution.randomise import magnitude, randomised_copies, rank_correlation
 from torchlurk.attribution.targets import ClassLogit, LayerUnit, target_values
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.explaining import METHODS, AttributionParams
@@ -51,7 +51,7 @@ def images(count: int = 2) -> Tensor:
     return torch.randn(count, 3, 27, 30, generator=torch.Generator().manual_seed(0))
 
 
-def score_of(model: nn.Module) -> methods.Score:
+def score_of(model: nn.Module) -> methods.ScoreFunction:
     return lambda x: target_values(model, x, ClassLogit(TARGET))
 
 
@@ -73,7 +73,7 @@ def attribute(name: str, model: nn.Module, x: Tensor) -> Tensor:
     return kinds[name](rewritten).attribute(x, target=TARGET)
 
 
-OURS: dict[str, Callable[[methods.Score, Tensor], Tensor]] = {
+OURS: dict[str, Callable[[methods.ScoreFunction, Tensor], Tensor]] = {
     "saliency": methods.gradient,
     "guided": lambda score, x: methods.gradient(score, x, "guided"),
     "deconv": lambda score, x: methods.gradient(score, x, "deconv"),
@@ -348,9 +348,9 @@ def test_what_a_unit_does_not_see_makes_nothing_alike() -> None:
 def test_random_weights_keep_their_scale_and_leave_the_network_alone(model: nn.Module) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with isolated(model):
-        (made,) = randomised(model, images(1), "all", 3)
-        (again,) = randomised(model, images(1), "all", 3)
-        (other,) = randomised(model, images(1), "all", 4)
+        (made,) = randomised_copies(model, images(1), "all", 3)
+        (again,) = randomised_copies(model, images(1), "all", 3)
+        (other,) = randomised_copies(model, images(1), "all", 4)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
     for name, value in made.model.named_parameters():

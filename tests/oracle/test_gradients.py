@@ -16,7 +16,7 @@ from tests.networks import Branching, Call, conv, inception, module_relus, resid
 from torchlurk import graph
 from torchlurk.attribution import gradients
 from torchlurk.attribution.gradients import Unit, unit_scores
-from torchlurk.attribution.relu_rules import RULES, Rule
+from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.graph import Layer
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import ForwardError, activation
@@ -107,7 +107,7 @@ NEURON = {
 }
 
 
-def captum_says(model: nn.Module, layer: str, image: Tensor, rule: Rule, selector: object) -> Tensor:
+def captum_says(model: nn.Module, layer: str, image: Tensor, rule: ReluRule, selector: object) -> Tensor:
     x = image[None].clone().requires_grad_()
     found = NEURON[rule](model, model.get_submodule(layer)).attribute(x, selector)
     return found[0].detach()
@@ -118,9 +118,9 @@ def check_same(found: Tensor, wanted: Tensor, relative: float = 1e-10) -> None:
     assert (found - wanted).abs().max() <= relative * wanted.abs().max()
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RELU_RULES)
 @pytest.mark.parametrize(("name", "layer_name"), LAYERS)
-def test_units(name: str, layer_name: str, rule: Rule) -> None:
+def test_units(name: str, layer_name: str, rule: ReluRule) -> None:
     model, rewritten, layers = prepared(name)
     layer, pictures = layers[layer_name], images()
     units = some_units(layer)
@@ -140,14 +140,14 @@ def test_units(name: str, layer_name: str, rule: Rule) -> None:
         where = (unit.channel, unit.y, unit.x)
         assert one.score == pytest.approx(float(kept[0][(unit.image, *where)]), rel=1e-10)
         wanted = captum_says(rewritten, layer_name, pictures[unit.image], rule, where)
-        check_same(gradients.place(one, SIZE[1:]), wanted)
+        check_same(gradients.place_in_input(one, SIZE[1:]), wanted)
         alive += bool(wanted.any())
     assert alive >= 3
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RELU_RULES)
 @pytest.mark.parametrize(("name", "layer_name"), LAYERS)
-def test_maps(name: str, layer_name: str, rule: Rule) -> None:
+def test_maps(name: str, layer_name: str, rule: ReluRule) -> None:
     model, rewritten, layers = prepared(name)
     image = images()[1]
     last = layers[layer_name].shape[0] - 1
@@ -226,7 +226,7 @@ def test_inception_v3_where_a_branch_beside_takes_no_small_input() -> None:
         unit = Unit(0, 3, layer.shape[1] // 2, layer.shape[2] - 1)
         (found,) = gradients.unit_gradients(model, name, layer.field, [image], [unit], "guided")
         wanted = captum_says(rewritten, name, image, "guided", (unit.channel, unit.y, unit.x))
-        check_same(gradients.place(found, shape[1:]), wanted)
+        check_same(gradients.place_in_input(found, shape[1:]), wanted)
 
 
 def test_errors_of_the_network_are_not_swallowed() -> None:
@@ -260,7 +260,7 @@ def test_a_network_that_begins_in_place_leaves_the_images_alone(memory: str) -> 
     # By hand: the second kernel, rectified at the ReLU, spread by the first, and doubled.
     single, whole = torch.zeros(1, 1, 5, 5), torch.full((1, 1, 5, 5), 1 / 25)
     single[0, 0, 2, 2] = 1.0
-    for gradient, start in ((gradients.place(found, (9, 9)), single), (mean, whole)):
+    for gradient, start in ((gradients.place_in_input(found, (9, 9)), single), (mean, whole)):
         passed = F.conv_transpose2d(start, b[1:2]).clamp(min=0)
         wanted = 2 * F.conv_transpose2d(passed, a)[0]
         assert wanted.any()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.networks import Branching, module_relus, residual, seeded
-from torchlurk.attribution.relu_rules import RULES, Rule, relu_rule
+from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule, relu_rule
 from torchlurk.errors import LurkError
 
 pytestmark = [
@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 # The rules, as algebra: what comes back of the gradient `g` where the input was `z`.
-ALGEBRA: dict[Rule, Callable[[Tensor, Tensor, float], Tensor]] = {
+ALGEBRA: dict[ReluRule, Callable[[Tensor, Tensor, float], Tensor]] = {
     "vanilla": lambda g, z, top: torch.where((z > 0) & (z < top), g, 0.0),
     "deconv": lambda g, z, top: torch.where(g > 0, g, 0.0),
     "guided": lambda g, z, top: torch.where((z > 0) & (z < top) & (g > 0), g, 0.0),
@@ -102,8 +102,8 @@ class Small(nn.Module):
         return self.c(self.relu(self.b(self.relu(self.a(x)))).flatten(1))
 
 
-@pytest.fixture(params=RULES)
-def rule(request: pytest.FixtureRequest) -> Rule:
+@pytest.fixture(params=RELU_RULES)
+def rule(request: pytest.FixtureRequest) -> ReluRule:
     return request.param
 
 
@@ -112,14 +112,14 @@ def form(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def back(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
+def back(model: nn.Module, x: Tensor, rule: ReluRule, target: int) -> Tensor:
     x = x.clone().requires_grad_()
     with relu_rule(rule):
         score = model(x)[:, target].sum()
     return torch.autograd.grad(score, x)[0]
 
 
-def test_rules_are_their_algebra(form: str, rule: Rule) -> None:
+def test_rules_are_their_algebra(form: str, rule: ReluRule) -> None:
     make, top = FORMS[form]
     model = seeded(lambda: Small(make()))
     x = 9 * random(1, 2, 5, 7)
@@ -141,7 +141,7 @@ def test_rules_are_their_algebra(form: str, rule: Rule) -> None:
         torch.testing.assert_close(back(model, x, rule, target), wanted, rtol=1e-10, atol=1e-12)
 
 
-def test_the_value_is_the_networks_own(form: str, rule: Rule) -> None:
+def test_the_value_is_the_networks_own(form: str, rule: ReluRule) -> None:
     make, _ = FORMS[form]
     model = seeded(lambda: Small(make()))
     x = 9 * random(1, 2, 5, 7)
@@ -152,7 +152,7 @@ def test_the_value_is_the_networks_own(form: str, rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("top", [INFINITE, 6.0])
-def test_at_the_corners(top: float, rule: Rule) -> None:
+def test_at_the_corners(top: float, rule: ReluRule) -> None:
     """Exactly 0, and exactly the ceiling, count as not passing, as in torch's own derivative."""
     z = torch.tensor([-1.0, -0.0, 0.0, 1.0, 6.0, 7.0], dtype=torch.float64)
     g = torch.tensor([2.0, 2.0, 2.0, -2.0, 2.0, 2.0], dtype=torch.float64)
@@ -193,7 +193,7 @@ LEFT_ALONE: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", LEFT_ALONE)
-def test_what_is_no_rectifier_is_left_alone(name: str, rule: Rule) -> None:
+def test_what_is_no_rectifier_is_left_alone(name: str, rule: ReluRule) -> None:
     model = seeded(lambda: Small(LEFT_ALONE[name]))
     x = random(1, 2, 5, 7)
     plain = x.clone().requires_grad_()
@@ -207,7 +207,7 @@ def test_an_unknown_rule_is_refused() -> None:
         relu_rule("relu")  # type: ignore[arg-type]
 
 
-def captum_says(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
+def captum_says(model: nn.Module, x: Tensor, rule: ReluRule, target: int) -> Tensor:
     x = x.clone().requires_grad_()
     if rule == "deconv":
         return captum.attr.Deconvolution(model).attribute(x, target=target)
@@ -216,7 +216,7 @@ def captum_says(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
     return captum.attr.Saliency(model).attribute(x, target=target, abs=False)
 
 
-def zennit_says(model: nn.Module, x: Tensor, rule: Rule, target: int) -> Tensor:
+def zennit_says(model: nn.Module, x: Tensor, rule: ReluRule, target: int) -> Tensor:
     x = x.clone().requires_grad_()
     if rule == "vanilla":
         return torch.autograd.grad(model(x)[:, target].sum(), x)[0]
@@ -249,7 +249,9 @@ def modules_only() -> nn.Module:
 
 @pytest.mark.parametrize("oracle", [captum_says, zennit_says])
 @pytest.mark.parametrize("target", [0, 3])
-def test_others_agree_where_relus_are_modules(oracle: Callable[..., Tensor], target: int, rule: Rule) -> None:
+def test_others_agree_where_relus_are_modules(
+    oracle: Callable[..., Tensor], target: int, rule: ReluRule
+) -> None:
     model = seeded(modules_only).double()
     x = random(2, 3, 27, 30)
     found = back(model, x, rule, target)
@@ -258,7 +260,7 @@ def test_others_agree_where_relus_are_modules(oracle: Callable[..., Tensor], tar
 
 @pytest.mark.parametrize("oracle", [captum_says, zennit_says])
 def test_others_agree_on_the_rewrite_of_a_network_with_every_kind(
-    oracle: Callable[..., Tensor], rule: Rule
+    oracle: Callable[..., Tensor], rule: ReluRule
 ) -> None:
     model = seeded(Branching).double()
     x = random(2, 3, 21, 26)
@@ -290,7 +292,7 @@ def test_torchvision_as_captum_on_its_rewrite(name: str) -> None:
     model = seeded(make).double()
     x = random(1, 3, side, side)
     rewritten = module_relus(model)
-    for rule in RULES:
+    for rule in RELU_RULES:
         found = back(model, x, rule, 4)
         check_same(found, captum_says(rewritten, x, rule, 4), 1e-8)
 
@@ -298,7 +300,7 @@ def test_torchvision_as_captum_on_its_rewrite(name: str) -> None:
 class Ruled(nn.Module):
     """A rectifier with a ceiling that goes back by the algebra of a rule."""
 
-    def __init__(self, rule: Rule, top: float) -> None:
+    def __init__(self, rule: ReluRule, top: float) -> None:
         super().__init__()
         self.rule, self.top = rule, top
 
@@ -319,7 +321,7 @@ class Ruled(nn.Module):
 
 
 @pytest.mark.parametrize("make", [torchvision.models.mobilenet_v2, torchvision.models.mnasnet0_5])
-def test_torchvision_rectifiers_with_a_ceiling(make: Callable[..., nn.Module], rule: Rule) -> None:
+def test_torchvision_rectifiers_with_a_ceiling(make: Callable[..., nn.Module], rule: ReluRule) -> None:
     """No other library has the rules for ReLU6: against modules that go back by plain algebra."""
     model = seeded(lambda: make(weights=None)).double()
     rewritten = copy.deepcopy(model)

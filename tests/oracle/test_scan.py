@@ -217,7 +217,7 @@ def test_first_of_equal_maxima_in_reading_order() -> None:
     x[0, 1, 3, 2] = x[0, 1, 1, 5] = x[0, 1, 1, 6] = 2.0
     x[1, 0, 4, 6] = x[1, 0, 4, 0] = -0.0
     x[1, 0, 3, 6] = 0.0
-    found = scan.places_of_maxima(x, torch.tensor([0, 0, 1, 1]), torch.tensor([1, 0, 0, 2]))
+    found = scan.positions_of_maxima(x, torch.tensor([0, 0, 1, 1]), torch.tensor([1, 0, 0, 2]))
     assert found.tolist() == [1 * 7 + 5, 0, 3 * 7 + 6, 0]
 
 
@@ -239,7 +239,7 @@ def test_merged_shards_equal_one_scan() -> None:
     for name, layer in straight.layers.items():
         other = merged.layers[name]
         for lists in ("max", "avg"):
-            for part in ("scores", "images", "places"):
+            for part in ("scores", "images", "positions"):
                 a, b = getattr(getattr(layer, lists), part), getattr(getattr(other, lists), part)
                 assert torch.equal(a, b)
         assert torch.equal(layer.counts, other.counts)

@@ -116,7 +116,7 @@ def test_the_scan_is_what_a_sort_of_all_activations_says(name: str) -> None:
             torch.testing.assert_close(kept.scores.T, wanted, **same)
             # The image in each place has that score; ranks may differ where scores are equal to rounding.
             torch.testing.assert_close(scores.gather(0, kept.images.T), wanted, **same)
-        at_place = maps[lists.max.images.T, torch.arange(layer.shape[0]), lists.max.places.T]
+        at_place = maps[lists.max.images.T, torch.arange(layer.shape[0]), lists.max.positions.T]
         torch.testing.assert_close(at_place, lists.max.scores.T, rtol=1e-5, atol=1e-6, check_dtype=False)
     # The network is as it was: values, modes, hooks.
     assert model.training

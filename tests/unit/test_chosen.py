@@ -6,7 +6,7 @@ import pytest
 
 from torchlurk.errors import LurkError
 from torchlurk.store.schema import LayerRecord
-from torchlurk.store.selection import Selection, check_channel, choose, find
+from torchlurk.store.selection import Selection, check_channel, find_layer, selected_channels
 
 
 def layer(name: str, kind: str, channels: int) -> LayerRecord:
@@ -35,14 +35,14 @@ LAYERS = [
     ],
 )
 def test_patterns_mean_layers(patterns: tuple[str, ...] | None, names: list[str]) -> None:
-    assert list(choose(Selection(patterns), LAYERS, "head.0")) == names
+    assert list(selected_channels(Selection(patterns), LAYERS, "head.0")) == names
 
 
 @pytest.mark.parametrize(
     ("filters", "channels"), [(None, (0, 1, 2)), (2, (0, 1)), (8, (0, 1, 2)), ((2, 0, 2), (0, 2)), ((), ())]
 )
 def test_filters_mean_channels(filters: int | tuple[int, ...] | None, channels: tuple[int, ...]) -> None:
-    assert choose(Selection(("stem",), filters), LAYERS) == {"stem": channels}
+    assert selected_channels(Selection(("stem",), filters), LAYERS) == {"stem": channels}
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,16 @@ def test_filters_mean_channels(filters: int | tuple[int, ...] | None, channels: 
 )
 def test_what_there_is_not_is_told_with_what_is_near(selection: Selection, words: list[str]) -> None:
     with pytest.raises(LurkError) as refused:
-        choose(selection, LAYERS)
+        selected_channels(selection, LAYERS)
     assert all(word in str(refused.value) for word in words), refused.value
 
 
 def test_positions_and_channels_count_from_either_end() -> None:
-    assert find(LAYERS, 1) is find(LAYERS, "body.0") is find(LAYERS, -4)
+    assert find_layer(LAYERS, 1) is find_layer(LAYERS, "body.0") is find_layer(LAYERS, -4)
     assert (check_channel(LAYERS[0], 2), check_channel(LAYERS[0], -1)) == (2, 2)
     for wrong in (5, -6, "body"):
         with pytest.raises(LurkError):
-            find(LAYERS, wrong)
+            find_layer(LAYERS, wrong)
     for channel in (3, -4):
         with pytest.raises(LurkError, match="0 to 2"):
             check_channel(LAYERS[0], channel)

@@ -61,16 +61,16 @@ def test_shards_however_cut_and_merged_give_one_scan(order: list[int], cuts: set
     parts = [order[a:b] for a, b in pairwise(borders)]
     found = [Shard(scanned(part), (SkippedFile(str(part), "why"),), 8) for part in parts]
     content = [shards.to_bytes(one) for one in found]
-    back = [shards.gather([one], CHANNELS, CLASSES, 3) for one in content]
+    back = [shards.merge_shards([one], CHANNELS, CLASSES, 3) for one in content]
     assert [shards.to_bytes(one) for one in back] == content
-    merged = shards.gather(content, CHANNELS, CLASSES, 3)
+    merged = shards.merge_shards(content, CHANNELS, CLASSES, 3)
     assert same(merged.state, scanned(sorted(order)))
     assert [one.path for one in merged.skipped] == [str(part) for part in parts]
 
 
 def test_a_shard_without_a_single_good_image_comes_back() -> None:
     shard = Shard(scan.empty(CHANNELS, CLASSES, 3), (SkippedFile("a\udcff<b>", "no picture"),), 4)
-    back = shards.gather([shards.to_bytes(shard)], CHANNELS, CLASSES, 3)
+    back = shards.merge_shards([shards.to_bytes(shard)], CHANNELS, CLASSES, 3)
     assert same(back.state, shard.state)
     assert (back.batch, len(back.skipped)) == (4, 1)
 

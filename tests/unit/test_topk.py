@@ -89,10 +89,10 @@ def test_offering_all_places_equals_asking_for_those_wanted(offer: Offer) -> Non
     state = topk.empty(offer.channels, offer.k)
     for batch in (batch for shard in offer.shards for batch in shard):
         table = torch.tensor([offer.table[i] for i in batch]).reshape(len(batch), offer.channels)
-        places = torch.tensor([[place(i, c) for c in range(offer.channels)] for i in batch])
-        places = places.reshape(len(batch), offer.channels).long()
+        positions = torch.tensor([[place(i, c) for c in range(offer.channels)] for i in batch])
+        positions = positions.reshape(len(batch), offer.channels).long()
         asked = pushed(offer, batch, state, located=True)
-        state = topk.push_all(state, table, torch.tensor(batch, dtype=torch.int64), places)
+        state = topk.push_all(state, table, torch.tensor(batch, dtype=torch.int64), positions)
         assert vars(state).keys() == vars(asked).keys()
         assert all(torch.equal(vars(state)[key], vars(asked)[key]) for key in vars(state))
 
@@ -102,12 +102,12 @@ def test_any_split_and_any_order_of_merging_equals_sorting_everything(offer: Off
     found = computed(offer)
     assert found.k == offer.k
     assert found.scores.dtype == torch.float32
-    assert found.images.dtype == found.places.dtype == torch.int64
+    assert found.images.dtype == found.positions.dtype == torch.int64
     for channel in range(offer.channels):
         rows = wanted(offer, channel)
         in_float32 = [torch.tensor(score).item() for score, _, _ in rows]
         assert found.images[channel].tolist() == [image for _, image, _ in rows]
-        assert found.places[channel].tolist() == [at for _, _, at in rows]
+        assert found.positions[channel].tolist() == [at for _, _, at in rows]
         assert found.scores[channel].tolist() == in_float32
 
 
@@ -116,7 +116,7 @@ def test_without_places(offer: Offer) -> None:
     found, other = computed(offer, located=False), computed(offer)
     assert torch.equal(found.images, other.images)
     assert torch.equal(found.scores, other.scores)
-    assert not found.places.any()
+    assert not found.positions.any()
 
 
 @given(offers(), offers(), offers())
@@ -171,7 +171,7 @@ def test_only_newcomers_are_located() -> None:
 
     table = torch.tensor([[1.0, 5.0], [2.0, 1.0]])
     state = topk.push(topk.empty(2, 2), table, torch.tensor([0, 1]), locate)
-    assert state.places.tolist() == [[1 * WIDTH, 0], [1, WIDTH + 1]]
+    assert state.positions.tolist() == [[1 * WIDTH, 0], [1, WIDTH + 1]]
     state = topk.push(state, torch.tensor([[0.0, 0.0], [0.5, 3.0]]), torch.tensor([2, 3]), locate)
     assert asked[1:] == [([1], [1])]
     assert state.images.tolist() == [[1, 0], [0, 3]]

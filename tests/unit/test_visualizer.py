@@ -15,7 +15,7 @@ from torchvision import transforms as T
 
 import torchlurk
 from torchlurk.api.visualizer import FeatureVisualizer
-from torchlurk.ascent.diversity import gram, likeness
+from torchlurk.ascent.diversity import gram_matrix, mean_similarity
 from torchlurk.ascent.optimise import AscentParams
 from torchlurk.ascent.transforms import Jitter
 from torchlurk.datasets.inputs import Preprocess
@@ -108,7 +108,7 @@ def test_diverse_images_differ_and_still_excite_the_filter(layer: str) -> None:
         with torch.no_grad():
             maps = model[:5](x)
             scores = model(x)[:, channel] if layer == "logits" else maps[:, channel].mean(dim=(1, 2))
-        return float(likeness(maps).mean()), float(scores.mean())
+        return float(mean_similarity(maps).mean()), float(scores.mean())
 
     (alike, low), (before, high) = judged(together), judged(alone)
     assert alike < before - 0.05
@@ -119,12 +119,12 @@ def test_diverse_images_differ_and_still_excite_the_filter(layer: str) -> None:
 def test_likeness() -> None:
     one, other = torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, 2)
     one[0, 0], other[0, 1] = 1.0, 3.0
-    assert likeness(torch.cat([one, one, one])).tolist() == pytest.approx([1, 1, 1])
-    assert likeness(torch.cat([one, other])).tolist() == [0, 0]
-    assert likeness(torch.cat([one, one.flip(3), -one])).tolist() == pytest.approx([0.5, 0.5, 0])
-    assert gram(one).shape == (1, 4)
+    assert mean_similarity(torch.cat([one, one, one])).tolist() == pytest.approx([1, 1, 1])
+    assert mean_similarity(torch.cat([one, other])).tolist() == [0, 0]
+    assert mean_similarity(torch.cat([one, one.flip(3), -one])).tolist() == pytest.approx([0.5, 0.5, 0])
+    assert gram_matrix(one).shape == (1, 4)
     zero = torch.zeros(2, 2, 2, 2, requires_grad=True)
-    likeness(zero).sum().backward()
+    mean_similarity(zero).sum().backward()
     assert zero.grad is not None
     assert torch.isfinite(zero.grad).all()
 

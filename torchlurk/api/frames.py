@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchlurk.api.visualizer import LOGITS, FeatureVisualizer, only_layer
 from torchlurk.ascent.optimise import AscentParams
 from torchlurk.attribution.gradients import map_gradients
-from torchlurk.attribution.relu_rules import Rule, relu_rule
+from torchlurk.attribution.relu_rules import ReluRule, relu_rule
 from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError, in_python
@@ -85,7 +85,7 @@ class FrameRecorder:
         image: ImageLike | Tensor | None = None,
         layer: str = LOGITS,
         every: int = 100,
-        method: Rule = "vanilla",
+        method: ReluRule = "vanilla",
         preprocess: PreprocessLike = None,
         size: int | tuple[int, int] | None = None,
         params: AscentParams | None = None,
@@ -182,7 +182,7 @@ class FrameRecorder:
 
 
 def _gradient(
-    model: nn.Module, image: Tensor, layer: Layer, channel: int, method: Rule, shown: Sequence[int]
+    model: nn.Module, image: Tensor, layer: Layer, channel: int, method: ReluRule, shown: Sequence[int]
 ) -> Draw:
     tile = (image.shape[1], image.shape[2])
 

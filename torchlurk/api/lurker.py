@@ -10,7 +10,7 @@ from torchlurk.api import plots
 from torchlurk.api.reading import GradientKind, Kind, LayerView, StoreView, open_store
 from torchlurk.errors import LurkError, as_texts, check_choice, in_python
 from torchlurk.runtime.deprecation import renamed_arguments
-from torchlurk.store.selection import Filters, Layers, select_filters
+from torchlurk.store.selection import FiltersLike, LayersLike, select_filters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,8 +142,8 @@ class Lurk:
 
     def compute_grads(
         self,
-        layers: Layers = None,
-        filters: Filters = None,
+        layers: LayersLike = None,
+        filters: FiltersLike = None,
         method: Literal["deconv", "guided", "vanilla"] = "deconv",
         *,
         certify: Literal["chosen", "all"] = "chosen",
@@ -181,8 +181,8 @@ class Lurk:
     @renamed_arguments(way="strategy")
     def compute_viz(
         self,
-        layers: Layers = None,
-        filters: Filters = None,
+        layers: LayersLike = None,
+        filters: FiltersLike = None,
         *,
         strategy: Literal["fourier", "naive"] = "fourier",
         objective: Literal["mean", "position"] = "mean",

@@ -19,7 +19,7 @@ from torchlurk.api.cards import Card, Row, card
 from torchlurk.errors import LurkError
 from torchlurk.store import schema
 from torchlurk.store.read import PICTURE_FORMATS, read_images, read_layer, read_manifest
-from torchlurk.store.selection import check_channel, find
+from torchlurk.store.selection import check_channel, find_layer
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ class StoreView:
             LurkError: there is none.
         """
         name = wanted if isinstance(wanted, str) else operator.index(wanted)
-        return LayerView(self, find(self.manifest.layers, name))
+        return LayerView(self, find_layer(self.manifest.layers, name))
 
 
 def open_store(path: Path) -> StoreView:

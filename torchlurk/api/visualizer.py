@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from torchlurk.ascent.diversity import DiversityPenalty
 from torchlurk.ascent.objectives import OBJECTIVES, Objective, unit_at
-from torchlurk.ascent.optimise import AscentParams, ascend, canvas_for, generator
+from torchlurk.ascent.optimise import AscentParams, ascend, filter_generator, supported_canvas_size
 from torchlurk.ascent.transforms import Jitter
 from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
@@ -200,14 +200,14 @@ class FeatureVisualizer:
                 jitter=_calm(params.jitter, target.size) if jitter is None else jitter,
             )
             if diversity is not None:
-                tries = [generator(seed, target.layer.name, channels[0], n) for n in range(diversity)]
+                tries = [filter_generator(seed, target.layer.name, channels[0], n) for n in range(diversity)]
                 apart = DiversityPenalty(target.apart, spread)
                 return self._make(runner, target, channels * diversity, tries, params, apart)
             made: list[Image.Image] = []
             at_once = default_batch_size(device)
             for start in range(0, len(channels), at_once):
                 block = channels[start : start + at_once]
-                own = [generator(seed, target.layer.name, channel) for channel in block]
+                own = [filter_generator(seed, target.layer.name, channel) for channel in block]
                 made += self._make(runner, target, block, own, params, None)
         return made if several else made[0]
 
@@ -222,7 +222,7 @@ class FeatureVisualizer:
     ) -> list[Image.Image]:
         found = ascend(
             runner, target.layer.name, channels, target.size, _normalise(self.preprocess),
-            target.objective, params, generators, depth=self.preprocess.shape[0], apart=apart,
+            target.objective, params, generators, depth=self.preprocess.shape[0], diversity=apart,
         )  # fmt: skip
         drawn = pictures.to_pixels(found.images[:, list(self.preprocess.shown)])
         return [Image.fromarray(one.squeeze(-1) if one.shape[2] == 1 else one) for one in drawn]
@@ -240,7 +240,7 @@ class FeatureVisualizer:
             raise LurkError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
         wanted = OBJECTIVES[objective] if isinstance(objective, str) else objective
         runner = Runner(self.model, axes={layer.name: layer.axes})
-        extent = canvas_for(runner, layer.name, layer.field, whole, self.preprocess.shape[0])
+        extent = supported_canvas_size(runner, layer.name, layer.field, whole, self.preprocess.shape[0])
         if position is not None:
             y, x = position
             if not (0 <= y < layer.shape[1] and 0 <= x < layer.shape[2]):

@@ -27,7 +27,7 @@ class DiversityPenalty:
     weight: float = 1.0
 
 
-def gram(maps: Tensor) -> Tensor:
+def gram_matrix(maps: Tensor) -> Tensor:
     """Which filters fire together: of `(N, C, H, W)` activations, `(N, C * C)`, each row of length 1.
 
     What a ReLU would cut off is left out: the biases of filters that are off would make all images alike.
@@ -36,7 +36,7 @@ def gram(maps: Tensor) -> Tensor:
     return F.normalize((on @ on.transpose(1, 2)).flatten(1), dim=1)
 
 
-def likeness(maps: Tensor) -> Tensor:
+def mean_similarity(maps: Tensor) -> Tensor:
     """How like the others each image is: the mean cosine of its Gram matrix to theirs.
 
     Args:
@@ -45,14 +45,14 @@ def likeness(maps: Tensor) -> Tensor:
     Returns:
         `(N,)`, each 0 to 1.
     """
-    rows = gram(maps)
+    rows = gram_matrix(maps)
     cosines = rows @ rows.T
     count = len(rows)
     own = torch.eye(count, dtype=torch.bool, device=rows.device)
     return cosines.masked_fill(own, 0).sum(dim=1) / (count - 1)
 
 
-def cost(scores: Tensor, maps: Tensor, weight: float) -> Tensor:
+def diversity_loss(scores: Tensor, maps: Tensor, weight: float) -> Tensor:
     """What likeness costs an ascent, in the unit of its scores, whatever layer they come from.
 
     Args:
@@ -63,4 +63,4 @@ def cost(scores: Tensor, maps: Tensor, weight: float) -> Tensor:
     Returns:
         A number, to be added to the loss; its gradient does not change the scores' own.
     """
-    return weight * scores.detach().abs().mean() * likeness(maps).sum()
+    return weight * scores.detach().abs().mean() * mean_similarity(maps).sum()

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from torchlurk.ascent.diversity import DiversityPenalty, cost
+from torchlurk.ascent.diversity import DiversityPenalty, diversity_loss
 from torchlurk.ascent.objectives import Objective
-from torchlurk.ascent.parametrisation import colour_axes, decode, frequency_scale, initial_spectrum
-from torchlurk.ascent.transforms import Jitter, draw, move
+from torchlurk.ascent.parametrisation import colour_axes, decode_spectrum, frequency_scale, initial_spectrum
+from torchlurk.ascent.transforms import Jitter, draw_jitter, jitter_images
 from torchlurk.attribution.relu_rules import NO_HISTORY, LeakyRelu, require_history
 from torchlurk.errors import LurkError
 from torchlurk.graph.receptive_field import Axis, Field
@@ -63,7 +63,7 @@ class AscentResult:
     scores: Tensor
 
 
-def canvas(seen: Field, extent: tuple[int, int]) -> tuple[int, int]:
+def canvas_size(seen: Field, extent: tuple[int, int]) -> tuple[int, int]:
     """How large an image a layer needs.
 
     Three quarters of the receptive field hold nearly all of a unit's weight (Luo et al. 2016, "Understanding
@@ -73,7 +73,7 @@ def canvas(seen: Field, extent: tuple[int, int]) -> tuple[int, int]:
     return _canvas_side(seen.rows, extent[0]), _canvas_side(seen.columns, extent[1])
 
 
-def canvas_for(
+def supported_canvas_size(
     model: Runnable, layer: str, seen: Field, extent: tuple[int, int], depth: int
 ) -> tuple[int, int]:
     """The same, where the network takes an image of that size; else, as of a transformer, its own input's.
@@ -85,7 +85,7 @@ def canvas_for(
         extent: `(H, W)` of the network's input.
         depth: C of it.
     """
-    size = canvas(seen, extent)
+    size = canvas_size(seen, extent)
     if size == extent:
         return extent
     runner = as_runner(model)
@@ -105,7 +105,7 @@ def _canvas_side(axis: Axis, extent: int) -> int:
     return min(extent, max(48, -(-int(wanted) // 16) * 16))
 
 
-def generator(seed: int, layer: str, channel: int, attempt: int = 0) -> torch.Generator:
+def filter_generator(seed: int, layer: str, channel: int, attempt: int = 0) -> torch.Generator:
     """The randomness of one filter's image: it depends on nothing but its name and the seed."""
     key = hashlib.sha256(f"{seed}/{layer}/{channel}/{attempt}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(key[:8], "big") >> 1)
@@ -122,7 +122,7 @@ def ascend(
     generators: Sequence[torch.Generator],
     *,
     depth: int = 3,
-    apart: DiversityPenalty | None = None,
+    diversity: DiversityPenalty | None = None,
 ) -> AscentResult:
     """Find the images that excite some filters of a layer most (Erhan et al. 2009, Olah et al. 2017).
 
@@ -136,7 +136,7 @@ def ascend(
         params: how.
         generators: one a filter, on the CPU; what is found for a filter depends on its own alone.
         depth: C, the channels of an image.
-        apart: how to make the images differ, of which there are at least two; `None` to make each as if it
+        diversity: how to make the images differ, of which there are at least two; `None` to make each as if it
             were alone.
 
     Returns:
@@ -146,7 +146,7 @@ def ascend(
     device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))
     own = list(generators)
     spectrum = initial_spectrum(own, depth, size).to(device).requires_grad_()
-    draws = draw(own, params.steps).to(device)
+    draws = draw_jitter(own, params.steps).to(device)
     scale = frequency_scale(size).to(device)
     colours = colour_axes(depth, device)
     chosen = torch.tensor(list(channels), device=device)
@@ -155,24 +155,24 @@ def ascend(
     for step in range(params.steps):
         optimiser.zero_grad()
         with torch.enable_grad():
-            moved = move(decode(spectrum, size, scale, colours), draws[step], params.jitter)
+            moved = jitter_images(decode_spectrum(spectrum, size, scale, colours), draws[step], params.jitter)
             x = normalise(moved)
             with cast, LeakyRelu(LEAK) if step < params.waking else nullcontext():
-                if apart is None:
+                if diversity is None:
                     maps, seen = activation(model, layer, x), None
                 else:
-                    maps, seen = activations(model, (layer, apart.layer), x)
+                    maps, seen = activations(model, (layer, diversity.layer), x)
             scores = objective(maps.float(), chosen)
             loss = -scores.sum()
-            if apart is not None and seen is not None:
-                loss = loss + cost(scores, seen, apart.weight)
+            if diversity is not None and seen is not None:
+                loss = loss + diversity_loss(scores, seen, diversity.weight)
         require_history(loss)
         (spectrum.grad,) = torch.autograd.grad(loss, [spectrum], allow_unused=True)
         if spectrum.grad is None:
             raise LurkError(NO_HISTORY)
         optimiser.step()
     with runner.without_gradients():
-        images = decode(spectrum, size, scale, colours).detach()
+        images = decode_spectrum(spectrum, size, scale, colours).detach()
         scores = objective(activation(model, layer, normalise(images)), chosen).detach()
     return AscentResult(images, scores)
 

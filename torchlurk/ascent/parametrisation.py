@@ -48,7 +48,7 @@ def frequency_scale(size: tuple[int, int]) -> Tensor:
     return torch.clamp(frequency, min=steepest).reciprocal()
 
 
-def decode(spectrum: Tensor, size: tuple[int, int], scale: Tensor, colours: Tensor | None) -> Tensor:
+def decode_spectrum(spectrum: Tensor, size: tuple[int, int], scale: Tensor, colours: Tensor | None) -> Tensor:
     """From spectra to images.
 
     Args:

@@ -32,12 +32,12 @@ class Jitter:
     turn: float = 5.0
 
 
-def draw(generators: list[torch.Generator], steps: int) -> Tensor:
+def draw_jitter(generators: list[torch.Generator], steps: int) -> Tensor:
     """`(steps, N, 4)` numbers in [-1, 1): for each step and image its movement, from its own generator."""
     return torch.stack([torch.rand(steps, 4, generator=g) * 2 - 1 for g in generators], dim=1)
 
 
-def move(images: Tensor, draws: Tensor, jitter: Jitter) -> Tensor:
+def jitter_images(images: Tensor, draws: Tensor, jitter: Jitter) -> Tensor:
     """Shift, scale and turn each image about its middle; what enters at the border is its reflection.
 
     Args:

@@ -15,7 +15,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
+from torchlurk.attribution.relu_rules import ReluRule, input_gradients, relu_rule
 from torchlurk.graph.receptive_field import Field
 from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
 
@@ -83,7 +83,7 @@ def unit_gradients(
     field: Field,
     images: Sequence[Tensor],
     units: Sequence[Unit],
-    rule: Rule,
+    rule: ReluRule,
     *,
     batch_pixels: int = 16 * 224 * 224,
 ) -> Iterator[UnitGradient]:
@@ -178,7 +178,7 @@ def _inputs(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence[_Cu
 
 
 def _backward(
-    model: Runnable, layer: str, x: Tensor, targets: Sequence[tuple[Unit, _Cut]], rule: Rule
+    model: Runnable, layer: str, x: Tensor, targets: Sequence[tuple[Unit, _Cut]], rule: ReluRule
 ) -> tuple[list[float], Tensor]:
     x = x.requires_grad_()
     with torch.enable_grad(), relu_rule(rule):
@@ -193,7 +193,7 @@ def _backward(
     return scores.detach().tolist(), gradient
 
 
-def place(found: UnitGradient, size: tuple[int, int]) -> Tensor:
+def place_in_input(found: UnitGradient, size: tuple[int, int]) -> Tensor:
     """A unit's gradient in the whole input: `(C, H, W)` of the given `(H, W)`, zero outside its cut."""
     channels, height, width = found.gradient.shape
     whole = found.gradient.new_zeros(channels, *size)
@@ -202,7 +202,7 @@ def place(found: UnitGradient, size: tuple[int, int]) -> Tensor:
 
 
 def map_gradients(
-    model: Runnable, layer: str, image: Tensor, channels: Sequence[int], rule: Rule
+    model: Runnable, layer: str, image: Tensor, channels: Sequence[int], rule: ReluRule
 ) -> Iterator[Tensor]:
     """The gradient of the mean of whole feature maps of one image.
 

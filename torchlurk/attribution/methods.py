@@ -1,6 +1,6 @@
 """What in an image a target depends on: the gradient, and what is made of it.
 
-Each function takes a `Score`, which says what a target's value on some inputs is, and gives an attribution
+Each function takes a `ScoreFunction`, which says what a target's value on some inputs is, and gives an attribution
 of the shape of its input. Images of a batch do not mix. None of them touches the network.
 """
 
@@ -13,16 +13,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.relu_rules import Rule, input_gradients, relu_rule
+from torchlurk.attribution.relu_rules import ReluRule, input_gradients, relu_rule
 
-Score = Callable[[Tensor], Tensor]
+ScoreFunction = Callable[[Tensor], Tensor]
 """`(N, C, H, W)`, as the network is fed, to `(N,)`; each value depends on its own image alone."""
 
 AT_ONCE = 8
 """So many noisy copies, or steps, run through the network together, which is faster by far."""
 
 
-def gradient(score: Score, x: Tensor, rule: Rule = "vanilla") -> Tensor:
+def gradient(score: ScoreFunction, x: Tensor, rule: ReluRule = "vanilla") -> Tensor:
     """The gradient of a score with respect to the input (Simonyan et al. 2013, arXiv:1312.6034).
 
     Args:
@@ -45,7 +45,7 @@ def gradient(score: Score, x: Tensor, rule: Rule = "vanilla") -> Tensor:
     return found
 
 
-def input_times_gradient(score: Score, x: Tensor) -> Tensor:
+def input_times_gradient(score: ScoreFunction, x: Tensor) -> Tensor:
     """The gradient times the input, elementwise (Shrikumar et al. 2016, arXiv:1605.01713).
 
     In a network of ReLUs without biases it sums to the score.
@@ -54,7 +54,7 @@ def input_times_gradient(score: Score, x: Tensor) -> Tensor:
 
 
 def smooth_gradient(
-    score: Score, x: Tensor, *, samples: int, sigma: float, generator: torch.Generator
+    score: ScoreFunction, x: Tensor, *, samples: int, sigma: float, generator: torch.Generator
 ) -> Tensor:
     """SmoothGrad: the mean of the gradients of noisy copies (Smilkov et al. 2017, arXiv:1706.03825).
 
@@ -78,7 +78,7 @@ def smooth_gradient(
     return _mean_gradient(score, [noisy] * samples)
 
 
-def _mean_gradient(score: Score, points: Sequence[Callable[[], Tensor]]) -> Tensor:
+def _mean_gradient(score: ScoreFunction, points: Sequence[Callable[[], Tensor]]) -> Tensor:
     """The mean of the gradients at some inputs, `(N, C, H, W)` each, `AT_ONCE` of which run together."""
     total: Tensor | None = None
     for start in range(0, len(points), AT_ONCE):
@@ -111,7 +111,7 @@ class Integrated:
         return (self.totals - self.differences).abs()
 
 
-def integrated_gradients(score: Score, x: Tensor, baseline: Tensor, *, steps: int) -> Integrated:
+def integrated_gradients(score: ScoreFunction, x: Tensor, baseline: Tensor, *, steps: int) -> Integrated:
     """Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365).
 
     The gradients along the straight line from the baseline to the image, averaged by the midpoint rule,

@@ -18,9 +18,9 @@ from torchlurk.errors import LurkError
 from torchlurk.models.isolation import copy_network
 from torchlurk.models.runner import Runnable, Runner, as_runner
 
-Way = Literal["all", "cascading"]
+RandomisationStrategy = Literal["all", "cascading"]
 """Which layers get random weights: all, or one more after the other, from the output towards the input."""
-WAYS: tuple[Way, ...] = get_args(Way)
+RANDOMISATION_STRATEGIES: tuple[RandomisationStrategy, ...] = get_args(RandomisationStrategy)
 
 STAGES = 4
 """How many networks a cascade stops at."""
@@ -30,7 +30,7 @@ ATTEMPTS = 16
 
 
 @dataclass(frozen=True)
-class Randomised:
+class RandomisedNetwork:
     """A network of which some layers have random weights.
 
     Attributes:
@@ -44,13 +44,13 @@ class Randomised:
     model: nn.Module = field(repr=False)
 
 
-def randomised(
+def randomised_copies(
     model: Runnable,
     x: Tensor,
-    way: Way,
+    way: RandomisationStrategy,
     seed: int,
     alive: Callable[[nn.Module], bool] = lambda random: True,  # noqa: ARG005
-) -> Iterator[Randomised]:
+) -> Iterator[RandomisedNetwork]:
     """Copies of a network whose weights are random.
 
     Each parameter is drawn anew from a normal distribution: weights of two dimensions or more around zero
@@ -73,8 +73,10 @@ def randomised(
     Raises:
         LurkError: there is no such way, or the network has no parameters.
     """
-    if way not in WAYS:
-        raise LurkError(f"weights cannot be randomised {way!r}: choose {' or '.join(WAYS)}")
+    if way not in RANDOMISATION_STRATEGIES:
+        raise LurkError(
+            f"weights cannot be randomised {way!r}: choose {' or '.join(RANDOMISATION_STRATEGIES)}"
+        )
     runner = as_runner(model)
     groups = _groups(runner, x)
     if not groups:
@@ -90,7 +92,7 @@ def randomised(
             if alive(random):
                 break
         done = count
-        yield Randomised(tuple(names[:count]), len(names), random)
+        yield RandomisedNetwork(tuple(names[:count]), len(names), random)
 
 
 def _stops(count: int) -> list[int]:

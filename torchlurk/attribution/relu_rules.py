@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from torchlurk.errors import LurkError
 
-Rule = Literal["deconv", "guided", "vanilla"]
+ReluRule = Literal["deconv", "guided", "vanilla"]
 """What ReLUs let back: as docs/explain.md says of `deconv` and `guided`, or `vanilla`, autograd's own."""
 NO_HISTORY = (
     "nothing flows back from the target: the network computes it without gradients, take no_grad, detach or "
@@ -33,7 +33,7 @@ NO_HISTORY = (
 )
 """What is said of a target that has no gradient with respect to the input."""
 
-RULES: tuple[Rule, ...] = get_args(Rule)
+RELU_RULES: tuple[ReluRule, ...] = get_args(ReluRule)
 
 
 def _rectified(ctx: Any, x: Tensor, ceiling: float, in_place: bool) -> Tensor:
@@ -143,14 +143,14 @@ class LeakyRelu(_Rectifiers):
         return found
 
 
-def relu_rule(rule: Rule) -> AbstractContextManager[object]:
+def relu_rule(rule: ReluRule) -> AbstractContextManager[object]:
     """While active, every ReLU and ReLU6 follows a rule on the way back; vanilla is autograd's own.
 
     Raises:
         LurkError: the rule has no such name.
     """
-    if rule not in RULES:
-        raise LurkError(f"there is no ReLU rule {rule!r}: choose one of {', '.join(RULES)}")
+    if rule not in RELU_RULES:
+        raise LurkError(f"there is no ReLU rule {rule!r}: choose one of {', '.join(RELU_RULES)}")
     return nullcontext() if rule == "vanilla" else _Rule(by_input=rule == "guided")
 
 

@@ -10,7 +10,7 @@ from torchlurk.datasets.images import NOT_READ
 from torchlurk.errors import LurkError
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.store.schema import LayerFile, LayerRecord, Manifest, SkippedFile
-from torchlurk.store.selection import Selection, choose
+from torchlurk.store.selection import Selection, selected_channels
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _open(path: Path, patterns: Sequence[str] | None) -> Store:
         )
     wanted = Selection(None if patterns is None else tuple(patterns))
     try:
-        names = choose(wanted, manifest.layers)
+        names = selected_channels(wanted, manifest.layers)
     except LurkError as problem:
         raise LurkError(f"{str(path)!r}: {problem}") from problem
     return Store(path, manifest, tuple(layer for layer in manifest.layers if layer.name in names))

@@ -22,7 +22,7 @@ from torchlurk.comparing.store_measures import Values
 from torchlurk.datasets.batches import probe_inputs
 from torchlurk.datasets.images import ImageSet
 from torchlurk.errors import LurkError
-from torchlurk.graph import PROBED, prepare
+from torchlurk.graph import PROBE_IMAGES, prepare
 from torchlurk.models.isolation import isolated
 from torchlurk.models.record import Network
 from torchlurk.models.runner import Runner
@@ -106,7 +106,7 @@ def _runner(network: Network, layers: Sequence[str], folder: ImageSet, device: t
     Raises:
         LurkError: one of them does not give feature maps of single images.
     """
-    images = probe_inputs(folder, network.preprocess, PROBED).to(device)
+    images = probe_inputs(folder, network.preprocess, PROBE_IMAGES).to(device)
     runner, graph = prepare(network.module, network.shape, layers, images)
     for one in graph.skipped:
         raise LurkError(f"layer {one.name!r} ({one.kind}) {one.reason}: leave it out by --layers")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlurk.attribution.methods import gradient
-from torchlurk.attribution.randomise import Way, magnitude, randomised, similarities
+from torchlurk.attribution.randomise import RandomisationStrategy, magnitude, randomised_copies, similarities
 from torchlurk.attribution.targets import (
     ClassLogit,
     LayerUnit,
@@ -27,7 +27,7 @@ from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError
 from torchlurk.explaining.images import ImageLike, load_images
 from torchlurk.explaining.params import METHODS, Attributed, AttributionParams, Completeness
-from torchlurk.graph import PROBED, Graph, prepare, probe
+from torchlurk.graph import PROBE_IMAGES, Graph, prepare, probe
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner, outputs
 from torchlurk.models.validate import as_logits, as_network, check_kind
@@ -115,7 +115,7 @@ def explain(
     *,
     classes: Sequence[str] | None = (),
     params: AttributionParams | None = None,
-    randomize: Way | None = None,
+    randomize: RandomisationStrategy | None = None,
     done: Callable[[str], None] = lambda image: None,  # noqa: ARG005
 ) -> tuple[Explanation, ...]:
     """Explain images: what in each of them a class or a unit of the network depends on.
@@ -176,7 +176,7 @@ def explain(
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     with deterministic_float32(like.device), isolated(model), ExitStack() as stack:
         units = [unit for one in wanted if (unit := _unit(one)) is not None]
-        runner = _runner(model, units, [feed.to(like)[0] for _, feed in shown[:PROBED]])
+        runner = _runner(model, units, [feed.to(like)[0] for _, feed in shown[:PROBE_IMAGES]])
         stack.enter_context(runner.laid_out())
         results = []
         for at, (name, feed) in enumerate(shown):
@@ -294,7 +294,7 @@ def _attribute(
 
 
 def _controls(
-    runner: Runner, x: Tensor, black: Tensor, target: Target, params: AttributionParams, way: Way,
+    runner: Runner, x: Tensor, black: Tensor, target: Target, params: AttributionParams, way: RandomisationStrategy,
     trained: dict[str, Attributed],
 ) -> tuple[Control, ...]:  # fmt: skip
     """The same on copies with random weights."""
@@ -308,7 +308,7 @@ def _controls(
 
     own = sees(runner)
     controls = []
-    for random in randomised(runner, x, way, params.seed, alive):
+    for random in randomised_copies(runner, x, way, params.seed, alive):
         copied = replace(runner, model=random.model)
         with runner.without_gradients():
             score = float(target_values(copied, x, target).detach())

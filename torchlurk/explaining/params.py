@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchlurk.attribution import methods
-from torchlurk.attribution.methods import Score
+from torchlurk.attribution.methods import ScoreFunction
 from torchlurk.errors import LurkError
 
 
@@ -92,7 +92,7 @@ class Method:
 
     label: str
     drawn: Literal["stretched", "signed", "gray"]
-    compute: Callable[[Score, Tensor, Tensor, AttributionParams], Attributed]
+    compute: Callable[[ScoreFunction, Tensor, Tensor, AttributionParams], Attributed]
     fixed: Mapping[str, str]
     figures: tuple[str, ...] = ()
 
@@ -101,30 +101,30 @@ class Method:
         return {**self.fixed, **{name: getattr(params, name) for name in self.figures}}
 
 
-def _gradient(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
+def _gradient(score: ScoreFunction, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     return Attributed(_kept(methods.gradient(score, x)))
 
 
-def _guided(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
+def _guided(score: ScoreFunction, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     return Attributed(_kept(methods.gradient(score, x, "guided")))
 
 
-def _deconv(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
+def _deconv(score: ScoreFunction, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     return Attributed(_kept(methods.gradient(score, x, "deconv")))
 
 
-def _times_input(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
+def _times_input(score: ScoreFunction, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     return Attributed(_kept(methods.input_times_gradient(score, x)))
 
 
-def _smooth(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
+def _smooth(score: ScoreFunction, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:  # noqa: ARG001
     # A generator an image, so that what is said of one does not depend on the others.
     generator = torch.Generator().manual_seed(params.seed)
     found = methods.smooth_gradient(score, x, samples=params.samples, sigma=params.sigma, generator=generator)
     return Attributed(_kept(found))
 
 
-def _integrated(score: Score, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:
+def _integrated(score: ScoreFunction, x: Tensor, black: Tensor, params: AttributionParams) -> Attributed:
     found = methods.integrated_gradients(score, x, black, steps=params.steps)
     sums = Completeness(float(found.totals), float(found.differences), float(found.errors))
     return Attributed(_kept(found.values), sums)

@@ -16,7 +16,7 @@ from torchlurk.graph.channels import channels_after
 from torchlurk.graph.flow import Shape, SpatialAxes
 from torchlurk.graph.operations import after
 from torchlurk.graph.receptive_field import Field
-from torchlurk.graph.tracing import Traced, follow, is_data
+from torchlurk.graph.tracing import OperationTrace, is_data, trace_operations
 from torchlurk.models.hooks import MapAxes, usual_axes
 
 NAMED = 5
@@ -145,10 +145,10 @@ def trace(model: nn.Module, shape: tuple[int, int, int], wanted: Wanted) -> Grap
     Raises:
         LurkError: an input of that shape does not pass through the network.
     """
-    return arrange(follow(model, shape), model, shape, wanted)
+    return arrange(trace_operations(model, shape), model, shape, wanted)
 
 
-def arrange(traced: Traced, model: nn.Module, shape: tuple[int, int, int], wanted: Wanted) -> Graph:
+def arrange(traced: OperationTrace, model: nn.Module, shape: tuple[int, int, int], wanted: Wanted) -> Graph:
     """The same of a network that has been followed already."""
     modules = dict(model.named_modules())
     asked = {name: module for name, module in modules.items() if name and wanted(name, module)}
@@ -228,7 +228,7 @@ def _classes(module: nn.Module) -> list[type]:
     return [kind for kind in own if kind not in (nn.Module, object)] or [nn.Module]
 
 
-def _why_unseen(name: str, modules: dict[str, nn.Module], traced: Traced) -> str | None:
+def _why_unseen(name: str, modules: dict[str, nn.Module], traced: OperationTrace) -> str | None:
     """Why no output of a module was seen; `None` of a container that is never called."""
     module = modules[name]
     if type(module).forward is nn.Module.forward:
@@ -244,7 +244,7 @@ def _why_unseen(name: str, modules: dict[str, nn.Module], traced: Traced) -> str
     return f"is never called: {tried} does not reach it"
 
 
-def _flows(traced: Traced, shape: tuple[int, int, int]) -> dict[fx.Node, SpatialAxes]:
+def _flows(traced: OperationTrace, shape: tuple[int, int, int]) -> dict[fx.Node, SpatialAxes]:
     """What the values see that depend on the input."""
     flows: dict[fx.Node, SpatialAxes] = {}
     for node in traced.nodes:
@@ -262,7 +262,7 @@ def _flows(traced: Traced, shape: tuple[int, int, int]) -> dict[fx.Node, Spatial
     return flows
 
 
-def _channels(traced: Traced, flows: Mapping[fx.Node, SpatialAxes]) -> dict[fx.Node, int | None]:
+def _channels(traced: OperationTrace, flows: Mapping[fx.Node, SpatialAxes]) -> dict[fx.Node, int | None]:
     """Where the channels of these values lie, as `channels.channels_after` has it."""
     found: dict[fx.Node, int | None] = {}
     for node in traced.nodes:

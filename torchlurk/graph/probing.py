@@ -21,7 +21,7 @@ from torchlurk.models.runner import Runner, cause_of
 from torchlurk.models.validate import forward_failure, needs_autograd, where_raised
 from torchlurk.runtime.devices import is_out_of_memory
 
-PROBED = 8
+PROBE_IMAGES = 8
 """Images that a network is tried on whose path depends on them."""
 
 
@@ -34,10 +34,10 @@ def prepare(
         model: an isolated network.
         shape: `(C, H, W)` of its input.
         patterns: of the layers, at least one.
-        images: `(N, C, H, W)`, inputs on its device. `PROBED` of them are tried if the path through the
+        images: `(N, C, H, W)`, inputs on its device. `PROBE_IMAGES` of them are tried if the path through the
             network depends on the image, else the first two.
     """
-    images = images[:PROBED]
+    images = images[:PROBE_IMAGES]
     graph = select(model, shape, patterns, torch.split(images, 1))
     return probe(model, graph, images if graph.recorded else images[:2])
 

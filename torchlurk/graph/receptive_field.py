@@ -6,7 +6,7 @@ function per kind of operation takes the axis of the operation's input to that o
 exact: padding is not part of the input, and a trailing pixel that a stride leaves out is not seen.
 
 Beside the intervals an axis keeps the arithmetic rule that they follow away from the borders
-(`Rule`: size, stride, offset), which is what a person wants to read, and what a cut is made from.
+(`IntervalRule`: size, stride, offset), which is what a person wants to read, and what a cut is made from.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Rule:
+class IntervalRule:
     """Index i sees pixels `i * stride + offset` up to `i * stride + offset + size`, not included."""
 
     size: int
@@ -44,7 +44,7 @@ class Axis:
     first: Ints
     stop: Ints
     extent: int
-    rule: Rule | None
+    rule: IntervalRule | None
     cuttable: bool = True
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class Axis:
 def pixels(extent: int) -> Axis:
     """The axis of the input itself: each pixel sees itself."""
     index = np.arange(extent, dtype=np.int64)
-    return Axis(index, index + 1, extent, Rule(size=1, stride=1, offset=0))
+    return Axis(index, index + 1, extent, IntervalRule(size=1, stride=1, offset=0))
 
 
 def window(
@@ -126,7 +126,7 @@ def window(
     if not (np.array_equal(first, filled[0]) and np.array_equal(stop, filled[1])):
         # The padding shows pixels that the window itself does not reach: no cut would hold them.
         return Axis(*filled, axis.extent, None)
-    rule = axis.rule and Rule(
+    rule = axis.rule and IntervalRule(
         size=axis.rule.size + (kernel - 1) * dilation * axis.rule.stride,
         stride=axis.rule.stride * stride,
         offset=axis.rule.offset - padding * axis.rule.stride,
@@ -237,13 +237,13 @@ def union(axes: Sequence[Axis]) -> Axis:
     )
 
 
-def _union_rule(rules: Sequence[Rule | None]) -> Rule | None:
+def _union_rule(rules: Sequence[IntervalRule | None]) -> IntervalRule | None:
     known = [rule for rule in rules if rule is not None]
     if len(known) < len(rules) or len({rule.stride for rule in known}) > 1:
         return None
     offset = min(rule.offset for rule in known)
     stop = max(rule.offset + rule.size for rule in known)
-    return Rule(size=stop - offset, stride=known[0].stride, offset=offset)
+    return IntervalRule(size=stop - offset, stride=known[0].stride, offset=offset)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from torchlurk.errors import LurkError
 from torchlurk.graph.layers import Graph, Wanted, arrange, bases_of, kind_of, merge
-from torchlurk.graph.tracing import Traced, follow, is_data, record
+from torchlurk.graph.tracing import OperationTrace, is_data, record, trace_operations
 
 USUAL = "Conv2d"
 """The kind of layer that is meant where no kind is named."""
@@ -39,7 +39,7 @@ def select(
         LurkError: a pattern names nothing that can be scanned, or an input of that shape does not pass
             through the network.
     """
-    traced = follow(model, shape, images[0] if images else None)
+    traced = trace_operations(model, shape, images[0] if images else None)
     logits = _logits(traced)
     wanted = _wanted(model, logits, patterns)
     graph = arrange(traced, model, shape, wanted)
@@ -89,7 +89,7 @@ def _wanted(model: nn.Module, logits: str | None, patterns: Sequence[str]) -> Wa
     return wanted
 
 
-def _logits(traced: Traced) -> str | None:
+def _logits(traced: OperationTrace) -> str | None:
     """The innermost module that gives what the network gives, but for its shape; `None` if none does."""
     given = {node: name for name, node in traced.outputs.items() if name}
     innermost: dict[fx.Node, str] = {}

@@ -29,7 +29,7 @@ _CONTAINERS = (
 
 
 @dataclass(frozen=True)
-class Traced:
+class OperationTrace:
     """A network's operations in execution order.
 
     Attributes:
@@ -46,7 +46,9 @@ class Traced:
     recorded: bool
 
 
-def follow(model: nn.Module, shape: tuple[int, int, int], image: Tensor | None = None) -> Traced:
+def trace_operations(
+    model: nn.Module, shape: tuple[int, int, int], image: Tensor | None = None
+) -> OperationTrace:
     """Follow the data through a network, without running it if that can be, else through one forward.
 
     Args:
@@ -71,7 +73,7 @@ def follow(model: nn.Module, shape: tuple[int, int, int], image: Tensor | None =
     for node in graph.nodes:
         if node.op == "call_module":
             node.meta["module"] = modules[str(node.target)]
-    return Traced(tuple(graph.nodes), tracer.outputs, frozenset(tracer.called), recorded=False)
+    return OperationTrace(tuple(graph.nodes), tracer.outputs, frozenset(tracer.called), recorded=False)
 
 
 def note(node: fx.Node, value: Any) -> None:
@@ -135,7 +137,7 @@ class _Shapes(fx.Interpreter):
         return result
 
 
-def record(model: nn.Module, x: Tensor) -> Traced:
+def record(model: nn.Module, x: Tensor) -> OperationTrace:
     """Record one forward, call by call.
 
     Args:
@@ -155,7 +157,7 @@ def record(model: nn.Module, x: Tensor) -> Traced:
         raise forward_failure(model, (x.shape[1], x.shape[2], x.shape[3]), problem) from problem
 
 
-def _record(model: nn.Module, x: Tensor) -> Traced:
+def _record(model: nn.Module, x: Tensor) -> OperationTrace:
     own = [leaf for module in model.modules() for leaf in pytree.tree_leaves(vars(module))]
     traced = _record_with(model, x, [leaf for leaf in own if isinstance(leaf, Tensor)])
     if any(node.target is unseen for node in traced.nodes):
@@ -164,7 +166,7 @@ def _record(model: nn.Module, x: Tensor) -> Traced:
     return traced
 
 
-def _record_with(model: nn.Module, x: Tensor, before: Iterable[Tensor]) -> Traced:
+def _record_with(model: nn.Module, x: Tensor, before: Iterable[Tensor]) -> OperationTrace:
     """Record a forward where some tensors are known not to depend on its input."""
     x = x.clone()
     recorder = _Recorder(fx.Graph(), before)
@@ -174,7 +176,9 @@ def _record_with(model: nn.Module, x: Tensor, before: Iterable[Tensor]) -> Trace
         recorder.dependent.add(recorder.latest)
         recorder.know(x, recorder.latest)
         recorder.graph.output(recorder.node_of(_first(model(x), Tensor)))
-    return Traced(tuple(recorder.graph.nodes), recorder.outputs, frozenset(recorder.called), recorded=True)
+    return OperationTrace(
+        tuple(recorder.graph.nodes), recorder.outputs, frozenset(recorder.called), recorded=True
+    )
 
 
 _LEAVING = ("numpy", "tolist", "__array__")

@@ -19,7 +19,7 @@ from torchlurk.store.schema import STAGES, Config
 from torchlurk.store.selection import Selection
 
 if TYPE_CHECKING:
-    from torchlurk.attribution.relu_rules import Rule
+    from torchlurk.attribution.relu_rules import ReluRule
 
 Strategy = Literal["fourier", "naive"]
 """How filter images are parametrised, see `AscentConfig`."""
@@ -63,7 +63,7 @@ class GradientsConfig:
         batch_size: Pixels per batch, in units of whole input images.
     """
 
-    method: Rule = "deconv"
+    method: ReluRule = "deconv"
     certify: Certify = "chosen"
     batch_size: int = 16
 

@@ -18,7 +18,7 @@ from torchlurk.datasets.batches import load_pixels, probe_inputs
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Decoded
 from torchlurk.errors import LurkError
-from torchlurk.graph import PROBED, check_differentiable, prepare
+from torchlurk.graph import PROBE_IMAGES, check_differentiable, prepare
 from torchlurk.models.checkpoint import brief
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
@@ -97,7 +97,7 @@ def precompute(
         stack.enter_context(deterministic_float32(device))
         stack.enter_context(cpu_threads(config.threads))
         writers = stack.enter_context(writing(config.workers))
-        images = probe_inputs(folder, network.preprocess, PROBED).to(device)
+        images = probe_inputs(folder, network.preprocess, PROBE_IMAGES).to(device)
         runner, graph = prepare(model, network.shape, config.scan.layers, images)
         if "gradients" in config.stages or "ascent" in config.stages:
             check_differentiable(runner, graph, images[:1])

@@ -126,7 +126,7 @@ def _entries(lists: TopK, channel: int) -> list[tuple[int, float, int]]:
     rows = zip(
         lists.images[channel].tolist(),
         lists.scores[channel].tolist(),
-        lists.places[channel].tolist(),
+        lists.positions[channel].tolist(),
         strict=True,
     )
     return [row for row in rows if row[0] != NO_IMAGE]

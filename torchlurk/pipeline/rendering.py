@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchlurk.ascent import optimise
 from torchlurk.attribution import gradients
-from torchlurk.attribution.relu_rules import Rule
+from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.datasets.inputs import Decoded
 from torchlurk.graph import Layer
 from torchlurk.models.runner import Runnable
@@ -73,7 +73,7 @@ def tiles(layer: Layer, source: Source) -> dict[str, PixelSize]:
         "cropped_grad": seen,
         "max_grads": whole,
         "avg_grads": whole,
-        "max_activ": optimise.canvas(layer.field, (source.shape[1], source.shape[2])),
+        "max_activ": optimise.canvas_size(layer.field, (source.shape[1], source.shape[2])),
     }
 
 
@@ -110,7 +110,7 @@ class UnitPictures:
 
 
 def unit_pictures(
-    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule, *, at_once: int
+    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, rule: ReluRule, *, at_once: int
 ) -> Iterator[UnitPictures]:
     """The gradient strips of the `max` entries of some filters, which run together; in their order.
 
@@ -137,7 +137,7 @@ def unit_pictures(
         batch_pixels=at_once * source.shape[1] * source.shape[2],
     ):  # fmt: skip
         unit = units[found.index]
-        full = gradients.place(found, source.shape[1:])
+        full = gradients.place_in_input(found, source.shape[1:])
         window = layer.field.window(unit.y, unit.x)
         cut = pictures.crop_gradient(full, window)
         whole[found.index] = pictures.gradient_tiles(source.seen(full[None]), size["max_grads"])[0]
@@ -184,7 +184,7 @@ def scores_of_crops(
 
 
 def map_pictures(
-    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, rule: Rule
+    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, rule: ReluRule
 ) -> Iterator[tuple[int, Pixels]]:
     """The gradient strip of the `avg` entries of each filter; one forward an image serves them all."""
     wanted: dict[int, list[tuple[int, int]]] = {}
@@ -252,7 +252,9 @@ def ascent_pictures(
 
     def attempt(block: Sequence[Filter], number: int) -> Mapping[int, AscentPicture]:
         channels = [entry.channel for entry in block]
-        found = ascend(layer, channels, [optimise.generator(seed, layer.name, c, number) for c in channels])
+        found = ascend(
+            layer, channels, [optimise.filter_generator(seed, layer.name, c, number) for c in channels]
+        )
         drawn = pictures.to_pixels(source.seen(found.images))
         contrast = found.images.std(dim=(1, 2, 3))
         return {

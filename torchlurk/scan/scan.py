@@ -110,7 +110,7 @@ def to(state: ScanState, device: torch.device) -> ScanState:
     """The same on another device."""
 
     def moved(lists: TopK) -> TopK:
-        return TopK(lists.scores.to(device), lists.images.to(device), lists.places.to(device))
+        return TopK(lists.scores.to(device), lists.images.to(device), lists.positions.to(device))
 
     layers = {}
     for name, layer in state.layers.items():
@@ -144,7 +144,7 @@ def _merge_layer(a: LayerState, b: LayerState) -> LayerState:
     )
 
 
-class NotFinite(Exception):  # noqa: N818  # it is the activation that is not
+class NonFiniteActivation(Exception):  # noqa: N818  # it is the activation that is not
     """An activation is NaN or infinite.
 
     Attributes:
@@ -171,7 +171,7 @@ def reduce_map(x: Tensor) -> Reduced:
     return Reduced(x.amax(dim=(2, 3)).float(), x.mean(dim=(2, 3), dtype=torch.float32))
 
 
-def places_of_maxima(x: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
+def positions_of_maxima(x: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
     """Where some feature maps have their maximum, the first place in reading order if there are several.
 
     Args:
@@ -212,7 +212,7 @@ def _observe(
 
 def _push_maxima(state: TopK, x: Tensor, maxima: Tensor, images: Tensor) -> TopK:
     if x.device.type == "cpu":
-        return topk.push(state, maxima, images, lambda rows, channels: places_of_maxima(x, rows, channels))
+        return topk.push(state, maxima, images, lambda rows, channels: positions_of_maxima(x, rows, channels))
     # One more pass over the map costs such a device less than waiting for it to say which are wanted.
     return topk.push_all(state, maxima, images, x.flatten(2).argmax(dim=2))
 
@@ -375,7 +375,7 @@ def _check(finite: dict[str, Tensor], images: Tensor) -> None:
     table = torch.stack(list(finite.values())).cpu()
     if not table.all():
         layer, row = (~table).nonzero()[0].tolist()
-        raise NotFinite(list(finite)[layer], int(images[row]))
+        raise NonFiniteActivation(list(finite)[layer], int(images[row]))
 
 
 def candidates(state: ScanState) -> list[int]:

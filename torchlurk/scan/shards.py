@@ -22,6 +22,8 @@ from torchlurk.scan.topk import TopK
 from torchlurk.store.schema import SkippedFile
 
 LISTS = ("max", "avg")
+_LIST_PARTS = ("scores", "images", "places")
+"""The names in a shard's file of the tensors of a `TopK`, in the order of its fields."""
 BY_CLASS = ("images", "max_by_class", "avg_by_class", "positive_by_class")
 BY_FILTER = ("max_squares", "avg_squares", "active", "counts")
 
@@ -55,7 +57,7 @@ def to_bytes(shard: Shard) -> bytes:
     for name, layer in state.layers.items():
         for key in LISTS:
             lists: TopK = getattr(layer, key)
-            for part, values in vars(lists).items():
+            for part, values in zip(_LIST_PARTS, vars(lists).values(), strict=True):
                 tensors[f"{name}/{key}/{part}"] = values
         for key in BY_CLASS:
             tensors[f"{name}/{key}"] = getattr(layer, key)[present]
@@ -64,7 +66,7 @@ def to_bytes(shard: Shard) -> bytes:
     return save({key: value.contiguous() for key, value in tensors.items()})
 
 
-def gather(contents: Iterable[bytes], channels: Mapping[str, int], classes: int, k: int) -> Shard:
+def merge_shards(contents: Iterable[bytes], channels: Mapping[str, int], classes: int, k: int) -> Shard:
     """What shards give together, from the bytes that `to_bytes` made of them.
 
     Args:
@@ -84,7 +86,7 @@ def gather(contents: Iterable[bytes], channels: Mapping[str, int], classes: int,
         for name, sums in layers.items():
             parts: dict[str, Any] = {}
             for key in LISTS:
-                new = TopK(*(tensors[f"{name}/{key}/{part}"] for part in ("scores", "images", "places")))
+                new = TopK(*(tensors[f"{name}/{key}/{part}"] for part in _LIST_PARTS))
                 parts[key] = topk.merge(getattr(sums, key), new)
             # In place, where nobody else has them: those by class are gigabytes for large data sets.
             for key in BY_CLASS:

@@ -24,13 +24,13 @@ class TopK:
     Attributes:
         scores: `(C, k)` float32, `-inf` where the place is empty.
         images: `(C, k)` int64 image ids, `NO_IMAGE` where the place is empty.
-        places: `(C, k)` int64, where in its feature map the score was found, as `y * W + x`;
+        positions: `(C, k)` int64, where in its feature map the score was found, as `y * W + x`;
             0 where that has no meaning.
     """
 
     scores: Tensor
     images: Tensor
-    places: Tensor
+    positions: Tensor
 
     @property
     def k(self) -> int:
@@ -60,28 +60,28 @@ def merge(a: TopK, b: TopK) -> TopK:
     """
     scores = torch.cat([a.scores, b.scores], dim=1)
     images = torch.cat([a.images, b.images], dim=1)
-    places = torch.cat([a.places, b.places], dim=1)
+    positions = torch.cat([a.positions, b.positions], dim=1)
     # Two stable sorts, the minor key first, make the order of pairs.
     by_image = images.argsort(dim=1, stable=True)
     by_score = scores.gather(1, by_image).argsort(dim=1, stable=True, descending=True)
     best = by_image.gather(1, by_score)[:, : a.k]
-    return TopK(scores.gather(1, best), images.gather(1, best), places.gather(1, best))
+    return TopK(scores.gather(1, best), images.gather(1, best), positions.gather(1, best))
 
 
-def push_all(state: TopK, scores: Tensor, images: Tensor, places: Tensor) -> TopK:
+def push_all(state: TopK, scores: Tensor, images: Tensor, positions: Tensor) -> TopK:
     """Offer a batch of images to the lists, the places of all scores being known.
 
     Args:
         state: `(C, k)` lists.
         scores: `(N, C)`, what each image scores with each filter.
         images: `(N,)` int64 ids of the images, none of them in the lists yet.
-        places: `(N, C)` int64 places of the scores.
+        positions: `(N, C)` int64 places of the scores.
 
     Returns:
         The new lists; nothing waits for the device.
     """
     ids = images.to(state.images).expand(scores.shape[1], len(scores))
-    return merge(state, TopK(scores.T.to(state.scores), ids, places.T))
+    return merge(state, TopK(scores.T.to(state.scores), ids, positions.T))
 
 
 def push(
@@ -113,9 +113,9 @@ def push(
     )
     if locate is None:
         return merged
-    channel, rank = (merged.places < 0).nonzero(as_tuple=True)
+    channel, rank = (merged.positions < 0).nonzero(as_tuple=True)
     if not len(channel):
         return merged
-    places = merged.places.clone()
-    places[channel, rank] = locate(-1 - places[channel, rank], channel)
-    return TopK(merged.scores, merged.images, places)
+    positions = merged.positions.clone()
+    positions[channel, rank] = locate(-1 - positions[channel, rank], channel)
+    return TopK(merged.scores, merged.images, positions)

@@ -12,10 +12,10 @@ from typing import SupportsIndex
 from torchlurk.errors import LurkError, as_texts
 from torchlurk.store.schema import LayerRecord
 
-Layers = str | Sequence[str] | None
+LayersLike = str | Sequence[str] | None
 """A layer's name or a pattern of `--layers`, or several; `None` for all that were scanned."""
 
-Filters = int | Iterable[SupportsIndex] | None
+FiltersLike = int | Iterable[SupportsIndex] | None
 """The first so many of each layer, or these; `None` for all."""
 
 
@@ -33,7 +33,7 @@ class Selection:
     filters: int | tuple[int, ...] | None = None
 
 
-def select_filters(layers: Layers = None, filters: Filters = None) -> Selection:
+def select_filters(layers: LayersLike = None, filters: FiltersLike = None) -> Selection:
     """A selection as one says it in Python.
 
     Raises:
@@ -53,7 +53,7 @@ def select_filters(layers: Layers = None, filters: Filters = None) -> Selection:
     return Selection(patterns, count)
 
 
-def choose(
+def selected_channels(
     selection: Selection, layers: Sequence[LayerRecord], logits: str | None = None
 ) -> dict[str, tuple[int, ...]]:
     """The chosen channels, ascending, of each chosen layer, by its name and in the order of `layers`.
@@ -71,7 +71,7 @@ def choose(
     return {layer.name: _channels(selection.filters, layer) for layer in chosen}
 
 
-def find(layers: Sequence[LayerRecord], wanted: str | int) -> LayerRecord:
+def find_layer(layers: Sequence[LayerRecord], wanted: str | int) -> LayerRecord:
     """The layer of a name, or at a position; negative ones count from the end.
 
     Raises:

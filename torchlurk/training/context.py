@@ -14,7 +14,7 @@ from torchlurk.datasets.batches import batches
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError
-from torchlurk.graph.tracing import follow
+from torchlurk.graph.tracing import trace_operations
 from torchlurk.models.checkpoint_metadata import Tuned, renew_head
 from torchlurk.models.isolation import copy_network, isolated, to_float32
 from torchlurk.models.network import Network
@@ -87,7 +87,7 @@ def begin(
     with isolated(model):
         probe = check_network(model, network.shape)
         check_rows(1 if probe.rows is None else probe.rows, images=1)
-        head = find_head(model, follow(model, network.shape), probe.logits)
+        head = find_head(model, trace_operations(model, network.shape), probe.logits)
     classes = split.train.classes
     renew_head(model, head, len(classes), options.seed)
     layers = tuple(dict.fromkeys((*chosen_layers(model, options.unfreeze), head)))

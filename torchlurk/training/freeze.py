@@ -9,10 +9,10 @@ from torch import nn
 
 from torchlurk.errors import LurkError
 from torchlurk.graph.selection import no_match
-from torchlurk.graph.tracing import Traced
+from torchlurk.graph.tracing import OperationTrace
 
 
-def find_head(model: nn.Module, traced: Traced, values: int | None) -> str:
+def find_head(model: nn.Module, traced: OperationTrace, values: int | None) -> str:
     """The layer that gives a classifier its output: linear, or a convolution as in SqueezeNet.
 
     Between it and the output there may be what has no parameters and one input: a ReLU, a pooling, a

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import OBJECTIVES
-from torchlurk.ascent.optimise import AscentParams, AscentResult, ascend, canvas_for
+from torchlurk.ascent.optimise import AscentParams, AscentResult, ascend, supported_canvas_size
 from torchlurk.ascent.transforms import Jitter
 from torchlurk.graph import Layer
 from torchlurk.pipeline import rendering
@@ -110,7 +110,7 @@ def _sizes(context: RunContext) -> dict[str, pictures.PixelSize]:
     if context.config.ascent.strategy == "naive":
         return {layer.name: (height, width) for layer in context.graph.layers}
     return {
-        layer.name: canvas_for(context.runner, layer.name, layer.field, (height, width), depth)
+        layer.name: supported_canvas_size(context.runner, layer.name, layer.field, (height, width), depth)
         for layer in context.graph.layers
     }
 
@@ -123,7 +123,7 @@ def _fourier(context: RunContext) -> Ascend:
     objective = OBJECTIVES[config.objective]
 
     def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> AscentResult:
-        size = canvas_for(context.runner, layer.name, layer.field, (extent[0], extent[1]), depth)
+        size = supported_canvas_size(context.runner, layer.name, layer.field, (extent[0], extent[1]), depth)
         # A small image is moved less, or its pattern would be all blur.
         moved = Jitter(shift=Jitter.shift * min(1.0, min(size) / STEADY))
         own = dataclasses.replace(params, jitter=moved)

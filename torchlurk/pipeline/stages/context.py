@@ -25,7 +25,7 @@ from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest, Stage
-from torchlurk.store.selection import choose
+from torchlurk.store.selection import selected_channels
 from torchlurk.store.write import write_bytes, write_checksums, write_json, write_json_with_checksum
 
 
@@ -94,7 +94,7 @@ def chosen(context: RunContext) -> dict[str, tuple[int, ...]]:
         LurkError: a layer or a filter that is asked for is none that is scanned.
     """
     layers = [records.layer_to_record(layer) for layer in context.graph.layers]
-    return choose(context.config.selection, layers, context.graph.logits)
+    return selected_channels(context.config.selection, layers, context.graph.logits)
 
 
 def lacking(

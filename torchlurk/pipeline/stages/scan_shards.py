@@ -14,7 +14,7 @@ from torchlurk.pipeline.stages.blocks import LOOK, see
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.runtime.devices import copy_to_device
 from torchlurk.scan import scan
-from torchlurk.scan.shards import Shard, gather, to_bytes
+from torchlurk.scan.shards import Shard, merge_shards, to_bytes
 from torchlurk.store import schema
 from torchlurk.store.partial import PartialResults, digest_records
 
@@ -62,7 +62,7 @@ def scan_images(
     if not context.group.is_main:
         return None
     channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
-    return gather(map(pieces.read, length), channels, len(context.folder.classes), k)
+    return merge_shards(map(pieces.read, length), channels, len(context.folder.classes), k)
 
 
 def _shard(
@@ -94,7 +94,7 @@ def _shard(
     try:
         for current in scan.scan(context.runner, state, fed(), bfloat16=bfloat16, limiter=context.limiter):
             state = current
-    except scan.NotFinite as problem:
+    except scan.NonFiniteActivation as problem:
         raise LurkError(
             f"layer {problem.layer!r}, and none before it, gives NaN or infinity for image "
             f"{context.folder.paths[problem.image]!r}: look at its weights, and at that image"
