@@ -140,9 +140,9 @@ def scan(model: nn.Module, out: Path, *layers: str, gradients: bool = True) -> S
     lines: list[str] = []
     with unchanged(model):
         lurk = lurk_of(model, out, layers or ["kind:Conv2d", "kind:Linear"])
-        assert lurk._engine is not None
-        reporter = replace(lurk._engine.reporter, report=lines.append)
-        lurk._engine = replace(lurk._engine, reporter=reporter)
+        assert lurk._session is not None
+        reporter = replace(lurk._session.reporter, report=lines.append)
+        lurk._session = replace(lurk._session, reporter=reporter)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             lurk.compute_top_imgs()

@@ -137,7 +137,8 @@ def _precompute(
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
-    from torchlurk.pipeline.pipeline import default_threads, precompute
+    from torchlurk.pipeline.pipeline import precompute
+    from torchlurk.pipeline.resume import default_threads
     from torchlurk.runtime.devices import (
         choose_device,
         default_ascent_batch,

@@ -11,7 +11,8 @@ from torch import nn
 
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import as_texts, in_python
-from torchlurk.pipeline.session import SessionOptions, open_session, resolve_images, warn_notes
+from torchlurk.pipeline.config import SessionOptions
+from torchlurk.pipeline.session import open_session, resolve_images, warn_notes
 from torchlurk.runtime.devices import default_workers
 from torchlurk.training.record import Options as Asked
 from torchlurk.training.record import Transfer

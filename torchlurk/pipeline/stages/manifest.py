@@ -1,4 +1,4 @@
-"""The manifest with which a store begins."""
+"""The manifest of a new store."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ from torchlurk.store.schema import Manifest, Stage
 
 
 def new_manifest(context: RunContext, device: torch.device, skipped: list[schema.SkippedFile]) -> Manifest:
-    """The manifest before the pictures of a scan that could not read the `skipped` files of those listed."""
-    network, folder = context.network, context.folder
-    sizes = {layer.name: rendering.tiles(layer, context.source) for layer in context.graph.layers}
-    waiting = Stage(complete=False, config=None)
+    """Return the manifest of a store without any complete stage.
+
+    Args:
+        context: The run.
+        device: Device of the network.
+        skipped: Files that the scan could not read.
+    """
+    network, images = context.network, context.images
+    tiles = {layer.name: rendering.tile_sizes(layer, context.source) for layer in context.graph.layers}
+    not_run = Stage(complete=False, config=None)
     return Manifest(
         format=schema.FORMAT,
         name=context.out.name,
@@ -31,13 +37,13 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
             std=[schema.round_float32(s) for s in network.preprocess.std],
         ),
         dataset=schema.Dataset(
-            name=folder.name,
-            images=len(folder.paths) - len(skipped),  # that are not read are not among them
-            classes=list(folder.classes),
-            digest=folder.digest,
+            name=images.name,
+            images=len(images.paths) - len(skipped),  # images that could be read
+            classes=list(images.classes),
+            digest=images.digest,
             skipped=[
                 *skipped,
-                *(schema.SkippedFile(path=one.path, reason=one.reason) for one in skipped_of(folder)),
+                *(schema.SkippedFile(path=file.path, reason=file.reason) for file in skipped_of(images)),
             ],
         ),
         k=context.config.scan.k,
@@ -48,7 +54,7 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
         tiles=schema.Tiles(
             **{
                 kind: {
-                    layer.name: sizes[layer.name][kind]
+                    layer.name: tiles[layer.name][kind]
                     for layer in context.graph.layers
                     if not (layer.sees_all and kind in ("cropped", "cropped_grad"))
                 }
@@ -58,12 +64,12 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
         activation_edges=[schema.round_float32(edge) for edge in scan.ACTIVATION_EDGES],
         stages=schema.Stages(
             scan=Stage(complete=False, config=config_to_record(context.config.scan)),
-            gradients=waiting,
-            ascent=waiting,
+            gradients=not_run,
+            ascent=not_run,
         ),
         memory_format=context.runner.memory_format,
         layers_skipped=[
-            schema.SkippedLayerRecord(name=one.name, kind=one.kind, reason=one.reason)
-            for one in context.graph.skipped
+            schema.SkippedLayerRecord(name=layer.name, kind=layer.kind, reason=layer.reason)
+            for layer in context.graph.skipped
         ],
     )
