@@ -40,7 +40,7 @@ def image_by_image(setting: Setting, count: int) -> dict[str, list[Entry]]:
         path = setting.folder.paths[number % total]
         label = setting.folder.labels[number % total]
         pixels = load_pixels(setting.folder, setting.network.preprocess, [number % total])
-        x = setting.network.preprocess.normalise(pixels).contiguous()
+        x = setting.network.preprocess.to_input(pixels).contiguous()
         for name, module in setting.trunk.named_children():
             x = module(x)
             if name not in known:

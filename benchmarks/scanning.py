@@ -31,7 +31,7 @@ def run_scan(
     def stream() -> Iterator[scan.ScanBatch]:
         for b in feed:
             ids = torch.tensor([images[index] for index in b.indices])
-            yield scan.ScanBatch(ids, torch.tensor(b.labels), preprocess.normalise(b.pixels))
+            yield scan.ScanBatch(ids, torch.tensor(b.labels), preprocess.to_input(b.pixels))
 
     channels = {layer.name: layer.shape[0] for layer in setting.graph.layers}
     state = scan.empty(channels, len(folder.classes), k)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from torchlurk.datasets.batches import ImageFolder, list_images, load_pixels
+from torchlurk.datasets.batches import load_pixels
+from torchlurk.datasets.image_folder import ImageFolder, list_images
 from torchlurk.graph import Graph, trace
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network, load_network
@@ -36,7 +37,7 @@ class Setting:
         total = len(self.folder.paths)
         step = max(1, total // count)
         pixels = load_pixels(self.folder, self.network.preprocess, range(0, total, step)[:count])
-        return self.network.preprocess.normalise(pixels)
+        return self.network.preprocess.to_input(pixels)
 
 
 def make_setting() -> Setting:

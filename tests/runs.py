@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tests.networks import seeded
-from torchlurk.datasets.batches import list_images
+from torchlurk.datasets.image_folder import list_images
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.models.record import Network
 from torchlurk.runtime.reporting import Reporter

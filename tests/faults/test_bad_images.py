@@ -17,7 +17,11 @@ import pytest
 from PIL import Image
 
 from tests.processes import hear_interrupts
-from torchlurk.datasets.batches import BadImage, Preprocess, batches, decode, list_images
+from torchlurk.datasets.batches import batches
+from torchlurk.datasets.decode import decode_image
+from torchlurk.datasets.image_folder import list_images
+from torchlurk.datasets.inputs import Preprocess
+from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
 
 SMALL = Preprocess(size=16, resize=20)
@@ -70,7 +74,7 @@ def test_damage_gives_an_image_or_a_reason(tmp_path: Path, kind: str, options: d
     for _ in range(150):
         path.write_bytes(damaged(data, rng))
         try:
-            assert decode(path, max_pixels=1_000_000).mode == "RGB"
+            assert decode_image(path, max_pixels=1_000_000).mode == "RGB"
         except BadImage as error:
             reasons.append(str(error))
     assert len(reasons) >= 30  # the damage was damage
@@ -79,7 +83,7 @@ def test_damage_gives_an_image_or_a_reason(tmp_path: Path, kind: str, options: d
         assert not {"\n", "<"} & set(reason)
         assert str(tmp_path) not in reason
     path.write_bytes(data)
-    assert decode(path).size in ((48, 40), (40, 48))
+    assert decode_image(path).size in ((48, 40), (40, 48))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -88,7 +92,7 @@ def test_a_truncated_file_is_no_image(tmp_path: Path, kind: str, share: float) -
     data = encoded(kind)
     (tmp_path / "x").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(BadImage):
-        decode(tmp_path / "x")
+        decode_image(tmp_path / "x")
 
 
 def test_reasons_are_short_and_plain(tmp_path: Path) -> None:
@@ -100,15 +104,15 @@ def test_reasons_are_short_and_plain(tmp_path: Path) -> None:
     for reason, data in cases.items():
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(BadImage, match=f"^{reason}$"):
-            decode(tmp_path / "x", max_pixels=1_000)
+            decode_image(tmp_path / "x", max_pixels=1_000)
     with pytest.raises(BadImage, match=r"^the file is gone$"):
-        decode(tmp_path / "missing")
+        decode_image(tmp_path / "missing")
     with pytest.raises(BadImage, match=r"^a folder, not a file"):
-        decode(tmp_path)
+        decode_image(tmp_path)
     for mode in ("I", "F"):
         Image.new(mode, (4, 4)).save(tmp_path / "x", "TIFF")
         with pytest.raises(BadImage, match="no stated white"):
-            decode(tmp_path / "x")
+            decode_image(tmp_path / "x")
 
 
 def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
@@ -118,7 +122,7 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(header)
     started = time.perf_counter()
     with pytest.raises(BadImage, match=r"more pixels than|are more than"):
-        decode(tmp_path / "x")
+        decode_image(tmp_path / "x")
     assert time.perf_counter() - started < 1
 
 
@@ -132,8 +136,8 @@ def test_pillows_warnings_stay_inside(tmp_path: Path) -> None:
     before = list(warnings.filters)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        decode(tmp_path / "x.png")
-        decode(tmp_path / "y.jpg")
+        decode_image(tmp_path / "x.png")
+        decode_image(tmp_path / "y.jpg")
     assert caught == []
     assert list(warnings.filters) == before
 
@@ -206,7 +210,9 @@ def test_ctrl_c_leaves_neither_processes_nor_their_tracebacks(folder: Path) -> N
     script = f"""
         import time
         from pathlib import Path
-        from torchlurk.datasets.batches import Preprocess, batches, list_images
+        from torchlurk.datasets.batches import batches
+        from torchlurk.datasets.image_folder import list_images
+        from torchlurk.datasets.inputs import Preprocess
         scan = batches(list_images(Path({str(folder)!r})), Preprocess(), batch_size=1, workers=2)
         try:
             next(scan)
@@ -241,7 +247,9 @@ def test_a_killed_scan_leaves_no_process(folder: Path) -> None:
     script = f"""
         import os, signal
         from pathlib import Path
-        from torchlurk.datasets.batches import Preprocess, batches, list_images
+        from torchlurk.datasets.batches import batches
+        from torchlurk.datasets.image_folder import list_images
+        from torchlurk.datasets.inputs import Preprocess
         next(batches(list_images(Path({str(folder)!r})), Preprocess(), batch_size=1, workers=2))
         scan = batches(list_images(Path({str(folder)!r})), Preprocess(), batch_size=1, workers=2)
         next(scan)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from torchlurk.datasets.batches import Preprocess
+from torchlurk.datasets.inputs import Preprocess
 from torchlurk.models.network import Network
 
 

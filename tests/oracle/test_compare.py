@@ -18,7 +18,8 @@ from tests.compared import LAYERS, PREPROCESS, network, permuted, store, trained
 from tests.networks import Branching, branching_maps
 from torchlurk import Comparison, compare
 from torchlurk.comparing.moments import CELLS
-from torchlurk.datasets.batches import list_images, load_pixels
+from torchlurk.datasets.batches import load_pixels
+from torchlurk.datasets.image_folder import list_images
 from torchlurk.store import schema
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.store.schema import LayerFile
@@ -104,7 +105,7 @@ def test_distances_in_a_third_network_are_those_of_each_crop_fed_alone(
     def mean(images: list[Image.Image]) -> Array:
         rows = []
         for image in images:
-            x = PREPROCESS.normalise(torch.from_numpy(PREPROCESS.decoded(image))[None])
+            x = PREPROCESS.to_input(torch.from_numpy(PREPROCESS.to_array(image))[None])
             with torch.no_grad():
                 rows.append(branching_maps(third, x)["last"][0].clamp(min=0).mean((1, 2)).double().numpy())
         return np.mean(rows, axis=0)
@@ -180,7 +181,7 @@ def kept(model: Branching, photos: Path) -> dict[str, Array]:
     """Every activation of every image, in float64, by algebra."""
     folder = list_images(photos)
     pixels = load_pixels(folder, PREPROCESS, range(len(folder.paths)))
-    maps = branching_maps(model, PREPROCESS.normalise(pixels).double())
+    maps = branching_maps(model, PREPROCESS.to_input(pixels).double())
     return {name: values.numpy() for name, values in maps.items()}
 
 

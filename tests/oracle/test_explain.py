@@ -273,8 +273,8 @@ FED = Preprocess(size=(27, 30), resize=None)
 def test_explain_is_its_methods_in_evaluation_mode(model: nn.Module) -> None:
     """Also of a network in training mode, whose batch norm would say something else."""
     params = AttributionParams(samples=3, steps=5, sigma=0.1, seed=4)
-    x = FED.normalise(torch.from_numpy(np.array(photo()))[None])
-    black = FED.normalise(torch.zeros((1, 27, 30, 3), dtype=torch.uint8))
+    x = FED.to_input(torch.from_numpy(np.array(photo()))[None])
+    black = FED.to_input(torch.zeros((1, 27, 30, 3), dtype=torch.uint8))
     model.train()
     (found,) = torchlurk.explain(model, FED, photo(), TARGET, params=params)
     assert model.training

@@ -12,7 +12,7 @@ from benchmarks.first import image_by_image
 from benchmarks.scanning import run_scan
 from benchmarks.setting import Setting
 from tests.golden.network import golden_network, write_images
-from torchlurk.datasets.batches import list_images
+from torchlurk.datasets.image_folder import list_images
 from torchlurk.graph import trace
 from torchlurk.models.network import Network
 

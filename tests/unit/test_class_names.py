@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.unit.test_datasets import pictures
-from torchlurk.datasets.class_names import name_classes, names_in_order, read_words
+from torchlurk.datasets.class_names import name_classes, names_in_order, read_class_names
 from torchlurk.datasets.csv_table import read_table
 from torchlurk.datasets.matching import name_folders
-from torchlurk.datasets.torchvision_dataset import index_items
+from torchlurk.datasets.torchvision_dataset import index_dataset
 from torchlurk.errors import LurkError
 from torchlurk.pipeline.session import resolve_images
 
@@ -39,7 +39,7 @@ RIGHT = tuple(BY_NUMBER[folder] for folder in FOLDERS)
 
 def words(path: Path, text: str, name: str = "names.txt") -> dict[str, str] | tuple[str, ...]:
     (path / name).write_text(text, encoding="utf-8")
-    return read_words(path / name)
+    return read_class_names(path / name)
 
 
 def lines(form: str) -> str:
@@ -214,24 +214,24 @@ def test_a_data_set_keeps_its_own_order() -> None:
     with pytest.raises(LurkError, match="none of the 1 class words"):
         name_classes(["dog", "cat"], {"7": "x"})
 
-    class Items(list[Any]):
+    class MapStyleDataset(list[Any]):
         pass
 
-    items = Items((Image.new("L", (4, 4)), label) for label in (0, 11))
-    assert index_items(items, "twelve", words=NAMES).classes == NAMES
-    assert index_items(items, "twelve", words=(*NAMES, "emu")).classes[11:] == ("magpie", "emu")
+    items = MapStyleDataset((Image.new("L", (4, 4)), label) for label in (0, 11))
+    assert index_dataset(items, "twelve", class_names=NAMES).classes == NAMES
+    assert index_dataset(items, "twelve", class_names=(*NAMES, "emu")).classes[11:] == ("magpie", "emu")
 
 
 def test_labels_of_a_table_are_named_by_number(tmp_path: Path) -> None:
     pictures(tmp_path, *(f"{n}.png" for n in range(13)))
     rows = "".join(f"{n}.png,{n}\n" for n in range(12))
     (tmp_path / "t.csv").write_text(f"filename,class_id\n{rows}12.png,\n")
-    found = read_table(tmp_path / "t.csv", words=NAMES)
+    found = read_table(tmp_path / "t.csv", class_names=NAMES)
     assert [found.classes[label] for label in found.labels] == [*NAMES, "no label"]
     assert found.notes[0].endswith("'0' is 'tench', '11' is 'magpie'")
     (tmp_path / "t.csv").write_text("path\n0.png\n")
     with pytest.raises(LurkError, match="has no labels that class words could name"):
-        read_table(tmp_path / "t.csv", words=NAMES)
+        read_table(tmp_path / "t.csv", class_names=NAMES)
 
 
 def test_names_beside_a_data_set_of_pairs(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ import torch
 import torchvision
 from PIL import Image
 
-from torchlurk.datasets.batches import Preprocess, batches, first_image, list_images, load_pixels
-from torchlurk.datasets.class_names import name_classes, read_words
+from torchlurk.datasets.batches import batches, first_image, load_pixels
+from torchlurk.datasets.class_names import name_classes, read_class_names
 from torchlurk.datasets.csv_table import read_table
+from torchlurk.datasets.image_folder import list_images
+from torchlurk.datasets.inputs import Preprocess
 from torchlurk.datasets.open import open_images
-from torchlurk.datasets.torchvision_dataset import IndexedImages, index_items, open_torchvision
+from torchlurk.datasets.torchvision_dataset import IndexedImages, index_dataset, open_torchvision
 from torchlurk.errors import LurkError
 
 GRAY = Preprocess(size=28, resize=28, mean=(0.1,), std=(0.3,))
@@ -41,14 +43,14 @@ def test_a_folder_of_a_common_name_is_named_after_the_one_above(tmp_path: Path, 
 def test_words_one_a_line(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("tench, Tinca tinca\n\ngoldfish\n")
-    assert read_words(path) == ("tench, Tinca tinca", "goldfish")
+    assert read_class_names(path) == ("tench, Tinca tinca", "goldfish")
     path.write_text("tench, Tinca tinca\ngoldfish, Carassius auratus\n")
-    assert read_words(path) == ("tench, Tinca tinca", "goldfish, Carassius auratus")
+    assert read_class_names(path) == ("tench, Tinca tinca", "goldfish, Carassius auratus")
     path.write_text("n01,tench\nn02,goldfish, gold\n")
-    assert read_words(path) == {"n01": "tench", "n02": "goldfish, gold"}
+    assert read_class_names(path) == {"n01": "tench", "n02": "goldfish, gold"}
     path.write_text("\n \n")
     with pytest.raises(LurkError, match="are empty"):
-        read_words(path)
+        read_class_names(path)
 
 
 def test_a_list_of_another_length_names_both_lengths(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_a_list_of_another_length_names_both_lengths(tmp_path: Path) -> None:
     images = pictures(tmp_path / "set", "a/1.png", "b/2.png")
     (tmp_path / "words").write_text("one\ntwo\nthree\n")
     with pytest.raises(LurkError, match=r"3 class words and 2 classes \(a, b\)"):
-        open_images(str(images), words=tmp_path / "words", data_root=tmp_path)
+        open_images(str(images), class_names_file=tmp_path / "words", data_root=tmp_path)
 
 
 # tables
@@ -82,7 +84,7 @@ def test_a_table_of_paths_and_labels(tmp_path: Path, text: str) -> None:
     assert found.paths == ("img/a.png", "img/b.png", "img/c.png")
     assert [found.classes[label] for label in found.labels] == ["cat", "dog", "no label"]
     assert [b.indices for b in batches(found, Preprocess(size=8, resize=8), workers=1)] == [(0, 1, 2)]
-    assert open_images(str(path), words=None, data_root=tmp_path) == found
+    assert open_images(str(path), class_names_file=None, data_root=tmp_path) == found
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_headers_and_separators_that_tools_write(tmp_path: Path, text: str) -> N
     pictures(tmp_path, "a.png", "b.png")
     for name in ("t.csv", "t.tsv"):
         (tmp_path / name).write_text(text)
-        found = open_images(str(tmp_path / name), words=None, data_root=tmp_path)
+        found = open_images(str(tmp_path / name), class_names_file=None, data_root=tmp_path)
         assert (found.paths, found.labels, found.classes) == (("a.png", "b.png"), (0, 1), ("cat", "dog"))
 
 
@@ -170,7 +172,7 @@ def test_a_wrong_table_is_one_line(tmp_path: Path, text: str, message: str) -> N
 
 def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(LurkError, match="No such file"):
-        open_images(str(tmp_path / "t.csv"), words=None, data_root=tmp_path)
+        open_images(str(tmp_path / "t.csv"), class_names_file=None, data_root=tmp_path)
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(LurkError, match="cannot be read"):
         read_table(tmp_path / "t.csv")
@@ -195,7 +197,7 @@ def mnist(tmp_path: Path) -> Path:
 
 
 def test_mnist_by_name(mnist: Path) -> None:
-    found = open_images("torchvision:MNIST", words=None, data_root=mnist)
+    found = open_images("torchvision:MNIST", class_names_file=None, data_root=mnist)
     assert isinstance(found, IndexedImages)
     assert found.name == "MNIST-test"
     assert found.paths[:2] == ("00000", "00001")
@@ -205,7 +207,7 @@ def test_mnist_by_name(mnist: Path) -> None:
     for workers in (0, 2):
         (batch,) = batches(found, GRAY, workers=workers)
         expected = (torch.stack([own[i][0] for i in range(6)]) - 0.1) / 0.3
-        torch.testing.assert_close(GRAY.normalise(batch.pixels), expected)
+        torch.testing.assert_close(GRAY.to_input(batch.pixels), expected)
     assert first_image(found).mode == "RGB"
     taken = found.take([5, 2]).take([1, 0])
     assert (taken.paths, taken.labels) == (("00002", "00005"), (2, 5))
@@ -215,7 +217,9 @@ def test_mnist_by_name(mnist: Path) -> None:
     assert train.digest != found.digest
     assert open_torchvision("torchvision:MNIST:train", mnist) == train
     (mnist / "words").write_text("\n".join("abcdefghij"))
-    assert open_images("torchvision:MNIST", words=mnist / "words", data_root=mnist).classes[9] == "j"
+    assert (
+        open_images("torchvision:MNIST", class_names_file=mnist / "words", data_root=mnist).classes[9] == "j"
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,12 +244,12 @@ class Fake(torchvision.datasets.FakeData):
 
 
 def test_a_data_set_that_keeps_nothing(tmp_path: Path) -> None:
-    found = open_torchvision("torchvision:Fake", tmp_path, known={"Fake": Fake})
+    found = open_torchvision("torchvision:Fake", tmp_path, available={"Fake": Fake})
     assert (found.name, len(found.paths)) == ("Fake", 5)
-    assert found == open_torchvision("torchvision:Fake", tmp_path, known={"Fake": Fake})
+    assert found == open_torchvision("torchvision:Fake", tmp_path, available={"Fake": Fake})
     assert set(found.classes) <= {"0", "1", "2"}
     with pytest.raises(LurkError, match="'Fake' has no splits: leave out ':train'"):
-        open_torchvision("torchvision:Fake:train", tmp_path, known={"Fake": Fake})
+        open_torchvision("torchvision:Fake:train", tmp_path, available={"Fake": Fake})
 
 
 class Away:
@@ -259,7 +263,7 @@ class Away:
 
 def test_a_data_set_out_of_reach_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(LurkError, match=r"'Away' of torchvision cannot be had \(Dataset not found\.\): put"):
-        open_torchvision("torchvision:Away", tmp_path / "new", known={"Away": Away})
+        open_torchvision("torchvision:Away", tmp_path / "new", available={"Away": Away})
 
 
 class Boxes(list[Any]):
@@ -268,10 +272,10 @@ class Boxes(list[Any]):
 
 def test_labels_that_are_no_classes_and_items_that_are_no_images() -> None:
     with pytest.raises(LurkError, match="labels of data set 'boxes' are not numbers of classes"):
-        index_items(Boxes([(Image.new("L", (4, 4)), {"box": 1})]), "boxes")
+        index_dataset(Boxes([(Image.new("L", (4, 4)), {"box": 1})]), "boxes")
     with pytest.raises(LurkError, match="is empty"):
-        index_items(Boxes(), "none")
-    mixed = index_items(Boxes([(Image.new("L", (9, 9), 40), 1), (torch.zeros(3), 0)]), "mixed")
+        index_dataset(Boxes(), "none")
+    mixed = index_dataset(Boxes([(Image.new("L", (9, 9), 40), 1), (torch.zeros(3), 0)]), "mixed")
     (batch,) = batches(mixed, Preprocess(size=8, resize=8), workers=1)
     assert batch.indices == (0,)
     assert batch.skipped[0].reason == "a Tensor, not an image"

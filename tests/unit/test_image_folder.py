@@ -11,17 +11,19 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, features
 from torch import nn
+from torchlurk.cli.terminal import SILENT
 
 import torchlurk
 from torchlurk.cli.main import main
-from torchlurk.cli.terminal import SILENT
-from torchlurk.datasets.batches import ImageFolder, Preprocess, batches, list_images
-from torchlurk.datasets.decode import decode
-from torchlurk.datasets.images import NOT_READ, Skipped
+from torchlurk.datasets.batches import batches
+from torchlurk.datasets.decode import decode_image
+from torchlurk.datasets.image_folder import ImageFolder, list_images
+from torchlurk.datasets.images import NOT_READ, SkippedImage
+from torchlurk.datasets.inputs import Preprocess
 from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.open import open_images
-from torchlurk.datasets.suffixes import read_suffixes
-from torchlurk.datasets.validate import check_all
+from torchlurk.datasets.suffixes import supported_suffixes
+from torchlurk.datasets.validate import check_images
 from torchlurk.errors import LurkError
 from torchlurk.store.read import read_manifest
 
@@ -58,7 +60,7 @@ def test_all_suffixes_of_the_formats_that_are_decoded_are_read(tmp_path: Path) -
 
 
 def test_no_suffix_is_read_of_a_format_that_is_not_decoded() -> None:
-    kinds = {Image.registered_extensions()[suffix] for suffix in read_suffixes()}
+    kinds = {Image.registered_extensions()[suffix] for suffix in supported_suffixes()}
     assert {"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "TIFF", "PPM"} <= kinds
     assert not kinds & {"EPS", "PDF", "JPEG2000", "PSD", "TGA", "WMF", "FITS"}
 
@@ -70,18 +72,18 @@ def test_avif_is_decoded_upright_and_on_white(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "x.avif", exif=exif)
-    found = decode(list_images(tmp_path).file(0))
+    found = decode_image(list_images(tmp_path).file(0))
     assert found.size == (24, 40)
     assert found.getpixel((20, 4)) == (255, 255, 255)
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "x.avif")
-    assert decode(tmp_path / "x.avif").getpixel((0, 0)) == (255, 255, 255)
+    assert decode_image(tmp_path / "x.avif").getpixel((0, 0)) == (255, 255, 255)
 
 
 @needs_avif
 def test_an_avif_of_too_many_pixels_is_refused_from_its_header(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "x.avif")
     with pytest.raises(BadImage, match=r"^64 x 64 pixels are more than 4,000$"):
-        decode(tmp_path / "x.avif", max_pixels=4000)
+        decode_image(tmp_path / "x.avif", max_pixels=4000)
 
 
 def test_images_that_are_not_read_are_listed_with_a_reason(tmp_path: Path) -> None:
@@ -91,15 +93,15 @@ def test_images_that_are_not_read_are_listed_with_a_reason(tmp_path: Path) -> No
     found = list_images(root)
     assert (found.paths, found.classes) == (("cat/1.jpg",), ("cat",))
     assert found.skipped == (
-        Skipped("cat/2.HEIC", HEIF),
-        Skipped("cat/a.psd", NOT_READ + "the format Photoshop"),
-        Skipped("cat/b.svg", NOT_READ + "the format SVG"),
-        Skipped("cat/bare", NOT_READ + "JPEG whose name does not end in .jpg"),
-        Skipped("cat/big.jpg_large", NOT_READ + "JPEG whose name does not end in .jpg"),
-        Skipped("cat/c.CR2", NOT_READ + "the format camera raw"),
-        Skipped("cat/d.jp2", NOT_READ + "the format JPEG 2000"),
-        Skipped("dog/1.heic", HEIF),
-        Skipped("e.nii.gz", NOT_READ + "the format NIfTI"),
+        SkippedImage("cat/2.HEIC", HEIF),
+        SkippedImage("cat/a.psd", NOT_READ + "the format Photoshop"),
+        SkippedImage("cat/b.svg", NOT_READ + "the format SVG"),
+        SkippedImage("cat/bare", NOT_READ + "JPEG whose name does not end in .jpg"),
+        SkippedImage("cat/big.jpg_large", NOT_READ + "JPEG whose name does not end in .jpg"),
+        SkippedImage("cat/c.CR2", NOT_READ + "the format camera raw"),
+        SkippedImage("cat/d.jp2", NOT_READ + "the format JPEG 2000"),
+        SkippedImage("dog/1.heic", HEIF),
+        SkippedImage("e.nii.gz", NOT_READ + "the format NIfTI"),
     )
     assert found.notes == (
         "9 files are skipped, of formats that are not read: 2 .heic, 1 .psd, 1 .svg, 1 without a suffix, "
@@ -141,7 +143,7 @@ def test_strict_refuses_images_that_are_not_read(tmp_path: Path) -> None:
     with pytest.raises(
         LurkError, match=r"^1 of 2 images cannot be read, '2\.heic' first \(not read: the form"
     ):
-        check_all(images, Preprocess(size=8, resize=8), workers=0, bar=SILENT.bar)
+        check_images(images, Preprocess(size=8, resize=8), workers=0, bar=SILENT.bar)
 
 
 # folders
@@ -175,7 +177,7 @@ def test_folders_of_other_programs_are_passed_over(tmp_path: Path) -> None:
 def test_loose_images_beside_class_folders_are_the_last_class(tmp_path: Path) -> None:
     root = folder(tmp_path / "pets", "cat/1.jpg", "zebra/1.jpg", "b.jpg", "y.jpg")
     before = list_images(root / "cat").digest
-    found = list_images(root, words=("cats", "zebras"))
+    found = list_images(root, class_names=("cats", "zebras"))
     assert found.paths == ("b.jpg", "cat/1.jpg", "y.jpg", "zebra/1.jpg")
     assert counted(found) == {"cats": 1, "zebras": 1, "pets": 2}
     assert found.notes == (
@@ -239,7 +241,7 @@ def test_nothing_is_said_of_usual_folders(tmp_path: Path, files: tuple[str, ...]
 def test_names_that_are_no_text_are_told_as_text(tmp_path: Path) -> None:
     root = folder(tmp_path / "set", "1.jpg", os.fsdecode(b"\xe9.heic"), os.fsdecode(b"d\xff/"))
     found = list_images(root)
-    assert found.skipped == (Skipped("\\udce9.heic", HEIF),)
+    assert found.skipped == (SkippedImage("\\udce9.heic", HEIF),)
     assert "\n".join(found.notes).encode()
 
 
@@ -298,12 +300,12 @@ def test_lurk_warns_of_it(mixed: Path) -> None:
 def test_names_found_beside_a_flat_folder_may_be_for_others(tmp_path: Path) -> None:
     root = folder(tmp_path / "set", "cat/1.jpg", "dog/1.jpg", "unsorted/1.jpg")
     (root / "classes.txt").write_text("cat\tcats\ndog\tdogs\n")
-    found = open_images(str(root / "unsorted"), words=None, data_root=tmp_path)
+    found = open_images(str(root / "unsorted"), class_names_file=None, data_root=tmp_path)
     assert isinstance(found, ImageFolder)
     assert found.classes == ("unsorted",)
     assert found.notes[0].startswith(
         "names of classes are not used: none of the 2 class words is for a class"
     )
-    assert open_images(str(root / "cat"), words=None, data_root=tmp_path).classes == ("cats",)
+    assert open_images(str(root / "cat"), class_names_file=None, data_root=tmp_path).classes == ("cats",)
     with pytest.raises(LurkError, match="none of the 2 class words is for a class"):
-        open_images(str(root / "unsorted"), words=root / "classes.txt", data_root=tmp_path)
+        open_images(str(root / "unsorted"), class_names_file=root / "classes.txt", data_root=tmp_path)

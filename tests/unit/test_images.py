@@ -12,16 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from torchlurk.datasets.batches import (
-    BadImage,
-    Batch,
-    Preprocess,
-    batches,
-    decode,
-    list_images,
-    load_pixels,
-    read_words,
-)
+from torchlurk.datasets.batches import Batch, batches, load_pixels
+from torchlurk.datasets.class_names import read_class_names
+from torchlurk.datasets.decode import decode_image
+from torchlurk.datasets.image_folder import list_images
+from torchlurk.datasets.inputs import Preprocess
+from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
 
 SMALL = Preprocess(size=16, resize=20)
@@ -56,7 +52,7 @@ def test_lists_classes_and_passes_over_the_rest(folder: Path) -> None:
         (folder / name).write_text("x")
     (folder / ".git").mkdir()
     noise(0).save(folder / ".git" / "x.jpg")
-    found = list_images(folder, words={"b": "birds, of all kinds", "z": "never"})
+    found = list_images(folder, class_names={"b": "birds, of all kinds", "z": "never"})
     assert found.name == "pets"
     assert found.classes == ("a", "birds, of all kinds")
     assert found.paths[5:8] == ("a/05.jpg", "a/deep/er/x.PNG", "b/00.jpg")
@@ -117,19 +113,19 @@ def test_no_images_is_one_line(tmp_path: Path, name: str) -> None:
 def test_words(tmp_path: Path) -> None:
     path = tmp_path / "classes.txt"
     path.write_text("n01\tgoldfish, Carassius auratus\r\n\nn02,frog\nn03\tnaïve\n", encoding="utf-8")
-    assert read_words(path) == {
+    assert read_class_names(path) == {
         "n01": "goldfish, Carassius auratus",
         "n02": "frog",
         "n03": "naïve",
     }
     path.write_text("n01\tx\nalone\n")
     with pytest.raises(LurkError, match="line 2, is 'alone'"):
-        read_words(path)
+        read_class_names(path)
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(LurkError, match="not UTF-8"):
-        read_words(path)
+        read_class_names(path)
     with pytest.raises(LurkError, match="cannot be read: No such file"):
-        read_words(tmp_path / "missing")
+        read_class_names(tmp_path / "missing")
 
 
 # decoding
@@ -137,7 +133,7 @@ def test_words(tmp_path: Path) -> None:
 
 def saved(path: Path, image: Image.Image, **options: object) -> Image.Image:
     image.save(path, **options)  # type: ignore[arg-type]
-    return decode(path)
+    return decode_image(path)
 
 
 def difference(first: Image.Image, second: Image.Image) -> int:
@@ -238,17 +234,17 @@ def test_pixels_equal_torchvisions_to_the_bit(width: int, height: int, sizes: tu
     image = noise(width * 1000 + height, width, height)
     preset = torchvision.models.VGG16_Weights.DEFAULT.transforms(crop_size=size, resize_size=resize)
     ours = Preprocess(size=size, resize=resize)
-    pixels = torch.from_numpy(ours.decoded(image))[None]
-    assert torch.equal(ours.normalise(pixels)[0], preset(image))
+    pixels = torch.from_numpy(ours.to_array(image))[None]
+    assert torch.equal(ours.to_input(pixels)[0], preset(image))
 
 
 def test_the_default_is_torchvisions_in_the_plain_layout() -> None:
     image = noise(0, 500, 375)
-    pixels = torch.from_numpy(Preprocess().decoded(image))[None].repeat(2, 1, 1, 1)
-    found = Preprocess().normalise(pixels)
+    pixels = torch.from_numpy(Preprocess().to_array(image))[None].repeat(2, 1, 1, 1)
+    found = Preprocess().to_input(pixels)
     assert torch.equal(found[1], torchvision.models.VGG16_Weights.DEFAULT.transforms()(image))
     assert found.is_contiguous()
-    assert Preprocess().normalise(torch.empty(0, 8, 8, 3, dtype=torch.uint8)).shape == (0, 3, 8, 8)
+    assert Preprocess().to_input(torch.empty(0, 8, 8, 3, dtype=torch.uint8)).shape == (0, 3, 8, 8)
 
 
 def test_preprocess_refuses_what_cannot_be() -> None:
@@ -258,7 +254,7 @@ def test_preprocess_refuses_what_cannot_be() -> None:
     with pytest.raises(LurkError, match="std"):
         Preprocess(std=(1.0, 0.0, 1.0))
     with pytest.raises(BadImage, match="1 x 101 pixels are too narrow"):
-        Preprocess().decoded(Image.new("RGB", (1, 101)))
+        Preprocess().to_array(Image.new("RGB", (1, 101)))
 
 
 # batches

@@ -14,9 +14,17 @@ from PIL import Image
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
-from torchlurk.datasets.batches import BadImage, Preprocess, batches, list_images, load_pixels
-from torchlurk.datasets.inputs import Input, resized
-from torchlurk.datasets.transform import CustomTransform, call, from_preset, input_of, shown_channels
+from torchlurk.datasets.batches import batches, load_pixels
+from torchlurk.datasets.image_folder import list_images
+from torchlurk.datasets.inputs import Input, Preprocess, with_input_size
+from torchlurk.datasets.limits import BadImage
+from torchlurk.datasets.torchvision_steps import preprocess_from_preset
+from torchlurk.datasets.transform import (
+    CustomTransform,
+    apply_transform,
+    choose_display_channels,
+    input_from_transform,
+)
 from torchlurk.errors import LurkError
 
 BICUBIC = v1.InterpolationMode.BICUBIC
@@ -28,7 +36,7 @@ def noise(seed: int, width: int = 60, height: int = 47) -> Image.Image:
 
 
 def fed(wanted: Input, image: Image.Image) -> torch.Tensor:
-    return wanted.normalise(torch.from_numpy(wanted.decoded(image))[None])[0]
+    return wanted.to_input(torch.from_numpy(wanted.to_array(image))[None])[0]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +47,7 @@ def fed(wanted: Input, image: Image.Image) -> torch.Tensor:
 def test_presets_are_torchvisions_to_the_bit(model: str, size: tuple[int, int]) -> None:
     for entry in torchvision.models.get_model_weights(model):
         preset, image = entry.transforms(), noise(3, *size)
-        assert torch.equal(fed(from_preset(preset), image), preset(image))
+        assert torch.equal(fed(preprocess_from_preset(preset), image), preset(image))
 
 
 def named(x: Image.Image) -> torch.Tensor:
@@ -67,12 +75,12 @@ KNOWN: dict[str, Callable[[Image.Image], Any]] = {
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_composition_of_usual_steps_is_split(name: str) -> None:
-    found = input_of(KNOWN[name], lambda: noise(0))
+    found = input_from_transform(KNOWN[name], lambda: noise(0))
     assert isinstance(found, Preprocess)
-    assert input_of(KNOWN[name], lambda: Image.new("RGB", noise(0).size)) == found
+    assert input_from_transform(KNOWN[name], lambda: Image.new("RGB", noise(0).size)) == found
     for seed in range(3):
         assert torch.equal(fed(found, noise(seed)), KNOWN[name](noise(seed)))
-    assert found.display(found.decoded(noise(0))).shape == (*found.shape[1:], 3)
+    assert found.display(found.to_array(noise(0))).shape == (*found.shape[1:], 3)
 
 
 OTHERS: dict[str, tuple[Callable[[Image.Image], Any], bool]] = {
@@ -90,13 +98,13 @@ OTHERS: dict[str, tuple[Callable[[Image.Image], Any], bool]] = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_transforms_are_called_and_shown(name: str) -> None:
     transform, stretched = OTHERS[name]
-    found = input_of(transform, lambda: noise(0))
+    found = input_from_transform(transform, lambda: noise(0))
     assert isinstance(found, CustomTransform)
-    assert found.cut is None
+    assert found.resize_crop is None
     assert found.stretched == stretched
     value = transform(noise(1))
     assert torch.equal(fed(found, noise(1)), value)
-    picture = found.display(found.decoded(noise(1)))
+    picture = found.display(found.to_array(noise(1)))
     assert picture.shape == (*found.shape[1:], 3)
     assert picture.dtype == np.uint8
     if stretched:
@@ -110,8 +118,8 @@ def test_other_transforms_are_called_and_shown(name: str) -> None:
 
 def test_a_normalisation_inside_gives_the_picture_back() -> None:
     turned = OTHERS["a lambda inside"][0]
-    found = input_of(turned, lambda: noise(0))
-    picture = found.display(found.decoded(noise(2)))
+    found = input_from_transform(turned, lambda: noise(0))
+    picture = found.display(found.to_array(noise(2)))
     assert np.array_equal(picture, np.asarray(noise(2).rotate(90)))
     assert (found.mean, found.std) == ((0.4,) * 3, (0.2,) * 3)
 
@@ -122,18 +130,20 @@ def five(image: Image.Image) -> torch.Tensor:
 
 
 def test_channels_are_shown_by_choice() -> None:
-    found = input_of(five, lambda: noise(0), shown=(4, 0, 2))
+    found = input_from_transform(five, lambda: noise(0), display_channels=(4, 0, 2))
     assert found.shape == (5, 8, 8)
-    picture = found.display(found.decoded(noise(0)))
+    picture = found.display(found.to_array(noise(0)))
     assert picture[..., 1].max() == 0
     assert picture[..., 0].max() > picture[..., 2].max() > 0
-    assert input_of(five, lambda: noise(0)).shown == (0, 1, 2)
-    gray = input_of(five, lambda: noise(0), shown=(3,)).display(found.decoded(noise(0)))
+    assert input_from_transform(five, lambda: noise(0)).display_channels == (0, 1, 2)
+    gray = input_from_transform(five, lambda: noise(0), display_channels=(3,)).display(
+        found.to_array(noise(0))
+    )
     assert np.array_equal(gray[..., 0], gray[..., 2])
-    assert shown_channels(1) == shown_channels(2) == (0,)
+    assert choose_display_channels(1) == choose_display_channels(2) == (0,)
     for wrong in ((5,), (0, 1), (-1, 0, 1)):
         with pytest.raises(LurkError, match=r"--show-channels .* of 0 to 4"):
-            input_of(five, lambda: noise(0), shown=wrong)
+            input_from_transform(five, lambda: noise(0), display_channels=wrong)
 
 
 def failing(image: Image.Image) -> torch.Tensor:
@@ -155,7 +165,7 @@ def test_a_transform_that_will_not_do_is_one_line(
     transform: Callable[[Image.Image], Any], message: str
 ) -> None:
     with pytest.raises(LurkError, match=message) as caught:
-        input_of(transform, lambda: noise(0))
+        input_from_transform(transform, lambda: noise(0))
     assert "\n" not in str(caught.value)
 
 
@@ -164,7 +174,7 @@ def test_what_fails_on_one_image_skips_that_one(tmp_path: Path) -> None:
         noise(index, *size).save(tmp_path / f"{index}.png")
     images = list_images(tmp_path)
     for transform in (v1.ToTensor(), v1.Compose([v1.Lambda(lambda i: i), v1.ToTensor()])):
-        found = input_of(transform, lambda: images.open(0))
+        found = input_from_transform(transform, lambda: images.open(0))
         (batch,) = batches(images, found, workers=0)
         assert batch.indices == (0, 1)
         assert [s.path for s in batch.skipped] == ["2.png"]
@@ -176,7 +186,7 @@ def test_what_fails_on_one_image_skips_that_one(tmp_path: Path) -> None:
 def test_random_transforms_are_the_same_each_time_and_leave_the_generator() -> None:
     jitter = v1.Compose([v1.ToTensor(), v1.RandomErasing(1.0), v1.Resize((8, 8))])
     before = torch.random.get_rng_state()
-    assert torch.equal(call(jitter, noise(0)), call(jitter, noise(0)))
+    assert torch.equal(apply_transform(jitter, noise(0)), apply_transform(jitter, noise(0)))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -187,18 +197,18 @@ def test_every_worker_gives_the_same_gray_and_flat_pixels(tmp_path: Path) -> Non
     wide = Preprocess(size=(16, 40), resize=24, mean=(0.5,), std=(0.25,), interpolation="bicubic")
     first = list(batches(images, wide, batch_size=2, workers=0))
     assert first[0].pixels.shape == (2, 16, 40, 1)
-    assert wide.normalise(first[0].pixels).shape == (2, 1, 16, 40)
+    assert wide.to_input(first[0].pixels).shape == (2, 1, 16, 40)
     for workers in (1, 3):
         again = list(batches(images, wide, batch_size=2, workers=workers))
         assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(first, again, strict=True))
 
 
 def test_another_size_keeps_the_proportion_of_the_cut() -> None:
-    assert resized(Preprocess(), 64) == Preprocess(size=64, resize=73)
-    assert resized(Preprocess(size=(28, 28), resize=(32, 32)), (14, 56)) == Preprocess(
+    assert with_input_size(Preprocess(), 64) == Preprocess(size=64, resize=73)
+    assert with_input_size(Preprocess(size=(28, 28), resize=(32, 32)), (14, 56)) == Preprocess(
         size=(14, 56), resize=(16, 64)
     )
-    assert resized(Preprocess(size=(28, 28), resize=None), 32) == Preprocess(size=32, resize=32)
+    assert with_input_size(Preprocess(size=(28, 28), resize=None), 32) == Preprocess(size=32, resize=32)
 
 
 @pytest.mark.parametrize(
@@ -217,4 +227,4 @@ def test_an_impossible_input_is_refused(options: dict[str, Any], message: str) -
 
 def test_an_image_of_another_size_where_none_is_resized() -> None:
     with pytest.raises(BadImage, match="60 x 47 pixels, where the network takes 8 x 9"):
-        Preprocess(size=(9, 8), resize=None).decoded(noise(0))
+        Preprocess(size=(9, 8), resize=None).to_array(noise(0))

@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from torchlurk.cli.terminal import SILENT
 
 from torchlurk.cli.main import main
-from torchlurk.cli.terminal import SILENT
 from torchlurk.datasets import decode as decoding
 from torchlurk.datasets import limits
-from torchlurk.datasets.batches import Preprocess, batches, list_images
+from torchlurk.datasets.batches import batches
 from torchlurk.datasets.csv_table import read_table
-from torchlurk.datasets.decode import decode, to_rgb
+from torchlurk.datasets.decode import decode_image, to_rgb
+from torchlurk.datasets.image_folder import list_images
+from torchlurk.datasets.inputs import Preprocess
 from torchlurk.datasets.limits import BadImage
-from torchlurk.datasets.validate import check_all
+from torchlurk.datasets.validate import check_images
 from torchlurk.errors import LurkError
 from torchlurk.pipeline import pipeline
 
@@ -50,10 +52,10 @@ def tiff(tiles: int, *, big: bool = False) -> bytes:
 def test_a_tiff_of_too_many_tiles_is_refused_before_they_are_listed(tmp_path: Path, big: bool) -> None:
     (tmp_path / "x").write_bytes(tiff(400_001, big=big))
     with pytest.raises(BadImage, match=r"^in 400,001 pieces, more than 400,000$"):
-        decode(tmp_path / "x")
+        decode_image(tmp_path / "x")
     (tmp_path / "x").write_bytes(tiff(400_000, big=big))
     with pytest.raises(BadImage, match=r"^(damaged|not an image)"):
-        decode(tmp_path / "x")
+        decode_image(tmp_path / "x")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_a_tiff_of_too_many_tiles_is_refused_before_they_are_listed(tmp_path: Pa
 def test_a_tiff_that_breaks_off_is_no_trouble(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x").write_bytes(data)
     with pytest.raises(BadImage, match=r"not an image|damaged"):
-        decode(tmp_path / "x")
+        decode_image(tmp_path / "x")
 
 
 def scans(times: int) -> bytes:
@@ -74,34 +76,34 @@ def scans(times: int) -> bytes:
 
 def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(scans(20))
-    assert decode(tmp_path / "x").size == (40, 40)
+    assert decode_image(tmp_path / "x").size == (40, 40)
     (tmp_path / "x").write_bytes(scans(100))
     with pytest.raises(BadImage, match=r"^a JPEG of more than 100 scans$"):
-        decode(tmp_path / "x")
+        decode_image(tmp_path / "x")
 
 
 def test_what_lies_behind_a_jpeg_is_not_taken_for_its_scans(tmp_path: Path) -> None:
     # a film, as telephones put there, in which any bytes may be
     (tmp_path / "x").write_bytes(encoded("JPEG") + b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\x02" * 500)
-    assert decode(tmp_path / "x").size == (40, 40)
+    assert decode_image(tmp_path / "x").size == (40, 40)
 
 
 def test_a_plain_ppm_may_have_some_comments(tmp_path: Path) -> None:
     numbers = " ".join(["7"] * 48).encode()
     (tmp_path / "x").write_bytes(b"P3\n4 4\n255\n" + b"# so\n" * 1000 + numbers)
-    assert decode(tmp_path / "x").getpixel((0, 0)) == (7, 7, 7)
+    assert decode_image(tmp_path / "x").getpixel((0, 0)) == (7, 7, 7)
     (tmp_path / "x").write_bytes(b"P3\n4 4\n255\n" + b"# so\n" * 1001 + numbers)
     with pytest.raises(BadImage, match=r"^a PPM in words of more than .* 1,000 comments$"):
-        decode(tmp_path / "x")
+        decode_image(tmp_path / "x")
 
 
 def test_a_file_of_very_many_pieces_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_READS", 1000)
     (tmp_path / "x").write_bytes(b"GIF89a\4\0\4\0\0\0\0" + b"!\xfe\1c\0" * 500 + encoded("GIF")[13:])
     with pytest.raises(BadImage, match=r"^in more than 1,000 pieces$"):
-        decode(tmp_path / "x")
+        decode_image(tmp_path / "x")
     (tmp_path / "x").write_bytes(encoded("GIF"))
-    assert decode(tmp_path / "x").size == (40, 40)
+    assert decode_image(tmp_path / "x").size == (40, 40)
 
 
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
@@ -117,11 +119,11 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
         "sparse": "1,073,741,825 bytes are more than 1,073,741,824",
     }.items():
         with pytest.raises(BadImage, match=f"^{reason}$"):
-            decode(tmp_path / name)
+            decode_image(tmp_path / name)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # what is open while it is listed
     for name in ("pipe", "zeros", "folder", "sparse"):
         with pytest.raises(BadImage):
-            decode(tmp_path / name)
+            decode_image(tmp_path / name)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
@@ -189,7 +191,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_strict_names_the_first_bad_image_and_counts_them(photos: Path, workers: int) -> None:
     def check() -> None:
-        check_all(list_images(photos), Preprocess(size=16, resize=20), workers=workers, bar=SILENT.bar)
+        check_images(list_images(photos), Preprocess(size=16, resize=20), workers=workers, bar=SILENT.bar)
 
     check()
     for number in (69, 34, 41):

@@ -13,7 +13,8 @@ import torch
 import torchvision
 from torch.nn import functional as F
 
-from torchlurk.datasets.batches import list_images, load_pixels
+from torchlurk.datasets.batches import load_pixels
+from torchlurk.datasets.image_folder import list_images
 from torchlurk.errors import LurkError
 from torchlurk.models import squeezenet
 from torchlurk.models.checkpoint import state_digest
@@ -121,7 +122,7 @@ def test_the_real_one_is_whole_and_knows_birds() -> None:
     folder = list_images(photos_folder())
     birds = [at for at, label in enumerate(folder.labels) if folder.classes[label] == "birds"]
     with isolated(network.module), torch.inference_mode():
-        fed = network.preprocess.normalise(load_pixels(folder, network.preprocess, birds))
+        fed = network.preprocess.to_input(load_pixels(folder, network.preprocess, birds))
         found = network.module(fed).argmax(1).tolist()
     # By chance it would be one in sixteen: 59 of the 1,000 classes are birds.
     assert sum(guess in BIRDS for guess in found) > len(birds) / 2

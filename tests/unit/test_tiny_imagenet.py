@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from torchlurk.datasets.batches import list_images, read_words
+from torchlurk.datasets.class_names import read_class_names
 from torchlurk.datasets.download import download
-from torchlurk.datasets.tiny_imagenet import Report, choose, fetch_tiny_imagenet
+from torchlurk.datasets.image_folder import list_images
+from torchlurk.datasets.tiny_imagenet import TinyImageNetSubset, choose_images, fetch_tiny_imagenet
 from torchlurk.errors import LurkError
 
 EXPECTED = [
@@ -57,8 +58,8 @@ def archive(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fetch(tmp_path: Path, archive: Path) -> Callable[..., Report]:
-    def call(**changes: object) -> Report:
+def fetch(tmp_path: Path, archive: Path) -> Callable[..., TinyImageNetSubset]:
+    def call(**changes: object) -> TinyImageNetSubset:
         options: dict[str, object] = {
             "out": tmp_path / "data" / "tiny",
             "per_class": 3,
@@ -80,10 +81,10 @@ def tree(root: Path) -> dict[str, bytes]:
 # the subset
 
 
-def test_unpacks_a_folder_of_images(tmp_path: Path, fetch: Callable[..., Report]) -> None:
+def test_unpacks_a_folder_of_images(tmp_path: Path, fetch: Callable[..., TinyImageNetSubset]) -> None:
     out = tmp_path / "data" / "tiny"
-    assert fetch() == Report(out, classes=3, images=9, fresh=True)
-    found = list_images(out, words=read_words(out / "classes.txt"))
+    assert fetch() == TinyImageNetSubset(out, classes=3, images=9, fresh=True)
+    found = list_images(out, class_names=read_class_names(out / "classes.txt"))
     assert len(found.paths) == 9
     assert found.classes == ("goldfish, Carassius auratus", "salamander", "n02000000")
     assert (out / "n01443537").is_dir()
@@ -91,7 +92,7 @@ def test_unpacks_a_folder_of_images(tmp_path: Path, fetch: Callable[..., Report]
     assert (out / found.paths[0]).read_text().startswith("n01443537 ")
 
 
-def test_the_choice_is_fixed_and_nested(tmp_path: Path, fetch: Callable[..., Report]) -> None:
+def test_the_choice_is_fixed_and_nested(tmp_path: Path, fetch: Callable[..., TinyImageNetSubset]) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     fetch(out=first)
     fetch(out=second, per_class=5)
@@ -100,14 +101,16 @@ def test_the_choice_is_fixed_and_nested(tmp_path: Path, fetch: Callable[..., Rep
     assert sorted(n for n in names if n.startswith("n01443537")) == EXPECTED
     assert names < set(tree(second))
     members = [f"{TRAIN}/n01443537/images/n01443537_{i}.JPEG" for i in range(7)]
-    assert choose(members, 3) == choose(members[::-1], 3)
+    assert choose_images(members, 3) == choose_images(members[::-1], 3)
 
 
-def test_an_earlier_result_is_kept_grown_or_mended(tmp_path: Path, fetch: Callable[..., Report]) -> None:
+def test_an_earlier_result_is_kept_grown_or_mended(
+    tmp_path: Path, fetch: Callable[..., TinyImageNetSubset]
+) -> None:
     out = tmp_path / "data" / "tiny"
     fetch()
     before = tree(out)
-    assert fetch(archive=tmp_path / "none.zip") == Report(out, 3, 9, fresh=False)
+    assert fetch(archive=tmp_path / "none.zip") == TinyImageNetSubset(out, 3, 9, fresh=False)
     assert fetch(per_class=4).images == 12
     assert len(tree(out)) == 14
     fetch()
@@ -116,14 +119,14 @@ def test_an_earlier_result_is_kept_grown_or_mended(tmp_path: Path, fetch: Callab
     assert tree(out) == before
 
 
-def test_an_empty_folder_will_do(tmp_path: Path, fetch: Callable[..., Report]) -> None:
+def test_an_empty_folder_will_do(tmp_path: Path, fetch: Callable[..., TinyImageNetSubset]) -> None:
     (tmp_path / "data" / "tiny").mkdir(parents=True)
     assert fetch().fresh
 
 
 @pytest.mark.parametrize("kind", ["file", "photos", "added"])
 def test_the_users_own_files_are_never_replaced(
-    tmp_path: Path, fetch: Callable[..., Report], kind: str
+    tmp_path: Path, fetch: Callable[..., TinyImageNetSubset], kind: str
 ) -> None:
     out = tmp_path / "data" / "tiny"
     if kind == "file":
@@ -142,7 +145,7 @@ def test_the_users_own_files_are_never_replaced(
 
 
 @pytest.mark.parametrize("per_class", [-1, 0, 501])
-def test_per_class_has_bounds(fetch: Callable[..., Report], per_class: int) -> None:
+def test_per_class_has_bounds(fetch: Callable[..., TinyImageNetSubset], per_class: int) -> None:
     with pytest.raises(LurkError, match=f"--per-class {per_class}: the archive has 1 to 500"):
         fetch(per_class=per_class)
 
@@ -174,7 +177,7 @@ def wrong_crc() -> bytes:
     ],
 )
 def test_a_wrong_archive_is_one_line_and_leaves_nothing(
-    tmp_path: Path, fetch: Callable[..., Report], archive: Path, data: bytes | None, message: str
+    tmp_path: Path, fetch: Callable[..., TinyImageNetSubset], archive: Path, data: bytes | None, message: str
 ) -> None:
     archive.unlink()
     if data is not None:
@@ -187,7 +190,7 @@ def test_a_wrong_archive_is_one_line_and_leaves_nothing(
 
 
 def test_names_that_lead_out_stay_in_the_archive(
-    tmp_path: Path, fetch: Callable[..., Report], archive: Path
+    tmp_path: Path, fetch: Callable[..., TinyImageNetSubset], archive: Path
 ) -> None:
     evil = {
         f"{TRAIN}/../../../evil.JPEG": b"x",
@@ -316,7 +319,9 @@ def test_a_host_out_of_reach_is_one_line(tmp_path: Path, site: Site) -> None:
         get(site, tmp_path / "x")
 
 
-def test_the_command_downloads_once(tmp_path: Path, site: Site, fetch: Callable[..., Report]) -> None:
+def test_the_command_downloads_once(
+    tmp_path: Path, site: Site, fetch: Callable[..., TinyImageNetSubset]
+) -> None:
     said: list[str] = []
     options = {
         "archive": None,

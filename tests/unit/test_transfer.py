@@ -24,7 +24,8 @@ from tests.networks import seeded
 from tests.runs import CLASSES, SIDE, Normed, digests, photos, train
 from tests.zoo import ZOO
 from torchlurk.cli.main import main
-from torchlurk.datasets.batches import list_images, read_words
+from torchlurk.datasets.class_names import read_class_names
+from torchlurk.datasets.image_folder import list_images
 from torchlurk.errors import LurkError
 from torchlurk.graph.tracing import trace_operations
 from torchlurk.models.validate import check_network
@@ -263,7 +264,7 @@ def test_the_vehicles_are_taken_out_of_a_copy(tmp_path: Path) -> None:
     (tmp_path / "all/classes.txt").write_text("n03100240\tconvertible\n")
     taken = CliRunner().invoke(names["main"], [str(tmp_path / "all"), str(tmp_path / "out"), "--each", "2"])
     assert taken.exit_code == 0, taken.output
-    images = list_images(tmp_path / "out/images", words=read_words(tmp_path / "out/classes.txt"))
+    images = list_images(tmp_path / "out/images", class_names=read_class_names(tmp_path / "out/classes.txt"))
     assert len(images.paths) == 20
     assert images.classes[1] == "convertible"
 

@@ -138,7 +138,7 @@ class FrameRecorder:
         self._draw = (
             _filter(show, act_idx, found)
             if fed is None
-            else _gradient(model, fed, found, act_idx, method, show.preprocess.shown)
+            else _gradient(model, fed, found, act_idx, method, show.preprocess.display_channels)
         )
 
     def __call__(self, step: int) -> None:
@@ -209,8 +209,8 @@ def _filter(show: FeatureVisualizer, channel: int, layer: Layer) -> Draw:
 def _fed(image: ImageLike | Tensor, preprocess: Input) -> Tensor:
     """`(C, H, W)` as the network is fed, on the CPU or where it was."""
     if not isinstance(image, Tensor):
-        pixels = torch.from_numpy(preprocess.decoded(open_image(image)))
-        return preprocess.normalise(pixels[None])[0]
+        pixels = torch.from_numpy(preprocess.to_array(open_image(image)))
+        return preprocess.to_input(pixels[None])[0]
     given = image.detach().clone()
     if given.dim() == 4 and given.shape[0] == 1:
         given = given[0]

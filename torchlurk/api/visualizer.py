@@ -224,7 +224,7 @@ class FeatureVisualizer:
             runner, target.layer.name, channels, target.size, _normalise(self.preprocess),
             target.objective, params, generators, depth=self.preprocess.shape[0], diversity=apart,
         )  # fmt: skip
-        drawn = pictures.to_pixels(found.images[:, list(self.preprocess.shown)])
+        drawn = pictures.to_pixels(found.images[:, list(self.preprocess.display_channels)])
         return [Image.fromarray(one.squeeze(-1) if one.shape[2] == 1 else one) for one in drawn]
 
     def _target(

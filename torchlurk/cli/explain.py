@@ -129,6 +129,6 @@ def _explain(
 
 def _names(words: Path) -> tuple[str, ...]:
     """What outputs are called: by number, in the order that data sets have folders in, or in order."""
-    from torchlurk.datasets.class_names import names_in_order, read_words
+    from torchlurk.datasets.class_names import names_in_order, read_class_names
 
-    return names_in_order(read_words(words))
+    return names_in_order(read_class_names(words))

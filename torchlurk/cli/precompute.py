@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torchlurk.cli import options, terminal
-from torchlurk.errors import LurkError
 from torchlurk.runtime import names
 from torchlurk.store.schema import STAGES
 
@@ -133,7 +132,7 @@ def _precompute(
     from torchlurk.datasets.batches import first_image
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
-    from torchlurk.datasets.validate import check_all, refusal
+    from torchlurk.datasets.validate import check_images, unreadable_images_error
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
@@ -157,7 +156,7 @@ def _precompute(
     cache = default_cache()
     # One process reads all files for their digest, and one downloads what has to be.
     folder = group.broadcast(
-        lambda: open_images(str(images), words=words, data_root=data_root or cache / "datasets")
+        lambda: open_images(str(images), class_names_file=words, data_root=data_root or cache / "datasets")
     )
     for note in notes_of(folder):
         shown.report(note)
@@ -198,11 +197,13 @@ def _precompute(
         f"{network.title} ({network.weights}) over {len(folder.paths)} images on {chosen.type}{others}"
     )
     if strict:
-        group.broadcast(lambda: check_all(folder, network.preprocess, workers=config.workers, bar=shown.bar))
+        group.broadcast(
+            lambda: check_images(folder, network.preprocess, workers=config.workers, bar=shown.bar)
+        )
     manifest = precompute(network, folder, out, config, chosen, shown, group)
     if strict and manifest.dataset.skipped:  # one went bad meanwhile
         bad, total = manifest.dataset.skipped, manifest.dataset.images + len(manifest.dataset.skipped)
-        raise LurkError(refusal(len(bad), total, bad[0].path, bad[0].reason))
+        raise unreadable_images_error(len(bad), total, bad[0].path, bad[0].reason)
     if group.is_main:
         total = sum(layer.channels for layer in manifest.layers)
         line = f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "

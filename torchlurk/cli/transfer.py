@@ -93,12 +93,12 @@ def _transfer(
     check_writable(out)
     cache = default_cache()
     root = data_root or cache / "datasets"
-    folder = open_images(images, words=words, data_root=root)
+    folder = open_images(images, class_names_file=words, data_root=root)
     share = as_share(val)
     for note in notes_of(folder):
         TERMINAL.report(note)
     if share is None:
-        held_out = open_images(val, words=words, data_root=root)
+        held_out = open_images(val, class_names_file=words, data_root=root)
         for note in notes_of(held_out):
             TERMINAL.report(note)
         split = apart(folder, held_out)

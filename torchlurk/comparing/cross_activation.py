@@ -28,7 +28,7 @@ Cross = tuple[float, float, float, float]
 
 def crossable(stores: Sequence[Store], networks: Sequence[Network]) -> str | None:
     """Why the filter images of these stores cannot be compared; `None` if they can."""
-    depth, shown = networks[0].shape[0], networks[0].preprocess.shown
+    depth, shown = networks[0].shape[0], networks[0].preprocess.display_channels
     if depth not in (1, 3) or tuple(shown) != tuple(range(depth)):
         return "the filter images do not show all channels of the input, and cannot be fed to a network"
     configs = [store.manifest.stages.ascent.config for store in stores]

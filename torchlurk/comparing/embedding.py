@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from torchlurk.comparing.assemble import Pair
 from torchlurk.comparing.compatibility import Store
-from torchlurk.datasets.inputs import Decoded
+from torchlurk.datasets.inputs import ImageArray
 from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
 from torchlurk.graph import Graph, probe
@@ -81,11 +81,11 @@ def embedding_of(network: Network) -> Embedding:
     return Embedding(network, runner, heads[-1] if heads else convolutions[-1], bool(heads))
 
 
-def vectors(embedding: Embedding, decoded: Sequence[Decoded]) -> Tensor:
+def vectors(embedding: Embedding, decoded: Sequence[ImageArray]) -> Tensor:
     """A vector for each image that was decoded as the network wants it, `(N, D)`, float64 on the CPU."""
     network = embedding.network
     like = next(network.module.parameters())
-    x = network.preprocess.normalise(torch.stack([torch.from_numpy(one) for one in decoded]).to(like.device))
+    x = network.preprocess.to_input(torch.stack([torch.from_numpy(one) for one in decoded]).to(like.device))
     runner = embedding.runner
     with runner.laid_out(), runner.without_gradients():
         if not embedding.head:
@@ -190,7 +190,7 @@ class Embedder:
     def _vectors(self, pictures: Sequence[Picture]) -> dict[bytes, Tensor | None]:
         """The vector of each picture by its key; `None` of what cannot be fed to the network."""
         found = {one.key: self._known.pop(one.key) for one in pictures if one.key in self._known}
-        waiting: dict[bytes, Decoded] = {}
+        waiting: dict[bytes, ImageArray] = {}
         for one in pictures:
             if one.key not in found and one.key not in waiting:
                 decoded = self._decoded(one)
@@ -208,9 +208,9 @@ class Embedder:
             self._known.popitem(last=False)
         return found
 
-    def _decoded(self, picture: Picture) -> Decoded | None:
+    def _decoded(self, picture: Picture) -> ImageArray | None:
         try:
-            return self._embedding.network.preprocess.decoded(picture.open())
+            return self._embedding.network.preprocess.to_array(picture.open())
         except BadImage:
             return None
 

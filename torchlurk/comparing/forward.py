@@ -95,7 +95,7 @@ def _feed(
                     "the transforms of the networks do not read the same images: give them one transform"
                 )
             yield (
-                [n.preprocess.normalise(pixels[at]) for n, at in zip(networks, which, strict=True)],
+                [n.preprocess.to_input(pixels[at]) for n, at in zip(networks, which, strict=True)],
                 together[0],
             )
 

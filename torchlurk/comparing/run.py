@@ -191,7 +191,7 @@ def _ask(request: Request, stores: Sequence[Store], setting: Setting) -> Extras:
     from torchlurk.pipeline.session import resolve_images
 
     if isinstance(request.images, str) and request.data_root is not None:
-        folder: ImageSet = open_images(request.images, words=None, data_root=request.data_root)
+        folder: ImageSet = open_images(request.images, class_names_file=None, data_root=request.data_root)
     else:
         folder = resolve_images(request.images, None)
     for line in notes_of(folder):

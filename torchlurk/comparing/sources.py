@@ -245,7 +245,7 @@ def check_scores(
     image = files[store.layers[-1].name].filters[0].max[0].image
     pixels = load_pixels(folder, network.preprocess, [image]).to(device)
     with runner.without_gradients():
-        maps = activations(runner, list(files), network.preprocess.normalise(pixels))
+        maps = activations(runner, list(files), network.preprocess.to_input(pixels))
     for (layer, file), found in zip(files.items(), maps, strict=True):
         again = found[0].flatten(1).amax(1).tolist()
         scale = max(abs(one.score) for entry in file.filters for one in entry.max)

@@ -8,30 +8,11 @@ from typing import Final
 import torch
 from PIL import Image
 
-from torchlurk.datasets.class_names import read_words
-from torchlurk.datasets.decode import decode
-from torchlurk.datasets.image_folder import ImageFolder, list_images
-from torchlurk.datasets.images import ImageSet, Skipped
-from torchlurk.datasets.inputs import Decoded, Input, Preprocess
+from torchlurk.datasets.images import ImageSet, SkippedImage
+from torchlurk.datasets.inputs import ImageArray, Input
 from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.worker import Worker
 from torchlurk.errors import LurkError
-
-__all__ = [
-    "BadImage",
-    "Batch",
-    "ImageFolder",
-    "ImageSet",
-    "Input",
-    "Preprocess",
-    "Skipped",
-    "batches",
-    "decode",
-    "first_image",
-    "list_images",
-    "load_pixels",
-    "read_words",
-]
 
 SHARD_SIZE: Final = 256
 
@@ -51,7 +32,7 @@ class Batch:
     indices: tuple[int, ...]
     labels: tuple[int, ...]
     pixels: torch.Tensor
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedImage, ...]
     shard: int
 
 
@@ -104,7 +85,7 @@ def batches(
 
 def _run(folder: ImageSet, preprocess: Input, plan: list[tuple[int, range]], workers: int) -> Iterator[Batch]:
     """Decode the planned batches; the processes live as long as the generator."""
-    cut = preprocess.cut
+    cut = preprocess.resize_crop
     at_all = (at for _, positions in plan for at in positions)
     if not workers or cut is None or any(folder.file(at) is None for at in at_all):
         for shard, positions in plan:
@@ -142,7 +123,7 @@ def _batch(
         labels=tuple(folder.labels[at] for at in good),
         pixels=pixels,
         skipped=tuple(
-            Skipped(folder.paths[at], reason)
+            SkippedImage(folder.paths[at], reason)
             for at, reason in zip(positions, reasons, strict=True)
             if reason is not None
         ),
@@ -155,16 +136,16 @@ def _decode_here(
 ) -> tuple[list[str | None], torch.Tensor]:
     """Decode in this process."""
     reasons: list[str | None] = []
-    pixels: list[Decoded] = []
+    pixels: list[ImageArray] = []
     for at in positions:
         try:
-            pixels.append(preprocess.decoded(folder.open(at)))
+            pixels.append(preprocess.to_array(folder.open(at)))
             reasons.append(None)
         except BadImage as error:
             reasons.append(str(error))
     if not pixels:
         channels, height, width = preprocess.shape
-        kind = torch.float32 if preprocess.cut is None else torch.uint8
+        kind = torch.float32 if preprocess.resize_crop is None else torch.uint8
         return reasons, torch.empty((0, height, width, channels), dtype=kind)
     return reasons, torch.stack([torch.from_numpy(one) for one in pixels])
 
@@ -210,7 +191,7 @@ def probe_inputs(folder: ImageSet, preprocess: Input, count: int) -> torch.Tenso
     found = [one for at in positions for one in _decode_here(folder, preprocess, [at])[1]]
     if not found:
         return torch.rand(1, *preprocess.shape, generator=torch.Generator().manual_seed(0))
-    return preprocess.normalise(torch.stack(found))
+    return preprocess.to_input(torch.stack(found))
 
 
 def first_image(folder: ImageSet) -> Image.Image:

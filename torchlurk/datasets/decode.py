@@ -36,9 +36,9 @@ except ImportError:  # before Pillow 11.3
 else:
     _AVIF = AvifImagePlugin.SUPPORTED
 
-from torchlurk.datasets.limits import BadImage, Frugal, check_cost, check_tiff, open_plain
+from torchlurk.datasets.limits import BadImage, LimitedReader, check_cost, check_tiff, open_regular_file
 
-Pixels = npt.NDArray[np.uint8]
+_Pixels = npt.NDArray[np.uint8]
 """(H, W, C) or (H, W, 3), as is said where it stands."""
 
 MAX_PIXELS: Final = 100_000_000
@@ -106,7 +106,7 @@ class ResizeCrop:
     channels: int = 3
 
 
-def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode an image file to RGB, as a person would see it.
 
     The first frame of an animation; turned as its EXIF says; 16-bit gray scaled to 8 bits;
@@ -125,7 +125,7 @@ def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with open_plain(path) as file:
+            with open_regular_file(path) as file:
                 return _decoded(file, max_pixels)
         except UnidentifiedImageError:
             raise BadImage("not an image of a known format") from None
@@ -142,7 +142,7 @@ def decode(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise BadImage(f"damaged: {reason.strip() or type(error).__name__}"[:120]) from None
 
 
-def _decoded(file: Frugal, max_pixels: int) -> Image.Image:
+def _decoded(file: LimitedReader, max_pixels: int) -> Image.Image:
     """What Pillow makes of a file, once all is known to be bounded."""
     if not file.peek(1):
         raise BadImage("the file is empty")
@@ -212,7 +212,7 @@ def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
     return rgb if turn is None else rgb.transpose(turn)
 
 
-def cut_image(image: Image.Image, cut: ResizeCrop) -> Pixels:
+def resize_and_crop(image: Image.Image, cut: ResizeCrop) -> _Pixels:
     """Resize an image and cut its centre, as torchvision's transforms do.
 
     Args:
@@ -268,11 +268,11 @@ def serve(jobs: BinaryIO, results: BinaryIO) -> None:
     for line in jobs:
         job = json.loads(line)
         reasons: list[str | None] = []
-        pixels: list[Pixels] = []
+        pixels: list[_Pixels] = []
         cut = _cut_of(job["cut"])
         for path in job["paths"]:
             try:
-                pixels.append(cut_image(decode(Path(path)), cut))
+                pixels.append(resize_and_crop(decode_image(Path(path)), cut))
                 reasons.append(None)
             except BadImage as error:
                 reasons.append(str(error))

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from torchlurk.errors import LurkError
 
-TIMEOUT_S: Final = 20
-CHUNK: Final = 1 << 18
-ATTEMPTS: Final = 5
+_TIMEOUT_S: Final = 20
+_CHUNK: Final = 1 << 18
+_ATTEMPTS: Final = 5
 
 
 def download(
@@ -26,7 +26,7 @@ def download(
     sha256: str,
     advice: str,
     progress: bool = True,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = _TIMEOUT_S,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Fetch a file into `path`, by way of `path.part`, which a later call goes on from.
@@ -61,7 +61,7 @@ def download(
                     error = str(getattr(problem, "reason", problem)) or type(problem).__name__
                 # a host that sends some of it each time gets us there
                 failures = 1 if _size(part) > before else failures + 1
-                if failures >= ATTEMPTS or not _size(part):
+                if failures >= _ATTEMPTS or not _size(part):
                     again = "run it again to go on from there, or " if _size(part) else ""
                     raise LurkError(
                         f"{url} cannot be fetched ({error}), {_size(part):,} bytes are here: {again}{advice}"
@@ -108,7 +108,7 @@ def _fetch(url: str, part: Path, bar: "tqdm[None]", timeout_s: float) -> bool:
         bar.reset(total_bytes)
         bar.update(start)
         with part.open("ab" if resumed else "wb") as handle:
-            while chunk := answer.read(CHUNK):
+            while chunk := answer.read(_CHUNK):
                 handle.write(chunk)
                 bar.update(len(chunk))
     # a dropped connection reads like the end of the file

@@ -1,4 +1,4 @@
-"""What all data sets have in common: images by index, each with a name and a class."""
+"""The interface of all data sets: images by index, each with a name and a class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from typing import Final, Protocol, Self
 from PIL import Image
 
 NOT_READ: Final = "not read: "
-"""How the reason begins why a file is skipped that is never decoded, as its format is not read."""
+"""The beginning of the reason for a file that is skipped without decoding, because its format is not read."""
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """An image that was left out, and why.
+class SkippedImage:
+    """An image that is left out of a data set, and why.
 
     Attributes:
-        path: As in `ImageSet.paths`.
-        reason: A few words.
+        path: Its name, as in `ImageSet.paths`.
+        reason: A short text.
     """
 
     path: str
@@ -25,47 +25,47 @@ class Skipped:
 
 
 class ImageSet(Protocol):
-    """Images in a fixed order; an image's id is its index."""
+    """Images in a fixed order; the id of an image is its index."""
 
     @property
     def name(self) -> str:
-        """What the data set is called."""
+        """Name of the data set."""
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """A name of each image, with forward slashes, that is the same on every machine."""
+        """Name of each image, with forward slashes, the same on every machine."""
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """For each image, an index into `classes`."""
+        """Class of each image, as an index into `classes`."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes."""
+        """Names of the classes."""
 
     @property
     def digest(self) -> str:
-        """sha256 over names and contents, in hex."""
+        """SHA-256 of names and contents, in hex."""
 
-    def file(self, at: int) -> Path | None:
-        """Where an image lies as a file; None where it does not."""
+    def file(self, index: int) -> Path | None:
+        """Return the file of an image, or `None` if the image is not a file of its own."""
 
-    def open(self, at: int) -> Image.Image:
-        """An image, RGB, as a person would see it.
+    def open(self, index: int) -> Image.Image:
+        """Decode an image to RGB, oriented for display.
 
         Raises:
-            BadImage: It cannot be decoded.
+            BadImage: The image cannot be decoded.
         """
 
     def take(self, ids: Sequence[int]) -> Self:
-        """The same data set with these images alone, in this order."""
+        """Return a data set of these images alone, in this order."""
 
 
 def notes_of(images: ImageSet) -> tuple[str, ...]:
-    """What a user is told of some images: what was assumed and what is left out, a line each."""
+    """Return what to report about a data set: assumptions and what is left out, one line each."""
     return getattr(images, "notes", ())
 
 
-def skipped_of(images: ImageSet) -> tuple[Skipped, ...]:
-    """Images that lie there and are no part of the set, as their formats are not read."""
+def skipped_of(images: ImageSet) -> tuple[SkippedImage, ...]:
+    """Return images in the folder of a data set that are left out because their formats are not read."""
     return getattr(images, "skipped", ())

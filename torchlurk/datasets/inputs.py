@@ -1,80 +1,126 @@
-"""What a network wants to be fed: from an image to its input, and back to a picture."""
+"""Preprocessing: from an image to a network's input, and back to a picture."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 
-from torchlurk.datasets.decode import INTERPOLATIONS, Pixels, ResizeCrop, cut_image
+from torchlurk.datasets.decode import INTERPOLATIONS, ResizeCrop, resize_and_crop
 from torchlurk.errors import LurkError
+from torchlurk.runtime.deprecation import warn_renamed
+from torchlurk.runtime.pictures import Pixels
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
-Decoded = npt.NDArray[Any]
-"""(H, W, C), uint8 or float32: what is kept of an image in memory."""
+ImageArray = npt.NDArray[Any]
+"""A resized and cropped image, `(H, W, C)`, uint8 or float32: what is kept of an image in memory."""
 
 
 class Input(Protocol):
-    """How images become a network's input, in two steps: what is kept of one, and what is fed.
+    """How images become the input of a network.
 
-    A value v in [0, 1] of channel c is fed as (v - mean[c]) / std[c].
+    There are two steps, so that images can be decoded in other processes and kept as bytes: `to_array`
+    resizes and crops one image, `to_input` turns a batch of these arrays into a tensor that the network
+    accepts.
     """
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the network's input."""
+        """`(C, H, W)` of the network's input."""
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Of each channel, of values in [0, 1]."""
+        """Mean of each channel, for values in [0, 1]."""
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Of each channel, likewise."""
+        """Standard deviation of each channel, for values in [0, 1]."""
 
     @property
-    def shown(self) -> tuple[int, ...]:
-        """Which channels a picture shows: as red, green and blue, or one as gray."""
+    def display_channels(self) -> tuple[int, ...]:
+        """Channels that a picture shows: three as red, green and blue, or one as gray."""
 
     @property
-    def cut(self) -> ResizeCrop | None:
-        """What a decoding process can do in place of `decoded`; None if that is for this process alone."""
+    def resize_crop(self) -> ResizeCrop | None:
+        """What a decoding process computes in place of `to_array`; `None` if it cannot."""
 
-    def decoded(self, image: Image.Image) -> Decoded:
-        """What is kept of an image, RGB of any size: (H, W, C).
+    def to_array(self, image: Image.Image) -> ImageArray:
+        """Resize and crop an image.
+
+        Args:
+            image: RGB, of any size.
+
+        Returns:
+            `(H, W, C)`, uint8 or float32.
 
         Raises:
-            BadImage: Nothing can be made of this one.
+            BadImage: The image cannot be used.
         """
 
-    def normalise(self, batch: torch.Tensor) -> torch.Tensor:
-        """From what was kept, (N, H, W, C), to (N, C, H, W), float32 in channels_last order."""
+    def to_input(self, arrays: torch.Tensor) -> torch.Tensor:
+        """Turn the arrays of `to_array` into the network's input.
 
-    def display(self, decoded: Decoded) -> Pixels:
-        """From what was kept to a picture, (H, W, 3), uint8."""
+        Args:
+            arrays: `(N, H, W, C)`, on any device.
+
+        Returns:
+            `(N, C, H, W)`, float32, on the same device.
+        """
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Compute the network's input from images with values in [0, 1]: `(images - mean) / std`.
+
+        Args:
+            images: `(N, C, H, W)` or `(C, H, W)`, floating point, on any device.
+
+        Returns:
+            A tensor of the same shape; gradients flow through it.
+        """
+
+    def denormalise(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Compute the inverse of `normalise`: `inputs * std + mean`.
+
+        Args:
+            inputs: `(N, C, H, W)` or `(C, H, W)`, floating point, on any device.
+
+        Returns:
+            Images of the same shape; their values may lie outside [0, 1].
+        """
+
+    def display(self, array: ImageArray) -> Pixels:
+        """Draw an array of `to_array` as a picture.
+
+        Args:
+            array: `(H, W, C)`.
+
+        Returns:
+            `(H, W, 3)`, uint8.
+        """
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize, cut the centre, normalise: what nearly all networks want, to the bit as torchvision does it.
+    """Resize, crop the centre and normalise, bit for bit as torchvision does.
 
     Attributes:
-        size: Height and width of the network's input, pixels; one number for a square.
-        resize: What the short side is brought to before the centre is cut, pixels; or (height,
-            width), whatever the proportions; or None where every image has that size already.
-        mean: Of each channel, of values in [0, 1]; one channel is gray, three are red, green, blue.
-        std: Of each channel, likewise.
-        interpolation: As Pillow calls it, e.g. "bilinear" or "bicubic".
-        reciprocal: Multiply bytes by 1 / 255, as torchvision's transforms v2 do, rather than divide by
-            255: the two differ in the last bit.
+        size: Height and width of the network's input in pixels; one number for a square.
+        resize: Length of the short side before the centre is cropped, in pixels; or `(height, width)`, which
+            ignores the proportions of the image; or `None` where every image already has the size `size`.
+        mean: Mean of each channel, for values in [0, 1]; one channel is gray, three are red, green, blue.
+        std: Standard deviation of each channel, for values in [0, 1].
+        interpolation: Pillow's name of the resampling filter, such as "bilinear" or "bicubic".
+        reciprocal: Multiply bytes by 1 / 255, as torchvision's transforms v2 do, instead of dividing by 255;
+            the two differ in the last bit.
 
     Raises:
-        LurkError: The figures do not go together.
+        LurkError: The values contradict each other.
 
     Examples:
         >>> wide = torchlurk.Preprocess(size=(160, 320), resize=(160, 320))
@@ -90,116 +136,165 @@ class Preprocess:
     reciprocal: bool = False
 
     def __post_init__(self) -> None:
-        # a short side that is given as one number must reach around the square; others may be padded
+        # A short side must cover a square input; an input of another shape may be padded.
         resize = self.size if self.resize is None else self.resize
-        small = isinstance(self.size, int) and isinstance(resize, int) and self.size > resize
-        if min(*self._extent, *_pair(resize)) < 1 or small:
+        too_small = isinstance(self.size, int) and isinstance(resize, int) and self.size > resize
+        if min(*_pair(self.size), *_pair(resize)) < 1 or too_small:
             raise LurkError(
-                f"an input of {self.size} pixels cannot be cut from a short side of {self.resize}: "
-                "take 1 <= size <= resize"
+                f"an input of {self.size} pixels cannot be cropped from a short side of {self.resize} pixels",
+                "choose 1 <= size <= resize",
             )
         if len(self.mean) not in (1, 3) or len(self.mean) != len(self.std):
             raise LurkError(
-                f"mean {self.mean} and std {self.std}: give as many of both, 1 for gray or 3 for colours"
+                f"mean {self.mean} and std {self.std} do not match",
+                "give both the same number of values: 1 for gray, 3 for colour",
             )
         if min(self.std) <= 0:
-            raise LurkError(f"std {self.std} must be positive in every colour")
+            raise LurkError(f"std {self.std} must be positive in every channel")
         if self.interpolation not in INTERPOLATIONS:
             raise LurkError(
-                f"there is no interpolation {self.interpolation!r}: take {' or '.join(INTERPOLATIONS)}"
+                f"unknown interpolation {self.interpolation!r}", f"choose one of {', '.join(INTERPOLATIONS)}"
             )
-
-    @property
-    def _extent(self) -> tuple[int, int]:
-        return _pair(self.size)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the network's input."""
-        return (len(self.mean), *self._extent)
+        """`(C, H, W)` of the network's input."""
+        return (len(self.mean), *_pair(self.size))
 
     @property
-    def shown(self) -> tuple[int, ...]:
+    def display_channels(self) -> tuple[int, ...]:
         """All channels."""
         return tuple(range(len(self.mean)))
 
     @property
-    def cut(self) -> ResizeCrop:
-        """What a decoding process does."""
-        return ResizeCrop(self._extent, self.resize, self.interpolation, len(self.mean))
+    def resize_crop(self) -> ResizeCrop:
+        """What a decoding process computes in place of `to_array`."""
+        return ResizeCrop(_pair(self.size), self.resize, self.interpolation, len(self.mean))
 
-    def decoded(self, image: Image.Image) -> Pixels:
-        """Resize and cut an image; equal to torchvision's ImageClassification preset.
+    def to_array(self, image: Image.Image) -> Pixels:
+        """Resize and crop an image; equal to torchvision's `ImageClassification` preset.
 
         Args:
             image: RGB, of any size.
 
         Returns:
-            (H, W, C), uint8.
+            `(H, W, C)`, uint8.
 
         Raises:
-            BadImage: It is too narrow, or of another size where none is resized.
+            BadImage: The image is too narrow, or has another size where `resize` is `None`.
         """
-        return cut_image(image, self.cut)
+        return resize_and_crop(image, self.resize_crop)
 
-    def normalise(self, batch: torch.Tensor) -> torch.Tensor:
-        """Turn pixels into the network's input.
+    def to_input(self, arrays: torch.Tensor) -> torch.Tensor:
+        """Turn the arrays of `to_array` into the network's input.
 
         Args:
-            batch: (N, H, W, C), uint8, on any device.
+            arrays: `(N, H, W, C)`, uint8, on any device.
 
         Returns:
-            (N, C, H, W), float32, on the same device.
+            `(N, C, H, W)`, float32, on the same device.
         """
-        mean = torch.tensor(self.mean, device=batch.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=batch.device).view(-1, 1, 1)
-        # the operations are torchvision's
-        values = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        mean, std = _per_channel(self.mean, arrays.device), _per_channel(self.std, arrays.device)
+        # the operations of torchvision, in place
+        values = arrays.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
         values = values.mul_(1 / 255) if self.reciprocal else values.div_(255)
         return values.sub_(mean).div_(std)
 
-    def display(self, decoded: Decoded) -> Pixels:
-        """The pixels themselves, gray ones three times: (H, W, 3)."""
-        return as_colours(decoded, self.shown)
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Compute the network's input from images with values in [0, 1]: `(images - mean) / std`.
+
+        Args:
+            images: `(N, C, H, W)` or `(C, H, W)`, floating point, on any device.
+
+        Returns:
+            A tensor of the same shape; gradients flow through it.
+
+        Examples:
+            >>> gray = torchlurk.Preprocess(size=32, resize=32, mean=(0.5,), std=(0.25,))
+            >>> gray.normalise(torch.tensor([[[0.0, 0.5, 1.0]]]))
+            tensor([[[-2.,  0.,  2.]]])
+        """
+        if not images.is_floating_point():
+            warn_renamed("Preprocess.normalise for arrays of bytes", "Preprocess.to_input")
+            return self.to_input(images)
+        return normalise(images, self.mean, self.std)
+
+    def denormalise(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Compute the inverse of `normalise`: `inputs * std + mean`.
+
+        Args:
+            inputs: `(N, C, H, W)` or `(C, H, W)`, floating point, on any device.
+
+        Returns:
+            Images of the same shape; their values may lie outside [0, 1].
+        """
+        return denormalise(inputs, self.mean, self.std)
+
+    def display(self, array: ImageArray) -> Pixels:
+        """Return an array of `to_array` with three channels; a gray one is repeated."""
+        return as_rgb(array, self.display_channels)
+
+    if not TYPE_CHECKING:  # type checkers know the present names only
+
+        def __getattr__(self, name: str) -> Any:
+            """Return an attribute by its former name."""
+            present = {"shown": "display_channels", "cut": "resize_crop", "decoded": "to_array"}.get(name)
+            if present is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            warn_renamed(f"Preprocess.{name}", f"Preprocess.{present}")
+            return getattr(self, present)
 
 
-def resized(preprocess: Preprocess, size: int | tuple[int, int]) -> Preprocess:
-    """The same for an input of another size; what is resized before the cut changes in proportion.
+def normalise(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Compute `(images - mean) / std` for images `(..., C, H, W)` with values in [0, 1]."""
+    return (images - _per_channel(mean, images.device)) / _per_channel(std, images.device)
+
+
+def denormalise(inputs: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Compute `inputs * std + mean` for inputs `(..., C, H, W)`."""
+    return inputs * _per_channel(std, inputs.device) + _per_channel(mean, inputs.device)
+
+
+def _per_channel(values: Sequence[float], device: torch.device) -> torch.Tensor:
+    """Return one value for each channel as `(C, 1, 1)`, copied to the device without waiting for it."""
+    return torch.tensor(values).view(-1, 1, 1).to(device, non_blocking=True)
+
+
+def with_input_size(preprocess: Preprocess, size: int | tuple[int, int]) -> Preprocess:
+    """Return the same preprocessing for an input of another size, with `resize` in proportion.
 
     Args:
-        preprocess: For one size.
-        size: Another: height and width, pixels; one number for a square.
-
-    Returns:
-        For that size.
+        preprocess: The preprocessing.
+        size: Height and width of the new input in pixels; one number for a square.
     """
     before, after = preprocess.shape[1:], _pair(size)
+    resize: int | tuple[int, int]
     if isinstance(preprocess.resize, int):
         longest = max(after)
-        short: int | tuple[int, int] = max(longest, round(longest * preprocess.resize / max(before)))
+        resize = max(longest, round(longest * preprocess.resize / max(before)))
     elif preprocess.resize is None:
-        short = max(after)
+        resize = max(after)
     else:
         height, width = (
             round(new * whole / old) for new, whole, old in zip(after, preprocess.resize, before, strict=True)
         )
-        short = (height, width)
-    return replace(preprocess, size=size, resize=short)
+        resize = (height, width)
+    return replace(preprocess, size=size, resize=resize)
 
 
-def as_colours(pixels: Pixels, shown: Sequence[int]) -> Pixels:
-    """Pick the channels of a picture.
+def as_rgb(pixels: Pixels, display_channels: Sequence[int]) -> Pixels:
+    """Select the channels of a picture.
 
     Args:
-        pixels: (H, W, C), uint8.
-        shown: Three channels, for red, green and blue, or one for gray.
+        pixels: `(H, W, C)`, uint8.
+        display_channels: Three channels for red, green and blue, or one for gray.
 
     Returns:
-        (H, W, 3), uint8.
+        `(H, W, 3)`, uint8.
     """
-    if pixels.shape[2] == 3 and tuple(shown) == (0, 1, 2):
+    if pixels.shape[2] == 3 and tuple(display_channels) == (0, 1, 2):
         return pixels
-    return np.ascontiguousarray(pixels[:, :, list(shown) * (3 // len(shown))])
+    return np.ascontiguousarray(pixels[:, :, list(display_channels) * (3 // len(display_channels))])
 
 
 def _pair(sides: int | tuple[int, int]) -> tuple[int, int]:

@@ -36,7 +36,7 @@ class BadImage(Exception):  # noqa: N818  # it is the image that is bad, and the
     """A file that cannot be taken as an image; the message is a short reason."""
 
 
-class Frugal(io.BufferedReader):
+class LimitedReader(io.BufferedReader):
     """A file that gives away only so many pieces."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
@@ -56,7 +56,7 @@ class Frugal(io.BufferedReader):
         return super().read(size)
 
 
-def open_plain(path: Path) -> Frugal:
+def open_regular_file(path: Path) -> LimitedReader:
     """Open a file that can be an image: a pipe would never end, and what is too large is no image.
 
     Args:
@@ -78,7 +78,7 @@ def open_plain(path: Path) -> Frugal:
     if reason:
         os.close(handle)
         raise BadImage(reason)
-    return Frugal(io.FileIO(handle))
+    return LimitedReader(io.FileIO(handle))
 
 
 def check_tiff(file: io.BufferedReader) -> None:

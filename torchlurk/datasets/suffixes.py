@@ -1,4 +1,4 @@
-"""Which files of a folder are read as images, by their suffixes, and which are images that are not read."""
+"""File suffixes: those that are read as images, and those of images that are not read."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from PIL import Image
 
 from torchlurk.datasets.decode import FORMATS
 from torchlurk.datasets.images import NOT_READ
-from torchlurk.datasets.limits import BadImage, open_plain
+from torchlurk.datasets.limits import BadImage, open_regular_file
 
-NO_IMAGES: Final = frozenset(("BUFR", "GRIB", "HDF5", "MPEG", "PDF"))
-"""What Pillow knows besides images."""
+_NOT_IMAGES: Final = frozenset(("BUFR", "GRIB", "HDF5", "MPEG", "PDF"))
+"""Formats of Pillow that are not images."""
 
-OTHERS: Final = {
+_UNSUPPORTED: Final = {
     "HEIF": "heic heif heics heifs hif",
     "AVIF": "avif avifs",
     "WebP": "webp",
@@ -38,27 +38,93 @@ OTHERS: Final = {
     "BPG": "bpg",
     "FLIF": "flif",
 }
-"""Formats of images that are not read, or not by every Pillow, and their suffixes."""
+"""Suffixes of image formats that are not read, or that only some versions of Pillow read."""
 
-_SIDE = """
-    7z aae bat bib bz2 cfg conf css csv dat db doc docx gz htm html ini ipynb jar js json jsonl
-    license lnk log lst m mat md md5 names npy npz ods odt onnx parquet pickle pkl ppt pptx pt pth
-    py pyc rar rst rtf safetensors sh sha1 sha256 sqlite tar tex tgz toml ts tsv txt url xls xlsx
-    xml xmp xz yaml yml zip
-"""
-SIDE: Final = frozenset(f".{suffix}" for suffix in _SIDE.split())
-"""Suffixes of what lies beside images and is none: texts, tables, programs, archives."""
+_SIDECARS: Final = frozenset(
+    [
+        ".7z",
+        ".aae",
+        ".bat",
+        ".bib",
+        ".bz2",
+        ".cfg",
+        ".conf",
+        ".css",
+        ".csv",
+        ".dat",
+        ".db",
+        ".doc",
+        ".docx",
+        ".gz",
+        ".htm",
+        ".html",
+        ".ini",
+        ".ipynb",
+        ".jar",
+        ".js",
+        ".json",
+        ".jsonl",
+        ".license",
+        ".lnk",
+        ".log",
+        ".lst",
+        ".m",
+        ".mat",
+        ".md",
+        ".md5",
+        ".names",
+        ".npy",
+        ".npz",
+        ".ods",
+        ".odt",
+        ".onnx",
+        ".parquet",
+        ".pickle",
+        ".pkl",
+        ".ppt",
+        ".pptx",
+        ".pt",
+        ".pth",
+        ".py",
+        ".pyc",
+        ".rar",
+        ".rst",
+        ".rtf",
+        ".safetensors",
+        ".sh",
+        ".sha1",
+        ".sha256",
+        ".sqlite",
+        ".tar",
+        ".tex",
+        ".tgz",
+        ".toml",
+        ".ts",
+        ".tsv",
+        ".txt",
+        ".url",
+        ".xls",
+        ".xlsx",
+        ".xml",
+        ".xmp",
+        ".xz",
+        ".yaml",
+        ".yml",
+        ".zip",
+    ]
+)
+"""Suffixes of files beside images that are not images: texts, tables, programs, archives."""
 
-JUNK: Final = frozenset(
+JUNK_FOLDERS: Final = frozenset(
     (
         "@eadir", "@tmp", "@recycle", "@recently-snapshot", "@__thumb", "#recycle", "#snapshot",
         "$recycle.bin", "recycler", "recycled", "system volume information", "lost+found", "__macosx",
         "__pycache__", "network trash folder", "temporary items",
     )
 )  # fmt: skip
-"""Folders that systems and programs make, in lower case; those that begin with a dot are hidden anyway."""
+"""Folders that operating systems and programs create, in lower case; hidden folders are ignored as well."""
 
-_BEGINNINGS: Final = (
+_SIGNATURES: Final = (
     (0, b"\xff\xd8\xff", "JPEG", ".jpg"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG", ".png"),
     (0, b"GIF8", "GIF", ".gif"),
@@ -68,58 +134,60 @@ _BEGINNINGS: Final = (
     (4, b"ftypavif", "AVIF", ".avif"),
     (4, b"ftyphei", "HEIF", ".heic"),
 )
-"""How the files of common formats begin: where, with what, their names and suffixes."""
+"""Signatures of common formats: offset, bytes, name and suffix."""
 
 
 @cache
-def read_suffixes() -> frozenset[str]:
-    """The suffixes of all formats that are decoded, in lower case, as Pillow has them."""
-    # to Pillow, a JPEG with more JPEGs behind it is of a format of its own
+def supported_suffixes() -> frozenset[str]:
+    """Return the suffixes of all formats that are decoded, in lower case, as Pillow registers them."""
+    # To Pillow, a JPEG with more JPEGs behind it is a format of its own.
     formats = {*FORMATS, "MPO"}
     return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in formats)
 
 
 @cache
-def _unread() -> dict[str, str]:
-    """The formats of images that are not read, by suffix."""
-    known = {suffix: kind for suffix, kind in Image.registered_extensions().items() if kind not in NO_IMAGES}
-    known |= {f".{suffix}": kind for kind, suffixes in OTHERS.items() for suffix in suffixes.split()}
-    return {suffix: kind for suffix, kind in known.items() if suffix not in read_suffixes()}
+def _unsupported_formats() -> dict[str, str]:
+    """Return the image formats that are not read, by suffix."""
+    formats = {
+        suffix: kind for suffix, kind in Image.registered_extensions().items() if kind not in _NOT_IMAGES
+    }
+    formats |= {f".{suffix}": kind for kind, suffixes in _UNSUPPORTED.items() for suffix in suffixes.split()}
+    return {suffix: kind for suffix, kind in formats.items() if suffix not in supported_suffixes()}
 
 
 def suffix_of(name: str) -> str:
-    """The suffix of a file's name, in lower case; empty if it has none."""
+    """Return the suffix of a file name, in lower case; empty if it has none."""
     suffix = Path(name).suffix.lower()
     return ".nii.gz" if suffix == ".gz" and name.lower().endswith(".nii.gz") else suffix
 
 
-def is_read(name: str) -> bool:
-    """Whether a file is read as an image, by its name."""
-    return suffix_of(name) in read_suffixes()
+def is_supported(name: str) -> bool:
+    """Whether a file of this name is read as an image."""
+    return suffix_of(name) in supported_suffixes()
 
 
-def why_unread(file: Path) -> str | None:
-    """Why a file that is not read may be missed by somebody who wanted all images.
+def unsupported_reason(file: Path) -> str | None:
+    """Say why a file is not read that a user may expect among the images.
 
     Args:
-        file: A regular file, whose suffix is not among `read_suffixes`.
+        file: A regular file whose suffix is not among `supported_suffixes`.
 
     Returns:
-        The reason, if it is an image by its suffix or by its first bytes; an empty text if it may be one;
-        None if it is an ordinary file that lies beside images.
+        The reason, if the file is an image by its suffix or its first bytes; an empty text, if it may be one;
+        `None`, if it is an ordinary file beside images.
     """
     suffix = suffix_of(file.name)
-    if suffix in SIDE:
+    if suffix in _SIDECARS:
         return None
-    kind = _unread().get(suffix)
+    kind = _unsupported_formats().get(suffix)
     if kind:
         return f"{NOT_READ}the format {kind}"
     try:
-        with open_plain(file) as handle:
-            begin = handle.read(16)
+        with open_regular_file(file) as handle:
+            head = handle.read(16)
     except (OSError, BadImage):
-        begin = b""
-    for at, mark, name, usual in _BEGINNINGS:
-        if begin[at:].startswith(mark):
-            return f"{NOT_READ}{name} whose name does not end in {usual}"
+        head = b""
+    for offset, signature, name, expected in _SIGNATURES:
+        if head[offset:].startswith(signature):
+            return f"{NOT_READ}{name} whose name does not end in {expected}"
     return "" if suffix else None

@@ -15,21 +15,21 @@ from typing import Final
 from torchlurk.datasets.download import download
 from torchlurk.errors import LurkError
 
-URL: Final = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
-SHA256: Final = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
-PER_CLASS_MAX: Final = 500
-ADVICE: Final = "fetch it by hand and give --archive ZIP"
+_URL: Final = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+_SHA256: Final = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
+_PER_CLASS_MAX: Final = 500
+_ADVICE: Final = "fetch it by hand and give --archive ZIP"
 # only names of this form leave the archive, so none can lead out of the folder
-IMAGE: Final = re.compile(r"tiny-imagenet-200/train/(n\d{8})/images/(\1_\d+\.JPEG)", re.ASCII)
-WORDS: Final = "tiny-imagenet-200/words.txt"
+_IMAGE: Final = re.compile(r"tiny-imagenet-200/train/(n\d{8})/images/(\1_\d+\.JPEG)", re.ASCII)
+_WORDS: Final = "tiny-imagenet-200/words.txt"
 # an image has about 2 kB and words.txt 2.7 MB: what claims far more would fill the disk
-IMAGE_BYTES_MAX: Final = 1 << 20
-WORDS_BYTES_MAX: Final = 1 << 24
-MARKER: Final = ".tiny-imagenet.json"
+_IMAGE_BYTES_MAX: Final = 1 << 20
+_WORDS_BYTES_MAX: Final = 1 << 24
+_MARKER: Final = ".tiny-imagenet.json"
 
 
 @dataclass(frozen=True)
-class Report:
+class TinyImageNetSubset:
     """What was unpacked.
 
     Attributes:
@@ -53,9 +53,9 @@ def fetch_tiny_imagenet(
     cache: Path,
     report: Callable[[str], None],
     progress: bool = True,
-    url: str = URL,
-    sha256: str = SHA256,
-) -> Report:
+    url: str = _URL,
+    sha256: str = _SHA256,
+) -> TinyImageNetSubset:
     """Unpack the same few images of each class, on every machine.
 
     Args:
@@ -76,14 +76,14 @@ def fetch_tiny_imagenet(
         LurkError: `per_class` is out of range, `out` holds something else, or the archive cannot
             be had or is another.
     """
-    if not 1 <= per_class <= PER_CLASS_MAX:
-        raise LurkError(f"--per-class {per_class}: the archive has 1 to {PER_CLASS_MAX} of a class")
+    if not 1 <= per_class <= _PER_CLASS_MAX:
+        raise LurkError(f"--per-class {per_class}: the archive has 1 to {_PER_CLASS_MAX} of a class")
     try:
         earlier = _earlier(out)
     except OSError as error:
         raise LurkError(f"--out {out} cannot be read ({error.strerror}): give another") from None
     if earlier is not None and earlier.get("per_class") == per_class:
-        return Report(out, earlier["classes"], earlier["images"], fresh=False)
+        return TinyImageNetSubset(out, earlier["classes"], earlier["images"], fresh=False)
     if archive is None:
         archive = cache / "downloads" / "tiny-imagenet-200.zip"
         if archive.exists() and not _is_whole(archive, sha256):
@@ -91,7 +91,7 @@ def fetch_tiny_imagenet(
             archive.unlink()
         if not archive.exists():
             report(f"downloading {url} (248 MB, once) to {archive}")
-            download(url, archive, sha256=sha256, advice=ADVICE, progress=progress)
+            download(url, archive, sha256=sha256, advice=_ADVICE, progress=progress)
     try:
         with zipfile.ZipFile(archive) as source:
             return _unpack(source, archive, out, per_class)
@@ -107,10 +107,10 @@ def _is_whole(archive: Path, sha256: str) -> bool:
         with archive.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest() == sha256
     except OSError as error:
-        raise LurkError(f"{archive} cannot be read ({error.strerror}): {ADVICE}") from None
+        raise LurkError(f"{archive} cannot be read ({error.strerror}): {_ADVICE}") from None
 
 
-def choose(names: list[str], per_class: int) -> dict[str, list[tuple[str, str]]]:
+def choose_images(names: list[str], per_class: int) -> dict[str, list[tuple[str, str]]]:
     """Choose images from an archive's names, by the sha256 of each file's own name.
 
     A hash scatters the choice over the class, where the first by number may be near-duplicates,
@@ -125,7 +125,7 @@ def choose(names: list[str], per_class: int) -> dict[str, list[tuple[str, str]]]
     """
     found: dict[str, dict[str, str]] = {}
     for name in names:
-        if match := IMAGE.fullmatch(name):
+        if match := _IMAGE.fullmatch(name):
             found.setdefault(match[1], {})[match[2]] = name
     return {
         wnid: sorted(
@@ -148,29 +148,29 @@ def _earlier(out: Path) -> dict[str, int] | None:
     if not out.is_dir():
         raise refusal
     try:
-        mark: dict[str, int] = json.loads((out / MARKER).read_text(encoding="utf-8"))
-        counts = {key: int(mark[key]) for key in ("per_class", "classes", "images")}
+        mark: dict[str, int] = json.loads((out / _MARKER).read_text(encoding="utf-8"))
+        is_consecutive = {key: int(mark[key]) for key in ("per_class", "classes", "images")}
     except (OSError, ValueError, TypeError, LookupError):
         raise refusal from None
     images = 0
     for path in out.rglob("*"):
         inside = path.relative_to(out).as_posix()
-        if path.is_dir() or inside in (MARKER, "classes.txt"):
+        if path.is_dir() or inside in (_MARKER, "classes.txt"):
             continue
         if not re.fullmatch(r"(n\d{8})/\1_\d+\.JPEG", inside):
             raise refusal  # replacing the folder would delete the user's own file
         images += 1
-    complete = images == counts["images"] and (out / "classes.txt").exists()
-    return counts if complete else {}
+    complete = images == is_consecutive["images"] and (out / "classes.txt").exists()
+    return is_consecutive if complete else {}
 
 
-def _unpack(source: zipfile.ZipFile, archive: Path, out: Path, per_class: int) -> Report:
+def _unpack(source: zipfile.ZipFile, archive: Path, out: Path, per_class: int) -> TinyImageNetSubset:
     """Unpack beside `out`, then rename, so that `out` is whole or as it was."""
-    chosen = choose(source.namelist(), per_class)
-    if not chosen or WORDS not in source.namelist():
+    chosen = choose_images(source.namelist(), per_class)
+    if not chosen or _WORDS not in source.namelist():
         raise LurkError(
             f"{archive} is not tiny-ImageNet: it has no tiny-imagenet-200/train/<class>/images "
-            f"or no {WORDS}; give Stanford's tiny-imagenet-200.zip"
+            f"or no {_WORDS}; give Stanford's tiny-imagenet-200.zip"
         )
     for wnid, files in chosen.items():
         if len(files) < per_class:
@@ -178,7 +178,7 @@ def _unpack(source: zipfile.ZipFile, archive: Path, out: Path, per_class: int) -
                 f"{archive} has {len(files)} images of {wnid}: give --per-class {len(files)} or "
                 "fewer, or the whole archive"
             )
-    text = _read(source, WORDS, WORDS_BYTES_MAX).decode(errors="replace")
+    text = _read(source, _WORDS, _WORDS_BYTES_MAX).decode(errors="replace")
     words = dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f"{out.name}.part-") as folder:
@@ -186,12 +186,12 @@ def _unpack(source: zipfile.ZipFile, archive: Path, out: Path, per_class: int) -
         for wnid, files in chosen.items():
             (made / wnid).mkdir(parents=True)
             for name, file in files:
-                (made / wnid / file).write_bytes(_read(source, name, IMAGE_BYTES_MAX))
+                (made / wnid / file).write_bytes(_read(source, name, _IMAGE_BYTES_MAX))
         lines = (f"{wnid}\t{words.get(wnid, wnid).strip()}\n" for wnid in chosen)
         (made / "classes.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
-        report = Report(out, len(chosen), len(chosen) * per_class, fresh=True)
+        report = TinyImageNetSubset(out, len(chosen), len(chosen) * per_class, fresh=True)
         mark = {"per_class": per_class, "classes": report.classes, "images": report.images}
-        (made / MARKER).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+        (made / _MARKER).write_text(json.dumps(mark) + "\n", encoding="utf-8")
         if out.exists():
             shutil.move(out, Path(folder) / "old")
         made.rename(out)

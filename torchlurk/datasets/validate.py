@@ -1,35 +1,39 @@
-"""No image may be bad: all are decoded before anything is computed."""
+"""Check that every image of a data set can be decoded, before anything is computed (`--strict`)."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
+from typing import Final
 
 from torchlurk.datasets.batches import batches
-from torchlurk.datasets.images import ImageSet, Skipped, skipped_of
+from torchlurk.datasets.images import ImageSet, SkippedImage, skipped_of
 from torchlurk.datasets.inputs import Input
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 
-BATCH = 32
-"""Images that are decoded at once."""
+_BATCH_SIZE: Final = 32
+"""Images that are decoded together."""
 
-Bar = Callable[[str, int, str], AbstractContextManager[Callable[[int], object]]]
+ProgressBar = Callable[[str, int, str], AbstractContextManager[Callable[[int], object]]]
+"""Takes a label, a total and a unit; returns a context manager whose value advances the bar."""
 
 
-def check_all(folder: ImageSet, preprocess: Input, *, workers: int, bar: Bar) -> None:
-    """Decode every image, and keep none.
+def check_images(folder: ImageSet, preprocess: Input, *, workers: int, bar: ProgressBar) -> None:
+    """Decode every image and keep none.
 
     Args:
         folder: The images.
-        preprocess: What is made of them.
-        workers: Decoding processes; 0 decodes here.
-        bar: Takes a label, a total and a unit; gives a function that is told of progress.
+        preprocess: How they are resized and cropped.
+        workers: Decoding processes; 0 decodes in this process.
+        bar: Progress bar.
 
     Raises:
-        LurkError: Some cannot be read; the line names the first of them and says how many.
+        LurkError: Some images cannot be read; the message names the first of them and says how many.
     """
     unread = skipped_of(folder)
-    first: Skipped | None = None
+    first: SkippedImage | None = None
     count = len(unread)
-    source = batches(folder, preprocess, batch_size=BATCH, workers=workers)
+    source = batches(folder, preprocess, batch_size=_BATCH_SIZE, workers=workers)
     with bar("check", len(folder.paths), "image") as advance, closing(source) as feed:  # type: ignore[type-var]
         for batch in feed:
             first = first or next(iter(batch.skipped), None)
@@ -37,12 +41,12 @@ def check_all(folder: ImageSet, preprocess: Input, *, workers: int, bar: Bar) ->
             advance(len(batch.indices) + len(batch.skipped))
     first = first or next(iter(unread), None)
     if first is not None:
-        raise LurkError(refusal(count, len(folder.paths) + len(unread), first.path, first.reason))
+        raise unreadable_images_error(count, len(folder.paths) + len(unread), first.path, first.reason)
 
 
-def refusal(count: int, total: int, path: str, reason: str) -> str:
-    """What a user is told who wants all images read, and of whose `total` images `count` are bad."""
-    return (
-        f"{count} of {total} images cannot be read, {path!r} first ({reason}): mend them or take them out, "
-        "or leave out --strict to go on without them"
+def unreadable_images_error(count: int, total: int, path: str, reason: str) -> LurkError:
+    """Return the error for `count` unreadable images of `total`, of which `path` is the first."""
+    return LurkError(
+        f"{count} of {total} images cannot be read, the first is {path!r} ({reason})",
+        ("repair or remove them, or leave out ", Option("strict"), " to skip them"),
     )

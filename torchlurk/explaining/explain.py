@@ -22,7 +22,6 @@ from torchlurk.attribution.targets import (
     parse_unit,
     target_values,
 )
-from torchlurk.datasets.decode import Pixels
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError
 from torchlurk.explaining.images import ImageLike, load_images
@@ -33,6 +32,7 @@ from torchlurk.models.runner import Runner, outputs
 from torchlurk.models.validate import as_logits, as_network, check_kind
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.runtime.devices import deterministic_float32
+from torchlurk.runtime.pictures import Pixels
 
 TOP = 5
 """How many predictions are told."""

@@ -45,7 +45,7 @@ def write_explanations(
     Raises:
         LurkError: the folder cannot be written.
     """
-    shown = network.preprocess.shown
+    shown = network.preprocess.display_channels
     pictures: list[dict[str, str]] = []
     random: list[list[dict[str, str]]] = []
     rows: list[Row] = []

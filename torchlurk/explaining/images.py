@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.datasets.decode import Pixels, decode, to_rgb
-from torchlurk.datasets.inputs import Decoded, Input
+from torchlurk.datasets.decode import decode_image, to_rgb
+from torchlurk.datasets.inputs import ImageArray, Input
 from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
 from torchlurk.errors import LurkError
+from torchlurk.runtime.pictures import Pixels
 
 ImageLike = str | Path | Image.Image
 """An image: a file of one, or in memory."""
@@ -30,7 +31,7 @@ class Feed:
     """
 
     preprocess: Input
-    decoded: Decoded
+    decoded: ImageArray
 
     def to(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """The image as a network is fed, `(1, C, H, W)`, and a black one, `(1, C, 1, 1)`.
@@ -38,7 +39,7 @@ class Feed:
         Args:
             like: whose device and type they get.
         """
-        x = self.preprocess.normalise(torch.from_numpy(self.decoded)[None])
+        x = self.preprocess.to_input(torch.from_numpy(self.decoded)[None])
         mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.preprocess.mean, self.preprocess.std))
         return x.to(like), (-mean / std).to(like)
 
@@ -56,7 +57,7 @@ def open_image(file: ImageLike) -> Image.Image:
     if not isinstance(file, str | Path | Image.Image):
         raise LurkError(f"an image is a {type(file).__name__}: give the path of a file, or a PIL image")
     try:
-        return to_rgb(file) if isinstance(file, Image.Image) else decode(Path(file))
+        return to_rgb(file) if isinstance(file, Image.Image) else decode_image(Path(file))
     except BadImage as problem:
         raise LurkError(f"image {_name(file)!r} cannot be read ({problem}): give another") from None
 
@@ -82,7 +83,7 @@ def load_images(
         image = open_image(file)
         known = known or _input(model, told, image)
         try:
-            yield _name(file) or f"image {number}", Feed(known, known.decoded(image))
+            yield _name(file) or f"image {number}", Feed(known, known.to_array(image))
         except BadImage as problem:
             raise LurkError(f"image {_name(file)!r} cannot be fed ({problem}): give another") from None
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 from torch import nn
 
-from torchlurk.datasets.preprocess import PreprocessLike, noise, resolve_preprocess
-from torchlurk.datasets.transform import CustomTransform, shown_channels
+from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
+from torchlurk.datasets.transform import CustomTransform, choose_display_channels, noise_image
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
 from torchlurk.models.checkpoint_metadata import renew_head, same_layer
@@ -37,7 +37,7 @@ def load_network(
     *,
     report: Callable[[str], None],
     seed: int = 0,
-    first: Callable[[], Image.Image] = noise,
+    first: Callable[[], Image.Image] = noise_image,
     show: tuple[int, ...] = (),
     unsafe_pickle: bool = False,
 ) -> Network:
@@ -78,7 +78,7 @@ def load_network(
             name, weights, size, cache, seed=seed, unsafe_pickle=unsafe_pickle, report=report
         )  # fmt: skip
     if show and not isinstance(found.preprocess, CustomTransform):
-        shown_channels(found.shape[0], show)
+        choose_display_channels(found.shape[0], show)
         raise LurkError(
             f"--show-channels {','.join(map(str, show))}: the input has {found.shape[0]} channels, which "
             "are shown as they are; leave it out"
@@ -106,7 +106,7 @@ def _own(
         )
     module, transform, names = make_own(model, seed)
     if weights == "auto":
-        fed = resolve_preprocess(module, transform, size, first=first, show=show)
+        fed = resolve_preprocess(module, transform, size, first=first, display_channels=show)
         initialise_lazy(module, fed.shape, seed)
         state = network_state(module)
         found = Weights(state, "own", state_digest(state))
@@ -153,6 +153,6 @@ def network_of(
         source=escape_surrogates(source),
         weights=weights.name,
         weights_sha256=weights.sha256,
-        preprocess=resolve_preprocess(module, transform, size, first=first, show=show),
+        preprocess=resolve_preprocess(module, transform, size, first=first, display_channels=show),
         classes=names,
     )

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from torchlurk.datasets.transform import input_of
+from torchlurk.datasets.transform import input_from_transform
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import (
     Weights,
@@ -85,7 +85,7 @@ def load_timm(
         source=spec,
         weights=found.name,
         weights_sha256=found.sha256,
-        preprocess=(tuned and tuned.input) or input_of(transform, first),
+        preprocess=(tuned and tuned.input) or input_from_transform(transform, first),
         classes=tuned.classes if tuned else _classes(timm, module),
     )
 

@@ -14,7 +14,7 @@ import torch
 
 from torchlurk.datasets.batches import load_pixels, probe_inputs
 from torchlurk.datasets.images import ImageSet
-from torchlurk.datasets.inputs import Decoded
+from torchlurk.datasets.inputs import ImageArray
 from torchlurk.errors import LurkError, Option
 from torchlurk.graph import PROBE_IMAGES, check_differentiable, prepare
 from torchlurk.models.checkpoint import brief
@@ -146,11 +146,11 @@ def _with_supported_precision(
 def _image_source(network: Network, images: ImageSet, device: torch.device) -> ImageSource:
     """Return a source that caches images."""
     # Custom transforms, which run in this process, give float32: four times the size of bytes.
-    cached = _CACHED_IMAGES if network.preprocess.cut else _CACHED_IMAGES // 4
+    cached = _CACHED_IMAGES if network.preprocess.resize_crop else _CACHED_IMAGES // 4
 
     @lru_cache(maxsize=cached)
-    def load(image: int) -> Decoded:
-        pixels: Decoded = load_pixels(images, network.preprocess, [image])[0].numpy()
+    def load(image: int) -> ImageArray:
+        pixels: ImageArray = load_pixels(images, network.preprocess, [image])[0].numpy()
         return pixels
 
     return ImageSource(load, network.preprocess, device)

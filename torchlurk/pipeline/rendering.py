@@ -11,7 +11,7 @@ from torch import Tensor
 from torchlurk.ascent import optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import ReluRule
-from torchlurk.datasets.inputs import Decoded, Input
+from torchlurk.datasets.inputs import ImageArray, Input
 from torchlurk.graph import Layer
 from torchlurk.models.runner import Runnable
 from torchlurk.runtime import pictures
@@ -35,7 +35,7 @@ class ImageSource:
         device: Device of the network.
     """
 
-    load: Callable[[int], Decoded]
+    load: Callable[[int], ImageArray]
     preprocess: Input
     device: torch.device
 
@@ -47,7 +47,7 @@ class ImageSource:
     def input(self, image: int) -> Tensor:
         """Return an image as the network's input: `(C, H, W)`, float32, on the network's device."""
         pixels = torch.from_numpy(self.load(image)).to(self.device)
-        return self.preprocess.normalise(pixels[None])[0]
+        return self.preprocess.to_input(pixels[None])[0]
 
     def picture(self, image: int) -> Pixels:
         """Return an image as a picture: `(H, W, 3)`, uint8."""
@@ -55,7 +55,7 @@ class ImageSource:
 
     def display_channels(self, values: Tensor) -> Tensor:
         """Return the channels of values `(N, C, H, W)` that a picture shows: three, or one for gray."""
-        return values[:, list(self.preprocess.shown)]
+        return values[:, list(self.preprocess.display_channels)]
 
 
 def receptive_field_size(layer: Layer) -> PixelSize:

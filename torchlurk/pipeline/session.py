@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from torchlurk.datasets.batches import first_image
-from torchlurk.datasets.class_names import read_words
+from torchlurk.datasets.class_names import read_class_names
 from torchlurk.datasets.images import ImageSet, notes_of
 from torchlurk.datasets.open import open_images
 from torchlurk.datasets.preprocess import PreprocessLike
-from torchlurk.datasets.torchvision_dataset import index_items
+from torchlurk.datasets.torchvision_dataset import index_dataset
 from torchlurk.errors import LurkError, Option, check_choice
 from torchlurk.graph import describe_skipped
 from torchlurk.models.checkpoint import Weights, network_state, state_digest
@@ -182,11 +182,12 @@ def resolve_images(images: Any, words: Path | None) -> ImageSet:
         LurkError: The images cannot be used.
     """
     if isinstance(images, str | Path):
-        return open_images(str(images), words=words, data_root=default_cache() / "datasets")
+        return open_images(str(images), class_names_file=words, data_root=default_cache() / "datasets")
     if all(hasattr(images, name) for name in ("paths", "labels", "digest", "take")):
         return cast("ImageSet", images)
     if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
-        return index_items(images, type(images).__name__, words=read_words(words) if words else None)
+        class_names = read_class_names(words) if words else None
+        return index_dataset(images, type(images).__name__, class_names=class_names)
     raise LurkError(
         f"the images are a {type(images).__name__}",
         "use a folder, a table, torchvision:NAME, or a data set of pairs of a PIL image and a class",

@@ -182,7 +182,7 @@ def feed(context: TrainingContext, images: ImageSet) -> Iterator[tuple[Tensor, T
         if skipped:
             break
         yield (
-            context.network.preprocess.normalise(copy_to_device(pixels, context.device)),
+            context.network.preprocess.to_input(copy_to_device(pixels, context.device)),
             torch.tensor(labels).to(context.device),
         )
     if skipped:

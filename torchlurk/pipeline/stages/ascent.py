@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 import msgspec
 import torch
-from torch import Tensor
 
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import OBJECTIVES
@@ -140,6 +139,7 @@ def _image_sizes(context: RunContext) -> dict[str, PixelSize]:
 
 def _fourier(context: RunContext) -> Ascend:
     """Return the ascent in Fourier space (Olah et al. 2017)."""
+    preprocess = context.network.preprocess
     config = context.config.ascent
     params = AscentParams(steps=config.steps, bfloat16=config.precision == "bfloat16")
     depth, height, width = context.source.shape
@@ -150,9 +150,9 @@ def _fourier(context: RunContext) -> Ascend:
     ) -> AscentResult:
         size = supported_canvas_size(context.runner, layer.name, layer.field, (height, width), depth)
         sized = dataclasses.replace(params, jitter=jitter_for_size(Jitter(), size))
-        normalise, _ = _scales(context)
         return ascend(
-            context.runner, layer.name, channels, size, normalise, objective, sized, generators, depth=depth
+            context.runner, layer.name, channels, size, preprocess.normalise, objective, sized, generators,
+            depth=depth,
         )
 
     return ascend_fourier
@@ -160,7 +160,7 @@ def _fourier(context: RunContext) -> Ascend:
 
 def _naive(context: RunContext) -> Ascend:
     """Return the ascent on plain pixels (Erhan et al. 2009)."""
-    normalise, denormalise = _scales(context)
+    preprocess = context.network.preprocess
     depth, height, width = context.source.shape
     objective = OBJECTIVES[context.config.ascent.objective]
 
@@ -168,16 +168,8 @@ def _naive(context: RunContext) -> Ascend:
         layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]
     ) -> AscentResult:
         return naive_ascend(
-            context.runner, layer.name, channels, (height, width), normalise, denormalise, objective,
-            generators, depth=depth,
+            context.runner, layer.name, channels, (height, width), preprocess.normalise,
+            preprocess.denormalise, objective, generators, depth=depth,
         )  # fmt: skip
 
     return ascend_naive
-
-
-def _scales(context: RunContext) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """From values in [0, 1] to what the network is fed, and back."""
-    preprocess = context.network.preprocess
-    mean = torch.tensor(preprocess.mean, device=context.source.device).view(-1, 1, 1)
-    std = torch.tensor(preprocess.std, device=context.source.device).view(-1, 1, 1)
-    return lambda images: (images - mean) / std, lambda fed: fed * std + mean

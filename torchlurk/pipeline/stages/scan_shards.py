@@ -91,7 +91,7 @@ def _scan_shard(
                 yield scan.ScanBatch(
                     copy_to_device(ids, device),
                     copy_to_device(torch.tensor(batch.labels), device),
-                    context.network.preprocess.normalise(copy_to_device(batch.pixels, device)),
+                    context.network.preprocess.to_input(copy_to_device(batch.pixels, device)),
                 )
             advance(len(batch.indices) + len(batch.skipped))
 
