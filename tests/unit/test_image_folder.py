@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, features
 from torch import nn
-from torchlurk.cli.terminal import SILENT
 
 import torchlurk
 from torchlurk.cli.main import main
+from torchlurk.cli.terminal import SILENT
 from torchlurk.datasets.batches import batches
 from torchlurk.datasets.decode import decode_image
 from torchlurk.datasets.image_folder import ImageFolder, list_images

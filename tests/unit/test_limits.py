@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from torchlurk.cli.terminal import SILENT
 
 from torchlurk.cli.main import main
+from torchlurk.cli.terminal import SILENT
 from torchlurk.datasets import decode as decoding
 from torchlurk.datasets import limits
 from torchlurk.datasets.batches import batches

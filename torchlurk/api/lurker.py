@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
 
-from torchlurk.api.plotting import FilterPlots
+from torchlurk.api.plot_methods import FilterPlots
 from torchlurk.api.reading import LayerView, StoreView, open_store
 from torchlurk.errors import LurkError, Option, as_texts, check_choice
 from torchlurk.pipeline.config import (
@@ -170,15 +170,16 @@ class Lurk(FilterPlots):
         Args:
             layers: Names or patterns of layers; `None` for all.
             filters: Channels; a number N means the first N filters of each layer, `None` all.
-            method: Rule for the backward pass of ReLUs: `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901), the
-                default; `guided` (Springenberg et al. 2014, arXiv:1412.6806); or `vanilla`, the plain gradient.
+            method: Rule for the backward pass of ReLUs: `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901),
+                the default; `guided` (Springenberg et al. 2014, arXiv:1412.6806); or `vanilla`, the plain
+                gradient.
             certify: Which crops are run through the network again, alone, to certify that they give their
                 scores: those of the `chosen` filters, the default, or those of `all` filters of these layers.
             overwrite: First delete all gradients of the store, for example those of another method.
 
         Raises:
-            LurkError: The layer or filter does not exist, the scan is not complete, or the store has gradients of
-                another method.
+            LurkError: The layer or filter does not exist, the scan is not complete, or the store has
+                gradients of another method.
 
         Examples:
             >>> lurker.compute_grads("features.17", filters=[0, 1])
@@ -214,17 +215,18 @@ class Lurk(FilterPlots):
         Args:
             layers: Names or patterns of layers; `None` for all.
             filters: Channels; a number N means the first N filters of each layer, `None` all.
-            strategy: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), the default,
-                or `naive` for plain pixels (Erhan et al. 2009).
-            objective: What is maximised: the `mean` of the feature map, the default, or the unit at the `position`
-                in its middle.
-            precision: Precision of the steps; `auto`, the default, is bfloat16 where the device is fast at it.
+            strategy: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), the
+                default, or `naive` for plain pixels (Erhan et al. 2009).
+            objective: What is maximised: the `mean` of the feature map, the default, or the unit at the
+                `position` in its middle.
+            precision: Precision of the steps; `auto`, the default, is bfloat16 where the device is fast at
+                it.
             steps: Optimiser steps of the `fourier` strategy, 64 by default.
             overwrite: First delete all filter images of the store, for example those of another strategy.
 
         Raises:
-            LurkError: The layer or filter does not exist, the scan is not complete, or the store has filter images
-                computed with other options.
+            LurkError: The layer or filter does not exist, the scan is not complete, or the store has filter
+                images computed with other options.
 
         Examples:
             >>> lurker.compute_viz("features.17", filters=2, steps=16)

@@ -56,7 +56,8 @@ def list_files(root: Path) -> FileTree:
     return FileTree(
         images=tuple(sorted(images, key=os.fsencode)),
         skipped=tuple(
-            SkippedImage(escape_surrogates(path), why) for path, why in sorted(unread, key=lambda p: os.fsencode(p[0]))
+            SkippedImage(escape_surrogates(path), why)
+            for path, why in sorted(unread, key=lambda p: os.fsencode(p[0]))
         ),
         unknown=tuple(sorted(unknown, key=os.fsencode)),
         empty=tuple(sorted((top for top in tops if top not in filled), key=os.fsencode)),

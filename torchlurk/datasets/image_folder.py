@@ -130,7 +130,9 @@ def list_images(root: Path, *, class_names: ClassNames | None = None, optional: 
     position: dict[str | None, int] = {folder: index for index, folder in enumerate(folders)}
     position[None] = len(folders)
     loose = tops.count(None)
-    named = _name_classes([escape_surrogates(f) for f in folders], name if loose else None, class_names, optional)
+    named = _name_classes(
+        [escape_surrogates(f) for f in folders], name if loose else None, class_names, optional
+    )
     notes = (
         _unread_note(tree),
         _loose_note(name, loose, named.classes),
@@ -194,7 +196,9 @@ def _loose_note(name: str, loose: int, classes: Sequence[str]) -> str:
 def _empty_note(tree: FileTree, folders: Sequence[str]) -> str:
     """Say which subfolders are not classes, because they hold no image that is read."""
     unread = [image.path for image in tree.skipped] + [escape_surrogates(path) for path in tree.unknown]
-    tops = {path.partition("/")[0] for path in unread if "/" in path} | {escape_surrogates(top) for top in tree.empty}
+    tops = {path.partition("/")[0] for path in unread if "/" in path} | {
+        escape_surrogates(top) for top in tree.empty
+    }
     bare = sorted(tops - {escape_surrogates(folder) for folder in folders})
     if not bare or not folders:
         return ""

@@ -108,7 +108,9 @@ def index_dataset(
     named = isinstance(own, list | tuple) and len(own) >= count and all(isinstance(n, str) for n in own)
     if isinstance(class_names, tuple | list) and not named:
         count = max(count, len(class_names))  # the last classes may have no images
-    classes = [escape_surrogates(str(n)) for n in own] if named and own else [str(index) for index in range(count)]
+    classes = (
+        [escape_surrogates(str(n)) for n in own] if named and own else [str(index) for index in range(count)]
+    )
     return IndexedImages(
         name=name,
         paths=tuple(f"{index:05}" for index in range(len(items))),

@@ -151,7 +151,14 @@ def _fourier(context: RunContext) -> Ascend:
         size = supported_canvas_size(context.runner, layer.name, layer.field, (height, width), depth)
         sized = dataclasses.replace(params, jitter=jitter_for_size(Jitter(), size))
         return ascend(
-            context.runner, layer.name, channels, size, preprocess.normalise, objective, sized, generators,
+            context.runner,
+            layer.name,
+            channels,
+            size,
+            preprocess.normalise,
+            objective,
+            sized,
+            generators,
             depth=depth,
         )
 

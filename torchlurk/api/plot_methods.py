@@ -70,8 +70,8 @@ class FilterPlots(ABC):
         """Draw a filter's gradients.
 
         Args:
-            kind: `max`, of the units with the highest activation; `crop`, the same cut to their receptive field;
-                `avg`, of the means of whole feature maps.
+            kind: `max`, of the units with the highest activation; `crop`, the same cut to their receptive
+                field; `avg`, of the means of whole feature maps.
             layer: Name or position of the layer.
             channel: The filter, from 0.
             ax: Axes to draw into; by default those of a new figure.
