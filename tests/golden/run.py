@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from tests.golden.network import golden_network, write_images
-from torchlurk.attribution.relu_rules import Rule
+from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.datasets.image_folder import list_images
 from torchlurk.models.network import Network
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
@@ -31,7 +31,7 @@ def golden_run(
     workers: int = 0,
     filters: int | tuple[int, ...] | None = 2,
     layers: tuple[str, ...] | None = None,
-    method: Rule = "deconv",
+    method: ReluRule = "deconv",
     stages: tuple[str, ...] = STAGES,
     overwrite: bool = False,
     shard_size: int = 256,

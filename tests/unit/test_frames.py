@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 import torchlurk
-from torchlurk.api.frames import FrameRecorder, animation, chosen
+from torchlurk.api.frames import FrameRecorder, encode_animation, sample_frames
 from torchlurk.ascent.optimise import AscentParams
 from torchlurk.errors import LurkError
 
@@ -143,18 +143,18 @@ def test_without_a_frame_nothing_is_written(tmp_path: Path) -> None:
 
 def test_the_frames_of_a_strip() -> None:
     frames = [np.full((1, 1, 3), i, np.uint8) for i in range(30)]
-    picked = [int(frame[0, 0, 0]) for frame in chosen(frames, 4)]
+    picked = [int(frame[0, 0, 0]) for frame in sample_frames(frames, 4)]
     assert picked == [0, 10, 19, 29]
-    assert len(chosen(frames[:3], 12)) == 3
-    assert int(chosen(frames, 1)[0][0, 0, 0]) == 29
+    assert len(sample_frames(frames[:3], 12)) == 3
+    assert int(sample_frames(frames, 1)[0][0, 0, 0]) == 29
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_gray_and_colours_move(kind: str, channels: int) -> None:
     frames = [np.full((8, 8, channels), i * 60, np.uint8) for i in range(4)]
-    assert animation(frames, kind, 50) == animation(frames, kind, 50) != b""
-    assert animation(frames[:1], kind, 50)
+    assert encode_animation(frames, kind, 50) == encode_animation(frames, kind, 50) != b""
+    assert encode_animation(frames[:1], kind, 50)
 
 
 @pytest.mark.parametrize(

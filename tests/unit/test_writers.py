@@ -8,15 +8,15 @@ from functools import partial
 
 import pytest
 
-from torchlurk.pipeline.stages.writers import writing
+from torchlurk.pipeline.stages.writers import picture_writers
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_all_is_done_when_finished(threads: int) -> None:
     done: list[int] = []
-    with writing(threads) as writers:
+    with picture_writers(threads) as writers:
         for number in range(500):
-            writers.put(partial(done.append, number))
+            writers.submit(partial(done.append, number))
         writers.finish()
         assert sorted(done) == list(range(500))
 
@@ -27,8 +27,8 @@ def test_a_failure_is_told_by_the_next_finish_at_the_latest(threads: int) -> Non
         raise OSError("no room")
 
     def all_of_it() -> None:
-        with writing(threads) as writers:
-            writers.put(fail)
+        with picture_writers(threads) as writers:
+            writers.submit(fail)
             writers.finish()
 
     with pytest.raises(OSError, match="no room"):
@@ -38,13 +38,13 @@ def test_a_failure_is_told_by_the_next_finish_at_the_latest(threads: int) -> Non
 def test_no_more_than_some_wait() -> None:
     gate = threading.Event()
     waiting: list[int] = []
-    with writing(1) as writers:
+    with picture_writers(1) as writers:
         threading.Timer(0.05, gate.set).start()
-        for number in range(3 * writers.room):
-            writers.put(lambda number=number: (gate.wait(), waiting.append(number)))  # type: ignore[misc]
-            assert len(writers.pending) <= writers.room
+        for number in range(3 * writers.max_pending):
+            writers.submit(lambda number=number: (gate.wait(), waiting.append(number)))  # type: ignore[misc]
+            assert len(writers.pending) <= writers.max_pending
         writers.finish()
-    assert len(waiting) == 3 * writers.room
+    assert len(waiting) == 3 * writers.max_pending
 
 
 def test_an_exception_ends_the_threads_and_drops_what_waits() -> None:
@@ -56,9 +56,9 @@ def test_an_exception_ends_the_threads_and_drops_what_waits() -> None:
         time.sleep(0.02)
 
     def interrupted() -> None:
-        with writing(1) as writers:
+        with picture_writers(1) as writers:
             for number in range(50):
-                writers.put(partial(slow, number))
+                writers.submit(partial(slow, number))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
