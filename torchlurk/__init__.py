@@ -24,7 +24,7 @@ EXPORTS = {
     "Lurk": "torchlurk.api",
     "compare": "torchlurk.comparing",
     "Comparison": "torchlurk.comparing",
-    "explain": "torchlurk.explaining.explain",
+    "explain": "torchlurk.explaining.run",
     "gradients": "torchlurk.attribution.sensitivity",
     "transfer": "torchlurk.training",
     "Transferred": "torchlurk.training",

@@ -1,4 +1,4 @@
-"""Images as a user names them, ready to be fed."""
+"""Images that are explained: opened, and prepared as input of a network."""
 
 from __future__ import annotations
 
@@ -18,79 +18,83 @@ from torchlurk.errors import LurkError
 from torchlurk.runtime.pictures import Pixels
 
 ImageLike = str | Path | Image.Image
-"""An image: a file of one, or in memory."""
+"""An image: a file, or a PIL image."""
 
 
 @dataclass(frozen=True)
-class Feed:
-    """An image that is ready to be fed.
+class PreparedImage:
+    """An image prepared as input of a network.
 
     Attributes:
-        preprocess: what makes a network's input of it.
-        decoded: what `preprocess` keeps of it, `(H, W, C)`.
+        preprocess: Preprocessing of the network.
+        array: What `preprocess` keeps of the image, `(H, W, C)`, uint8 or float32.
     """
 
     preprocess: Input
-    decoded: ImageArray
+    array: ImageArray
 
     def to(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """The image as a network is fed, `(1, C, H, W)`, and a black one, `(1, C, 1, 1)`.
+        """Return the input `(1, C, H, W)`, and that of a black image, `(1, C, 1, 1)`.
 
         Args:
-            like: whose device and type they get.
+            like: Tensor whose device and dtype they get.
         """
-        x = self.preprocess.to_input(torch.from_numpy(self.decoded)[None])
-        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.preprocess.mean, self.preprocess.std))
-        return x.to(like), (-mean / std).to(like)
+        x = self.preprocess.to_input(torch.from_numpy(self.array)[None])
+        black = self.preprocess.normalise(torch.zeros(1, x.shape[1], 1, 1))
+        return x.to(like), black.to(like)
 
     def picture(self) -> Pixels:
-        """What the network is shown, `(H, W, 3)`."""
-        return self.preprocess.display(self.decoded)
+        """Return the image as the network sees it, `(H, W, 3)`, uint8."""
+        return self.preprocess.display(self.array)
 
 
 def open_image(file: ImageLike) -> Image.Image:
-    """An image as RGB.
+    """Open an image as RGB.
 
     Raises:
-        LurkError: it cannot be read, or is no image.
+        LurkError: The file cannot be read, or is not an image.
     """
     if not isinstance(file, str | Path | Image.Image):
-        raise LurkError(f"an image is a {type(file).__name__}: give the path of a file, or a PIL image")
+        raise LurkError(f"an image is a {type(file).__name__}", "pass the path of a file, or a PIL image")
     try:
         return to_rgb(file) if isinstance(file, Image.Image) else decode_image(Path(file))
     except BadImage as problem:
-        raise LurkError(f"image {_name(file)!r} cannot be read ({problem}): give another") from None
+        raise LurkError(f"image {_name(file)!r} cannot be read ({problem})", "choose another image") from None
 
 
 def load_images(
-    model: nn.Module, files: Sequence[ImageLike], told: PreprocessLike
-) -> Iterator[tuple[str, Feed]]:
-    """Read images.
+    model: nn.Module, files: Sequence[ImageLike], preprocess: PreprocessLike
+) -> Iterator[tuple[str, PreparedImage]]:
+    """Load and prepare images.
 
     Args:
-        model: the network that they are for.
-        files: which.
-        told: what it is fed.
+        model: The network.
+        files: The images.
+        preprocess: Its preprocessing.
 
     Yields:
-        Each image's name, and the image.
+        The name of each image, and the prepared image.
 
     Raises:
-        LurkError: one cannot be read, or nothing can be made of it.
+        LurkError: An image cannot be read or prepared.
     """
-    known: Input | None = None
+    resolved: Input | None = None
     for number, file in enumerate(files, 1):
         image = open_image(file)
-        known = known or _input(model, told, image)
+        if resolved is None:
+            resolved = _resolve(model, preprocess, image)
         try:
-            yield _name(file) or f"image {number}", Feed(known, known.to_array(image))
+            yield _name(file) or f"image {number}", PreparedImage(resolved, resolved.to_array(image))
         except BadImage as problem:
-            raise LurkError(f"image {_name(file)!r} cannot be fed ({problem}): give another") from None
+            raise LurkError(
+                f"image {_name(file)!r} cannot be preprocessed ({problem})", "choose another image"
+            ) from None
 
 
-def _input(model: nn.Module, told: PreprocessLike, first: Image.Image) -> Input:
-    return resolve_preprocess(model, told, first=lambda: first)
+def _resolve(model: nn.Module, preprocess: PreprocessLike, first: Image.Image) -> Input:
+    return resolve_preprocess(model, preprocess, first=lambda: first)
 
 
 def _name(file: ImageLike) -> str:
+    """Return the name of an image's file, or an empty string."""
     return Path(getattr(file, "filename", "") if isinstance(file, Image.Image) else file).name
