@@ -33,7 +33,7 @@ class AscentTarget:
     diversity_layer: str
 
 
-def resolve_target(
+def resolve_ascent_target(
     model: nn.Module,
     shape: tuple[int, int, int],
     name: str,

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from torchlurk.api.targets import AscentTarget, check_channels, parse_channels, resolve_target
+from torchlurk.api.targets import AscentTarget, check_channels, parse_channels, resolve_ascent_target
 from torchlurk.ascent.diversity import DiversityPenalty
 from torchlurk.ascent.objectives import Objective
 from torchlurk.ascent.optimise import AscentParams, ascend, filter_generator
@@ -178,7 +178,7 @@ class FeatureVisualizer:
             deterministic_float32(device),
             ExitStack() as stack,
         ):
-            target = resolve_target(self.model, self.preprocess.shape, layer, position, objective, size)
+            target = resolve_ascent_target(self.model, self.preprocess.shape, layer, position, objective, size)
             runner = self._runner(target, device)
             stack.enter_context(runner.laid_out())
             check_channels(target.layer, channels)
