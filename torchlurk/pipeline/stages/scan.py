@@ -158,7 +158,7 @@ def _write_image(context: RunContext, image: int) -> None:
     pixels = context.source.picture(image)
     path = context.out / schema.image_path(image)
     # Of a small image a page shows each pixel.
-    small = max(pixels.shape[:2]) <= pictures.LARGE
+    small = max(pixels.shape[:2]) <= pictures.MAX_TILE
     context.writers.put(
         lambda: write_bytes(path, pictures.jpeg(pixels, 95 if small else 88, sharp_colour=small))
     )
