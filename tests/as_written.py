@@ -220,15 +220,6 @@ def check_gradients(make: Callable[[], nn.Module], like: Callable[[], nn.Module]
     torch.testing.assert_close(explained.attributions["gradient"], expected[0], rtol=1e-3, atol=1e-5)
 
 
-def refusal(call: Callable[[], object]) -> str:
-    """The one line with which a call refuses a network."""
-    with pytest.raises(torchlurk.LurkError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
-
-
 def precompute(function: str, folder: Path, *options: str) -> Result:
     """Run the command on a network of these tests, `FILE.py:FUNCTION`."""
     photos = folder / "photos"

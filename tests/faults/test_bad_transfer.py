@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.helpers import refused
 from tests.runs import SIDE, digests, photos
 from torchlurk.cli.main import main
 from torchlurk.models.checkpoint import read_weights
 
 NETS = """
 from torch import nn
+from tests.helpers import refused
 from tests.runs import Normed
 
 def net(): return Normed()
@@ -74,15 +76,6 @@ def run(here: Path) -> Callable[..., Result]:
         return CliRunner().invoke(main, arguments(*more, model=model))
 
     return command
-
-
-def refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 1, result.output
-    line = result.stderr.strip().splitlines()[-1]
-    assert line.startswith("torchlurk: ")
-    assert "an error of ours" not in line
-    for word in words:
-        assert word in line
 
 
 def test_a_class_with_one_image(run: Callable[..., Result], here: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from tests.helpers import refused
 from torchlurk.cli.main import main
 from torchlurk.explaining import METHODS
 from torchlurk.explaining.record import Scores
@@ -175,15 +176,6 @@ def test_names_from_a_file(run: Run, tmp_path: Path) -> None:
     assert "cat.png: ant (2), logit" in result.stdout
     (tmp_path / "words.txt").write_text("ant\nbee\n")
     refused(run("cat.png", "--words", "words.txt", model="unnamed"), "2 names", "3 values")
-
-
-def refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 1, result.output
-    line = result.stderr.strip().splitlines()[-1]
-    assert line.startswith("torchlurk: ")
-    assert "error of ours" not in line
-    for word in words:
-        assert word in line
 
 
 BAD: dict[str, tuple[str, list[str], list[str]]] = {

@@ -101,13 +101,13 @@ def test_a_batch_that_does_not_fit_is_halved_and_counts_once() -> None:
     (found,) = scan.scan(model, state, [batch], limiter=limiter)
     assert same(found, scanned(ids))
     assert limiter.limit == 2
-    assert said == ["a batch of 11 does not fit into the memory: it is halved from here on"]
+    assert said == ["a batch of 11 does not fit into memory; batches are halved from here on"]
 
 
 def test_a_single_image_that_does_not_fit_ends_the_run() -> None:
     state = scan.empty({"layers.1": 2}, CLASSES, 3)
     batch = ScanBatch(torch.tensor([0]), torch.tensor([0]), images(1))
-    with pytest.raises(LurkError, match="smaller --size"):
+    with pytest.raises(LurkError, match="smaller size="):
         list(scan.scan(Hungry(0), state, [batch]))
 
 

@@ -48,7 +48,7 @@ class _Commands(click.Group):
             if isinstance(problem, OSError) and problem.errno in NO_ROOM:
                 why = "make room there, and run the same command again to go on"
             else:
-                why = "an error of ours: torchlurk --debug shows where"
+                why = "internal error; run with --debug for a traceback"
             click.echo(f"torchlurk: {type(problem).__name__}: {_one_line(problem)} ({why})", err=True)
             ctx.exit(1)
 

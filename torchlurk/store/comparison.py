@@ -1,25 +1,26 @@
-"""The format of a comparison of stores as types: what `docs/format.md` says of it, checked when read."""
+"""Records of a comparison of stores; `docs/format.md` describes them, and decoding checks them."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from torchlurk.runtime.deprecation import former_names
 from torchlurk.store.schema import Digest, Format, ModelRecord, NonNegativeInt, PositiveInt, Record, Relative
 
 COMPARISON = "comparison.json"
-"""The file that makes a folder a comparison."""
+"""Name of the file that marks a folder as a comparison."""
 
 COMPARISONS = "comparisons.json"
-"""Beside `index.json`: the comparisons there are."""
+"""Name of the file beside `index.json` that lists the comparisons."""
 
 Correlation = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 """A number from -1 to 1."""
 
 
 class ComparisonEntry(Record, frozen=True):
-    """A line of `comparisons.json`."""
+    """An entry of `comparisons.json`."""
 
     name: str
     title: str
@@ -27,14 +28,14 @@ class ComparisonEntry(Record, frozen=True):
 
 
 class Comparisons(Record, frozen=True):
-    """`comparisons.json`: the comparisons there are."""
+    """`comparisons.json`: the comparisons in a folder of stores."""
 
     format: Format
     comparisons: list[ComparisonEntry]
 
 
 class ComparedStore(Record, frozen=True):
-    """A store that was compared; `path` is relative to the folder in which the comparison lies."""
+    """A store that was compared; `path` is relative to the parent folder of the comparison."""
 
     name: str
     title: str
@@ -43,7 +44,7 @@ class ComparedStore(Record, frozen=True):
 
 
 class ComparedImages(Record, frozen=True):
-    """The images that all the stores were made of."""
+    """The images of all the stores."""
 
     name: str
     images: NonNegativeInt
@@ -51,7 +52,7 @@ class ComparedImages(Record, frozen=True):
 
 
 class EmbedderRecord(Record, frozen=True):
-    """The third network, in which pictures were compared, and the layer that gave their vectors."""
+    """The third network, which embeds pictures, and the layer whose vectors are compared."""
 
     source: str
     weights: str
@@ -60,7 +61,17 @@ class EmbedderRecord(Record, frozen=True):
 
 
 class Measure(Record, frozen=True):
-    """What a number says of a change; 0 is none. `edges` are the borders of its histograms, ascending."""
+    """A measure of change; 0 means that nothing changed.
+
+    Attributes:
+        name: Key of the measure.
+        title: Name of the measure on the page.
+        says: What the measure means, on the page.
+        low: Lower bound; `None` if there is none.
+        high: Upper bound; `None` if there is none.
+        signed: Whether the sign has a meaning.
+        edges: Bin edges of its histograms, ascending.
+    """
 
     name: str
     title: str
@@ -72,7 +83,7 @@ class Measure(Record, frozen=True):
 
 
 class PairRecord(Record, frozen=True):
-    """Two of the stores, by their position, and what became of the one in the other, in a sentence."""
+    """Two stores, by position, and a summary of the changes from the first to the second."""
 
     before: NonNegativeInt = msgspec.field(name="from")
     after: NonNegativeInt = msgspec.field(name="to")
@@ -80,7 +91,17 @@ class PairRecord(Record, frozen=True):
 
 
 class Distribution(Record, frozen=True):
-    """What a measure comes to in a layer; `mean`, `median` and `max` of the values without their signs."""
+    """Distribution of a measure over the filters of a layer.
+
+    Attributes:
+        counted: Number of filters with a value.
+        unchanged: Number of these whose value is 0.
+        mean: Mean of the absolute values.
+        median: Median of the absolute values.
+        max: Maximum of the absolute values.
+        most: Channel of the maximum.
+        histogram: Number of filters by bin, signs kept.
+    """
 
     counted: NonNegativeInt
     unchanged: NonNegativeInt
@@ -92,14 +113,14 @@ class Distribution(Record, frozen=True):
 
 
 class LayerChange(Record, frozen=True):
-    """What became of a layer between the two stores of a pair."""
+    """Changes of a layer between the two stores of a pair."""
 
     summary: str
     distributions: dict[str, Distribution]
 
 
 class ComparedLayer(Record, frozen=True):
-    """A layer in `comparison.json`; `changes` has one entry a pair, in their order."""
+    """A layer in `comparison.json`; `changes` has an entry for each pair, in order."""
 
     name: str
     kind: str
@@ -126,7 +147,16 @@ class ComparisonRecord(Record, frozen=True):
 
 
 class FilterChanges(Record, frozen=True):
-    """The filters of a layer between the two stores of a pair: columns, each with an entry a channel."""
+    """Changes of a layer's filters between the two stores of a pair; each list has an entry per channel.
+
+    Attributes:
+        before: Position of the first store.
+        after: Position of the second store.
+        values: Values by measure; `None` where a measure is not defined.
+        partners: `[channel, correlation]` of the best correlated filter of the second store.
+        cross: Activations `[first on its own image, first on the second's, second on the first's, second on
+            its own]`.
+    """
 
     before: NonNegativeInt = msgspec.field(name="from")
     after: NonNegativeInt = msgspec.field(name="to")
@@ -142,3 +172,9 @@ class LayerComparison(Record, frozen=True):
     layer: str
     channels: PositiveInt
     pairs: list[FilterChanges]
+
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(
+        globals(), Comparison="ComparisonRecord", Embedder="EmbedderRecord", Pair="PairRecord"
+    )

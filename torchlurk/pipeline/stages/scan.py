@@ -200,7 +200,7 @@ def _write_image(context: RunContext, image: int) -> None:
     pixels = context.source.picture(image)
     path = context.out / schema.image_path(image)
     # The page enlarges small images so that single pixels show.
-    small = max(pixels.shape[:2]) <= pictures.LARGE
+    small = max(pixels.shape[:2]) <= pictures.MAX_TILE
     context.writers.submit(
         lambda: write_bytes(path, pictures.jpeg(pixels, 95 if small else 88, sharp_colour=small))
     )
