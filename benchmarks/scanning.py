@@ -15,13 +15,12 @@ from benchmarks.setting import Setting, make_setting
 from torchlurk.datasets.batches import batches
 from torchlurk.models.isolation import isolated
 from torchlurk.scan import scan
+from torchlurk.scan.state import ScanState, candidate_images, initial_state, with_lists_of
 
 BATCH = 8
 
 
-def run_scan(
-    setting: Setting, images: Sequence[int], *, k: int = 4, bfloat16: bool = False
-) -> scan.ScanState:
+def run_scan(setting: Setting, images: Sequence[int], *, k: int = 4, bfloat16: bool = False) -> ScanState:
     """A scan as the command runs it, from files to lists; `images` may name a photograph again and again."""
     total = len(setting.folder.paths)
     folder = setting.folder.take([image % total for image in images])
@@ -34,7 +33,7 @@ def run_scan(
             yield scan.ScanBatch(ids, torch.tensor(b.labels), preprocess.to_input(b.pixels))
 
     channels = {layer.name: layer.shape[0] for layer in setting.graph.layers}
-    state = scan.empty(channels, len(folder.classes), k)
+    state = initial_state(channels, len(folder.classes), k)
     model = setting.network.module
     with isolated(model):
         for current in scan.scan(model, state, stream(), bfloat16=bfloat16):
@@ -42,10 +41,10 @@ def run_scan(
     return state
 
 
-def rough_and_again(setting: Setting, count: int) -> scan.ScanState:
+def rough_and_again(setting: Setting, count: int) -> ScanState:
     """A scan in bfloat16 whose candidates are scored again in float32."""
     rough = run_scan(setting, range(count), k=8, bfloat16=True)
-    return scan.with_lists(rough, run_scan(setting, scan.candidates(rough)))
+    return with_lists_of(rough, run_scan(setting, candidate_images(rough)))
 
 
 def bare(setting: Setting, count: int, *, bfloat16: bool = False) -> None:

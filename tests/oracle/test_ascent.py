@@ -22,8 +22,8 @@ from torchlurk.ascent.optimise import (
 )
 from torchlurk.ascent.parametrisation import decode_spectrum, frequency_scale, initial_spectrum
 from torchlurk.ascent.transforms import Jitter, draw_jitter, jitter_images
-from torchlurk.attribution.relu_rules import LeakyRelu
-from torchlurk.graph.receptive_field import Field, pixels, window
+from torchlurk.attribution.backward import LeakyRelu
+from torchlurk.graph.receptive_field import Field, input_axis, slide_window
 from torchlurk.models.isolation import isolated
 
 SIZE = (24, 24)
@@ -182,7 +182,7 @@ def test_objectives() -> None:
 def test_the_canvas_grows_with_the_field_up_to_the_input() -> None:
     sides = []
     for kernel in (3, 14, 40, 92, 132, 196, 400):
-        axis = window(pixels(512), kernel, 1, 0, 1, 512 - kernel + 1)
+        axis = slide_window(input_axis(512), kernel, 1, 0, 1, 512 - kernel + 1)
         height, width = canvas_size(Field(axis, axis), (224, 224))
         assert height == width
         assert height % 16 == 0

@@ -197,9 +197,9 @@ class Complex(Plain):
 
 def test_a_layer_of_complex_numbers_is_skipped(tmp_path: Path) -> None:
     found = scan(net(Complex)(), tmp_path / "store")
-    assert found.skipped == {"phase": "gives complex numbers, of which none is the largest"}
+    assert found.skipped == {"phase": "gives complex numbers, which have no order"}
     assert found.lines == [
-        "1 layer is not scanned: phase (Conv2d) gives complex numbers, of which none is the largest"
+        "1 layer is not scanned: phase (Conv2d) gives complex numbers, which have no order"
     ]
     for layer in ("first", "second", "head"):
         check(found, net(Complex), layer)

@@ -374,7 +374,7 @@ def test_one_forward_recorded_says_the_same_as_the_symbolic_trace(
         assert one.shape == other.shape
         for unit in some_units(one):
             assert one.field.box(*unit) == other.field.box(*unit)
-        assert one.field.needs_all
+        assert one.field.needs_whole_input
 
 
 def test_what_cannot_be_followed_is_said(capsys: pytest.CaptureFixture[str]) -> None:

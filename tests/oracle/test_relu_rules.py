@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.networks import Branching, module_relus, residual, seeded
-from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule, relu_rule
+from torchlurk.attribution.backward import relu_rule
+from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.errors import LurkError
 
 pytestmark = [

@@ -15,7 +15,9 @@ from torch import nn
 from tests.networks import BRANCHING_LAYERS, Branching, branching_maps, seeded
 from torchlurk import graph
 from torchlurk.pipeline import records
-from torchlurk.scan import scan
+from torchlurk.scan.reduce import positions_of_maxima
+from torchlurk.scan.scan import ScanBatch, scan
+from torchlurk.scan.state import ACTIVATION_EDGES, ScanState, initial_state, merge_states
 from torchlurk.store.schema import LayerFile
 
 SIZE = (3, 21, 26)
@@ -42,14 +44,14 @@ def photographs(count: int) -> tuple[torch.Tensor, tuple[int, ...]]:
     return x, tuple(int(i) for i in np.array([0, 1, 3, 4, 4, 1, 0, 0])[np.arange(count) % 8])
 
 
-def batches(count: int, size: int) -> Iterator[scan.ScanBatch]:
+def batches(count: int, size: int) -> Iterator[ScanBatch]:
     x, labels = photographs(count)
     for start in range(0, count, size):
         own = slice(start, min(start + size, count))
-        yield scan.ScanBatch(torch.arange(count)[own], torch.tensor(labels[own]), x[own].clone())
+        yield ScanBatch(torch.arange(count)[own], torch.tensor(labels[own]), x[own].clone())
 
 
-def last(states: Iterator[scan.ScanState]) -> scan.ScanState:
+def last(states: Iterator[ScanState]) -> ScanState:
     return list(states)[-1]
 
 
@@ -58,7 +60,7 @@ def scanned(count: int, batch: int, k: int = 4) -> dict[str, LayerFile]:
     model = network()
     layers = graph.trace(model, SIZE, lambda _, module: isinstance(module, nn.Conv2d)).layers
     assert {layer.name: layer.shape[0] for layer in layers} == BRANCHING_LAYERS
-    state = last(scan.scan(model, scan.empty(BRANCHING_LAYERS, CLASSES, k), batches(count, batch)))
+    state = last(scan(model, initial_state(BRANCHING_LAYERS, CLASSES, k), batches(count, batch)))
     labels = photographs(count)[1]
     return {
         layer.name: records.layer_state_to_record(
@@ -154,7 +156,7 @@ def test_histogram_counts_maxima(case: tuple[int, dict[str, LayerFile]]) -> None
     count, files = case
     octaves = 2.0 ** (np.arange(-6, 19) / 2)
     edges = np.concatenate([-octaves[::-1], [0.0], octaves])
-    np.testing.assert_allclose(scan.ACTIVATION_EDGES, edges)
+    np.testing.assert_allclose(ACTIVATION_EDGES, edges)
     for name, maps in truth(count).items():
         for entry in files[name].filters:
             maxima = maps[:, entry.channel].reshape(count, -1).max(1)
@@ -217,23 +219,23 @@ def test_first_of_equal_maxima_in_reading_order() -> None:
     x[0, 1, 3, 2] = x[0, 1, 1, 5] = x[0, 1, 1, 6] = 2.0
     x[1, 0, 4, 6] = x[1, 0, 4, 0] = -0.0
     x[1, 0, 3, 6] = 0.0
-    found = scan.positions_of_maxima(x, torch.tensor([0, 0, 1, 1]), torch.tensor([1, 0, 0, 2]))
+    found = positions_of_maxima(x, torch.tensor([0, 0, 1, 1]), torch.tensor([1, 0, 0, 2]))
     assert found.tolist() == [1 * 7 + 5, 0, 3 * 7 + 6, 0]
 
 
 def test_merged_shards_equal_one_scan() -> None:
     model = network()
     whole = list(batches(40, 8))
-    start = scan.empty(BRANCHING_LAYERS, CLASSES, 4)
+    start = initial_state(BRANCHING_LAYERS, CLASSES, 4)
 
-    def run(part: list[scan.ScanBatch]) -> scan.ScanState:
-        return [start, *scan.scan(model, start, part)][-1]
+    def run(part: list[ScanBatch]) -> ScanState:
+        return [start, *scan(model, start, part)][-1]
 
     straight = run(whole)
     shards = [run([batch]) for batch in whole]
     merged = start
     for index in (3, 0, 4, 1, 2):
-        merged = scan.merge(merged, shards[index])
+        merged = merge_states(merged, shards[index])
     assert torch.equal(merged.images, straight.images)
     assert merged.images.tolist() == [15, 10, 0, 5, 10]
     for name, layer in straight.layers.items():
@@ -267,8 +269,8 @@ def test_a_module_called_twice_counts_its_first_call() -> None:
     assert found.edges == (("conv", "end"),)
     assert found.layer("conv").field.rows.interval(10) == (9, 12)
     assert found.layer("end").field.rows.interval(10) == (8, 13)
-    start = scan.empty({"conv": 3, "end": 2}, CLASSES, 4)
-    state = last(scan.scan(model, start, batches(8, 4)))
+    start = initial_state({"conv": 3, "end": 2}, CLASSES, 4)
+    state = last(scan(model, start, batches(8, 4)))
     weight, bias = model.conv.weight.detach().double(), model.conv.bias.detach().double()
     maps = torch.nn.functional.conv2d(photographs(8)[0].double(), weight, bias, padding=1)
     maxima = maps.amax((2, 3)).numpy()
@@ -285,15 +287,15 @@ def test_memory_does_not_grow_with_images() -> None:
         gc.collect()
         return sum(o.untyped_storage().nbytes() for o in gc.get_objects() if type(o) is torch.Tensor)
 
-    def feed() -> Iterator[scan.ScanBatch]:
+    def feed() -> Iterator[ScanBatch]:
         draw = torch.Generator().manual_seed(1)
         for start in range(0, 500, 5):
             images = torch.arange(start, start + 5)
-            yield scan.ScanBatch(images, images % CLASSES, torch.randn(5, 3, 8, 8, generator=draw))
+            yield ScanBatch(images, images % CLASSES, torch.randn(5, 3, 8, 8, generator=draw))
 
     sizes = []
-    start = scan.empty(BRANCHING_LAYERS, CLASSES, 4)
-    for done, _ in enumerate(scan.scan(model, start, feed()), 1):
+    start = initial_state(BRANCHING_LAYERS, CLASSES, 4)
+    for done, _ in enumerate(scan(model, start, feed()), 1):
         if done in (10, 100):
             sizes.append(alive())
     assert len(sizes) == 2
@@ -303,13 +305,13 @@ def test_memory_does_not_grow_with_images() -> None:
 def test_a_maximum_on_an_edge_belongs_above_it() -> None:
     model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False)).eval()
     model[0].weight.data.fill_(1.0)
-    edges = torch.tensor(scan.ACTIVATION_EDGES)
+    edges = torch.tensor(ACTIVATION_EDGES)
     assert edges.diff().min() > 0
     values = torch.cat([torch.tensor([-1000.0]), edges])
     images = torch.arange(len(values))
     x = values[:, None, None, None].expand(-1, 1, 3, 3).clone()
     x[:, :, 1:] -= 1e-3
-    batch = scan.ScanBatch(images, torch.zeros_like(images), x)
-    state = last(scan.scan(model, scan.empty({"0": 1}, 1, 2), iter([batch])))
+    batch = ScanBatch(images, torch.zeros_like(images), x)
+    state = last(scan(model, initial_state({"0": 1}, 1, 2), iter([batch])))
     assert state.layers["0"].counts.tolist() == [[1] * len(values)]
     assert state.layers["0"].active.item() == int((values > 0).sum())

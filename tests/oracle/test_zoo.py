@@ -19,6 +19,7 @@ from torchlurk.graph import Graph, Layer, select
 from torchlurk.models.hooks import as_map
 from torchlurk.models.isolation import isolated
 from torchlurk.scan import scan
+from torchlurk.scan.state import initial_state
 
 K, CLASSES = 3, 2
 
@@ -106,7 +107,7 @@ def test_the_scan_is_what_a_sort_of_all_activations_says(name: str) -> None:
             scan.ScanBatch(torch.arange(a, min(a + 2, len(images))), labels[a : a + 2], images[a : a + 2])
             for a in range(0, len(images), 2)
         ]
-        *_, state = scan.scan(model, scan.empty(channels, CLASSES, K), batches)
+        *_, state = scan.scan(model, initial_state(channels, CLASSES, K), batches)
     for layer in found.layers:
         maps = outputs(name)[layer.name].flatten(2)
         lists = state.layers[layer.name]

@@ -49,11 +49,11 @@ def test_filters_mean_channels(filters: int | tuple[int, ...] | None, channels: 
     ("selection", "words"),
     [
         (Selection(("boddy.0",)), ["'boddy.0'", "did you mean body."]),
-        (Selection(("zzz",)), ["'zzz'", "there are stem, body.0"]),
+        (Selection(("zzz",)), ["'zzz'", "there are 3 Conv2d, 1 ReLU, 1 Linear, such as stem, body.0"]),
         (Selection(("kind:Conv2",)), ["kind:Conv2d"]),
-        (Selection(("kind:ReLU", "head.*")), ["no layer"]),
+        (Selection(("kind:ReLU", "head.*")), ["no scanned layer matches 'head.*' and 'kind:ReLU'"]),
         (Selection(("logits",)), ["'logits'"]),
-        (Selection(None, (8,)), ["'stem'", "no filter 8", "0 to 2"]),
+        (Selection(None, (8,)), ["'stem'", "no filter 8", "choose from 0 to 2"]),
         (Selection(("stem",), (-1,)), ["no filter -1"]),
     ],
 )

@@ -250,7 +250,7 @@ def test_what_explain_refuses(given: dict[str, object], words: str) -> None:
         ("0", {}, r"\(2, 4, 8, 10\) values: give weights"),
         ("0", {"weights": torch.ones(3)}, r"weights of shape \(3,\)"),
         (lambda output: 3.0, {}, "gives a float"),
-        (lambda output: torch.ones(2), {}, "nothing flows back"),
+        (lambda output: torch.ones(2), {}, "has no gradient"),
     ],
 )
 def test_what_gradients_refuse(target: object, more: dict[str, object], words: str) -> None:

@@ -192,7 +192,7 @@ BAD: dict[str, tuple[str, list[str], list[str]]] = {
     "a layer not run": ("named", ["cat.png", "--unit", "unused:1"], ["'unused'", "is never called"]),
     "no unit": ("named", ["cat.png", "--unit", "conv"], ["'conv'", "LAYER:CHANNEL"]),
     "no logits": ("maps", ["cat.png"], ["no classes", "--unit"]),
-    "no gradient": ("cut", ["cat.png"], ["nothing flows back", "no_grad"]),
+    "no gradient": ("cut", ["cat.png"], ["has no gradient", "no_grad"]),
     "class and unit": ("named", ["cat.png", "--unit", "conv:1", "--class", "1"], ["--unit", "--class"]),
     "too many classes": ("named", ["cat.png", "--class", "1", "--class", "2"], ["2 times for 1 images"]),
     "no such method": ("named", ["cat.png", "--methods", "guided,lime"], ["'lime'", "smoothgrad"]),

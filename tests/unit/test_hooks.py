@@ -14,11 +14,12 @@ from tests.networks import Branching, Call, branching_maps, seeded
 from torchlurk import graph
 from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
-from torchlurk.attribution.relu_rules import relu_rule
+from torchlurk.attribution.backward import relu_rule
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import ForwardError, activation, forward_until, observing
 from torchlurk.scan import scan
+from torchlurk.scan.state import initial_state
 
 
 @pytest.fixture
@@ -90,12 +91,12 @@ def trace(model: Awkward) -> None:
 
 def scan_all(model: Awkward) -> None:
     with isolated(model):
-        list(scan.scan(model, scan.empty(LAYERS, 2, 3), batches()))
+        list(scan.scan(model, initial_state(LAYERS, 2, 3), batches()))
 
 
 def scan_some(model: Awkward) -> None:
     with isolated(model):
-        states = scan.scan(model, scan.empty(LAYERS, 2, 3), batches())
+        states = scan.scan(model, initial_state(LAYERS, 2, 3), batches())
         next(states)
         states.close()
 
@@ -131,7 +132,7 @@ def climb(model: Awkward) -> None:
     with isolated(model):
         optimise.ascend(
             model, "body.wide", [0, 3], (24, 20), lambda x: x - 0.5, objectives.channel_mean,
-            optimise.AscentParams(steps=2), [optimise.generator(0, "wide", c) for c in (0, 3)],
+            optimise.AscentParams(steps=2), [optimise.filter_generator(0, "wide", c) for c in (0, 3)],
         )  # fmt: skip
 
 

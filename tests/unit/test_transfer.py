@@ -131,16 +131,16 @@ def test_a_network_without_a_head_is_told(model: nn.Module, words: str) -> None:
 )
 def test_patterns_name_layers_with_all_that_is_in_them(patterns: list[str], layers: list[str] | None) -> None:
     if layers is None:
-        with pytest.raises(LurkError, match="--unfreeze"):
+        with pytest.raises(LurkError, match="^unfreeze="):
             chosen_layers(Normed(), patterns)
     else:
         assert list(chosen_layers(Normed(), patterns)) == layers
 
 
 def test_the_near_names_are_told_as_layers_does() -> None:
-    with pytest.raises(LurkError, match=r"no layer matches 'secnod': did you mean second"):
+    with pytest.raises(LurkError, match=r"no layer matches 'secnod'; did you mean second"):
         chosen_layers(Normed(), ["head", "secnod"])
-    with pytest.raises(LurkError, match=r"--unfreeze first.2: first.2 is a ReLU, which has nothing"):
+    with pytest.raises(LurkError, match=r"^unfreeze=first.2: first.2 is a ReLU, which has nothing"):
         chosen_layers(Normed(), ["first.2"])
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
 
 from torchlurk.api.plot_methods import FilterPlots
 from torchlurk.api.reading import LayerView, StoreView, open_store
+from torchlurk.ascent.objectives import OBJECTIVES, ObjectiveName
+from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.errors import LurkError, Option, as_texts, check_choice
 from torchlurk.pipeline.config import (
     AscentConfig,
     Certify,
     GradientsConfig,
-    ObjectiveName,
     SessionOptions,
     Strategy,
 )
@@ -24,7 +25,6 @@ from torchlurk.store.selection import FiltersLike, LayersLike, select_filters
 if TYPE_CHECKING:
     from torch import nn
 
-    from torchlurk.attribution.relu_rules import ReluRule
     from torchlurk.datasets.preprocess import PreprocessLike
     from torchlurk.pipeline.session import Session
     from torchlurk.web.live_server import LiveServer
@@ -187,10 +187,9 @@ class Lurk(FilterPlots):
             'RGB'
         """
         session = self._require_scan("compute_grads")
-        from torchlurk.attribution.relu_rules import RELU_RULES
         from torchlurk.pipeline.session import compute
 
-        check_choice("method", method, RELU_RULES)
+        check_choice("method", method, tuple(RELU_RULES))
         check_choice("certify", certify, get_args(Certify))
         config = GradientsConfig(method=method, certify=certify)
         selection = select_filters(layers, filters)
@@ -237,7 +236,7 @@ class Lurk(FilterPlots):
         from torchlurk.pipeline.session import compute, resolve_precision
 
         check_choice("strategy", strategy, get_args(Strategy))
-        check_choice("objective", objective, get_args(ObjectiveName))
+        check_choice("objective", objective, tuple(OBJECTIVES))
         check_choice("precision", precision, ("auto", "float32", "bfloat16"))
         if steps < 1:
             raise LurkError("must be at least 1", option=Option("steps", steps))

@@ -57,7 +57,7 @@ def resolve_ascent_target(
     layer = find_single_layer(model, shape, name)
     if isinstance(objective, str):
         check_choice("objective", objective, tuple(OBJECTIVES))
-        objective = OBJECTIVES[objective]
+        objective = OBJECTIVES[objective].score
     whole = shape[1:]
     if position is None:
         runner = Runner(model, axes={layer.name: layer.axes})

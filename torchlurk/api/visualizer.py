@@ -178,7 +178,9 @@ class FeatureVisualizer:
             deterministic_float32(device),
             ExitStack() as stack,
         ):
-            target = resolve_ascent_target(self.model, self.preprocess.shape, layer, position, objective, size)
+            target = resolve_ascent_target(
+                self.model, self.preprocess.shape, layer, position, objective, size
+            )
             runner = self._runner(target, device)
             stack.enter_context(runner.laid_out())
             check_channels(target.layer, channels)

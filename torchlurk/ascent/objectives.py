@@ -1,36 +1,71 @@
-"""What an image is optimised for."""
+"""What an image is optimised for.
+
+An objective is a pure function. To let users choose one by name, add it to `OBJECTIVES`: the configuration,
+the command line and Python take their choices from there. Importing this module does not load torch, so that
+the command line starts quickly.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Objective = Callable[[Tensor, Tensor], Tensor]
+ObjectiveName = Literal["mean", "position"]
+"""The names of `OBJECTIVES`."""
+
+Objective = Callable[["Tensor", "Tensor"], "Tensor"]
 """Takes `(N, C, H, W)` activations and `(N,)` channels, one for each image; returns `(N,)` scores."""
 
 
 def channel_mean(maps: Tensor, channels: Tensor) -> Tensor:
-    """The mean of each image's feature map; of a layer of logits, whose maps have one place, the logit."""
-    return maps[torch.arange(len(maps), device=maps.device), channels].mean(dim=(1, 2))
+    """Compute the mean of each image's feature map; of a layer of logits, whose maps are 1 x 1, the logit."""
+    return _own_maps(maps, channels).mean(dim=(1, 2))
 
 
 def centre_unit(maps: Tensor, channels: Tensor) -> Tensor:
-    """The activation in the middle of each image's feature map."""
-    rows = torch.arange(len(maps), device=maps.device)
-    return maps[rows, channels, maps.shape[2] // 2, maps.shape[3] // 2]
+    """Return the activation in the centre of each image's feature map."""
+    return _own_maps(maps, channels)[:, maps.shape[2] // 2, maps.shape[3] // 2]
 
 
 def unit_at(y: int, x: int) -> Objective:
-    """The activation of the unit in row `y`, column `x` of each image's feature map."""
+    """Return the objective of the unit in row `y` and column `x` of each image's feature map."""
 
     def score(maps: Tensor, channels: Tensor) -> Tensor:
-        return maps[torch.arange(len(maps), device=maps.device), channels, y, x]
+        return _own_maps(maps, channels)[:, y, x]
 
     return score
 
 
-OBJECTIVES: Mapping[str, Objective] = MappingProxyType({"mean": channel_mean, "position": centre_unit})
-"""Those for feature maps, as a user names them."""
+def _own_maps(maps: Tensor, channels: Tensor) -> Tensor:
+    """Select the map of its own channel for each image: `(N, C, H, W)` to `(N, H, W)`."""
+    import torch
+
+    return maps[torch.arange(len(maps), device=maps.device), channels]
+
+
+@dataclass(frozen=True)
+class NamedObjective:
+    """An objective that users choose by its name.
+
+    Attributes:
+        score: the function to maximise.
+        ranking: the list of a store that holds the same score of real images, `max` or `avg`, so that the
+            result can be compared with the best of them; `None` if there is none.
+    """
+
+    score: Objective
+    ranking: Literal["max", "avg"] | None = None
+
+
+OBJECTIVES: Mapping[str, NamedObjective] = MappingProxyType(
+    {
+        "mean": NamedObjective(channel_mean, ranking="avg"),
+        "position": NamedObjective(centre_unit, ranking="max"),
+    }
+)
+"""The objectives that users choose by name: on the command line, in `Lurk` and in `FeatureVisualizer`."""

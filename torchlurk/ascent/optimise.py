@@ -14,8 +14,7 @@ from torchlurk.ascent.diversity import DiversityPenalty, diversity_loss
 from torchlurk.ascent.objectives import Objective
 from torchlurk.ascent.parametrisation import colour_axes, decode_spectrum, frequency_scale, initial_spectrum
 from torchlurk.ascent.transforms import Jitter, draw_jitter, jitter_images
-from torchlurk.attribution.relu_rules import NO_HISTORY, LeakyRelu, require_history
-from torchlurk.errors import LurkError
+from torchlurk.attribution.backward import LeakyRelu, no_history, require_history
 from torchlurk.graph.receptive_field import Axis, Field
 from torchlurk.models.preserve import preserve
 from torchlurk.models.runner import ForwardError, Runnable, activation, activations, as_runner
@@ -136,8 +135,7 @@ def ascend(
         params: how.
         generators: one a filter, on the CPU; what is found for a filter depends on its own alone.
         depth: C, the channels of an image.
-        diversity: how to make the images differ, of which there are at least two; `None` to make each as if it
-            were alone.
+        diversity: how to make the images, at least two, differ; `None` to optimise each independently.
 
     Returns:
         Images and scores, on the model's device.
@@ -169,7 +167,7 @@ def ascend(
         require_history(loss)
         (spectrum.grad,) = torch.autograd.grad(loss, [spectrum], allow_unused=True)
         if spectrum.grad is None:
-            raise LurkError(NO_HISTORY)
+            raise no_history()
         optimiser.step()
     with runner.without_gradients():
         images = decode_spectrum(spectrum, size, scale, colours).detach()

@@ -15,7 +15,8 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.relu_rules import ReluRule, input_gradients, relu_rule
+from torchlurk.attribution.backward import input_gradients, relu_rule
+from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.graph.receptive_field import Field
 from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
 
@@ -106,12 +107,12 @@ def unit_gradients(
         try:
             scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
         except (ForwardError, RuntimeError, ValueError) as problem:
-            if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
+            if isinstance(problem, torch.OutOfMemoryError) or field.needs_whole_input:
                 raise
             # A branch beside the unit's own may not take so small an input: give it all of it.
             chosen = [units[c.index] for c in block]
             for found in unit_gradients(
-                model, layer, field.uncut, images, chosen, rule, batch_pixels=batch_pixels
+                model, layer, field.uncuttable, images, chosen, rule, batch_pixels=batch_pixels
             ):
                 yield replace(found, index=block[found.index].index)
             continue
@@ -144,10 +145,10 @@ def unit_scores(
             with as_runner(model).without_gradients():
                 maps = activation(model, layer, _inputs(images, places, block))
         except (ForwardError, RuntimeError, ValueError) as problem:
-            if isinstance(problem, torch.OutOfMemoryError) or field.needs_all:
+            if isinstance(problem, torch.OutOfMemoryError) or field.needs_whole_input:
                 raise
             chosen = [units[index] for cut in block for index in members[cut.index]]
-            again = unit_scores(model, layer, field.uncut, images, chosen, batch_pixels=batch_pixels)
+            again = unit_scores(model, layer, field.uncuttable, images, chosen, batch_pixels=batch_pixels)
             for index, score in zip((i for cut in block for i in members[cut.index]), again, strict=True):
                 scores[index] = score
             continue

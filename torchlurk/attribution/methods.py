@@ -1,7 +1,7 @@
 """What in an image a target depends on: the gradient, and what is made of it.
 
-Each function takes a `ScoreFunction`, which says what a target's value on some inputs is, and gives an attribution
-of the shape of its input. Images of a batch do not mix. None of them touches the network.
+Each function takes a `ScoreFunction`, which says what a target's value on some inputs is, and gives an
+attribution of the shape of its input. Images of a batch do not mix. None of them touches the network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.relu_rules import ReluRule, input_gradients, relu_rule
+from torchlurk.attribution.backward import input_gradients, relu_rule
+from torchlurk.attribution.relu_rules import ReluRule
 
 ScoreFunction = Callable[[Tensor], Tensor]
 """`(N, C, H, W)`, as the network is fed, to `(N,)`; each value depends on its own image alone."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from torchlurk.attribution.relu_rules import require_history
+from torchlurk.attribution.backward import require_history
 from torchlurk.attribution.targets import (
     ClassLogit,
     LayerUnit,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from torchlurk.ascent.objectives import OBJECTIVES, ObjectiveName
+from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.cli import options, terminal
 from torchlurk.runtime import names
 from torchlurk.store.schema import STAGES
@@ -57,7 +59,7 @@ FOLDER = click.Path(path_type=Path)
     help="What to compute, with commas between.",
 )
 @click.option(
-    "--method", type=click.Choice(["deconv", "guided", "vanilla"]), default="deconv",
+    "--method", type=click.Choice(list(RELU_RULES)), default="deconv",
     help="What ReLUs let back in gradients.",
 )  # fmt: skip
 @click.option(
@@ -71,7 +73,7 @@ FOLDER = click.Path(path_type=Path)
     help="How filter images are made; naive: plain pixels, as the first Torchlurk did.",
 )  # fmt: skip
 @click.option(
-    "--objective", type=click.Choice(["mean", "position"]), default="mean",
+    "--objective", type=click.Choice(list(OBJECTIVES)), default="mean",
     help="What filter images excite: the whole feature map, or the unit in its middle.",
 )  # fmt: skip
 @click.option(
@@ -125,7 +127,8 @@ def _precompute(
     data_root: Path | None, out: Path, words: Path | None, layers: tuple[str, ...], filters: int | str,
     top: int, size: int | tuple[int, int] | None, show_channels: tuple[int, ...] | None,
     stages: tuple[str, ...],
-    method: Any, certify: Any, device: str, ascent: Any, objective: Any, precision: Any, scan_precision: Any,
+    method: ReluRule, certify: Any, device: str, ascent: Any, objective: ObjectiveName,
+    precision: Any, scan_precision: Any,
     batch_size: int | None, workers: int | None, threads: int | None, shard_size: int, seed: int,
     strict: bool, overwrite: bool,
 ) -> None:  # fmt: skip

@@ -88,7 +88,7 @@ def _said(
 ) -> dict[int, float]:
     """The activation of each of a network's filters on its namesake's image in a store."""
     config = store.manifest.stages.ascent.config or {}
-    objective = OBJECTIVES[str(config["objective"])]
+    objective = OBJECTIVES[str(config["objective"])].score
     mean, std = (
         torch.tensor(values, device=device).view(-1, 1, 1)
         for values in (network.preprocess.mean, network.preprocess.std)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchlurk.scan.scan import reduce_map
+from torchlurk.scan.reduce import reduce_map
 
 CELLS = 8
 """A map is compared in at most so many rows and columns of cells, each the mean of what lies in it."""

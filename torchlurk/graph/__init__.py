@@ -1,6 +1,7 @@
-"""The data flow of a network: its layers in execution order, their edges, and what their units see."""
+"""The layers of a network in execution order, the edges between them, and their receptive fields."""
 
-from torchlurk.graph.layers import Graph, Layer, SkippedLayer, describe_skipped, trace
+from torchlurk.graph.build import trace
+from torchlurk.graph.layers import Graph, Layer, SkippedLayer, describe_skipped
 from torchlurk.graph.probing import PROBE_IMAGES, check_differentiable, prepare, probe
 from torchlurk.graph.selection import select
 

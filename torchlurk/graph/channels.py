@@ -1,7 +1,6 @@
-"""Along which dimension of a tensor its channels lie, followed from operation to operation.
+"""Along which dimension of a tensor its channels lie, followed through the operations of a network.
 
-A dimension is counted from the end, as -3 for `(N, C, H, W)` and -1 for `(N, T, C)`; `None` stands for one
-that is not known.
+Dimensions are counted from the end, as -3 for `(N, C, H, W)` and -1 for `(N, T, C)`; `None` means unknown.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ import torchvision
 from torch import fx, nn
 from torch.nn import functional as F
 
-from torchlurk.graph.flow import Shape
-from torchlurk.graph.tracing import part
+from torchlurk.graph.operation_trace import is_one_of, take_part
+from torchlurk.graph.spatial_axes import Shape
 from torchlurk.models.hooks import usual_axes
 
 _CONVOLUTIONS: set[Any] = {
     F.conv1d, F.conv2d, F.conv3d, torch.conv1d, torch.conv2d, torch.conv3d, F.batch_norm, F.group_norm,
     F.instance_norm, torch.conv_transpose2d, F.conv_transpose2d, torch.batch_norm, torch.group_norm,
 }  # fmt: skip
-"""Functions that have channels in the second dimension."""
+"""Functions whose results have channels in the second dimension."""
 
 _LINEAR: set[Any] = {F.linear, F.layer_norm, torch.layer_norm, F.embedding}
-"""Functions that have channels in the last dimension."""
+"""Functions whose results have channels in the last dimension."""
 
 _RESHAPES: set[Any] = {
     torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten,
@@ -43,101 +42,90 @@ _REDUCTIONS: set[Any] = {
 def channels_after(
     node: fx.Node, target: Any, inputs: Sequence[tuple[int | None, Shape]], out: Shape
 ) -> int | None:
-    """Where the channels of an operation's result lie.
+    """Return the channel dimension of an operation's result.
 
     Args:
         node: the operation.
         target: the module, the function, or a method's name.
-        inputs: for each input that depends on the network's input, where its channels lie, and its shape.
-        out: the result's shape.
+        inputs: channel dimension and shape of each input that depends on the network's input.
+        out: shape of the result.
     """
     if isinstance(target, nn.Module):
         usual = usual_axes(target, len(out))
         if usual is not None:
             return usual.channels - usual.dims
-    if _is(target, _CONVOLUTIONS):
+    if is_one_of(target, _CONVOLUTIONS):
         return 1 - len(out) if len(out) > 1 else None
-    if _is(target, _LINEAR):
+    if is_one_of(target, _LINEAR):
         return -1
-    known = [(at, shape) for at, shape in inputs if at is not None]
-    if not known:
+    with_channels = [(channels, shape) for channels, shape in inputs if channels is not None]
+    if not with_channels:
         return None
-    (at, shape) = known[0]
-    if _is(target, _RESHAPES) or isinstance(target, nn.Flatten | nn.Unflatten):
-        return _reshaped(at, shape, out)
+    (channels, shape) = with_channels[0]
+    if is_one_of(target, _RESHAPES) or isinstance(target, nn.Flatten | nn.Unflatten):
+        return _after_reshape(channels, shape, out)
     order = _permutation(node, target, len(shape))
     if order is not None:
-        return order.index(at % len(shape)) - len(shape)
-    if _is(target, _REDUCTIONS) and len(out) < len(shape):
-        return _reduced(node, at, shape, out)
+        return order.index(channels % len(shape)) - len(shape)
+    if is_one_of(target, _REDUCTIONS) and len(out) < len(shape):
+        return _after_reduction(node, channels, shape, out)
     if target is operator.getitem or target == "__getitem__":
-        return _picked(node.args[1], at, shape)
-    if target is part:
-        return at
-    same = {place for place, one in known if len(one) == len(out)}
-    return same.pop() if len(same) == 1 else None
+        return _after_indexing(node.args[1], channels, shape)
+    if target is take_part:
+        return channels
+    candidates = {dim for dim, own in with_channels if len(own) == len(out)}
+    return candidates.pop() if len(candidates) == 1 else None
 
 
-def _is(target: Any, known: set[Any]) -> bool:
-    try:
-        return target in known
-    except TypeError:  # a module may be unhashable
-        return False
-
-
-def _reshaped(at: int, shape: Shape, out: Shape) -> int | None:
-    """The dimension of the same length with as much before it and behind it; `None` if there is none."""
-    index = len(shape) + at
-    before, behind = math.prod(shape[:index]), math.prod(shape[index + 1 :])
-    for place in range(len(out)):
-        if (
-            out[place] == shape[index]
-            and math.prod(out[:place]) == before
-            and math.prod(out[place + 1 :]) == behind
-        ):
-            return place - len(out)
-    # `(N, C, H, W)` flattened to `(N, C * H * W)`: the numbers themselves are what is left of channels.
+def _after_reshape(channels: int, shape: Shape, out: Shape) -> int | None:
+    """Return the dimension of the same length with as many numbers before and after it, if there is one."""
+    index = len(shape) + channels
+    before, after = math.prod(shape[:index]), math.prod(shape[index + 1 :])
+    for dim in range(len(out)):
+        if out[dim] == shape[index] and math.prod(out[:dim]) == before and math.prod(out[dim + 1 :]) == after:
+            return dim - len(out)
+    # `(N, C, H, W)` flattened to `(N, C * H * W)`: each number is a channel of its own.
     return -1 if len(out) == 2 and len(shape) > 2 else None
 
 
 def _permutation(node: fx.Node, target: Any, dims: int) -> list[int] | None:
-    """Which dimension each dimension of the result was; `None` if the operation permutes none."""
-    if _is(target, {torch.permute, "permute"}) or isinstance(target, torchvision.ops.Permute):
-        given: Any = target.dims if isinstance(target, torchvision.ops.Permute) else node.args[1:]
-        given = node.kwargs.get("dims", given)
-        order = given[0] if given and isinstance(given[0], Sequence) else given
+    """Return which dimension each dimension of the result was; `None` if the operation permutes none."""
+    if is_one_of(target, {torch.permute, "permute"}) or isinstance(target, torchvision.ops.Permute):
+        order: Any = target.dims if isinstance(target, torchvision.ops.Permute) else node.args[1:]
+        order = node.kwargs.get("dims", order)
+        order = order[0] if order and isinstance(order[0], Sequence) else order
         return [dim % dims for dim in order] if len(order) == dims else None
-    if _is(target, {torch.transpose, "transpose", torch.swapaxes, "swapaxes"}):
+    if is_one_of(target, {torch.transpose, "transpose", torch.swapaxes, "swapaxes"}):
         first: Any = node.kwargs.get("dim0", node.args[1] if len(node.args) > 1 else 0)
         second: Any = node.kwargs.get("dim1", node.args[2] if len(node.args) > 2 else 1)
         swapped = list(range(dims))
         swapped[first], swapped[second] = swapped[second], swapped[first]
         return swapped
-    if _is(target, {torch.t, "t"}) and dims == 2:
+    if is_one_of(target, {torch.t, "t"}) and dims == 2:
         return [1, 0]
     return None
 
 
-def _reduced(node: fx.Node, at: int, shape: Shape, out: Shape) -> int | None:
-    given: Any = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
-    if given is None:
+def _after_reduction(node: fx.Node, channels: int, shape: Shape, out: Shape) -> int | None:
+    dim: Any = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+    if dim is None:
         return None
-    gone = {dim % len(shape) for dim in (given if isinstance(given, Sequence) else [given])}
-    index = at % len(shape)
-    if index in gone:
+    removed = {one % len(shape) for one in (dim if isinstance(dim, Sequence) else [dim])}
+    index = channels % len(shape)
+    if index in removed:
         return None
-    before: int = sum(dim < index for dim in gone)
+    before: int = sum(one < index for one in removed)
     return index - before - len(out)
 
 
-def _picked(index: Any, at: int, shape: Shape) -> int | None:
-    if isinstance(index, int) and not shape:  # one of the parts of a cut tensor
-        return at
-    given = index if isinstance(index, tuple) else (index,)
-    if any(not isinstance(one, int | slice) for one in given) or len(given) > len(shape):
+def _after_indexing(index: Any, channels: int, shape: Shape) -> int | None:
+    if isinstance(index, int) and not shape:  # a part of a tensor that was split
+        return channels
+    indices = index if isinstance(index, tuple) else (index,)
+    if any(not isinstance(part, int | slice) for part in indices) or len(indices) > len(shape):
         return None
-    place = at % len(shape)
-    if place < len(given) and isinstance(given[place], int):
+    dim = channels % len(shape)
+    if dim < len(indices) and isinstance(indices[dim], int):
         return None
-    left = [dim for dim in range(len(shape)) if dim >= len(given) or isinstance(given[dim], slice)]
-    return left.index(place) - len(left)
+    kept = [d for d in range(len(shape)) if d >= len(indices) or isinstance(indices[d], slice)]
+    return kept.index(dim) - len(kept)

@@ -1,13 +1,13 @@
-"""What an operation does to the receptive fields of its input.
+"""What each operation of a network does to the spatial axes of its input.
 
-An operation that is not known to be local counts as one that sees everything, so a field may be too large,
-never too small.
+An operation that is not known to be local counts as global, so a receptive field may be too large, but never
+too small. Operations whose windows slide over the map are in `windows.py`.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,11 +15,20 @@ import torchvision
 from torch import fx, nn
 from torch.nn import functional as F
 
-from torchlurk.graph import flow as fl
-from torchlurk.graph import receptive_field as rf
-from torchlurk.graph.flow import Shape, SpatialAxes
-from torchlurk.graph.receptive_field import Axis
-from torchlurk.graph.tracing import part
+from torchlurk.graph.operation_trace import is_one_of, take_part
+from torchlurk.graph.spatial_axes import (
+    Shape,
+    SpatialAxes,
+    broadcast,
+    collapse,
+    keeps_positions,
+    mix_positions,
+    permute,
+    require_whole_input,
+    reshape,
+    varies_by_position,
+)
+from torchlurk.graph.windows import axes_after_window
 
 _LOCAL_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid,
@@ -39,18 +48,12 @@ _LOCAL_FUNCTIONS: set[Any] = {
     "bfloat16", "type_as", "exp", "sqrt", "abs", "square", "pow", "neg", "rsub", "__rsub__", "__rtruediv__",
     "__truediv__", "true_divide",
 }  # fmt: skip
-_WINDOWS: dict[Any, tuple[str, ...]] = {
-    F.max_pool2d: ("kernel_size", "stride", "padding", "dilation"),
-    torch.max_pool2d: ("kernel_size", "stride", "padding", "dilation"),
-    F.avg_pool2d: ("kernel_size", "stride", "padding"),
-}
-"""Poolings, and how their arguments after the input are called."""
-_ADAPTIVE: set[Any] = {F.adaptive_avg_pool2d, F.adaptive_max_pool2d}
+"""Functions, and methods by name, that compute each position of the output from that of the inputs."""
 _RESHAPES: set[Any] = {
     torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze,
     "view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "view_as", "reshape_as",
 }  # fmt: skip
-_PARTS: dict[Any, int] = {
+_SPLITS: dict[Any, int] = {
     torch.chunk: 2,
     torch.split: 2,
     "chunk": 2,
@@ -58,255 +61,128 @@ _PARTS: dict[Any, int] = {
     torch.unbind: 1,
     "unbind": 1,
 }
-"""What cuts a tensor along a dimension, and which argument says along which."""
-_PADS: dict[type[nn.Module], str] = {
-    nn.ZeroPad2d: "constant",
-    nn.ConstantPad2d: "constant",
-    nn.ReflectionPad2d: "reflect",
-    nn.ReplicationPad2d: "replicate",
-    nn.CircularPad2d: "circular",
-}
+"""Operations that split a tensor along a dimension, and the position of the argument that names it."""
 
 
-def after(
+def axes_after(
     node: fx.Node,
     target: Any,
     inputs: Sequence[tuple[SpatialAxes, Shape]],
     constants: Sequence[Shape],
     *,
-    sized: bool,
+    uses_size: bool,
 ) -> SpatialAxes:
-    """What the places of an operation's result see.
+    """Return the spatial axes of an operation's result.
 
     Args:
         node: the operation.
         target: the module, the function, or a method's name.
-        inputs: flow and shape of each input that depends on the network's input.
-        constants: shapes of those that do not.
-        sized: whether it takes a number that comes from a tensor's size, and so would do something else
-            on a cut.
+        inputs: axes and shape of each input that depends on the network's input.
+        constants: shapes of the inputs that do not.
+        uses_size: whether an argument is a number computed from a tensor's size, which differs on a cut.
     """
-    flows = [flow for flow, _ in inputs]
+    axes = [own for own, _ in inputs]
     shapes = [shape for _, shape in inputs]
     out: Shape = node.meta.get("shape", ())
     if _is_local(target):
-        met = fl.meet(flows, shapes, out)
-        return _uncut(met) if sized or any(fl.varies(one, met.at) for one in constants) else met
-    if _is(target, {torch.cat, torch.concat, torch.concatenate}):
-        along = _argument(node, 1, "dim", 0)
-        apart = all(fl.keeps(flow, shape, along) for flow, shape in inputs)
-        return fl.meet(flows, shapes, out) if apart else fl.lost(flows)
+        result = broadcast(axes, shapes, out)
+        fixed_map = any(varies_by_position(shape, result.dims) for shape in constants)
+        return require_whole_input(result) if uses_size or fixed_map else result
+    if is_one_of(target, {torch.cat, torch.concat, torch.concatenate}):
+        dim = _argument(node, 1, "dim", 0)
+        along_channels = all(keeps_positions(own, shape, dim) for own, shape in inputs)
+        return broadcast(axes, shapes, out) if along_channels else collapse(axes)
     if len(inputs) != 1:
-        return fl.lost(flows)
-    (flow, shape) = inputs[0]
-    arranged = _arranged(node, target, flow, shape, out)
-    if arranged is not None:
-        return arranged
-    normalised = _normalised(node, target, flow, shape)
+        return collapse(axes)
+    (only, shape) = inputs[0]
+    rearranged = _after_rearranging(node, target, only, shape, out)
+    if rearranged is not None:
+        return rearranged
+    normalised = _after_mixing(node, target, only, shape)
     if normalised is not None:
         return normalised
-    if sized or flow.at != (-2, -1) or len(shape) != 4 or len(out) != 4:
-        return fl.lost(flows)
-    windows = _windowed(node, target, flow, constants, (out[2], out[3]))
-    return fl.lost(flows) if windows is None else windows
-
-
-def _uncut(flow: SpatialAxes) -> SpatialAxes:
-    return SpatialAxes(rf.uncut(flow.rows), rf.uncut(flow.columns), flow.at)
-
-
-def _is(target: Any, known: Container[Any]) -> bool:
-    try:
-        return target in known
-    except TypeError:  # a module may be unhashable
-        return False
+    if uses_size or only.dims != (-2, -1) or len(shape) != 4 or len(out) != 4:
+        return collapse(axes)
+    windowed = axes_after_window(node, target, only, constants, (out[2], out[3]))
+    return collapse(axes) if windowed is None else windowed
 
 
 def _is_local(target: Any) -> bool:
-    """Whether each place of the output depends on that place of the inputs alone."""
+    """Return whether each position of the output depends on that position of the inputs alone."""
     if isinstance(target, nn.modules.batchnorm._BatchNorm):
-        return target.running_mean is not None  # without, it measures each map
+        return target.running_mean is not None  # without, it computes statistics over each map
     if isinstance(target, torchvision.ops.StochasticDepth):
         return True
-    return isinstance(target, _LOCAL_MODULES) or _is(target, _LOCAL_FUNCTIONS)
+    return isinstance(target, _LOCAL_MODULES) or is_one_of(target, _LOCAL_FUNCTIONS)
 
 
-def _argument(node: fx.Node, position: int, name: str, otherwise: Any) -> Any:
-    return node.kwargs.get(name, node.args[position] if len(node.args) > position else otherwise)
+def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
+    return node.kwargs.get(name, node.args[position] if len(node.args) > position else default)
 
 
-def _arranged(node: fx.Node, target: Any, flow: SpatialAxes, shape: Shape, out: Shape) -> SpatialAxes | None:
-    """What only moves numbers about; `None` if it is another operation."""
-    if _is(target, _RESHAPES) or isinstance(target, nn.Flatten | nn.Unflatten):
-        return fl.reshape(flow, shape, out)
-    if _is(target, {torch.permute, "permute"}) or isinstance(target, torchvision.ops.Permute):
-        given = target.dims if isinstance(target, torchvision.ops.Permute) else node.args[1:]
-        dims: Any = given[0] if isinstance(given[0], Sequence) else given
-        return fl.permute(flow, list(dims))
-    if _is(target, {torch.transpose, "transpose", torch.swapaxes, "swapaxes"}):
-        order = list(range(len(shape)))
+def _after_rearranging(
+    node: fx.Node, target: Any, axes: SpatialAxes, shape: Shape, out: Shape
+) -> SpatialAxes | None:
+    """Return the axes after an operation that only moves numbers; `None` if it is another operation."""
+    if is_one_of(target, _RESHAPES) or isinstance(target, nn.Flatten | nn.Unflatten):
+        return reshape(axes, shape, out)
+    if is_one_of(target, {torch.permute, "permute"}) or isinstance(target, torchvision.ops.Permute):
+        dims = target.dims if isinstance(target, torchvision.ops.Permute) else node.args[1:]
+        order: Any = dims[0] if isinstance(dims[0], Sequence) else dims
+        return permute(axes, list(order))
+    if is_one_of(target, {torch.transpose, "transpose", torch.swapaxes, "swapaxes"}):
+        swapped = list(range(len(shape)))
         first: int = _argument(node, 1, "dim0", 0)
         second: int = _argument(node, 2, "dim1", 1)
-        order[first], order[second] = order[second], order[first]
-        return fl.permute(flow, order)
-    if _is(target, _PARTS):
-        return flow if fl.keeps(flow, shape, _argument(node, _PARTS[target], "dim", 0)) else fl.lost([flow])
+        swapped[first], swapped[second] = swapped[second], swapped[first]
+        return permute(axes, swapped)
+    if is_one_of(target, _SPLITS):
+        dim = _argument(node, _SPLITS[target], "dim", 0)
+        return axes if keeps_positions(axes, shape, dim) else collapse([axes])
     if target is operator.getitem or target == "__getitem__":
-        return _picked(node.args[1], flow, shape)
-    if target is part:
-        return flow
+        return _after_indexing(node.args[1], axes, shape)
+    if target is take_part:
+        return axes
     return None
 
 
-def _picked(index: Any, flow: SpatialAxes, shape: Shape) -> SpatialAxes:
-    if isinstance(index, int) and not shape:  # one of the parts of a cut tensor
-        return flow
-    if flow.at is None:
-        return flow
-    given = index if isinstance(index, tuple) else (index,)
-    if any(not isinstance(one, int | slice) for one in given) or len(given) > len(shape):
-        return fl.lost([flow])
-    for place, one in enumerate(given):
-        from_end = place - len(shape)
-        whole = one == slice(None)
-        if (from_end in flow.at and not whole) or (from_end > min(flow.at) and not isinstance(one, slice)):
-            return fl.lost([flow])
-    return flow
+def _after_indexing(index: Any, axes: SpatialAxes, shape: Shape) -> SpatialAxes:
+    if isinstance(index, int) and not shape:  # a part of a tensor that was split
+        return axes
+    if axes.dims is None:
+        return axes
+    indices = index if isinstance(index, tuple) else (index,)
+    if any(not isinstance(part, int | slice) for part in indices) or len(indices) > len(shape):
+        return collapse([axes])
+    for position, part in enumerate(indices):
+        dim = position - len(shape)
+        if dim in axes.dims and part != slice(None):
+            return collapse([axes])
+        if dim > min(axes.dims) and not isinstance(part, slice):
+            return collapse([axes])
+    return axes
 
 
-def _normalised(node: fx.Node, target: Any, flow: SpatialAxes, shape: Shape) -> SpatialAxes | None:
-    """Normalisations, linear layers and softmax; `None` if it is another operation."""
+def _after_mixing(node: fx.Node, target: Any, axes: SpatialAxes, shape: Shape) -> SpatialAxes | None:
+    """Return the axes after a normalisation, linear layer or softmax; `None` if it is another operation."""
     if target is F.batch_norm:
         training = _argument(node, 5, "training", False)
-        return fl.mixed(flow) if training else flow
+        return mix_positions(axes) if training else axes
     if isinstance(
         target, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.modules.instancenorm._InstanceNorm
     ):
-        return fl.mixed(flow)
+        return mix_positions(axes)
     if isinstance(target, nn.LayerNorm) or target is F.layer_norm:
-        over = (
+        normalized_shape = (
             target.normalized_shape
             if isinstance(target, nn.LayerNorm)
             else _argument(node, 1, "normalized_shape", ())
         )
-        apart = all(fl.keeps(flow, shape, -1 - dim) for dim in range(len(over)))
-        return flow if apart else fl.mixed(flow)
+        over_channels = all(keeps_positions(axes, shape, -1 - dim) for dim in range(len(normalized_shape)))
+        return axes if over_channels else mix_positions(axes)
     if isinstance(target, nn.Linear) or target is F.linear:
-        return flow if fl.keeps(flow, shape, -1) else fl.lost([flow])
-    if isinstance(target, nn.Softmax) or _is(target, {F.softmax, torch.softmax, "softmax"}):
-        along = target.dim if isinstance(target, nn.Softmax) else _argument(node, 1, "dim", -1)
-        return flow if along is not None and fl.keeps(flow, shape, along) else fl.mixed(flow)
+        return axes if keeps_positions(axes, shape, -1) else collapse([axes])
+    if isinstance(target, nn.Softmax) or is_one_of(target, {F.softmax, torch.softmax, "softmax"}):
+        dim = target.dim if isinstance(target, nn.Softmax) else _argument(node, 1, "dim", -1)
+        return axes if dim is not None and keeps_positions(axes, shape, dim) else mix_positions(axes)
     return None
-
-
-def _windowed(
-    node: fx.Node, target: Any, flow: SpatialAxes, constants: Sequence[Shape], lengths: tuple[int, int]
-) -> SpatialAxes | None:
-    """Convolutions, poolings, paddings, resampling of `(N, C, H, W)`; `None` if it is something else."""
-    both = (flow.rows, flow.columns)
-    if isinstance(target, nn.Conv2d):
-        return _windows(both, lengths, _conv_arguments(vars(target)), target.padding_mode)
-    if _is(target, {F.conv2d, torch.conv2d}) and constants:
-        given = _named(node, ("weight", "bias", "stride", "padding", "dilation"))
-        # The weight's shape, not its node, says how large the kernel is.
-        return _windows(both, lengths, _conv_arguments({**given, "kernel_size": constants[0][2:]}))
-    if isinstance(target, nn.ConvTranspose2d):
-        return _transposed(both, lengths, vars(target))
-    if isinstance(target, nn.MaxPool2d | nn.AvgPool2d):
-        return _windows(both, lengths, _pool_arguments(vars(target)))
-    if isinstance(target, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d) or _is(target, _ADAPTIVE):
-        return SpatialAxes(rf.adaptive(both[0], lengths[0]), rf.adaptive(both[1], lengths[1]))
-    if _is(target, _WINDOWS):
-        return _windows(both, lengths, _pool_arguments(_named(node, _WINDOWS[target])))
-    if isinstance(target, nn.Upsample):
-        return _resampled(both, lengths, target.mode, bool(target.align_corners))
-    if target is F.interpolate:
-        given = _named(node, ("size", "scale_factor", "mode", "align_corners"))
-        if given.get("antialias"):
-            return None
-        return _resampled(both, lengths, given.get("mode", "nearest"), bool(given.get("align_corners")))
-    padding = _pad_arguments(node, target)
-    if padding is None:
-        return None
-    (left, right, top, bottom), mode = padding
-    before = ((1, 1), (1, 1), (top, left), (1, 1))
-    if (len(both[0]) + top + bottom, len(both[1]) + left + right) != lengths:
-        return None
-    return _windows(both, lengths, before, mode)
-
-
-def _named(node: fx.Node, names: tuple[str, ...]) -> dict[str, Any]:
-    """The arguments of a function after its first, by name."""
-    return dict(zip(names, node.args[1:], strict=False)) | dict(node.kwargs)
-
-
-def _windows(
-    both: tuple[Axis, Axis],
-    lengths: tuple[int, int],
-    arguments: Iterable[tuple[int, int]],
-    mode: str = "zeros",
-) -> SpatialAxes:
-    kernel, stride, padding, dilation = arguments
-    rows, columns = (
-        rf.window(both[i], kernel[i], stride[i], padding[i], dilation[i], lengths[i], mode) for i in (0, 1)
-    )
-    return SpatialAxes(rows, columns)
-
-
-def _transposed(both: tuple[Axis, Axis], lengths: tuple[int, int], given: Mapping[str, Any]) -> SpatialAxes:
-    kernel, stride, padding, dilation = (
-        _pair(given[key]) for key in ("kernel_size", "stride", "padding", "dilation")
-    )
-    rows, columns = (
-        rf.transposed(both[i], kernel[i], stride[i], padding[i], dilation[i], lengths[i]) for i in (0, 1)
-    )
-    return SpatialAxes(rows, columns)
-
-
-def _resampled(
-    both: tuple[Axis, Axis], lengths: tuple[int, int], mode: str, corners: bool
-) -> SpatialAxes | None:
-    if mode not in ("nearest", "bilinear"):
-        return None
-    rows, columns = (rf.resampled(both[i], lengths[i], mode, corners=corners) for i in (0, 1))
-    return SpatialAxes(rows, columns)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[-1]))
-
-
-def _conv_arguments(given: Mapping[str, Any]) -> list[tuple[int, int]]:
-    kernel, stride = _pair(given["kernel_size"]), _pair(given.get("stride", 1))
-    dilation, padding = _pair(given.get("dilation", 1)), given.get("padding", 0)
-    if padding == "same":
-        before = [dilation[i] * (kernel[i] - 1) // 2 for i in (0, 1)]
-        return [kernel, stride, (before[0], before[1]), dilation]
-    return [kernel, stride, (0, 0) if padding == "valid" else _pair(padding), dilation]
-
-
-def _pool_arguments(given: Mapping[str, Any]) -> list[tuple[int, int]]:
-    kernel = _pair(given["kernel_size"])
-    stride = given.get("stride")
-    return [
-        kernel,
-        kernel if stride is None or stride == [] else _pair(stride),
-        _pair(given.get("padding", 0)),
-        _pair(given.get("dilation", 1)),
-    ]
-
-
-def _pad_arguments(node: fx.Node, target: Any) -> tuple[tuple[int, int, int, int], str] | None:
-    """Left, right, top and bottom of a padding and its mode; `None` if it is none, or cuts off."""
-    given: dict[str, Any] = dict(node.kwargs)
-    if type(target) in _PADS:
-        given = {"pad": target.padding, "mode": _PADS[type(target)]}
-    elif target is F.pad:
-        given |= dict(zip(("pad", "mode"), node.args[1:], strict=False))
-    else:
-        return None
-    sides: list[int] = list(given["pad"])
-    if len(sides) > 4 or min(sides) < 0:
-        return None
-    left, right, top, bottom = sides + [0] * (4 - len(sides))
-    return (left, right, top, bottom), str(given.get("mode", "constant"))

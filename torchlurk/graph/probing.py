@@ -1,4 +1,7 @@
-"""How a network can be run, found by running it: on images alone and together, in both memory formats."""
+"""How a network can be run: with or without batches, in which memory format, with or without autograd.
+
+Trial forwards decide, on images alone and together, in both memory formats.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.graph.layers import Graph, SkippedLayer
-from torchlurk.graph.selection import nothing_left, select
-from torchlurk.graph.trials import Run, run_once, same
-from torchlurk.graph.verdicts import gives_rows, judge, with_axes, without
+from torchlurk.graph.selection import no_scannable_layer, select
+from torchlurk.graph.trials import TrialRun, run_once, same_outputs
+from torchlurk.graph.verdicts import judge_layer, output_is_per_image, with_axes, without_layers
 from torchlurk.models.checkpoint import brief
 from torchlurk.models.hooks import first_output, output_hooks
 from torchlurk.models.preserve import preserve, random_states
@@ -22,7 +25,7 @@ from torchlurk.models.validate import forward_failure, needs_autograd, where_rai
 from torchlurk.runtime.devices import is_out_of_memory
 
 PROBE_IMAGES = 8
-"""Images that a network is tried on whose path depends on them."""
+"""The number of images for the trials of a network whose path depends on the image."""
 
 
 def prepare(
@@ -33,9 +36,9 @@ def prepare(
     Args:
         model: an isolated network.
         shape: `(C, H, W)` of its input.
-        patterns: of the layers, at least one.
-        images: `(N, C, H, W)`, inputs on its device. `PROBE_IMAGES` of them are tried if the path through the
-            network depends on the image, else the first two.
+        patterns: patterns of layers, at least one.
+        images: `(N, C, H, W)`, inputs on the network's device. The first `PROBE_IMAGES` are tried if the path
+            through the network depends on the image, otherwise the first two.
     """
     images = images[:PROBE_IMAGES]
     graph = select(model, shape, patterns, torch.split(images, 1))
@@ -45,97 +48,97 @@ def prepare(
 def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph]:
     """Decide how a network is run, and which of its layers can be scanned.
 
-    The fast memory format, channels_last, is chosen if the whole network accepts it and computes the same.
-    Images run in batches if every layer gives for each of them what it gives for the image alone.
+    The memory format is channels_last, which is faster, if the whole network accepts it and computes the
+    same. Images run in batches if every layer gives for each image of a batch what it gives for it alone.
 
     Args:
         model: an isolated network; attributes that forwards set are restored.
         graph: its layers.
-        images: `(N, C, H, W)`, inputs on its device. A single one is tried with itself upside down.
+        images: `(N, C, H, W)`, inputs on its device. A single one is tried together with its mirror image.
 
     Returns:
-        How to run it, and the graph, whose `skipped` now names the layers whose outputs do not belong to
-        single images, or which none of these images reaches.
+        How to run the network, and the graph. Its `skipped` also names the layers whose outputs do not belong
+        to single images, or which none of these images reaches.
 
     Raises:
-        LurkError: the forward fails, or no layer is left.
+        LurkError: the forward fails, or no layer can be scanned.
     """
     if len(images) == 1:
         images = torch.cat([images, images.flip(2)])
     count = len(images)
-    tried = _try(model, ["", *(layer.name for layer in graph.layers)], images)
-    verdicts = {layer.name: judge(layer, tried.alone, tried.together, count) for layer in graph.layers}
+    trials = _run_trials(model, ["", *(layer.name for layer in graph.layers)], images)
+    verdicts = {layer.name: judge_layer(layer, trials.single, trials.batch, count) for layer in graph.layers}
     kept, skipped = [], []
     for layer in graph.layers:
         verdict = verdicts[layer.name]
         if verdict.axes is None:
-            skipped.append(SkippedLayer(layer.name, layer.kind, verdict.reason))
+            skipped.append(SkippedLayer(layer.name, layer.kind, verdict.skipped))
         else:
-            shape = next(run[layer.name].shape for run in tried.alone if layer.name in run)
+            shape = next(run[layer.name].shape for run in trials.single if layer.name in run)
             kept.append(with_axes(layer, verdict.axes, shape))
     if graph.layers and not kept:
-        raise LurkError(nothing_left(without(graph, kept, skipped)))
-    if tried.runner.afresh:
-        # On a cut the random numbers would be others.
-        kept = [replace(one, field=one.field.uncut) for one in kept]
-    reasons = [tried.alone_because, *(verdicts[layer.name].alone for layer in kept)]
-    if not gives_rows(tried.alone, tried.together, count):
+        raise no_scannable_layer(without_layers(graph, kept, skipped))
+    if trials.runner.afresh:
+        # A cut would consume other random numbers.
+        kept = [replace(layer, field=layer.field.uncuttable) for layer in kept]
+    reasons = [trials.one_by_one, *(verdicts[layer.name].one_by_one for layer in kept)]
+    if not output_is_per_image(trials.single, trials.batch, count):
         reasons.append("the output for an image differs between a batch and the image alone")
     axes = {layer.name: layer.axes for layer in kept}
-    runner = replace(tried.runner, alone=next(filter(None, reasons), ""), axes=axes)
-    return runner, without(graph, kept, skipped)
+    runner = replace(trials.runner, alone=next(filter(None, reasons), ""), axes=axes)
+    return runner, without_layers(graph, kept, skipped)
 
 
 @dataclass(frozen=True)
-class _Tried:
-    """What trial runs of a network have shown.
+class _Trials:
+    """The results of trial runs of a network.
 
     Attributes:
-        runner: how it is run, but for `alone` and `axes`.
-        alone: a run of each image by itself.
-        together: a run of all of them in one batch; `None` if it fails.
-        alone_because: why images need forwards of their own, whatever the layers give; empty if they do not.
+        runner: how to run it, except for its `alone` and `axes`.
+        single: a run of each image by itself.
+        batch: a run of all images in one batch; `None` if it fails.
+        one_by_one: why images need forwards of their own, whatever the layers give; empty if they do not.
     """
 
     runner: Runner
-    alone: tuple[Run, ...]
-    together: Run | None
-    alone_because: str
+    single: tuple[TrialRun, ...]
+    batch: TrialRun | None
+    one_by_one: str
 
 
-def _try(model: nn.Module, names: Sequence[str], images: Tensor) -> _Tried:
+def _run_trials(model: nn.Module, names: Sequence[str], images: Tensor) -> _Trials:
     """Run a network on each image alone and on all of them, in both memory formats.
 
     Raises:
         LurkError: the forward of one image fails.
     """
     with preserve(model):
-        runner, first = _first(model, names, images[:1])
-        numbers = random_states()
-        repeats = same(run_once(runner, names, images[:1]), first)
-        if not repeats or random_states() != numbers:
+        runner, first = _first_run(model, names, images[:1])
+        state = random_states()
+        repeatable = same_outputs(run_once(runner, names, images[:1]), first)
+        if not repeatable or random_states() != state:
             runner = replace(runner, afresh=True)
             first = run_once(runner, names, images[:1])
-        alone = (first, *(run_once(runner, names, image) for image in torch.split(images[1:], 1)))
-        together: Run | None = None
+        single = (first, *(run_once(runner, names, image) for image in torch.split(images[1:], 1)))
+        batch: TrialRun | None = None
         failure = ""
         try:
-            together = run_once(runner, names, images)
+            batch = run_once(runner, names, images)
         except Exception as error:
             problem = cause_of(error)
-            # Where memory does not suffice for a batch, the computation itself finds what does.
+            # If memory does not suffice for a batch, the computation itself finds the size that fits.
             if not is_out_of_memory(problem):
                 failure = f"a batch of {len(images)} fails ({type(problem).__name__}: {brief(problem)})"
-        fast = replace(runner, memory_format="channels_last")
-        x, expected = (images[:1], first) if together is None else (images, together)
-        if _accepts(fast, names, x, expected):
-            runner = fast
-    changing = "" if repeats else "the network gives other values for an image that it is given again"
-    return _Tried(runner, alone, together, changing or _quantised_together(model) or failure)
+        channels_last = replace(runner, memory_format="channels_last")
+        x, expected = (images[:1], first) if batch is None else (images, batch)
+        if _computes_the_same(channels_last, names, x, expected):
+            runner = channels_last
+    changing = "" if repeatable else "the network gives other values for an image that it is given again"
+    return _Trials(runner, single, batch, changing or _quantised_by_batch(model) or failure)
 
 
-def _first(model: nn.Module, names: Sequence[str], image: Tensor) -> tuple[Runner, Run]:
-    """The first run of a network: without recording gradients, or with them if it cannot do without.
+def _first_run(model: nn.Module, names: Sequence[str], image: Tensor) -> tuple[Runner, TrialRun]:
+    """Run a network without autograd, or with it if it does not run without.
 
     Raises:
         LurkError: the forward fails.
@@ -155,46 +158,46 @@ def _first(model: nn.Module, names: Sequence[str], image: Tensor) -> tuple[Runne
         raise forward_failure(model, shape, problem) from problem
 
 
-def _accepts(runner: Runner, names: Sequence[str], x: Tensor, expected: Run) -> bool:
-    """Whether a network runs in a memory format and computes the same."""
+def _computes_the_same(runner: Runner, names: Sequence[str], x: Tensor, expected: TrialRun) -> bool:
+    """Return whether a network runs in a memory format and computes the same in it."""
     if not any(parameter.dim() == 4 for parameter in runner.model.parameters()):
         return False
     try:
-        found = run_once(runner, names, x)
-    except Exception:  # a view, say, that this format does not allow
+        run = run_once(runner, names, x)
+    except Exception:  # such as a view that this format does not allow
         return False
-    return same(found, expected)
+    return same_outputs(run, expected)
 
 
-def _quantised_together(model: nn.Module) -> str:
-    """Why images need forwards of their own, where layers choose a scale for all of a batch; else empty."""
-    dynamic = any("quantized.dynamic" in type(part).__module__ for part in model.modules())
+def _quantised_by_batch(model: nn.Module) -> str:
+    """Return why images need forwards of their own, if layers choose one scale per batch; otherwise ''."""
+    dynamic = any("quantized.dynamic" in type(module).__module__ for module in model.modules())
     return "its dynamically quantized layers take one scale for all images of a batch" if dynamic else ""
 
 
 def check_differentiable(runner: Runner, graph: Graph, image: Tensor) -> None:
-    """Refuse a network of whose layers one has no gradient with respect to the image.
+    """Refuse a network with a layer that has no gradient with respect to the image.
 
     Args:
-        runner: how it is run.
+        runner: how to run the network.
         graph: its layers.
         image: `(1, C, H, W)`, an input on its device.
 
     Raises:
-        LurkError: the first such layer, by name; or the network does not run with gradients.
+        LurkError: names the first such layer; or the network does not run with gradients.
     """
-    flows: dict[str, bool] = {}
+    has_gradient: dict[str, bool] = {}
 
     def hook(name: str) -> Callable[[nn.Module, object], None]:
         def observe(module: nn.Module, output: object) -> None:  # noqa: ARG001
             tensor = first_output(output)
-            flows.setdefault(name, tensor is not None and tensor.requires_grad)
+            has_gradient.setdefault(name, tensor is not None and tensor.requires_grad)
 
         return observe
 
     hooks = {layer.name: hook(layer.name) for layer in graph.layers}
-    advice = "compute its scan alone (--stages scan)"
-    quantised = any("quantized" in type(part).__module__ for part in runner.model.modules())
+    scan_only = ("compute only its scan with ", Option("stages", "scan"))
+    quantised = any("quantized" in type(module).__module__ for module in runner.model.modules())
     kind = "quantized network" if quantised else "network"
     try:
         with (
@@ -208,12 +211,14 @@ def check_differentiable(runner: Runner, graph: Graph, image: Tensor) -> None:
         problem = cause_of(error)
         line = brief(problem) if str(problem) else type(problem).__name__
         raise LurkError(
-            f"the {kind} does not run where gradients are recorded ({type(problem).__name__}: {line})"
-            f"{where_raised(problem)}: {advice}"
+            f"the {kind} does not run while gradients are recorded ({type(problem).__name__}: {line})"
+            f"{where_raised(problem)}",
+            scan_only,
         ) from problem
     for layer in graph.layers:
-        if not flows.get(layer.name, True):
+        if not has_gradient.get(layer.name, True):
             raise LurkError(
-                f"nothing flows back from layer {layer.name!r} to the image: the {kind} computes it without "
-                f"gradients, as no_grad, detach and inference_mode do; leave it out by --layers, or {advice}"
+                f"layer {layer.name!r} has no gradient with respect to the image: the {kind} computes it "
+                "without gradients, as no_grad, detach and inference_mode do",
+                ("leave it out of ", Option("layers"), ", or ", *scan_only),
             )

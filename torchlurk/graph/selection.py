@@ -1,127 +1,94 @@
-"""Which layers a user means by globs of dotted names, by kinds, and by `logits`."""
+"""Which layers of a network the patterns of `--layers` match."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 
 from torch import Tensor, fx, nn
 
-from torchlurk.errors import LurkError
-from torchlurk.graph.layers import Graph, Wanted, arrange, bases_of, kind_of, merge
-from torchlurk.graph.tracing import OperationTrace, is_data, record, trace_operations
+from torchlurk.errors import LurkError, Option
+from torchlurk.graph.build import build_graph, merge_paths
+from torchlurk.graph.layers import Graph, LayerPredicate, bases_of, kind_of
+from torchlurk.graph.operation_trace import OperationTrace, is_data
+from torchlurk.graph.recording import record_forward
+from torchlurk.graph.tracing import trace_operations
+from torchlurk.store.patterns import match_layers, no_match
 
-USUAL = "Conv2d"
-"""The kind of layer that is meant where no kind is named."""
+_DEFAULT_KIND = "Conv2d"
+"""The kind of layer that globs match if no kind is given."""
 
 
 def select(
     model: nn.Module, shape: tuple[int, int, int], patterns: Sequence[str], images: Sequence[Tensor] = ()
 ) -> Graph:
-    """The layers of a network that some patterns name.
+    """Return the layers of a network that match patterns.
 
     A pattern is the dotted name of a module, whatever its kind; or a glob of names; or `kind:` and a glob of
-    class names, case aside, of a module's class or one that it derives from; or `logits`, the module that
-    gives the network's output. Globs and kinds narrow each other: without a kind only convolutions are meant,
+    class names, case ignored, of a module's class or one that it derives from; or `logits`, the module that
+    gives the network's output. Globs and kinds narrow each other: without a kind only convolutions match,
     without a glob all names.
 
     Args:
-        model: a network in evaluation mode.
+        model: a network in eval mode.
         shape: `(C, H, W)` of its input.
         patterns: at least one.
-        images: inputs `(1, C, H, W)`, whose paths are followed where the path depends on the data; by default
-            one of random numbers.
+        images: inputs `(1, C, H, W)`, whose paths are traced if the path depends on the data; by default one
+            of random numbers.
 
     Raises:
-        LurkError: a pattern names nothing that can be scanned, or an input of that shape does not pass
+        LurkError: a pattern matches nothing, no match can be scanned, or an input of that shape does not pass
             through the network.
     """
     traced = trace_operations(model, shape, images[0] if images else None)
-    logits = _logits(traced)
-    wanted = _wanted(model, logits, patterns)
-    graph = arrange(traced, model, shape, wanted)
+    logits = _logits_module(traced)
+    is_selected = _predicate(model, logits, patterns)
+    graph = build_graph(traced, model, shape, is_selected)
     if traced.recorded and len(images) > 1:
-        like = images[0]
-        others = [record(model, image.to(like)) for image in images[1:]]
-        graph = merge([graph, *(arrange(other, model, shape, wanted) for other in others)])
+        first = images[0]
+        other_paths = [record_forward(model, image.to(first)) for image in images[1:]]
+        graph = merge_paths([graph, *(build_graph(path, model, shape, is_selected) for path in other_paths)])
     if not graph.layers:
-        raise LurkError(nothing_left(graph) if graph.skipped else no_match(model, patterns))
+        raise no_scannable_layer(graph) if graph.skipped else no_match(patterns[0], layer_kinds(model))
     return replace(graph, logits=logits)
 
 
-def nothing_left(graph: Graph) -> str:
-    """A line that says why none of the layers that were named can be scanned."""
+def no_scannable_layer(graph: Graph) -> LurkError:
+    """Return the error for a graph whose selected layers are all skipped."""
     first = graph.skipped[0]
-    more = f" (and {len(graph.skipped) - 1} more, for reasons of this kind)" if len(graph.skipped) > 1 else ""
-    why = f"{first.name!r} ({first.kind}) {first.reason}{more}"
-    return f"no layer can be scanned: {why}; name others by --layers"
+    more = f" (and {len(graph.skipped) - 1} more, for similar reasons)" if len(graph.skipped) > 1 else ""
+    return LurkError(
+        f"no layer can be scanned: {first.name!r} ({first.kind}) {first.reason}{more}",
+        ("name other layers with ", Option("layers")),
+    )
 
 
-def _wanted(model: nn.Module, logits: str | None, patterns: Sequence[str]) -> Wanted:
-    names = {name for name, _ in model.named_modules() if name}
-    exact = {pattern for pattern in patterns if pattern in names}
-    kinds = [p.removeprefix("kind:").lower() for p in patterns if p.startswith("kind:")]
-    if "logits" in patterns and "logits" not in names:
-        if logits is None:
-            raise LurkError(
-                f"no single module of {type(model).__name__} gives its output: name a layer, not 'logits'"
-            )
-        exact.add(logits)
-    globs = [p for p in patterns if p not in names and p != "logits" and not p.startswith("kind:")]
-    for glob in globs:
-        if not any(fnmatchcase(name, glob) for name in names):
-            raise LurkError(no_match(model, (glob,)))
-    by_pattern = bool(globs or kinds)
+def layer_kinds(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """Return the names of each module's class and its base classes, as `match_layers` takes them."""
+    return {name: (kind_of(module), *bases_of(module)) for name, module in model.named_modules() if name}
 
-    def wanted(name: str, module: nn.Module) -> bool:
-        if name in exact:
-            return True
-        classes = [kind.lower() for kind in (kind_of(module), *bases_of(module))]
-        return (
-            by_pattern
-            and any(fnmatchcase(kind, one) for one in kinds or [USUAL.lower()] for kind in classes)
-            and any(fnmatchcase(name, one) for one in globs or ["*"])
+
+def _predicate(model: nn.Module, logits: str | None, patterns: Sequence[str]) -> LayerPredicate:
+    kinds = layer_kinds(model)
+    if "logits" in patterns and "logits" not in kinds and logits is None:
+        raise LurkError(
+            f"no single module of {type(model).__name__} gives its output",
+            "name a layer instead of 'logits'",
         )
+    names = match_layers(patterns, kinds, logits=logits, default_kind=_DEFAULT_KIND)
+    return lambda name, module: name in names  # noqa: ARG005
 
-    return wanted
 
-
-def _logits(traced: OperationTrace) -> str | None:
-    """The innermost module that gives what the network gives, but for its shape; `None` if none does."""
-    given = {node: name for name, node in traced.outputs.items() if name}
+def _logits_module(traced: OperationTrace) -> str | None:
+    """Return the innermost module that gives the network's output up to a reshape; `None` if none does."""
     innermost: dict[fx.Node, str] = {}
     for name, node in traced.outputs.items():
         if name and name.count(".") >= innermost.get(node, "").count("."):
             innermost[node] = name
     node = next(node for node in traced.nodes if node.op == "output")
-    while node not in given:
-        before = [source for source in node.all_input_nodes if is_data(source)]
-        if len(before) != 1:
+    while node not in innermost:
+        sources = [source for source in node.all_input_nodes if is_data(source)]
+        if len(sources) != 1:
             return None
-        (node,) = before
+        (node,) = sources
     return innermost[node]
-
-
-def no_match(model: nn.Module, patterns: Sequence[str]) -> str:
-    """A line that says that patterns name nothing, and which names or kinds are near."""
-    modules = {name: kind_of(module) for name, module in model.named_modules() if name}
-    counts = Counter(modules.values())
-    near = [
-        hint
-        for pattern in patterns
-        for hint in (
-            [
-                f"kind:{kind}"
-                for kind in get_close_matches(pattern.removeprefix("kind:"), counts, n=3, cutoff=0.5)
-            ]
-            if pattern.startswith("kind:")
-            else get_close_matches(pattern, modules, n=3, cutoff=0.4)
-        )
-    ]
-    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.most_common(5))
-    wanted = " or ".join(repr(pattern) for pattern in patterns)
-    meant = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"no layer matches {wanted}: {meant}the network has {kinds}"

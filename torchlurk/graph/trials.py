@@ -1,4 +1,4 @@
-"""Forwards that only try a network: what its layers give, in few numbers, and whether two runs agree."""
+"""Trial forwards of a network: summaries of what its layers give, and whether two runs agree."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from torch import Tensor, nn
 from torchlurk.models.hooks import first_output, output_hooks
 from torchlurk.models.runner import Runner
 
-TOLERANCE = 1e-3
-"""How far, as a share of a layer's largest value, two runs may lie apart that compute the same."""
+_TOLERANCE = 1e-3
+"""The largest difference of runs that agree, as a share of a layer's largest value."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The first output of a module in one forward: its shape, and along each dimension means and maxima.
+class OutputSummary:
+    """A summary of the first output of a module in one forward.
 
     Attributes:
-        scale: the largest of its numbers, without the sign. Means alone tell of none: those of a normalised
-            output are zero but for rounding.
+        shape: the output's shape.
+        is_complex: whether its values are complex.
+        scale: its largest absolute value. Means alone give no scale: those of a normalised output are zero
+            up to rounding.
+        means: for each dimension, the mean of the output at each index.
+        maxima: for each dimension, the maximum of the output at each index.
     """
 
     shape: tuple[int, ...]
@@ -31,40 +35,40 @@ class Seen:
     maxima: tuple[Tensor, ...]
 
 
-Run = Mapping[str, Seen]
-"""What was seen of each module that a forward has called, by dotted name; of the network itself as ''."""
+TrialRun = Mapping[str, OutputSummary]
+"""The summary of each module that a forward has called, by dotted name; of the network itself as ''."""
 
 
-def run_once(runner: Runner, names: Sequence[str], x: Tensor) -> dict[str, Seen]:
+def run_once(runner: Runner, names: Sequence[str], x: Tensor) -> dict[str, OutputSummary]:
     """Run one forward, and summarise the first output of each of some modules.
 
     Args:
-        runner: how to run it.
+        runner: how to run the network.
         names: dotted names of modules; `""` for the network itself.
-        x: `(N, C, H, W)`, its input.
+        x: `(N, C, H, W)`, the network's input.
 
     Returns:
-        For each of these modules that was called, its first call.
+        A summary for each of these modules that was called, of its first call.
     """
-    seen: dict[str, Seen] = {}
+    summaries: dict[str, OutputSummary] = {}
 
     def hook(name: str) -> Callable[[nn.Module, object], None]:
         def observe(module: nn.Module, output: object) -> None:  # noqa: ARG001
             tensor = first_output(output)
-            if name not in seen and tensor is not None:
-                seen[name] = _summary(tensor.detach())
+            if name not in summaries and tensor is not None:
+                summaries[name] = _summarise(tensor.detach())
 
         return observe
 
     hooks = {name: hook(name) for name in names}
     with runner.laid_out(), runner.without_gradients(), output_hooks(runner.model, hooks):
         runner(x)
-    return seen
+    return summaries
 
 
-def _summary(tensor: Tensor) -> Seen:
+def _summarise(tensor: Tensor) -> OutputSummary:
     values = tensor.abs() if tensor.is_complex() else tensor
-    # Infinity, as of a mask, is as large as any number here: it must not make all else equal.
+    # Infinity, which a mask contains, counts as the largest finite number: else all differences would vanish.
     values = torch.nan_to_num(values if values.dtype == torch.float64 else values.float())
     means, maxima = [], []
     for dim, size in enumerate(values.shape):
@@ -73,34 +77,40 @@ def _summary(tensor: Tensor) -> Seen:
         means.append(rows.new_zeros(size) if empty else rows.mean(1))
         maxima.append(rows.new_zeros(size) if empty else rows.amax(1))
     scale = float(values.abs().max()) if values.numel() else 0.0
-    return Seen(tuple(tensor.shape), tensor.is_complex(), scale, tuple(means), tuple(maxima))
+    return OutputSummary(tuple(tensor.shape), tensor.is_complex(), scale, tuple(means), tuple(maxima))
 
 
-def _close(one: Tensor, other: Tensor, scale: float) -> bool:
-    return bool(((one - other).abs() <= TOLERANCE * scale).all())
+def _close(a: Tensor, b: Tensor, scale: float) -> bool:
+    return bool(((a - b).abs() <= _TOLERANCE * scale).all())
 
 
-def same(found: Run, expected: Run) -> bool:
-    """Whether two runs of the same input compute the same."""
-    return found.keys() == expected.keys() and all(
-        one.shape == expected[name].shape
-        and all(
-            _close(a, b, max(one.scale, expected[name].scale))
-            for a, b in zip(
-                (*one.means, *one.maxima), (*expected[name].means, *expected[name].maxima), strict=True
-            )
-        )
-        for name, one in found.items()
+def same_outputs(run: TrialRun, expected: TrialRun) -> bool:
+    """Return whether two runs on the same input agree."""
+    return run.keys() == expected.keys() and all(
+        _same_summary(summary, expected[name]) for name, summary in run.items()
     )
 
 
-def same_rows(dim: int, batch: Seen, single: Sequence[Seen]) -> bool:
-    """Whether each image gives in a batch what it gives alone."""
-    scale = max(batch.scale, *(one.scale for one in single))
+def _same_summary(a: OutputSummary, b: OutputSummary) -> bool:
+    return a.shape == b.shape and all(
+        _close(first, second, max(a.scale, b.scale))
+        for first, second in zip((*a.means, *a.maxima), (*b.means, *b.maxima), strict=True)
+    )
+
+
+def same_rows(dim: int, batch: OutputSummary, single: Sequence[OutputSummary]) -> bool:
+    """Return whether each image gives in a batch what it gives alone.
+
+    Args:
+        dim: the batch dimension.
+        batch: the run of all images together.
+        single: a run of each image.
+    """
+    scale = max(batch.scale, *(summary.scale for summary in single))
     return all(
-        _close(values[dim], torch.cat([one[dim] for one in own]), scale)
-        for values, own in (
-            (batch.means, [one.means for one in single]),
-            (batch.maxima, [one.maxima for one in single]),
+        _close(values[dim], torch.cat([summary[dim] for summary in summaries]), scale)
+        for values, summaries in (
+            (batch.means, [summary.means for summary in single]),
+            (batch.maxima, [summary.maxima for summary in single]),
         )
     )

@@ -13,19 +13,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from torchlurk.ascent.objectives import ObjectiveName
+from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.store.schema import STAGES, Config
 from torchlurk.store.selection import Selection
 
-if TYPE_CHECKING:
-    from torchlurk.attribution.relu_rules import ReluRule
-
 Strategy = Literal["fourier", "naive"]
 """How filter images are parametrised, see `AscentConfig`."""
-
-ObjectiveName = Literal["mean", "position"]
-"""What filter images maximise, see `AscentConfig`."""
 
 Certify = Literal["chosen", "all"]
 """Which crops get a certificate, see `GradientsConfig`."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchlurk.graph import Layer
-from torchlurk.scan.scan import LayerState
+from torchlurk.scan.state import LayerState
 from torchlurk.scan.topk import NO_IMAGE, TopK
 from torchlurk.store import schema
 from torchlurk.store.schema import round_float32

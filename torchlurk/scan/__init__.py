@@ -1,1 +1,1 @@
-"""One pass over the images: top-k lists, statistics, shards."""
+"""Top-k lists and statistics of all filters over a set of images; tensors only."""

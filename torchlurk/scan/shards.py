@@ -1,7 +1,7 @@
-"""What a scan knows after one shard of images, as bytes: safetensors, with the images that were skipped.
+"""The result of a scan of one shard of images, as bytes in the safetensors format.
 
-Of the sums by class only the classes that occur in the shard are kept: a folder is read class by class, so
-they are few, where all would be gigabytes for a data set of a thousand classes.
+Sums by class are stored only for the classes that occur in the shard. A folder is read class by class, so
+these are few, while the sums of all classes would take gigabytes for a dataset of a thousand classes.
 """
 
 from __future__ import annotations
@@ -16,26 +16,25 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from torchlurk.scan import scan, topk
-from torchlurk.scan.scan import ScanState
-from torchlurk.scan.topk import TopK
+from torchlurk.scan.state import ScanState, initial_state
+from torchlurk.scan.topk import TopK, merge_topk
 from torchlurk.store.schema import SkippedFile
 
-LISTS = ("max", "avg")
+_LISTS = ("max", "avg")
 _LIST_PARTS = ("scores", "images", "places")
-"""The names in a shard's file of the tensors of a `TopK`, in the order of its fields."""
-BY_CLASS = ("images", "max_by_class", "avg_by_class", "positive_by_class")
-BY_FILTER = ("max_squares", "avg_squares", "active", "counts")
+"""The names in a shard's bytes of the tensors of a `TopK`, in the order of its fields."""
+_SUMS_BY_CLASS = ("images", "max_by_class", "avg_by_class", "positive_by_class")
+_SUMS_BY_FILTER = ("max_squares", "avg_squares", "active", "counts")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What some consecutive images gave.
+    """The result of a scan of some consecutive images.
 
     Attributes:
-        state: of the scan, begun at the shard's first image.
+        state: the state of a scan that starts at the shard's first image.
         skipped: the images that could not be read.
-        batch: how many images a forward took at most: less than was asked for where memory did not suffice.
+        batch: the largest number of images in a forward; smaller than requested if memory ran out.
     """
 
     state: ScanState
@@ -44,39 +43,40 @@ class Shard:
 
 
 def to_bytes(shard: Shard) -> bytes:
-    """A shard as a piece's content; the same shard gives the same bytes."""
+    """Encode a shard as the content of a partial result; equal shards give equal bytes."""
     state = shard.state
     present = state.images.nonzero().flatten()
     tensors: dict[str, Tensor] = {
         "classes": present,
         "images": state.images[present],
         "batch": torch.tensor(shard.batch),
-        # As a tensor, and not as the file's metadata, which safetensors writes in no particular order.
-        "skipped": torch.frombuffer(bytearray(_skipped(shard.skipped)), dtype=torch.uint8),
+        # A tensor, not metadata: safetensors writes metadata in no particular order.
+        "skipped": torch.frombuffer(bytearray(_encode_skipped(shard.skipped)), dtype=torch.uint8),
     }
     for name, layer in state.layers.items():
-        for key in LISTS:
+        for key in _LISTS:
             lists: TopK = getattr(layer, key)
             for part, values in zip(_LIST_PARTS, vars(lists).values(), strict=True):
                 tensors[f"{name}/{key}/{part}"] = values
-        for key in BY_CLASS:
+        for key in _SUMS_BY_CLASS:
             tensors[f"{name}/{key}"] = getattr(layer, key)[present]
-        for key in BY_FILTER:
+        for key in _SUMS_BY_FILTER:
             tensors[f"{name}/{key}"] = getattr(layer, key)
     return save({key: value.contiguous() for key, value in tensors.items()})
 
 
 def merge_shards(contents: Iterable[bytes], channels: Mapping[str, int], classes: int, k: int) -> Shard:
-    """What shards give together, from the bytes that `to_bytes` made of them.
+    """Decode shards and merge them.
 
     Args:
-        contents: of the shards; their order moves the last digits of sums, never a list.
-        channels: how many filters each layer has, by name.
-        classes: how many classes the data set has.
-        k: how many images a list keeps.
+        contents: the bytes of each shard, from `to_bytes`. Their order affects the last digits of sums, but
+            no list.
+        channels: number of filters of each layer, by name.
+        classes: number of classes of the dataset.
+        k: length of the top-k lists.
     """
     images = torch.zeros(classes, dtype=torch.int64)
-    layers = dict(scan.empty(dict(channels), classes, k).layers)
+    layers = dict(initial_state(dict(channels), classes, k).layers)
     skipped: list[SkippedFile] = []
     batches: list[int] = []
     for content in contents:
@@ -84,21 +84,21 @@ def merge_shards(contents: Iterable[bytes], channels: Mapping[str, int], classes
         present = tensors["classes"]
         images.index_add_(0, present, tensors["images"])
         for name, sums in layers.items():
-            parts: dict[str, Any] = {}
-            for key in LISTS:
+            lists: dict[str, Any] = {}
+            for key in _LISTS:
                 new = TopK(*(tensors[f"{name}/{key}/{part}"] for part in _LIST_PARTS))
-                parts[key] = topk.merge(getattr(sums, key), new)
-            # In place, where nobody else has them: those by class are gigabytes for large data sets.
-            for key in BY_CLASS:
+                lists[key] = merge_topk(getattr(sums, key), new)
+            # In place, since nothing else refers to them: sums by class take gigabytes for large datasets.
+            for key in _SUMS_BY_CLASS:
                 getattr(sums, key).index_add_(0, present, tensors[f"{name}/{key}"])
-            for key in BY_FILTER:
+            for key in _SUMS_BY_FILTER:
                 getattr(sums, key).add_(tensors[f"{name}/{key}"])
-            layers[name] = replace(sums, **parts)
+            layers[name] = replace(sums, **lists)
         skipped += [SkippedFile(path=p, reason=r) for p, r in json.loads(bytes(tensors["skipped"].tolist()))]
         batches.append(int(tensors["batch"]))
     return Shard(ScanState(images, layers), tuple(skipped), min(batches, default=sys.maxsize))
 
 
-def _skipped(rows: tuple[SkippedFile, ...]) -> bytes:
-    # As ASCII: the name of a file need not be UTF-8.
+def _encode_skipped(rows: tuple[SkippedFile, ...]) -> bytes:
+    # As ASCII, since the name of a file need not be valid UTF-8.
     return json.dumps([(row.path, row.reason) for row in rows]).encode()

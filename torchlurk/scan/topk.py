@@ -1,8 +1,8 @@
-"""Mergeable top-k lists: for each filter the k best images, pure tensors, no model.
+"""Mergeable top-k lists: the k best images of each filter, as plain tensors.
 
-The order is (-score, image id). It is total, because an image occurs once in a list, and so merging is
-associative and commutative: however the images were cut into batches, shards or processes, the lists
-that come out are the same. (`torch.topk` breaks ties arbitrarily and would not do.)
+Lists are ordered by (-score, image id). An image occurs at most once in a list, so this order is total and
+merging is associative and commutative: the lists do not depend on how the images are divided into batches,
+shards or processes. (`torch.topk` breaks ties arbitrarily, so it cannot be used here.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 NO_IMAGE = torch.iinfo(torch.int64).max
-"""The id that stands in a place of a list that no image has taken yet; it sorts last."""
+"""The image id of an empty slot of a list; it sorts last."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class TopK:
     """The k best images of each of C filters, best first.
 
     Attributes:
-        scores: `(C, k)` float32, `-inf` where the place is empty.
-        images: `(C, k)` int64 image ids, `NO_IMAGE` where the place is empty.
-        positions: `(C, k)` int64, where in its feature map the score was found, as `y * W + x`;
-            0 where that has no meaning.
+        scores: `(C, k)` float32, `-inf` in empty slots.
+        images: `(C, k)` int64 image ids, `NO_IMAGE` in empty slots.
+        positions: `(C, k)` int64, the position of the score in its feature map, as `y * W + x`; 0 where a
+            position has no meaning.
     """
 
     scores: Tensor
@@ -34,12 +34,12 @@ class TopK:
 
     @property
     def k(self) -> int:
-        """How many places a list has."""
+        """The length of the lists."""
         return self.scores.shape[1]
 
 
-def empty(channels: int, k: int, device: torch.device | None = None) -> TopK:
-    """Lists of `channels` filters with `k` empty places each."""
+def empty_topk(channels: int, k: int, device: torch.device | None = None) -> TopK:
+    """Return empty lists of length `k` for `channels` filters."""
     shape = (channels, k)
     return TopK(
         torch.full(shape, -torch.inf, device=device),
@@ -48,12 +48,12 @@ def empty(channels: int, k: int, device: torch.device | None = None) -> TopK:
     )
 
 
-def merge(a: TopK, b: TopK) -> TopK:
-    """The best `a.k` of the entries of two states over different images.
+def merge_topk(a: TopK, b: TopK) -> TopK:
+    """Return the best `a.k` entries of two sets of lists, which must have no image in common.
 
     Args:
         a: `(C, k)` lists.
-        b: `(C, m)` lists, any m, in any order.
+        b: `(C, m)` lists, of any length and in any order.
 
     Returns:
         `(C, k)` lists, ordered by (-score, image id).
@@ -61,27 +61,27 @@ def merge(a: TopK, b: TopK) -> TopK:
     scores = torch.cat([a.scores, b.scores], dim=1)
     images = torch.cat([a.images, b.images], dim=1)
     positions = torch.cat([a.positions, b.positions], dim=1)
-    # Two stable sorts, the minor key first, make the order of pairs.
+    # Two stable sorts, the secondary key first, order by both keys.
     by_image = images.argsort(dim=1, stable=True)
     by_score = scores.gather(1, by_image).argsort(dim=1, stable=True, descending=True)
     best = by_image.gather(1, by_score)[:, : a.k]
     return TopK(scores.gather(1, best), images.gather(1, best), positions.gather(1, best))
 
 
-def push_all(state: TopK, scores: Tensor, images: Tensor, positions: Tensor) -> TopK:
-    """Offer a batch of images to the lists, the places of all scores being known.
+def push_located(state: TopK, scores: Tensor, images: Tensor, positions: Tensor) -> TopK:
+    """Add a batch of images whose positions are all known, without synchronising with the device.
 
     Args:
         state: `(C, k)` lists.
-        scores: `(N, C)`, what each image scores with each filter.
-        images: `(N,)` int64 ids of the images, none of them in the lists yet.
-        positions: `(N, C)` int64 places of the scores.
+        scores: `(N, C)` scores.
+        images: `(N,)` int64 image ids, none of which is in the lists yet.
+        positions: `(N, C)` int64 positions of the scores.
 
     Returns:
-        The new lists; nothing waits for the device.
+        The new lists.
     """
     ids = images.to(state.images).expand(scores.shape[1], len(scores))
-    return merge(state, TopK(scores.T.to(state.scores), ids, positions.T))
+    return merge_topk(state, TopK(scores.T.to(state.scores), ids, positions.T))
 
 
 def push(
@@ -90,24 +90,24 @@ def push(
     images: Tensor,
     locate: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> TopK:
-    """Offer a batch of images to the lists.
+    """Add a batch of images.
 
     Args:
         state: `(C, k)` lists.
-        scores: `(N, C)`, what each image scores with each filter.
-        images: `(N,)` int64 ids of the images, none of them in the lists yet.
-        locate: called with `(M,)` rows of the batch and `(M,)` channels, returns the `(M,)` places of
-            those scores. Only entries that got into a list are asked for, which are few once the lists
-            have filled: finding a place costs far more than finding a score.
+        scores: `(N, C)` scores.
+        images: `(N,)` int64 image ids, none of which is in the lists yet.
+        locate: takes `(M,)` rows of the batch and `(M,)` channels, and returns the `(M,)` positions of those
+            scores. It is called only for entries that enter a list. These are few once the lists are full,
+            and finding a position costs far more than finding a score. Without it all positions are 0.
 
     Returns:
         The new lists.
     """
     count, channels = scores.shape
     rows = torch.arange(count, device=scores.device)
-    # Until it is known, the place of a newcomer is its row in the batch, made negative to tell it apart.
+    # The position of a new entry is its row in the batch, made negative to mark it, until it is located.
     pending = (-1 - rows).expand(channels, count) if locate else torch.zeros_like(scores.T).long()
-    merged = merge(
+    merged = merge_topk(
         state,
         TopK(scores.T.to(state.scores), images.to(state.images).expand(channels, count), pending),
     )

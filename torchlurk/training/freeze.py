@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from fnmatch import fnmatchcase
 
 from torch import nn
 
-from torchlurk.errors import LurkError
-from torchlurk.graph.selection import no_match
-from torchlurk.graph.tracing import OperationTrace
+from torchlurk.errors import LurkError, Option
+from torchlurk.graph.operation_trace import OperationTrace
+from torchlurk.graph.selection import layer_kinds
+from torchlurk.store.patterns import match_layers
 
 
 def find_head(model: nn.Module, traced: OperationTrace, values: int | None) -> str:
@@ -71,24 +71,20 @@ def chosen_layers(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
         LurkError: a pattern names nothing, or nothing that has parameters.
     """
     modules = {name: module for name, module in model.named_modules() if name}
+    kinds = layer_kinds(model)
     found: set[str] = set()
     for pattern in patterns:
-        kind = pattern.removeprefix("kind:").lower() if pattern.startswith("kind:") else None
-        matched = [
-            name
-            for name, module in modules.items()
-            if (
-                fnmatchcase(name, pattern)
-                if kind is None
-                else fnmatchcase(type(module).__name__.lower(), kind)
-            )
-        ]
-        if not matched:
-            raise LurkError(f"--unfreeze: {no_match(model, (pattern,))}")
+        try:
+            names = match_layers([pattern], kinds)
+        except LurkError as problem:
+            raise LurkError(problem.message, problem.hint, Option("unfreeze")) from None
+        matched = [name for name in modules if name in names]
         if not any(True for name in matched for _ in modules[name].parameters()):
             raise LurkError(
-                f"--unfreeze {pattern}: {matched[0]} is a {type(modules[matched[0]]).__name__}, which has "
-                "nothing that could be trained: name a layer with parameters"
+                f"{matched[0]} is a {type(modules[matched[0]]).__name__}, which has nothing that could be "
+                "trained",
+                "name a layer with parameters",
+                Option("unfreeze", pattern),
             )
         found.update(matched)
     return tuple(name for name in modules if any(name == one or name.startswith(f"{one}.") for one in found))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import msgspec
 import torch
@@ -38,11 +38,6 @@ TASKS: tuple[str, ...] = ("ascent",)
 _FULL_JITTER_SIZE = 48
 """Short side in pixels from which an image gets the full jitter."""
 
-_BEST_SCORES: Mapping[str, Callable[[Filter], float]] = MappingProxyType(
-    {"mean": lambda entry: entry.avg[0].score, "position": lambda entry: entry.max[0].score}
-)
-"""For each objective, its highest value on an image of the data set."""
-
 
 def run(context: RunContext, manifest: Manifest) -> Manifest:
     """Write the images of the requested filters that have none.
@@ -53,6 +48,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
     config = context.config.ascent
     channels = requested_channels(context)
     strategy = _naive(context) if config.strategy == "naive" else _fourier(context)
+    ranking = OBJECTIVES[config.objective].ranking
     ascend_in_parts = _split_on_oom(context.limiter, strategy)
 
     def compute(block: Block, advance: Advance) -> Iterator[Filter]:
@@ -64,7 +60,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
             ascend_in_parts,
             context.source,
             config.seed,
-            _BEST_SCORES[config.objective],
+            lambda entry: _best_score(entry, ranking),
         ):
             write_picture(context, "max_activ", block.layer.name, result.channel, result.picture)
             record = schema.Ascent(
@@ -94,6 +90,11 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
 def is_complete(context: RunContext, manifest: Manifest) -> bool:
     """Return whether all requested filters have an image."""
     return has_requested_pictures(context, read_layer_files(context, manifest), "ascent")
+
+
+def _best_score(entry: Filter, ranking: Literal["max", "avg"] | None) -> float:
+    """Return the highest value of the objective on an image of the data set; 0 if no top list ranks by it."""
+    return getattr(entry, ranking)[0].score if ranking else 0.0
 
 
 def jitter_for_size(jitter: Jitter, size: PixelSize) -> Jitter:
@@ -143,7 +144,7 @@ def _fourier(context: RunContext) -> Ascend:
     config = context.config.ascent
     params = AscentParams(steps=config.steps, bfloat16=config.precision == "bfloat16")
     depth, height, width = context.source.shape
-    objective = OBJECTIVES[config.objective]
+    objective = OBJECTIVES[config.objective].score
 
     def ascend_fourier(
         layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]
@@ -169,7 +170,7 @@ def _naive(context: RunContext) -> Ascend:
     """Return the ascent on plain pixels (Erhan et al. 2009)."""
     preprocess = context.network.preprocess
     depth, height, width = context.source.shape
-    objective = OBJECTIVES[context.config.ascent.objective]
+    objective = OBJECTIVES[context.config.ascent.objective].score
 
     def ascend_naive(
         layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]

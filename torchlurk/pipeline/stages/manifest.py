@@ -8,7 +8,7 @@ from torchlurk.datasets.images import skipped_of
 from torchlurk.pipeline import records, rendering
 from torchlurk.pipeline.config import config_to_record
 from torchlurk.pipeline.stages.context import RunContext
-from torchlurk.scan import scan
+from torchlurk.scan.state import ACTIVATION_EDGES
 from torchlurk.store import schema
 from torchlurk.store.schema import Manifest, Stage
 
@@ -61,7 +61,7 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
                 for kind in schema.PICTURE_KINDS
             }
         ),
-        activation_edges=[schema.round_float32(edge) for edge in scan.ACTIVATION_EDGES],
+        activation_edges=[schema.round_float32(edge) for edge in ACTIVATION_EDGES],
         stages=schema.Stages(
             scan=Stage(complete=False, config=config_to_record(context.config.scan)),
             gradients=not_run,

@@ -21,8 +21,8 @@ from torchlurk.pipeline.stages.context import (
 from torchlurk.pipeline.stages.manifest import new_manifest
 from torchlurk.pipeline.stages.scan_shards import scan_images
 from torchlurk.runtime import pictures
-from torchlurk.scan import scan
 from torchlurk.scan.shards import Shard
+from torchlurk.scan.state import candidate_images, with_lists_of
 from torchlurk.store import schema
 from torchlurk.store.partial import PartialResults
 from torchlurk.store.read import read_manifest
@@ -88,7 +88,7 @@ def _scan(context: RunContext, device: torch.device) -> None:
     images = range(len(context.images.paths))
     if config.precision == "bfloat16":
         rough = scan_images(context, device, "rough", images, config.k * _CANDIDATES_PER_ENTRY, bfloat16=True)
-        candidates = context.group.broadcast(lambda: scan.candidates(rough.state) if rough else [])
+        candidates = context.group.broadcast(lambda: candidate_images(rough.state) if rough else [])
         exact = scan_images(context, device, "again", candidates, config.k, bfloat16=False)
         result = rough and exact and _replace_lists(rough, exact)
     else:
@@ -100,7 +100,7 @@ def _scan(context: RunContext, device: torch.device) -> None:
 
 def _replace_lists(rough: Shard, exact: Shard) -> Shard:
     """Return the result of the scan in bfloat16 with the top lists of the one in float32."""
-    state = scan.with_lists(rough.state, exact.state)
+    state = with_lists_of(rough.state, exact.state)
     return Shard(state, rough.skipped, min(rough.batch, exact.batch))
 
 

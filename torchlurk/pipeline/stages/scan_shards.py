@@ -13,8 +13,9 @@ from torchlurk.errors import LurkError
 from torchlurk.pipeline.stages.blocks import POLL_INTERVAL, collect_finished
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.runtime.devices import copy_to_device
-from torchlurk.scan import scan
+from torchlurk.scan.scan import NonFiniteActivation, ScanBatch, scan
 from torchlurk.scan.shards import Shard, merge_shards, to_bytes
+from torchlurk.scan.state import initial_state, state_to
 from torchlurk.store import schema
 from torchlurk.store.partial import PartialResults, digest_records
 
@@ -80,15 +81,15 @@ def _scan_shard(
 ) -> Shard:
     """Scan one shard from its decoded batches."""
     channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
-    state = scan.empty(channels, len(context.images.classes), k, device)
+    state = initial_state(channels, len(context.images.classes), k, device)
     skipped: list[schema.SkippedFile] = []
 
-    def scan_batches() -> Iterator[scan.ScanBatch]:
+    def scan_batches() -> Iterator[ScanBatch]:
         for batch in loaded:
             skipped.extend(schema.SkippedFile(path=s.path, reason=s.reason) for s in batch.skipped)
             if batch.indices:
                 ids = torch.tensor([images[index] for index in batch.indices])
-                yield scan.ScanBatch(
+                yield ScanBatch(
                     copy_to_device(ids, device),
                     copy_to_device(torch.tensor(batch.labels), device),
                     context.network.preprocess.to_input(copy_to_device(batch.pixels, device)),
@@ -96,18 +97,18 @@ def _scan_shard(
             advance(len(batch.indices) + len(batch.skipped))
 
     try:
-        for current in scan.scan(
+        for current in scan(
             context.runner, state, scan_batches(), bfloat16=bfloat16, limiter=context.limiter
         ):
             state = current
-    except scan.NonFiniteActivation as problem:
+    except NonFiniteActivation as problem:
         raise LurkError(
             f"layer {problem.layer!r}, and no layer before it, gives NaN or infinity for image "
             f"{context.images.paths[problem.image]!r}",
             "check the weights of this layer, and this image",
         ) from problem
     return Shard(
-        scan.to(state, torch.device("cpu")),
+        state_to(state, torch.device("cpu")),
         tuple(skipped),
         context.limiter.cap(context.config.scan.batch_size),
     )

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from torchlurk.errors import LurkError
 from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory, retry_on_oom
-from torchlurk.scan import scan, shards
-from torchlurk.scan.scan import ScanBatch, ScanState
+from torchlurk.scan import shards
+from torchlurk.scan.scan import ScanBatch, scan
 from torchlurk.scan.shards import Shard
+from torchlurk.scan.state import ScanState, initial_state
 from torchlurk.store.schema import SkippedFile
 
 CLASSES = 5
@@ -35,9 +36,9 @@ def images(count: int) -> Tensor:
 
 
 def scanned(ids: list[int], limiter: BatchLimiter | None = None, model: nn.Module | None = None) -> ScanState:
-    state = scan.empty(CHANNELS, CLASSES, 3)
+    state = initial_state(CHANNELS, CLASSES, 3)
     batch = ScanBatch(torch.tensor(ids), torch.tensor(ids) % 3, images(30)[ids])
-    for current in scan.scan(model or network(), state, [batch], limiter=limiter):
+    for current in scan(model or network(), state, [batch], limiter=limiter):
         state = current
     return state
 
@@ -69,7 +70,7 @@ def test_shards_however_cut_and_merged_give_one_scan(order: list[int], cuts: set
 
 
 def test_a_shard_without_a_single_good_image_comes_back() -> None:
-    shard = Shard(scan.empty(CHANNELS, CLASSES, 3), (SkippedFile("a\udcff<b>", "no picture"),), 4)
+    shard = Shard(initial_state(CHANNELS, CLASSES, 3), (SkippedFile("a\udcff<b>", "no picture"),), 4)
     back = shards.merge_shards([shards.to_bytes(shard)], CHANNELS, CLASSES, 3)
     assert same(back.state, shard.state)
     assert (back.batch, len(back.skipped)) == (4, 1)
@@ -95,20 +96,20 @@ def test_a_batch_that_does_not_fit_is_halved_and_counts_once() -> None:
     limiter = BatchLimiter(said.append)
     model = Hungry(3)
     channels = {f"layers.{name}": count for name, count in CHANNELS.items()}
-    state = scan.empty(channels, CLASSES, 3)
+    state = initial_state(channels, CLASSES, 3)
     ids = list(range(11))
     batch = ScanBatch(torch.tensor(ids), torch.tensor(ids) % 3, images(30)[ids])
-    (found,) = scan.scan(model, state, [batch], limiter=limiter)
+    (found,) = scan(model, state, [batch], limiter=limiter)
     assert same(found, scanned(ids))
     assert limiter.limit == 2
-    assert said == ["a batch of 11 does not fit into memory; batches are halved from here on"]
+    assert said == ["a batch of 11 does not fit into the memory: it is halved from here on"]
 
 
 def test_a_single_image_that_does_not_fit_ends_the_run() -> None:
-    state = scan.empty({"layers.1": 2}, CLASSES, 3)
+    state = initial_state({"layers.1": 2}, CLASSES, 3)
     batch = ScanBatch(torch.tensor([0]), torch.tensor([0]), images(1))
     with pytest.raises(LurkError, match="smaller size="):
-        list(scan.scan(Hungry(0), state, [batch]))
+        list(scan(Hungry(0), state, [batch]))
 
 
 def test_only_a_want_of_memory_is_tried_again() -> None:

@@ -69,12 +69,12 @@ def pushed(offer: Offer, batch: list[int], state: TopK, *, located: bool) -> Top
 
 
 def computed(offer: Offer, *, located: bool = True) -> TopK:
-    total = topk.empty(offer.channels, offer.k)
+    total = topk.empty_topk(offer.channels, offer.k)
     for shard in offer.order:
-        state = topk.empty(offer.channels, offer.k)
+        state = topk.empty_topk(offer.channels, offer.k)
         for batch in offer.shards[shard]:
             state = pushed(offer, batch, state, located=located)
-        total = topk.merge(total, state)
+        total = topk.merge_topk(total, state)
     return total
 
 
@@ -86,13 +86,13 @@ def wanted(offer: Offer, channel: int) -> list[tuple[float, int, int]]:
 
 @given(offers())
 def test_offering_all_places_equals_asking_for_those_wanted(offer: Offer) -> None:
-    state = topk.empty(offer.channels, offer.k)
+    state = topk.empty_topk(offer.channels, offer.k)
     for batch in (batch for shard in offer.shards for batch in shard):
         table = torch.tensor([offer.table[i] for i in batch]).reshape(len(batch), offer.channels)
         positions = torch.tensor([[place(i, c) for c in range(offer.channels)] for i in batch])
         positions = positions.reshape(len(batch), offer.channels).long()
         asked = pushed(offer, batch, state, located=True)
-        state = topk.push_all(state, table, torch.tensor(batch, dtype=torch.int64), positions)
+        state = topk.push_located(state, table, torch.tensor(batch, dtype=torch.int64), positions)
         assert vars(state).keys() == vars(asked).keys()
         assert all(torch.equal(vars(state)[key], vars(asked)[key]) for key in vars(state))
 
@@ -123,16 +123,16 @@ def test_without_places(offer: Offer) -> None:
 def test_merging_is_associative_and_commutative(a: Offer, b: Offer, c: Offer) -> None:
     states = []
     for number, offer in enumerate((a, b, c)):
-        state = topk.empty(2, 3)
+        state = topk.empty_topk(2, 3)
         rows = torch.tensor([offer.table[i] for i in offer.ids])[:, :1].expand(-1, 2)
         images = torch.tensor(offer.ids) * 3 + number  # no image is in two of them
         states.append(topk.push(state, rows, images))
     x, y, z = states
-    straight = topk.merge(topk.merge(x, y), z)
+    straight = topk.merge_topk(topk.merge_topk(x, y), z)
     for other in (
-        topk.merge(x, topk.merge(y, z)),
-        topk.merge(topk.merge(z, x), y),
-        topk.merge(topk.merge(y, x), z),
+        topk.merge_topk(x, topk.merge_topk(y, z)),
+        topk.merge_topk(topk.merge_topk(z, x), y),
+        topk.merge_topk(topk.merge_topk(y, x), z),
     ):
         assert torch.equal(straight.images, other.images)
         assert torch.equal(straight.scores, other.scores)
@@ -142,7 +142,7 @@ def test_merging_is_associative_and_commutative(a: Offer, b: Offer, c: Offer) ->
 @pytest.mark.parametrize("batch", [1, 2, 9])
 def test_equal_scores_are_ordered_by_image(score: float, batch: int) -> None:
     ids = torch.tensor([8, 3, 5, 1, 9, 0, 4, 7, 2])
-    state = topk.empty(1, 4)
+    state = topk.empty_topk(1, 4)
     for part in ids.split(batch):
         state = topk.push(state, torch.full((len(part), 1), score), part)
     assert state.images.tolist() == [[0, 1, 2, 3]]
@@ -150,15 +150,15 @@ def test_equal_scores_are_ordered_by_image(score: float, batch: int) -> None:
 
 def test_the_zeros_are_equal() -> None:
     table = torch.tensor([[0.0], [-0.0], [0.0], [-0.0]])
-    state = topk.push(topk.empty(1, 3), table, torch.tensor([3, 2, 1, 0]))
+    state = topk.push(topk.empty_topk(1, 3), table, torch.tensor([3, 2, 1, 0]))
     assert state.images.tolist() == [[0, 1, 2]]
 
 
 def test_places_that_no_image_took_stay_empty() -> None:
-    state = topk.push(topk.empty(2, 4), torch.tensor([[-1e30, 2.0]]), torch.tensor([6]))
+    state = topk.push(topk.empty_topk(2, 4), torch.tensor([[-1e30, 2.0]]), torch.tensor([6]))
     assert state.images.tolist() == [[6, NO_IMAGE, NO_IMAGE, NO_IMAGE]] * 2
     assert state.scores[:, 1:].eq(-math.inf).all()
-    merged = topk.merge(topk.empty(2, 4), state)
+    merged = topk.merge_topk(topk.empty_topk(2, 4), state)
     assert torch.equal(merged.images, state.images)
 
 
@@ -170,7 +170,7 @@ def test_only_newcomers_are_located() -> None:
         return rows * WIDTH + channels
 
     table = torch.tensor([[1.0, 5.0], [2.0, 1.0]])
-    state = topk.push(topk.empty(2, 2), table, torch.tensor([0, 1]), locate)
+    state = topk.push(topk.empty_topk(2, 2), table, torch.tensor([0, 1]), locate)
     assert state.positions.tolist() == [[1 * WIDTH, 0], [1, WIDTH + 1]]
     state = topk.push(state, torch.tensor([[0.0, 0.0], [0.5, 3.0]]), torch.tensor([2, 3]), locate)
     assert asked[1:] == [([1], [1])]

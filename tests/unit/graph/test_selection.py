@@ -85,7 +85,7 @@ def test_a_network_that_ends_in_a_function_has_no_logits() -> None:
         ("layr1.0.conv1", "layer1.0.conv1"),
         ("kind:conv3d", "kind:Conv2d"),
         ("kind:Transformer", "20 Conv2d"),
-        ("relu.*", "the network has"),
+        ("relu.*", "did you mean relu"),
     ],
 )
 def test_a_pattern_that_means_nothing_is_refused(resnet: nn.Module, pattern: str, words: str) -> None:
