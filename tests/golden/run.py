@@ -1,4 +1,4 @@
-"""The golden run, and `python -m tests.golden.run` to write what it should give anew."""
+"""The golden run; `python -m tests.golden.run` writes its expected result again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that write: all is done, and what fails is told."""
+"""Tests of the threads that write pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchlurk.pipeline.stages.writers import picture_writers
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
-def test_all_is_done_when_finished(threads: int) -> None:
+def test_finish_waits_for_all_work(threads: int) -> None:
     done: list[int] = []
     with picture_writers(threads) as writers:
         for number in range(500):
@@ -22,7 +22,7 @@ def test_all_is_done_when_finished(threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [0, 2])
-def test_a_failure_is_told_by_the_next_finish_at_the_latest(threads: int) -> None:
+def test_finish_raises_an_exception_of_the_work(threads: int) -> None:
     def fail() -> None:
         raise OSError("no room")
 
@@ -35,7 +35,7 @@ def test_a_failure_is_told_by_the_next_finish_at_the_latest(threads: int) -> Non
         all_of_it()
 
 
-def test_no_more_than_some_wait() -> None:
+def test_the_number_of_pending_pictures_is_limited() -> None:
     gate = threading.Event()
     waiting: list[int] = []
     with picture_writers(1) as writers:
@@ -47,7 +47,7 @@ def test_no_more_than_some_wait() -> None:
     assert len(waiting) == 3 * writers.max_pending
 
 
-def test_an_exception_ends_the_threads_and_drops_what_waits() -> None:
+def test_an_exception_ends_the_threads_and_drops_pending_work() -> None:
     before = threading.active_count()
     begun: list[int] = []
 

@@ -1,4 +1,4 @@
-"""The command `explain`: what it writes, and all that can be wrong, in one line each."""
+"""Tests of the command `explain`: what it writes and what it refuses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 from tests.helpers import refused
 from torchlurk.cli.main import main
 from torchlurk.explaining import METHODS
-from torchlurk.explaining.record import Scores
+from torchlurk.explaining.record import ScoresFile
 from torchlurk.models import network
 
 NETS = """
@@ -73,11 +73,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return command
 
 
-def scores(folder: Path) -> Scores:
-    return msgspec.json.decode((folder / "scores.json").read_bytes(), type=Scores)
+def scores(folder: Path) -> ScoresFile:
+    return msgspec.json.decode((folder / "scores.json").read_bytes(), type=ScoresFile)
 
 
-def test_the_command_writes_sheet_pictures_and_scores(run: Run, tmp_path: Path) -> None:
+def test_sheet_pictures_and_scores_are_written(run: Run, tmp_path: Path) -> None:
     result = run("cat.png", "a dog.jpg", "--class", "tabby", "--class", "predicted", "--out", "made")
     assert result.exit_code == 0, result.output
     assert "cat.png: tabby cat (0), logit " in result.stdout
@@ -107,7 +107,7 @@ def test_the_command_writes_sheet_pictures_and_scores(run: Run, tmp_path: Path) 
     }  # fmt: skip
 
 
-def test_the_same_command_writes_the_same_bytes(run: Run, tmp_path: Path) -> None:
+def test_equal_commands_write_equal_bytes(run: Run, tmp_path: Path) -> None:
     for out in ("one", "two"):
         arguments = ("cat.png", "third.png", "--randomize", "cascading", "--out", out)
         assert run(*arguments).exit_code == 0
@@ -118,7 +118,7 @@ def test_the_same_command_writes_the_same_bytes(run: Run, tmp_path: Path) -> Non
     assert first == second
 
 
-def test_random_weights_beside(run: Run, tmp_path: Path) -> None:
+def test_randomized_copies_are_explained_too(run: Run, tmp_path: Path) -> None:
     result = run("cat.png", "--randomize", "cascading", "--methods", "guided,integrated", "--out", "made")
     assert result.exit_code == 0, result.output
     (one,) = scores(tmp_path / "made").images
@@ -137,7 +137,9 @@ def test_random_weights_beside(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("unit", "at"), [("conv:3", None), ("last:2@4,6", (4, 6))])
 @pytest.mark.parametrize("model", ["named", "maps"])
-def test_units_of_any_network(run: Run, tmp_path: Path, model: str, unit: str, at: object) -> None:
+def test_units_of_networks_with_and_without_classes(
+    run: Run, tmp_path: Path, model: str, unit: str, at: object
+) -> None:
     unit = unit.replace("conv", "0").replace("last", "1") if model == "maps" else unit
     result = run("cat.png", "--unit", unit, "--out", "made", model=model)
     assert result.exit_code == 0, result.output
@@ -146,7 +148,7 @@ def test_units_of_any_network(run: Run, tmp_path: Path, model: str, unit: str, a
     assert len(one.predictions) == (3 if model == "named" else 0)
 
 
-def test_the_sheet_of_a_unit_shows_what_it_sees(run: Run, tmp_path: Path) -> None:
+def test_the_sheet_of_a_unit_shows_its_receptive_field(run: Run, tmp_path: Path) -> None:
     Image.new("RGB", (33, 30), (90, 90, 120)).save(tmp_path / "plain.png")
     for unit, out in (("conv:1", "whole"), ("conv:1@9,6", "part")):
         arguments = ("plain.png", "third.png", "--unit", unit, "--methods", "gradient,deconv", "--out", out)
@@ -168,14 +170,14 @@ def test_gray_networks_without_a_transform(run: Run, tmp_path: Path) -> None:
     assert scores(tmp_path / "made").input.shape == (1, 16, 16)
 
 
-def test_names_from_a_file(run: Run, tmp_path: Path) -> None:
+def test_class_names_are_read_from_a_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("ant\nbee\ncow\n")
     assert run("cat.png", "--words", "words.txt", "--class", "bee", model="unnamed").exit_code == 0
     (tmp_path / "words.txt").write_text("z\tant\na\tbee\nk\tcow\n")
     result = run("cat.png", "--words", "words.txt", "--class", "ant", model="unnamed")
     assert "cat.png: ant (2), logit" in result.stdout
     (tmp_path / "words.txt").write_text("ant\nbee\n")
-    refused(run("cat.png", "--words", "words.txt", model="unnamed"), "2 names", "3 values")
+    refused(run("cat.png", "--words", "words.txt", model="unnamed"), "2 class names", "3 outputs")
 
 
 BAD: dict[str, tuple[str, list[str], list[str]]] = {
@@ -201,7 +203,7 @@ BAD: dict[str, tuple[str, list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_said_in_one_line(run: Run, case: str) -> None:
+def test_bad_arguments_are_refused_in_one_line(run: Run, case: str) -> None:
     model, arguments, words = BAD[case]
     refused(run(*arguments, model=model), *words)
 
