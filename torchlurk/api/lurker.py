@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from torchlurk.api.plot_methods import FilterPlots
-from torchlurk.api.reading import LayerView, StoreView, open_store
+from torchlurk.api.reading import open_store
+from torchlurk.api.store_access import StoreAccess
 from torchlurk.ascent.objectives import OBJECTIVES, ObjectiveName
 from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.errors import LurkError, Option, as_texts, check_choice
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
     from torchlurk.datasets.preprocess import PreprocessLike
     from torchlurk.pipeline.session import Session
-    from torchlurk.web.live_server import LiveServer
 
 
-class Lurk(FilterPlots):
+class Lurk(StoreAccess):
     """A network, the images that it is shown, and the store of the results.
 
     `lurker["features.28"]` is a layer, as is `lurker[12]`; `lurker["features.28"][7]` is a filter. Nothing of
@@ -111,8 +110,7 @@ class Lurk(FilterPlots):
             progress=progress,
         )  # fmt: skip
         self._session: Session | None = open_session(model, preprocess, images, Path(out), options)
-        self._out = Path(out)
-        self._server: LiveServer | None = None
+        super().__init__(Path(out))
 
     @classmethod
     def load(cls, out: str | Path) -> Lurk:
@@ -130,7 +128,8 @@ class Lurk(FilterPlots):
         """
         open_store(Path(out))
         lurk = cls.__new__(cls)
-        lurk._session, lurk._out, lurk._server = None, Path(out), None
+        StoreAccess.__init__(lurk, Path(out))
+        lurk._session = None
         return lurk
 
     def compute_top_imgs(self, *, overwrite: bool = False) -> None:
@@ -251,71 +250,8 @@ class Lurk(FilterPlots):
 
     compute_layer_viz = compute_viz
 
-    @property
-    def store(self) -> StoreView:
-        """The current content of the store.
-
-        Raises:
-            LurkError: The folder holds no store, or its scan is not complete.
-        """
-        return open_store(self._out)
-
-    def __getitem__(self, layer: str | SupportsIndex) -> LayerView:
-        """Return a layer by its dotted name, or by its position in execution order.
-
-        Raises:
-            LurkError: The store has no such layer.
-
-        Examples:
-            >>> lurker["features.17"]
-            <layer 'features.17' of SmallNet: Conv2d, 128 filters>
-            >>> lurker[0].name, lurker[-1].name
-            ('features.0', 'classifier')
-        """
-        return self.store.layer(layer)
-
-    def __len__(self) -> int:
-        return len(self.store.manifest.layers)
-
-    def __iter__(self) -> Iterator[LayerView]:
-        store = self.store
-        return (LayerView(store, layer) for layer in store.manifest.layers)
-
     def __repr__(self) -> str:
         return f"<Lurk of {str(self._out)!r}{'' if self._session else ', to read'}>"
-
-    def serve(self, port: int = 5001) -> str:
-        """Serve the site of this store on this machine; it is updated while the store grows.
-
-        Args:
-            port: Port to listen on, at 127.0.0.1 only; 0 for any free one.
-
-        Returns:
-            The address of the site.
-
-        Raises:
-            LurkError: The folder holds no store, the store is served already, or the port is in use.
-
-        Examples:
-            >>> lurker.serve(port=0)
-            'http://127.0.0.1:.../'
-            >>> lurker.end_serve()
-        """
-        if self._server is not None:
-            raise LurkError("this store is being served already", "call end_serve() first")
-        open_store(self._out)
-        from torchlurk.web.live_server import LiveServer
-
-        server = LiveServer([self._out], port=port)
-        address = server.start()
-        self._server = server
-        return address
-
-    def end_serve(self) -> None:
-        """Stop the server that `serve` started, if there is one."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
 
     def _require_session(self, method: str) -> Session:
         """Return the session.

@@ -6,15 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from torchlurk.datasets.batches import load_pixels, probe_inputs
+from torchlurk.datasets.batches import probe_inputs
 from torchlurk.datasets.images import ImageSet
-from torchlurk.datasets.inputs import ImageArray
 from torchlurk.errors import LurkError, Option
 from torchlurk.graph import PROBE_IMAGES, check_differentiable, prepare
 from torchlurk.models.checkpoint import brief
@@ -22,8 +20,8 @@ from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
 from torchlurk.models.runner import ForwardError, Runner, cause_of
 from torchlurk.pipeline.config import RunConfig, config_to_record
+from torchlurk.pipeline.image_source import open_source
 from torchlurk.pipeline.progress import report_progress
-from torchlurk.pipeline.rendering import ImageSource
 from torchlurk.pipeline.resume import open_existing, report_interruption, scan_identity
 from torchlurk.pipeline.stages import ascent, gradients, scan
 from torchlurk.pipeline.stages.context import (
@@ -48,9 +46,6 @@ from torchlurk.store.write import (
     write_checksums,
     write_index,
 )
-
-_CACHED_IMAGES = 2048
-"""Images kept in memory while pictures are made: 300 MB of bytes at 224 pixels."""
 
 
 def precompute(
@@ -109,7 +104,7 @@ def precompute(
         if "ascent" in config.stages and config.ascent.precision == "bfloat16":
             report = reporter.report if group.is_main else None
             config = _with_supported_precision(config, runner, probes[:1], report)
-        source = _image_source(network, images, device)
+        source = open_source(network, images, device)
         limiter = BatchLimiter(reporter.report)
         context = RunContext(
             network, images, graph, runner, source, out, config, reporter, writers, group, limiter, sleep
@@ -141,19 +136,6 @@ def _with_supported_precision(
             report(f"filter images are made in float32: the network does not run in bfloat16 ({line})")
         return replace(config, ascent=replace(config.ascent, precision="float32"))
     return config
-
-
-def _image_source(network: Network, images: ImageSet, device: torch.device) -> ImageSource:
-    """Return a source that caches images."""
-    # Custom transforms, which run in this process, give float32: four times the size of bytes.
-    cached = _CACHED_IMAGES if network.preprocess.resize_crop else _CACHED_IMAGES // 4
-
-    @lru_cache(maxsize=cached)
-    def load(image: int) -> ImageArray:
-        pixels: ImageArray = load_pixels(images, network.preprocess, [image])[0].numpy()
-        return pixels
-
-    return ImageSource(load, network.preprocess, device)
 
 
 def _run_scan(

@@ -11,9 +11,9 @@ from torch import Tensor
 from torchlurk.ascent import optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import ReluRule
-from torchlurk.datasets.inputs import ImageArray, Input
 from torchlurk.graph import Layer
 from torchlurk.models.runner import Runnable
+from torchlurk.pipeline.image_source import ImageSource
 from torchlurk.runtime import pictures
 from torchlurk.runtime.pictures import Pixels, PixelSize
 from torchlurk.store.schema import Filter
@@ -23,39 +23,6 @@ _GRAY_SPREAD = 0.02
 
 _IMAGES_AT_ONCE = 64
 """Images whose units are scored together: enough for cuts of equal size to share batches."""
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """Load single images by id, and turn tensors of the network's input into pictures.
-
-    Attributes:
-        load: Returns what `preprocess` keeps of an image in memory, `(H, W, C)`, uint8 or float32.
-        preprocess: Preprocessing of the network.
-        device: Device of the network.
-    """
-
-    load: Callable[[int], ImageArray]
-    preprocess: Input
-    device: torch.device
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape `(C, H, W)` of the network's input."""
-        return self.preprocess.shape
-
-    def input(self, image: int) -> Tensor:
-        """Return an image as the network's input: `(C, H, W)`, float32, on the network's device."""
-        pixels = torch.from_numpy(self.load(image)).to(self.device)
-        return self.preprocess.to_input(pixels[None])[0]
-
-    def picture(self, image: int) -> Pixels:
-        """Return an image as a picture: `(H, W, 3)`, uint8."""
-        return self.preprocess.display(self.load(image))
-
-    def display_channels(self, values: Tensor) -> Tensor:
-        """Return the channels of values `(N, C, H, W)` that a picture shows: three, or one for gray."""
-        return values[:, list(self.preprocess.display_channels)]
 
 
 def receptive_field_size(layer: Layer) -> PixelSize:

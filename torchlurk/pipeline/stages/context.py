@@ -22,7 +22,7 @@ from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner
 from torchlurk.pipeline import records
 from torchlurk.pipeline.config import RunConfig
-from torchlurk.pipeline.rendering import ImageSource
+from torchlurk.pipeline.image_source import ImageSource
 from torchlurk.pipeline.stages.writers import PictureWriters
 from torchlurk.runtime import pictures
 from torchlurk.runtime.devices import BatchLimiter
