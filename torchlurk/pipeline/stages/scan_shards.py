@@ -103,7 +103,7 @@ def _scan_shard(
             state = current
     except NonFiniteActivation as problem:
         raise LurkError(
-            f"layer {problem.layer!r}, and no layer before it, gives NaN or infinity for image "
+            f"layer {problem.layer!r}, and none before it, gives NaN or infinity for image "
             f"{context.images.paths[problem.image]!r}",
             "check the weights of this layer, and this image",
         ) from problem
