@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, Page, Response, sync_playwright
 from torchlurk.comparing.assemble import NetworkResults, assemble
 from torchlurk.comparing.compatibility import open_stores
 from torchlurk.comparing.files import write_comparison
-from torchlurk.web.publish import STORES, build_site
-from torchlurk.web.static_server import make_server, running
+from torchlurk.web.publish import STORES_FOLDER, build_site
+from torchlurk.web.static_server import make_server, serve_in_thread
 
 CHROMIUM = "/usr/bin/chromium"
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -189,7 +189,7 @@ def stores_of(folder: Path) -> list[Path]:
     """The stores in a site's folder, or the store itself."""
     if (folder / "network.json").is_file():
         return [folder]
-    root = folder / STORES if (folder / STORES).is_dir() else folder
+    root = folder / STORES_FOLDER if (folder / STORES_FOLDER).is_dir() else folder
     found = sorted(path.parent for path in root.glob("*/network.json"))
     if not found:
         raise click.ClickException(f"{folder}: neither a site nor a store; build one with `torchlurk site`")
@@ -207,18 +207,18 @@ def measure(folder: Path, repeats: int) -> list[Figure]:
         if not (folder / "index.html").is_file():
             site = build_site(stores, room / "own").out
         figures: list[Figure] = []
-        with running(make_server(site, port=0)) as url:
+        with serve_in_thread(make_server(site, port=0)) as url:
             figures.append(first_view(browser, url))
         figures.append(heaviest_layer(stores))
         for count in (512, 2048):
             wide = widened(widest, count, room / f"wide{count}")
             built = build_site([wide], room / f"site{count}").out
-            with running(make_server(built, port=0)) as url:
+            with serve_in_thread(make_server(built, port=0)) as url:
                 layer = str(layers_of(wide)[0]["name"])
                 figures += opening(browser, url, wide.name, layer, f"{count} filters", repeats)
         twin, comparison = compared(wide)
         built = build_site([wide, twin, comparison], room / "compared").out
-        with running(make_server(built, port=0)) as url:
+        with serve_in_thread(make_server(built, port=0)) as url:
             place = f"compare:{comparison.name}"
             figures += opening(browser, url, place, layer, f"{count} filters compared", repeats)
         browser.close()

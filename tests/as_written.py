@@ -140,9 +140,9 @@ def scan(model: nn.Module, out: Path, *layers: str, gradients: bool = True) -> S
     lines: list[str] = []
     with unchanged(model):
         lurk = lurk_of(model, out, layers or ["kind:Conv2d", "kind:Linear"])
-        assert lurk._engine is not None
-        reporter = replace(lurk._engine.reporter, report=lines.append)
-        lurk._engine = replace(lurk._engine, reporter=reporter)
+        assert lurk._session is not None
+        reporter = replace(lurk._session.reporter, report=lines.append)
+        lurk._session = replace(lurk._session, reporter=reporter)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             lurk.compute_top_imgs()
@@ -218,15 +218,6 @@ def check_gradients(make: Callable[[], nn.Module], like: Callable[[], nn.Module]
         (explained,) = torchlurk.explain(model, FED, pairs()[0][0], 0)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(explained.attributions["gradient"], expected[0], rtol=1e-3, atol=1e-5)
-
-
-def refusal(call: Callable[[], object]) -> str:
-    """The one line with which a call refuses a network."""
-    with pytest.raises(torchlurk.LurkError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 def precompute(function: str, folder: Path, *options: str) -> Result:

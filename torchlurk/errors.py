@@ -1,4 +1,4 @@
-"""The one kind of failure that a user is meant to see: one line and an exit code."""
+"""Errors that the user can act on, and the checks of arguments that raise them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Option:
-    """An option that an error refers to, an argument in Python: `--batch-size 8`, or `batch_size=8`.
+    """An option that an error refers to: `--batch-size 8` on the command line, `batch_size=8` in Python.
 
     Attributes:
-        name: the argument's name in Python.
-        value: the value to quote; `None` for the name alone, `True` for a flag that is set.
-        flag: the option on the command line where it has another name, such as `--unit` for `target`.
+        name: Name of the argument in Python.
+        value: Value to quote. `None` quotes the name alone; `True` stands for a flag that is set.
+        flag: Name of the command-line option, where it differs from `name`: `--unit` for `target`.
     """
 
     name: str
@@ -23,27 +23,27 @@ class Option:
     flag: str | None = None
 
     def __str__(self) -> str:
-        """The option as an argument in Python."""
+        """Return the option as an argument in Python."""
         return f"{self.name}=" if self.value is None else f"{self.name}={self.value}"
 
     def as_flag(self) -> str:
-        """Return the option as one writes it on the command line."""
+        """Return the option as it is typed on the command line."""
         flag = self.flag or f"--{self.name.replace('_', '-')}"
         return flag if self.value is None or self.value is True else f"{flag} {self.value}"
 
 
 Text = str | Option | Sequence[str | Option]
-"""A text that may refer to options; each is written as the reader knows it."""
+"""Text, or its parts in order; an `Option` among them is written for Python or for the command line."""
 
 
 class LurkError(Exception):
-    """A failure that the user can mend.
+    """An error that the user can act on, reported in one line.
 
     Attributes:
-        message: the value and the rule that it breaks.
-        hint: the way out; empty where there is none to give.
-        option: the option whose value is refused.
-        exit_code: of the command line.
+        message: The value, and the rule that it breaks.
+        hint: What to do about it; empty if there is nothing to suggest.
+        option: The option whose value is rejected, if any.
+        exit_code: Exit code of the command line.
 
     Examples:
         >>> try:
@@ -69,32 +69,36 @@ class LurkError(Exception):
         self.option: Option | None = option
 
     def __str__(self) -> str:
-        """The error in one line; options as arguments in Python."""
+        """Return the error in one line, with options as arguments in Python."""
         return self._line(flags=False)
 
     def for_command_line(self) -> str:
-        """Return the error in one line; options as one writes them on the command line."""
+        """Return the error in one line, with options as they are typed on the command line."""
         return self._line(flags=True)
 
+    def without_hint(self) -> str:
+        """Return the error as `str` does, without its hint: for a report that lists several errors."""
+        return str(LurkError(self.message, option=self.option))
+
     def _line(self, flags: bool) -> str:
-        def written(text: Text) -> str:
+        def render(text: Text) -> str:
             parts = [text] if isinstance(text, str | Option) else text
             return "".join(
                 part.as_flag() if flags and isinstance(part, Option) else str(part) for part in parts
             )
 
-        about = f"{written(self.option)}: " if self.option else ""
-        hint = written(self.hint)
-        return f"{about}{written(self.message)}{'; ' if hint else ''}{hint}"
+        subject = f"{render(self.option)}: " if self.option else ""
+        hint = render(self.hint)
+        return f"{subject}{render(self.message)}{'; ' if hint else ''}{hint}"
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM asked the process to end: like Ctrl-C, with another exit code."""
+    """The process received SIGTERM. It ends as on Ctrl-C, with another exit code."""
 
 
 @contextmanager
 def in_python() -> Iterator[None]:
-    """Write options in errors that are plain text as arguments."""
+    """Write options as Python arguments in errors whose message is plain text without `Option` parts."""
     try:
         yield
     except LurkError as error:
@@ -106,26 +110,31 @@ def in_python() -> Iterator[None]:
 
 
 def as_texts(name: str, values: str | Sequence[str]) -> tuple[str, ...]:
-    """Return one text, or several, as a tuple.
+    """Return a string or a sequence of strings as a tuple of strings.
 
     Args:
-        name: the argument's name.
-        values: its value.
+        name: Name of the argument.
+        values: Value of the argument.
 
     Raises:
-        LurkError: the value is neither a text nor a sequence of texts.
+        LurkError: The value is neither a string nor a sequence of strings.
     """
     texts = [values] if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
     if not all(isinstance(text, str) for text in texts):
-        raise LurkError("not a text or a list of texts", option=Option(name, repr(values)))
+        raise LurkError("not a string or a list of strings", option=Option(name, repr(values)))
     return tuple(texts)
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a value of an argument that is none of its choices.
+    """Raise an error if the value of an argument is not one of its choices.
+
+    Args:
+        name: Name of the argument.
+        value: Value of the argument.
+        choices: Values that are allowed.
 
     Raises:
-        LurkError: it is none of them.
+        LurkError: The value is not one of the choices.
     """
     if value not in choices:
         raise LurkError("unknown", f"choose one of {', '.join(choices)}", Option(name, repr(value)))

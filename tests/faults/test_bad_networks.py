@@ -15,6 +15,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from tests.helpers import refused
 from torchlurk.cli.main import main
 from torchlurk.store.read import inspect, read_layer, read_manifest
 
@@ -96,15 +97,6 @@ def scan(here: Path) -> Callable[..., Result]:
         return CliRunner().invoke(main, ["precompute", "--model", model, "--out", out, *given])
 
     return command
-
-
-def refused(result: Result) -> str:
-    assert result.exit_code == 1, result.output
-    line = result.stderr.strip().splitlines()[-1]
-    assert line.startswith("torchlurk: ")
-    assert "an error of ours" not in line
-    assert "Traceback" not in result.output
-    return line
 
 
 @pytest.mark.parametrize(

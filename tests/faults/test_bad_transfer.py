@@ -21,6 +21,7 @@ from torchlurk.models.checkpoint import read_weights
 
 NETS = """
 from torch import nn
+from tests.helpers import refused
 from tests.runs import Normed
 
 def net(): return Normed()

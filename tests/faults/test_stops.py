@@ -57,7 +57,7 @@ def test_a_run_that_is_asked_to_end_leaves_all_in_order(
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert not list((tmp_path / "saved_model").rglob("*.part"))
     assert not list((tmp_path / "saved_model").rglob("progress.json"))
-    assert re.search(r"these finished pieces: \d+ of the scan; start the same command again", said)
+    assert re.search(r"these finished parts of the rest: \d+ of scan; start the same command again", said)
     assert said.splitlines()[-1] == "torchlurk: stopped"
     assert "Traceback" not in said
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The network and the images of the golden run: small, and the same on every machine."""
+"""Network and images of the golden run: small, and equal on every machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchlurk.models.network import Network
 
 
 class Branching(nn.Module):
-    """Three convolutions: one above two branches that meet again by concatenation."""
+    """A stem, two branches that are concatenated, and a head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Branching(nn.Module):
 
 def golden_network() -> Network:
     model = Branching()
-    # Weights by arithmetic rather than from a generator, whose stream a new torch may change.
+    # Weights by arithmetic: a new version of torch may change the stream of a generator.
     with torch.no_grad():
         for number, parameter in enumerate(model.parameters()):
             steps = torch.arange(parameter.numel(), dtype=torch.float64)
@@ -48,7 +48,7 @@ def golden_network() -> Network:
 
 
 def write_images(folder: Path) -> None:
-    """Six pictures of two classes and one file that is no picture."""
+    """Write six pictures of two classes, and one file that is no picture."""
     y, x = np.mgrid[0:48, 0:60]
     for number in range(6):
         waves = [np.sin((x * (number + 1) + y * (c + 1)) / 9) for c in range(3)]

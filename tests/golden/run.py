@@ -1,4 +1,4 @@
-"""The golden run, and `python -m tests.golden.run` to write what it should give anew."""
+"""The golden run; `python -m tests.golden.run` writes its expected result again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from tests.golden.network import golden_network, write_images
 from torchlurk.attribution.relu_rules import ReluRule
-from torchlurk.datasets.batches import list_images
+from torchlurk.datasets.image_folder import list_images
 from torchlurk.models.network import Network
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.pipeline.pipeline import precompute
@@ -46,7 +46,7 @@ def golden_run(
             scan=ScanConfig(k=3, batch_size=batch_size, shard_size=shard_size),
             gradients=GradientsConfig(method=method),
             ascent=AscentConfig(steps=8),
-            chosen=Selection(layers, filters),
+            selection=Selection(layers, filters),
             workers=workers,
             stages=stages,
             overwrite=overwrite,

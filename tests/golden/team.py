@@ -1,4 +1,4 @@
-"""`torchrun -m tests.golden.team OUT`: the golden run, shared among processes."""
+"""The golden run shared among processes: `torchrun -m tests.golden.team OUT`."""
 
 from __future__ import annotations
 

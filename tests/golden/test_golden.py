@@ -1,4 +1,4 @@
-"""An input folder against a whole output folder."""
+"""Tests of an input folder against the whole expected output folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torchlurk.errors import LurkError
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.read import inspect, read_manifest, read_progress
 from torchlurk.store.schema import picture_path
-from torchlurk.store.write import alone
+from torchlurk.store.write import exclusive_lock
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,10 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equal, up to the rounding by which processors differ."""
+    """Return whether two JSON values are equal up to the rounding differences of processors."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(
-            # a certificate is rounding noise itself
+            # certificates are rounding noise themselves
             max(a[k] or 0, b[k] or 0) < 1e-4 if k == "certificate" else same(a[k], b[k])
             for k in a
         )
@@ -46,31 +46,31 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def test_the_tree_is_the_expected_one(made: Path) -> None:
+def test_the_files_are_the_expected_ones(made: Path) -> None:
     assert sorted(files(made)) == sorted(files(EXPECTED))
 
 
-def test_every_json_file_is_the_expected_one(made: Path) -> None:
+def test_json_files_have_the_expected_content(made: Path) -> None:
     expected = files(EXPECTED)
     for name, data in files(made).items():
         if name.endswith(".json"):
             assert same(json.loads(data), json.loads(expected[name])), name
 
 
-def test_every_picture_is_the_expected_one(made: Path) -> None:
+def test_pictures_have_the_expected_content(made: Path) -> None:
     for path in sorted(EXPECTED.rglob("*.jpg")):
         with Image.open(path) as a, Image.open(made / path.relative_to(EXPECTED)) as b:
             difference = np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int))
         assert difference.mean() < 1, path
 
 
-def test_no_file_tells_where_or_when_it_was_made(made: Path) -> None:
+def test_no_file_contains_the_path_of_the_store(made: Path) -> None:
     for name, data in files(made).items():
         if not name.endswith(".jpg"):
             assert str(made).encode() not in data, name
 
 
-def test_the_store_is_whole(made: Path) -> None:
+def test_the_store_is_complete(made: Path) -> None:
     report = inspect(made / "branching")
     assert report.problems == ()
     assert report.filters == report.full == 15
@@ -83,7 +83,7 @@ def test_the_store_is_whole(made: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_the_same_command_gives_the_same_bytes(made: Path, tmp_path: Path, workers: int) -> None:
+def test_equal_runs_give_equal_bytes(made: Path, tmp_path: Path, workers: int) -> None:
     golden_run(tmp_path / "branching", workers=workers)
     assert files(tmp_path) == files(made)
 
@@ -94,18 +94,19 @@ def test_stages_run_later_give_the_same_bytes(made: Path, tmp_path: Path) -> Non
     assert files(tmp_path) == files(made)
 
 
-def test_what_was_made_otherwise_is_kept_unless_it_may_be_lost(tmp_path: Path) -> None:
+def test_results_of_other_options_are_kept_without_overwrite(tmp_path: Path) -> None:
     golden_run(tmp_path / "a/branching", filters=1, method="guided")
     before = files(tmp_path)
-    with pytest.raises(LurkError, match=r"method guided: .* --stages gradients --overwrite"):
+    with pytest.raises(LurkError, match=r"method guided; .* set overwrite=True") as caught:
         golden_run(tmp_path / "a/branching", filters=1)
+    assert "--stages gradients --overwrite" in caught.value.for_command_line()
     assert files(tmp_path) == before
     golden_run(tmp_path / "a/branching", filters=1, stages=("gradients",), overwrite=True)
     golden_run(tmp_path / "b/branching", filters=1)
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-def test_what_is_made_anew_leaves_the_other_stages(tmp_path: Path) -> None:
+def test_overwriting_one_stage_keeps_the_others(tmp_path: Path) -> None:
     golden_run(tmp_path / "branching", filters=2, method="guided")
     golden_run(tmp_path / "branching", filters=1, stages=("gradients",), overwrite=True)
     stages = read_manifest(tmp_path / "branching").stages
@@ -123,9 +124,7 @@ def test_what_is_made_anew_leaves_the_other_stages(tmp_path: Path) -> None:
         [{"layers": ("ri*",)}, {"filters": (2, 0), "layers": ("stem", "left")}, {}, {"filters": None}],
     ],
 )
-def test_however_a_store_grew_its_bytes_are_those_of_one_run(
-    tmp_path: Path, requests: list[dict[str, Any]]
-) -> None:
+def test_a_store_that_grew_has_the_bytes_of_one_run(tmp_path: Path, requests: list[dict[str, Any]]) -> None:
     for request in requests:
         golden_run(tmp_path / "a/branching", **request)
         assert inspect(tmp_path / "a/branching").problems == ()
@@ -133,7 +132,7 @@ def test_however_a_store_grew_its_bytes_are_those_of_one_run(
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-def test_a_run_makes_only_what_is_missing(tmp_path: Path) -> None:
+def test_a_run_computes_only_what_is_missing(tmp_path: Path) -> None:
     golden_run(tmp_path / "branching", filters=(1,), layers=("head",))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
     golden_run(tmp_path / "branching", filters=3)
@@ -141,7 +140,7 @@ def test_a_run_makes_only_what_is_missing(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "branching").stages.ascent.made["head"] == [(0, 3)]
 
 
-def test_a_stopped_run_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def stopped(kind: str, layer: str, channel: int) -> str:
@@ -171,7 +170,7 @@ def test_a_stopped_run_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monke
         ({"filters": (9,)}, ["stem", "9", "0 to 3"]),
     ],
 )
-def test_what_there_is_not_is_refused_before_anything_is_lost(
+def test_unknown_layers_and_filters_are_refused_before_anything_is_deleted(
     tmp_path: Path, request_: dict[str, Any], words: list[str]
 ) -> None:
     golden_run(tmp_path / "branching", filters=1)
@@ -182,14 +181,14 @@ def test_what_there_is_not_is_refused_before_anything_is_lost(
     assert files(tmp_path) == before
 
 
-def test_two_runs_do_not_write_one_folder(tmp_path: Path) -> None:
+def test_a_folder_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
     (tmp_path / "branching").mkdir()
-    with alone(tmp_path / "branching"), pytest.raises(LurkError, match="another run"):
+    with exclusive_lock(tmp_path / "branching"), pytest.raises(LurkError, match="another run"):
         golden_run(tmp_path / "branching")
     golden_run(tmp_path / "branching", filters=1)
 
 
-def test_another_batch_size_moves_no_more_than_the_last_digits(made: Path, tmp_path: Path) -> None:
+def test_the_batch_size_affects_the_last_digits_only(made: Path, tmp_path: Path) -> None:
     golden_run(tmp_path / "branching", batch_size=1)
     for name, data in files(made).items():
         if name.startswith("branching/layers/"):
@@ -204,11 +203,11 @@ def test_another_batch_size_moves_no_more_than_the_last_digits(made: Path, tmp_p
 @pytest.mark.parametrize(
     "name", ["layers/head.json", "images.json", "classes.json", "network.json", "SHA256SUMS"]
 )
-def test_a_changed_byte_is_found(tmp_path: Path, name: str) -> None:
+def test_inspect_finds_a_changed_byte(tmp_path: Path, name: str) -> None:
     golden_run(tmp_path / "branching")
     path = tmp_path / "branching" / name
     data = bytearray(path.read_bytes())
-    # The last digit, which is never that of the format: the JSON stays valid, and says something else.
+    # The last digit is never that of the format: the JSON stays valid, with another value.
     digit = max(i for i, byte in enumerate(data) if byte in b"123456")
     data[digit] += 1
     path.write_bytes(data)
@@ -225,7 +224,7 @@ def test_a_changed_byte_is_found(tmp_path: Path, name: str) -> None:
         "layers/stem.json",
     ],
 )
-def test_a_missing_or_damaged_file_is_found(tmp_path: Path, name: str) -> None:
+def test_inspect_finds_missing_and_damaged_files(tmp_path: Path, name: str) -> None:
     golden_run(tmp_path / "branching")
     path = tmp_path / "branching" / name
     whole = path.read_bytes()
@@ -235,7 +234,7 @@ def test_a_missing_or_damaged_file_is_found(tmp_path: Path, name: str) -> None:
     assert any(name in p for p in inspect(tmp_path / "branching").problems)
 
 
-def test_a_run_tells_what_it_is_at_while_it_runs(tmp_path: Path) -> None:
+def test_progress_is_written_while_a_run_is_active(tmp_path: Path) -> None:
     out = tmp_path / "branching"
     told: list[tuple[str, int]] = []
 

@@ -1,4 +1,4 @@
-"""The run that docs/explanation/networks.md tells of a network of one channel, whole, on the photographs."""
+"""Tests of the run of a network with one channel in docs/networks.md, on the photographs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def gray(tmp_path_factory: pytest.TempPathFactory) -> torchlurk.Lurk:
-    text = (ROOT / "docs/explanation/networks.md").read_text("utf-8").replace("\\\n", " ")
+    text = (ROOT / "docs/networks.md").read_text("utf-8").replace("\\\n", " ")
     (line,) = re.findall(r"^torchlurk (precompute .*small\.py:gray .*)$", text, re.MULTILINE)
     out = tmp_path_factory.mktemp("saved_model") / "gray"
     arguments = shlex.split(line.replace("data/", f"{ROOT}/data/").replace("saved_model/gray", str(out)))
@@ -28,7 +28,7 @@ def gray(tmp_path_factory: pytest.TempPathFactory) -> torchlurk.Lurk:
     return torchlurk.Lurk.load(out)
 
 
-def test_it_is_whole_and_its_crops_explain_its_scores(gray: torchlurk.Lurk) -> None:
+def test_the_store_is_complete_and_crops_explain_their_scores(gray: torchlurk.Lurk) -> None:
     report = inspect(gray.store.path)
     assert report.problems == ()
     assert report.worst_certificate is not None
@@ -36,14 +36,14 @@ def test_it_is_whole_and_its_crops_explain_its_scores(gray: torchlurk.Lurk) -> N
     assert gray.store.manifest.input.shape == (1, 32, 32)
 
 
-def test_it_knows_some_of_what_it_has_learnt(gray: torchlurk.Lurk) -> None:
+def test_top_images_show_what_the_network_has_learnt(gray: torchlurk.Lurk) -> None:
     first = {entry.name: [top.path for top in entry.max] for entry in gray["classifier"]}
     assert first["bird"][0] == "birds/kingfisher.jpg"
     assert set(first["deer"][:2]) == {"wildlife/moose.jpg", "wildlife/nubian-ibex.jpg"}
     assert {"farm/horses.jpg", "farm/sheep.jpg"} <= set(first["horse"])
 
 
-def test_all_that_is_shown_of_it_is_gray(gray: torchlurk.Lurk) -> None:
+def test_all_pictures_are_gray(gray: torchlurk.Lurk) -> None:
     entry = gray["features.3"][0]
     for picture in (entry.image, entry.gradient(0), entry.crop(0), entry.photo(0)):
         pixels = np.asarray(picture.convert("RGB")).astype(int)

@@ -1,4 +1,4 @@
-"""A run that is stopped at any of its writings, and gone on with, gives what an unbroken one gives."""
+"""Tests of interrupted runs: after a resume, the store is that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.golden.run import QUIET, golden_run
 from tests.golden.test_golden import files
 from torchlurk.errors import LurkError, Terminated
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.store.partial import PARTIAL, kept
+from torchlurk.store.partial import PARTIAL, count_partial_results
 from torchlurk.store.read import inspect, read_manifest
 
 STOPS = 14
@@ -24,7 +24,7 @@ Whole = tuple[dict[str, bytes], list[str]]
 
 @contextmanager
 def stopped_at(number: int, patch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
-    """Every file comes by a renaming: raise at that of this number, and list what came before."""
+    """Interrupt at the file of this number, and list the files before; each is written by a rename."""
     written: list[Path] = []
     replace = Path.replace
 
@@ -45,7 +45,7 @@ def run(out: Path, **more: object) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """The store of an unbroken run, and the writings in which it came about."""
+    """The store of an uninterrupted run, and the files in the order in which they were written."""
     root = tmp_path_factory.mktemp("whole")
     with stopped_at(-1, pytest.MonkeyPatch()) as written:
         run(root / "branching")
@@ -53,11 +53,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 
 def third_shard(whole: Whole) -> int:
-    """The number of the writing that would keep the third shard of the scan."""
+    """Return the number of the file that holds the third shard of the scan."""
     return [at for at, path in enumerate(whole[1]) if f"{PARTIAL}/scan/" in path][2]
 
 
-def test_a_run_stopped_at_any_writing_is_gone_on_with(
+def test_a_run_resumes_after_an_interruption_at_any_file(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unbroken, count = whole[0], len(whole[1])
@@ -73,12 +73,12 @@ def test_a_run_stopped_at_any_writing_is_gone_on_with(
                 except Terminated:
                     pass
             assert not list(root.rglob("*.part")), first
-            # A second stop soon after, which hits the way of going on itself.
+            # A second interruption soon after, which hits the code that resumes.
             at = rng.randrange(1, 9) if at == first and len(written) == first else count
         assert files(root) == unbroken, f"stopped at writing {first} of {count}"
 
 
-def test_what_is_finished_is_not_computed_again(
+def test_finished_shards_are_not_computed_again(
     tmp_path: Path, whole: Whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "branching"
@@ -91,17 +91,19 @@ def test_what_is_finished_is_not_computed_again(
     reporter = Reporter(said.append, bar)  # type: ignore[arg-type]
     with stopped_at(third_shard(whole), monkeypatch) as written, pytest.raises(Terminated):
         run(out, reporter=reporter)
-    assert kept(out) == {"scan": sum(PARTIAL in str(path) for path in written)} == {"scan": 2}
-    assert "2 of the scan" in said[-1]
+    assert (
+        count_partial_results(out) == {"scan": sum(PARTIAL in str(path) for path in written)} == {"scan": 2}
+    )
+    assert "2 of scan" in said[-1]
     assert "same command" in said[-1]
     told.clear()
     run(out, reporter=reporter)
-    assert next(n for label, n in told if label == "scan") == 4  # known from before, in one step
+    assert next(n for label, n in told if label == "scan") == 4  # from the first run, in one step
     assert files(tmp_path) == whole[0]
 
 
 @pytest.mark.parametrize("damage", ["byte", "half", "empty", "other"])
-def test_a_damaged_piece_is_computed_anew(
+def test_a_damaged_shard_is_computed_again(
     damage: str, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "branching"
@@ -124,21 +126,21 @@ def test_a_damaged_piece_is_computed_anew(
     assert files(tmp_path) == whole[0]
 
 
-def test_another_configuration_does_not_go_on_with_a_beginning(
+def test_a_run_with_other_options_does_not_resume(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "branching"
     with stopped_at(third_shard(whole), monkeypatch), pytest.raises(Terminated):
         run(out)
     before = files(tmp_path)
-    with pytest.raises(LurkError, match=r"other scan .*shard_size.* --overwrite"):
+    with pytest.raises(LurkError, match=r"other scan options .*shard_size.* set overwrite=True"):
         golden_run(out, shard_size=3)
     assert files(tmp_path) == before
     golden_run(out, shard_size=3, overwrite=True)
     assert not (out / PARTIAL).exists()
 
 
-def test_a_reader_of_a_growing_store_sees_no_half_of_it(
+def test_a_reader_sees_a_consistent_store_at_any_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "branching"
@@ -147,7 +149,7 @@ def test_a_reader_of_a_growing_store_sees_no_half_of_it(
 
     def looked_at(path: Path, target: Path) -> Path:
         found = replace(path, target)
-        # The listed digest follows in the next writing, for which a reader waits.
+        # The digest is written after the file, and a reader waits for it.
         report = inspect(out, sleep=lambda _: None)
         problems = [p for p in report.problems if "SHA256SUMS" not in p]
         seen.append((target.name, problems, read_manifest(out).stages.scan.complete))
@@ -161,7 +163,7 @@ def test_a_reader_of_a_growing_store_sees_no_half_of_it(
 
 
 @pytest.mark.parametrize("name", ["classes.json", "network.json"])
-def test_a_digest_that_was_not_written_any_more_is_written_by_the_next_run(
+def test_a_missing_checksum_is_written_by_the_next_run(
     name: str, whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = [at for at, path in enumerate(whole[1]) if path.endswith(f"branching/{name}")][-1]

@@ -1,4 +1,4 @@
-"""A run that processes share gives the bytes of a run of one; memory that does not suffice costs no run."""
+"""Tests of runs that processes share, and of runs that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torchlurk.store.read import inspect, read_manifest
 ROOT = Path(__file__).parents[2]
 
 
-def test_processes_that_share_a_run_give_the_bytes_of_one(tmp_path: Path) -> None:
+def test_processes_that_share_a_run_write_the_bytes_of_one(tmp_path: Path) -> None:
     golden_run(tmp_path / "one/branching", shard_size=2, batch_size=2, filters=None)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3",
@@ -40,14 +40,14 @@ def test_processes_that_share_a_run_give_the_bytes_of_one(tmp_path: Path) -> Non
     assert files(tmp_path / "three") == files(tmp_path / "one")
 
 
-def test_a_process_without_the_others_says_so() -> None:
+def test_a_process_without_the_others_is_refused() -> None:
     alone = {"RANK": "0", "WORLD_SIZE": "2"}
-    with pytest.raises(LurkError, match="process 0 of 2 did not find the others"), init_from_env(alone):
+    with pytest.raises(LurkError, match="process 0 of 2 cannot reach the others"), init_from_env(alone):
         pass
 
 
 class Hungry(nn.Module):
-    """The golden network, with room for so many images only."""
+    """The golden network, which runs out of memory above a batch size."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -63,13 +63,13 @@ class Hungry(nn.Module):
         return self.inner(x)
 
 
-def test_what_does_not_fit_into_the_memory_is_tried_by_halves_and_recorded(tmp_path: Path) -> None:
+def test_batches_are_halved_until_they_fit_into_memory(tmp_path: Path) -> None:
     said: list[str] = []
     model = Hungry(1)
     network = replace(golden_network(), module=model.eval())
     golden_run(tmp_path / "branching", network=network, reporter=replace(QUIET, report=said.append))
     assert len([line for line in said if "does not fit" in line]) == 1
-    assert model.refused == 0  # what a forward counts is restored
+    assert model.refused == 0  # the count is restored after each forward pass
     stages = read_manifest(tmp_path / "branching").stages
     assert (stages.scan.fitted, stages.gradients.fitted, stages.ascent.fitted) == (1, 1, 1)
     assert inspect(tmp_path / "branching").problems == ()

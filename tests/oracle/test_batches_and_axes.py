@@ -11,7 +11,8 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.as_written import Plain, check, net, refusal, scan
+from tests.as_written import Plain, check, net, scan
+from tests.helpers import refusal
 
 IN_BATCH = "for an image differs between a batch and the image alone"
 

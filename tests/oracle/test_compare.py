@@ -87,7 +87,7 @@ def test_a_network_compared_with_itself_gives_exact_zeros(
     assert found.record.pairs[0].summary == "Nothing changed in 4 layers."
 
 
-def crops_of(path: Path, layer: schema.Layer, entry: schema.Filter) -> list[Image.Image]:
+def crops_of(path: Path, layer: schema.LayerRecord, entry: schema.Filter) -> list[Image.Image]:
     if "cropped" not in entry.pictures:
         return [Image.open(path / schema.image_path(one.image)).convert("RGB") for one in entry.max]
     strip = Image.open(path / schema.picture_path("cropped", layer.name, entry.channel)).convert("RGB")

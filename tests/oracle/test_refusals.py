@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 import torchlurk
-from tests.as_written import FED, Plain, check, fed, lurk_of, net, pairs, precompute, refusal, scan, unchanged
+from tests.as_written import FED, Plain, check, fed, lurk_of, net, pairs, precompute, scan, unchanged
+from tests.helpers import refusal
 
 Made = Callable[[], Any]
 
@@ -228,7 +229,7 @@ def test_the_command_reports_the_same(tmp_path: Path) -> None:
     dark = precompute(f"{tmp_path / 'nets.py'}:dark", tmp_path, "--stages", "scan", "--overwrite")
     assert dark.exit_code == 1
     assert dark.output.splitlines()[-1].startswith("torchlurk: the forward of the network fails")
-    assert "error of ours" not in dark.output
+    assert "internal error" not in dark.output
     single = precompute(f"{tmp_path / 'nets.py'}:single", tmp_path, "--stages", "scan", "--overwrite")
     assert single.exit_code == 0
     assert "each image is run alone: a batch of 6 fails (ValueError: one image at a time)" in single.output

@@ -63,7 +63,7 @@ def scanned(count: int, batch: int, k: int = 4) -> dict[str, LayerFile]:
     state = last(scan(model, initial_state(BRANCHING_LAYERS, CLASSES, k), batches(count, batch)))
     labels = photographs(count)[1]
     return {
-        layer.name: records.layer_file(
+        layer.name: records.layer_state_to_record(
             layer, state.layers[layer.name], labels, scanned=int(state.images.sum())
         )
         for layer in layers
@@ -209,7 +209,7 @@ def test_who_prefers_which_class(case: tuple[int, dict[str, LayerFile]]) -> None
             preferred = min(means, key=lambda c: (-means[c], c))
             if best.max() > 0:
                 rows[preferred].append((-(entry.stats.selectivity or 0), position, entry.channel))
-    found = records.classes_file(list(files.values()), CLASSES).filters
+    found = records.classes_to_record(list(files.values()), CLASSES).filters
     assert [[(-(s or 0), layer, c) for layer, c, s in row] for row in found] == [sorted(r) for r in rows]
     assert sum(map(len, found)) > 0
 

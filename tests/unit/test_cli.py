@@ -19,8 +19,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.golden.run import EXPECTED
+from tests.helpers import refused, write_photos
 from tests.processes import hear_interrupts
 from torchlurk.cli.main import main
+from torchlurk.store import read
 from torchlurk.store.read import read_layer, read_manifest
 
 Run = Callable[..., Result]
@@ -57,29 +59,10 @@ def scan(run: Run, weights: Path) -> Run:
     return command
 
 
-def photos(folder: Path, *names: str) -> Path:
-    for number, name in enumerate(names):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        colour = (40 * number % 256, 90, 255 - 30 * number % 256)
-        picture = Image.new("RGB", (80, 70), colour)
-        picture.paste((255, 255, 0), (10 + 5 * number, 10, 40, 40))
-        picture.save(path)
-    return folder
-
-
-def refused(result: Result, *words: str) -> None:
-    """It failed with one line on stderr that holds these words, and no traceback."""
-    assert result.exit_code == 1, result.output
-    line = result.stderr.strip().splitlines()[-1]
-    assert line.startswith("torchlurk: ")
-    assert "Traceback" not in result.output
-    for word in words:
-        assert word in line
-
-
 def test_a_store_from_empty_folder_to_site(scan: Run, run: Run, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "cats/a.png", "cats/b.png", "dogs/c.png", "dogs/d.jpg", "dogs/e.png")
+    images = write_photos(
+        tmp_path / "photos", "cats/a.png", "cats/b.png", "dogs/c.png", "dogs/d.jpg", "dogs/e.png"
+    )
     result = scan(images)
     assert result.exit_code == 0, result.output
     assert result.stdout == "saved_model/net: 3 layers, 144 filters, 5 images, 0 skipped\n"
@@ -97,7 +80,7 @@ def test_a_store_from_empty_folder_to_site(scan: Run, run: Run, tmp_path: Path) 
 
 
 def test_the_naive_way_and_a_rough_scan_give_whole_stores(scan: Run, run: Run, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "cats/a.png", "cats/b.png", "dogs/c.png")
+    images = write_photos(tmp_path / "photos", "cats/a.png", "cats/b.png", "dogs/c.png")
     assert scan(images).exit_code == 0
     exact = {layer.name: layer for layer in read_manifest(tmp_path / "saved_model/net").layers}
     before = {n: read_layer(tmp_path / "saved_model/net", layer) for n, layer in exact.items()}
@@ -115,7 +98,7 @@ def test_the_naive_way_and_a_rough_scan_give_whole_stores(scan: Run, run: Run, t
 
 
 def test_every_crop_can_be_certified(scan: Run, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "a.png", "b.png", "c.png", "d.png", "e.png")
+    images = write_photos(tmp_path / "photos", "a.png", "b.png", "c.png", "d.png", "e.png")
     assert scan(images, "--certify", "all").exit_code == 0
     store = tmp_path / "saved_model" / "net"
     for layer in read_manifest(store).layers:
@@ -128,7 +111,7 @@ def test_every_crop_can_be_certified(scan: Run, tmp_path: Path) -> None:
 def test_a_crop_that_does_not_explain_its_score_is_told(
     scan: Run, tmp_path: Path, channel: int, certify: str
 ) -> None:
-    images = photos(tmp_path / "photos", "a.png", "b.png", "c.png")
+    images = write_photos(tmp_path / "photos", "a.png", "b.png", "c.png")
     assert scan(images, "--stages", "scan").exit_code == 0
     store = tmp_path / "saved_model" / "net"
     layer = read_manifest(store).layers[0]
@@ -143,7 +126,7 @@ def test_a_crop_that_does_not_explain_its_score_is_told(
 
 
 def test_filter_images_can_be_made_for_one_position(scan: Run, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "a.png", "b.png", "c.png")
+    images = write_photos(tmp_path / "photos", "a.png", "b.png", "c.png")
     store = tmp_path / "saved_model" / "net"
 
     def first_filter(objective: str) -> tuple[bytes, float, float]:
@@ -161,14 +144,14 @@ def test_filter_images_can_be_made_for_one_position(scan: Run, tmp_path: Path) -
 
 
 def test_inspect_fails_on_a_missing_file(scan: Run, run: Run, tmp_path: Path) -> None:
-    scan(photos(tmp_path / "photos", "a.png"), "--stages", "scan")
+    scan(write_photos(tmp_path / "photos", "a.png"), "--stages", "scan")
     assert run("inspect", "saved_model/net").exit_code == 0
     (tmp_path / "saved_model/net/images/0.jpg").unlink()
     refused(run("inspect", "saved_model/net"), "not whole", "1 problems", "--overwrite")
 
 
 def test_one_image_gives_short_lists(scan: Run, tmp_path: Path) -> None:
-    assert scan(photos(tmp_path / "photos", "only.png")).exit_code == 0
+    assert scan(write_photos(tmp_path / "photos", "only.png")).exit_code == 0
     store = tmp_path / "saved_model/net"
     manifest = read_manifest(store)
     for layer in manifest.layers:
@@ -178,7 +161,7 @@ def test_one_image_gives_short_lists(scan: Run, tmp_path: Path) -> None:
 
 
 def test_bad_files_among_good_ones_are_skipped_and_told(scan: Run, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "cats/a.png", "cats/b.jpg", "dogs/c.png")
+    images = write_photos(tmp_path / "photos", "cats/a.png", "cats/b.jpg", "dogs/c.png")
     (images / "cats/empty.jpg").write_bytes(b"")
     (images / "cats/text.png").write_text("no picture")
     whole = (images / "cats/b.jpg").read_bytes()
@@ -194,7 +177,7 @@ def test_bad_files_among_good_ones_are_skipped_and_told(scan: Run, tmp_path: Pat
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "P", "I;16", "RGBA"])
 def test_pictures_of_every_mode_are_read(scan: Run, tmp_path: Path, mode: str) -> None:
-    images = photos(tmp_path / "photos", "a.png")
+    images = write_photos(tmp_path / "photos", "a.png")
     picture = (
         Image.new("I;16", (80, 80), 30000) if mode == "I;16" else Image.new("RGB", (80, 80)).convert(mode)
     )
@@ -207,12 +190,14 @@ def test_pictures_of_every_mode_are_read(scan: Run, tmp_path: Path, mode: str) -
     "name", ["with space", "quote\"'s", "<script>alert(1)</script>".replace("/", "_"), "x" * 200]
 )
 def test_class_names_are_taken_as_they_are(scan: Run, tmp_path: Path, name: str) -> None:
-    assert scan(photos(tmp_path / "photos", f"{name}/a.png", "b/c.png"), "--stages", "scan").exit_code == 0
+    assert (
+        scan(write_photos(tmp_path / "photos", f"{name}/a.png", "b/c.png"), "--stages", "scan").exit_code == 0
+    )
     assert name in read_manifest(tmp_path / "saved_model/net").dataset.classes
 
 
 def test_words_name_the_classes(scan: Run, tmp_path: Path) -> None:
-    images = photos(tmp_path / "set/images", "n01/a.png", "n02/b.png")
+    images = write_photos(tmp_path / "set/images", "n01/a.png", "n02/b.png")
     (tmp_path / "set/classes.txt").write_text("n01\tgoldfish\nn02\tbullfrog\n")
     assert scan(images, "--stages", "scan").exit_code == 0
     assert read_manifest(tmp_path / "saved_model/net").dataset.classes == ["goldfish", "bullfrog"]
@@ -234,7 +219,7 @@ def test_a_folder_without_one_readable_image_is_refused(scan: Run, tmp_path: Pat
 
 
 def test_weights_of_another_shape_are_refused(run: Run, weights: Path, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "a.png")
+    images = write_photos(tmp_path / "photos", "a.png")
     refused(
         run("precompute", "--model", "resnet18", "--weights", str(weights), "--images", str(images),
             "--out", "saved_model/net"),
@@ -243,16 +228,16 @@ def test_weights_of_another_shape_are_refused(run: Run, weights: Path, tmp_path:
 
 
 def test_an_unknown_network_is_refused_with_a_hint(run: Run, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "a.png")
+    images = write_photos(tmp_path / "photos", "a.png")
     refused(run("precompute", "--model", "vgg61", "--images", str(images), "--out", "o"), "vgg61", "vgg16")
 
 
 def test_a_size_too_small_is_refused_before_the_scan(scan: Run, tmp_path: Path) -> None:
-    refused(scan(photos(tmp_path / "photos", "a.png"), "--size", "6"), "6 x 6 px", "--size")
+    refused(scan(write_photos(tmp_path / "photos", "a.png"), "--size", "6"), "6 x 6 px", "--size")
 
 
 def test_an_unknown_layer_is_refused_with_near_names(run: Run, weights: Path, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "a.png")
+    images = write_photos(tmp_path / "photos", "a.png")
     refused(
         run("precompute", "--model", "squeezenet1_1", "--weights", str(weights), "--images", str(images),
             "--layers", "features.3.squeze", "--size", "64", "--out", "saved_model/net"),
@@ -261,7 +246,7 @@ def test_an_unknown_layer_is_refused_with_near_names(run: Run, weights: Path, tm
 
 
 def test_an_output_that_cannot_be_written_is_refused(run: Run, weights: Path, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "a.png")
+    images = write_photos(tmp_path / "photos", "a.png")
     (tmp_path / "file").write_text("in the way")
     refused(
         run("precompute", "--model", "squeezenet1_1", "--weights", str(weights), "--images", str(images),
@@ -271,22 +256,22 @@ def test_an_output_that_cannot_be_written_is_refused(run: Run, weights: Path, tm
 
 
 def test_a_folder_of_other_files_is_not_taken_for_a_store(scan: Run, tmp_path: Path) -> None:
-    mine = photos(tmp_path / "saved_model/net", "images/precious.png")
-    refused(scan(photos(tmp_path / "photos", "a.png"), "--overwrite"), "no store", "--out")
+    mine = write_photos(tmp_path / "saved_model/net", "images/precious.png")
+    refused(scan(write_photos(tmp_path / "photos", "a.png"), "--overwrite"), "no store", "--out")
     assert (mine / "images/precious.png").is_file()
 
 
 def test_another_configuration_on_the_same_folder_is_refused(scan: Run, tmp_path: Path) -> None:
-    images = photos(tmp_path / "photos", "a.png", "b.png")
+    images = write_photos(tmp_path / "photos", "a.png", "b.png")
     assert scan(images, "--stages", "scan").exit_code == 0
     refused(scan(images, "--top", "2", "--stages", "scan"), "other k", "--overwrite")
     assert scan(images, "--top", "2", "--stages", "scan", "--overwrite").exit_code == 0
-    photos(images, "c.png")
+    write_photos(images, "c.png")
     refused(scan(images, "--top", "2", "--stages", "scan"), "other images", "--overwrite")
 
 
 def test_a_later_stage_without_a_scan_is_refused(scan: Run, tmp_path: Path) -> None:
-    refused(scan(photos(tmp_path / "photos", "a.png"), "--stages", "ascent"), "no scan", "--stages")
+    refused(scan(write_photos(tmp_path / "photos", "a.png"), "--stages", "ascent"), "no scan", "--stages")
 
 
 @pytest.mark.parametrize(
@@ -300,7 +285,7 @@ def test_a_later_stage_without_a_scan_is_refused(scan: Run, tmp_path: Path) -> N
     ],
 )
 def test_a_wrong_option_is_a_usage_error(scan: Run, tmp_path: Path, option: str, value: str) -> None:
-    result = scan(photos(tmp_path / "photos", "a.png"), option, value)
+    result = scan(write_photos(tmp_path / "photos", "a.png"), option, value)
     assert result.exit_code == 2
     assert option in result.stderr
 
@@ -309,6 +294,22 @@ def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:
     result = run("--debug", "inspect", str(tmp_path / "nowhere"))
     assert isinstance(result.exception, Exception)
     refused(run("inspect", str(tmp_path / "nowhere")), "nowhere")
+
+
+def test_an_unexpected_exception_is_one_line_and_a_traceback_on_request(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(read, "inspect", fail)
+    result = run("inspect", "anywhere")
+    assert result.exit_code == 1
+    line = (
+        "torchlurk: ZeroDivisionError: division by zero (internal error; run with --debug for a traceback)\n"
+    )
+    assert result.stderr == line
+    assert isinstance(run("--debug", "inspect", "anywhere").exception, ZeroDivisionError)
 
 
 def test_every_option_has_help_and_a_default_or_is_required() -> None:
@@ -324,7 +325,7 @@ def test_site_without_a_store_says_what_to_do(run: Run) -> None:
 
 
 def test_quiet_when_stderr_is_no_terminal(scan: Run, tmp_path: Path) -> None:
-    result = scan(photos(tmp_path / "photos", "a.png"), "--stages", "scan")
+    result = scan(write_photos(tmp_path / "photos", "a.png"), "--stages", "scan")
     assert not re.search(r"\d+%", result.stderr)
 
 

@@ -209,10 +209,10 @@ KINDS = {
     "index.json": schema.Index,
     "toy/network.json": schema.Manifest,
     "toy/classes.json": schema.Classes,
-    "toy/images.json": schema.Images,
+    "toy/images.json": schema.ImageEntries,
     "toy/layers/0.json": schema.LayerFile,
     "comparisons.json": comparison.Comparisons,
-    "toy-to-older/comparison.json": comparison.Comparison,
+    "toy-to-older/comparison.json": comparison.ComparisonRecord,
     "toy-to-older/layers/0.json": comparison.LayerComparison,
 }
 

@@ -23,10 +23,14 @@ def test_an_error_without_a_hint_is_its_message() -> None:
     assert str(LurkError("no {braces} are read")) == "no {braces} are read"
 
 
+def test_an_error_among_others_is_listed_without_its_hint() -> None:
+    assert LurkError("too small", "use a larger one", Option("size", 6)).without_hint() == "size=6: too small"
+
+
 def test_arguments_are_checked() -> None:
     assert as_texts("names", "a") == ("a",)
     assert as_texts("names", ["a", "b"]) == ("a", "b")
-    with pytest.raises(LurkError, match=r"^names=\[1\]: not a text or a list of texts$"):
+    with pytest.raises(LurkError, match=r"^names=\[1\]: not a string or a list of strings$"):
         as_texts("names", [1])  # type: ignore[list-item]
     check_choice("kind", "max", ("max", "avg"))
     with pytest.raises(LurkError, match=r"^kind='sum': unknown; choose one of max, avg$"):

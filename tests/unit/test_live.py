@@ -20,8 +20,8 @@ from tests.processes import hear_interrupts
 from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
 from torchlurk.web.live_server import LiveServer
-from torchlurk.web.publish import MARKER
-from torchlurk.web.snapshot import ranges, watch
+from torchlurk.web.publish import SITE_MARKER
+from torchlurk.web.snapshot import to_ranges, watch_stores
 
 from .test_publish import make_store, manifest_of
 
@@ -131,7 +131,7 @@ def test_other_methods_are_refused(ask: Ask, method: str) -> None:
         "/saved_model/nobody/network.json",
         "/js/",
         "/js/../../pyproject.toml",
-        "/" + MARKER,
+        "/" + SITE_MARKER,
         "/" + "a" * 5000,
         "/%ff",
         "index.html",
@@ -147,7 +147,7 @@ def test_what_is_not_a_store_s_is_not_served(ask: Ask, path: str) -> None:
 
 def test_a_store_is_told_of_as_it_grows(tmp_path: Path) -> None:
     store = tmp_path / "toy"
-    stores = watch([store])
+    stores = watch_stores([store])
     assert stores.live().waiting == ["toy"]
     assert stores.index().networks == []
     store.mkdir()
@@ -174,7 +174,7 @@ def test_a_store_is_told_of_as_it_grows(tmp_path: Path) -> None:
 
 
 def test_what_a_run_is_at_is_told(store: Path) -> None:
-    stores = watch([store])
+    stores = watch_stores([store])
     assert stores.live().networks[0].progress is None
     (store / "progress.json").write_text('{"format":1,"work":"scan","unit":"image","done":1,"total":9}')
     progress = stores.live().networks[0].progress
@@ -187,10 +187,10 @@ def test_what_a_run_is_at_is_told(store: Path) -> None:
 def test_two_networks_of_one_name_are_not_confused(tmp_path: Path) -> None:
     one, two = make_store(tmp_path, "one"), make_store(tmp_path, "two")
     (two / "network.json").write_text(manifest_of("one"))
-    live = watch([one, two]).live()
+    live = watch_stores([one, two]).live()
     assert [network.path for network in live.networks] == ["one"]
     assert live.waiting == ["two"]
-    assert [entry.path for entry in watch([one, two]).index().networks] == ["one"]
+    assert [entry.path for entry in watch_stores([one, two]).index().networks] == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def test_closing_ends_what_a_browser_keeps_open(store: Path) -> None:
 
 
 def test_ranges() -> None:
-    assert ranges([]) == []
-    assert ranges([0, 1, 2, 7, 8]) == [(0, 3), (7, 9)]
+    assert to_ranges([]) == []
+    assert to_ranges([0, 1, 2, 7, 8]) == [(0, 3), (7, 9)]
 
 
 def test_serve_watch_answers_until_interrupted(store: Path) -> None:

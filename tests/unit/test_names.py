@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchlurk.errors import LurkError
-from torchlurk.runtime.names import check_store_name, readable, shown
+from torchlurk.runtime.names import check_store_name, escape_surrogates, printable
 from torchlurk.store.schema import LONGEST, Relative, image_path, layer_path, picture_path, safe_name
 
 # Lone surrogates too, as names of files that are no UTF-8 have them.
@@ -21,9 +21,9 @@ ANY = st.text(st.characters(exclude_categories=())) | st.text("./\\%az\x00\n", m
 
 @given(ANY)
 def test_readable_is_text_and_leaves_text_alone(name: str) -> None:
-    found = readable(name)
+    found = escape_surrogates(name)
     assert json.loads(json.dumps(found).encode("utf-8")) == found
-    assert readable(found) == found
+    assert escape_surrogates(found) == found
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
@@ -34,7 +34,7 @@ def test_readable_is_text_and_leaves_text_alone(name: str) -> None:
 
 @given(ANY, st.integers(2, 300))
 def test_shown_is_one_line_that_moves_no_cursor(text: str, limit: int) -> None:
-    line = shown(text, limit)
+    line = printable(text, limit)
     assert line.isprintable()
     assert len(line) <= limit + 3
     if text.isprintable() and len(text) <= limit:
@@ -111,4 +111,4 @@ def test_a_folder_may_be_called_almost_anything(tmp_path: Path, name: str) -> No
 def test_a_folder_that_no_page_could_show_is_refused(name: str) -> None:
     with pytest.raises(LurkError, match=r"choose another, such as saved_model/mine$") as caught:
         check_store_name(Path(name))
-    assert shown(str(caught.value)).isprintable()
+    assert printable(str(caught.value)).isprintable()

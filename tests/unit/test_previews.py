@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from tests.golden.run import EXPECTED
-from torchlurk.store.previews import Best, Seen, few, previews
+from torchlurk.store.previews import PreviewFilter, PreviewImage, choose_previews, make_previews
 from torchlurk.store.read import read_layer, read_manifest
 from torchlurk.store.schema import Previews
 from torchlurk.web.publish import build_site
@@ -14,23 +14,23 @@ from torchlurk.web.publish import build_site
 STORE = Path(EXPECTED) / "branching"
 
 
-def filters(count: int, **empty: bool) -> list[Seen]:
+def filters(count: int, **empty: bool) -> list[PreviewFilter]:
     """Filters whose best image has ten times their number."""
     return [
-        Seen(i, [], [] if empty.get(f"f{i}") else [Best(10 * i, (0, i), (0, 0, i + 1, 2))])
+        PreviewFilter(i, [], [] if empty.get(f"f{i}") else [PreviewImage(10 * i, (0, i), (0, 0, i + 1, 2))])
         for i in range(count)
     ]
 
 
 def test_they_are_spread_evenly():
-    assert [one.channel for one in few(filters(64))] == [0, 8, 16, 24, 32, 40, 48, 56]
-    assert [one.channel for one in few(filters(5))] == [0, 1, 2, 3, 4]
-    assert [one.channel for one in few(filters(9), 4)] == [0, 2, 4, 6]
-    assert few([]) == []
+    assert [one.channel for one in choose_previews(filters(64))] == [0, 8, 16, 24, 32, 40, 48, 56]
+    assert [one.channel for one in choose_previews(filters(5))] == [0, 1, 2, 3, 4]
+    assert [one.channel for one in choose_previews(filters(9), 4)] == [0, 2, 4, 6]
+    assert choose_previews([]) == []
 
 
 def test_a_filter_without_images_is_left_out():
-    found = few(filters(3, f1=True))
+    found = choose_previews(filters(3, f1=True))
     assert [(one.channel, one.image, one.box) for one in found] == [
         (0, 0, (0, 0, 1, 2)),
         (2, 20, (0, 0, 3, 2)),
@@ -39,7 +39,7 @@ def test_a_filter_without_images_is_left_out():
 
 def test_they_are_those_of_the_layers():
     manifest = read_manifest(STORE)
-    found = previews(STORE, manifest).layers
+    found = make_previews(STORE, manifest).layers
     assert list(found) == [layer.name for layer in manifest.layers]
     for layer in manifest.layers:
         known = read_layer(STORE, layer).filters

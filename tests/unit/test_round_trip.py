@@ -19,7 +19,7 @@ from torchlurk.store.write import write_json
 FILES: dict[str, Any] = {
     "index.json": schema.Index,
     "network.json": schema.Manifest,
-    "images.json": schema.Images,
+    "images.json": schema.ImageEntries,
     "classes.json": schema.Classes,
     "progress.json": schema.Progress,
     "layer.json": schema.LayerFile,
@@ -37,7 +37,7 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.integers(-(2**53) if low is None else low, 2**53 if high is None else high)
         case inspect.FloatType(ge=low, le=high):
             found = st.floats(low, high, allow_nan=False, allow_infinity=False)
-            return found.map(schema.number).filter(
+            return found.map(schema.round_float32).filter(
                 lambda v: v != float("inf") and (high is None or v <= high)
             )
         case inspect.StrType(pattern=None):

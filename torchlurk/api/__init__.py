@@ -1,4 +1,4 @@
-"""Torchlurk from Python: compute a store, or read one, look at filters, plot and serve."""
+"""Torchlurk from Python: compute a store or read one, visualise filters, plot and serve."""
 
 from torchlurk.api.lurker import Lurk
 

@@ -1,4 +1,4 @@
-"""The card of a filter as HTML that needs no other file: pictures are in it, and all text is escaped."""
+"""Filter cards as self-contained HTML: pictures are embedded, and all text is escaped."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-HEIGHT = 96
-"""How high pictures are shown, pixels."""
+_PICTURE_HEIGHT = 96
+"""Height in pixels at which pictures are displayed."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """Pictures beside each other.
+class CardRow:
+    """A row of pictures.
 
     Attributes:
-        title: what they are.
+        title: Text above the row.
         pictures: JPEG files.
-        captions: one a picture.
+        captions: One caption per picture.
     """
 
     title: str
@@ -29,33 +29,40 @@ class Row:
 
 @dataclass(frozen=True)
 class Card:
-    """What a card shows: a title, facts of a few words, and rows of pictures."""
+    """Content of a card.
+
+    Attributes:
+        title: Title of the card.
+        facts: Facts of a few words each.
+        rows: Rows of pictures.
+    """
 
     title: str
     facts: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[CardRow]
 
 
-def card(content: Card) -> str:
-    """A card as HTML; a picture whose file is gone is left out."""
-    facts = " · ".join(escape(fact) for fact in content.facts)
-    rows = "".join(_row(row) for row in content.rows)
+def render_card(card: Card) -> str:
+    """Return a card as HTML; pictures whose file is missing are left out."""
+    facts = " · ".join(escape(fact) for fact in card.facts)
+    rows = "".join(_render_row(row) for row in card.rows)
     return (
         '<div style="font-family:sans-serif;font-size:13px;max-width:60em">'
-        f'<div style="font-weight:bold">{escape(content.title)}</div>'
+        f'<div style="font-weight:bold">{escape(card.title)}</div>'
         f'<div style="opacity:.75;margin:2px 0 6px">{facts}</div>{rows}</div>'
     )
 
 
-def _row(row: Row) -> str:
-    figures = "".join(_figure(path, text) for path, text in zip(row.pictures, row.captions, strict=True))
+def _render_row(row: CardRow) -> str:
+    pairs = zip(row.pictures, row.captions, strict=True)
+    figures = "".join(_render_picture(path, caption) for path, caption in pairs)
     return (
         f'<div style="margin-top:6px">{escape(row.title)}</div>'
         f'<div style="display:flex;gap:4px;flex-wrap:wrap">{figures}</div>'
     )
 
 
-def _figure(path: Path, caption: str) -> str:
+def _render_picture(path: Path, caption: str) -> str:
     try:
         data = base64.b64encode(path.read_bytes()).decode()
     except OSError:
@@ -63,5 +70,5 @@ def _figure(path: Path, caption: str) -> str:
     text = escape(caption, quote=True)
     return (
         f'<img src="data:image/jpeg;base64,{data}" alt="{text}" title="{text}" '
-        f'style="height:{HEIGHT}px;image-rendering:auto">'
+        f'style="height:{_PICTURE_HEIGHT}px;image-rendering:auto">'
     )

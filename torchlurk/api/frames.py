@@ -1,9 +1,9 @@
-"""A training seen frame by frame: what a filter sees in an image, or looks for, every so many steps."""
+"""`FrameRecorder`: an animation of what a filter responds to while a network is trained."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,53 +13,54 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from torchlurk.api.visualizer import LOGITS, FeatureVisualizer, only_layer
+from torchlurk.api.targets import check_channels, find_single_layer
+from torchlurk.api.visualizer import LOGITS, FeatureVisualizer
 from torchlurk.ascent.optimise import AscentParams
 from torchlurk.attribution.backward import relu_rule
 from torchlurk.attribution.gradients import map_gradients
 from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.preprocess import PreprocessLike
-from torchlurk.errors import LurkError, in_python
-from torchlurk.explaining.feeding import Picture, open_image
+from torchlurk.errors import LurkError, Option
+from torchlurk.explaining.images import ImageLike, open_image
 from torchlurk.graph import Layer
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
-from torchlurk.models.validate import as_module
+from torchlurk.models.validate import as_network
 from torchlurk.runtime import pictures
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.runtime.devices import deterministic_float32
 from torchlurk.runtime.pictures import Pixels
 from torchlurk.store.write import write_bytes
 
-KINDS = {".gif": "GIF", ".webp": "WEBP"}
-"""What an animation can be, by the suffix of its file."""
+_FORMATS: Mapping[str, str] = {".gif": "GIF", ".webp": "WEBP"}
+"""Pillow's name of the format for each suffix of an animation."""
 
-SHOWN = 12
-"""How many frames a strip has at most: the first, the last, and others evenly between."""
+_STRIP_FRAMES = 12
+"""Maximum number of frames in a strip."""
 
-STEPS = 32
-"""Of the ascent of a frame: there are many, and few look at one for long."""
+_ASCENT_STEPS = 32
+"""Optimiser steps for a frame, fewer than for a single image, as a recording has many frames."""
 
-Draw = Callable[[], Pixels]
-"""Draws a frame of the network as it is now: `(H, W, 3)` or `(H, W, 1)`."""
+DrawFrame = Callable[[], Pixels]
+"""Draws a frame of the network in its current state: `(H, W, 3)` or `(H, W, 1)`, uint8."""
 
 
 class FrameRecorder:
-    """Records a training as an animation: call it at each step, and it looks now and then.
+    """Records an animation of a training run: call it at each step, and it draws a frame every few steps.
 
-    With an image, a frame is the gradient of a filter's mean activation (of the output: of a class's logit)
-    with respect to that image; without one, it is the image that excites the filter most. At the end there
-    is an animation, and beside it a strip of a few frames as PNG; the same frames give the same bytes.
+    With an image, a frame is the gradient of a filter's mean activation, or for the output of a class's
+    logit, with respect to that image. Without an image, a frame is the filter image. Closing the recorder
+    writes the animation, and beside it a strip of a few frames as PNG. Equal frames give equal bytes.
 
-    The training does not notice: parameters, gradients, modes, buffers and the state of torch's random
-    numbers are after a frame what they were before.
+    Recording does not affect the training: drawing a frame restores parameters, gradients, modes, buffers and
+    the state of torch's random number generators.
 
     Attributes:
-        out: the animation.
-        frames: those of so far, each `(H, W, 3)` or, of gray, `(H, W, 1)`, uint8.
-        every: a frame for each step that this divides.
-        duration: of a frame, milliseconds.
+        out: File of the animation.
+        frames: The frames drawn so far, each `(H, W, 3)`, or `(H, W, 1)` for gray, uint8.
+        every: A frame is drawn at each step that this divides.
+        duration: Duration of a frame in milliseconds.
 
     Examples:
         >>> photo = photos / "farm/kitten.jpg"
@@ -83,7 +84,7 @@ class FrameRecorder:
         out: str | Path,
         act_idx: int,
         *,
-        image: Picture | Tensor | None = None,
+        image: ImageLike | Tensor | None = None,
         layer: str = LOGITS,
         every: int = 100,
         method: ReluRule = "vanilla",
@@ -93,72 +94,72 @@ class FrameRecorder:
         seed: int = 0,
         duration: int = 120,
     ) -> None:
-        """Nothing is computed yet, but the layer is looked for.
+        """Check the arguments. The network is run to find the layer; no frame is drawn.
 
         Args:
-            model: the network that is trained.
-            out: the animation to write, `.gif` or `.webp`; the strip has the same name, and `.png`.
-            act_idx: the filter's number in its layer; of the output, the class.
-            image: whose gradient to draw: a file, a PIL image, or `(C, H, W)` floats as the network is fed;
-                `None` to draw filter images.
-            layer: dotted name of a module; by default the one that gives the network's output.
-            every: a frame for each step that this divides.
-            method: what ReLUs let back in gradients: `vanilla`, `guided` (Springenberg et al. 2014,
-                arXiv:1412.6806) or `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901).
-            preprocess: see `FeatureVisualizer`.
-            size: see `FeatureVisualizer`.
-            params: of filter images; by default the engine's, with 32 steps.
-            seed: of filter images.
-            duration: of a frame, milliseconds.
+            model: The network that is trained.
+            out: File of the animation, `.gif` or `.webp`; the strip has the same name with `.png`.
+            act_idx: Number of the filter in its layer, or for the output, of the class.
+            image: Image whose gradient is drawn: a file, a PIL image, or a preprocessed float tensor `(C, H,
+                W)`; `None` to draw filter images.
+            layer: Dotted name of a module; by default the layer that computes the network's output.
+            every: A frame is drawn at each step that this divides.
+            method: Rule for the backward pass of ReLUs: `vanilla`, the plain gradient; `guided` (Springenberg
+                et al. 2014, arXiv:1412.6806); or `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901).
+            preprocess: See `FeatureVisualizer`.
+            size: See `FeatureVisualizer`.
+            params: Parameters of filter images; by default `AscentParams` with 32 steps.
+            seed: Seed of filter images.
+            duration: Duration of a frame in milliseconds.
 
         Raises:
-            LurkError: there is no such layer or filter, or one of the figures makes no sense.
+            LurkError: There is no such layer or filter, or an argument is out of range.
         """
         self.out: Path = Path(out)
         self.frames: list[Pixels] = []
-        if self.out.suffix.lower() not in KINDS:
-            raise LurkError(f"{str(out)!r}: an animation is one of {', '.join(KINDS)}; choose such a name")
-        if every < 1 or duration < 1:
-            raise LurkError(f"every={every}, duration={duration}: both must be 1 or more")
-        relu_rule(method)  # refuses what it does not know before the training begins
+        if self.out.suffix.lower() not in _FORMATS:
+            raise LurkError(
+                f"unknown format of an animation: {str(out)!r}", f"use one of {', '.join(_FORMATS)}"
+            )
+        for name, value in (("every", every), ("duration", duration)):
+            if value < 1:
+                raise LurkError("must be at least 1", option=Option(name, value))
+        relu_rule(method)  # refuses unknown rules before the training begins
         self.every: int = every
         self.duration: int = duration
-        model = as_module(model)
-        show = FeatureVisualizer(
-            model, preprocess, size=size, params=params or AscentParams(steps=STEPS), seed=seed
-        )
-        fed = None if image is None else _fed(image, show.preprocess)
-        shape = show.preprocess.shape if fed is None else (fed.shape[0], fed.shape[1], fed.shape[2])
-        with in_python(), isolated(model):
-            found = only_layer(model, shape, layer)
-        if not 0 <= act_idx < found.shape[0]:
-            raise LurkError(
-                f"act_idx {act_idx}: {found.name!r} has {found.shape[0]} filters, numbered from 0 to "
-                f"{found.shape[0] - 1}"
-            )
+        model = as_network(model)
+        params = params or AscentParams(steps=_ASCENT_STEPS)
+        visualizer = FeatureVisualizer(model, preprocess, size=size, params=params, seed=seed)
+        network_input = None if image is None else _as_input(image, visualizer.preprocess)
+        shape = visualizer.preprocess.shape if network_input is None else _shape(network_input)
+        with isolated(model):
+            found = find_single_layer(model, shape, layer)
+        check_channels(found, [act_idx])
         self._draw = (
-            _filter(show, act_idx, found)
-            if fed is None
-            else _gradient(model, fed, found, act_idx, method, show.preprocess.display_channels)
+            _filter_image_frames(visualizer, act_idx, found)
+            if network_input is None
+            else _gradient_frames(
+                model, network_input, found, act_idx, method, visualizer.preprocess.display_channels
+            )
         )
 
     def __call__(self, step: int) -> None:
-        """Draw a frame, if it is time for one.
+        """Draw a frame if `every` divides the step.
 
         Args:
-            step: its number.
+            step: Number of the training step.
         """
         if step % self.every == 0:
             self.frames.append(self._draw())
 
     def close(self) -> list[Path]:
-        """Write what was recorded, as the end of a `with` does too.
+        """Write the frames drawn so far, as does leaving a `with` block.
 
         Returns:
-            The animation and the strip; nothing where there is no frame.
+            The files of the animation and the strip; an empty list if there are no frames.
 
         Raises:
-            LurkError: they cannot be written.
+            LurkError: The files cannot be written.
 
         Examples:
             >>> [path.name for path in recorder.close()]
@@ -167,92 +168,105 @@ class FrameRecorder:
         if not self.frames:
             return []
         strip = self.out.with_suffix(".png")
-        write_bytes(self.out, animation(self.frames, KINDS[self.out.suffix.lower()], self.duration))
-        write_bytes(strip, _encoded([_picture(pictures.strip(chosen(self.frames, SHOWN)))], "PNG"))
+        write_bytes(self.out, encode_animation(self.frames, _FORMATS[self.out.suffix.lower()], self.duration))
+        tiles = sample_frames(self.frames, _STRIP_FRAMES)
+        write_bytes(strip, _encode([_to_image(pictures.strip(tiles))], "PNG"))
         return [self.out, strip]
 
     def __enter__(self) -> Self:
-        """The recorder itself."""
+        """Return the recorder."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write; also what an interrupted training has left."""
+        """Write the frames, also those of an interrupted training run."""
         self.close()
 
 
-def _gradient(
-    model: nn.Module, image: Tensor, layer: Layer, channel: int, method: ReluRule, shown: Sequence[int]
-) -> Draw:
-    tile = (image.shape[1], image.shape[2])
-
-    def draw() -> Pixels:
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        runner = Runner(model, axes={layer.name: layer.axes})
-        shape = (image.shape[0], image.shape[1], image.shape[2])
-        with isolated(model, device, shape), deterministic_float32(device):
-            fed = image.to(device, torch.float32)
-            (gradient,) = map_gradients(runner, layer.name, fed, [channel], method)
-            return pictures.gradient_tiles(gradient[None][:, list(shown)], tile)[0]
-
-    return draw
-
-
-def _filter(show: FeatureVisualizer, channel: int, layer: Layer) -> Draw:
-    def draw() -> Pixels:
-        made = np.asarray(show(channel, layer.name))
-        return made if made.ndim == 3 else made[:, :, None]
-
-    return draw
-
-
-def _fed(image: Picture | Tensor, preprocess: Input) -> Tensor:
-    """`(C, H, W)` as the network is fed, on the CPU or where it was."""
-    if not isinstance(image, Tensor):
-        pixels = torch.from_numpy(preprocess.to_array(open_image(image)))
-        return preprocess.to_input(pixels[None])[0]
-    given = image.detach().clone()
-    if given.dim() == 4 and given.shape[0] == 1:
-        given = given[0]
-    if given.dim() != 3 or not given.is_floating_point():
-        raise LurkError(
-            f"an image of shape {tuple(image.shape)} and type {image.dtype}: give (C, H, W), floats, as the "
-            "network is fed"
-        )
-    return given
-
-
-def chosen(frames: Sequence[Pixels], most: int) -> list[Pixels]:
-    """The first frame, the last, and others evenly between, at most so many."""
-    count = min(most, len(frames))
+def sample_frames(frames: Sequence[Pixels], maximum: int) -> list[Pixels]:
+    """Return the first frame, the last, and others at equal distances, at most `maximum`."""
+    count = min(maximum, len(frames))
     if count == 1:
         return [frames[-1]]
     return [frames[round(i * (len(frames) - 1) / (count - 1))] for i in range(count)]
 
 
-def animation(frames: Sequence[Pixels], kind: str, duration: int) -> bytes:
-    """Encode frames of one size as an animation that begins anew at its end.
+def encode_animation(frames: Sequence[Pixels], kind: str, duration: int) -> bytes:
+    """Encode frames of one size as an animation that loops.
 
     Args:
-        frames: each `(H, W, 3)` or `(H, W, 1)`.
+        frames: Each `(H, W, 3)` or `(H, W, 1)`, uint8.
         kind: `GIF` or `WEBP`.
-        duration: of a frame, milliseconds.
+        duration: Duration of a frame in milliseconds.
     """
-    drawn = [_picture(frame) for frame in frames]
+    images = [_to_image(frame) for frame in frames]
     if kind == "WEBP":
-        return _encoded(drawn, kind, duration=duration, loop=0, quality=85, method=4)
-    return _encoded(drawn, kind, duration=duration, loop=0, optimize=False)
+        return _encode(images, kind, duration=duration, loop=0, quality=85, method=4)
+    return _encode(images, kind, duration=duration, loop=0, optimize=False)
 
 
-def _picture(pixels: Pixels) -> Image.Image:
+def _gradient_frames(
+    model: nn.Module,
+    network_input: Tensor,
+    layer: Layer,
+    channel: int,
+    method: ReluRule,
+    display_channels: Sequence[int],
+) -> DrawFrame:
+    """Return a function that draws the gradient with respect to an image."""
+    shape = _shape(network_input)
+
+    def draw() -> Pixels:
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        runner = Runner(model, axes={layer.name: layer.axes})
+        with isolated(model, device, shape), deterministic_float32(device):
+            x = network_input.to(device, torch.float32)
+            (gradient,) = map_gradients(runner, layer.name, x, [channel], method)
+            return pictures.gradient_tiles(gradient[None][:, list(display_channels)], shape[1:])[0]
+
+    return draw
+
+
+def _filter_image_frames(visualizer: FeatureVisualizer, channel: int, layer: Layer) -> DrawFrame:
+    """Return a function that draws the filter image."""
+
+    def draw() -> Pixels:
+        pixels = np.asarray(visualizer(channel, layer.name))
+        return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+    return draw
+
+
+def _as_input(image: ImageLike | Tensor, preprocess: Input) -> Tensor:
+    """Return an image as the network's input `(C, H, W)`, on the CPU or the tensor's device."""
+    if not isinstance(image, Tensor):
+        array = torch.from_numpy(preprocess.to_array(open_image(image)))
+        return preprocess.to_input(array[None])[0]
+    tensor = image.detach().clone()
+    if tensor.dim() == 4 and tensor.shape[0] == 1:
+        tensor = tensor[0]
+    if tensor.dim() != 3 or not tensor.is_floating_point():
+        raise LurkError(
+            f"the image has shape {tuple(image.shape)} and type {image.dtype}",
+            "pass preprocessed floats of shape (C, H, W)",
+        )
+    return tensor
+
+
+def _shape(network_input: Tensor) -> tuple[int, int, int]:
+    channels, height, width = network_input.shape
+    return channels, height, width
+
+
+def _to_image(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
 
 
-def _encoded(drawn: Sequence[Image.Image], kind: str, **options: int | bool) -> bytes:
+def _encode(images: Sequence[Image.Image], kind: str, **options: int | bool) -> bytes:
     buffer = io.BytesIO()
-    if len(drawn) > 1:
-        drawn[0].save(buffer, kind, save_all=True, append_images=list(drawn[1:]), **options)
+    if len(images) > 1:
+        images[0].save(buffer, kind, save_all=True, append_images=list(images[1:]), **options)
     else:
-        drawn[0].save(buffer, kind, **options)
+        images[0].save(buffer, kind, **options)
     return buffer.getvalue()

@@ -1,62 +1,48 @@
-"""Filter images of a network at hand: for a notebook, a script, a training loop."""
+"""`FeatureVisualizer`: filter images of a network in memory, for notebooks, scripts and training loops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from operator import index
+from dataclasses import replace
 from typing import overload
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
+from torchlurk.api.targets import AscentTarget, check_channels, parse_channels, resolve_ascent_target
 from torchlurk.ascent.diversity import DiversityPenalty
-from torchlurk.ascent.objectives import OBJECTIVES, Objective, unit_at
-from torchlurk.ascent.optimise import AscentParams, ascend, filter_generator, supported_canvas_size
+from torchlurk.ascent.objectives import Objective
+from torchlurk.ascent.optimise import AscentParams, ascend, filter_generator
 from torchlurk.ascent.transforms import Jitter
-from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
-from torchlurk.errors import LurkError, in_python
-from torchlurk.graph import Layer, prepare, select
+from torchlurk.errors import LurkError, Option
+from torchlurk.graph import prepare
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
-from torchlurk.models.validate import as_network, check_kind, random_input
-from torchlurk.pipeline.stages.ascent import STEADY
+from torchlurk.models.validate import as_network, check_kind
+from torchlurk.pipeline.stages.ascent import jitter_for_size
 from torchlurk.runtime import pictures
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.runtime.devices import default_batch_size, deterministic_float32
 
 LOGITS = "logits"
+"""Name of the layer that computes the network's output."""
 
-WHOLE = AscentParams(rate=0.025, jitter=Jitter(shift=12.0, scale=0.2, turn=12.0))
-"""Of what sees all of the image, such as a class: slower, and moved more, or its colours become shrill."""
+WHOLE_IMAGE_PARAMS = AscentParams(rate=0.025, jitter=Jitter(shift=12.0, scale=0.2, turn=12.0))
+"""Parameters for layers without feature maps, such as the logits.
 
-
-@dataclass(frozen=True)
-class Target:
-    """What an image is to excite.
-
-    Attributes:
-        layer: the layer, as the network has it.
-        objective: what of its maps.
-        size: `(H, W)` of the image, pixels.
-        apart: the layer in which several images of a filter are to differ.
-    """
-
-    layer: Layer
-    objective: Objective
-    size: tuple[int, int]
-    apart: str
+Their units see the whole image: with a higher learning rate or less jitter, colours become garish.
+"""
 
 
 class FeatureVisualizer:
-    """Makes the image that excites a filter, or an output class, most.
+    """Computes the image that maximises the activation of a filter or of an output class.
 
     By gradient ascent in Fourier space (Olah et al. 2017, https://distill.pub/2017/feature-visualization/).
-    The same call gives the same image. The network comes back as it was: its modes, parameters, gradients
-    and buffers, and the state of torch's random numbers.
+    Equal calls give equal images. Each call restores the state of the network, its modes, parameters,
+    gradients and buffers, and the state of torch's random number generators.
 
     Examples:
         >>> show = torchlurk.FeatureVisualizer(model, preprocess)
@@ -73,28 +59,28 @@ class FeatureVisualizer:
         params: AscentParams | None = None,
         seed: int = 0,
     ) -> None:
-        """Nothing is computed yet.
+        """Check the arguments; nothing is computed.
 
         Args:
-            model: the network, on any device, in any mode.
-            preprocess: what it is fed: from a PIL image, RGB, to a float tensor `(C, H, W)`; a `Preprocess`;
+            model: The network, on any device, in any mode.
+            preprocess: A function from a PIL image, RGB, to a float tensor `(C, H, W)`; a `Preprocess`;
                 `(mean, std)`; or `None` for ImageNet's.
-            size: height and width of its input, pixels, in place of those of `preprocess`.
-            params: how images are made; by default the engine's, and `WHOLE` for layers without a map.
-            seed: of all randomness.
+            size: Height and width of the input in pixels, instead of those of `preprocess`.
+            params: Parameters of the ascent; by default `AscentParams()`, and `WHOLE_IMAGE_PARAMS` for layers
+                without feature maps.
+            seed: Seed of all random numbers.
 
         Raises:
-            LurkError: the network takes neither colours nor gray and nothing says what, or the transform does
-                not tell how its values are scaled.
+            LurkError: The number of input channels is neither 1 nor 3 and no `preprocess` is given, or the
+                scale of the preprocessed values is unknown.
         """
-        self.model: nn.Module = as_network(model)
+        self.model = as_network(model)
         check_kind(self.model)
-        with in_python():
-            self.preprocess: Input = resolve_preprocess(self.model, preprocess, size)
+        self.preprocess = resolve_preprocess(self.model, preprocess, size)
         if getattr(self.preprocess, "stretched", False):
             raise LurkError(
-                "the preprocess does not tell what its values are of those in [0, 1]: end it with a "
-                "Normalize of torchvision, or give (mean, std) and size="
+                "the preprocessing does not tell how it scales values in [0, 1]",
+                ("end it with a Normalize of torchvision, or pass (mean, std) and ", Option("size")),
             )
         self.params = params
         self.seed = seed
@@ -135,25 +121,29 @@ class FeatureVisualizer:
         diversity: int | None = None,
         spread: float = 1.0,
     ) -> Image.Image | list[Image.Image]:
-        """Make the image of a filter, or of several.
+        """Compute the image of a filter, or of several.
 
         Args:
-            act_idx: the filter's number in its layer; of the output, the class. Several give a list.
-            layer: dotted name of a module; by default the one that gives the network's output.
-            position: `(y, x)` of one unit in the layer's map, for an input of full size; else all of the map.
-            objective: `mean`, `position` for the unit in the middle, or a function, see `ascent.objectives`.
-            size: height and width of the image, pixels; by default what the layer needs.
-            steps: of the optimiser, in place of the params'.
-            jitter: how the image is moved between steps, in place of the params'.
-            seed: in place of the visualizer's.
-            diversity: make so many images of one filter, which differ; then the result is a list.
-            spread: how much likeness costs them, see `ascent.diversity.Apart`.
+            act_idx: Number of the filter in its layer, or for the output, of the class. A sequence gives a
+                list.
+            layer: Dotted name of a module; by default the layer that computes the network's output.
+            position: `(y, x)` of one unit in the layer's feature map, for an input of full size; `None` for
+                the whole map.
+            objective: `mean`, `position` for the unit in the middle of the map, or a function, see
+                `ascent.objectives`.
+            size: Height and width of the image in pixels; by default, what the layer needs.
+            steps: Optimiser steps, instead of those of `params`.
+            jitter: Random transforms between the steps, instead of those of `params`.
+            seed: Seed, instead of the visualizer's.
+            diversity: Number of different images of one filter, at least 2; the result is a list.
+            spread: Weight of the penalty on similarity, see `ascent.diversity.DiversityPenalty`.
 
         Returns:
-            An image of `size`, RGB, or gray of a network of one channel; or a list of such.
+            An image of `size`, RGB, or gray for a network with one input channel; or a list of images.
 
         Raises:
-            LurkError: there is no such layer, filter or unit, or the network does not take such an image.
+            LurkError: There is no such layer, filter or unit, or the network does not accept images of that
+                size.
 
         Examples:
             Two filters; one unit in the middle of a map; three different images of one filter:
@@ -165,181 +155,81 @@ class FeatureVisualizer:
             >>> len(show(7, layer="features.14", diversity=3, steps=16))
             3
 
-            An objective of one's own, of the activations `(N, C, H, W)`:
+            A custom objective, a function of the activations `(N, C, H, W)`:
 
             >>> def darkest(maps, channels):
             ...     return -maps[torch.arange(len(maps)), channels].mean(dim=(1, 2))
             >>> show(7, layer="features.14", objective=darkest, steps=16).mode
             'RGB'
         """
-        several, channels = _numbers(act_idx)
-        if diversity is not None and (several or diversity < 2):
+        is_sequence, channels = parse_channels(act_idx)
+        if diversity is not None and (is_sequence or diversity < 2):
             raise LurkError(
-                f"diversity={diversity}, act_idx={act_idx}: it makes 2 or more images of one filter; give "
-                "that, or leave it out"
+                "needs one filter and at least 2 images",
+                ("pass one filter, and a number of images from 2, or leave out ", Option("diversity")),
+                Option("diversity", diversity),
             )
         if steps is not None and steps < 1:
-            raise LurkError(f"steps={steps}: give 1 or more")
+            raise LurkError("must be at least 1", option=Option("steps", steps))
         seed = self.seed if seed is None else seed
-        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        shape = self.preprocess.shape
+        device = self._device()
         with (
-            in_python(),
-            isolated(self.model, device, shape),
+            isolated(self.model, device, self.preprocess.shape),
             deterministic_float32(device),
             ExitStack() as stack,
         ):
-            target = self._target(layer, position, objective, size)
-            runner = self._runner(target)
-            stack.enter_context(runner.laid_out())
-            _check(target.layer, channels)
-            params = self.params or (WHOLE if target.layer.flat else AscentParams())
-            params = replace(
-                params,
-                steps=params.steps if steps is None else steps,
-                jitter=_calm(params.jitter, target.size) if jitter is None else jitter,
+            target = resolve_ascent_target(
+                self.model, self.preprocess.shape, layer, position, objective, size
             )
+            runner = self._runner(target, device)
+            stack.enter_context(runner.laid_out())
+            check_channels(target.layer, channels)
+            params = self._params(target, steps, jitter)
+            name = target.layer.name
             if diversity is not None:
-                tries = [filter_generator(seed, target.layer.name, channels[0], n) for n in range(diversity)]
-                apart = DiversityPenalty(target.apart, spread)
-                return self._make(runner, target, channels * diversity, tries, params, apart)
-            made: list[Image.Image] = []
-            at_once = default_batch_size(device)
-            for start in range(0, len(channels), at_once):
-                block = channels[start : start + at_once]
-                own = [filter_generator(seed, target.layer.name, channel) for channel in block]
-                made += self._make(runner, target, block, own, params, None)
-        return made if several else made[0]
+                generators = [filter_generator(seed, name, channels[0], n) for n in range(diversity)]
+                penalty = DiversityPenalty(target.diversity_layer, spread)
+                return self._ascend(runner, target, channels * diversity, generators, params, penalty)
+            images: list[Image.Image] = []
+            batch_size = default_batch_size(device)
+            for start in range(0, len(channels), batch_size):
+                batch = channels[start : start + batch_size]
+                generators = [filter_generator(seed, name, channel) for channel in batch]
+                images += self._ascend(runner, target, batch, generators, params, None)
+        return images if is_sequence else images[0]
 
-    def _make(
+    def _ascend(
         self,
         runner: Runner,
-        target: Target,
+        target: AscentTarget,
         channels: Sequence[int],
         generators: Sequence[torch.Generator],
         params: AscentParams,
-        apart: DiversityPenalty | None,
+        penalty: DiversityPenalty | None,
     ) -> list[Image.Image]:
-        found = ascend(
-            runner, target.layer.name, channels, target.size, _normalise(self.preprocess),
-            target.objective, params, generators, depth=self.preprocess.shape[0], diversity=apart,
+        """Compute one image per channel and generator."""
+        result = ascend(
+            runner, target.layer.name, channels, target.size, self.preprocess.normalise, target.objective,
+            params, generators, depth=self.preprocess.shape[0], diversity=penalty,
         )  # fmt: skip
-        drawn = pictures.to_pixels(found.images[:, list(self.preprocess.display_channels)])
-        return [Image.fromarray(one.squeeze(-1) if one.shape[2] == 1 else one) for one in drawn]
+        tiles = pictures.to_pixels(result.images[:, list(self.preprocess.display_channels)])
+        return [Image.fromarray(tile.squeeze(-1) if tile.shape[2] == 1 else tile) for tile in tiles]
 
-    def _target(
-        self,
-        name: str,
-        position: tuple[int, int] | None,
-        objective: str | Objective,
-        size: int | tuple[int, int] | None,
-    ) -> Target:
-        whole = self.preprocess.shape[1:]
-        layer = only_layer(self.model, self.preprocess.shape, name)
-        if isinstance(objective, str) and objective not in OBJECTIVES:
-            raise LurkError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}")
-        wanted = OBJECTIVES[objective].score if isinstance(objective, str) else objective
-        runner = Runner(self.model, axes={layer.name: layer.axes})
-        extent = supported_canvas_size(runner, layer.name, layer.field, whole, self.preprocess.shape[0])
-        if position is not None:
-            y, x = position
-            if not (0 <= y < layer.shape[1] and 0 <= x < layer.shape[2]):
-                raise LurkError(
-                    f"position {position}: the map of {layer.name!r} has {layer.shape[1]} rows and "
-                    f"{layer.shape[2]} columns, numbered from 0"
-                )
-            wanted, extent = unit_at(y, x), whole
-        if size is not None:
-            extent = (size, size) if isinstance(size, int) else size
-            if min(extent) < 1 or (position is not None and extent != whole):
-                raise LurkError(
-                    f"size {size}: take 1 pixel or more; a position is one of an input of {whole[0]} x "
-                    f"{whole[1]} pixels, so leave size out there"
-                )
-        return Target(layer, wanted, extent, _where_to_differ(self.model, self.preprocess.shape, layer))
+    def _params(self, target: AscentTarget, steps: int | None, jitter: Jitter | None) -> AscentParams:
+        """Return the parameters for a target, with those that a call replaces."""
+        params = self.params or (WHOLE_IMAGE_PARAMS if target.layer.flat else AscentParams())
+        return replace(
+            params,
+            steps=params.steps if steps is None else steps,
+            jitter=jitter_for_size(params.jitter, target.size) if jitter is None else jitter,
+        )
 
-    def _runner(self, target: Target) -> Runner:
-        """How to run the network for images of that target."""
-        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
+    def _runner(self, target: AscentTarget, device: torch.device) -> Runner:
+        """Return the way to run the network for images of a target."""
         shape = self.preprocess.shape
         noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device)
-        names = tuple(dict.fromkeys((target.layer.name, target.apart)))
-        return prepare(self.model, shape, names, _normalise(self.preprocess)(noise))[0]
+        names = tuple(dict.fromkeys((target.layer.name, target.diversity_layer)))
+        return prepare(self.model, shape, names, self.preprocess.normalise(noise))[0]
 
-
-def only_layer(model: nn.Module, shape: tuple[int, int, int], name: str) -> Layer:
-    """The layer of that name.
-
-    Args:
-        model: the network, isolated.
-        shape: `(C, H, W)` of its input.
-        name: dotted, or `logits`.
-
-    Raises:
-        LurkError: there is none, or several.
-    """
-    _, graph = prepare(model, shape, (name,), random_input(model, shape))
-    layers = graph.layers
-    if len(layers) != 1:
-        names = ", ".join(layer.name for layer in layers[:5])
-        raise LurkError(f"{name!r} means {len(layers)} layers ({names}, ...): name one")
-    return layers[0]
-
-
-def _where_to_differ(model: nn.Module, shape: tuple[int, int, int], layer: Layer) -> str:
-    """The layer in which several images of a filter of this one are to differ.
-
-    That is itself, if it has a map; else the last convolution before it that has one. A convolution with as
-    many filters as the layer itself gives the classes, in a network that ends without a linear layer, and the
-    images of a class cannot differ in what makes them one.
-    """
-    if not layer.flat:
-        return layer.name
-    try:
-        before = select(model, shape, ("kind:Conv*d", layer.name)).layers
-    except LurkError:  # no convolution
-        return layer.name
-    order = [one.name for one in before].index(layer.name)
-    maps = [one for one in before[:order] if not one.flat and one.shape[0] != layer.shape[0]]
-    return maps[-1].name if maps else layer.name
-
-
-def _calm(jitter: Jitter, size: tuple[int, int]) -> Jitter:
-    """The same for an image of that size: a small one is moved less, or its pattern would be all blur."""
-    return replace(jitter, shift=jitter.shift * min(1.0, min(size) / STEADY))
-
-
-def _numbers(act_idx: int | Sequence[int]) -> tuple[bool, list[int]]:
-    """Whether several were given, and which; an integer of numpy or of torch is one too."""
-    try:
-        return False, [index(act_idx)]  # type: ignore[arg-type]
-    except TypeError:
-        pass
-    try:
-        return True, [index(one) for one in act_idx]  # type: ignore[union-attr]
-    except TypeError:
-        raise LurkError(f"act_idx {act_idx!r}: give the number of a filter, or several") from None
-
-
-def _check(layer: Layer, channels: Sequence[int]) -> None:
-    for channel in channels:
-        if not 0 <= channel < layer.shape[0]:
-            raise LurkError(
-                f"act_idx {channel}: {layer.name!r} has {layer.shape[0]} filters, numbered from 0 to "
-                f"{layer.shape[0] - 1}"
-            )
-    if not channels:
-        raise LurkError("act_idx is empty: give the number of a filter, or several")
-
-
-def _normalise(preprocess: Input) -> Callable[[Tensor], Tensor]:
-    """From values in [0, 1] to what the network is fed."""
-
-    def normalise(images: Tensor) -> Tensor:
-        mean, std = (
-            torch.tensor(values, device=images.device).view(-1, 1, 1)
-            for values in (preprocess.mean, preprocess.std)
-        )
-        return (images - mean) / std
-
-    return normalise
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from torchlurk.cli import options
-from torchlurk.runtime.names import shown
+from torchlurk.runtime.names import printable
 
 PATH = click.Path(path_type=Path)
 
@@ -83,10 +83,10 @@ def _compare(
     record = found.record
     filters = sum(layer.channels for layer in record.layers)
     many = f"{len(record.layers)} layers, {filters} filters, {len(record.measures)} measures"
-    click.echo(shown(f"{request.out}: {many}"))
+    click.echo(printable(f"{request.out}: {many}"))
     for pair in record.pairs:
         table = found.between(pair.before, pair.after)
         for line in f"{' → '.join(table.pair)}: {table.summary}".splitlines():
-            click.echo(shown(line))
+            click.echo(printable(line))
     if record.note:
-        click.echo(shown(record.note), err=True)
+        click.echo(printable(record.note), err=True)

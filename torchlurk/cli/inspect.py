@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from torchlurk.errors import LurkError
-from torchlurk.runtime.names import shown
+from torchlurk.runtime.names import printable
 from torchlurk.store import read
 from torchlurk.store.schema import STAGES
 
@@ -46,7 +46,7 @@ def inspect(store: Path, as_json: bool) -> None:
         )
 
 
-def _print_report(report: read.Report) -> None:
+def _print_report(report: read.StoreReport) -> None:
     manifest = report.manifest
     dataset = manifest.dataset
     _tell(f"{manifest.name}: {manifest.title}, {manifest.model.source}, {manifest.model.weights}")
@@ -74,4 +74,4 @@ def _print_report(report: read.Report) -> None:
 
 def _tell(line: str) -> None:
     """Print a line in which names of others may be."""
-    click.echo(shown(line))
+    click.echo(printable(line))

@@ -18,7 +18,7 @@ from torchlurk.cli.serve import serve
 from torchlurk.cli.terminal import terminated
 from torchlurk.cli.transfer import transfer
 from torchlurk.errors import LurkError, Terminated
-from torchlurk.runtime.names import shown
+from torchlurk.runtime.names import printable
 
 FOLDER = click.Path(path_type=Path)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -35,7 +35,7 @@ class _Commands(click.Group):
         except LurkError as problem:
             if ctx.params["debug"]:
                 raise
-            click.echo(f"torchlurk: {shown(problem.for_command_line())}", err=True)
+            click.echo(f"torchlurk: {printable(problem.for_command_line())}", err=True)
             ctx.exit(problem.exit_code)
         except KeyboardInterrupt as stop:
             click.echo("torchlurk: stopped", err=True)
@@ -48,13 +48,13 @@ class _Commands(click.Group):
             if isinstance(problem, OSError) and problem.errno in NO_ROOM:
                 why = "make room there, and run the same command again to go on"
             else:
-                why = "an error of ours: torchlurk --debug shows where"
+                why = "internal error; run with --debug for a traceback"
             click.echo(f"torchlurk: {type(problem).__name__}: {_one_line(problem)} ({why})", err=True)
             ctx.exit(1)
 
 
 def _one_line(problem: BaseException) -> str:
-    return shown(" ".join(str(problem).split()), 300)
+    return printable(" ".join(str(problem).split()), 300)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -78,7 +78,7 @@ main.add_command(compare)
 )
 @click.option(
     "--filters",
-    type=options.Filters(),
+    type=options.FiltersType(),
     default=8,
     help="Gradients and filter images for the first N filters of each layer.",
 )
@@ -109,7 +109,7 @@ def demo(ctx: click.Context, weights: str, filters: int | str, out: Path, site_o
         filters=max(filters, 32) if isinstance(filters, int) else filters,
     )
     ctx.invoke(site, stores=(out, small), out=site_out)
-    click.echo(shown(f"to look at it: torchlurk serve {site_out}"))
+    click.echo(printable(f"to look at it: torchlurk serve {site_out}"))
 
 
 def _in_saved_model(name: str) -> tuple[Path, ...]:
@@ -132,7 +132,7 @@ def site(stores: tuple[Path, ...], out: Path) -> None:
     if not stores:
         raise LurkError("there is no store in saved_model/: run torchlurk precompute first, or name one")
     report = build_site(stores, out, beside)
-    click.echo(shown(f"{out}: {', '.join([*report.networks, *report.comparisons])}"))
+    click.echo(printable(f"{out}: {', '.join([*report.networks, *report.comparisons])}"))
     click.echo(f"{'':10}{'files':>8}{'MB':>9}{'MB gzip':>9}")
     for kind, share in [*report.kinds.items(), ("total", report.total)]:
         click.echo(f"{kind:10}{share.files:8}{share.bytes / 1e6:9.2f}{share.gzip_bytes / 1e6:9.2f}")
@@ -168,4 +168,4 @@ def tiny_imagenet(per_class: int, out: Path, archive: Path | None) -> None:
     report = fetch_tiny_imagenet(
         out, per_class=per_class, archive=archive, cache=default_cache(), report=terminal.report
     )
-    click.echo(shown(f"{out}: {report.images} images of {report.classes} classes"))
+    click.echo(printable(f"{out}: {report.images} images of {report.classes} classes"))

@@ -21,7 +21,7 @@ class OptionDecorator(Protocol):
         ...
 
 
-class Filters(click.ParamType[int | str]):
+class FiltersType(click.ParamType[int | str]):
     """A number of filters, or `all`."""
 
     name = "N|all"
@@ -35,7 +35,7 @@ class Filters(click.ParamType[int | str]):
         return int(value)
 
 
-class Stages(click.ParamType[tuple[str, ...]]):
+class StagesType(click.ParamType[tuple[str, ...]]):
     """Names of stages with commas between."""
 
     name = "STAGE,..."
@@ -51,7 +51,7 @@ class Stages(click.ParamType[tuple[str, ...]]):
         return tuple(stage for stage in STAGES if stage in names)
 
 
-class Size(click.ParamType[int | tuple[int, int]]):
+class SizeType(click.ParamType[int | tuple[int, int]]):
     """A number of pixels, or height and width with an x between."""
 
     name = "N|HxW"
@@ -68,7 +68,7 @@ class Size(click.ParamType[int | tuple[int, int]]):
         return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
-class Channels(click.ParamType[tuple[int, ...]]):
+class ChannelsType(click.ParamType[tuple[int, ...]]):
     """Numbers with commas between."""
 
     name = "N,N,N"
@@ -115,13 +115,13 @@ data_root: OptionDecorator = click.option(
 
 size: OptionDecorator = click.option(
     "--size",
-    type=Size(),
+    type=SizeType(),
     help="Height and width of the input, pixels. [default: what the network was made for]",
 )
 
 show_channels: OptionDecorator = click.option(
     "--show-channels",
-    type=Channels(),
+    type=ChannelsType(),
     help="Which channels of the input to show as red, green and blue, where it has more than three. "
     "[default: 0,1,2]",
 )

@@ -47,7 +47,7 @@ FOLDER = click.Path(path_type=Path)
     "kind, such as kind:ReLU; or the network's output. May be repeated.",
 )  # fmt: skip
 @click.option(
-    "--filters", type=options.Filters(), default="all",
+    "--filters", type=options.FiltersType(), default="all",
     help="Gradients and ascent for the first N filters of each layer.",
 )  # fmt: skip
 @click.option("--top", type=click.IntRange(1, 64), default=4, help="Images to keep for each filter.")
@@ -55,7 +55,7 @@ FOLDER = click.Path(path_type=Path)
 @options.show_channels
 @click.option(
     "--stages",
-    type=options.Stages(),
+    type=options.StagesType(),
     default=",".join(STAGES),
     help="What to compute, with commas between.",
 )
@@ -128,8 +128,8 @@ def _precompute(
     data_root: Path | None, out: Path, words: Path | None, layers: tuple[str, ...], filters: int | str,
     top: int, size: int | tuple[int, int] | None, show_channels: tuple[int, ...] | None,
     stages: tuple[str, ...],
-    method: ReluRule, certify: str, device: str, ascent: str, objective: ObjectiveName, precision: str,
-    scan_precision: str,
+    method: ReluRule, certify: Any, device: str, ascent: Any, objective: ObjectiveName,
+    precision: Any, scan_precision: Any,
     batch_size: int | None, workers: int | None, threads: int | None, shard_size: int, seed: int,
     strict: bool, overwrite: bool,
 ) -> None:  # fmt: skip
@@ -140,7 +140,8 @@ def _precompute(
     from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
-    from torchlurk.pipeline.pipeline import precompute, usual_threads
+    from torchlurk.pipeline.pipeline import precompute
+    from torchlurk.pipeline.resume import default_threads
     from torchlurk.runtime.devices import (
         choose_device,
         default_ascent_batch,
@@ -151,7 +152,7 @@ def _precompute(
     from torchlurk.store.selection import Selection
     from torchlurk.store.write import check_writable
 
-    shown = terminal.SHOWN if group.is_main else terminal.SILENT
+    shown = terminal.TERMINAL if group.is_main else terminal.SILENT
     chosen = choose_device(device, group.local_rank)
     names.check_store_name(out)
     if group.is_main:
@@ -183,16 +184,16 @@ def _precompute(
         ),
         gradients=GradientsConfig(method=method, certify=certify, batch_size=2 * batch),
         ascent=AscentConfig(
-            way=ascent,
+            strategy=ascent,
             objective=objective,
             seed=seed,
             batch_size=default_ascent_batch(chosen, batch),
             precision=fastest_precision(chosen) if precision == "auto" else precision,
         ),
         stages=stages,
-        chosen=Selection(filters=None if filters == "all" else int(filters)),
+        selection=Selection(filters=None if filters == "all" else int(filters)),
         workers=default_workers(chosen) if workers is None else workers,
-        threads=threads or group.broadcast(lambda: usual_threads(out)),
+        threads=threads or group.broadcast(lambda: default_threads(out)),
         overwrite=overwrite,
     )
     others = f", {group.size} processes" if group.size > 1 else ""
@@ -208,4 +209,4 @@ def _precompute(
     if group.is_main:
         total = sum(layer.channels for layer in manifest.layers)
         line = f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "
-        click.echo(names.shown(f"{line}{len(manifest.dataset.skipped)} skipped"))
+        click.echo(names.printable(f"{line}{len(manifest.dataset.skipped)} skipped"))

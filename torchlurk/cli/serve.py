@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from torchlurk.errors import LurkError
-from torchlurk.runtime.names import shown
+from torchlurk.runtime.names import printable
 
 FOLDER = click.Path(path_type=Path)
 
@@ -62,6 +62,6 @@ def _follow(stores: tuple[Path, ...], host: str, port: int) -> None:
         click.echo(f"{server.url} (Ctrl-C ends it)")
         for store in stores:
             if not (store / "network.json").exists() and not (store / "comparison.json").exists():
-                click.echo(f"{shown(str(store))}: nothing there yet, waiting for it")
+                click.echo(f"{printable(str(store))}: nothing there yet, waiting for it")
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

@@ -12,7 +12,7 @@ from types import FrameType
 from tqdm import tqdm
 
 from torchlurk.errors import Terminated
-from torchlurk.runtime.names import shown as plain
+from torchlurk.runtime.names import printable as plain
 from torchlurk.runtime.reporting import Reporter
 
 
@@ -28,7 +28,7 @@ def bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
         yield shown.update
 
 
-SHOWN = Reporter(report=report, bar=bar)
+TERMINAL = Reporter(report=report, bar=bar)
 """Tells everything."""
 
 SILENT = Reporter(report=lambda _: None, bar=lambda _label, _total, _unit: nullcontext(lambda _n: None))

@@ -16,7 +16,7 @@ from torchlurk.datasets.image_folder import ImageFolder, digest_files
 from torchlurk.datasets.matching import name_folders
 from torchlurk.datasets.suffixes import is_supported
 from torchlurk.errors import LurkError
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 _PATHS = """
     path paths file files filename filenames filepath fname fpath relpath relativepath photo picture
@@ -100,7 +100,7 @@ def read_table(path: Path, *, class_names: ClassNames | None = None) -> ImageFol
     named = name_folders(labelled, class_names)
     names = dict(zip(labelled, named.classes, strict=True))
     return ImageFolder(
-        name=readable(path.stem),
+        name=escape_surrogates(path.stem),
         paths=tuple(lines),
         labels=tuple(position[label] for label in labels),
         classes=tuple(names.get(label, label) for label in classes),

@@ -11,7 +11,7 @@ from pathlib import Path
 from torchlurk.datasets.images import SkippedImage
 from torchlurk.datasets.suffixes import JUNK_FOLDERS, is_supported, unsupported_reason
 from torchlurk.errors import LurkError
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def list_files(root: Path) -> FileTree:
     return FileTree(
         images=tuple(sorted(images, key=os.fsencode)),
         skipped=tuple(
-            SkippedImage(readable(path), why) for path, why in sorted(unread, key=lambda p: os.fsencode(p[0]))
+            SkippedImage(escape_surrogates(path), why)
+            for path, why in sorted(unread, key=lambda p: os.fsencode(p[0]))
         ),
         unknown=tuple(sorted(unknown, key=os.fsencode)),
         empty=tuple(sorted((top for top in tops if top not in filled), key=os.fsencode)),

@@ -21,7 +21,7 @@ from torchlurk.datasets.limits import BadImage, open_regular_file
 from torchlurk.datasets.matching import NamedClasses, name_folders
 from torchlurk.datasets.suffixes import suffix_of, supported_suffixes
 from torchlurk.errors import LurkError
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 _GENERIC_NAMES: Final = frozenset(("images", "train", "val", "valid", "validation", "test", "data"))
 """Names of folders that say nothing about the images: the parent folder's name is used instead."""
@@ -130,7 +130,9 @@ def list_images(root: Path, *, class_names: ClassNames | None = None, optional: 
     position: dict[str | None, int] = {folder: index for index, folder in enumerate(folders)}
     position[None] = len(folders)
     loose = tops.count(None)
-    named = _name_classes([readable(f) for f in folders], name if loose else None, class_names, optional)
+    named = _name_classes(
+        [escape_surrogates(f) for f in folders], name if loose else None, class_names, optional
+    )
     notes = (
         _unread_note(tree),
         _loose_note(name, loose, named.classes),
@@ -140,7 +142,7 @@ def list_images(root: Path, *, class_names: ClassNames | None = None, optional: 
     )
     return ImageFolder(
         name=name,
-        paths=tuple(map(readable, paths)),
+        paths=tuple(map(escape_surrogates, paths)),
         labels=tuple(position[top] for top in tops),
         classes=named.classes,
         digest=digest_files(root, paths),
@@ -172,7 +174,7 @@ def _name_classes(
 
 def _unread_note(tree: FileTree) -> str:
     """Say how many files are not read, by suffix."""
-    paths = [image.path for image in tree.skipped] + [readable(path) for path in tree.unknown]
+    paths = [image.path for image in tree.skipped] + [escape_surrogates(path) for path in tree.unknown]
     if not paths:
         return ""
     counts = Counter(suffix_of(path) or "without a suffix" for path in paths).most_common()
@@ -193,9 +195,11 @@ def _loose_note(name: str, loose: int, classes: Sequence[str]) -> str:
 
 def _empty_note(tree: FileTree, folders: Sequence[str]) -> str:
     """Say which subfolders are not classes, because they hold no image that is read."""
-    unread = [image.path for image in tree.skipped] + [readable(path) for path in tree.unknown]
-    tops = {path.partition("/")[0] for path in unread if "/" in path} | {readable(top) for top in tree.empty}
-    bare = sorted(tops - {readable(folder) for folder in folders})
+    unread = [image.path for image in tree.skipped] + [escape_surrogates(path) for path in tree.unknown]
+    tops = {path.partition("/")[0] for path in unread if "/" in path} | {
+        escape_surrogates(top) for top in tree.empty
+    }
+    bare = sorted(tops - {escape_surrogates(folder) for folder in folders})
     if not bare or not folders:
         return ""
     listed = ", ".join(map(repr, bare[:_LISTED])) + (", ..." if len(bare) > _LISTED else "")
@@ -209,8 +213,8 @@ def _depth_note(name: str, paths: Sequence[str], folders: Sequence[str]) -> str:
     splits = bool(folders) and all(folder.lower() in _SPLIT_NAMES for folder in folders)
     if not inner or not (splits or (len(folders) == 1 and len(inner) > 1)):
         return ""
-    listed = ", ".join(repr(readable(folder)) for folder in folders)
-    below = readable(next(folder for folder in folders if any(top == folder for top, _ in inner)))
+    listed = ", ".join(repr(escape_surrogates(folder)) for folder in folders)
+    below = escape_surrogates(next(folder for folder in folders if any(top == folder for top, _ in inner)))
     classes = "the class is the subfolder" if len(folders) == 1 else "the classes are the subfolders"
     return f"{classes} {listed} of {name!r}; to use the subfolders of {below!r} as classes, give that folder"
 
@@ -220,7 +224,7 @@ def dataset_name(root: Path) -> str:
     root = root.resolve()  # "." has no name of its own
     if root.name.lower() in _GENERIC_NAMES:
         root = root.parent if root.parent.name else root
-    return readable(root.name) or "images"
+    return escape_surrogates(root.name) or "images"
 
 
 def digest_files(root: Path, paths: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from torchlurk.datasets.class_names import ClassNames, name_classes
 from torchlurk.datasets.decode import to_rgb
 from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError, Option
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 TORCHVISION_PREFIX: Final = "torchvision:"
 _LABEL_ATTRIBUTES: Final = ("targets", "labels", "_labels")
@@ -108,7 +108,9 @@ def index_dataset(
     named = isinstance(own, list | tuple) and len(own) >= count and all(isinstance(n, str) for n in own)
     if isinstance(class_names, tuple | list) and not named:
         count = max(count, len(class_names))  # the last classes may have no images
-    classes = [readable(str(n)) for n in own] if named and own else [str(index) for index in range(count)]
+    classes = (
+        [escape_surrogates(str(n)) for n in own] if named and own else [str(index) for index in range(count)]
+    )
     return IndexedImages(
         name=name,
         paths=tuple(f"{index:05}" for index in range(len(items))),

@@ -1,9 +1,40 @@
-"""What in one image a class or a unit depends on: by all usual methods, beside a random network."""
+"""Explanations: which pixels of an image a class or a unit depends on, by several attribution methods.
 
-from torchlurk.explaining.explain import Control, Explanation, Prediction, explain
-from torchlurk.explaining.params import METHODS, AttributionParams, Completeness
-from torchlurk.runtime.deprecation import former_names
+Names other than `AttributionParams` are imported when they are first used, as they import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from torchlurk.explaining.params import AttributionParams
+from torchlurk.runtime.deprecation import warn_renamed
+
+if TYPE_CHECKING:
+    from torchlurk.explaining.explanation import Completeness, Control, Explanation, Prediction
+    from torchlurk.explaining.methods import METHODS
+    from torchlurk.explaining.run import explain
 
 __all__ = ["METHODS", "AttributionParams", "Completeness", "Control", "Explanation", "Prediction", "explain"]
 
-__getattr__ = former_names(globals(), Recipe="AttributionParams")
+_MODULES = {
+    "METHODS": "methods",
+    "Completeness": "explanation",
+    "Control": "explanation",
+    "Explanation": "explanation",
+    "Prediction": "explanation",
+    "explain": "run",
+}
+"""Module of each export that is imported when it is first used."""
+
+if not TYPE_CHECKING:  # with this function, type checkers would accept any name
+
+    def __getattr__(name: str) -> object:
+        """Import an export when it is first used; give the former name of one with a warning."""
+        if name == "Recipe":
+            warn_renamed("Recipe", "AttributionParams", stacklevel=2)
+            return AttributionParams
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value

@@ -1,19 +1,20 @@
-"""What `scores.json` holds: what was computed, from what, and the numbers of each image."""
+"""The records of `scores.json`: what was computed, from what, and the numbers of each image."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from torchlurk.attribution.targets import ClassLogit
-from torchlurk.explaining.explain import Control, Explanation
-from torchlurk.explaining.params import METHODS, AttributionParams, Completeness
-from torchlurk.models.network import Network
+from torchlurk.explaining.explanation import Completeness, Control, Explanation
+from torchlurk.explaining.methods import METHODS
+from torchlurk.explaining.params import AttributionParams
+from torchlurk.models.record import Network
 from torchlurk.store.schema import Digest, Record, Relative
 
-FORMAT = 1
+_FORMAT = 1
 
 
-class Model(Record, frozen=True):
+class ExplainedModel(Record, frozen=True):
     """The network: its title, and where it and its weights come from."""
 
     title: str
@@ -22,15 +23,15 @@ class Model(Record, frozen=True):
     weights_sha256: Digest
 
 
-class Fed(Record, frozen=True):
-    """What it was fed: shape `[C, H, W]`, and the normalisation of values in [0, 1] by channel."""
+class ExplainedInput(Record, frozen=True):
+    """The network's input: its shape `[C, H, W]`, and the normalisation of each channel."""
 
     shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
-class Guess(Record, frozen=True):
+class PredictionRecord(Record, frozen=True):
     """A likely class."""
 
     index: int
@@ -39,8 +40,8 @@ class Guess(Record, frozen=True):
     probability: float
 
 
-class Explained(Record, frozen=True):
-    """What was explained: `kind` is `class` or `unit`; a class has an index, a unit the others."""
+class TargetRecord(Record, frozen=True):
+    """The target: `kind` is `class`, with an index, or `unit`, with a layer, a channel and a position."""
 
     kind: str
     name: str
@@ -50,16 +51,16 @@ class Explained(Record, frozen=True):
     at: tuple[int, int] | None = None
 
 
-class Sums(Record, frozen=True):
-    """Whether integrated gradients add up: their sum, what it should be, and how far apart they are."""
+class CompletenessRecord(Record, frozen=True):
+    """Completeness of integrated gradients: their sum, what it should be, and the difference of the two."""
 
     total: float
     difference: float
     error: float
 
 
-class RandomCopy(Record, frozen=True):
-    """The same on a copy of which `layers`, of so many, have random weights."""
+class ControlRecord(Record, frozen=True):
+    """The same on a copy of the network: `layers`, out of `of` layers with weights, have random ones."""
 
     layers: tuple[str, ...]
     of: int
@@ -68,79 +69,86 @@ class RandomCopy(Record, frozen=True):
     pictures: dict[str, Relative]
 
 
-class ImageScores(Record, frozen=True):
-    """An image: what the network says of it, what was explained, and where the pictures lie."""
+class ImageRecord(Record, frozen=True):
+    """An image: its predictions, the target, and the paths of its pictures."""
 
     image: str
-    predictions: tuple[Guess, ...]
-    target: Explained
+    predictions: tuple[PredictionRecord, ...]
+    target: TargetRecord
     score: float
-    completeness: Sums | None
+    completeness: CompletenessRecord | None
     pictures: dict[str, Relative]
-    randomized: tuple[RandomCopy, ...]
+    randomized: tuple[ControlRecord, ...]
 
 
-class Scores(Record, frozen=True):
-    """`scores.json`."""
+class ScoresFile(Record, frozen=True):
+    """Content of `scores.json`."""
 
     format: int
-    model: Model
-    input: Fed
+    model: ExplainedModel
+    input: ExplainedInput
     methods: dict[str, dict[str, int | float | str]]
     sheet: Relative
-    images: tuple[ImageScores, ...]
+    images: tuple[ImageRecord, ...]
 
 
-def scores_of(
+def explanations_to_record(
     network: Network,
     params: AttributionParams,
     explanations: Sequence[Explanation],
     sheet: str,
     pictures: Sequence[Mapping[str, str]],
-    random_pictures: Sequence[Sequence[Mapping[str, str]]],
-) -> Scores:
-    """The record of some explanations.
+    control_pictures: Sequence[Sequence[Mapping[str, str]]],
+) -> ScoresFile:
+    """Return the record of explanations.
 
     Args:
-        network: the network.
-        params: how they were made.
-        explanations: one an image.
-        sheet: the contact sheet's path in the folder.
-        pictures: for each image, paths by method, and `original`.
-        random_pictures: for each image, and each of its controls, paths by method.
+        network: The network.
+        params: Methods and their parameters.
+        explanations: One per image.
+        sheet: Path of the contact sheet in the folder.
+        pictures: For each image, paths by method, and `original`.
+        control_pictures: For each image and each of its controls, paths by method.
     """
     preprocess = network.preprocess
-    return Scores(
-        format=FORMAT,
-        model=Model(network.title, network.source, network.weights, network.weights_sha256),
-        input=Fed(network.shape, preprocess.mean, preprocess.std),
-        methods={name: METHODS[name].told(params) for name in params.methods},
+    return ScoresFile(
+        format=_FORMAT,
+        model=ExplainedModel(network.title, network.source, network.weights, network.weights_sha256),
+        input=ExplainedInput(network.shape, preprocess.mean, preprocess.std),
+        methods={name: METHODS[name].recorded_parameters(params) for name in params.methods},
         sheet=sheet,
-        images=tuple(
-            ImageScores(
-                image=one.name,
-                predictions=tuple(Guess(p.index, p.name, p.logit, p.probability) for p in one.predictions),
-                target=_explained(one),
-                score=one.score,
-                completeness=_sums(one.completeness),
-                pictures=dict(paths),
-                randomized=tuple(map(_copy, one.controls, below)),
-            )
-            for one, paths, below in zip(explanations, pictures, random_pictures, strict=True)
-        ),
+        images=tuple(map(_image_to_record, explanations, pictures, control_pictures)),
     )
 
 
-def _explained(one: Explanation) -> Explained:
-    target = one.target
+def _image_to_record(
+    explanation: Explanation, paths: Mapping[str, str], control_paths: Sequence[Mapping[str, str]]
+) -> ImageRecord:
+    return ImageRecord(
+        image=explanation.name,
+        predictions=tuple(
+            PredictionRecord(p.index, p.name, p.logit, p.probability) for p in explanation.predictions
+        ),
+        target=_target_to_record(explanation),
+        score=explanation.score,
+        completeness=_completeness_to_record(explanation.completeness),
+        pictures=dict(paths),
+        randomized=tuple(map(_control_to_record, explanation.controls, control_paths)),
+    )
+
+
+def _target_to_record(explanation: Explanation) -> TargetRecord:
+    target, name = explanation.target, explanation.target_name
     if isinstance(target, ClassLogit):
-        return Explained("class", one.target_name, index=target.index)
-    return Explained("unit", one.target_name, layer=target.layer, channel=target.channel, at=target.at)
+        return TargetRecord("class", name, index=target.index)
+    return TargetRecord("unit", name, layer=target.layer, channel=target.channel, at=target.at)
 
 
-def _sums(found: Completeness | None) -> Sums | None:
-    return None if found is None else Sums(found.total, found.difference, found.error)
+def _completeness_to_record(completeness: Completeness | None) -> CompletenessRecord | None:
+    if completeness is None:
+        return None
+    return CompletenessRecord(completeness.total, completeness.difference, completeness.error)
 
 
-def _copy(control: Control, paths: Mapping[str, str]) -> RandomCopy:
-    return RandomCopy(control.layers, control.of, control.score, control.similarity, dict(paths))
+def _control_to_record(control: Control, paths: Mapping[str, str]) -> ControlRecord:
+    return ControlRecord(control.layers, control.of, control.score, control.similarity, dict(paths))

@@ -1,4 +1,4 @@
-"""A contact sheet: rows of pictures with text that can be read."""
+"""Contact sheets: rows of pictures with readable text."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from torchlurk.runtime.pictures import Pixels
 
-INK, FAINT, PAPER = (20, 20, 20), (95, 95, 95), (255, 255, 255)
+_TEXT_COLOUR, _NOTE_COLOUR, _BACKGROUND = (20, 20, 20), (95, 95, 95), (255, 255, 255)
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
-class Cell:
+class SheetCell:
     """A picture of a sheet.
 
     Attributes:
-        pixels: `(H, W, 3)`; `None` leaves the place empty.
-        note: a few words below it.
+        pixels: `(H, W, 3)`; `None` for an empty cell.
+        note: A few words below the picture.
     """
 
     pixels: Pixels | None
@@ -27,25 +29,25 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """A row of a sheet.
 
     Attributes:
-        caption: what stands above it.
-        cells: its pictures, one a column.
+        caption: Text above the row.
+        cells: One cell per column.
     """
 
     caption: str
-    cells: tuple[Cell, ...]
+    cells: tuple[SheetCell, ...]
 
 
-def contact_sheet(columns: Sequence[str], rows: Sequence[Row], tile: int) -> Pixels:
+def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow], tile: int) -> Pixels:
     """Draw rows of pictures below the names of their columns.
 
     Args:
-        columns: names; broken into lines where a tile is too narrow.
-        rows: each with as many cells.
-        tile: long side of a picture, pixels; smaller ones are enlarged without smoothing.
+        columns: Names of the columns; they are wrapped if a tile is too narrow.
+        rows: Rows with one cell per column.
+        tile: Long side of a picture in pixels; smaller pictures are enlarged without smoothing.
 
     Returns:
         `(H, W, 3)`.
@@ -53,52 +55,53 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[Row], tile: int) -> Pix
     font = ImageFont.load_default(size=max(11, round(tile / 10)))
     line = round(sum(font.getmetrics()) * 1.15)  # type: ignore[union-attr]
     gap = max(2, tile // 24)
-    sizes = [_fit(cell.pixels, tile) for row in rows for cell in row.cells if cell.pixels is not None]
+    sizes = [_scaled_size(cell.pixels, tile) for row in rows for cell in row.cells if cell.pixels is not None]
     width, height = max(w for w, _ in sizes), max(h for _, h in sizes)
-    heads = [_broken(name, font, width) for name in columns]
-    head = gap + line * max(len(lines) for lines in heads)
-    across = gap + len(columns) * (width + gap)
-    captions = [_broken(row.caption, font, across - 2 * gap) for row in rows]
-    tall = [
+    headings = [_wrap(name, font, width) for name in columns]
+    heading_height = gap + line * max(len(lines) for lines in headings)
+    sheet_width = gap + len(columns) * (width + gap)
+    captions = [_wrap(row.caption, font, sheet_width - 2 * gap) for row in rows]
+    row_heights = [
         line * (len(lines) + any(cell.note for cell in row.cells)) + height + gap
         for row, lines in zip(rows, captions, strict=True)
     ]
-    sheet = Image.new("RGB", (across, head + gap + sum(tall)), PAPER)
+    sheet = Image.new("RGB", (sheet_width, heading_height + gap + sum(row_heights)), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    for column, lines in enumerate(heads):
+    for column, lines in enumerate(headings):
         for number, text in enumerate(lines):
-            y = head - line * (len(lines) - number)
-            draw.text((gap + column * (width + gap), y), text, INK, font)
-    top = head + gap
-    for row, lines, space in zip(rows, captions, tall, strict=True):
+            y = heading_height - line * (len(lines) - number)
+            draw.text((gap + column * (width + gap), y), text, _TEXT_COLOUR, font)
+    top = heading_height + gap
+    for row, lines, row_height in zip(rows, captions, row_heights, strict=True):
         for number, text in enumerate(lines):
-            draw.text((gap, top + number * line), _short(text, font, across - 2 * gap), INK, font)
-        below = top + len(lines) * line
+            text = _truncate(text, font, sheet_width - 2 * gap)
+            draw.text((gap, top + number * line), text, _TEXT_COLOUR, font)
+        picture_top = top + len(lines) * line
         for column, cell in enumerate(row.cells):
             left = gap + column * (width + gap)
             if cell.pixels is not None:
-                sheet.paste(_sized(cell.pixels, tile), (left, below))
-            draw.text((left, below + height), cell.note, FAINT, font)
-        top += space
+                sheet.paste(_scale(cell.pixels, tile), (left, picture_top))
+            draw.text((left, picture_top + height), cell.note, _NOTE_COLOUR, font)
+        top += row_height
     return np.asarray(sheet)
 
 
-def _fit(pixels: Pixels, tile: int) -> tuple[int, int]:
-    """Width and height of a picture in a tile."""
+def _scaled_size(pixels: Pixels, tile: int) -> tuple[int, int]:
+    """Return width and height of a picture whose long side is a tile's."""
     height, width = pixels.shape[:2]
     scale = tile / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _sized(pixels: Pixels, tile: int) -> Image.Image:
-    size = _fit(pixels, tile)
+def _scale(pixels: Pixels, tile: int) -> Image.Image:
+    size = _scaled_size(pixels, tile)
     enlarged = size[0] > pixels.shape[1]
     method = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
     return Image.fromarray(pixels).resize(size, method)
 
 
-def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    """A text in lines, broken at blanks, each as long as fits."""
+def _wrap(text: str, font: _Font, width: int) -> list[str]:
+    """Return the lines of a text, wrapped at spaces."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -109,8 +112,8 @@ def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
     return lines or [""]
 
 
-def _short(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """A text in one line, cut where there is no more room."""
+def _truncate(text: str, font: _Font, width: int) -> str:
+    """Return a line, shortened with an ellipsis if it is too long."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}...") > width:

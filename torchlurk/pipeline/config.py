@@ -1,25 +1,44 @@
-"""What a run was asked to do: one frozen dataclass a stage, and what of it decides the result."""
+"""Options of a run: one frozen dataclass per stage, which is also where their defaults are.
+
+To add an option of `torchlurk precompute`, add a field to the dataclass of its stage, add the command-line
+option in `cli/precompute.py`, and read `context.config` in the stage.
+
+This module does not import torch, so that the command line and `Lurk` can show the defaults without loading
+it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
 from torchlurk.ascent.objectives import ObjectiveName
 from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.store.schema import STAGES, Config
 from torchlurk.store.selection import Selection
 
+Strategy = Literal["fourier", "naive"]
+"""How filter images are parametrised, see `AscentConfig`."""
+
+Certify = Literal["chosen", "all"]
+"""Which crops get a certificate, see `GradientsConfig`."""
+
 
 @dataclass(frozen=True)
 class ScanConfig:
-    """The scan.
+    """Options of the scan.
 
     Attributes:
-        layers: patterns, see `graph.select`.
-        k: images a list keeps.
-        batch_size: images a forward; it moves the last digits of scores.
-        shard_size: images a shard, which is what a stop can lose; no batch crosses into the next.
-        precision: of the forward, `float32`, or `bfloat16` with the candidates scored again in float32.
+        layers: Patterns of layers to scan, see `graph.select`.
+        k: Number of images in each top list.
+        batch_size: Images per forward pass; it affects the last digits of scores.
+        shard_size: Images per shard, the unit of work that is saved. An interrupted run loses at most one
+            shard per process. No batch spans two shards.
+        precision: `float32`, or `bfloat16` for a first pass whose candidates are then scored again in
+            float32.
     """
 
     layers: tuple[str, ...] = ("kind:Conv2d",)
@@ -31,34 +50,35 @@ class ScanConfig:
 
 @dataclass(frozen=True)
 class GradientsConfig:
-    """The gradients.
+    """Options of the gradients.
 
     Attributes:
-        method: the ReLU rule.
-        certify: which crops are proved to explain their scores: of the `chosen` filters, or of `all` of their
-            layers.
-        batch_size: images' worth of pixels a batch.
+        method: Rule for the backward pass of ReLUs.
+        certify: Which crops are scored again alone, to certify that they explain their scores: those of the
+            `chosen` filters, or those of `all` filters of the chosen layers.
+        batch_size: Pixels per batch, in units of whole input images.
     """
 
     method: ReluRule = "deconv"
-    certify: str = "chosen"
+    certify: Certify = "chosen"
     batch_size: int = 16
 
 
 @dataclass(frozen=True)
 class AscentConfig:
-    """The ascent.
+    """Options of the gradient ascent.
 
     Attributes:
-        way: `fourier`, or `naive` for plain pixels, whose figures are fixed.
-        objective: what is maximised, a key of `objectives.OBJECTIVES`.
-        steps: of the optimiser, in the Fourier way.
-        seed: of all randomness.
-        batch_size: filters a block, see `rendering.ascent_pictures`; it moves the last digits of scores.
-        precision: of the steps, `float32` or `bfloat16`.
+        strategy: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), or `naive`
+            for plain pixels (Erhan et al. 2009), whose hyperparameters are fixed. Stores record it as `way`.
+        objective: What is maximised, a key of `objectives.OBJECTIVES`.
+        steps: Optimiser steps of the `fourier` strategy.
+        seed: Seed of all random numbers.
+        batch_size: Filters per block, see `rendering.ascent_pictures`; it affects the last digits of scores.
+        precision: `float32` or `bfloat16`, of the optimiser steps.
     """
 
-    way: str = "fourier"
+    strategy: Strategy = "fourier"
     objective: ObjectiveName = "mean"
     steps: int = 64
     seed: int = 0
@@ -68,42 +88,74 @@ class AscentConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole run.
+    """Options of a whole run.
 
     Attributes:
-        stages: which of `scan`, `gradients`, `ascent`.
-        chosen: the filters that gradients and ascent are wanted of. It decides how much there is in a store,
-            never what: filters that were asked for earlier stay.
-        workers: processes that decode images, and threads that write pictures; they do not change the result.
-        threads: of the processor, for one operation; they may move the last digits.
-        overwrite: make the stages that are asked for anew, whatever the folder holds of them.
+        scan: Options of the scan.
+        gradients: Options of the gradients.
+        ascent: Options of the gradient ascent.
+        stages: Which of `scan`, `gradients` and `ascent` to run.
+        selection: Filters that gradients and ascent are computed for. It decides which filters a store has
+            pictures of, never what the pictures look like; pictures of filters that were selected earlier
+            stay.
+        workers: Processes that decode images, and threads that write pictures; the result does not depend on
+            it.
+        threads: CPU threads per operation; it affects the last digits of scores.
+        overwrite: Recompute the requested stages even if the store has them.
     """
 
     scan: ScanConfig
     gradients: GradientsConfig
     ascent: AscentConfig
     stages: tuple[str, ...] = STAGES
-    chosen: Selection = field(default_factory=Selection)
+    selection: Selection = field(default_factory=Selection)
     workers: int = 1
     threads: int = 1
     overwrite: bool = False
 
 
-WHICH = ("certify", "filters")
-"""Keys that say which filters a stage is for, not how it is done; stores of before may have them recorded."""
+@dataclass(frozen=True)
+class SessionOptions:
+    """Options of a `Lurk` other than network, images and folder; see `Lurk` for their meaning."""
+
+    top: int = ScanConfig.k
+    layers: tuple[str, ...] = ScanConfig.layers
+    names: tuple[str, ...] | None = None
+    source: str | None = None
+    weights: str | None = None
+    size: int | tuple[int, int] | None = None
+    words: Path | None = None
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    threads: int | None = None
+    seed: int = AscentConfig.seed
+    progress: bool | None = None
 
 
-def recorded(config: ScanConfig | GradientsConfig | AscentConfig) -> Config:
-    """A stage's configuration as the manifest keeps it: what decides the bytes of each filter."""
-    values = asdict(config).items()
+_RECORDED_NAMES: Mapping[str, str] = MappingProxyType({"strategy": "way"})
+"""Names in the store of options that are named otherwise in the code."""
+
+_SELECTION_KEYS = ("certify", "filters")
+"""Options that select filters and do not affect their results; stores written by early versions recorded
+them."""
+
+
+def config_to_record(config: ScanConfig | GradientsConfig | AscentConfig) -> Config:
+    """Return a stage's options as the manifest records them: those that affect the results of a filter."""
     return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in values if key not in WHICH
+        _RECORDED_NAMES.get(name, name): list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(config).items()
+        if name not in _SELECTION_KEYS
     }
 
 
-def alike(one: Config | None, other: Config | None) -> bool:
-    """Whether two recorded configurations make the same of a filter."""
-    if one is None or other is None:
-        return one is other
-    plain = [{key: value for key, value in config.items() if key not in WHICH} for config in (one, other)]
-    return plain[0] == plain[1]
+def same_results(first: Config | None, second: Config | None) -> bool:
+    """Return whether two recorded configurations give the same results for a filter."""
+    if first is None or second is None:
+        return first is second
+    return _without_selection(first) == _without_selection(second)
+
+
+def _without_selection(config: Config) -> Config:
+    return {name: value for name, value in config.items() if name not in _SELECTION_KEYS}

@@ -1,4 +1,4 @@
-"""What a run is at, in a small file that others can follow; it is there only while the run is."""
+"""`progress.json`: a small file that says how far a run is; it exists only while the run is active."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.schema import FORMAT, PROGRESS, Progress
 from torchlurk.store.write import write_json
 
-EVERY = 1.0
-"""Seconds between two writings of the file, at least: a run may advance a thousand times in one."""
+_INTERVAL = 1.0
+"""Minimum number of seconds between two writes of the file; a run may advance a thousand times a second."""
 
 
 @contextmanager
-def telling(reporter: Reporter, out: Path, clock: Callable[[], float]) -> Iterator[Reporter]:
-    """A terminal whose bars are also written to `progress.json` of a store.
+def report_progress(reporter: Reporter, out: Path, clock: Callable[[], float]) -> Iterator[Reporter]:
+    """Yield a reporter whose progress bars are also written to `progress.json` of a store.
 
-    The file goes when the context ends, so that the bytes of a store do not depend on it. Nothing is
+    The file is removed when the context ends, so that the bytes of a store do not depend on it. Nothing is
     written before the first bar, which is after the folder has become a store.
 
     Args:
-        reporter: what to do besides.
-        out: the store's folder.
-        clock: seconds, from any beginning.
+        reporter: The reporter to extend.
+        out: Folder of the store.
+        clock: Returns seconds since any fixed time.
     """
     path = out / PROGRESS
 
-    def write(record: Progress) -> None:
-        # A courtesy: a full disk will be told of by those who need it.
+    def write(progress: Progress) -> None:
+        # Writing is optional: a full disk is reported by whatever has to write.
         with suppress(LurkError):
-            write_json(path, record)
+            write_json(path, progress)
 
     def bar(label: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], object]]:
-        return _told(reporter.bar(label, total, unit), Progress(FORMAT, label, unit, 0, total), write, clock)
+        start = Progress(FORMAT, label, unit, 0, total)
+        return _written_bar(reporter.bar(label, total, unit), start, write, clock)
 
     try:
         yield replace(reporter, bar=bar)
@@ -46,25 +47,25 @@ def telling(reporter: Reporter, out: Path, clock: Callable[[], float]) -> Iterat
 
 
 @contextmanager
-def _told(
-    shown: AbstractContextManager[Callable[[int], object]],
-    begun: Progress,
+def _written_bar(
+    bar: AbstractContextManager[Callable[[int], object]],
+    start: Progress,
     write: Callable[[Progress], None],
     clock: Callable[[], float],
 ) -> Iterator[Callable[[int], object]]:
-    """A bar that is also written: when it begins, then at most every `EVERY` seconds."""
+    """Yield the advance function of a bar that is written at its start, then at most every `_INTERVAL`."""
     done = 0
-    written = clock()
-    write(begun)
-    with shown as advance:
+    written_at = clock()
+    write(start)
+    with bar as advance_bar:
 
-        def also(n: int) -> object:
-            nonlocal done, written
+        def advance(n: int) -> object:
+            nonlocal done, written_at
             done += n
             now = clock()
-            if now - written >= EVERY:
-                written = now
-                write(Progress(begun.format, begun.work, begun.unit, done, begun.total))
-            return advance(n)
+            if now - written_at >= _INTERVAL:
+                written_at = now
+                write(Progress(start.format, start.work, start.unit, done, start.total))
+            return advance_bar(n)
 
-        yield also
+        yield advance

@@ -1,4 +1,4 @@
-"""For the filters of one layer: crops, gradients and ascent, as pictures."""
+"""Pictures of the filters of one layer: crops, gradients and images from gradient ascent."""
 
 from __future__ import annotations
 
@@ -11,96 +11,59 @@ from torch import Tensor
 from torchlurk.ascent import optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import ReluRule
-from torchlurk.datasets.inputs import Decoded
 from torchlurk.graph import Layer
 from torchlurk.models.runner import Runnable
+from torchlurk.pipeline.image_source import ImageSource
 from torchlurk.runtime import pictures
-from torchlurk.runtime.pictures import Pixels, Size
+from torchlurk.runtime.pictures import Pixels, PixelSize
 from torchlurk.store.schema import Filter
 
-GRAY_SPREAD = 0.02
-"""An image whose values, of 0 to 1, spread less than this is gray."""
+_GRAY_SPREAD = 0.02
+"""An image whose values in [0, 1] have a smaller standard deviation than this counts as gray."""
 
-MADE_AT_ONCE = 64
-"""Images whose units are computed together: enough for cuts of equal size to meet."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the pixels come from.
-
-    Attributes:
-        pixels: gives what is kept of an image by its id, `(H, W, C)`, bytes or float32.
-        normalise: from that, `(N, H, W, C)`, to `(N, C, H, W)`, as the network is fed.
-        shape: `(C, H, W)` of the network's input.
-        device: of the network.
-        display: from what is kept of an image to a picture, `(H, W, 3)`.
-        shown: which channels of an input a picture shows.
-    """
-
-    pixels: Callable[[int], Decoded]
-    normalise: Callable[[Tensor], Tensor]
-    shape: tuple[int, int, int]
-    device: torch.device
-    display: Callable[[Decoded], Pixels]
-    shown: tuple[int, ...]
-
-    def picture(self, image: int) -> Pixels:
-        """An image as a person is shown it: `(H, W, 3)`."""
-        return self.display(self.pixels(image))
-
-    def seen(self, values: Tensor) -> Tensor:
-        """Of values `(N, C, H, W)` the channels that a picture shows: three, or one for gray."""
-        return values[:, list(self.shown)]
-
-    def image(self, image: int) -> Tensor:
-        """An image as the network is fed it: `(C, H, W)`."""
-        pixels = torch.from_numpy(self.pixels(image)).to(self.device)
-        return self.normalise(pixels[None])[0]
+_IMAGES_AT_ONCE = 64
+"""Images whose units are scored together: enough for cuts of equal size to share batches."""
 
 
-def field_size(layer: Layer) -> Size:
-    """Height and width in pixels of the layer's receptive field, padding included."""
+def receptive_field_size(layer: Layer) -> PixelSize:
+    """Return height and width in pixels of the layer's receptive field, padding included."""
     return layer.field.rows.size, layer.field.columns.size
 
 
-def tiles(layer: Layer, source: Source) -> dict[str, Size]:
-    """The size of a tile of each kind of picture of a layer."""
-    seen = pictures.tile_size(field_size(layer))
+def tile_sizes(layer: Layer, source: ImageSource) -> dict[str, PixelSize]:
+    """Return height and width in pixels of a tile of each kind of picture of a layer."""
+    field = pictures.tile_size(receptive_field_size(layer))
     whole = pictures.tile_size((source.shape[1], source.shape[2]))
     return {
-        "cropped": seen,
-        "cropped_grad": seen,
+        "cropped": field,
+        "cropped_grad": field,
         "max_grads": whole,
         "avg_grads": whole,
         "max_activ": optimise.canvas_size(layer.field, (source.shape[1], source.shape[2])),
     }
 
 
-def crops(layer: Layer, filters: Sequence[Filter], source: Source) -> Iterator[tuple[int, Pixels]]:
-    """The strip of each filter's receptive fields, by channel."""
-    tile = tiles(layer, source)["cropped"]
+def crop_pictures(
+    layer: Layer, filters: Sequence[Filter], source: ImageSource
+) -> Iterator[tuple[int, Pixels]]:
+    """Yield each filter's channel and the strip of the receptive fields of its `max` entries."""
+    size = tile_sizes(layer, source)["cropped"]
     for entry in filters:
-        yield (
-            entry.channel,
-            pictures.strip(
-                [
-                    pictures.crop(source.picture(e.image), layer.field.window(*e.position), tile)
-                    for e in entry.max
-                ]
-            ),
-        )
+        tiles = [
+            pictures.crop(source.picture(e.image), layer.field.window(*e.position), size) for e in entry.max
+        ]
+        yield entry.channel, pictures.strip(tiles)
 
 
 @dataclass(frozen=True)
 class UnitPictures:
-    """The gradients of a filter's winning units.
+    """Gradients of the units behind the `max` entries of a filter.
 
     Attributes:
-        channel: the filter.
-        whole: strip of the gradients in the whole input.
-        cropped: strip of the same, cut at the receptive field.
-        scores: what the units scored, computed again from the crops alone.
+        channel: The filter.
+        whole: Strip of the gradients with respect to the whole input.
+        cropped: Strip of the same gradients, cut to the receptive field.
+        scores: Activations of the units, computed again from the crops alone.
     """
 
     channel: int
@@ -110,39 +73,45 @@ class UnitPictures:
 
 
 def unit_pictures(
-    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, rule: ReluRule, *, at_once: int
+    model: Runnable,
+    layer: Layer,
+    filters: Sequence[Filter],
+    source: ImageSource,
+    rule: ReluRule,
+    *,
+    images_per_batch: int,
 ) -> Iterator[UnitPictures]:
-    """The gradient strips of the `max` entries of some filters, which run together; in their order.
+    """Compute the gradient strips of the `max` entries of some filters, in the filters' order.
 
     Args:
-        model: the network, isolated.
-        layer: of the filters.
-        filters: which; the last digits depend on all of them, as cuts of equal size share batches.
-        source: where images come from.
-        rule: what ReLUs let back.
-        at_once: how many images' worth of pixels a batch has.
+        model: The network, isolated.
+        layer: The layer of the filters.
+        filters: The filters. Cuts of equal size share batches, so the last digits of one filter depend on
+            the others.
+        source: Loads the images.
+        rule: Rule for the backward pass of ReLUs.
+        images_per_batch: Pixels per batch, in units of whole input images.
     """
-    size = tiles(layer, source)
+    sizes = tile_sizes(layer, source)
     used = sorted({e.image for entry in filters for e in entry.max})
     index = {image: i for i, image in enumerate(used)}
     units = [
         gradients.Unit(index[e.image], entry.channel, *e.position) for entry in filters for e in entry.max
     ]
-    images = [source.image(image) for image in used]
+    images = [source.input(image) for image in used]
     whole: dict[int, Pixels] = {}
     cropped: dict[int, Pixels] = {}
     scores: dict[int, float] = {}
-    for found in gradients.unit_gradients(
+    for result in gradients.unit_gradients(
         model, layer.name, layer.field, images, units, rule,
-        batch_pixels=at_once * source.shape[1] * source.shape[2],
+        batch_pixels=images_per_batch * source.shape[1] * source.shape[2],
     ):  # fmt: skip
-        unit = units[found.index]
-        full = gradients.place_in_input(found, source.shape[1:])
-        window = layer.field.window(unit.y, unit.x)
-        cut = pictures.crop_gradient(full, window)
-        whole[found.index] = pictures.gradient_tiles(source.seen(full[None]), size["max_grads"])[0]
-        cropped[found.index] = pictures.gradient_tiles(source.seen(cut[None]), size["cropped_grad"])[0]
-        scores[found.index] = found.score
+        unit = units[result.index]
+        full = gradients.place_in_input(result, source.shape[1:])
+        cut = pictures.crop_gradient(full, layer.field.window(unit.y, unit.x))
+        whole[result.index] = _gradient_tile(source, full, sizes["max_grads"])
+        cropped[result.index] = _gradient_tile(source, cut, sizes["cropped_grad"])
+        scores[result.index] = result.score
     first = 0
     for entry in filters:
         ranks = range(first, first + len(entry.max))
@@ -155,66 +124,86 @@ def unit_pictures(
         first += len(entry.max)
 
 
-def scores_of_crops(
-    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, *, at_once: int
+def _gradient_tile(source: ImageSource, gradient: Tensor, size: PixelSize) -> Pixels:
+    """Return a gradient `(C, H, W)` as a tile."""
+    return pictures.gradient_tiles(source.display_channels(gradient[None]), size)[0]
+
+
+def crop_scores(
+    model: Runnable,
+    layer: Layer,
+    filters: Sequence[Filter],
+    source: ImageSource,
+    *,
+    images_per_batch: int,
 ) -> Iterator[list[tuple[int, int, float]]]:
-    """What the `max` entries of the filters score, computed again from their crops alone.
+    """Compute the activations of the `max` entries of some filters again, from their crops alone.
+
+    Args:
+        model: The network, isolated.
+        layer: The layer of the filters.
+        filters: The filters.
+        source: Loads the images.
+        images_per_batch: Pixels per batch, in units of whole input images.
 
     Yields:
-        For some images after others, the filter, the rank in its list and the score of each entry there.
+        For a group of images, the channel, the rank in its list and the activation of each entry.
     """
-    wanted: dict[int, list[tuple[int, int, tuple[int, int]]]] = {}
+    entries_by_image: dict[int, list[tuple[int, int, tuple[int, int]]]] = {}
     for entry in filters:
         for rank, e in enumerate(entry.max):
-            wanted.setdefault(e.image, []).append((entry.channel, rank, e.position))
-    used = sorted(wanted)
-    for start in range(0, len(used), MADE_AT_ONCE):
-        block = used[start : start + MADE_AT_ONCE]
-        asked = [(index, *one) for index, image in enumerate(block) for one in wanted[image]]
-        units = [gradients.Unit(index, channel, *position) for index, channel, _, position in asked]
+            entries_by_image.setdefault(e.image, []).append((entry.channel, rank, e.position))
+    used = sorted(entries_by_image)
+    for start in range(0, len(used), _IMAGES_AT_ONCE):
+        group = used[start : start + _IMAGES_AT_ONCE]
+        entries = [(index, *entry) for index, image in enumerate(group) for entry in entries_by_image[image]]
         scores = gradients.unit_scores(
             model,
             layer.name,
             layer.field,
-            [source.image(image) for image in block],
-            units,
-            batch_pixels=at_once * source.shape[1] * source.shape[2],
+            [source.input(image) for image in group],
+            [gradients.Unit(index, channel, *position) for index, channel, _, position in entries],
+            batch_pixels=images_per_batch * source.shape[1] * source.shape[2],
         )
-        yield [(channel, rank, score) for (_, channel, rank, _), score in zip(asked, scores, strict=True)]
+        yield [(channel, rank, score) for (_, channel, rank, _), score in zip(entries, scores, strict=True)]
 
 
 def map_pictures(
-    model: Runnable, layer: Layer, filters: Sequence[Filter], source: Source, rule: ReluRule
+    model: Runnable, layer: Layer, filters: Sequence[Filter], source: ImageSource, rule: ReluRule
 ) -> Iterator[tuple[int, Pixels]]:
-    """The gradient strip of the `avg` entries of each filter; one forward an image serves them all."""
-    wanted: dict[int, list[tuple[int, int]]] = {}
+    """Yield each filter's channel and the gradient strip of its `avg` entries.
+
+    One forward pass per image serves all filters. A strip is yielded when its last tile is computed.
+    """
+    entries_by_image: dict[int, list[tuple[int, int]]] = {}
     for entry in filters:
         for rank, e in enumerate(entry.avg):
-            wanted.setdefault(e.image, []).append((entry.channel, rank))
-    tile = tiles(layer, source)["avg_grads"]
-    drawn: dict[tuple[int, int], Pixels] = {}
-    left = {entry.channel: len(entry.avg) for entry in filters}
-    for image in sorted(wanted):
-        channels = [channel for channel, _ in wanted[image]]
-        found = gradients.map_gradients(model, layer.name, source.image(image), channels, rule)
-        for (channel, rank), gradient in zip(wanted[image], found, strict=True):
-            drawn[channel, rank] = pictures.gradient_tiles(source.seen(gradient[None]), tile)[0]
-            left[channel] -= 1
-            if not left[channel]:
-                ranks = sorted(r for c, r in drawn if c == channel)
-                yield channel, pictures.strip([drawn.pop((channel, r)) for r in ranks])
+            entries_by_image.setdefault(e.image, []).append((entry.channel, rank))
+    size = tile_sizes(layer, source)["avg_grads"]
+    tiles: dict[tuple[int, int], Pixels] = {}
+    remaining = {entry.channel: len(entry.avg) for entry in filters}
+    for image in sorted(entries_by_image):
+        channels = [channel for channel, _ in entries_by_image[image]]
+        results = gradients.map_gradients(model, layer.name, source.input(image), channels, rule)
+        for (channel, rank), gradient in zip(entries_by_image[image], results, strict=True):
+            tiles[channel, rank] = _gradient_tile(source, gradient, size)
+            remaining[channel] -= 1
+            if not remaining[channel]:
+                ranks = sorted(r for c, r in tiles if c == channel)
+                yield channel, pictures.strip([tiles.pop((channel, r)) for r in ranks])
 
 
 @dataclass(frozen=True)
 class AscentPicture:
-    """The image that gradient ascent found for a filter.
+    """The image that gradient ascent gives for a filter.
 
     Attributes:
-        channel: the filter.
-        picture: the image.
-        score: the mean activation it reaches.
-        ratio: to the highest such activation of a real image; `None` where that is not positive.
-        found: whether it excites the filter at all.
+        channel: The filter.
+        picture: The image.
+        score: The value of the objective on the image.
+        ratio: `score` divided by the highest value on an image of the data set; `None` where that value is
+            not positive.
+        found: Whether the image excites the filter and is not plain gray.
     """
 
     channel: int
@@ -225,56 +214,58 @@ class AscentPicture:
 
 
 Ascend = Callable[[Layer, Sequence[int], Sequence[torch.Generator]], optimise.AscentResult]
-"""Finds the images of some filters of a layer, each with a generator of its own."""
+"""Runs gradient ascent for some channels of a layer, each with its own random generator."""
 
 
 def ascent_pictures(
     layer: Layer,
     filters: Sequence[Filter],
-    wanted: Collection[int],
+    requested: Collection[int],
     ascend: Ascend,
-    source: Source,
+    source: ImageSource,
     seed: int,
-    best: Callable[[Filter], float],
+    best_score: Callable[[Filter], float],
 ) -> Iterator[AscentPicture]:
-    """The image that excites each filter most; what fails once is tried again from another seed.
+    """Compute the image that maximises the objective of each filter; a failure is tried again once.
 
     Args:
-        layer: which.
-        filters: those that ascend together, wanted or not: in a batch of another size the last digits are
-            others, which an ascent makes large.
-        wanted: the channels whose images are wanted.
-        ascend: how images are found.
-        source: says which channels of an image are shown.
-        seed: of all randomness.
-        best: what the best real image gives a filter, in the terms of the objective.
+        layer: The layer of the filters.
+        filters: Filters that are optimised in one batch. All of a block are optimised, even if few are
+            requested: the last digits depend on the batch size, and ascent amplifies them.
+        requested: Channels whose images are yielded.
+        ascend: Runs the gradient ascent.
+        source: Turns images into pictures.
+        seed: Seed of all random numbers.
+        best_score: Returns the highest value of the objective on an image of the data set.
     """
 
     def attempt(block: Sequence[Filter], number: int) -> Mapping[int, AscentPicture]:
         channels = [entry.channel for entry in block]
-        found = ascend(
-            layer, channels, [optimise.filter_generator(seed, layer.name, c, number) for c in channels]
-        )
-        drawn = pictures.to_pixels(source.seen(found.images))
-        contrast = found.images.std(dim=(1, 2, 3))
+        generators = [optimise.filter_generator(seed, layer.name, c, number) for c in channels]
+        result = ascend(layer, channels, generators)
+        tiles = pictures.to_pixels(source.display_channels(result.images))
+        spreads = result.images.std(dim=(1, 2, 3)).tolist()
+        scores = result.scores.tolist()
         return {
-            entry.channel: AscentPicture(
-                entry.channel,
-                picture,
-                score,
-                score / best(entry) if best(entry) > 0 else None,
-                found=score > 0 and spread > GRAY_SPREAD,
-            )
-            for entry, picture, score, spread in zip(
-                block, drawn, found.scores.tolist(), contrast.tolist(), strict=True
-            )
+            entry.channel: _ascent_picture(entry.channel, tile, score, spread, best_score(entry))
+            for entry, tile, score, spread in zip(block, tiles, scores, spreads, strict=True)
         }
 
-    asked = [entry.channel for entry in filters if entry.channel in wanted]
+    channels = [entry.channel for entry in filters if entry.channel in requested]
     results = dict(attempt(filters, 0))
     failed = [entry for entry in filters if not results[entry.channel].found]
-    if any(entry.channel in asked for entry in failed):
+    if any(entry.channel in channels for entry in failed):
         for channel, again in attempt(failed, 1).items():
             if again.found or again.score > results[channel].score:
                 results[channel] = again
-    yield from (results[channel] for channel in asked)
+    yield from (results[channel] for channel in channels)
+
+
+def _ascent_picture(channel: int, tile: Pixels, score: float, spread: float, best: float) -> AscentPicture:
+    return AscentPicture(
+        channel,
+        tile,
+        score,
+        ratio=score / best if best > 0 else None,
+        found=score > 0 and spread > _GRAY_SPREAD,
+    )

@@ -1,4 +1,4 @@
-"""What a Lurk computes with: a network, images and a folder, as the command line has them."""
+"""Sessions: the network, images and options that the calls of a `Lurk`, or of `transfer`, share."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from torchlurk.datasets.images import ImageSet, notes_of
 from torchlurk.datasets.open import open_images
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.datasets.torchvision_dataset import index_dataset
-from torchlurk.errors import LurkError, in_python
+from torchlurk.errors import LurkError, Option, check_choice
 from torchlurk.graph import describe_skipped
 from torchlurk.models.checkpoint import Weights, network_state, state_digest
-from torchlurk.models.load import load_network, network_from_module
-from torchlurk.models.network import Network
-from torchlurk.models.validate import as_module, check_module, check_network
+from torchlurk.models.network import Network, load_network, network_of
+from torchlurk.models.validate import as_network, check_kind, check_network
 from torchlurk.models.weights import default_cache
-from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
-from torchlurk.pipeline.pipeline import precompute, usual_threads
+from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig, SessionOptions
+from torchlurk.pipeline.pipeline import precompute
+from torchlurk.pipeline.resume import default_threads
 from torchlurk.runtime.devices import (
     choose_device,
     default_ascent_batch,
@@ -35,215 +35,183 @@ from torchlurk.runtime.devices import (
     default_workers,
     fastest_precision,
 )
-from torchlurk.runtime.names import check_store_name, readable, shown
+from torchlurk.runtime.names import check_store_name, escape_surrogates, printable
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.selection import Selection
 
 with warnings.catch_warnings():
-    # In a notebook without widgets it says so, and draws its bars as text.
+    # In a notebook without widgets, tqdm warns and draws its bars as text.
     warnings.simplefilter("ignore")
     from tqdm.auto import tqdm
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a Lurk may be told besides network, images and folder; see `Lurk`."""
-
-    top: int = 4
-    layers: tuple[str, ...] = ("kind:Conv2d",)
-    names: tuple[str, ...] | None = None
-    source: str | None = None
-    weights: str | None = None
-    size: int | tuple[int, int] | None = None
-    words: Path | None = None
-    device: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    threads: int | None = None
-    seed: int = 0
-    progress: bool | None = None
-
-
-@dataclass(frozen=True)
 class Session:
-    """All that a computation needs.
+    """What a computation needs.
 
     Attributes:
-        network: what to look into.
-        handed: whether its module is the caller's, who may train it between two computations.
-        folder: the images.
-        out: the store's folder.
-        device: where to compute.
-        options: as they were given.
-        reporter: how to tell.
+        network: The network to examine.
+        is_user_module: Whether its module belongs to the caller, who may train it between two computations.
+        images: The images.
+        out: Folder of the store.
+        device: Device to compute on.
+        options: The options of the user.
+        reporter: Receives messages and progress.
     """
 
     network: Network
-    handed: bool
-    folder: ImageSet
+    is_user_module: bool
+    images: ImageSet
     out: Path
     device: torch.device
-    options: Options
+    options: SessionOptions
     reporter: Reporter
 
     @property
-    def batch(self) -> int:
-        """Images in one forward."""
+    def batch_size(self) -> int:
+        """Images per forward pass."""
         return self.options.batch_size or default_batch_size(self.device)
 
 
 def open_session(
-    model: nn.Module | str, preprocess: PreprocessLike, images: Any, out: Path, options: Options
+    model: nn.Module | str, preprocess: PreprocessLike, images: Any, out: Path, options: SessionOptions
 ) -> Session:
-    """Put together what a Lurk computes with; nothing is computed, but for one forward of a black image.
+    """Open a session. Nothing is computed except one forward pass of a black image.
+
+    Args:
+        model: The network, or its name.
+        preprocess: Its preprocessing; `None` for a network by name.
+        images: The images, see `resolve_images`.
+        out: Folder of the store.
+        options: All other options.
 
     Raises:
-        LurkError: the network, the transform, the images or an option cannot be used.
+        LurkError: The network, the preprocessing, the images or an option cannot be used.
     """
-    with in_python():
-        _check(options)
-        check_store_name(out)
-        device = choose_device(options.device)
-        reporter = terminal_of(options.progress)
-        folder = images_of(images, options.words)
-        warn_of(folder, stacklevel=4)
-        if isinstance(model, nn.Module):
-            model = as_module(model)
-            check_module(model)
-            network = _own(model, preprocess, folder, options)
-            check_network(network.module, network.shape)
-        elif isinstance(model, str) and preprocess is None:
-            network = load_network(
-                model,
-                options.weights or "auto",
-                options.size,
-                default_cache(),
-                report=reporter.report,
-                seed=options.seed,
-                first=lambda: first_image(folder),
-            )
-        else:
-            what = "a preprocess beside a name" if isinstance(model, str) else f"a {type(model).__name__}"
-            raise LurkError(
-                f"the model is {what}: give a torch.nn.Module with its preprocess, or a name such as "
-                "'vgg16', which has its own"
-            )
-        if options.names is not None:
-            network = replace(network, classes=tuple(map(readable, options.names)))
-        handed = isinstance(model, nn.Module)
-        return Session(network, handed, folder, out, device, options, reporter)
+    _check_options(options)
+    check_store_name(out)
+    device = choose_device(options.device)
+    reporter = make_reporter(options.progress)
+    image_set = resolve_images(images, options.words)
+    warn_notes(image_set, stacklevel=4)
+    if isinstance(model, nn.Module):
+        network = _user_network(model, preprocess, image_set, options)
+    elif isinstance(model, str) and preprocess is None:
+        network = load_network(
+            model,
+            options.weights or "auto",
+            options.size,
+            default_cache(),
+            report=reporter.report,
+            seed=options.seed,
+            first=lambda: first_image(image_set),
+        )
+    else:
+        raise _unusable_model(model)
+    if options.names is not None:
+        network = replace(network, classes=tuple(map(escape_surrogates, options.names)))
+    return Session(network, isinstance(model, nn.Module), image_set, out, device, options, reporter)
 
 
 def compute(
-    engine: Session,
+    session: Session,
     stage: str,
     *,
-    chosen: Selection | None = None,
+    selection: Selection | None = None,
     gradients: GradientsConfig | None = None,
     ascent: AscentConfig | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Bring one stage of the store to where it has what is chosen.
+    """Run one stage of the pipeline.
 
     Args:
-        engine: with what.
+        session: The session.
         stage: `scan`, `gradients` or `ascent`.
-        chosen: the filters, for the last two.
-        gradients: how; its batch size is the engine's.
-        ascent: how; its batch size and seed are the engine's.
-        overwrite: begin anew where the folder holds the result of something else.
+        selection: Filters that gradients and ascent are computed for; all by default.
+        gradients: Options of the gradients; the batch size is the session's.
+        ascent: Options of the ascent; batch size and seed are the session's.
+        overwrite: Recompute the stage even if the store has it.
 
     Raises:
-        LurkError: it cannot be done, see `pipeline.precompute`.
+        LurkError: The stage cannot be computed, see `pipeline.precompute`.
     """
-    options, batch = engine.options, engine.batch
+    options, batch_size = session.options, session.batch_size
     config = RunConfig(
-        scan=ScanConfig(layers=options.layers, k=options.top, batch_size=batch),
-        gradients=replace(gradients or GradientsConfig(), batch_size=2 * batch),
+        scan=ScanConfig(layers=options.layers, k=options.top, batch_size=batch_size),
+        gradients=replace(gradients or GradientsConfig(), batch_size=2 * batch_size),
         ascent=replace(
-            ascent or AscentConfig(), batch_size=default_ascent_batch(engine.device, batch), seed=options.seed
+            ascent or AscentConfig(),
+            batch_size=default_ascent_batch(session.device, batch_size),
+            seed=options.seed,
         ),
         stages=(stage,),
-        chosen=chosen or Selection(),
-        workers=default_workers(engine.device) if options.workers is None else options.workers,
-        threads=options.threads or usual_threads(engine.out),
+        selection=selection or Selection(),
+        workers=default_workers(session.device) if options.workers is None else options.workers,
+        threads=options.threads or default_threads(session.out),
         overwrite=overwrite,
     )
-    with in_python():
-        network = engine.network
-        if engine.handed:
-            # Weights that have been trained since are others.
-            network = replace(network, weights_sha256=digest_of(network.module))
-        manifest = precompute(network, engine.folder, engine.out, config, engine.device, engine.reporter)
-    if stage == "scan" and options.progress is False:  # else the terminal has said it
+    network = session.network
+    if session.is_user_module:
+        # The caller may have trained it since the session was opened.
+        network = replace(network, weights_sha256=network_digest(network.module))
+    manifest = precompute(network, session.images, session.out, config, session.device, session.reporter)
+    if stage == "scan" and options.progress is False:  # otherwise the reporter has shown these lines
         for line in describe_skipped(manifest.layers_skipped):
-            warnings.warn(shown(line), stacklevel=3)
+            warnings.warn(printable(line), stacklevel=3)
 
 
-def precision(engine: Session, wanted: str) -> str:
-    """The precision of the steps of an ascent: what is wanted, or what the device is fast at for `auto`."""
-    return fastest_precision(engine.device) if wanted == "auto" else wanted
+def resolve_precision(session: Session, precision: str) -> str:
+    """Return the precision of ascent steps: for `auto`, the one that the device is fastest at."""
+    return fastest_precision(session.device) if precision == "auto" else precision
 
 
-def _check(options: Options) -> None:
-    for name, least in (("top", 1), ("batch_size", 1), ("threads", 1), ("workers", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise LurkError(f"{name}={value}: must be at least {least}")
-    if any(not isinstance(name, str) for name in options.names or ()):
-        raise LurkError("names= holds something else than texts: give one for each output of the network")
-    if options.device not in ("auto", "cpu", "cuda"):
-        raise LurkError(f"there is no device {options.device!r}: choose auto, cpu or cuda")
+def network_digest(model: nn.Module) -> str:
+    """Return the digest of a network's parameters and buffers, see `state_digest`."""
+    return state_digest(network_state(model))
 
 
-def images_of(images: Any, words: Path | None) -> ImageSet:
-    """The images that were given: by name, as a data set of pairs, or ready.
+def resolve_images(images: Any, words: Path | None) -> ImageSet:
+    """Resolve an `images` argument.
+
+    Args:
+        images: A folder, a table or `torchvision:NAME`; a data set of pairs of a PIL image and a class; or an
+            `ImageSet`.
+        words: A file with the names of the classes.
 
     Raises:
-        LurkError: they cannot be had.
+        LurkError: The images cannot be used.
     """
     if isinstance(images, str | Path):
         return open_images(str(images), class_names_file=words, data_root=default_cache() / "datasets")
     if all(hasattr(images, name) for name in ("paths", "labels", "digest", "take")):
         return cast("ImageSet", images)
     if hasattr(images, "__getitem__") and hasattr(images, "__len__"):
-        return index_dataset(
-            images, type(images).__name__, class_names=read_class_names(words) if words else None
-        )
+        class_names = read_class_names(words) if words else None
+        return index_dataset(images, type(images).__name__, class_names=class_names)
     raise LurkError(
-        f"images are a {type(images).__name__}: give a folder, a table, torchvision:NAME, or a data set of "
-        "pairs of a PIL image and a class"
+        f"the images are a {type(images).__name__}",
+        "use a folder, a table, torchvision:NAME, or a data set of pairs of a PIL image and a class",
     )
 
 
-def warn_of(images: ImageSet, stacklevel: int) -> None:
-    """Warn of what was assumed of some images, and of what is left out.
+def warn_notes(images: ImageSet, stacklevel: int) -> None:
+    """Warn about assumptions made for a data set, and about files that are left out.
 
     Args:
-        images: which.
-        stacklevel: of the line that is to blame, see `warnings.warn`.
+        images: The data set.
+        stacklevel: Of the line that the warning is attributed to, see `warnings.warn`.
     """
     for note in notes_of(images):
-        warnings.warn(shown(note), stacklevel=stacklevel)
+        warnings.warn(printable(note), stacklevel=stacklevel)
 
 
-def _own(model: nn.Module, preprocess: PreprocessLike, folder: ImageSet, options: Options) -> Network:
-    weights = Weights({}, options.weights or "own", digest_of(model))
-    source = options.source or type(model).__name__
-    return network_from_module(
-        model, preprocess, (), source=source, weights=weights, size=options.size,
-        first=lambda: first_image(folder), show=(),
-    )  # fmt: skip
+def make_reporter(progress: bool | None) -> Reporter:
+    """Return a reporter that shows messages and progress bars in a notebook or a terminal.
 
-
-def digest_of(model: nn.Module) -> str:
-    """The digest of a network's values, as `state_digest` has it."""
-    return state_digest(network_state(model))
-
-
-def terminal_of(progress: bool | None) -> Reporter:
-    """Bars that suit a notebook or a terminal; without being told, none where there is neither."""
-    # A notebook's stderr says that it is no terminal, and bars are shown there all the same.
+    Args:
+        progress: Whether to show them; `None` to show bars only in a notebook or a terminal.
+    """
+    # In a notebook, stderr is no terminal, but tqdm can show bars.
     hidden = not progress if progress is not None else (False if "ipykernel" in sys.modules else None)
 
     def report(line: str) -> None:
@@ -252,7 +220,48 @@ def terminal_of(progress: bool | None) -> Reporter:
 
     @contextmanager
     def bar(label: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
-        with tqdm(total=total, desc=f"{label:9}", unit=f" {unit}s", disable=hidden, leave=False) as rows:
-            yield rows.update
+        with tqdm(
+            total=total, desc=f"{label:9}", unit=f" {unit}s", disable=hidden, leave=False
+        ) as progress_bar:
+            yield progress_bar.update
 
     return Reporter(report=report, bar=bar)
+
+
+def _check_options(options: SessionOptions) -> None:
+    for name, minimum in (("top", 1), ("batch_size", 1), ("threads", 1), ("workers", 0)):
+        value = getattr(options, name)
+        if value is not None and value < minimum:
+            raise LurkError(f"must be at least {minimum}", option=Option(name, value))
+    if any(not isinstance(name, str) for name in options.names or ()):
+        raise LurkError(
+            "must contain strings only", "pass one name for each output of the network", Option("names")
+        )
+    check_choice("device", options.device, ("auto", "cpu", "cuda"))
+
+
+def _user_network(
+    model: nn.Module, preprocess: PreprocessLike, images: ImageSet, options: SessionOptions
+) -> Network:
+    """Return the network of a module that the user passed."""
+    module = as_network(model)
+    check_kind(module)
+    weights = Weights({}, options.weights or "own", network_digest(module))
+    source = options.source or type(module).__name__
+    network = network_of(
+        module, preprocess, (), source=source, weights=weights, size=options.size,
+        first=lambda: first_image(images), show=(),
+    )  # fmt: skip
+    check_network(network.module, network.shape)
+    return network
+
+
+def _unusable_model(model: object) -> LurkError:
+    if isinstance(model, str):
+        return LurkError(
+            f"the model is a name, {model!r}, which has its own preprocessing",
+            ("leave out ", Option("preprocess"), ", or pass the torch.nn.Module itself"),
+        )
+    return LurkError(
+        f"the model is a {type(model).__name__}", "pass a torch.nn.Module, or a name such as 'vgg16'"
+    )

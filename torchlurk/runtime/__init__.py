@@ -1,1 +1,1 @@
-"""Devices, processes, reporting, names, resources, pictures."""
+"""Devices, processes, progress reports, names, packaged files and pictures."""

@@ -1,4 +1,4 @@
-"""Old names of public arguments and classes, which still work and warn."""
+"""Deprecated aliases: former names of public arguments and classes keep working, with a warning."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-def renamed_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function accept arguments by their former names, with a `DeprecationWarning`.
+def renamed_arguments(**renamed: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Return a decorator that accepts arguments by their former names, with a `DeprecationWarning`.
 
     Args:
-        renamed: the present name of each former one.
+        renamed: The present name of each former name.
 
     Raises:
-        TypeError: (from the decorated function) an argument is given by both names.
+        TypeError: By the decorated function, if an argument is given by both names.
     """
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             arguments: dict[str, Any] = dict(kwargs)
             for old, new in renamed.items():
                 if old in arguments:
@@ -41,22 +41,28 @@ def renamed_arguments(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, 
 
 
 def former_names(namespace: dict[str, Any], **renamed: str) -> Callable[[str], Any]:
-    """Return a module's `__getattr__` that gives classes by their former names, with a `DeprecationWarning`.
+    """Return a module's `__getattr__` that resolves former names, with a `DeprecationWarning`.
 
     Args:
-        namespace: the module's `globals()`.
-        renamed: the present name of each former one.
+        namespace: The module's `globals()`.
+        renamed: The present name of each former name.
     """
 
-    def getattribute(name: str) -> Any:
+    def resolve(name: str) -> Any:
         if name not in renamed:
             raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
         warn_renamed(name, renamed[name], stacklevel=2)
         return namespace[renamed[name]]
 
-    return getattribute
+    return resolve
 
 
 def warn_renamed(old: str, new: str, stacklevel: int = 2) -> None:
-    """Warn that `old` is a former name of `new`."""
+    """Warn that `old` is a former name of `new`.
+
+    Args:
+        old: The former name.
+        new: The present name.
+        stacklevel: Frame that the warning names, counted as in `warnings.warn` from the caller.
+    """
     warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=stacklevel + 1)

@@ -1,4 +1,4 @@
-"""What there is to compute on."""
+"""Devices: which one to compute on, what suits it, and how much fits into its memory."""
 
 from __future__ import annotations
 
@@ -10,67 +10,68 @@ from typing import TypeVar
 
 import torch
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
-    """The device of that name; `auto` takes cuda where there is one.
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return the device of a name; `auto` is CUDA if it is available, else the CPU.
 
     Args:
-        wanted: `auto`, `cpu` or `cuda`.
-        local_rank: which process of those on this machine wants it: they spread over what there is.
+        name: `auto`, `cpu` or `cuda`.
+        local_rank: Rank of the process on its machine. Processes spread over the CUDA devices.
 
     Raises:
-        LurkError: cuda is asked for and there is none.
+        LurkError: `cuda` is requested and not available.
     """
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise LurkError("--device cuda: torch sees no such device here: choose cpu or auto")
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and torch.cuda.device_count() > 1:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise LurkError("torch finds no CUDA device", "choose cpu or auto", Option("device", "cuda"))
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and torch.cuda.device_count() > 1:
         return torch.device("cuda", local_rank % torch.cuda.device_count())
-    return torch.device(wanted)
+    return torch.device(name)
 
 
 def fastest_precision(device: torch.device) -> str:
-    """`bfloat16` where the device multiplies matrices of it faster than of float32, else `float32`."""
+    """Return `bfloat16` if the device multiplies matrices faster in it than in float32, else `float32`."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    # oneDNN emulates bfloat16 on processors that have no instructions for it, and then it is slower.
+    # oneDNN emulates bfloat16 on CPUs without instructions for it, which is slower than float32.
     native = (torch.cpu._is_amx_tile_supported, torch.cpu._is_avx512_bf16_supported)
     return "bfloat16" if any(supported() for supported in native) else "float32"
 
 
 def default_batch_size(device: torch.device) -> int:
-    """Images in one forward: 8 on a processor, whose caches more would overflow; hundreds on cuda."""
+    """Return the number of images in one forward: 8 on a CPU, whose caches larger batches overflow."""
     if device.type != "cuda":
         return 8
-    # VGG16 at 224 px, the hungriest of the common networks, needs about 60 MB an image in the scan.
+    # The scan of VGG16 at 224 px, which needs more than other common networks, takes about 60 MB per image.
     memory = torch.cuda.get_device_properties(device).total_memory
     return 256 if memory > 32e9 else 64
 
 
-def default_ascent_batch(device: torch.device, batch: int) -> int:
-    """Filters that ascend together, of `batch` that there is room for: a block always runs as a whole.
+def default_ascent_batch(device: torch.device, batch_size: int) -> int:
+    """Return the number of filters in one block of the gradient ascent, at most `batch_size`.
 
-    Small, so that one filter alone does not take long; on a processor convolutions gain little by more.
+    Blocks are small, since a block is always computed whole: also for a single filter of it. On a CPU,
+    convolutions gain little from more.
     """
-    return min(batch, 4 if device.type != "cuda" else 32)
+    return min(batch_size, 4 if device.type != "cuda" else 32)
 
 
 def default_workers(device: torch.device) -> int:
-    """Processes that decode images: one beside a processor that computes, many before a cuda device."""
+    """Return the number of processes that decode images: 1 for a CPU that also computes, more for CUDA."""
     return 1 if device.type != "cuda" else max(1, min(16, (os.cpu_count() or 2) - 1))
 
 
 @contextmanager
 def deterministic_float32(device: torch.device) -> Iterator[None]:
-    """Compute float32 in float32, and the same each time.
+    """Compute in full float32 precision, and deterministically, within the context.
 
-    On cuda, cuDNN would by default round the factors of a convolution to TensorFloat-32, which has three
-    digits, and choose its algorithms by a race. Afterwards the settings are those of before.
+    On CUDA, cuDNN would by default round the factors of a convolution to TensorFloat-32, which has three
+    decimal digits, and choose its algorithms by benchmarks. The previous settings are restored afterwards.
     """
     if device.type != "cuda":
         yield
@@ -81,7 +82,7 @@ def deterministic_float32(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Compute with so many threads of the processor, by which sums may be cut; afterwards, as before."""
+    """Set the number of CPU threads temporarily; it affects the order of summation."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -92,62 +93,72 @@ def cpu_threads(count: int) -> Iterator[None]:
 
 @dataclass
 class BatchLimiter:
-    """How many of something fit into the memory at once; it shrinks when they did not.
+    """A limit on the batch size, halved whenever a batch does not fit into memory.
 
     Attributes:
-        report: tells a line of news.
-        limit: how many; `None` until something did not fit.
+        report: Prints a line.
+        limit: Largest batch size; `None` until a batch does not fit.
     """
 
     report: Callable[[str], None]
     limit: int | None = None
 
-    def of(self, wanted: int) -> int:
-        """How many to take where so many are wanted."""
-        return wanted if self.limit is None else min(wanted, self.limit)
+    def cap(self, batch_size: int) -> int:
+        """Return the batch size, reduced to the limit."""
+        return batch_size if self.limit is None else min(batch_size, self.limit)
 
-    def reduce(self, taken: int, problem: BaseException) -> None:
-        """So many did not fit: half of them from now on.
+    def reduce(self, batch_size: int, problem: BaseException) -> None:
+        """Halve the limit after a batch that did not fit.
+
+        Args:
+            batch_size: Size of the batch.
+            problem: The exception that says so.
 
         Raises:
-            LurkError: not even one fits.
+            LurkError: A batch of one does not fit.
         """
-        if taken <= 1:
+        if batch_size <= 1:
             raise LurkError(
-                "not even a batch of one fits into the memory: give a smaller --size, or --device cpu"
+                "a batch of one image does not fit into memory",
+                ("use a smaller ", Option("size"), ", or ", Option("device", "cpu")),
             ) from problem
         if self.limit is None:
-            self.report(f"a batch of {taken} does not fit into the memory: it is halved from here on")
-        self.limit = taken // 2
+            self.report(f"a batch of {batch_size} does not fit into memory; batches are halved from here on")
+        self.limit = batch_size // 2
 
 
-def retry_on_oom(limiter: BatchLimiter, wanted: int, work: Callable[[int], T]) -> T:
-    """Do some work with as many at once as fit, at most the wanted number.
+def retry_on_oom(limiter: BatchLimiter, batch_size: int, work: Callable[[int], _T]) -> _T:
+    """Call a function with a batch size, and again with half of it while it runs out of memory.
+
+    Args:
+        limiter: Limits the batch size, and is reduced.
+        batch_size: Largest batch size to try.
+        work: Takes a batch size.
 
     Raises:
-        LurkError: not even one fits.
+        LurkError: A batch of one does not fit.
     """
     while True:
-        taken = limiter.of(wanted)
+        size = limiter.cap(batch_size)
         try:
-            return work(taken)
+            return work(size)
         except (RuntimeError, MemoryError) as problem:
             if not is_out_of_memory(problem):
                 raise
-            limiter.reduce(taken, problem)
+            limiter.reduce(size, problem)
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether an exception of torch says that memory did not suffice, on whatever device."""
+    """Return whether an exception says that memory, of any device, was exhausted."""
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True
-    # Of the processor's own memory torch says so in words only.
+    # For CPU memory torch has no exception class of its own.
     return isinstance(problem, RuntimeError) and "can't allocate memory" in str(problem)
 
 
 def copy_to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The same values on a device, without waiting for what it is at."""
+    """Copy to a device without synchronising."""
     if device.type != "cuda":
         return values.to(device)
-    # Only from pinned memory does a copy run beside the computation.
+    # Only copies from pinned memory run concurrently with computation.
     return values.pin_memory().to(device, non_blocking=True)

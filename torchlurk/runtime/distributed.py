@@ -1,8 +1,9 @@
-"""The processes that share a run: started by `torchrun`, one or several machines over one folder.
+"""Processes that share a run: started by `torchrun`, on one or several machines with a common folder.
 
-They share work by the numbers of its pieces and tell each other of finished ones through the folder alone.
-What is said here, at the borders of the stages, is little: wait, take this from me. So nothing that hangs
-in a network can hold up the computing, and a process that dies loses only the piece that it was at.
+Processes take work items by their index, and see from the files of the folder which ones are finished. They
+communicate only at the borders of stages, where they wait for each other or receive a value from the main
+process. So nothing that hangs in a network delays the computation, and a process that dies loses only the
+item that it is working on.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import torch.distributed as dist
 
 from torchlurk.errors import LurkError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-JOINING = timedelta(minutes=10)
+_START_TIMEOUT = timedelta(minutes=10)
 """How long a process waits for the others to start."""
 
-PATIENCE = timedelta(days=30)
-"""How long a process waits for the others at the end of a stage; one that died is noticed at once."""
+_BARRIER_TIMEOUT = timedelta(days=30)
+"""How long a process waits for the others at the end of a stage; a process that died is noticed at once."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class ProcessGroup:
     """The processes of a run.
 
     Attributes:
-        rank: which of them this is, from 0.
-        size: how many there are.
-        local_rank: which of those on this machine it is.
-        torch_group: that of `torch.distributed`; `None` where there is one process.
+        rank: Rank of this process, from 0.
+        size: Number of processes.
+        local_rank: Rank of this process among those on its machine.
+        torch_group: Group of `torch.distributed`; `None` for a single process.
     """
 
     rank: int = 0
@@ -44,31 +45,37 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one that writes what is common."""
+        """Whether this process writes the files that all share."""
         return self.rank == 0
 
-    def local_share(self, pieces: Sequence[T]) -> Sequence[T]:
-        """The share of this process of pieces that all of them know in the same order."""
-        return pieces[self.rank :: self.size]
+    def local_share(self, items: Sequence[_T]) -> Sequence[_T]:
+        """Return the items that this process works on.
 
-    def broadcast(self, make: Callable[[], T]) -> T:
-        """What the first makes, for all.
+        Args:
+            items: All items, in an order that is the same in all processes.
+        """
+        return items[self.rank :: self.size]
+
+    def broadcast(self, make: Callable[[], _T]) -> _T:
+        """Call a function in the main process, and return its result in all.
 
         Raises:
-            LurkError: a process is gone.
+            LurkError: Another process has died.
         """
         if self.size == 1:
             return make()
         values = [make() if self.is_main else None]
-        with _others():
+        with _report_lost_process():
             dist.broadcast_object_list(values, src=0, group=self.torch_group)
-        return cast("T", values[0])
+        return cast("_T", values[0])
 
-    def main_first(self, make: Callable[[], T]) -> T:
-        """What each makes for itself, the first before the others: a file that it downloads is there then.
+    def main_first(self, make: Callable[[], _T]) -> _T:
+        """Call a function in all processes, in the main one before the others.
+
+        The others then find a file that the main process downloads.
 
         Raises:
-            LurkError: a process is gone.
+            LurkError: Another process has died.
         """
         if not self.is_main:
             self.barrier()
@@ -78,52 +85,59 @@ class ProcessGroup:
         return made
 
     def barrier(self) -> None:
-        """Wait until all have come here.
+        """Wait until all processes have called this method.
 
         Raises:
-            LurkError: a process is gone.
+            LurkError: Another process has died.
         """
         if self.size > 1:
-            with _others():
+            with _report_lost_process():
                 dist.barrier(group=self.torch_group)
 
 
 @contextmanager
-def _others() -> Iterator[None]:
+def _report_lost_process() -> Iterator[None]:
     try:
         yield
     except RuntimeError as problem:
         raise LurkError(
-            "another process of this run is gone: what was done is kept, start the same command again "
-            f"to go on ({str(problem).splitlines()[0][:120]})"
+            f"another process of this run has ended ({_first_line(problem)})",
+            "finished work is kept; start the same command again to resume",
         ) from problem
 
 
 @contextmanager
 def init_from_env(environment: Mapping[str, str]) -> Iterator[ProcessGroup]:
-    """The team that `torchrun` put this process into, or a team of one.
+    """Join the process group that `torchrun` describes, or make a group of one process.
 
-    Its messages go by gloo whatever the processes compute on: they are few, short, and on the processor.
+    Messages go through gloo on any device: they are few and short, and their values are on the CPU.
 
     Args:
-        environment: of the process, with torchrun's RANK, WORLD_SIZE and LOCAL_RANK.
+        environment: Environment variables, with torchrun's RANK, WORLD_SIZE and LOCAL_RANK.
+
+    Yields:
+        The group; it is destroyed when the context ends.
 
     Raises:
-        LurkError: the processes do not find each other.
+        LurkError: The processes cannot connect.
     """
     size = int(environment.get("WORLD_SIZE", "1")) if "RANK" in environment else 1
     if size == 1:
         yield ProcessGroup()
         return
     try:
-        dist.init_process_group("gloo", timeout=JOINING)
-        group = cast("dist.ProcessGroup", dist.new_group(timeout=PATIENCE))
+        dist.init_process_group("gloo", timeout=_START_TIMEOUT)
+        group = cast("dist.ProcessGroup", dist.new_group(timeout=_BARRIER_TIMEOUT))
     except (RuntimeError, ValueError) as problem:
         raise LurkError(
-            f"process {environment['RANK']} of {size} did not find the others "
-            f"({str(problem).splitlines()[0][:120]}): start them by torchrun, with the same --master-addr"
+            f"process {environment['RANK']} of {size} cannot reach the others ({_first_line(problem)})",
+            "start all processes with torchrun, with the same master address",
         ) from problem
     try:
         yield ProcessGroup(int(environment["RANK"]), size, int(environment.get("LOCAL_RANK", "0")), group)
     finally:
         dist.destroy_process_group()
+
+
+def _first_line(problem: Exception) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0][:120]

@@ -1,31 +1,32 @@
-"""Names that others gave: as text that any file of JSON, any line and any folder can hold."""
+"""Names from outside, such as file names and class names, made safe for JSON, terminals and folders."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 
-LINE = 2000
+MAX_LINE = 2000
 """Characters of a line on the terminal."""
+
 RESERVED = ("index.json", "live.json")
-"""Files that lie beside the stores."""
+"""Names of files beside the stores of a site."""
 
 
-def readable(name: str) -> str:
-    r"""A name as Unicode text; what in a file's name is no UTF-8 is told by its number.
+def escape_surrogates(name: str) -> str:
+    r"""Return a name as valid Unicode; bytes of a file name that are not UTF-8 become their numbers.
 
-    >>> readable("caf\udce9.png")
+    >>> escape_surrogates("caf\udce9.png")
     'caf\\udce9.png'
     """
     text = name.encode("utf-8", "backslashreplace").decode()
-    return name if text == name else text  # the same object, of which there may be millions
+    return name if text == name else text  # the same object, since there may be millions of names
 
 
-def shown(text: str, limit: int = LINE) -> str:
-    r"""A text as one line for a terminal: nothing in it moves the cursor, and what is very long is cut.
+def printable(text: str, limit: int = MAX_LINE) -> str:
+    r"""Return a text as one line for a terminal: control characters escaped, the middle cut if it is long.
 
-    >>> shown("two\nlines \x1b[2J")
+    >>> printable("two\nlines \x1b[2J")
     'two\\nlines \\x1b[2J'
     """
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -35,25 +36,27 @@ def shown(text: str, limit: int = LINE) -> str:
 
 
 def check_store_name(out: Path) -> None:
-    """Refuse a folder whose name could not be that of a network in a page, before hours are spent.
+    """Reject a store folder whose name cannot be that of a network in a site, before hours are spent.
 
     Raises:
-        LurkError: it is empty, hidden, not UTF-8, or has a character in it that is no part of a URL.
+        LurkError: The name is empty, hidden, reserved or not UTF-8, or contains a character that URLs do not
+            allow.
     """
     name = out.name
-    why = ""
+    problem = ""
     if name in ("", ".", ".."):
-        why = "is no name"
+        problem = "is not a name"
     elif name.startswith("."):
-        why = "begins with a dot, which servers hide"
-    elif name != readable(name):
-        why = "is not UTF-8"
+        problem = "starts with a dot, and servers hide such folders"
+    elif name != escape_surrogates(name):
+        problem = "is not UTF-8"
     elif "\\" in name or not name.isprintable():
-        why = "has a character in it that no address has"
+        problem = "contains a character that URLs do not allow"
     elif name in RESERVED:
-        why = "is that of a file of the site"
-    if why:
+        problem = "is reserved for a file of the site"
+    if problem:
         raise LurkError(
-            f"--out {str(out)!r}: the folder's name, which is the network's in the page, {why}: "
-            "choose another, such as saved_model/mine"
+            f"the name of the folder, which names the network in the site, {problem}",
+            "choose another, such as saved_model/mine",
+            Option("out", repr(str(out))),
         )

@@ -1,4 +1,4 @@
-"""From numbers to 8-bit pictures: tiles, strips, JPEG. Knows no model."""
+"""Tensors to 8-bit pictures: tiles, strips, JPEG. Knows nothing of networks."""
 
 from __future__ import annotations
 
@@ -13,47 +13,50 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Pixels = NDArray[np.uint8]
-"""`(H, W, 3)`, or `(H, W, 1)` for one channel."""
+"""`(H, W, 3)` RGB, or `(H, W, 1)` grayscale."""
 
-Size = tuple[int, int]
+PixelSize = tuple[int, int]
 """`(height, width)` in pixels."""
 
 GRAY = 128
-"""The padding around a crop, and the zero of a gradient."""
+"""Value of the padding around a crop, and of a zero gradient."""
 
-BRIGHT = 0.99
-"""The quantile of a gradient's sizes, zeros left out, that is drawn in full colour."""
+MIN_TILE = 48
+"""Tiles with a shorter long side are enlarged to at least this, by a whole factor and without smoothing."""
 
-SMALL = 48
-"""A tile smaller than this is enlarged, in whole steps and without smoothing, to at least this."""
+MAX_TILE = 112
+"""Tiles with a longer long side are reduced to this; a page shows four of them side by side."""
 
-LARGE = 112
-"""A tile larger than this is made smaller: four of them side by side are what a page shows."""
+_FULL_COLOUR_QUANTILE = 0.99
+"""Quantile of a gradient's nonzero magnitudes that is drawn in full colour."""
 
 
-def tile_size(natural: Size) -> Size:
-    """How large a tile of a picture of `natural` size is drawn, its proportions kept.
+def tile_size(natural: PixelSize) -> PixelSize:
+    """Return the size at which a picture of `natural` size is drawn as a tile; the aspect ratio is kept.
 
     >>> tile_size((3, 3)), tile_size((92, 92)), tile_size((224, 112))
     ((48, 48), (92, 92), (112, 56))
     """
     height, width = natural
     long = max(natural)
-    if long < SMALL:
-        factor = -(-SMALL // long)
+    if long < MIN_TILE:
+        factor = -(-MIN_TILE // long)
         return height * factor, width * factor
-    if long > LARGE:
-        return max(1, round(height * LARGE / long)), max(1, round(width * LARGE / long))
+    if long > MAX_TILE:
+        return max(1, round(height * MAX_TILE / long)), max(1, round(width * MAX_TILE / long))
     return natural
 
 
-def crop(pixels: Pixels, window: tuple[int, int, int, int], tile: Size) -> Pixels:
-    """Cut a window out of an image and draw it as a tile; what lies outside the image is gray.
+def crop(pixels: Pixels, window: tuple[int, int, int, int], tile: PixelSize) -> Pixels:
+    """Crop a window of an image and resize it to a tile; the area outside the image is gray.
 
     Args:
-        pixels: `(H, W, C)` image.
-        window: `(left, top, right, bottom)`, may reach over the image.
-        tile: size to draw it at.
+        pixels: Image, `(H, W, C)`.
+        window: `(left, top, right, bottom)`; may extend beyond the image.
+        tile: Size of the tile.
+
+    Returns:
+        The tile, `(h, w, C)`.
     """
     left, top, right, bottom = window
     channels = pixels.shape[2]
@@ -64,7 +67,7 @@ def crop(pixels: Pixels, window: tuple[int, int, int, int], tile: Size) -> Pixel
     return _resize(cut, tile)
 
 
-def _resize(pixels: Pixels, size: Size) -> Pixels:
+def _resize(pixels: Pixels, size: PixelSize) -> Pixels:
     if pixels.shape[:2] == size:
         return pixels
     enlarged = size[0] > pixels.shape[0] or size[1] > pixels.shape[1]
@@ -75,19 +78,27 @@ def _resize(pixels: Pixels, size: Size) -> Pixels:
 
 
 def crop_gradient(gradient: Tensor, window: tuple[int, int, int, int]) -> Tensor:
-    """The same cut of a gradient `(C, H, W)`; zero outside. Returns `(C, h, w)`."""
+    """Crop a window of a gradient; the area outside is zero.
+
+    Args:
+        gradient: `(C, H, W)` float.
+        window: As in `crop`.
+
+    Returns:
+        `(C, h, w)`.
+    """
     left, top, right, bottom = window
     height, width = gradient.shape[-2:]
-    # A negative pad of `F.pad` cuts, so one call does for windows inside and across the border.
+    # `F.pad` crops where a pad is negative, so one call covers windows inside and across the border.
     return F.pad(gradient, (-left, right - width, -top, bottom - height))
 
 
-def gradient_tiles(gradients: Tensor, tile: Size) -> list[Pixels]:
-    """Draw signed gradients: mid-gray is zero, full colour is `BRIGHT` of what the gradient has of size.
+def gradient_tiles(gradients: Tensor, tile: PixelSize) -> list[Pixels]:
+    """Draw signed gradients: zero is mid-gray, the 0.99 quantile of the magnitudes is full colour.
 
     Args:
         gradients: `(N, C, H, W)` float.
-        tile: size to draw them at.
+        tile: Size of the tiles.
 
     Returns:
         N tiles.
@@ -97,38 +108,45 @@ def gradient_tiles(gradients: Tensor, tile: Size) -> list[Pixels]:
         enlarged = tile[0] > size[0] or tile[1] > size[1]
         mode = {"mode": "nearest"} if enlarged else {"mode": "bilinear", "antialias": True}
         gradients = F.interpolate(gradients, tile, **mode)
-    scaled = [one / _full_colour(one) for one in gradients]
+    scaled = [gradient / _full_colour(gradient) for gradient in gradients]
     return to_pixels((torch.stack(scaled) * (127 / 255) + GRAY / 255).clamp(0, 1))
 
 
 def _full_colour(gradient: Tensor) -> Tensor:
-    """The size at which a gradient is drawn in full colour: a few spikes must not leave the rest gray."""
-    sizes = gradient.abs().flatten()
-    sizes = sizes[sizes > 0]
-    if not len(sizes):
+    """Return the magnitude that is drawn in full colour; a quantile, so that a few spikes do not dominate."""
+    magnitudes = gradient.abs().flatten()
+    magnitudes = magnitudes[magnitudes > 0]
+    if not len(magnitudes):
         return torch.ones((), device=gradient.device)
-    return sizes.kthvalue(max(1, round(len(sizes) * BRIGHT))).values
+    return magnitudes.kthvalue(max(1, round(len(magnitudes) * _FULL_COLOUR_QUANTILE))).values
 
 
 def to_pixels(images: Tensor) -> list[Pixels]:
-    """`(N, C, H, W)` in [0, 1] as N arrays of bytes; more than three channels show the first three."""
-    shown = images[:, :3] if images.shape[1] >= 3 else images[:, :1]
-    array = shown.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return [np.ascontiguousarray(one) for one in array]
+    """Convert float images in [0, 1] to 8 bits.
+
+    Args:
+        images: `(N, C, H, W)`. The first three channels are shown, or the first one of fewer.
+
+    Returns:
+        N arrays, `(H, W, 3)` or `(H, W, 1)`.
+    """
+    displayed = images[:, :3] if images.shape[1] >= 3 else images[:, :1]
+    array = displayed.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return [np.ascontiguousarray(pixels) for pixels in array]
 
 
 def strip(tiles: Sequence[Pixels]) -> Pixels:
-    """Tiles of one size, side by side."""
+    """Concatenate tiles of one size side by side."""
     return np.concatenate(list(tiles), axis=1)
 
 
 def jpeg(pixels: Pixels, quality: int = 85, *, sharp_colour: bool = False) -> bytes:
-    """Encode as JPEG.
+    """Encode a picture as JPEG.
 
     Args:
         pixels: `(H, W, 3)` or `(H, W, 1)`.
-        quality: of Pillow, 1 to 95.
-        sharp_colour: keep colour at full resolution, which small and enlarged pictures need.
+        quality: Pillow's quality, 1 to 95.
+        sharp_colour: Do not subsample the colour channels; small and enlarged pictures need this.
     """
     buffer = io.BytesIO()
     picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)

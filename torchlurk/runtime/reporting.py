@@ -1,4 +1,4 @@
-"""What a computation tells whoever waits for it."""
+"""How a computation reports its progress."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reporter:
-    """How a run tells what it does.
+    """Prints lines and progress bars.
 
     Attributes:
-        report: a line of news.
-        bar: a progress bar: takes a label, a total and a unit, gives a function to advance it by n.
+        report: Prints a line.
+        bar: Opens a progress bar, given a label, a total and a unit; yields a function that advances it by n.
     """
 
     report: Callable[[str], None]

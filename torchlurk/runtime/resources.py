@@ -1,4 +1,4 @@
-"""Where the files that come with the package lie."""
+"""Files that come with the package: photographs, small networks, the site."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from pathlib import Path
 
 from torchlurk.errors import LurkError
 
+_PACKAGE = Path(__file__).parents[1]
 
-def _beside(package: Path, installed: str, checkout: str) -> Path:
+
+def photos_folder(package: Path = _PACKAGE) -> Path:
+    """Return the folder of the demo's photographs: in the installed package, else in the checkout."""
+    return _find_folder(package, "photos", "data/photos")
+
+
+def networks_folder(package: Path = _PACKAGE) -> Path:
+    """Return the folder of the small networks and their weights; see `photos_folder`."""
+    return _find_folder(package, "networks", "data/networks")
+
+
+def site_folder(package: Path = _PACKAGE) -> Path:
+    """Return the folder of the site's files; see `photos_folder`."""
+    return _find_folder(package, "site", "site")
+
+
+def _find_folder(package: Path, installed: str, checkout: str) -> Path:
     for folder in (package / installed, package.parent / checkout):
         if folder.is_dir():
             return folder
-    raise LurkError(f"the package at {str(package)!r} lacks its folder {installed!r}: install it again")
-
-
-def photos_folder(package: Path = Path(__file__).parents[1]) -> Path:
-    """The photographs of the demo: in the installed package, or in the checkout that it runs from."""
-    return _beside(package, "photos", "data/photos")
-
-
-def networks_folder(package: Path = Path(__file__).parents[1]) -> Path:
-    """The small networks and their weights, likewise."""
-    return _beside(package, "networks", "data/networks")
-
-
-def site_folder(package: Path = Path(__file__).parents[1]) -> Path:
-    """The files of the site, likewise."""
-    return _beside(package, "site", "site")
+    raise LurkError(f"the package at {str(package)!r} lacks its folder {installed!r}", "install it again")

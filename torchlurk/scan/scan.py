@@ -93,7 +93,7 @@ def scan(
         while pending:
             part = pending.pop(0)
             count = len(part.images)
-            fits = 1 if runner.one_by_one else limiter.of(count)
+            fits = 1 if runner.one_by_one else limiter.cap(count)
             if fits < count:
                 pending[:0] = [part.part(slice(0, fits)), part.part(slice(fits, None))]
                 continue

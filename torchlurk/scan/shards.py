@@ -18,7 +18,7 @@ from torch import Tensor
 
 from torchlurk.scan.state import ScanState, initial_state
 from torchlurk.scan.topk import TopK, merge_topk
-from torchlurk.store.schema import Skipped
+from torchlurk.store.schema import SkippedFile
 
 _LISTS = ("max", "avg")
 _LIST_PARTS = ("scores", "images", "places")
@@ -38,7 +38,7 @@ class Shard:
     """
 
     state: ScanState
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedFile, ...]
     batch: int
 
 
@@ -77,7 +77,7 @@ def merge_shards(contents: Iterable[bytes], channels: Mapping[str, int], classes
     """
     images = torch.zeros(classes, dtype=torch.int64)
     layers = dict(initial_state(dict(channels), classes, k).layers)
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     batches: list[int] = []
     for content in contents:
         tensors = load(content)
@@ -94,11 +94,11 @@ def merge_shards(contents: Iterable[bytes], channels: Mapping[str, int], classes
             for key in _SUMS_BY_FILTER:
                 getattr(sums, key).add_(tensors[f"{name}/{key}"])
             layers[name] = replace(sums, **lists)
-        skipped += [Skipped(path=p, reason=r) for p, r in json.loads(bytes(tensors["skipped"].tolist()))]
+        skipped += [SkippedFile(path=p, reason=r) for p, r in json.loads(bytes(tensors["skipped"].tolist()))]
         batches.append(int(tensors["batch"]))
     return Shard(ScanState(images, layers), tuple(skipped), min(batches, default=sys.maxsize))
 
 
-def _encode_skipped(rows: tuple[Skipped, ...]) -> bytes:
+def _encode_skipped(rows: tuple[SkippedFile, ...]) -> bytes:
     # As ASCII, since the name of a file need not be valid UTF-8.
     return json.dumps([(row.path, row.reason) for row in rows]).encode()

@@ -1,1 +1,1 @@
-"""The store: the format, its writer and its reader. Never imports torch."""
+"""The store: its format, its writer and its reader. Never imports torch."""

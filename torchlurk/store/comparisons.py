@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torchlurk.errors import LurkError
-from torchlurk.store.comparison import COMPARISON, Comparison
+from torchlurk.store.comparison import COMPARISON, ComparisonRecord
 from torchlurk.store.read_comparison import read_comparison, read_layer_comparison
 from torchlurk.store.schema import Manifest
 
@@ -17,7 +17,7 @@ def sort_folders(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return [folder for folder in folders if folder not in comparisons], comparisons
 
 
-def open_comparison(folder: Path, manifests: Mapping[str, Manifest]) -> Comparison:
+def open_comparison(folder: Path, manifests: Mapping[str, Manifest]) -> ComparisonRecord:
     """A comparison that a page can show beside these stores, all of whose files are read.
 
     Args:
@@ -28,13 +28,13 @@ def open_comparison(folder: Path, manifests: Mapping[str, Manifest]) -> Comparis
         LurkError: a file of it is missing or damaged; or a store that it compares is not among these,
             or holds other weights, images or layers by now.
     """
-    found = comparison_beside(folder, manifests)
+    found = check_comparison(folder, manifests)
     for layer in found.layers:
         read_layer_comparison(folder, found, layer)
     return found
 
 
-def comparison_beside(folder: Path, manifests: Mapping[str, Manifest]) -> Comparison:
+def check_comparison(folder: Path, manifests: Mapping[str, Manifest]) -> ComparisonRecord:
     """The same, but the files of its layers are not looked at. Raises `LurkError` likewise."""
     found = read_comparison(folder)
     _check_name(folder, found.name, manifests)
@@ -65,7 +65,7 @@ def _check_name(folder: Path, name: str, manifests: Mapping[str, Manifest]) -> N
         raise LurkError(f"{str(folder)!r}: a store is named {name!r} too; give compare another --out")
 
 
-def _what_changed(comparison: Comparison, manifest: Manifest) -> str | None:
+def _what_changed(comparison: ComparisonRecord, manifest: Manifest) -> str | None:
     """What a store does not have as it was when it was compared."""
     if manifest.dataset.digest != comparison.dataset.digest:
         return "is of other images"
@@ -78,11 +78,11 @@ def _what_changed(comparison: Comparison, manifest: Manifest) -> str | None:
     return None
 
 
-def fitting(
+def open_matching(
     folders: Sequence[Path], manifests: Mapping[str, Manifest]
-) -> tuple[dict[Path, Comparison], list[str]]:
+) -> tuple[dict[Path, ComparisonRecord], list[str]]:
     """Of comparisons those that a page can show, and for each of the others why it cannot."""
-    kept: dict[Path, Comparison] = {}
+    kept: dict[Path, ComparisonRecord] = {}
     reasons: list[str] = []
     for folder in folders:
         try:

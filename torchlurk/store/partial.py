@@ -93,7 +93,7 @@ class PartialResults:
             )
         return content
 
-    def whole(self, pieces: Iterable[str], report: Callable[[str], None]) -> set[str]:
+    def collect_valid(self, pieces: Iterable[str], report: Callable[[str], None]) -> set[str]:
         """Which of some pieces are there, whole; what else lies in their places is told of, and removed."""
         found = set()
         for piece in pieces:
@@ -131,7 +131,7 @@ class PartialResults:
             with suppress(OSError):
                 (self.folder / piece).unlink()
 
-    def drop(self) -> None:
+    def remove_all(self) -> None:
         """Remove all pieces, when what they were for is in the store."""
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):  # others may lie there
@@ -145,7 +145,7 @@ def _header(line: bytes) -> Header | None:
         return None
 
 
-def kept(store: Path) -> dict[str, int]:
+def count_partial_results(store: Path) -> dict[str, int]:
     """How many pieces of each kind of work wait in a store to be merged."""
     found: dict[str, int] = {}
     for folder, _, files in os.walk(store / PARTIAL):
@@ -156,6 +156,6 @@ def kept(store: Path) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def digest_of(*parts: object) -> str:
+def digest_records(*parts: object) -> str:
     """The sha256, in hex, of records of the format and plain values."""
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()

@@ -13,11 +13,11 @@ from torchlurk.store.schema import FORMAT, Manifest, Preview, Previews
 PREVIEWS = "previews.json"
 """The file in a site, beside a store's own."""
 
-MOST = 8
+PREVIEWS_PER_LAYER = 8
 """How many filters of a layer."""
 
 
-class Best(msgspec.Struct, frozen=True):
+class PreviewImage(msgspec.Struct, frozen=True):
     """Of an entry of `max`, only what is wanted here."""
 
     image: int
@@ -25,21 +25,21 @@ class Best(msgspec.Struct, frozen=True):
     box: tuple[int, int, int, int]
 
 
-class Seen(msgspec.Struct, frozen=True):
+class PreviewFilter(msgspec.Struct, frozen=True):
     """Of a filter, only what is wanted here."""
 
     channel: int
     pictures: list[str]
-    max: list[Best] = []
+    max: list[PreviewImage] = []
 
 
-class SeenLayer(msgspec.Struct, frozen=True):
+class PreviewLayer(msgspec.Struct, frozen=True):
     """Of a layer's file, only what is wanted here: they are large."""
 
-    filters: list[Seen]
+    filters: list[PreviewFilter]
 
 
-def seen_layer(path: Path) -> SeenLayer:
+def read_preview_layer(path: Path) -> PreviewLayer:
     """What a layer's file says of its filters, in so far as it is wanted here.
 
     Raises:
@@ -47,10 +47,10 @@ def seen_layer(path: Path) -> SeenLayer:
         msgspec.DecodeError: it is not the file of a layer.
         UnicodeDecodeError, RecursionError: likewise.
     """
-    return msgspec.json.decode(path.read_bytes(), type=SeenLayer)
+    return msgspec.json.decode(path.read_bytes(), type=PreviewLayer)
 
 
-def few(filters: Sequence[Seen], most: int = MOST) -> list[Preview]:
+def choose_previews(filters: Sequence[PreviewFilter], most: int = PREVIEWS_PER_LAYER) -> list[Preview]:
     """Filters spread evenly over a layer's channels, without those that no image is known of."""
     count = min(most, len(filters))
     chosen = (filters[i * len(filters) // count] for i in range(count))
@@ -61,10 +61,10 @@ def few(filters: Sequence[Seen], most: int = MOST) -> list[Preview]:
     ]
 
 
-def previews(store: Path, manifest: Manifest) -> Previews:
+def make_previews(store: Path, manifest: Manifest) -> Previews:
     """A few filters of all layers of a store; layers whose file is missing or damaged are left out."""
     layers: dict[str, list[Preview]] = {}
     for layer in manifest.layers:
         with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            layers[layer.name] = few(seen_layer(store / layer.data).filters)
+            layers[layer.name] = choose_previews(read_preview_layer(store / layer.data).filters)
     return Previews(format=FORMAT, layers=layers)

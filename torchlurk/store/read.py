@@ -15,20 +15,20 @@ from PIL import Image
 
 from torchlurk.errors import LurkError
 from torchlurk.store.schema import (
+    CHECKSUMS,
     FORMAT,
     PICTURE_KINDS,
     PROGRESS,
-    SUMS,
     Classes,
-    Images,
+    ImageEntries,
     Index,
-    Layer,
     LayerFile,
+    LayerRecord,
     Manifest,
     Progress,
     image_path,
     picture_path,
-    referred,
+    referenced_images,
 )
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ BRIEF = 200
 """Characters of others' words that a line keeps: they may repeat what is in a file."""
 
 
-def read_record(path: Path, kind: type[T]) -> T:
+def read_json(path: Path, kind: type[T]) -> T:
     """A JSON file as a record of the format. Raises `LurkError` if it is missing, damaged or too new."""
     try:
         data = path.read_bytes()
@@ -89,13 +89,13 @@ def _newer_format(data: bytes) -> int | None:
 
 def read_index(folder: Path) -> Index:
     """`index.json` of a folder of stores. Raises `LurkError` if it is missing or damaged."""
-    return read_record(folder / "index.json", Index)
+    return read_json(folder / "index.json", Index)
 
 
 def read_manifest(store: Path) -> Manifest:
     """`network.json` of a store. Raises `LurkError` if it is missing or damaged."""
     path = store / "network.json"
-    found = read_record(path, Manifest)
+    found = read_json(path, Manifest)
     if wrong := _contradiction(found):
         raise LurkError(f"{str(path)!r} is damaged ({wrong}): compute it again with --overwrite")
     return found
@@ -119,27 +119,27 @@ def _contradiction(manifest: Manifest) -> str:
     return ""
 
 
-def read_images(store: Path) -> Images:
+def read_images(store: Path) -> ImageEntries:
     """`images.json` of a store. Raises `LurkError` if it is missing or damaged."""
-    return read_record(store / "images.json", Images)
+    return read_json(store / "images.json", ImageEntries)
 
 
 def read_classes(store: Path) -> Classes:
     """`classes.json` of a store. Raises `LurkError` if it is missing or damaged."""
-    return read_record(store / "classes.json", Classes)
+    return read_json(store / "classes.json", Classes)
 
 
 def read_progress(store: Path) -> Progress | None:
     """What a run of this store is at; `None` where none is under way, or none that can be read."""
     try:
-        return read_record(store / PROGRESS, Progress)
+        return read_json(store / PROGRESS, Progress)
     except LurkError:
         return None
 
 
-def read_layer(store: Path, layer: Layer) -> LayerFile:
+def read_layer(store: Path, layer: LayerRecord) -> LayerFile:
     """A layer's file. Raises `LurkError` if it is missing or damaged, or not the layer's."""
-    found = read_record(store / layer.data, LayerFile)
+    found = read_json(store / layer.data, LayerFile)
     # Not a list of as many numbers: a damaged manifest may claim any.
     fits = found.layer == layer.name and len(found.filters) == found.channels == layer.channels
     named = found.names is None or len(found.names) == found.channels
@@ -152,7 +152,7 @@ def read_layer(store: Path, layer: Layer) -> LayerFile:
 
 
 @dataclass(frozen=True)
-class Report:
+class StoreReport:
     """What a store holds.
 
     Attributes:
@@ -174,7 +174,7 @@ class Report:
     problems: tuple[str, ...] = ()
 
 
-def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> Report:
+def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> StoreReport:
     """Read all of a store, and check that each file that the JSON names is there and decodes.
 
     Args:
@@ -202,7 +202,7 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> Re
             filters += 1
             full += len(entry.max) == reached and len(entry.avg) == reached
             certificates.extend(e.certificate for e in entry.max if e.certificate is not None)
-            used.update(referred(entry))
+            used.update(referenced_images(entry))
             for kind in entry.pictures:
                 pictures[kind] += 1
                 tiles = {"avg_grads": len(entry.avg), "max_activ": 1}.get(kind, len(entry.max))
@@ -217,21 +217,21 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> Re
     problems.extend(_check_images(store, manifest, used))
     problems.extend(_check_classes(store, manifest))
     worst = max(certificates, default=None)
-    return Report(manifest, filters, full, pictures, len(used), worst, tuple(problems))
+    return StoreReport(manifest, filters, full, pictures, len(used), worst, tuple(problems))
 
 
-def read_sums(store: Path) -> dict[str, str]:
+def read_checksums(store: Path) -> dict[str, str]:
     """The digests in `SHA256SUMS`, by file; none where there is no such file, or none that can be read."""
     try:
-        lines = (store / SUMS).read_text("utf-8").splitlines()
+        lines = (store / CHECKSUMS).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return {}
     return {line[66:]: line[:64] for line in lines}
 
 
 def _check_sums(store: Path, manifest: Manifest, sleep: Callable[[float], object]) -> Iterator[str]:
-    if not (store / SUMS).is_file():
-        yield f"{str(store / SUMS)!r} is missing"
+    if not (store / CHECKSUMS).is_file():
+        yield f"{str(store / CHECKSUMS)!r} is missing"
         return
     for name in ("network.json", "images.json", "classes.json", *(layer.data for layer in manifest.layers)):
         try:
@@ -240,14 +240,14 @@ def _check_sums(store: Path, manifest: Manifest, sleep: Callable[[float], object
             yield f"cannot read {str(store / name)!r} ({problem.strerror or problem})"
             continue
         if not same:
-            yield f"{str(store / name)!r} is not what was written: its digest differs from {SUMS}"
+            yield f"{str(store / name)!r} is not what was written: its digest differs from {CHECKSUMS}"
 
 
 def _same_sum(store: Path, name: str, sleep: Callable[[float], object]) -> bool:
     """Whether a file's digest is the one that is listed."""
     for _ in range(LOOKS):
         found = hashlib.sha256((store / name).read_bytes()).hexdigest()
-        if read_sums(store).get(name) == found:
+        if read_checksums(store).get(name) == found:
             return True
         # A run writes first a file and then its digest: who reads between the two has to look again.
         if not (store / PROGRESS).exists():

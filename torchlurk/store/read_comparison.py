@@ -9,21 +9,21 @@ from torchlurk.store.comparison import (
     COMPARISON,
     COMPARISONS,
     ComparedLayer,
-    Comparison,
+    ComparisonRecord,
     Comparisons,
     LayerComparison,
 )
-from torchlurk.store.read import read_record
+from torchlurk.store.read import read_json
 
 
 def read_comparisons(folder: Path) -> Comparisons:
     """`comparisons.json` of a folder of stores. Raises `LurkError` if it is missing or damaged."""
-    return read_record(folder / COMPARISONS, Comparisons)
+    return read_json(folder / COMPARISONS, Comparisons)
 
 
-def read_comparison(folder: Path) -> Comparison:
+def read_comparison(folder: Path) -> ComparisonRecord:
     """`comparison.json`. Raises `LurkError` if it is missing, damaged or does not agree with itself."""
-    found = read_record(folder / COMPARISON, Comparison)
+    found = read_json(folder / COMPARISON, ComparisonRecord)
     pairs, last = len(found.pairs), len(found.stores) - 1
     if any(max(pair.before, pair.after) > last for pair in found.pairs) or any(
         len(layer.changes) != pairs for layer in found.layers
@@ -32,9 +32,11 @@ def read_comparison(folder: Path) -> Comparison:
     return found
 
 
-def read_layer_comparison(folder: Path, comparison: Comparison, layer: ComparedLayer) -> LayerComparison:
+def read_layer_comparison(
+    folder: Path, comparison: ComparisonRecord, layer: ComparedLayer
+) -> LayerComparison:
     """A layer's file of a comparison. Raises `LurkError` if it is missing, damaged, or not the layer's."""
-    found = read_record(folder / layer.data, LayerComparison)
+    found = read_json(folder / layer.data, LayerComparison)
     names = {measure.name for measure in comparison.measures}
     pairs = [(pair.before, pair.after) for pair in comparison.pairs]
     columns = [

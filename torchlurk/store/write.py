@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from torchlurk.errors import LurkError
-from torchlurk.store.read import read_manifest, read_sums
-from torchlurk.store.schema import FORMAT, PROGRESS, SUMS, Index, NetworkEntry
+from torchlurk.store.read import read_checksums, read_manifest
+from torchlurk.store.schema import CHECKSUMS, FORMAT, PROGRESS, Index, NetworkEntry
 
-UNFINISHED = ".part"
+TEMPORARY_SUFFIX = ".part"
 """How the names of temporary files end."""
 
 
@@ -30,7 +30,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", suffix=UNFINISHED, dir=path.parent)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}-", suffix=TEMPORARY_SUFFIX, dir=path.parent
+        )
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -49,9 +51,9 @@ def write_bytes(path: Path, data: bytes) -> None:
                 Path(temporary).unlink()
 
 
-def sweep(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files that a process left below a folder when it was killed."""
-    for path in folder.rglob(f".*{UNFINISHED}"):
+    for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
         with suppress(OSError):
             path.unlink()
 
@@ -61,7 +63,7 @@ def write_json(path: Path, record: object) -> None:
     write_bytes(path, msgspec.json.encode(record, order="sorted") + b"\n")
 
 
-def write_sums(store: Path, changed: Iterable[str] | None = None) -> None:
+def write_checksums(store: Path, changed: Iterable[str] | None = None) -> None:
     """Write `SHA256SUMS`: the digests of the store's JSON files, as `sha256sum --check` reads them.
 
     Args:
@@ -73,16 +75,16 @@ def write_sums(store: Path, changed: Iterable[str] | None = None) -> None:
         sums = {}
         changed = [path.relative_to(store).as_posix() for path in found if path != store / PROGRESS]
     else:
-        sums = read_sums(store)
+        sums = read_checksums(store)
     for name in changed:
         sums[name] = hashlib.sha256((store / name).read_bytes()).hexdigest()
-    write_bytes(store / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())
+    write_bytes(store / CHECKSUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())
 
 
-def write_listed(store: Path, name: str, record: object) -> None:
+def write_json_with_checksum(store: Path, name: str, record: object) -> None:
     """Write a JSON file of a store, and its digest."""
     write_json(store / name, record)
-    write_sums(store, [name])
+    write_checksums(store, [name])
 
 
 def check_writable(folder: Path) -> None:
@@ -98,7 +100,7 @@ def check_writable(folder: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Hold a folder against other runs, in this process and in others, for as long as the context lasts.
 
     The lock is the system's on the folder itself: it leaves no file, and ends with the process. Where the
@@ -170,7 +172,7 @@ def write_index(folder: Path) -> Index:
         What was written.
     """
     with _in_turn(folder):
-        for left in folder.glob(f".index.json-*{UNFINISHED}"):
+        for left in folder.glob(f".index.json-*{TEMPORARY_SUFFIX}"):
             with suppress(OSError):
                 left.unlink()  # by one that was killed, as all others wait
         networks = []

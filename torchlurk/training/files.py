@@ -16,7 +16,7 @@ from torchlurk.models.checkpoint import Weights, fit_weights, network_state, rea
 from torchlurk.models.checkpoint_metadata import Tuned, write_metadata
 from torchlurk.models.digests import check_has_values
 from torchlurk.models.plain_values import NotPlainError, to_json
-from torchlurk.store.write import sweep, write_bytes
+from torchlurk.store.write import remove_temporary_files, write_bytes
 
 _CHECKPOINTS: Final = "checkpoints"
 _MOMENTUM: Final = "momentum_buffer"
@@ -176,7 +176,7 @@ def remove_optimiser_states(out: Path, keep: int | None) -> None:
     for path in folder.glob("optimiser-*.safetensors"):
         if path != kept:
             path.unlink(missing_ok=True)
-    sweep(out)
+    remove_temporary_files(out)
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

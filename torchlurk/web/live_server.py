@@ -14,17 +14,17 @@ import msgspec
 from torchlurk.runtime.resources import site_folder
 from torchlurk.store.comparison import COMPARISON, COMPARISONS
 from torchlurk.store.schema import PICTURE_KINDS
-from torchlurk.web.publish import STORES, page, static_files
-from torchlurk.web.snapshot import FILES, Watch, watch
-from torchlurk.web.static_server import FileContent, Look, file_in, listen, running
+from torchlurk.web.publish import STORES_FOLDER, render_page, static_files
+from torchlurk.web.snapshot import STORE_FILES, StoreWatcher, watch_stores
+from torchlurk.web.static_server import FileContent, Resolver, listen, read_inside, serve_in_thread
 
-LIVE = f"{STORES}/live.json"
+LIVE = f"{STORES_FOLDER}/live.json"
 """The URL, relative to the page, of what the stores hold now."""
 
 _NAMED = re.compile(
     "|".join(
         [
-            *(re.escape(name) for name in (*FILES, COMPARISON)),
+            *(re.escape(name) for name in (*STORE_FILES, COMPARISON)),
             r"layers/[^/]+\.json",
             r"images/[0-9]+\.jpg",
             *(rf"{kind}/[^/]+/[0-9]+\.jpg" for kind in PICTURE_KINDS),
@@ -34,7 +34,7 @@ _NAMED = re.compile(
 """The files of a store, or of a comparison, that the format names, and that a page asks for."""
 
 
-def live_files(stores: Watch, site: Path) -> Look:
+def live_files(stores: StoreWatcher, site: Path) -> Resolver:
     """Finds the page, its files, those of the stores, and the three that are made when they are asked for.
 
     Args:
@@ -45,22 +45,22 @@ def live_files(stores: Watch, site: Path) -> Look:
 
     def look(parts: tuple[str, ...]) -> FileContent | None:
         name = "/".join(parts)
-        if name == f"{STORES}/index.json":
+        if name == f"{STORES_FOLDER}/index.json":
             return _json(stores.index())
-        if name == f"{STORES}/{COMPARISONS}":
+        if name == f"{STORES_FOLDER}/{COMPARISONS}":
             return _json(stores.comparisons())
         if name == LIVE:
             return _json(stores.live())
-        if parts[0] == STORES and len(parts) > 2:
+        if parts[0] == STORES_FOLDER and len(parts) > 2:
             folder = stores.stores.get(parts[1])
             inside = parts[2:]
             if folder is None or not _NAMED.fullmatch("/".join(inside)):
                 return None
-            return file_in(folder, inside)
+            return read_inside(folder, inside)
         names = static_files(site)
         if name == "index.html":
-            return FileContent(page(site, names, LIVE).encode(), ".html")
-        return file_in(site, parts) if name in names else None
+            return FileContent(render_page(site, names, LIVE).encode(), ".html")
+        return read_inside(site, parts) if name in names else None
 
     return look
 
@@ -96,7 +96,7 @@ class LiveServer:
             LurkError: two stores share a folder name, or one can be no store.
         """
         self.url: str = ""
-        self._look = live_files(watch([Path(store) for store in stores]), site_folder())
+        self._look = live_files(watch_stores([Path(store) for store in stores]), site_folder())
         self._address = host, port
         self._running = ExitStack()
 
@@ -116,7 +116,7 @@ class LiveServer:
             >>> server.close()
         """
         if not self.url:
-            self.url = self._running.enter_context(running(listen(self._look, *self._address)))
+            self.url = self._running.enter_context(serve_in_thread(listen(self._look, *self._address)))
         return self.url
 
     def close(self) -> None:

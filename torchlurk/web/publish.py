@@ -19,16 +19,16 @@ import jinja2
 
 from torchlurk.errors import LurkError
 from torchlurk.runtime.resources import site_folder
-from torchlurk.store.comparison import COMPARISON, COMPARISONS, Comparison, ComparisonEntry, Comparisons
-from torchlurk.store.comparisons import fitting, open_comparison, sort_folders
-from torchlurk.store.previews import PREVIEWS, previews
+from torchlurk.store.comparison import COMPARISON, COMPARISONS, ComparisonEntry, ComparisonRecord, Comparisons
+from torchlurk.store.comparisons import open_comparison, open_matching, sort_folders
+from torchlurk.store.previews import PREVIEWS, make_previews
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import FORMAT, PICTURE_KINDS, Index, Manifest, NetworkEntry
 from torchlurk.store.write import write_json
 
 TITLE = "Torchlurk"
-MARKER = ".torchlurk-site"
-STORES = "saved_model"
+SITE_MARKER = ".torchlurk-site"
+STORES_FOLDER = "saved_model"
 CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'"
 FIRST_VIEW = ("page", "styles", "scripts", "vendor")
 
@@ -89,7 +89,7 @@ class _Store:
 @dataclass(frozen=True)
 class _Compared:
     folder: Path
-    record: Comparison
+    record: ComparisonRecord
 
 
 def build_site(folders: Sequence[Path], out: Path, beside: Sequence[Path] = ()) -> SiteReport:
@@ -123,7 +123,7 @@ def build_site(folders: Sequence[Path], out: Path, beside: Sequence[Path] = ()) 
             )
     manifests = {store.name: store.manifest for store in opened}
     asked = {folder: open_comparison(folder, manifests) for folder in compared}
-    found, left_out = fitting([folder for folder in beside if folder not in asked], manifests)
+    found, left_out = open_matching([folder for folder in beside if folder not in asked], manifests)
     comparisons = [_Compared(folder, record) for folder, record in {**asked, **found}.items()]
     _check_apart(comparisons)
     out = Path(out).absolute()
@@ -187,9 +187,9 @@ def _check_out(out: Path, folders: Sequence[Path]) -> None:
         filled = any(out.iterdir())
     except OSError as error:
         raise LurkError(f"{out}: cannot be read ({error.strerror}); choose another folder") from error
-    if filled and not (out / MARKER).is_file():
+    if filled and not (out / SITE_MARKER).is_file():
         raise LurkError(
-            f"{out}: is neither empty nor an earlier site (no {MARKER} in it); "
+            f"{out}: is neither empty nor an earlier site (no {SITE_MARKER} in it); "
             "choose another folder or empty this one"
         )
 
@@ -199,21 +199,21 @@ def _write(stores: Sequence[_Store], comparisons: Sequence[_Compared], fresh: Pa
     names = static_files(source)
     for name in names:
         _copy(source / name, fresh / name)
-    (fresh / "index.html").write_text(page(source, names), encoding="utf-8")
+    (fresh / "index.html").write_text(render_page(source, names), encoding="utf-8")
     (fresh / ".nojekyll").touch()
-    (fresh / MARKER).write_text("A folder that torchlurk wrote and may replace.\n", encoding="utf-8")
+    (fresh / SITE_MARKER).write_text("A folder that torchlurk wrote and may replace.\n", encoding="utf-8")
     for store in stores:
         for path in _files(store.folder):
-            _link(path, fresh / STORES / store.name / path.relative_to(store.folder))
-        write_json(fresh / STORES / store.name / PREVIEWS, previews(store.folder, store.manifest))
+            _link(path, fresh / STORES_FOLDER / store.name / path.relative_to(store.folder))
+        write_json(fresh / STORES_FOLDER / store.name / PREVIEWS, make_previews(store.folder, store.manifest))
     for one in comparisons:
         for name in (COMPARISON, *(layer.data for layer in one.record.layers)):
-            _link(one.folder / name, fresh / STORES / one.record.name / name)
+            _link(one.folder / name, fresh / STORES_FOLDER / one.record.name / name)
     networks = [NetworkEntry(name=s.name, title=s.manifest.title, path=s.name) for s in stores]
-    write_json(fresh / STORES / "index.json", Index(format=FORMAT, networks=networks))
+    write_json(fresh / STORES_FOLDER / "index.json", Index(format=FORMAT, networks=networks))
     listed = sorted((one.record for one in comparisons), key=lambda record: record.name)
     entries = [ComparisonEntry(name=one.name, title=one.title, path=one.name) for one in listed]
-    write_json(fresh / STORES / COMPARISONS, Comparisons(format=FORMAT, comparisons=entries))
+    write_json(fresh / STORES_FOLDER / COMPARISONS, Comparisons(format=FORMAT, comparisons=entries))
 
 
 def static_files(source: Path) -> list[str]:
@@ -224,7 +224,7 @@ def static_files(source: Path) -> list[str]:
     return [path.relative_to(source).as_posix() for path in found]
 
 
-def page(source: Path, names: Sequence[str], live: str | None = None) -> str:
+def render_page(source: Path, names: Sequence[str], live: str | None = None) -> str:
     """The page: `index.html` of the site, filled in.
 
     Args:
@@ -236,7 +236,7 @@ def page(source: Path, names: Sequence[str], live: str | None = None) -> str:
     return environment.from_string((source / "index.html").read_text(encoding="utf-8")).render(
         title=TITLE,
         csp=CSP,
-        index=f"{STORES}/index.json",
+        index=f"{STORES_FOLDER}/index.json",
         live=live,
         modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js|types\.js).*\.js", name)],
     )
@@ -288,7 +288,7 @@ def _swap(fresh: Path, out: Path) -> None:
 def _kind(name: str) -> str:
     if name.startswith("vendor/"):
         return "vendor"
-    if name.startswith(f"{STORES}/"):
+    if name.startswith(f"{STORES_FOLDER}/"):
         return "data" if name.endswith(".json") else "pictures"
     by_suffix = {".html": "page", ".css": "styles", ".js": "scripts"}
     return by_suffix.get(Path(name).suffix, "other")

@@ -11,22 +11,22 @@ import msgspec
 
 from torchlurk.errors import LurkError
 from torchlurk.store.comparison import COMPARISON, ComparisonEntry, Comparisons
-from torchlurk.store.comparisons import comparison_beside
-from torchlurk.store.previews import few, seen_layer
+from torchlurk.store.comparisons import check_comparison
+from torchlurk.store.previews import choose_previews, read_preview_layer
 from torchlurk.store.read import read_manifest, read_progress
 from torchlurk.store.schema import (
     FORMAT,
     PICTURE_KINDS,
     STAGES,
     Index,
-    Layer,
+    LayerRecord,
     Manifest,
     NetworkEntry,
     Preview,
     Progress,
 )
 
-FILES = ("network.json", "images.json", "classes.json")
+STORE_FILES = ("network.json", "images.json", "classes.json")
 """The JSON files of a store beside those of its layers."""
 
 
@@ -52,7 +52,7 @@ class LiveNetwork(msgspec.Struct, frozen=True):
     Attributes:
         name: of the network.
         path: of its folder.
-        files: for each of `FILES` that is there, a stamp.
+        files: for each of `STORE_FILES` that is there, a stamp.
         layers: by name, those whose file is there.
         stages: which are complete.
         progress: what a run is at; `None` where none is under way.
@@ -97,7 +97,7 @@ class Live(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Watch:
+class StoreWatcher:
     """Looks at stores, and at comparisons of them, again and again.
 
     Attributes:
@@ -149,7 +149,7 @@ class Watch:
         for path, folder in self.stores.items():
             if (folder / COMPARISON).is_file():
                 try:
-                    found = comparison_beside(folder, manifests)
+                    found = check_comparison(folder, manifests)
                 except LurkError:
                     continue
                 entries.append(ComparisonEntry(name=found.name, title=found.title, path=path))
@@ -171,7 +171,7 @@ class Watch:
 
     def _network(self, path: str, folder: Path) -> LiveNetwork | None:
         # Stamps before what they stand for: what changes in between is told the next time.
-        stamps = {name: stamp for name in FILES if (stamp := stamp_of(folder / name))}
+        stamps = {name: stamp for name in STORE_FILES if (stamp := file_stamp(folder / name))}
         try:
             manifest = read_manifest(folder)
         except LurkError:
@@ -180,38 +180,39 @@ class Watch:
         stages = {name: getattr(manifest.stages, name).complete for name in STAGES}
         return LiveNetwork(manifest.name, path, stamps, layers, stages, read_progress(folder))
 
-    def _layer(self, folder: Path, layer: Layer) -> LiveLayer | None:
+    def _layer(self, folder: Path, layer: LayerRecord) -> LiveLayer | None:
         path = folder / layer.data
-        stamp = stamp_of(path)
+        stamp = file_stamp(path)
         if stamp is None:
             return None
         known = self.seen.get(path)
         if known is None or known.stamp != stamp:
             try:
-                filters = seen_layer(path).filters
+                filters = read_preview_layer(path).filters
             except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return None
             made = {
-                kind: ranges(one.channel for one in filters if kind in one.pictures) for kind in PICTURE_KINDS
+                kind: to_ranges(one.channel for one in filters if kind in one.pictures)
+                for kind in PICTURE_KINDS
             }
             runs = {kind: found for kind, found in made.items() if found}
-            known = LiveLayer(layer.data, stamp, runs, few(filters))
+            known = LiveLayer(layer.data, stamp, runs, choose_previews(filters))
             self.seen[path] = known
         return known
 
 
 def _comparison(path: str, folder: Path, manifests: dict[str, Manifest]) -> LiveComparison | None:
-    stamp = stamp_of(folder / COMPARISON)
+    stamp = file_stamp(folder / COMPARISON)
     try:
-        found = comparison_beside(folder, manifests)
+        found = check_comparison(folder, manifests)
     except LurkError:
         return None
-    stamps = {layer.data: stamp_of(folder / layer.data) for layer in found.layers}
+    stamps = {layer.data: file_stamp(folder / layer.data) for layer in found.layers}
     files = {COMPARISON: stamp, **stamps}
     return LiveComparison(found.name, path, {name: one for name, one in files.items() if one})
 
 
-def watch(stores: Sequence[Path]) -> Watch:
+def watch_stores(stores: Sequence[Path]) -> StoreWatcher:
     """Look at these stores and comparisons of them, which need not be there yet.
 
     Raises:
@@ -234,10 +235,10 @@ def watch(stores: Sequence[Path]) -> Watch:
         named[folder.name] = folder
     if not named:
         raise LurkError("no store given: name at least one, even if it is only going to be written")
-    return Watch(named)
+    return StoreWatcher(named)
 
 
-def stamp_of(path: Path) -> str | None:
+def file_stamp(path: Path) -> str | None:
     """What changes when a file does, which is always replaced, never written into; `None` if it is gone."""
     try:
         found = os.stat(path)  # noqa: PTH116, one call and no exception for what is usual
@@ -246,7 +247,7 @@ def stamp_of(path: Path) -> str | None:
     return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
-def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+def to_ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
     """Ascending numbers as half-open ranges.
 
     >>> ranges([0, 1, 2, 7, 8])

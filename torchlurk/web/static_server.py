@@ -44,11 +44,11 @@ class FileContent:
     suffix: str
 
 
-Look = Callable[[tuple[str, ...]], FileContent | None]
+Resolver = Callable[[tuple[str, ...]], FileContent | None]
 """Takes the parts of a path, none of which is empty, hidden or `..`; gives what lies there, if anything."""
 
 
-def file_in(root: Path, parts: tuple[str, ...]) -> FileContent | None:
+def read_inside(root: Path, parts: tuple[str, ...]) -> FileContent | None:
     """A file of a folder; `None` when there is none, or when a link leads out of the folder.
 
     Args:
@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "torchlurk"
     sys_version = ""
     timeout = 30
-    look: Look
+    look: Resolver
 
     def do_GET(self) -> None:
         """Send a file."""
@@ -196,10 +196,10 @@ def make_server(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> Thre
     root = Path(folder).resolve()
     if not root.is_dir():
         raise LurkError(f"{folder}: is no folder; build a site there with `torchlurk site`")
-    return listen(lambda parts: file_in(root, parts), host, port)
+    return listen(lambda parts: read_inside(root, parts), host, port)
 
 
-def listen(look: Look, host: str, port: int) -> ThreadingHTTPServer:
+def listen(look: Resolver, host: str, port: int) -> ThreadingHTTPServer:
     """A server of what `look` finds, not yet running.
 
     Raises:
@@ -215,7 +215,7 @@ def listen(look: Look, host: str, port: int) -> ThreadingHTTPServer:
 
 
 @contextmanager
-def running(server: ThreadingHTTPServer) -> Iterator[str]:
+def serve_in_thread(server: ThreadingHTTPServer) -> Iterator[str]:
     """Answer from a thread of its own until the context ends, then give the port back.
 
     Args:

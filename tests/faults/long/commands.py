@@ -64,7 +64,7 @@ class Outcome:
     @property
     def traceback(self) -> bool:
         """Whether Python's own words came out, or Torchlurk's excuse for an error of its own."""
-        return "Traceback" in self.out + self.err or "an error of ours" in self.err
+        return "Traceback" in self.out + self.err or "internal error" in self.err
 
     def refused(self, *words: str) -> str:
         """What is wrong with it as a refusal in one line that has these words; "" if nothing is."""

@@ -16,7 +16,7 @@ from tests.faults.long.pictures import good
 from torchlurk.errors import LurkError
 from torchlurk.store.read import inspect, read_layer
 from torchlurk.web.publish import build_site
-from torchlurk.web.snapshot import watch
+from torchlurk.web.snapshot import watch_stores
 
 NAMES = "hostile names of files, classes, modules and outputs: a whole store and site, each in its folder"
 FOLDERS = "hostile name of the folder to write: refused in one line, or a whole store"
@@ -137,7 +137,7 @@ def whole(folder: Path, out: Path, done: Outcome, before: Sequence[str]) -> str:
         for layer in report.manifest.layers:
             read_layer(out, layer)
         build_site([out], folder / "site")
-        live = watch([out]).live()
+        live = watch_stores([out]).live()
     except LurkError as problem:
         return str(problem)
     seen = [(network.name, len(network.layers)) for network in live.networks]

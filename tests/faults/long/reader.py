@@ -22,7 +22,7 @@ from torchlurk.store.partial import PartialResults
 from torchlurk.store.read_comparison import read_comparison, read_comparisons, read_layer_comparison
 from torchlurk.store.write import write_index
 from torchlurk.web.publish import build_site
-from torchlurk.web.snapshot import watch
+from torchlurk.web.snapshot import watch_stores
 
 JSON = "JSON of a store: changed, cut, nested, doubled"
 PICTURE = "picture of a store: changed, cut"
@@ -52,13 +52,13 @@ def in_time(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _inspect(store: Path) -> read.Report:
+def _inspect(store: Path) -> read.StoreReport:
     return read.inspect(store, sleep=lambda _: None)
 
 
 def _see(store: Path) -> None:
-    watch([store]).live()
-    watch([store]).index()
+    watch_stores([store]).live()
+    watch_stores([store]).index()
 
 
 def _index(store: Path) -> None:
@@ -219,7 +219,7 @@ def _pieces(trial: Trial, count: int) -> Row:
         bad = way(whole, trial.random)
         path.write_bytes(bad)
         try:
-            if pieces.whole(["a"], lambda _: None) and pieces.read("a") != content:
+            if pieces.collect_valid(["a"], lambda _: None) and pieces.read("a") != content:
                 wrong.append(f"{number} {way.__name__}: taken for whole")
         except Exception as problem:
             wrong.append(f"{number} {way.__name__}: {type(problem).__name__}: {problem}"[:300])

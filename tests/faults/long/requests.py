@@ -20,7 +20,7 @@ from tests.golden.run import EXPECTED
 from torchlurk.runtime.resources import site_folder
 from torchlurk.web.live_server import live_files
 from torchlurk.web.publish import CSP, build_site
-from torchlurk.web.snapshot import watch
+from torchlurk.web.snapshot import watch_stores
 from torchlurk.web.static_server import listen, make_server
 
 FOLDER = "request to the server of a site: encoded, absolute, links out, garbage"
@@ -236,7 +236,7 @@ def fuzz_servers(trial: Trial) -> list[Row]:
     known = seeds([*files, *(f"saved_model/branching/{name}" for name in out * 20)])
     allowed = {*files.values(), b""}
     rows = [_fuzz(FOLDER, make_server(site, port=0), trial, known, allowed)]
-    look = live_files(watch([store]), site_folder())
+    look = live_files(watch_stores([store]), site_folder())
     made = (
         ("index.html",),
         ("saved_model", "index.json"),

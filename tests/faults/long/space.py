@@ -20,7 +20,7 @@ from tests.faults.long.pictures import good
 from torchlurk.errors import LurkError
 from torchlurk.store import read, schema
 from torchlurk.store.partial import PARTIAL
-from torchlurk.store.write import UNFINISHED
+from torchlurk.store.write import TEMPORARY_SUFFIX
 
 FULL = "disk full in the middle (a tmpfs smaller than the store)"
 FILES = "no more files in the middle (a tmpfs of few inodes)"
@@ -149,7 +149,7 @@ def intact(store: Path, stays: Callable[[str], bool] = lambda _: False) -> Itera
         stays: whether a file of such a name, which belongs to no store, could not be taken away.
     """
     kinds = {
-        "images.json": schema.Images,
+        "images.json": schema.ImageEntries,
         "classes.json": schema.Classes,
         "network.json": schema.Manifest,
         "progress.json": schema.Progress,  # where nothing can be taken away any more, it stays
@@ -197,7 +197,7 @@ def _broken_off(ground: Ground, done: Outcome, words: str) -> str:
     # From a disk that has turned read-only nothing can be taken away, not even a file that was about to
     # get its name; the run that goes on has to do it, for what it leaves is compared.
     stays = words == READ_ONLY
-    if wrong := "; ".join(intact(store, lambda name: stays and name.endswith(UNFINISHED))):
+    if wrong := "; ".join(intact(store, lambda name: stays and name.endswith(TEMPORARY_SUFFIX))):
         return f"not intact: {wrong}"
     again = lurk_here([*COMMAND, "--out", "kept/net"], ground.folder)
     if again.code != 0 or again.traceback:

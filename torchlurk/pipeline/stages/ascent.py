@@ -1,14 +1,13 @@
-"""The images that gradient ascent finds."""
+"""Filter images: the inputs that maximise a filter's activation, found by gradient ascent."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
 import torch
-from torch import Tensor
 
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import OBJECTIVES
@@ -16,98 +15,122 @@ from torchlurk.ascent.optimise import AscentParams, AscentResult, ascend, suppor
 from torchlurk.ascent.transforms import Jitter
 from torchlurk.graph import Layer
 from torchlurk.pipeline import rendering
-from torchlurk.pipeline.config import recorded
+from torchlurk.pipeline.config import config_to_record
 from torchlurk.pipeline.rendering import Ascend
-from torchlurk.pipeline.stages.blocks import Advance, Block, by_blocks
+from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import (
     RunContext,
-    all_made,
-    chosen,
-    having,
-    lacking,
-    layer_files,
+    has_requested_pictures,
+    missing,
+    read_layer_files,
+    requested_channels,
+    with_pictures,
     write_picture,
 )
-from torchlurk.runtime import pictures
 from torchlurk.runtime.devices import BatchLimiter, retry_on_oom
+from torchlurk.runtime.pictures import PixelSize
 from torchlurk.store import schema
 from torchlurk.store.schema import Filter, Manifest
 
-STEADY = 48
-"""An image smaller than this, in pixels, is moved less between the steps of its ascent."""
+TASKS: tuple[str, ...] = ("ascent",)
+"""Names of the partial results of the stage."""
 
-WORKS: tuple[str, ...] = ("ascent",)
-"""What the pieces of the stage are called."""
+_FULL_JITTER_SIZE = 48
+"""Short side in pixels from which an image gets the full jitter."""
 
 
 def run(context: RunContext, manifest: Manifest) -> Manifest:
-    """Write the images of the chosen filters that have none yet; returns the manifest with their sizes."""
-    config = context.config.ascent
-    wanted = chosen(context)
-    ranking = OBJECTIVES[config.objective].ranking
-    find = _in_parts(context.limiter, _naive(context) if config.way == "naive" else _fourier(context))
+    """Write the images of the requested filters that have none.
 
-    def make(block: Block, advance: Advance) -> Iterator[Filter]:
+    Returns:
+        The manifest with the sizes of the images; it is not written yet.
+    """
+    config = context.config.ascent
+    channels = requested_channels(context)
+    strategy = _naive(context) if config.strategy == "naive" else _fourier(context)
+    ranking = OBJECTIVES[config.objective].ranking
+    ascend_in_parts = _split_on_oom(context.limiter, strategy)
+
+    def compute(block: Block, advance: Advance) -> Iterator[Filter]:
         by_channel = {entry.channel: entry for entry in block.filters}
-        for made in rendering.ascent_pictures(
+        for result in rendering.ascent_pictures(
             block.layer,
             block.filters,
-            block.wanted,
-            find,
+            block.requested,
+            ascend_in_parts,
             context.source,
             config.seed,
             lambda entry: _best_score(entry, ranking),
         ):
-            write_picture(context, "max_activ", block.layer.name, made.channel, made.picture)
-            quality = schema.Ascent(
-                score=schema.number(made.score),
-                ratio=None if made.ratio is None else schema.number(made.ratio),
-                found=made.found,
+            write_picture(context, "max_activ", block.layer.name, result.channel, result.picture)
+            record = schema.Ascent(
+                score=schema.round_float32(result.score),
+                ratio=None if result.ratio is None else schema.round_float32(result.ratio),
+                found=result.found,
             )
             advance(1)
-            yield having(msgspec.structs.replace(by_channel[made.channel], ascent=quality), "max_activ")
+            yield with_pictures(
+                msgspec.structs.replace(by_channel[result.channel], ascent=record), "max_activ"
+            )
 
-    by_blocks(
-        context, manifest, WORKS[0], recorded(config), lambda f: lacking(wanted, f, "max_activ"), make,
+    run_blocks(
+        context,
+        manifest,
+        TASKS[0],
+        config_to_record(config),
+        lambda files: missing(channels, files, "max_activ"),
+        compute,
         size=config.batch_size,
-    )  # fmt: skip
-    # Of all layers, as an earlier run may have been stopped before it came to this.
-    tiles = msgspec.structs.replace(manifest.tiles, max_activ=_sizes(context))
+    )
+    # Sizes for all layers: an earlier run may have been interrupted before it wrote them.
+    tiles = msgspec.structs.replace(manifest.tiles, max_activ=_image_sizes(context))
     return msgspec.structs.replace(manifest, tiles=tiles)
 
 
-def complete(context: RunContext, manifest: Manifest) -> bool:
-    """Whether all chosen filters have their image."""
-    return all_made(context, layer_files(context, manifest), "ascent")
+def is_complete(context: RunContext, manifest: Manifest) -> bool:
+    """Return whether all requested filters have an image."""
+    return has_requested_pictures(context, read_layer_files(context, manifest), "ascent")
 
 
 def _best_score(entry: Filter, ranking: Literal["max", "avg"] | None) -> float:
-    """Return what the best real image reaches of the objective; 0 where no list ranks images by it."""
+    """Return the highest value of the objective on an image of the data set; 0 if no top list ranks by it."""
     return getattr(entry, ranking)[0].score if ranking else 0.0
 
 
-def _in_parts(limiter: BatchLimiter, find: Ascend) -> Ascend:
-    """The same, in parts where all filters together do not fit into the memory."""
+def jitter_for_size(jitter: Jitter, size: PixelSize) -> Jitter:
+    """Return the jitter for images of a size: small ones are shifted less, as their patterns would blur.
 
-    def found(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> AscentResult:
+    Args:
+        jitter: The jitter for large images.
+        size: Height and width of the images, in pixels.
+    """
+    return dataclasses.replace(jitter, shift=jitter.shift * min(1.0, min(size) / _FULL_JITTER_SIZE))
+
+
+def _split_on_oom(limiter: BatchLimiter, ascend_all: Ascend) -> Ascend:
+    """Return a function that splits its filters into parts if they do not fit into memory together."""
+
+    def ascend_in_parts(
+        layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]
+    ) -> AscentResult:
         states = [generator.get_state() for generator in generators]
 
-        def attempt(at_once: int) -> list[AscentResult]:
+        def attempt(limit: int) -> list[AscentResult]:
             for generator, state in zip(generators, states, strict=True):
                 generator.set_state(state)
-            starts = range(0, len(channels), at_once)
-            return [find(layer, channels[i : i + at_once], generators[i : i + at_once]) for i in starts]
+            starts = range(0, len(channels), limit)
+            return [ascend_all(layer, channels[i : i + limit], generators[i : i + limit]) for i in starts]
 
         parts = retry_on_oom(limiter, len(channels), attempt)
         return AscentResult(torch.cat([p.images for p in parts]), torch.cat([p.scores for p in parts]))
 
-    return found
+    return ascend_in_parts
 
 
-def _sizes(context: RunContext) -> dict[str, pictures.Size]:
-    """The size of the images of each layer."""
+def _image_sizes(context: RunContext) -> dict[str, PixelSize]:
+    """Return height and width of the images of each layer."""
     depth, height, width = context.source.shape
-    if context.config.ascent.way == "naive":
+    if context.config.ascent.strategy == "naive":
         return {layer.name: (height, width) for layer in context.graph.layers}
     return {
         layer.name: supported_canvas_size(context.runner, layer.name, layer.field, (height, width), depth)
@@ -116,44 +139,45 @@ def _sizes(context: RunContext) -> dict[str, pictures.Size]:
 
 
 def _fourier(context: RunContext) -> Ascend:
+    """Return the ascent in Fourier space (Olah et al. 2017)."""
+    preprocess = context.network.preprocess
     config = context.config.ascent
     params = AscentParams(steps=config.steps, bfloat16=config.precision == "bfloat16")
-    normalise, _ = _scales(context)
-    depth, *extent = context.source.shape
+    depth, height, width = context.source.shape
     objective = OBJECTIVES[config.objective].score
 
-    def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> AscentResult:
-        size = supported_canvas_size(context.runner, layer.name, layer.field, (extent[0], extent[1]), depth)
-        # A small image is moved less, or its pattern would be all blur.
-        moved = Jitter(shift=Jitter.shift * min(1.0, min(size) / STEADY))
-        own = dataclasses.replace(params, jitter=moved)
+    def ascend_fourier(
+        layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]
+    ) -> AscentResult:
+        size = supported_canvas_size(context.runner, layer.name, layer.field, (height, width), depth)
+        sized = dataclasses.replace(params, jitter=jitter_for_size(Jitter(), size))
         return ascend(
-            context.runner, layer.name, channels, size, normalise, objective, own, generators, depth=depth
+            context.runner,
+            layer.name,
+            channels,
+            size,
+            preprocess.normalise,
+            objective,
+            sized,
+            generators,
+            depth=depth,
         )
 
-    return find
+    return ascend_fourier
 
 
 def _naive(context: RunContext) -> Ascend:
-    normalise, denormalise = _scales(context)
+    """Return the ascent on plain pixels (Erhan et al. 2009)."""
+    preprocess = context.network.preprocess
     depth, height, width = context.source.shape
     objective = OBJECTIVES[context.config.ascent.objective].score
 
-    def find(layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]) -> AscentResult:
+    def ascend_naive(
+        layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]
+    ) -> AscentResult:
         return naive_ascend(
-            context.runner, layer.name, channels, (height, width), normalise, denormalise, objective,
-            generators, depth=depth,
+            context.runner, layer.name, channels, (height, width), preprocess.normalise,
+            preprocess.denormalise, objective, generators, depth=depth,
         )  # fmt: skip
 
-    return find
-
-
-Scale = Callable[[Tensor], Tensor]
-
-
-def _scales(context: RunContext) -> tuple[Scale, Scale]:
-    """From values in [0, 1] to what the network is fed, and back."""
-    preprocess = context.network.preprocess
-    mean = torch.tensor(preprocess.mean, device=context.source.device).view(-1, 1, 1)
-    std = torch.tensor(preprocess.std, device=context.source.device).view(-1, 1, 1)
-    return lambda images: (images - mean) / std, lambda fed: fed * std + mean
+    return ascend_naive

@@ -1,8 +1,8 @@
-"""Work on the filters of layers, cut into blocks: shared among processes, kept one by one, merged by layer.
+"""Work on the filters of layers, in blocks that processes share, save one by one and merge by layer.
 
-Which filters make a block depends on their numbers alone, and a block is computed as a whole even if only
-some of it are wanted: in a batch of another size the last digits are others, and what a filter gets must
-not depend on which others were asked for, in this run or in one before.
+Which filters form a block depends on their channel numbers alone, and a block is computed whole even if only
+some of its filters are requested: the last digits of a result depend on the batch size, and a filter's result
+must not depend on which others were requested, in this run or an earlier one.
 """
 
 from __future__ import annotations
@@ -14,180 +14,200 @@ import msgspec
 
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer
-from torchlurk.pipeline.stages.context import RunContext, replace
+from torchlurk.pipeline.stages.context import RunContext, read_layer_files, with_filters
 from torchlurk.store import schema
-from torchlurk.store.partial import PartialResults, digest_of
+from torchlurk.store.partial import PartialResults, digest_records
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest
-from torchlurk.store.write import write_listed
+from torchlurk.store.write import write_json_with_checksum
 
-LOOK = 0.5
-"""Seconds between two looks at what the other processes have finished."""
+POLL_INTERVAL = 0.5
+"""Seconds between two looks for results that other processes have finished."""
+
+_RESUME_HINT = "check the disk, then start the same command again"
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some filters of a layer that are computed together.
+    """Filters of a layer that are computed together.
 
     Attributes:
-        layer: theirs.
-        number: of the block in the layer.
-        filters: all of the block.
-        wanted: the channels whose results are kept.
+        layer: The layer.
+        number: Number of the block in the layer.
+        filters: All filters of the block.
+        requested: Channels whose results are kept.
     """
 
     layer: Layer
     number: int
     filters: tuple[Filter, ...]
-    wanted: tuple[int, ...]
+    requested: tuple[int, ...]
 
     @property
     def piece(self) -> str:
-        """The name of its finished piece; it says which filters were wanted."""
-        asked = digest_of(self.wanted)[:12]
-        return f"{schema.safe_name(self.layer.name)}/{self.number:05}-{asked}.json"
+        """Name of its partial result, which depends on the requested channels."""
+        channels = digest_records(self.requested)[:12]
+        return f"{schema.safe_name(self.layer.name)}/{self.number:05}-{channels}.json"
 
 
 Advance = Callable[[int], object]
-"""Moves a bar on by so many filters."""
+"""Advances a progress bar by a number of filters."""
 
-Make = Callable[[Block, Advance], Iterator[Filter]]
-"""Computes a block: gives the wanted filters with what is new in them, and advances by each."""
+ComputeBlock = Callable[[Block, Advance], Iterator[Filter]]
+"""Computes a block: yields the requested filters with their new results, and advances the bar by each."""
 
 
-def cut(
-    context: RunContext, files: Mapping[str, LayerFile], wanted: Mapping[str, Sequence[int]], size: int
+def split_into_blocks(
+    context: RunContext, files: Mapping[str, LayerFile], requested: Mapping[str, Sequence[int]], size: int
 ) -> list[Block]:
-    """The blocks that hold wanted filters.
+    """Return the blocks that contain requested filters.
 
     Args:
-        context: whose layers they are.
-        files: all layers, by name.
-        wanted: channels, by layer.
-        size: filters a block.
+        context: The run.
+        files: All layers, by name.
+        requested: Channels, by layer.
+        size: Filters per block.
     """
     blocks = []
-    for name, channels in wanted.items():
+    for name, channels in requested.items():
         for start in range(0, len(files[name].filters), size):
-            here = tuple(c for c in channels if start <= c < start + size)
-            if here:
+            in_block = tuple(c for c in channels if start <= c < start + size)
+            if in_block:
                 filters = tuple(files[name].filters[start : start + size])
-                blocks.append(Block(context.graph.layer(name), start // size, filters, here))
+                blocks.append(Block(context.graph.layer(name), start // size, filters, in_block))
     return blocks
 
 
-def by_blocks(
+def run_blocks(
     context: RunContext,
     manifest: Manifest,
-    work: str,
+    task: str,
     config: object,
-    wanted: Callable[[Mapping[str, LayerFile]], Mapping[str, Sequence[int]]],
-    make: Make,
+    select: Callable[[Mapping[str, LayerFile]], Mapping[str, Sequence[int]]],
+    compute: ComputeBlock,
     *,
     size: int,
 ) -> dict[str, LayerFile]:
-    """Compute what some filters lack, and put it into the layers' files.
+    """Compute results of filters block by block, and merge them into the layers' files.
+
+    All processes of the run call this. Each computes its share of the blocks that have no partial result yet.
 
     Args:
-        context: for which run.
-        manifest: of the store.
-        work: what the pieces are called, and the bar.
-        config: what decides the results beside the run's identity.
-        wanted: which channels lack it, by layer.
-        make: computes a block.
-        size: filters a block.
+        context: The run.
+        manifest: The manifest of the store.
+        task: Name of the partial results and of the progress bar.
+        config: What affects the results, besides the run's identity.
+        select: Returns the channels to compute, by layer.
+        compute: Computes a block.
+        size: Filters per block.
 
     Returns:
-        The layers as they are then, by name.
+        The layers' files afterwards, by layer.
 
     Raises:
-        LurkError: something cannot be computed, read or written; finished blocks are kept.
+        LurkError: A result cannot be computed, read or written; finished blocks are kept.
     """
-    files = {layer.name: read_layer(context.out, layer) for layer in manifest.layers}
-    asked = context.group.broadcast(lambda: {name: tuple(found) for name, found in wanted(files).items()})
-    blocks = cut(context, files, asked, size)
+    files = read_layer_files(context, manifest)
+    requested = context.group.broadcast(lambda: {name: tuple(c) for name, c in select(files).items()})
+    blocks = split_into_blocks(context, files, requested, size)
     if not blocks:
         return files
-    pieces = PartialResults(context.out, work, digest_of(context.identity, work, config, size))
+    partial = PartialResults(context.out, task, digest_records(context.identity, task, config, size))
     finished = context.group.broadcast(
-        lambda: sorted(pieces.whole((b.piece for b in blocks), context.reporter.report))
+        lambda: sorted(partial.collect_valid((b.piece for b in blocks), context.reporter.report))
     )
-    todo = [block for block in blocks if block.piece not in finished]
-    mine = context.group.local_share(todo)
-    weight = {block.piece: len(block.wanted) for block in blocks}
-    awaited = {block.piece: weight[block.piece] for block in todo} if context.group.is_main else {}
-    merging = _Merging(context, manifest, pieces, files, blocks) if context.group.is_main else None
-    with context.reporter.bar(work, sum(weight.values()), "filter") as advance:
-        advance(sum(weight[piece] for piece in finished))
-        if merging:
-            merging.merge(finished)
-        for block in mine:
-            found = list(make(block, advance))
+    remaining = [block for block in blocks if block.piece not in finished]
+    filters = {block.piece: len(block.requested) for block in blocks}
+    awaited = {block.piece: filters[block.piece] for block in remaining} if context.group.is_main else {}
+    merger = _Merger(context, manifest, partial, files, blocks) if context.group.is_main else None
+    with context.reporter.bar(task, sum(filters.values()), "filter") as advance:
+        advance(sum(filters[piece] for piece in finished))
+        if merger:
+            merger.merge(finished)
+        for block in context.group.local_share(remaining):
+            results = list(compute(block, advance))
             context.writers.finish()
-            pieces.write(block.piece, msgspec.json.encode(found))
+            partial.write(block.piece, msgspec.json.encode(results))
             awaited.pop(block.piece, None)
-            if merging:
-                merging.merge([block.piece, *see(context, pieces, awaited, advance)])
-        while merging and awaited:
-            context.sleep(LOOK)
-            merging.merge(see(context, pieces, awaited, advance))
+            if merger:
+                merger.merge([block.piece, *collect_finished(context, partial, awaited, advance)])
+        while merger and awaited:
+            context.sleep(POLL_INTERVAL)
+            merger.merge(collect_finished(context, partial, awaited, advance))
     context.group.barrier()
     if context.group.is_main:
-        pieces.drop()
+        partial.remove_all()
         return files
-    return {layer.name: read_layer(context.out, layer) for layer in manifest.layers}
+    return read_layer_files(context, manifest)
 
 
-def see(context: RunContext, pieces: PartialResults, awaited: dict[str, int], advance: Advance) -> list[str]:
-    """The pieces that other processes have finished since; `awaited` loses them, and the bar advances."""
+def collect_finished(
+    context: RunContext, partial: PartialResults, awaited: dict[str, int], advance: Advance
+) -> list[str]:
+    """Return the partial results that other processes have finished.
+
+    Args:
+        context: The run.
+        partial: The partial results.
+        awaited: Number of items of each partial result that is awaited; finished ones are removed from it.
+        advance: Advances the progress bar by the items of those.
+    """
     if context.group.size == 1:
         return []
-    new = sorted(pieces.names() & awaited.keys())
-    for piece in new:
+    finished = sorted(partial.names() & awaited.keys())
+    for piece in finished:
         advance(awaited.pop(piece))
-    return new
+    return finished
 
 
 @dataclass(frozen=True)
-class _Merging:
-    """Puts finished blocks into the file of a layer, when all of the layer are finished.
+class _Merger:
+    """Merges the finished blocks of a layer into its file, as soon as all of them are finished.
 
     Attributes:
-        files: the layers, which change.
-        blocks: those that are not merged yet, by piece, likewise.
+        files: The layers' files, which are updated.
+        blocks: All blocks.
     """
 
     context: RunContext
     manifest: Manifest
-    pieces: PartialResults
+    partial: PartialResults
     files: dict[str, LayerFile]
     blocks: Sequence[Block]
 
     def merge(self, finished: Sequence[str]) -> None:
-        """Merge the layers that these pieces complete."""
-        of = {block.piece: block.layer.name for block in self.blocks}
-        for name in dict.fromkeys(of[piece] for piece in finished):
-            own = [piece for piece, layer in of.items() if layer == name]
-            if all(self.pieces.has(piece) for piece in own):
-                self._merge_layer(name, own)
+        """Merge the layers that these partial results complete."""
+        layer_of = {block.piece: block.layer.name for block in self.blocks}
+        for name in dict.fromkeys(layer_of[piece] for piece in finished):
+            pieces = [piece for piece, layer in layer_of.items() if layer == name]
+            if all(self.partial.has(piece) for piece in pieces):
+                self._merge_layer(name, pieces)
 
-    def _merge_layer(self, name: str, own: Sequence[str]) -> None:
+    def _merge_layer(self, name: str, pieces: Sequence[str]) -> None:
         changed: dict[int, Filter] = {}
-        for piece in own:
-            for entry in msgspec.json.decode(self.pieces.read(piece), type=list[Filter]):
+        for piece in pieces:
+            for entry in msgspec.json.decode(self.partial.read(piece), type=list[Filter]):
                 changed[entry.channel] = entry
-                for kind in entry.pictures:
-                    path = self.context.out / schema.picture_path(kind, name, entry.channel)
-                    if not path.is_file():
-                        raise LurkError(f"{str(path)!r} was taken away while the run wrote: start it again")
-        file = replace(self.files[name], changed)
-        write_listed(self.context.out, schema.layer_path(name), file)
+                self._check_pictures(name, entry)
+        file = with_filters(self.files[name], changed)
+        write_json_with_checksum(self.context.out, schema.layer_path(name), file)
         layer = next(layer for layer in self.manifest.layers if layer.name == name)
-        # The pieces go only when what they gave has been read again.
+        # Partial results are removed only after the merged file has been read back.
         if read_layer(self.context.out, layer) != file:
-            raise LurkError(
-                f"{str(self.context.out / layer.data)!r} differs from what was written: check the disk, then "
-                "start the same command again"
-            )
+            path = str(self.context.out / layer.data)
+            raise LurkError(f"{path!r} differs from what was written", _RESUME_HINT)
         self.files[name] = file
-        self.pieces.remove(own)
+        self.partial.remove(pieces)
+
+    def _check_pictures(self, layer: str, entry: Filter) -> None:
+        """Check that the pictures of a filter still exist.
+
+        Raises:
+            LurkError: One is missing.
+        """
+        for kind in entry.pictures:
+            path = self.context.out / schema.picture_path(kind, layer, entry.channel)
+            if not path.is_file():
+                raise LurkError(
+                    f"{str(path)!r} was deleted while the run wrote the store", "start the same command again"
+                )

@@ -1,4 +1,11 @@
-"""What the stages share: the context, and how it writes."""
+"""The state of a run: `RunContext`, and the functions that change the store in `RunContext.out`.
+
+- `write_picture` writes a picture file.
+- `update_stage` writes the manifest with a stage's new state.
+- `reset_stage` deletes the results of a stage.
+
+All other functions compute something from their arguments and change nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,172 +22,198 @@ from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner
 from torchlurk.pipeline import records
 from torchlurk.pipeline.config import RunConfig
-from torchlurk.pipeline.rendering import Source
-from torchlurk.pipeline.stages.writers import Writers
+from torchlurk.pipeline.image_source import ImageSource
+from torchlurk.pipeline.stages.writers import PictureWriters
 from torchlurk.runtime import pictures
 from torchlurk.runtime.devices import BatchLimiter
 from torchlurk.runtime.distributed import ProcessGroup
 from torchlurk.runtime.pictures import Pixels
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
+from torchlurk.store.partial import PartialResults
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest, Stage
 from torchlurk.store.selection import selected_channels
-from torchlurk.store.write import write_bytes, write_json, write_listed, write_sums
+from torchlurk.store.write import write_bytes, write_checksums, write_json, write_json_with_checksum
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """All that the stages share.
+    """What all stages of a run share.
 
     Attributes:
-        network: what is looked into.
-        folder: the images that it is shown.
-        graph: its layers and edges.
-        runner: how it is run.
-        source: where pixels come from.
-        out: the store's folder.
-        config: what to do.
-        reporter: how to tell.
-        writers: who encodes pictures.
-        group: the processes that share the run.
-        limiter: how much fits into the memory at once.
-        sleep: waits for some seconds.
-        identity: the digest of all that decides what the scan gives.
+        network: The network that is examined.
+        images: The images that are shown to it.
+        graph: Its layers and the edges between them.
+        runner: Runs its forward pass.
+        source: Loads single images and renders tensors as pictures.
+        out: Folder of the store.
+        config: Options of the run.
+        reporter: Receives messages and progress.
+        writers: Threads that encode and write pictures.
+        group: Processes that share the run.
+        limiter: Batch size that fits into memory.
+        sleep: Waits for a number of seconds.
+        identity: Digest of everything that affects the result of the scan.
     """
 
     network: Network
-    folder: ImageSet
+    images: ImageSet
     graph: Graph
     runner: Runner
-    source: Source
+    source: ImageSource
     out: Path
     config: RunConfig
     reporter: Reporter
-    writers: Writers
+    writers: PictureWriters
     group: ProcessGroup
     limiter: BatchLimiter
     sleep: Callable[[float], object]
     identity: str = ""
 
 
+PICTURES_OF_STAGE: Mapping[str, tuple[str, ...]] = {
+    "gradients": ("max_grads", "cropped_grad", "avg_grads"),
+    "ascent": ("max_activ",),
+}
+"""Kinds of pictures that a stage writes."""
+
+REQUIRED_PICTURES: Mapping[str, tuple[str, ...]] = {
+    "gradients": ("max_grads", "avg_grads"),
+    "ascent": ("max_activ",),
+}
+"""Kinds of pictures that a stage writes for every filter; units that see the whole input have no crop."""
+
+_SHARP_COLOUR = ("cropped", "cropped_grad", "max_activ")
+"""Kinds of pictures whose JPEG files keep colour at full resolution."""
+
+
 def write_picture(context: RunContext, kind: str, layer: str, channel: int, pixels: Pixels) -> None:
     """Encode a picture of a filter and write it to its path in the store, in one of `context.writers`."""
-    sharp = kind in ("cropped", "cropped_grad", "max_activ")
+    sharp = kind in _SHARP_COLOUR
     path = context.out / schema.picture_path(kind, layer, channel)
 
     def write() -> None:
         write_bytes(path, pictures.jpeg(pixels, 88 if sharp else 82, sharp_colour=sharp))
 
-    context.writers.put(write)
+    context.writers.submit(write)
 
 
-def having(entry: Filter, *kinds: str) -> Filter:
-    """The filter with pictures of these kinds added to those it has."""
-    have = [kind for kind in schema.PICTURE_KINDS if kind in entry.pictures or kind in kinds]
-    return msgspec.structs.replace(entry, pictures=have)
+def update_stage(context: RunContext, manifest: Manifest, name: str, stage: Stage) -> Manifest:
+    """Write the manifest with a stage's new state, and the digests of all JSON files.
 
+    All processes of the run call this; the main one writes.
 
-def replace(file: LayerFile, changed: dict[int, Filter]) -> LayerFile:
-    """The layer with some of its filters, by channel, replaced."""
-    filters = [changed.get(entry.channel, entry) for entry in file.filters]
-    return msgspec.structs.replace(file, filters=filters)
-
-
-def chosen(context: RunContext) -> dict[str, tuple[int, ...]]:
-    """The channels that the run is asked for, by layer.
-
-    Raises:
-        LurkError: a layer or a filter that is asked for is none that is scanned.
+    Returns:
+        The manifest that was written.
     """
-    layers = [records.manifest_layer(layer) for layer in context.graph.layers]
-    return selected_channels(context.config.chosen, layers, context.graph.logits)
-
-
-def lacking(
-    wanted: Mapping[str, Sequence[int]], files: Mapping[str, LayerFile], kind: str
-) -> dict[str, list[int]]:
-    """Those of some channels, by layer, that lack a kind of picture."""
-    found = {
-        layer: [c for c in channels if kind not in files[layer].filters[c].pictures]
-        for layer, channels in wanted.items()
-    }
-    return {layer: channels for layer, channels in found.items() if channels}
-
-
-def all_made(context: RunContext, files: Mapping[str, LayerFile], name: str) -> bool:
-    """Whether the chosen filters have all that a stage makes."""
-    return not any(lacking(chosen(context), files, kind) for kind in MARKS[name])
-
-
-def has(entry: Filter, name: str) -> bool:
-    """Whether a filter has what a stage makes."""
-    return all(kind in entry.pictures for kind in MARKS[name])
-
-
-def made(files: Mapping[str, LayerFile], name: str) -> dict[str, list[tuple[int, int]]]:
-    """By layer, where there are any, the runs of channels `[from, to)` that have what a stage makes."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    for layer, file in files.items():
-        for entry in file.filters:
-            if has(entry, name):
-                runs = found.setdefault(layer, [])
-                follows = bool(runs) and runs[-1][1] == entry.channel
-                start = runs.pop()[0] if follows else entry.channel
-                runs.append((start, entry.channel + 1))
-    return found
-
-
-def layer_files(context: RunContext, manifest: Manifest) -> dict[str, LayerFile]:
-    """All layers of the store, by name."""
-    return {layer.name: read_layer(context.out, layer) for layer in manifest.layers}
-
-
-def mark(context: RunContext, manifest: Manifest, name: str, stage: Stage) -> Manifest:
-    """Write the manifest with a stage's new state, and the digests of all JSON; returns it."""
     stages = msgspec.structs.replace(manifest.stages, **{name: stage})
     manifest = msgspec.structs.replace(manifest, stages=stages)
     if context.group.is_main:
         write_json(context.out / "network.json", manifest)
-        # Of all files: a run that ended between a file and its digest has left a digest out.
-        write_sums(context.out)
+        # All digests: a run that was killed between writing a file and its digest has left a digest out.
+        write_checksums(context.out)
     context.group.barrier()
     return manifest
 
 
-PICTURES_OF = {
-    "gradients": ("max_grads", "cropped_grad", "avg_grads"),
-    "ascent": ("max_activ",),
-}
-"""Which pictures a stage makes."""
+def reset_stage(context: RunContext, manifest: Manifest, name: str, tasks: Sequence[str]) -> Manifest:
+    """Delete what a stage wrote, so that results of two configurations never mix in one store.
 
-MARKS = {"gradients": ("max_grads", "avg_grads"), "ascent": ("max_activ",)}
-"""Those that every filter has of which the stage is done; a unit that sees the whole input has no crop."""
+    Args:
+        context: The run.
+        manifest: The manifest of the store.
+        name: The stage, `gradients` or `ascent`.
+        tasks: Names of its partial results.
 
-
-def forget(context: RunContext, manifest: Manifest, name: str) -> Manifest:
-    """Take back what a stage wrote with another configuration, so that two never mix in one store."""
-    # With its own configuration still: until all is gone, a run with the new one has to forget again.
+    Returns:
+        The manifest that was written, in which the stage has no configuration.
+    """
+    # The old configuration stays until everything is deleted: if this is interrupted, the next run with
+    # another configuration deletes the rest.
     config = getattr(manifest.stages, name).config
-    manifest = mark(context, manifest, name, Stage(complete=False, config=config))
-    kinds = PICTURES_OF[name]
-    for layer, file in layer_files(context, manifest).items():
-        filters = []
-        for entry in file.filters:
-            kept = [kind for kind in entry.pictures if kind not in kinds]
-            entry = msgspec.structs.replace(entry, pictures=kept)
-            if name == "ascent":
-                entry = msgspec.structs.replace(entry, ascent=None)
-            else:
-                bare = [msgspec.structs.replace(e, certificate=None) for e in entry.max]
-                entry = msgspec.structs.replace(entry, max=bare)
-            filters.append(entry)
+    manifest = update_stage(context, manifest, name, Stage(complete=False, config=config))
+    for layer, file in read_layer_files(context, manifest).items():
+        filters = [_without_stage(entry, name) for entry in file.filters]
         if context.group.is_main:
-            record = msgspec.structs.replace(file, filters=filters)
-            write_listed(context.out, schema.layer_path(layer), record)
-    # After the JSON, which so never names a picture that is gone.
+            write_json_with_checksum(
+                context.out, schema.layer_path(layer), msgspec.structs.replace(file, filters=filters)
+            )
+    # Pictures are deleted after the JSON is written, which therefore never names a picture that is gone.
     if context.group.is_main:
-        for kind in kinds:
+        for kind in PICTURES_OF_STAGE[name]:
             shutil.rmtree(context.out / kind, ignore_errors=True)
     context.group.barrier()
-    return manifest
+    if context.group.is_main:
+        for task in tasks:
+            PartialResults(context.out, task, "").remove_all()
+    return update_stage(context, manifest, name, Stage(complete=False, config=None))
+
+
+def _without_stage(entry: Filter, name: str) -> Filter:
+    """Return the filter without the results of a stage."""
+    pictures_left = [kind for kind in entry.pictures if kind not in PICTURES_OF_STAGE[name]]
+    entry = msgspec.structs.replace(entry, pictures=pictures_left)
+    if name == "ascent":
+        return msgspec.structs.replace(entry, ascent=None)
+    uncertified = [msgspec.structs.replace(e, certificate=None) for e in entry.max]
+    return msgspec.structs.replace(entry, max=uncertified)
+
+
+def read_layer_files(context: RunContext, manifest: Manifest) -> dict[str, LayerFile]:
+    """Return all layers of the store by name."""
+    return {layer.name: read_layer(context.out, layer) for layer in manifest.layers}
+
+
+def requested_channels(context: RunContext) -> dict[str, tuple[int, ...]]:
+    """Return the channels that gradients and ascent are computed for, by layer.
+
+    Raises:
+        LurkError: A selected layer or filter is not scanned.
+    """
+    layers = [records.layer_to_record(layer) for layer in context.graph.layers]
+    return selected_channels(context.config.selection, layers, context.graph.logits)
+
+
+def with_pictures(entry: Filter, *kinds: str) -> Filter:
+    """Return the filter with pictures of these kinds added to its list."""
+    present = [kind for kind in schema.PICTURE_KINDS if kind in entry.pictures or kind in kinds]
+    return msgspec.structs.replace(entry, pictures=present)
+
+
+def with_filters(file: LayerFile, changed: Mapping[int, Filter]) -> LayerFile:
+    """Return the layer with some of its filters, by channel, replaced."""
+    filters = [changed.get(entry.channel, entry) for entry in file.filters]
+    return msgspec.structs.replace(file, filters=filters)
+
+
+def missing(
+    channels: Mapping[str, Sequence[int]], files: Mapping[str, LayerFile], kind: str
+) -> dict[str, list[int]]:
+    """Return those of some channels, by layer, that have no picture of a kind; omit complete layers."""
+    without = {
+        layer: [c for c in numbers if kind not in files[layer].filters[c].pictures]
+        for layer, numbers in channels.items()
+    }
+    return {layer: numbers for layer, numbers in without.items() if numbers}
+
+
+def has_requested_pictures(context: RunContext, files: Mapping[str, LayerFile], name: str) -> bool:
+    """Return whether all selected filters have the pictures of a stage."""
+    return not any(missing(requested_channels(context), files, kind) for kind in REQUIRED_PICTURES[name])
+
+
+def completed_runs(files: Mapping[str, LayerFile], name: str) -> dict[str, list[tuple[int, int]]]:
+    """Return the channels that have the pictures of a stage, as runs `[start, stop)`, by layer.
+
+    Layers without such channels are left out.
+    """
+    runs_by_layer: dict[str, list[tuple[int, int]]] = {}
+    for layer, file in files.items():
+        for entry in file.filters:
+            if all(kind in entry.pictures for kind in REQUIRED_PICTURES[name]):
+                runs = runs_by_layer.setdefault(layer, [])
+                adjacent = bool(runs) and runs[-1][1] == entry.channel
+                start = runs.pop()[0] if adjacent else entry.channel
+                runs.append((start, entry.channel + 1))
+    return runs_by_layer

@@ -1,153 +1,152 @@
-"""The gradients of the winning units and maps, and the certificates of the crops."""
+"""Gradients of the filters' top entries with respect to the pixels, and certificates of the crops."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 
 import msgspec
 
 from torchlurk.pipeline import records, rendering
-from torchlurk.pipeline.config import recorded
-from torchlurk.pipeline.stages.blocks import Advance, Block, by_blocks
+from torchlurk.pipeline.config import config_to_record
+from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import (
     RunContext,
-    all_made,
-    chosen,
-    having,
-    lacking,
-    layer_files,
+    has_requested_pictures,
+    missing,
+    read_layer_files,
+    requested_channels,
+    with_pictures,
     write_picture,
 )
 from torchlurk.runtime.devices import retry_on_oom
 from torchlurk.store.schema import Filter, LayerFile, Manifest
 
-CERTIFIED = 1e-3
-"""The relative difference above which a crop does not explain its score."""
+TASKS: tuple[str, ...] = ("max gradients", "avg gradients", "certificates")
+"""Names of the partial results of the stage."""
 
-WORKS: tuple[str, ...] = ("max gradients", "avg gradients", "certificates")
-"""What the pieces of the stage are called."""
+_TOLERANCE = 1e-3
+"""Certificates above this relative difference are reported: the crop does not explain its score."""
 
-MAPS_AT_ONCE = 64
-"""Filters whose maps' gradients are one block: they share the forwards of the images that they share."""
+_MAPS_PER_BLOCK = 64
+"""Filters per block of map gradients; filters that have images in common share their forward passes."""
+
+_CROPS_PER_BLOCK = 64
+"""Filters per block of certificates; they share forward passes."""
 
 
 def run(context: RunContext, manifest: Manifest) -> Manifest:
-    """Write the gradients that chosen filters lack; say so if a crop does not explain its score."""
-    config = context.config.gradients
-    wanted = chosen(context)
-    decides = recorded(config)
-    at_once = max(1, config.batch_size // context.config.scan.k)
+    """Write the gradients that requested filters lack, and report crops that do not explain their score.
 
-    by_blocks(
+    Returns:
+        The manifest, unchanged.
+    """
+    config = context.config.gradients
+    channels = requested_channels(context)
+    recorded = config_to_record(config)
+    run_blocks(
         context,
         manifest,
-        WORKS[0],
-        decides,
-        lambda f: lacking(wanted, f, "max_grads"),
-        partial(_units, context),
-        size=at_once,
+        TASKS[0],
+        recorded,
+        lambda files: missing(channels, files, "max_grads"),
+        lambda block, advance: _unit_gradients(context, block, advance),
+        size=max(1, config.batch_size // context.config.scan.k),
     )
-    by_blocks(
+    run_blocks(
         context,
         manifest,
-        WORKS[1],
-        decides,
-        lambda f: lacking(wanted, f, "avg_grads"),
-        partial(_maps, context),
-        size=MAPS_AT_ONCE,
+        TASKS[1],
+        recorded,
+        lambda files: missing(channels, files, "avg_grads"),
+        lambda block, advance: _map_gradients(context, block, advance),
+        size=_MAPS_PER_BLOCK,
     )
-    files = by_blocks(
+    files = run_blocks(
         context,
         manifest,
-        WORKS[2],
-        decides,
-        lambda f: _uncertified(context, f),
-        partial(_certified, context),
-        size=CROPS_AT_ONCE,
+        TASKS[2],
+        recorded,
+        lambda files: _uncertified(context, files),
+        lambda block, advance: _certify(context, block, advance),
+        size=_CROPS_PER_BLOCK,
     )
     if context.group.is_main:
-        _report(context, files)
+        _report_certificates(context, files)
     return manifest
 
 
-CROPS_AT_ONCE = 64
-"""Filters whose crops are certified as one block; they share forwards."""
-
-
-def complete(context: RunContext, manifest: Manifest) -> bool:
-    """Whether all chosen filters have gradients, and all crops the certificates that they are to have."""
-    files = layer_files(context, manifest)
-    return all_made(context, files, "gradients") and not _uncertified(context, files)
+def is_complete(context: RunContext, manifest: Manifest) -> bool:
+    """Return whether all requested filters have gradients, and all crops the requested certificates."""
+    files = read_layer_files(context, manifest)
+    return has_requested_pictures(context, files, "gradients") and not _uncertified(context, files)
 
 
 def _uncertified(context: RunContext, files: Mapping[str, LayerFile]) -> dict[str, list[int]]:
-    """The filters with a crop without a certificate, by layer, where all are to have one."""
+    """Return the channels with a crop without certificate, by layer, if all crops get one."""
     if context.config.gradients.certify != "all":
         return {}
-    found = {
+    channels = {
         layer: [f.channel for f in files[layer].filters if any(e.certificate is None for e in f.max)]
-        for layer in chosen(context)
+        for layer in requested_channels(context)
     }
-    return {layer: channels for layer, channels in found.items() if channels}
+    return {layer: numbers for layer, numbers in channels.items() if numbers}
 
 
-def _units(context: RunContext, block: Block, advance: Advance) -> Iterator[Filter]:
-    """The gradients of the `max` entries of a block, which all run together."""
+def _unit_gradients(context: RunContext, block: Block, advance: Advance) -> Iterator[Filter]:
+    """Compute the gradients of the `max` entries of a block, and yield its requested filters."""
     config, layer = context.config.gradients, block.layer
-    made = retry_on_oom(
+    kinds = ["max_grads"] if layer.sees_all else ["max_grads", "cropped_grad"]
+    results = retry_on_oom(
         context.limiter,
         config.batch_size,
-        lambda at_once: list(
+        lambda limit: list(
             rendering.unit_pictures(
-                context.runner, layer, block.filters, context.source, config.method, at_once=at_once
+                context.runner, layer, block.filters, context.source, config.method, images_per_batch=limit
             )
         ),
     )
-    for entry, found in zip(block.filters, made, strict=True):
-        if entry.channel not in block.wanted:
+    for entry, result in zip(block.filters, results, strict=True):
+        if entry.channel not in block.requested:
             continue
-        write_picture(context, "max_grads", layer.name, entry.channel, found.whole)
+        write_picture(context, "max_grads", layer.name, entry.channel, result.whole)
         if not layer.sees_all:
-            write_picture(context, "cropped_grad", layer.name, entry.channel, found.cropped)
+            write_picture(context, "cropped_grad", layer.name, entry.channel, result.cropped)
         certified = [
-            records.with_certificate(e, again) for e, again in zip(entry.max, found.scores, strict=True)
+            records.with_certificate(e, score) for e, score in zip(entry.max, result.scores, strict=True)
         ]
-        kinds = ["max_grads"] if layer.sees_all else ["max_grads", "cropped_grad"]
         advance(1)
-        yield having(msgspec.structs.replace(entry, max=certified), *kinds)
+        yield with_pictures(msgspec.structs.replace(entry, max=certified), *kinds)
 
 
-def _maps(context: RunContext, block: Block, advance: Advance) -> Iterator[Filter]:
-    """The gradients of the `avg` entries of the wanted filters of a block."""
+def _map_gradients(context: RunContext, block: Block, advance: Advance) -> Iterator[Filter]:
+    """Compute the gradients of the `avg` entries of a block's requested filters, and yield these."""
     layer = block.layer
-    by_channel = {entry.channel: entry for entry in block.filters if entry.channel in block.wanted}
-    wanted = list(by_channel.values())
+    by_channel = {entry.channel: entry for entry in block.filters if entry.channel in block.requested}
     for channel, strip in rendering.map_pictures(
-        context.runner, layer, wanted, context.source, context.config.gradients.method
+        context.runner, layer, list(by_channel.values()), context.source, context.config.gradients.method
     ):
         write_picture(context, "avg_grads", layer.name, channel, strip)
         advance(1)
-        yield having(by_channel[channel], "avg_grads")
+        yield with_pictures(by_channel[channel], "avg_grads")
 
 
-def _certified(context: RunContext, block: Block, advance: Advance) -> Iterator[Filter]:
-    """The wanted filters of a block, with certificates for the crops that no gradient was computed for."""
+def _certify(context: RunContext, block: Block, advance: Advance) -> Iterator[Filter]:
+    """Yield the requested filters of a block with certificates for the crops that have none."""
     scores: dict[int, dict[int, float]] = {entry.channel: {} for entry in block.filters}
 
-    def again(at_once: int) -> list[list[tuple[int, int, float]]]:
-        # All of the block, so that digits do not depend on which of them had gradients before.
+    def score_crops(limit: int) -> list[list[tuple[int, int, float]]]:
+        # The whole block, so that digits do not depend on which filters have gradients already.
         return list(
-            rendering.scores_of_crops(
-                context.runner, block.layer, block.filters, context.source, at_once=at_once
+            rendering.crop_scores(
+                context.runner, block.layer, block.filters, context.source, images_per_batch=limit
             )
         )
 
-    for found in retry_on_oom(context.limiter, context.config.gradients.batch_size, again):
-        for channel, rank, score in found:
+    for group in retry_on_oom(context.limiter, context.config.gradients.batch_size, score_crops):
+        for channel, rank, score in group:
             scores[channel][rank] = score
     for entry in block.filters:
-        if entry.channel in block.wanted:
+        if entry.channel in block.requested:
             certified = [
                 records.with_certificate(e, scores[entry.channel][rank]) if e.certificate is None else e
                 for rank, e in enumerate(entry.max)
@@ -156,21 +155,21 @@ def _certified(context: RunContext, block: Block, advance: Advance) -> Iterator[
             yield msgspec.structs.replace(entry, max=certified)
 
 
-def _report(context: RunContext, files: Mapping[str, LayerFile]) -> None:
-    """Say so if some crops do not explain their scores."""
-    beyond = sorted(
+def _report_certificates(context: RunContext, files: Mapping[str, LayerFile]) -> None:
+    """Report the number of crops that do not explain their score, and the worst of them."""
+    failed = sorted(
         (
             (e.certificate, name, f.channel)
             for name, file in files.items()
             for f in file.filters
             for e in f.max
-            if e.certificate is not None and e.certificate > CERTIFIED
+            if e.certificate is not None and e.certificate > _TOLERANCE
         ),
         reverse=True,
     )
-    if beyond:
-        difference, layer, channel = beyond[0]
+    if failed:
+        difference, layer, channel = failed[0]
         context.reporter.report(
-            f"{len(beyond)} crops give a score that differs from the scan's by more than {CERTIFIED:g}, "
-            f"at worst by {difference:.1e} (filter {channel} of {layer}): see the certificates in layers/"
+            f"the scores of {len(failed)} crops differ from those of the scan by more than {_TOLERANCE:g}, "
+            f"at most by {difference:.1e} (filter {channel} of {layer}); see the certificates in layers/"
         )

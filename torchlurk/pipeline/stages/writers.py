@@ -7,58 +7,58 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-WAITING = 64
-"""Pictures a thread that may wait to be written: more would only fill the memory."""
+_PENDING_PER_THREAD = 64
+"""Pictures per thread that may wait to be written; more would only fill the memory."""
 
 
 @dataclass(frozen=True)
-class Writers:
-    """Does what it is given in its threads, in no particular order; without threads, at once.
+class PictureWriters:
+    """Run functions in a pool of threads, in no particular order; without a pool, at once.
 
-    Encoding gives the interpreter's lock free, so threads suffice where processes would have to be sent
-    each picture.
+    Encoding a picture releases the interpreter lock, so threads suffice; processes would have to be sent each
+    picture.
 
     Attributes:
-        pool: the threads, or `None`.
-        pending: what has not been seen to end well.
-        room: how many may be pending.
+        pool: The threads, or `None`.
+        pending: Submitted work whose result has not been checked.
+        max_pending: Maximum length of `pending`.
     """
 
     pool: ThreadPoolExecutor | None
     pending: list[Future[None]]
-    room: int
+    max_pending: int
 
-    def put(self, work: Callable[[], None]) -> None:
-        """Have some work done.
+    def submit(self, work: Callable[[], None]) -> None:
+        """Run a function in the pool.
 
         Raises:
-            Exception: what earlier work raised.
+            Exception: An exception of an earlier function.
         """
         if self.pool is None:
             work()
             return
-        if len(self.pending) >= self.room:
+        if len(self.pending) >= self.max_pending:
             self.finish()
         self.pending.append(self.pool.submit(work))
 
     def finish(self) -> None:
-        """Wait until all that was put is done.
+        """Wait until all submitted functions have returned.
 
         Raises:
-            Exception: what some of it raised.
+            Exception: An exception of one of them.
         """
         while self.pending:
             self.pending.pop().result()
 
 
 @contextmanager
-def writing(threads: int) -> Iterator[Writers]:
-    """Writers with so many threads, which end with the context; what they have not begun is dropped then."""
+def picture_writers(threads: int) -> Iterator[PictureWriters]:
+    """Yield writers with a number of threads, which end with the context; unstarted work is dropped."""
     if not threads:
-        yield Writers(None, [], 0)
+        yield PictureWriters(None, [], 0)
         return
     pool = ThreadPoolExecutor(threads, thread_name_prefix="torchlurk-writer")
     try:
-        yield Writers(pool, [], WAITING * threads)
+        yield PictureWriters(pool, [], _PENDING_PER_THREAD * threads)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Threads that write: all is done, and what fails is told."""
+"""Tests of the threads that write pictures."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from functools import partial
 
 import pytest
 
-from torchlurk.pipeline.stages.writers import writing
+from torchlurk.pipeline.stages.writers import picture_writers
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
-def test_all_is_done_when_finished(threads: int) -> None:
+def test_finish_waits_for_all_work(threads: int) -> None:
     done: list[int] = []
-    with writing(threads) as writers:
+    with picture_writers(threads) as writers:
         for number in range(500):
-            writers.put(partial(done.append, number))
+            writers.submit(partial(done.append, number))
         writers.finish()
         assert sorted(done) == list(range(500))
 
 
 @pytest.mark.parametrize("threads", [0, 2])
-def test_a_failure_is_told_by_the_next_finish_at_the_latest(threads: int) -> None:
+def test_finish_raises_an_exception_of_the_work(threads: int) -> None:
     def fail() -> None:
         raise OSError("no room")
 
     def all_of_it() -> None:
-        with writing(threads) as writers:
-            writers.put(fail)
+        with picture_writers(threads) as writers:
+            writers.submit(fail)
             writers.finish()
 
     with pytest.raises(OSError, match="no room"):
         all_of_it()
 
 
-def test_no_more_than_some_wait() -> None:
+def test_the_number_of_pending_pictures_is_limited() -> None:
     gate = threading.Event()
     waiting: list[int] = []
-    with writing(1) as writers:
+    with picture_writers(1) as writers:
         threading.Timer(0.05, gate.set).start()
-        for number in range(3 * writers.room):
-            writers.put(lambda number=number: (gate.wait(), waiting.append(number)))  # type: ignore[misc]
-            assert len(writers.pending) <= writers.room
+        for number in range(3 * writers.max_pending):
+            writers.submit(lambda number=number: (gate.wait(), waiting.append(number)))  # type: ignore[misc]
+            assert len(writers.pending) <= writers.max_pending
         writers.finish()
-    assert len(waiting) == 3 * writers.room
+    assert len(waiting) == 3 * writers.max_pending
 
 
-def test_an_exception_ends_the_threads_and_drops_what_waits() -> None:
+def test_an_exception_ends_the_threads_and_drops_pending_work() -> None:
     before = threading.active_count()
     begun: list[int] = []
 
@@ -56,9 +56,9 @@ def test_an_exception_ends_the_threads_and_drops_what_waits() -> None:
         time.sleep(0.02)
 
     def interrupted() -> None:
-        with writing(1) as writers:
+        with picture_writers(1) as writers:
             for number in range(50):
-                writers.put(partial(slow, number))
+                writers.submit(partial(slow, number))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

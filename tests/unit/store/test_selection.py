@@ -1,16 +1,16 @@
-"""Which filters of which layers are meant, of those that a store has."""
+"""Tests of the selection of layers and filters of a store."""
 
 from __future__ import annotations
 
 import pytest
 
 from torchlurk.errors import LurkError
-from torchlurk.store.schema import Layer
+from torchlurk.store.schema import LayerRecord
 from torchlurk.store.selection import Selection, check_channel, find_layer, selected_channels
 
 
-def layer(name: str, kind: str, channels: int) -> Layer:
-    return Layer(
+def layer(name: str, kind: str, channels: int) -> LayerRecord:
+    return LayerRecord(
         name=name, kind=kind, channels=channels, shape=(channels, 1, 1), receptive_field=None, data="layers/x"
     )
 
@@ -34,14 +34,14 @@ LAYERS = [
         (("[odd]*",), ["[odd]*"]),
     ],
 )
-def test_patterns_mean_layers(patterns: tuple[str, ...] | None, names: list[str]) -> None:
+def test_patterns_select_layers(patterns: tuple[str, ...] | None, names: list[str]) -> None:
     assert list(selected_channels(Selection(patterns), LAYERS, "head.0")) == names
 
 
 @pytest.mark.parametrize(
     ("filters", "channels"), [(None, (0, 1, 2)), (2, (0, 1)), (8, (0, 1, 2)), ((2, 0, 2), (0, 2)), ((), ())]
 )
-def test_filters_mean_channels(filters: int | tuple[int, ...] | None, channels: tuple[int, ...]) -> None:
+def test_filters_select_channels(filters: int | tuple[int, ...] | None, channels: tuple[int, ...]) -> None:
     assert selected_channels(Selection(("stem",), filters), LAYERS) == {"stem": channels}
 
 
@@ -57,13 +57,15 @@ def test_filters_mean_channels(filters: int | tuple[int, ...] | None, channels: 
         (Selection(("stem",), (-1,)), ["no filter -1"]),
     ],
 )
-def test_what_there_is_not_is_told_with_what_is_near(selection: Selection, words: list[str]) -> None:
+def test_unknown_layers_and_filters_are_refused_with_suggestions(
+    selection: Selection, words: list[str]
+) -> None:
     with pytest.raises(LurkError) as refused:
         selected_channels(selection, LAYERS)
     assert all(word in str(refused.value) for word in words), refused.value
 
 
-def test_positions_and_channels_count_from_either_end() -> None:
+def test_negative_positions_and_channels_count_from_the_end() -> None:
     assert find_layer(LAYERS, 1) is find_layer(LAYERS, "body.0") is find_layer(LAYERS, -4)
     assert (check_channel(LAYERS[0], 2), check_channel(LAYERS[0], -1)) == (2, 2)
     for wrong in (5, -6, "body"):

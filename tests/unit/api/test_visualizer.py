@@ -1,4 +1,4 @@
-"""Filter images from Python: what can be asked for, what comes back, and that the network stays as it was."""
+"""Tests of `FeatureVisualizer`."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def net(channels: int = 3) -> nn.Sequential:
 
 
 def fed(image: Image.Image) -> Tensor:
-    """What a network is fed of a picture."""
+    """Return an image as the network's input."""
     return (torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255 - 0.5) / 0.5
 
 
-def test_a_class_a_filter_and_a_batch() -> None:
+def test_one_image_and_batches_of_classes_and_filters() -> None:
     show = torchlurk.FeatureVisualizer(net(), PLAIN, params=QUICK)
     image = show(act_idx=3)
     assert isinstance(image, Image.Image)
@@ -51,11 +51,13 @@ def test_a_class_a_filter_and_a_batch() -> None:
     assert [one.size for one in show(torch.tensor([0, 3]))] == [(SIDE, SIDE)] * 2
     images = show([0, 3])
     assert [one.size for one in images] == [(SIDE, SIDE)] * 2
-    assert np.abs(np.asarray(images[1], int) - np.asarray(image, int)).mean() < 2  # whatever the company
+    assert (
+        np.abs(np.asarray(images[1], int) - np.asarray(image, int)).mean() < 2
+    )  # independent of the other images of the batch
     assert show(layer="4", act_idx=1, size=(16, 20)).size == (20, 16)
 
 
-def test_the_seed_decides_and_steps_help() -> None:
+def test_the_seed_determines_the_image_and_steps_raise_the_score() -> None:
     show = FeatureVisualizer(net(), PLAIN, params=QUICK)
     assert show(1).tobytes() == show(1).tobytes()
     assert show(1).tobytes() != show(1, seed=1).tobytes()
@@ -67,7 +69,7 @@ def test_the_seed_decides_and_steps_help() -> None:
         assert float(model(many[None])[0, 1]) > float(model(few[None])[0, 1])
 
 
-def test_one_unit_is_excited_at_its_place() -> None:
+def test_a_position_maximises_its_unit() -> None:
     model = net().eval()
     show = FeatureVisualizer(model, PLAIN, params=AscentParams(steps=40))
     image = fed(show(2, layer="0", position=(4, 19), jitter=Jitter(0, 0, 0)))
@@ -76,7 +78,7 @@ def test_one_unit_is_excited_at_its_place() -> None:
     assert divmod(int(maps.argmax()), SIDE) == (4, 19)
 
 
-def test_a_transform_says_what_a_preprocess_says() -> None:
+def test_a_transform_gives_the_image_of_an_equal_preprocess() -> None:
     transform = T.Compose(
         [T.Resize(SIDE), T.CenterCrop(SIDE), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)]
     )
@@ -84,7 +86,7 @@ def test_a_transform_says_what_a_preprocess_says() -> None:
     assert found.tobytes() == FeatureVisualizer(net(), PLAIN, params=QUICK)(1).tobytes()
 
 
-def test_an_objective_of_ones_own() -> None:
+def test_a_custom_objective_is_used() -> None:
     def dark(maps: Tensor, channels: Tensor) -> Tensor:
         return -maps[torch.arange(len(maps)), channels].mean(dim=(1, 2))
 
@@ -93,7 +95,7 @@ def test_an_objective_of_ones_own() -> None:
 
 
 @pytest.mark.parametrize("layer", ["4", "logits"])
-def test_diverse_images_differ_and_still_excite_the_filter(layer: str) -> None:
+def test_diverse_images_differ_and_activate_the_filter(layer: str) -> None:
     model = net().eval()
     show = FeatureVisualizer(model, PLAIN, params=AscentParams(steps=48))
     channel = 2
@@ -116,7 +118,7 @@ def test_diverse_images_differ_and_still_excite_the_filter(layer: str) -> None:
     assert high > 0
 
 
-def test_likeness() -> None:
+def test_mean_similarity() -> None:
     one, other = torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, 2)
     one[0, 0], other[0, 1] = 1.0, 3.0
     assert mean_similarity(torch.cat([one, one, one])).tolist() == pytest.approx([1, 1, 1])
@@ -130,7 +132,7 @@ def test_likeness() -> None:
 
 
 class Restless(nn.Module):
-    """Counts its forwards, drops at random at all times, and puts a new tensor in place of a buffer."""
+    """Counts its forward passes, always applies dropout, and replaces the tensor of a buffer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,7 +161,7 @@ def state(model: nn.Module) -> list[Any]:
 
 
 @pytest.mark.parametrize("make", [net, Restless])
-def test_the_network_comes_back_as_it_was(make: Any) -> None:
+def test_the_state_of_the_network_is_restored(make: Any) -> None:
     model = make()
     model(torch.rand(2, 3, SIDE, SIDE)).sum().backward()
     model[0].eval() if isinstance(model, nn.Sequential) else model.head.requires_grad_(False)
@@ -170,7 +172,7 @@ def test_the_network_comes_back_as_it_was(make: Any) -> None:
     assert [id(tensor) for tensor in (*model.parameters(), *model.buffers())] == own
 
 
-def test_what_is_taken_back_after_a_failure() -> None:
+def test_isolation_restores_the_network_after_a_failure() -> None:
     model = net()
     before = copy.deepcopy(state(model))
 
@@ -194,7 +196,7 @@ def test_what_is_taken_back_after_a_failure() -> None:
         (T.Compose([T.Resize((40, 40)), T.ToTensor()]), 1, "L"),
     ],
 )  # fmt: skip
-def test_what_it_is_fed_is_guessed_or_told(preprocess: Any, channels: int, mode: str) -> None:
+def test_preprocess_arguments_are_resolved(preprocess: Any, channels: int, mode: str) -> None:
     show = FeatureVisualizer(net(channels), preprocess, size=SIDE, params=AscentParams(steps=1))
     assert show.preprocess.shape == (channels, SIDE, SIDE)
     assert show(0).mode == mode
@@ -204,38 +206,38 @@ def test_what_it_is_fed_is_guessed_or_told(preprocess: Any, channels: int, mode:
     ("arguments", "word"),
     [
         ({"act_idx": 5}, "has 5 filters"),
-        ({"act_idx": -1}, "numbered from 0"),
+        ({"act_idx": -1}, "numbered 0 to 4"),
         ({"act_idx": []}, "empty"),
-        ({"act_idx": "bee"}, "act_idx 'bee'"),
+        ({"act_idx": "bee"}, "act_idx='bee'"),
         ({"act_idx": 0, "steps": 0}, "steps=0"),
         ({"act_idx": 0, "layer": "nothing"}, "no layer"),
-        ({"act_idx": 0, "layer": "kind:Conv2d"}, "means 2 layers"),
+        ({"act_idx": 0, "layer": "kind:Conv2d"}, "matches 2 layers"),
         ({"act_idx": 0, "layer": "4", "position": (12, 0)}, "12 rows"),
-        ({"act_idx": 0, "layer": "4", "position": (1, 0), "size": 16}, "leave size out"),
-        ({"act_idx": 0, "size": 0}, "1 pixel or more"),
+        ({"act_idx": 0, "layer": "4", "position": (1, 0), "size": 16}, "leave out size="),
+        ({"act_idx": 0, "size": 0}, "size=0: must be at least 1 pixel"),
         ({"act_idx": 0, "objective": "beauty"}, "choose one of mean"),
-        ({"act_idx": 0, "diversity": 1}, "2 or more"),
+        ({"act_idx": 0, "diversity": 1}, "at least 2 images"),
         ({"act_idx": [0, 1], "diversity": 2}, "one filter"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: dict[str, Any], word: str) -> None:
+def test_bad_arguments_are_refused(arguments: dict[str, Any], word: str) -> None:
     with pytest.raises(LurkError, match=word) as caught:
         FeatureVisualizer(net(), PLAIN, params=QUICK)(**arguments)
     assert "\n" not in str(caught.value)
 
 
-def test_an_input_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(LurkError, match="takes 7 channels"):
+def test_networks_and_transforms_that_cannot_be_used_are_refused() -> None:
+    with pytest.raises(LurkError, match="7 channels"):
         FeatureVisualizer(net(7))
     with pytest.raises(LurkError, match="end it with a Normalize"):
         FeatureVisualizer(net(), lambda image: fed(image) * 9)
     with pytest.raises(LurkError, match="size=32: the network comes with its own transform"):
         FeatureVisualizer(net(), fed, size=32)
-    with pytest.raises(LurkError, match="model is a str; give a torch"):
+    with pytest.raises(LurkError, match="model is a str: give a torch"):
         FeatureVisualizer("vgg16")  # type: ignore[arg-type]
 
 
-def test_the_package_knows_what_it_has() -> None:
+def test_the_package_lists_its_exports() -> None:
     assert "FeatureVisualizer" in dir(torchlurk)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         torchlurk.Nothing  # noqa: B018

@@ -1,4 +1,4 @@
-"""What a run is at, in a file that goes with the run."""
+"""Tests of `progress.json`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from torchlurk.pipeline.progress import telling
+from torchlurk.pipeline.progress import report_progress
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.read import read_progress
-from torchlurk.store.write import write_sums
+from torchlurk.store.write import write_checksums
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -37,17 +37,17 @@ def done(store: Path) -> int:
     return progress.done
 
 
-def test_it_is_written_at_most_once_a_second(tmp_path: Path) -> None:
+def test_the_file_is_written_at_most_once_a_second(tmp_path: Path) -> None:
     clock, seen = Clock(), list[int]()
-    with telling(reporter(seen), tmp_path, clock) as told:
+    with report_progress(reporter(seen), tmp_path, clock) as reporting:
         assert read_progress(tmp_path) is None
-        with told.bar("scan", 10, "image") as advance:
+        with reporting.bar("scan", 10, "image") as advance:
             assert done(tmp_path) == 0
-            for now, wanted in [(0.5, 0), (1.0, 4), (1.9, 4), (2.1, 8)]:
+            for now, expected in [(0.5, 0), (1.0, 4), (1.9, 4), (2.1, 8)]:
                 clock.now = now
                 advance(2)
-                assert done(tmp_path) == wanted
-        with told.bar("crops", 3, "filter"):
+                assert done(tmp_path) == expected
+        with reporting.bar("crops", 3, "filter"):
             progress = read_progress(tmp_path)
             assert progress is not None
             assert (progress.work, progress.unit, progress.total) == ("crops", "filter", 3)
@@ -55,9 +55,9 @@ def test_it_is_written_at_most_once_a_second(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_goes_with_a_run_that_fails(tmp_path: Path) -> None:
+def test_the_file_is_removed_when_a_run_fails(tmp_path: Path) -> None:
     def fail() -> None:
-        with telling(reporter([]), tmp_path, Clock()) as told, told.bar("scan", 1, "image"):
+        with report_progress(reporter([]), tmp_path, Clock()) as reporting, reporting.bar("scan", 1, "image"):
             assert read_progress(tmp_path) is not None
             raise ZeroDivisionError
 
@@ -66,19 +66,19 @@ def test_it_goes_with_a_run_that_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_that_it_cannot_be_written_does_not_stop_a_run(tmp_path: Path) -> None:
+def test_a_failed_write_does_not_stop_a_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        telling(reporter([]), tmp_path / "file", Clock()) as told,
-        told.bar("scan", 1, "image") as advance,
+        report_progress(reporter([]), tmp_path / "file", Clock()) as reporting,
+        reporting.bar("scan", 1, "image") as advance,
     ):
         advance(1)
 
 
-def test_it_is_no_part_of_the_store(tmp_path: Path) -> None:
+def test_the_file_is_not_in_the_checksums(tmp_path: Path) -> None:
     (tmp_path / "network.json").write_text("{}")
-    write_sums(tmp_path)
+    write_checksums(tmp_path)
     before = (tmp_path / "SHA256SUMS").read_bytes()
-    with telling(reporter([]), tmp_path, Clock()) as told, told.bar("scan", 1, "image"):
-        write_sums(tmp_path)
+    with report_progress(reporter([]), tmp_path, Clock()) as reporting, reporting.bar("scan", 1, "image"):
+        write_checksums(tmp_path)
         assert (tmp_path / "SHA256SUMS").read_bytes() == before

@@ -1,4 +1,4 @@
-"""Torchlurk from Python: the same stores as the command's, and networks that come back as they were."""
+"""Tests of `Lurk`: the stores that it writes, and what it reads and shows."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def make(photos: Path, tmp_path: Path) -> Make:
 
 @pytest.fixture(scope="module")
 def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Lurk:
-    """A store with all of it for filters 1 and 2 of the second convolution, to look at."""
+    """A store with gradients and images of filters 1 and 2 of the second convolution."""
     lurker = Lurk(
         net(), transform(), images=photos, out=tmp_path_factory.mktemp("saved") / "tiny", device="cpu",
         workers=0, progress=False, layers=["kind:Conv2d", "logits"], names=["a", "b<i>", "c"],
@@ -109,7 +109,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_python_writes_the_store_that_the_command_writes(make: Make, photos: Path, tmp_path: Path) -> None:
+def test_lurk_writes_the_bytes_of_the_command(make: Make, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text(NET)
     told = CliRunner().invoke(
         main,
@@ -126,7 +126,7 @@ def test_python_writes_the_store_that_the_command_writes(make: Make, photos: Pat
     assert files(tmp_path / "lurk") == files(tmp_path / "command")
 
 
-def test_a_network_comes_back_as_it_was(make: Make) -> None:
+def test_the_state_of_the_network_is_restored(make: Make) -> None:
     class Breaking(nn.Sequential):
         raised: BaseException | None = None
 
@@ -167,18 +167,18 @@ def test_a_network_comes_back_as_it_was(make: Make) -> None:
     assert all(torch.equal(value, values[name]) for name, value in model.state_dict().items())
 
 
-def test_a_network_that_was_trained_since_is_another(make: Make) -> None:
+def test_a_network_that_was_trained_since_the_scan_is_refused(make: Make) -> None:
     model = net()
     lurker = make(model)
     lurker.compute_top_imgs()
     with torch.no_grad():
         model[0].weight.mul_(2)
-    with pytest.raises(LurkError, match=r"other model .* choose another out=, or give overwrite=True"):
+    with pytest.raises(LurkError, match=r"other model .* choose another out=, or set overwrite=True"):
         lurker.compute_grads(filters=1)
     lurker.compute_top_imgs(overwrite=True)
 
 
-def test_filters_are_there_by_name_and_number(whole: Lurk) -> None:
+def test_layers_and_filters_are_found_by_name_and_number(whole: Lurk) -> None:
     layer = whole["3"]
     assert len(whole) == 3
     assert [one.name for one in whole] == ["0", "3", "7"]
@@ -204,7 +204,7 @@ def test_filters_are_there_by_name_and_number(whole: Lurk) -> None:
     assert "5 filters" in repr(layer)
 
 
-def test_a_card_holds_its_pictures_and_escapes_all_text(whole: Lurk) -> None:
+def test_cards_embed_pictures_and_escape_text(whole: Lurk) -> None:
     for entry in (whole["3"][2], whole["3"][4], whole["7"][1]):
         html = entry._repr_html_()
         assert html.count("<img") == html.count('src="data:image/jpeg;base64,') >= 8
@@ -213,7 +213,7 @@ def test_a_card_holds_its_pictures_and_escapes_all_text(whole: Lurk) -> None:
         assert "&lt;b&gt;&amp;&#x27;&quot;$x" in html
 
 
-def test_plots_give_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plots_return_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyplot, "show", lambda *a, **k: pytest.fail("shown"))
     draw: list[Callable[..., Any]] = [
         lambda ax=None: whole.plot_top("max", "3", 1, ax=ax),
@@ -244,7 +244,7 @@ def test_plots_give_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.Monke
         (lambda lurk: lurk["3"][0].image, ["compute_viz(layers='3', filters=[0])"]),
         (lambda lurk: lurk["3"][0].gradient(), ["compute_grads(layers='3', filters=[0])"]),
         (lambda lurk: lurk.plot_filter_viz("0", 1), ["compute_viz(layers='0', filters=[1])"]),
-        (lambda lurk: lurk["7"][0].crop(), ["sees all", "photo()"]),
+        (lambda lurk: lurk["7"][0].crop(), ["see the whole image", "photo()"]),
         (lambda lurk: lurk["3"][1].crop(4), ["ranks 0 to 3", "4"]),
         (lambda lurk: lurk["3"][1].gradient(0, "sum"), ["'sum'", "max, avg, crop"]),
         (lambda lurk: lurk.plot_top("best", "3", 1), ["'best'", "max, avg"]),
@@ -252,8 +252,8 @@ def test_plots_give_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.Monke
         (lambda lurk: lurk.compute_grads("3", [5]), ["no filter 5", "0 to 4"]),
         (lambda lurk: lurk.compute_viz("33"), ["'33'", "did you mean 3"]),
         (lambda lurk: lurk.compute_viz(filters=0), ["filters=0", "at least 1"]),
-        (lambda lurk: lurk.compute_viz(layers=7), ["layers=7", "list of texts"]),
-        (lambda lurk: lurk.compute_viz(layers=["3", 0]), ["layers=['3', 0]", "list of texts"]),
+        (lambda lurk: lurk.compute_viz(layers=7), ["layers=7", "list of strings"]),
+        (lambda lurk: lurk.compute_viz(layers=["3", 0]), ["layers=['3', 0]", "list of strings"]),
         (lambda lurk: lurk.serve(port="a"), ["port='a'", "a number"]),
         (lambda lurk: lurk.compute_viz(filters="3"), ["filters='3'", "numbers"]),
         (lambda lurk: lurk.compute_viz(filters=[1.5]), ["filters=[1.5]", "numbers"]),
@@ -261,7 +261,9 @@ def test_plots_give_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.Monke
         (lambda lurk: lurk.compute_grads(method="magic"), ["'magic'", "deconv, guided, vanilla"]),
     ],
 )
-def test_what_there_is_not_is_one_line(whole: Lurk, ask: Callable[[Lurk], Any], words: list[str]) -> None:
+def test_missing_layers_filters_and_pictures_are_refused_in_one_line(
+    whole: Lurk, ask: Callable[[Lurk], Any], words: list[str]
+) -> None:
     before = files(whole.store.path)
     with pytest.raises(LurkError) as refused:
         ask(whole)
@@ -271,7 +273,7 @@ def test_what_there_is_not_is_one_line(whole: Lurk, ask: Callable[[Lurk], Any], 
     assert files(whole.store.path) == before
 
 
-def test_before_the_scan_the_missing_call_is_named(make: Make) -> None:
+def test_before_the_scan_errors_name_the_missing_call(make: Make) -> None:
     lurker = make()
     for ask in (
         lambda: lurker["3"], lambda: lurker.compute_grads(), lambda: lurker.compute_viz(),
@@ -285,7 +287,7 @@ def test_before_the_scan_the_missing_call_is_named(make: Make) -> None:
     ("given", "words"),
     [
         ({"model": 7}, ["a int", "torch.nn.Module"]),
-        ({"model": "vgg16"}, ["preprocess beside a name"]),
+        ({"model": "vgg16"}, ["'vgg16'", "leave out preprocess="]),
         ({"preprocess": 7}, ["preprocess is a int"]),
         ({"images": "nowhere"}, ["nowhere", "does not exist"]),
         ({"images": 7}, ["images are a int"]),
@@ -295,13 +297,13 @@ def test_before_the_scan_the_missing_call_is_named(make: Make) -> None:
         ({"device": "tpu"}, ["'tpu'", "cpu"]),
     ],
 )
-def test_what_cannot_be_used_is_one_line(make: Make, given: dict[str, Any], words: list[str]) -> None:
+def test_bad_arguments_are_refused(make: Make, given: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(LurkError) as refused:
         make(**given)
     assert all(word in str(refused.value) for word in words), refused.value
 
 
-def test_two_lurks_share_a_folder_only_if_they_agree(make: Make, photos: Path) -> None:
+def test_two_lurks_share_a_folder_only_with_equal_options(make: Make, photos: Path) -> None:
     one, same, other = make(), make(), make(top=2)
     one.compute_top_imgs()
     same.compute_grads("3", [1])
@@ -310,7 +312,7 @@ def test_two_lurks_share_a_folder_only_if_they_agree(make: Make, photos: Path) -
         other.compute_top_imgs()
 
 
-def test_a_store_is_read_without_torch_and_without_a_network(whole: Lurk) -> None:
+def test_load_needs_neither_torch_nor_a_network(whole: Lurk) -> None:
     code = f"""
         import matplotlib
         matplotlib.use("Agg")
@@ -329,12 +331,12 @@ def test_a_store_is_read_without_torch_and_without_a_network(whole: Lurk) -> Non
     run_without_torch(code)
 
 
-def test_importing_torchlurk_imports_next_to_nothing() -> None:
+def test_importing_torchlurk_does_not_import_torch() -> None:
     code = "import sys, torchlurk; sys.exit(bool({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_store_is_served_until_it_is_ended(whole: Lurk) -> None:
+def test_serve_runs_until_end_serve(whole: Lurk) -> None:
     lurker = Lurk.load(whole.store.path)
     url = lurker.serve(port=0)
     with urlopen(f"{url}saved_model/index.json", timeout=5) as answer:
@@ -348,11 +350,11 @@ def test_a_store_is_served_until_it_is_ended(whole: Lurk) -> None:
     lurker.end_serve()
     with pytest.raises(URLError):
         urlopen(url, timeout=5)
-    assert lurker.serve(port) == url  # it was given back
+    assert lurker.serve(port) == url  # the port is free again
     lurker.end_serve()
 
 
-def test_pairs_of_images_and_classes_are_images_too(make: Make) -> None:
+def test_images_can_be_a_dataset_of_pairs(make: Make) -> None:
     class Pairs:
         classes = ("left", "right")
 

@@ -1,4 +1,4 @@
-"""A training that is recorded is the training that is not."""
+"""Tests of `FrameRecorder`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 import torchlurk
-from torchlurk.api.frames import FrameRecorder, animation, chosen
+from torchlurk.api.frames import FrameRecorder, encode_animation, sample_frames
 from torchlurk.ascent.optimise import AscentParams
 from torchlurk.errors import LurkError
 
@@ -38,7 +38,7 @@ def photo() -> Image.Image:
 
 
 def train(model: nn.Module, recorder: Any, steps: int = 9) -> None:
-    """A training that draws at random as it goes, and takes gradients of two batches into one step."""
+    """Train with random numbers, and accumulate the gradients of two batches in each step."""
     torch.manual_seed(1)
     random.seed(1)
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
@@ -48,14 +48,14 @@ def train(model: nn.Module, recorder: Any, steps: int = 9) -> None:
             x, y = torch.randn(8, 3, SIDE, SIDE), torch.randint(3, (8,))
             nn.functional.cross_entropy(model(x), y).backward()
             if half == 0:
-                recorder(step)  # in the middle of things: gradients are there, and are to stay
+                recorder(step)  # between two backward passes: the gradients have to stay
         optimiser.step()
         optimiser.zero_grad()
 
 
 @pytest.mark.parametrize("image", [None, "photo"])
 @pytest.mark.parametrize("name", ["training.gif", "training.webp"])
-def test_a_training_does_not_notice(tmp_path: Path, image: str | None, name: str) -> None:
+def test_recording_does_not_affect_the_training(tmp_path: Path, image: str | None, name: str) -> None:
     plain, recorded = net(), net()
     train(plain, lambda step: None)
     after = torch.get_rng_state()
@@ -77,7 +77,7 @@ def test_a_training_does_not_notice(tmp_path: Path, image: str | None, name: str
         assert strip.size == (5 * SIDE, SIDE)
 
 
-def test_the_same_training_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_equal_training_runs_give_equal_bytes(tmp_path: Path) -> None:
     made = []
     for folder in ("one", "two"):
         model = net()
@@ -88,7 +88,7 @@ def test_the_same_training_gives_the_same_bytes(tmp_path: Path) -> None:
     assert len(made[0]) == 2
 
 
-def test_a_frame_is_the_gradient_of_the_network_as_it_is_now(tmp_path: Path) -> None:
+def test_a_frame_shows_the_gradient_of_the_current_network(tmp_path: Path) -> None:
     model = net()
     x = torch.randn(3, SIDE, SIDE)
     recorder = FrameRecorder(model, tmp_path / "a.gif", 2, image=x[None], every=1, size=SIDE)
@@ -101,7 +101,7 @@ def test_a_frame_is_the_gradient_of_the_network_as_it_is_now(tmp_path: Path) -> 
     assert np.abs(first - 128).max() > 100
 
 
-def test_an_image_may_be_a_file(tmp_path: Path) -> None:
+def test_an_image_can_be_a_file(tmp_path: Path) -> None:
     photo().save(tmp_path / "a.png")
     frames = []
     for image in (photo(), tmp_path / "a.png", str(tmp_path / "a.png")):
@@ -112,7 +112,7 @@ def test_an_image_may_be_a_file(tmp_path: Path) -> None:
     assert np.array_equal(frames[0], frames[2])
 
 
-def test_a_layer_can_be_looked_at(tmp_path: Path) -> None:
+def test_any_layer_can_be_recorded(tmp_path: Path) -> None:
     model = copy.deepcopy(net())
     for layer in ("0", "4"):
         recorder = FrameRecorder(
@@ -122,7 +122,7 @@ def test_a_layer_can_be_looked_at(tmp_path: Path) -> None:
         assert recorder.frames[0].shape == (SIDE, SIDE, 3)
 
 
-def test_what_an_interrupted_training_left_is_written(tmp_path: Path) -> None:
+def test_the_frames_of_an_interrupted_training_are_written(tmp_path: Path) -> None:
     model = net()
 
     def stop() -> None:
@@ -135,42 +135,42 @@ def test_what_an_interrupted_training_left_is_written(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.png"]
 
 
-def test_without_a_frame_nothing_is_written(tmp_path: Path) -> None:
+def test_without_frames_nothing_is_written(tmp_path: Path) -> None:
     with FrameRecorder(net(), tmp_path / "a.gif", 0, image=photo(), size=SIDE):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_frames_of_a_strip() -> None:
+def test_a_strip_samples_frames_evenly() -> None:
     frames = [np.full((1, 1, 3), i, np.uint8) for i in range(30)]
-    picked = [int(frame[0, 0, 0]) for frame in chosen(frames, 4)]
+    picked = [int(frame[0, 0, 0]) for frame in sample_frames(frames, 4)]
     assert picked == [0, 10, 19, 29]
-    assert len(chosen(frames[:3], 12)) == 3
-    assert int(chosen(frames, 1)[0][0, 0, 0]) == 29
+    assert len(sample_frames(frames[:3], 12)) == 3
+    assert int(sample_frames(frames, 1)[0][0, 0, 0]) == 29
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_gray_and_colours_move(kind: str, channels: int) -> None:
+def test_gray_and_colour_animations_are_encoded(kind: str, channels: int) -> None:
     frames = [np.full((8, 8, channels), i * 60, np.uint8) for i in range(4)]
-    assert animation(frames, kind, 50) == animation(frames, kind, 50) != b""
-    assert animation(frames[:1], kind, 50)
+    assert encode_animation(frames, kind, 50) == encode_animation(frames, kind, 50) != b""
+    assert encode_animation(frames[:1], kind, 50)
 
 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
         ({"out": "a.mp4"}, "one of .gif, .webp"),
-        ({"every": 0}, "1 or more"),
+        ({"every": 0}, "every=0: must be at least 1"),
         ({"act_idx": 3}, "has 3 filters"),
         ({"layer": "nothing"}, "no layer"),
-        ({"image": torch.zeros(5)}, "give \\(C, H, W\\)"),
+        ({"image": torch.zeros(5)}, "shape \\(C, H, W\\)"),
         ({"image": "gone.png"}, "'gone.png' cannot be read"),
-        ({"method": "lrp"}, "no ReLU rule 'lrp'"),
-        ({"layer": "kind:Conv2d"}, "means 2 layers"),
+        ({"method": "lrp"}, "'lrp' is not a ReLU rule"),
+        ({"layer": "kind:Conv2d"}, "matches 2 layers"),
     ],
 )
-def test_what_makes_no_sense_is_refused(changes: dict[str, Any], word: str) -> None:
+def test_bad_arguments_are_refused(changes: dict[str, Any], word: str) -> None:
     arguments = {"out": "a.gif", "act_idx": 0, "image": photo(), "size": SIDE, **changes}
     with pytest.raises(LurkError, match=word), nullcontext():
         FrameRecorder(net(), **arguments)

@@ -1,0 +1,55 @@
+"""Tests of the options of a run, and of their form in a store."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from tests.processes import run_without_torch
+from torchlurk import Lurk
+from torchlurk.pipeline.config import (
+    AscentConfig,
+    GradientsConfig,
+    ScanConfig,
+    SessionOptions,
+    config_to_record,
+    same_results,
+)
+
+
+def test_the_store_keeps_the_names_of_its_format() -> None:
+    assert config_to_record(AscentConfig(strategy="naive")) == {
+        "way": "naive", "objective": "mean", "steps": 64, "seed": 0, "batch_size": 4, "precision": "float32",
+    }  # fmt: skip
+    assert config_to_record(GradientsConfig(certify="all")) == {"method": "deconv", "batch_size": 16}
+    assert config_to_record(ScanConfig())["layers"] == ["kind:Conv2d"]
+
+
+def test_options_that_select_filters_do_not_affect_results() -> None:
+    recorded = config_to_record(GradientsConfig())
+    assert same_results(recorded, {**recorded, "certify": "all", "filters": 3})
+    assert not same_results(recorded, {**recorded, "method": "guided"})
+    assert same_results(None, None)
+    assert not same_results(recorded, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        (Lurk.__init__, SessionOptions()),
+        (Lurk.compute_grads, GradientsConfig()),
+        (Lurk.compute_viz, AscentConfig()),
+    ],
+)
+def test_lurk_has_the_defaults_of_the_dataclasses(method: Any, options: Any) -> None:
+    parameters = inspect.signature(method).parameters
+    shared = parameters.keys() & vars(options).keys() - {"precision"}
+    assert len(shared) >= 2
+    for name in shared:
+        assert parameters[name].default == getattr(options, name), name
+
+
+def test_the_defaults_are_read_without_torch() -> None:
+    run_without_torch("from torchlurk.pipeline.config import ScanConfig; assert ScanConfig.k == 4")

@@ -1,0 +1,287 @@
+"""One filter of a store: its top lists, class profile, statistics and pictures. It does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from PIL import Image
+
+from torchlurk.api.cards import Card, CardRow, render_card
+from torchlurk.errors import LurkError, Option
+from torchlurk.store import schema
+from torchlurk.store.read import PICTURE_FORMATS
+
+if TYPE_CHECKING:
+    from torchlurk.api.reading import LayerView
+
+_T = TypeVar("_T")
+
+ListKind = Literal["max", "avg"]
+"""A top list: by the highest activation of the feature map, or by its mean."""
+
+GradientKind = Literal["max", "avg", "crop"]
+"""A gradient: of the unit with the highest activation, of the map's mean, or of the unit within its crop."""
+
+GRADIENT_FOLDERS: Mapping[str, str] = {"max": "max_grads", "avg": "avg_grads", "crop": "cropped_grad"}
+"""The kind of picture in the store of each kind of gradient."""
+
+
+@dataclass(frozen=True)
+class TopImage:
+    """An image in a top list of a filter.
+
+    Attributes:
+        image: Its id in the store.
+        path: Its path in the data set.
+        label: Name of its class.
+        score: The activation: the highest one of the feature map, or its mean.
+        position: `(y, x)` of the highest activation in the feature map; `None` in a list by mean, as are the
+            following.
+        box: Receptive field of that unit: left, top, right, bottom, in pixels of the input, half-open.
+        certificate: Relative difference between the score and the activation computed from the crop alone;
+            `None` also where it was not computed.
+    """
+
+    image: int
+    path: str
+    label: str
+    score: float
+    position: tuple[int, int] | None = None
+    box: tuple[int, int, int, int] | None = None
+    certificate: float | None = None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Class profile of a filter: at most ten classes with the mean over their images, highest first.
+
+    Attributes:
+        max: Class names and means of the highest activation of the feature map.
+        avg: Class names and means of the map's mean.
+    """
+
+    max: tuple[tuple[str, float], ...]
+    avg: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class FilterView:
+    """A filter of a store. In a notebook it displays as a card.
+
+    Attributes:
+        layer: Its layer.
+        entry: Its record in the layer's file.
+
+    Examples:
+        >>> horse = lurker["classifier"][7]
+        >>> [(top.path, round(top.score)) for top in horse.max[:2]]
+        [('farm/sheep.jpg', 4), ('farm/horse.jpg', 4)]
+        >>> edge = lurker["features.3"][5]
+        >>> edge.max[0].position, edge.max[0].box
+        ((27, 19), (17, 25, 22, 30))
+    """
+
+    layer: LayerView
+    entry: schema.Filter
+
+    @property
+    def channel(self) -> int:
+        """Number of the filter, from 0."""
+        return self.entry.channel
+
+    @property
+    def name(self) -> str | None:
+        """Name of the class that the filter stands for, if it is an output of the network and has a name."""
+        names = self.layer.data.names
+        return names[self.channel] if names else None
+
+    @property
+    def max(self) -> tuple[TopImage, ...]:
+        """Images with the highest single activation, best first; `--top` or `top=` of them, usually 4."""
+        return tuple(
+            TopImage(*self._image(e), position=e.position, box=e.box, certificate=e.certificate)
+            for e in self.entry.max
+        )
+
+    @property
+    def avg(self) -> tuple[TopImage, ...]:
+        """Images with the highest mean activation, best first."""
+        return tuple(TopImage(*self._image(e)) for e in self.entry.avg)
+
+    def _image(self, entry: schema.MaxEntry | schema.AvgEntry) -> tuple[int, str, str, float]:
+        """Return id, path, class name and score of an entry."""
+        store = self.layer.store
+        if str(entry.image) not in store.images:
+            raise LurkError(
+                f"{str(store.path / 'images.json')!r} lists no image {entry.image}, which filter "
+                f"{self.channel} of {self.layer.name!r} refers to",
+                ("compute the store again with ", Option("overwrite", True)),
+            )
+        return entry.image, store.images[str(entry.image)].path, store.label(entry.label), entry.score
+
+    @property
+    def classes(self) -> Profile:
+        """The classes that activate the filter most."""
+        label, record = self.layer.store.label, self.entry.classes
+        by_max, by_avg = (tuple((label(c), mean) for c, mean in rows) for rows in (record.max, record.avg))
+        return Profile(by_max, by_avg)
+
+    @property
+    def stats(self) -> schema.Stats:
+        """Statistics over all images: means, standard deviations, share of active images, and selectivity.
+
+        `selectivity` is the class selectivity of Morcos et al. 2018 (arXiv:1803.06959), from 0 to 1.
+        """
+        return self.entry.stats
+
+    @property
+    def image(self) -> Image.Image:
+        """The filter image, found by gradient ascent: RGB, or gray for a network with one input channel.
+
+        Raises:
+            LurkError: It has not been computed.
+        """
+        return _open_picture(self.file("max_activ"))
+
+    def photo(self, rank: int = 0, kind: ListKind = "max") -> Image.Image:
+        """Return an image of a top list as the network saw it, resized and cropped.
+
+        Args:
+            rank: Its rank in the list, from 0 for the best.
+            kind: The list, `max` or `avg`.
+
+        Raises:
+            LurkError: There is no such rank or list.
+
+        Examples:
+            >>> horse.photo(1).size
+            (32, 32)
+        """
+        tops = lookup_kind(kind, {"max": self.max, "avg": self.avg})
+        image = tops[self._check_rank(rank, len(tops))].image
+        return _open_picture(self.layer.store.path / schema.image_path(image))
+
+    def crop(self, rank: int = 0) -> Image.Image:
+        """Return the receptive field of the unit with the highest activation in an image of the list `max`.
+
+        Args:
+            rank: The rank of the image in the list, from 0 for the best. What lies outside the image is gray.
+
+        Raises:
+            LurkError: There is no such rank, or no crop, as the units see the whole image.
+
+        Examples:
+            >>> edge.crop(0).size
+            (50, 50)
+        """
+        return self._tile("cropped", rank, len(self.entry.max))
+
+    def gradient(self, rank: int = 0, kind: GradientKind = "max") -> Image.Image:
+        """Return a gradient as a picture, in which zero is gray.
+
+        Args:
+            rank: The rank of the image in the list, from 0 for the best.
+            kind: `max`, of the unit with the highest activation; `crop`, the same cut to its receptive field;
+                or `avg`, of the map's mean.
+
+        Raises:
+            LurkError: It has not been computed, or there is no such rank.
+        """
+        folder = lookup_kind(kind, GRADIENT_FOLDERS)
+        return self._tile(folder, rank, len(self.entry.avg if kind == "avg" else self.entry.max))
+
+    def tiles(self, folder: str) -> Image.Image:
+        """Return all tiles of a kind of picture, side by side.
+
+        Args:
+            folder: Its folder in the store: `cropped`, `max_grads`, `cropped_grad`, `avg_grads` or
+                `max_activ`.
+
+        Raises:
+            LurkError: The pictures have not been computed.
+        """
+        return _open_picture(self.file(folder))
+
+    def _tile(self, folder: str, rank: int, count: int) -> Image.Image:
+        strip = self.tiles(folder)
+        column, width = self._check_rank(rank, count), strip.width // count
+        return strip.crop((column * width, 0, (column + 1) * width, strip.height))
+
+    def _check_rank(self, rank: int, count: int) -> int:
+        """Return a rank from 0; negative ones count from the end."""
+        if not -count <= rank < count:
+            raise LurkError(f"the list of filter {self.channel} has ranks 0 to {count - 1}, not {rank}")
+        return rank % count
+
+    def file(self, folder: str) -> Path:
+        """Return the path of a kind of picture, see `tiles`.
+
+        Raises:
+            LurkError: The picture has not been computed; the hint has the call that computes it.
+        """
+        layer, channel = self.layer.name, self.channel
+        if folder in self.entry.pictures:
+            return self.layer.store.path / schema.picture_path(folder, layer, channel)
+        if folder == "cropped" or (folder == "cropped_grad" and "max_grads" in self.entry.pictures):
+            raise LurkError(
+                f"the units of {layer!r} see the whole image, so there is no crop", "call photo()"
+            )
+        method = "compute_viz" if folder == "max_activ" else "compute_grads"
+        raise LurkError(
+            f"filter {channel} of {layer!r} has no {folder} yet",
+            f"call {method}(layers={layer!r}, filters=[{channel}])",
+        )
+
+    def __repr__(self) -> str:
+        return f"<filter {self.channel} of layer {self.layer.name!r}: {', '.join(self.entry.pictures)}>"
+
+    def _repr_html_(self) -> str:
+        return render_card(self._card())
+
+    def _card(self) -> Card:
+        """Return the content of its card."""
+        store, stats = self.layer.store, self.stats
+        facts = [f"active on {stats.active:.0%} of images", f"mean of maxima {stats.max_mean:.4g}"]
+        if stats.selectivity is not None:
+            facts.append(f"class selectivity {stats.selectivity:.2f}")
+        if self.entry.ascent is not None and self.entry.ascent.ratio is not None:
+            facts.append(f"its image reaches {self.entry.ascent.ratio:.2g} times the best photograph")
+        classes = ", ".join(f"{name} {mean:.3g}" for name, mean in self.classes.max[:5])
+        name = f" ({self.name})" if self.name else ""
+        title = f"{store.manifest.title} · {self.layer.name} · filter {self.channel}{name}"
+        return Card(title, [*facts, f"classes: {classes}"], self._card_rows())
+
+    def _card_rows(self) -> list[CardRow]:
+        store = self.layer.store
+        rows = []
+        for title, entries in (("highest activation", self.max), ("highest mean", self.avg)):
+            pictures = [store.path / schema.image_path(e.image) for e in entries]
+            rows.append(CardRow(title, pictures, [f"{e.label}, {e.score:.4g}" for e in entries]))
+        strips = {"cropped": "receptive field", "cropped_grad": "its gradient", "max_activ": "filter image"}
+        for folder, title in strips.items():
+            if folder in self.entry.pictures:
+                rows.append(CardRow(title, [self.file(folder)], [title]))
+        return rows
+
+
+def lookup_kind(kind: str, kinds: Mapping[str, _T]) -> _T:
+    """Return the value of a kind.
+
+    Raises:
+        LurkError: There is no such kind.
+    """
+    if kind not in kinds:
+        raise LurkError("unknown", f"choose one of {', '.join(kinds)}", Option("kind", repr(kind)))
+    return kinds[kind]
+
+
+def _open_picture(path: Path) -> Image.Image:
+    try:
+        with Image.open(path, formats=PICTURE_FORMATS) as picture:
+            picture.load()
+            return picture.copy()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+        raise LurkError(f"{str(path)!r} cannot be read ({problem})", "compute the store again") from problem

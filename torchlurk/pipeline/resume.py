@@ -1,0 +1,156 @@
+"""What an earlier run has left in the folder of a store, and whether the next run can continue it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import torch
+
+from torchlurk.errors import LurkError, Option
+from torchlurk.pipeline.config import config_to_record, same_results
+from torchlurk.pipeline.stages.context import RunContext
+from torchlurk.runtime.reporting import Reporter
+from torchlurk.store import schema
+from torchlurk.store.partial import PARTIAL, count_partial_results, digest_records
+from torchlurk.store.read import read_manifest
+from torchlurk.store.schema import Config, Manifest, Stage
+
+_OUT = Option("out")
+_OVERWRITE = Option("overwrite", True)
+
+
+def default_threads(out: Path) -> int:
+    """Return the CPU threads per operation that a store was started with, or torch's default."""
+    try:
+        return read_manifest(out).threads
+    except LurkError:
+        return torch.get_num_threads()
+
+
+def scan_identity(manifest: Manifest) -> str:
+    """Return the digest of everything that affects the result of a scan.
+
+    Args:
+        manifest: The manifest of a new store.
+    """
+    not_run = Stage(complete=False, config=None)
+    scan_only = msgspec.structs.replace(manifest.stages, gradients=not_run, ascent=not_run)
+    # Files that cannot be read do not affect the result.
+    dataset = msgspec.structs.replace(manifest.dataset, skipped=[])
+    return digest_records(
+        msgspec.structs.replace(manifest, name="", title="", dataset=dataset, stages=scan_only)
+    )
+
+
+def open_existing(context: RunContext, new: Manifest) -> Manifest | None:
+    """Return the manifest of the store that the run continues; `None` for a new store.
+
+    If the run overwrites the scan, this deletes the store.
+
+    Args:
+        context: The run.
+        new: The manifest that a new store would have.
+
+    Raises:
+        LurkError: The folder holds other files, or a store computed with other options.
+    """
+    if not (context.out / "network.json").exists():
+        _check_empty(context.out)
+        return None
+    if context.config.overwrite and "scan" in context.config.stages:
+        _delete_store(context.out)
+        return None
+    existing = read_manifest(context.out)
+    _check_scan(context, existing, new)
+    for name in ("gradients", "ascent"):
+        if name in context.config.stages and not context.config.overwrite:
+            _check_stage(context, existing, name)
+    return existing
+
+
+def _check_scan(context: RunContext, existing: Manifest, new: Manifest) -> None:
+    """Check that the scan of the existing store is the one that the run would make.
+
+    Raises:
+        LurkError: It is not.
+    """
+    for field in ("model", "input", "layers", "k", "device", "threads"):
+        old_value, new_value = getattr(existing, field), getattr(new, field)
+        if old_value == new_value:
+            continue
+        if field == "layers":
+            names = [", ".join(layer.name for layer in manifest.layers) for manifest in (existing, new)]
+            if names[0] != names[1]:
+                old_value, new_value = names
+        raise _computed_from_other(context, field, old_value, new_value)
+    if existing.dataset.digest != new.dataset.digest:
+        raise _computed_from_other(context, "images", existing.dataset.name, new.dataset.name)
+    old_config, new_config = existing.stages.scan.config, new.stages.scan.config
+    if old_config != new_config:
+        raise _computed_from_other(context, "scan options", old_config, new_config)
+
+
+def _check_stage(context: RunContext, existing: Manifest, name: str) -> None:
+    """Check that the results of a stage in the store were computed with the run's options.
+
+    Raises:
+        LurkError: They were not.
+    """
+    old: Config | None = getattr(existing.stages, name).config
+    new = config_to_record(getattr(context.config, name))
+    if old is None or same_results(old, new):
+        return
+    changed = sorted(f"{key} {old[key]}" for key in old.keys() & new.keys() if old[key] != new[key])
+    recompute = Option("overwrite", True, flag=f"--stages {name} --overwrite")
+    raise LurkError(
+        f"{str(context.out)!r} has {name} computed with {', '.join(changed) or 'other options'}",
+        ("choose another ", _OUT, ", or set ", recompute, " to compute them again"),
+    )
+
+
+def _computed_from_other(context: RunContext, what: str, old: object, new: object) -> LurkError:
+    return LurkError(
+        f"{str(context.out)!r} was computed with other {what} ({_shorten(old)}, not {_shorten(new)})",
+        ("choose another ", _OUT, ", or set ", _OVERWRITE, " to delete its contents"),
+    )
+
+
+def _shorten(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _check_empty(out: Path) -> None:
+    names = sorted(path.name for path in out.iterdir())
+    if names:
+        raise LurkError(
+            f"{str(out)!r} is no store and holds other files ({names[0]!r})", ("choose another ", _OUT)
+        )
+
+
+def _delete_store(out: Path) -> None:
+    """Delete the files of a store, and nothing else in the folder."""
+    # The manifest first: without it there is no store, and nobody reads the rest.
+    for name in ("network.json", "classes.json", "images.json", schema.CHECKSUMS, schema.PROGRESS):
+        (out / name).unlink(missing_ok=True)
+    for name in (PARTIAL, "images", "layers", *schema.PICTURE_KINDS):
+        shutil.rmtree(out / name, ignore_errors=True)
+
+
+@contextmanager
+def report_interruption(out: Path, reporter: Reporter) -> Iterator[None]:
+    """If the run is interrupted, report what is finished and how to resume."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        finished = ", ".join(f"{count} of {task}" for task, count in count_partial_results(out).items())
+        parts = f", and these finished parts of the rest: {finished}" if finished else ""
+        reporter.report(
+            f"interrupted: {str(out)!r} keeps all complete stages{parts}; "
+            "start the same command again to resume"
+        )
+        raise

@@ -1,0 +1,138 @@
+"""The format of a store as types; `docs/format.md` describes it, and decoding checks it.
+
+Decoding is strict: a missing key, an unknown key or a value of another type is an error that names its place.
+
+| module | records |
+|---|---|
+| `network` | `index.json` and the manifest, `network.json` |
+| `filters` | `layers/<layer>.json`, `images.json`, `classes.json` |
+| `progress` | `progress.json`, and `previews.json` of a site |
+| `paths` | names of files and folders |
+| `base` | what all records share |
+
+The records of a comparison are in `torchlurk.store.comparison`.
+"""
+
+from typing import TYPE_CHECKING
+
+from torchlurk.runtime.deprecation import former_names
+from torchlurk.store.schema.base import (
+    FORMAT,
+    Digest,
+    Format,
+    Fraction,
+    NonNegativeInt,
+    PositiveInt,
+    Record,
+    Relative,
+    round_float32,
+)
+from torchlurk.store.schema.filters import (
+    Ascent,
+    AvgEntry,
+    Classes,
+    ClassProfile,
+    Filter,
+    ImageEntries,
+    ImageEntry,
+    LayerFile,
+    MaxEntry,
+    Stats,
+    referenced_images,
+)
+from torchlurk.store.schema.network import (
+    STAGES,
+    Config,
+    Dataset,
+    Index,
+    InputRecord,
+    LayerRecord,
+    Manifest,
+    ModelRecord,
+    NetworkEntry,
+    ReceptiveField,
+    SkippedFile,
+    SkippedLayerRecord,
+    Stage,
+    Stages,
+    Tile,
+    Tiles,
+)
+from torchlurk.store.schema.paths import (
+    CHECKSUMS,
+    LONGEST,
+    PICTURE_KINDS,
+    image_path,
+    layer_path,
+    picture_path,
+    safe_name,
+)
+from torchlurk.store.schema.progress import PROGRESS, Preview, Previews, Progress
+
+__all__ = [
+    "CHECKSUMS",
+    "FORMAT",
+    "LONGEST",
+    "PICTURE_KINDS",
+    "PROGRESS",
+    "STAGES",
+    "Ascent",
+    "AvgEntry",
+    "ClassProfile",
+    "Classes",
+    "Config",
+    "Dataset",
+    "Digest",
+    "Filter",
+    "Format",
+    "Fraction",
+    "ImageEntries",
+    "ImageEntry",
+    "Index",
+    "InputRecord",
+    "LayerFile",
+    "LayerRecord",
+    "Manifest",
+    "MaxEntry",
+    "ModelRecord",
+    "NetworkEntry",
+    "NonNegativeInt",
+    "PositiveInt",
+    "Preview",
+    "Previews",
+    "Progress",
+    "ReceptiveField",
+    "Record",
+    "Relative",
+    "SkippedFile",
+    "SkippedLayerRecord",
+    "Stage",
+    "Stages",
+    "Stats",
+    "Tile",
+    "Tiles",
+    "image_path",
+    "layer_path",
+    "picture_path",
+    "referenced_images",
+    "round_float32",
+    "safe_name",
+]
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(
+        globals(),
+        Count="NonNegativeInt",
+        Images="ImageEntries",
+        Input="InputRecord",
+        Layer="LayerRecord",
+        Model="ModelRecord",
+        Profile="ClassProfile",
+        SUMS="CHECKSUMS",
+        Share="Fraction",
+        Size="PositiveInt",
+        Skipped="SkippedFile",
+        SkippedLayer="SkippedLayerRecord",
+        number="round_float32",
+        referred="referenced_images",
+    )

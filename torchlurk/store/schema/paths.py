@@ -1,0 +1,52 @@
+"""Names of files and folders in a store."""
+
+from __future__ import annotations
+
+import hashlib
+
+PICTURE_KINDS = ("cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ")
+"""Kinds of pictures, which are the names of their folders; `Filter.pictures` has this order."""
+
+CHECKSUMS = "SHA256SUMS"
+"""Name of the file with the digests of the JSON files."""
+
+LONGEST = 200
+"""Characters of the name of a layer's file without suffix; file systems allow 255 bytes with it."""
+
+
+def safe_name(name: str) -> str:
+    """Return the name of a layer as part of a path; different layers have different names.
+
+    A character other than an ASCII letter, a digit, `.`, `_` or `-`, and a leading dot, becomes `%` and two
+    hexadecimal digits per byte, so that no name leaves its folder or is hidden. A result longer than
+    `LONGEST` is cut; `%z` and the SHA-256 digest of the name replace the rest.
+    """
+
+    def is_safe(position: int, character: str) -> bool:
+        if character == ".":
+            return position > 0
+        return character.isascii() and (character.isalnum() or character in "_-")
+
+    safe = "".join(
+        c if is_safe(i, c) else "".join(f"%{byte:02x}" for byte in c.encode("utf-8", "surrogatepass"))
+        for i, c in enumerate(name)
+    )
+    if len(safe) <= LONGEST:
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{safe[: LONGEST - 66]}%z{digest}"
+
+
+def layer_path(layer: str) -> str:
+    """Return the path of a layer's file in the store."""
+    return f"layers/{safe_name(layer)}.json"
+
+
+def picture_path(kind: str, layer: str, channel: int) -> str:
+    """Return the path of a picture of a filter in the store."""
+    return f"{kind}/{safe_name(layer)}/{channel}.jpg"
+
+
+def image_path(image: int) -> str:
+    """Return the path of an image in the store."""
+    return f"images/{image}.jpg"
