@@ -22,7 +22,7 @@ from tests.golden.run import EXPECTED
 from tests.helpers import refused, write_photos
 from tests.processes import hear_interrupts
 from torchlurk.cli.main import main
-from torchlurk.store import read
+from torchlurk.store import inspect as store_inspect
 from torchlurk.store.read import read_layer, read_manifest
 
 Run = Callable[..., Result]
@@ -147,7 +147,7 @@ def test_inspect_fails_on_a_missing_file(scan: Run, run: Run, tmp_path: Path) ->
     scan(write_photos(tmp_path / "photos", "a.png"), "--stages", "scan")
     assert run("inspect", "saved_model/net").exit_code == 0
     (tmp_path / "saved_model/net/images/0.jpg").unlink()
-    refused(run("inspect", "saved_model/net"), "not whole", "1 problems", "--overwrite")
+    refused(run("inspect", "saved_model/net"), "damaged or incomplete: 1 problem;", "--overwrite")
 
 
 def test_one_image_gives_short_lists(scan: Run, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_an_unexpected_exception_is_one_line_and_a_traceback_on_request(
     def fail(*_arguments: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr(read, "inspect", fail)
+    monkeypatch.setattr(store_inspect, "inspect", fail)
     result = run("inspect", "anywhere")
     assert result.exit_code == 1
     line = (

@@ -79,9 +79,9 @@ def test_a_store_that_has_changed_since_is_told(saved: Path, tmp_path: Path) -> 
     manifest = json.loads((saved / "two/network.json").read_text())
     cases = [
         ({"model": {**manifest["model"], "weights_sha256": "f" * 64}}, "has other weights"),
-        ({"dataset": {**manifest["dataset"], "digest": "f" * 64}}, "is of other images"),
+        ({"dataset": {**manifest["dataset"], "digest": "f" * 64}}, "has other images"),
         ({"k": 9}, "keeps 9 images"),
-        ({"layers": manifest["layers"][:1], "edges": []}, "has no layer 'b%c' of 2 filters"),
+        ({"layers": manifest["layers"][:1], "edges": []}, "has no layer 'b%c' with 2 filters"),
     ]
     for values, word in cases:
         change(saved / "two/network.json", **{**manifest, **values})
@@ -115,10 +115,8 @@ def test_names_must_not_clash(saved: Path, tmp_path: Path) -> None:
     for name in ("one-to-two", "other", "two"):
         shutil.copytree(saved / "one-to-two", tmp_path / "more" / name)
     message = refused([*folders, tmp_path / "more/one-to-two"], tmp_path / "site")
-    assert "is named as the comparison in" in message
-    assert "give the folder that name again" in refused(
-        [*folders, tmp_path / "more/other"], tmp_path / "site"
-    )
+    assert "are the same or have the same name" in message
+    assert "rename the folder back" in refused([*folders, tmp_path / "more/other"], tmp_path / "site")
     change(tmp_path / "more/two/comparison.json", name="two")
     assert "a store is named 'two' too" in refused([*folders[:2], tmp_path / "more/two"], tmp_path / "site")
 
@@ -126,7 +124,7 @@ def test_names_must_not_clash(saved: Path, tmp_path: Path) -> None:
 def test_a_site_is_not_written_into_a_comparison(saved: Path) -> None:
     folders = [saved / name for name in ("one", "two", "one-to-two")]
     before = tree(saved)
-    assert "lies in the comparison" in refused(folders, saved / "one-to-two/site")
+    assert "is inside the comparison" in refused(folders, saved / "one-to-two/site")
     assert tree(saved) == before
 
 

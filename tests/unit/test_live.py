@@ -195,7 +195,12 @@ def test_two_networks_of_one_name_are_not_confused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "word"),
-    [([], "no store"), (["a/toy", "b/toy"], "same folder name"), (["file"], "no folder"), (["."], "stores:")],
+    [
+        ([], "no store"),
+        (["a/toy", "b/toy"], "same folder name"),
+        (["file"], "not a folder"),
+        (["."], "folder of stores"),
+    ],
 )
 def test_what_cannot_be_served_is_refused(tmp_path: Path, names: list[str], word: str) -> None:
     make_store(tmp_path, "real")
@@ -246,7 +251,7 @@ def test_serve_watch_answers_until_interrupted(store: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=hear_interrupts) as server:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
-        assert server.stdout.readline() == f"{later}: nothing there yet, waiting for it\n"
+        assert server.stdout.readline() == f"{later}: does not exist yet, waiting for it\n"
         with urllib.request.urlopen(f"{url}saved_model/live.json") as answer:
             live = json.load(answer)
         assert [network["name"] for network in live["networks"]] == ["toy"]
@@ -257,7 +262,11 @@ def test_serve_watch_answers_until_interrupted(store: Path) -> None:
 
 def test_serve_says_what_it_cannot_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for arguments, word in [(["a", "b"], "add --watch"), (["--watch"], "name the one"), ([], "_site: is no")]:
+    for arguments, word in [
+        (["a", "b"], "add --watch"),
+        (["--watch"], "give the folder"),
+        ([], "_site' is not"),
+    ]:
         result = CliRunner().invoke(main, ["serve", *arguments])
         assert result.exit_code != 0
         assert re.search(word, result.output)

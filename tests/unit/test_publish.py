@@ -10,7 +10,7 @@ import pytest
 from torchlurk.errors import LurkError
 from torchlurk.runtime.resources import site_folder
 from torchlurk.store.schema import STAGES
-from torchlurk.web import publish
+from torchlurk.web import publish, sizes
 from torchlurk.web.publish import SITE_MARKER, build_site
 from torchlurk.web.static_server import make_server, serve_in_thread
 
@@ -196,14 +196,14 @@ def test_refuses_to_overwrite_other_things(store, tmp_path):
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
     assert "neither empty nor an earlier site" in refused([store], mine)
-    assert "plain folder" in refused([store], mine / "thesis.txt")
+    assert "not a plain folder" in refused([store], mine / "thesis.txt")
     assert (mine / "thesis.txt").read_text() == "years of work"
 
 
 def test_refuses_to_write_into_a_store_or_around_it(store):
     before = tree(store)
-    assert "lies in the store" in refused([store], store / "site")
-    assert "lies in it" in refused([store], store.parent)
+    assert "is inside the store" in refused([store], store / "site")
+    assert "contains the store" in refused([store], store.parent)
     assert tree(store) == before
 
 
@@ -227,8 +227,8 @@ def test_a_failed_build_leaves_the_old_site(store, tmp_path, monkeypatch):
 
 
 def test_warns_of_sizes_that_hosts_refuse(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(publish, "_BIG_FILE", 200_000)
-    monkeypatch.setattr(publish, "_BIG_SITE", 200_000)
+    monkeypatch.setattr(sizes, "_MAX_FILE_BYTES", 200_000)
+    monkeypatch.setattr(sizes, "_MAX_SITE_BYTES", 200_000)
     warnings = build_site([store], tmp_path / "site").warnings
     assert any("d3.min.js" in warning for warning in warnings)
     assert any("the site has" in warning for warning in warnings)
@@ -308,12 +308,12 @@ def test_what_is_not_in_the_folder_is_not_served(served, path):
 
 
 def test_server_refuses_what_it_cannot_do(tmp_path):
-    with pytest.raises(LurkError, match="is no folder"):
+    with pytest.raises(LurkError, match="is not a folder"):
         make_server(tmp_path / "nothing")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(LurkError, match="--port"):
+        with pytest.raises(LurkError, match="another port="):
             make_server(tmp_path, port=taken.getsockname()[1])
 
 
@@ -333,7 +333,7 @@ def test_a_link_out_of_a_store_is_not_published(tmp_path):
     build_site([store], out)
     before = sorted(out.rglob("*"))
     (store / "layers" / "out.json").symlink_to(tmp_path / "secret.json")
-    with pytest.raises(LurkError, match=r"layers/out\.json: is a link out of the store"):
+    with pytest.raises(LurkError, match=r"layers/out\.json' is a link to a file outside the store"):
         build_site([store], out)
     assert sorted(out.rglob("*")) == before
     (store / "layers" / "out.json").unlink()

@@ -296,7 +296,7 @@ def test_from_images_to_stores_of_before_and_after(run: Callable[..., str]) -> N
         "--lr", "0.05", "--batch-size", "4", "--unfreeze", "second", "--save-every", "3",
     )  # fmt: skip
     assert re.fullmatch(
-        r"runs/colours: of 6 images held out, [\d.]+% with a new head, [\d.]+% after 4 epochs\n"
+        r"runs/colours: accuracy on 6 validation images: [\d.]+% with a new head, [\d.]+% after 4 epochs\n"
         r"runs/colours/checkpoints/epoch-0004.safetensors\n",
         told,
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
-from torchlurk.attribution.relu_rules import Rule
 from torchlurk.store.schema import STAGES, Config
 from torchlurk.store.selection import Selection
+
+if TYPE_CHECKING:
+    from torchlurk.attribution.relu_rules import Rule
 
 
 @dataclass(frozen=True)
