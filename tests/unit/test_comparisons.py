@@ -10,14 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.browser.made_up_comparison import make_comparison, make_moment
+from tests.unit.web.stores import asking, tree
 from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
 from torchlurk.web.live_server import LiveServer
 from torchlurk.web.publish import build_site
 from torchlurk.web.snapshot import watch_stores
-
-from .test_live import asking
-from .test_publish import tree
 
 LAYERS = [("a", 3), ("b%c", 2)]
 

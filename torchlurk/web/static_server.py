@@ -216,7 +216,9 @@ def listen(resolver: Resolver, host: str, port: int) -> ThreadingHTTPServer:
         LurkError: The address is not available.
     """
     if not isinstance(port, int):
-        raise LurkError("not an integer", "use a port number, or 0 for any free port", Option("port", repr(port)))
+        raise LurkError(
+            "not an integer", "use a port number, or 0 for any free port", Option("port", repr(port))
+        )
     handler = type("Handler", (_Handler,), {"resolver": staticmethod(resolver)})
     try:
         return _Server((host, port), handler)
