@@ -1,4 +1,4 @@
-"""Records of a comparison of stores; `docs/format.md` describes them, and decoding checks them."""
+"""Records of a comparison of stores; `docs/reference/format.md` describes them, and decoding checks them."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from torchlurk.store.schema import (
 _T = TypeVar("_T")
 
 PICTURE_FORMATS = ("JPEG",)
-"""Formats of a store's pictures, whatever their names say: one of Pillow's other decoders runs a program."""
+"""Formats of a store's pictures, given to Pillow explicitly: one of its other decoders runs a program."""
 
 _MAX_QUOTE = 200
 """Characters of a foreign text that an error quotes; the text may repeat the content of a file."""

@@ -102,8 +102,8 @@ class StoreWatcher:
 
     Attributes:
         stores: Their folders, by their names in URLs.
-        seen: Layers by path, as of their stamps: the files are large, and most have not changed between two
-            snapshots.
+        seen: Cache of layers by path, valid while the stamp is the same: the files are large, and most do not
+            change between two snapshots.
     """
 
     stores: dict[str, Path]

@@ -24,6 +24,6 @@ def test_a_closed_pipe_is_not_an_error() -> None:
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert running.stdout is not None
     running.stdout.close()  # as `| head` does once it has enough
-    _, told = running.communicate(timeout=60)
-    assert told == b""
+    _, errors = running.communicate(timeout=60)
+    assert errors == b""
     assert running.returncode == 1

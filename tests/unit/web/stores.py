@@ -13,7 +13,7 @@ from torchlurk.web.live_server import LiveServer
 
 def manifest_of(name: str, **changes: object) -> str:
     """The manifest of the format document's example, under another name."""
-    text = (Path(__file__).parents[3] / "docs/format.md").read_text("utf-8")
+    text = next((Path(__file__).parents[3] / "docs").rglob("format.md")).read_text("utf-8")
     example = json.loads(re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[-1])
     return json.dumps({**example["toy/network.json"], "name": name, "title": name.upper(), **changes})
 
