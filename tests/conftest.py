@@ -12,7 +12,7 @@ settings.load_profile("steady")
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Compute with one thread: the networks are too small for more, and results are the same on all machines."""
+    """Compute with one thread: networks are too small for more, and results are the same everywhere."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
