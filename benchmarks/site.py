@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Page, Response, sync_playwright
 from torchlurk.comparing.assemble import NetworkResults, assemble
 from torchlurk.comparing.compatibility import open_stores
 from torchlurk.comparing.files import write_comparison
-from torchlurk.web.publish import STORES_FOLDER, build_site
+from torchlurk.web.page import STORES_FOLDER
+from torchlurk.web.publish import build_site
 from torchlurk.web.static_server import make_server, serve_in_thread
 
 CHROMIUM = "/usr/bin/chromium"

@@ -1,4 +1,4 @@
-"""What all tests share: examples are drawn the same way on every run, and none is timed."""
+"""Settings of all tests: hypothesis draws the same examples on every run, without a deadline."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ settings.load_profile("steady")
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """For networks so small that threads would only wait for each other, and digits that machines share."""
+    """Compute with one thread: networks are too small for more, and results are the same everywhere."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

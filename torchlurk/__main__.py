@@ -1,4 +1,4 @@
-"""`python -m torchlurk`: the command line."""
+"""The command line as `python -m torchlurk`."""
 
 from torchlurk.cli.main import main
 

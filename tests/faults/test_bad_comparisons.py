@@ -133,7 +133,7 @@ BAD_STORES: dict[str, tuple[Callable[[Path], None], list[str], list[str]]] = {
     ),
     "newer format": (
         manifest(lambda m: m.update(format=2, more="of it")), ["saved/one", "saved/two"],
-        ["has format 2", "upgrade it"],
+        ["has format 2", "upgrade Torchlurk"],
     ),
     "damaged manifest": (
         lambda here: (here / "saved/two/network.json").write_text("{") and None, ["saved/one", "saved/two"],

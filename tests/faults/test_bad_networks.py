@@ -17,7 +17,8 @@ from PIL import Image
 
 from tests.helpers import refused
 from torchlurk.cli.main import main
-from torchlurk.store.read import inspect, read_layer, read_manifest
+from torchlurk.store.inspect import inspect
+from torchlurk.store.read import read_layer, read_manifest
 
 NETS = """
     import warnings

@@ -15,7 +15,8 @@ from PIL import Image
 from tests.golden.run import EXPECTED, golden_run
 from torchlurk.errors import LurkError
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.store.read import inspect, read_manifest, read_progress
+from torchlurk.store.inspect import inspect
+from torchlurk.store.read import read_manifest, read_progress
 from torchlurk.store.schema import picture_path
 from torchlurk.store.write import exclusive_lock
 

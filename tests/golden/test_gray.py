@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import torchlurk
 from torchlurk.cli.main import main
-from torchlurk.store.read import inspect
+from torchlurk.store.inspect import inspect
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,8 +14,9 @@ from tests.golden.run import QUIET, golden_run
 from tests.golden.test_golden import files
 from torchlurk.errors import LurkError, Terminated
 from torchlurk.runtime.reporting import Reporter
+from torchlurk.store.inspect import inspect
 from torchlurk.store.partial import PARTIAL, count_partial_results
-from torchlurk.store.read import inspect, read_manifest
+from torchlurk.store.read import read_manifest
 
 STOPS = 14
 

@@ -17,7 +17,8 @@ from tests.golden.run import QUIET, golden_run
 from tests.golden.test_golden import files
 from torchlurk.errors import LurkError
 from torchlurk.runtime.distributed import init_from_env
-from torchlurk.store.read import inspect, read_manifest
+from torchlurk.store.inspect import inspect
+from torchlurk.store.read import read_manifest
 
 ROOT = Path(__file__).parents[2]
 

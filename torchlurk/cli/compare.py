@@ -1,4 +1,4 @@
-"""The command `compare`: parses and prints, nothing else."""
+"""`torchlurk compare`: how each filter changed from one store to another."""
 
 from __future__ import annotations
 
@@ -7,52 +7,70 @@ from typing import Any
 
 import click
 
-from torchlurk.cli import options
-from torchlurk.runtime.names import printable
-
-PATH = click.Path(path_type=Path)
+from torchlurk.cli import options, terminal
+from torchlurk.cli.terminal import echo
 
 
-@click.command(short_help="Say what became of each filter from one store to another.")
-@click.argument("stores", nargs=-1, required=True, type=PATH, metavar="STORE STORE...")
-@click.option("--out", type=PATH, help="Folder to write, beside the stores. [default: FIRST-to-LAST there]")
+@click.command(short_help="Compare the filters of two or more stores.")
+@click.argument("stores", nargs=-1, required=True, type=options.PATH, metavar="STORE STORE...")
 @click.option(
-    "--images", metavar="FOLDER|FILE.csv|torchvision:NAME[:SPLIT]",
-    help="The images that the stores were computed from: with them, the networks are compared too, and not "
-    "only what the stores keep of them.",
-)  # fmt: skip
+    "--out", type=options.PATH, help="Folder to write, beside the stores. [default: FIRST-to-LAST there]"
+)
 @click.option(
-    "--weights", "weights", multiple=True, type=PATH, metavar="FILE",
-    help="A file of weights that a store was computed with; known by its digest, so the order does not "
-    "matter. Weights that are no file of yours are found as the store says. May be repeated.",
-)  # fmt: skip
+    "--images",
+    metavar=options.IMAGES_METAVAR,
+    help="Images that the stores were computed from. With them, the networks are compared too; without them, "
+    "only what the stores contain.",
+)
 @click.option(
-    "--model", "models", multiple=True, metavar="FILE.py:FUNCTION|MODULE:FUNCTION|NAME",
-    help="The network, where it is one of your own: once for all stores, or once for each. [default: as the "
-    "store says]",
-)  # fmt: skip
+    "--weights",
+    multiple=True,
+    type=options.PATH,
+    metavar="FILE",
+    help="Weights file of a store, if its weights are in a file of yours. Files are matched to stores by "
+    "their digests, in any order. May be repeated.",
+)
 @click.option(
-    "--layers", multiple=True, metavar="NAME|GLOB|kind:KIND",
-    help="Which layers to compare, of those that were scanned. May be repeated. [default: all]",
-)  # fmt: skip
+    "--model",
+    "models",
+    multiple=True,
+    metavar="FILE.py:FUNCTION|MODULE:FUNCTION|NAME",
+    help="Network, if it is one of your own: once for all stores, or once for each. [default: the network "
+    "that the store names]",
+)
 @click.option(
-    "--embed", metavar="NAME|...",
-    help="A third network, as --model of precompute: filter images and crops are compared by its vectors.",
-)  # fmt: skip
-@click.option("--embed-weights", default="auto", help="Its weights, as --weights of precompute.")
+    "--layers",
+    multiple=True,
+    metavar="NAME|GLOB|kind:KIND",
+    help="Layers to compare: a module by its dotted name, modules by a glob pattern, or by class, such as "
+    "kind:Conv2d. May be repeated. [default: all that were scanned]",
+)
+@click.option(
+    "--embed",
+    metavar="NAME|...",
+    help="A third network, as --model of torchlurk precompute: filter images and crops are compared by its "
+    "embeddings.",
+)
+@click.option(
+    "--embed-weights", default="auto", help="Weights of the third network, as --weights of precompute."
+)
 @options.allow_unsafe_pickle
 @options.data_root
 @options.device
-@click.option("--batch-size", type=click.IntRange(1, 4096), help="Images in one forward of each network.")
-@click.option("--workers", type=click.IntRange(0, 64), help="Processes that decode images.")
-@click.option("--overwrite", is_flag=True, help="Lose a comparison of other stores in that folder.")
-def compare(**given: Any) -> None:
-    """Say what became of each filter from the first STORE to the next, after more training for instance.
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 4096),
+    help="Number of images per forward pass of each network. [default: 8 on a CPU, 64 with CUDA]",
+)
+@options.workers()
+@click.option("--overwrite", is_flag=True, help="Replace a comparison of other stores in the folder.")
+def compare(**arguments: Any) -> None:
+    """Compare the filters of the first STORE with those of the next, for example after more training.
 
-    The stores are of one architecture and over the same images, in the order of time; each is compared with
-    the first, and with the one before it.
+    The stores need the same architecture and the same images, and are given in the order of time. Each is
+    compared with the first, and with the one before it.
     """
-    _compare(**given)
+    _compare(**arguments)
 
 
 def _compare(
@@ -79,14 +97,13 @@ def _compare(
         workers=workers,
         overwrite=overwrite,
     )
-    found = compare_stores(request)
-    record = found.record
+    comparison = compare_stores(request)
+    record = comparison.record
     filters = sum(layer.channels for layer in record.layers)
-    many = f"{len(record.layers)} layers, {filters} filters, {len(record.measures)} measures"
-    click.echo(printable(f"{request.out}: {many}"))
+    echo(f"{request.out}: {len(record.layers)} layers, {filters} filters, {len(record.measures)} measures")
     for pair in record.pairs:
-        table = found.between(pair.before, pair.after)
+        table = comparison.between(pair.before, pair.after)
         for line in f"{' → '.join(table.pair)}: {table.summary}".splitlines():
-            click.echo(printable(line))
+            echo(line)
     if record.note:
-        click.echo(printable(record.note), err=True)
+        terminal.report(record.note)

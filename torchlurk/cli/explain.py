@@ -1,68 +1,108 @@
-"""The command `explain`: parses and prints, nothing else."""
+"""`torchlurk explain`: which pixels of some images a class or a unit depends on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from torchlurk.cli import options
-from torchlurk.errors import LurkError
-from torchlurk.runtime.names import shown
+from torchlurk.cli.terminal import echo, report
+from torchlurk.errors import LurkError, Option
 
-PATH = click.Path(path_type=Path)
-
-
-def _say(line: str) -> None:
-    click.echo(shown(line), err=True)
+if TYPE_CHECKING:
+    from torchlurk.explaining import AttributionParams, Explanation
 
 
-@click.command(short_help="Show what in some images a class or a unit depends on.")
-@click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
+def _default(name: str) -> Callable[[], Any]:
+    """Return a function that returns a default of `AttributionParams`."""
+
+    def load() -> Any:
+        from torchlurk.explaining import AttributionParams
+
+        return getattr(AttributionParams, name)
+
+    return load
+
+
+@click.command(short_help="Show which pixels of an image a class or a unit depends on.")
+@click.argument("images", nargs=-1, required=True, type=options.PATH, metavar="IMAGE...")
 @options.model
 @options.weights
 @options.allow_unsafe_pickle
 @click.option(
-    "--class", "classes", multiple=True, metavar="N|NAME|predicted",
-    help="The class to explain: its number, its name or a part of it, or what the network takes the image "
-    "for. Once for all images, or once for each. [default: predicted]",
-)  # fmt: skip
+    "--class",
+    "classes",
+    multiple=True,
+    metavar="N|NAME|predicted",
+    help="Class to explain: its number, its name or a part of it, or the class that the network predicts. "
+    "Once for all images, or once for each. [default: predicted]",
+)
 @click.option(
-    "--unit", metavar="LAYER:CHANNEL[@Y,X]",
-    help="Explain the mean of a filter's map instead, or one place in it.",
-)  # fmt: skip
+    "--unit",
+    metavar="LAYER:CHANNEL[@Y,X]",
+    help="Explain the mean of a filter's activation map instead of a class, or one position of the map.",
+)
 @click.option(
-    "--methods", metavar="METHOD,...",
-    help="Which, in which order. [default: all, gradient, saliency, guided, deconv, input_x_gradient, "
+    "--methods",
+    metavar="METHOD,...",
+    help="Methods to show, in order. [default: all, gradient, saliency, guided, deconv, input_x_gradient, "
     "smoothgrad, integrated]",
-)  # fmt: skip
+)
 @click.option(
-    "--randomize", type=click.Choice(["all", "cascading"]),
-    help="Do the same on a copy with random weights: all at once, or from the output towards the input.",
-)  # fmt: skip
-@click.option("--samples", type=click.IntRange(1, 10000), default=32, help="Noisy copies, for smoothgrad.")
+    "--randomize",
+    type=click.Choice(["all", "cascading"]),
+    help="Repeat the methods on a copy with random weights: in all layers at once, or in one more layer at a "
+    "time, from the output to the input.",
+)
 @click.option(
-    "--sigma", type=click.FloatRange(0, 10), default=0.15,
-    help="Noise of smoothgrad, as a share of the image's range.",
-)  # fmt: skip
-@click.option("--steps", type=click.IntRange(1, 10000), default=64, help="Points on the way, for integrated.")
+    "--samples",
+    cls=options.LazyDefaultOption,
+    type=click.IntRange(1, 10000),
+    default=_default("samples"),
+    help="Number of noisy copies for smoothgrad.",
+)
+@click.option(
+    "--sigma",
+    cls=options.LazyDefaultOption,
+    type=click.FloatRange(0, 10),
+    default=_default("sigma"),
+    help="Standard deviation of the noise for smoothgrad, relative to the range of the image.",
+)
+@click.option(
+    "--steps",
+    cls=options.LazyDefaultOption,
+    type=click.IntRange(1, 10000),
+    default=_default("steps"),
+    help="Number of integration steps for integrated.",
+)
 @options.size
 @options.show_channels
-@click.option("--words", type=PATH, help="File that names the network's outputs, a name a line, in order.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of all randomness.")
+@options.words("File with the names of the network's outputs, one per line, in order.")
+@click.option(
+    "--seed",
+    cls=options.LazyDefaultOption,
+    type=click.IntRange(0, 2**63 - 1),
+    default=_default("seed"),
+    help="Seed of the random numbers.",
+)
 @options.device
 @click.option(
-    "--tile", type=click.IntRange(48, 1024), default=224, help="Side of a picture in the sheet, pixels."
+    "--tile",
+    type=click.IntRange(48, 1024),
+    default=224,
+    help="Width and height of a picture in the sheet, in pixels.",
 )
-@click.option("--out", type=PATH, default="explained", help="Folder to write.")
-def explain(**given: Any) -> None:
-    """Show what in some images a class or a unit of a network depends on.
+@click.option("--out", type=options.PATH, default="explained", help="Folder to write.")
+def explain(**arguments: Any) -> None:
+    """Show which pixels of each IMAGE a class or a unit of a network depends on.
 
-    Writes sheet.jpg, a row an IMAGE and a column a method, the single pictures, and scores.json.
+    Writes sheet.jpg, with a row per IMAGE and a column per method, the single pictures, and scores.json.
     """
-    _explain(**given)
+    _explain(**arguments)
 
 
 def _explain(
@@ -73,62 +113,75 @@ def _explain(
 ) -> None:  # fmt: skip
     from torchlurk.attribution.targets import parse_unit
     from torchlurk.explaining import AttributionParams
-    from torchlurk.explaining import explain as explained
+    from torchlurk.explaining import explain as explain_images
     from torchlurk.explaining.feeding import open_image
-    from torchlurk.explaining.files import SHEET, caption, write_explanations
-    from torchlurk.models.load import load_network
+    from torchlurk.explaining.files import SHEET, write_explanations
+    from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.runtime.devices import choose_device
     from torchlurk.store.write import check_writable
 
-    if unit is not None and classes:
-        raise LurkError(f"--unit {unit} and --class {classes[0]}: explain one or the other")
-    if len(classes) not in (0, 1, len(images)):
-        raise LurkError(
-            f"--class is given {len(classes)} times for {len(images)} images: once for all, or once for each"
-        )
+    _check_targets(images, classes, unit)
     params = AttributionParams(samples=samples, sigma=sigma, steps=steps, seed=seed)
     if methods is not None:
         params = replace(params, methods=tuple(methods.split(",")))
     target = [parse_unit(unit)] if unit is not None else list(classes or ("predicted",))
-    chosen = choose_device(device)
-    opened = [open_image(path) for path in images]  # before weights are fetched for nothing
+    torch_device = choose_device(device)
+    opened = [open_image(path) for path in images]  # before weights are downloaded
     check_writable(out)
     network = load_network(
-        model, weights, size, default_cache(), report=_say, seed=seed, first=lambda: opened[0],
+        model, weights, size, default_cache(), report=report, seed=seed, first=lambda: opened[0],
         show=show_channels or (), unsafe_pickle=allow_unsafe_pickle,
     )  # fmt: skip
-    counts = [
-        f"{count} {word}{'s' if count > 1 else ''}"
-        for count, word in ((len(opened), "image"), (len(params.methods), "method"))
-    ]
-    _say(f"{network.title} ({network.weights}), {', '.join(counts)}")
-    # The trunk has values where a classifier should be, and they are no classes.
+    report(_summary(f"{network.title} ({network.weights})", len(opened), params))
+    # The output of the trunk is not that of a classifier, so its values are no classes.
     names = None if network.weights == "trunk" else network.classes
-    found = explained(
-        network.module.to(chosen),
+    explanations = explain_images(
+        network.module.to(torch_device),
         network.preprocess,
         images,
         target,
-        classes=_names(words) if words else names,
+        classes=_read_names(words) if words else names,
         params=params,
         randomize=randomize,
-        done=lambda name: _say(f"{name} is explained"),
+        done=lambda name: report(f"{name} is explained"),
     )
-    write_explanations(out, network, params, found, tile)
-    for one in found:
-        click.echo(shown(caption(one)))
-        if one.completeness is not None:
-            sums = one.completeness
-            click.echo(
-                f"  integrated gradients sum to {sums.total:.4g} of {sums.difference:.4g} (off by "
-                f"{sums.error:.2g})"
-            )
-    click.echo(shown(str(out / SHEET)))
+    write_explanations(out, network, params, explanations, tile)
+    for explanation in explanations:
+        _print_explanation(explanation)
+    echo(str(out / SHEET))
 
 
-def _names(words: Path) -> tuple[str, ...]:
-    """What outputs are called: by number, in the order that data sets have folders in, or in order."""
-    from torchlurk.datasets.class_names import names_in_order, read_class_names
+def _check_targets(images: tuple[Path, ...], classes: tuple[str, ...], unit: str | None) -> None:
+    if unit is not None and classes:
+        both = (Option("target", unit, "--unit"), " and ", Option("target", classes[0], "--class"))
+        raise LurkError((*both, " are both given"), "explain one or the other")
+    if len(classes) not in (0, 1, len(images)):
+        raise LurkError(
+            (Option("target", flag="--class"), f" is given {len(classes)} times for {len(images)} images"),
+            "give it once for all images, or once for each",
+        )
 
-    return names_in_order(read_class_names(words))
+
+def _summary(network: str, images: int, params: AttributionParams) -> str:
+    counts = [(images, "image"), (len(params.methods), "method")]
+    return ", ".join([network, *(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts)])
+
+
+def _print_explanation(explanation: Explanation) -> None:
+    from torchlurk.explaining.files import caption
+
+    echo(caption(explanation))
+    sums = explanation.completeness
+    if sums is not None:
+        echo(
+            f"  integrated gradients sum to {sums.total:.4g} of {sums.difference:.4g} "
+            f"(difference {sums.error:.2g})"
+        )
+
+
+def _read_names(words: Path) -> tuple[str, ...]:
+    """Return the names of a network's outputs: by their number, or in the order of the file."""
+    from torchlurk.datasets.class_names import names_in_order, read_words
+
+    return names_in_order(read_words(words))

@@ -1,212 +1,303 @@
-"""`torchlurk precompute`: from images and a network to a store."""
+"""`torchlurk precompute`: from images and a network to a store.
+
+To add an option, add a field to the dataclass of its stage in `pipeline/config.py`; then add the option, the
+field of `_Arguments` and the line of `_run_config` here.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from torchlurk.ascent.objectives import OBJECTIVES, ObjectiveName
-from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.cli import options, terminal
 from torchlurk.errors import LurkError
-from torchlurk.runtime import names
-from torchlurk.store.schema import STAGES
+from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
+from torchlurk.runtime.names import check_store_name
 
 if TYPE_CHECKING:
+    import torch
+
+    from torchlurk.datasets.images import ImageSet
+    from torchlurk.models.network import Network
     from torchlurk.runtime.distributed import ProcessGroup
+    from torchlurk.runtime.reporting import Reporter
+    from torchlurk.store.schema import Manifest
 
-FOLDER = click.Path(path_type=Path)
 
-
-@click.command(short_help="Scan images with a network and write a store.")
+@click.command(short_help="Compute a store from images and a network.")
 @options.model
 @options.weights
 @options.allow_unsafe_pickle
 @click.option(
     "--images",
     required=True,
-    metavar="FOLDER|FILE.csv|torchvision:NAME[:SPLIT]",
-    help="A folder of images, whose subfolders are classes; a table of path,label; or a data set of "
-    "torchvision, by name.",
+    metavar=options.IMAGES_METAVAR,
+    help="Images to scan: a folder whose subfolders are classes, a CSV file with the columns path and label, "
+    "or a torchvision dataset by name.",
 )
 @options.data_root
-@click.option("--out", required=True, type=FOLDER, help="The store to write, e.g. saved_model/NAME.")
-@click.option(
-    "--words",
-    type=FOLDER,
-    help="File that names the classes: lines 'folder name or number<TAB>words', a name a line, in order, or "
-    "JSON. "
-    "[default: classes.txt in or beside the images, if there is one]",
+@click.option("--out", required=True, type=options.PATH, help="Store to write, such as saved_model/NAME.")
+@options.words(
+    "File with the class names: lines 'folder name or number<TAB>name', one name per line in order, or JSON. "
+    "[default: classes.txt in or beside the images, if it exists]"
 )
 @click.option(
-    "--layers", multiple=True, default=("kind:Conv2d",), metavar="NAME|GLOB|kind:KIND|logits",
-    help="Layers to scan: a module's dotted name; a glob of names, of convolutions if no kind is given; a "
-    "kind, such as kind:ReLU; or the network's output. May be repeated.",
-)  # fmt: skip
+    "--layers",
+    multiple=True,
+    default=ScanConfig.layers,
+    metavar="NAME|GLOB|kind:KIND|logits",
+    help="Layers to scan: a module by its dotted name; modules by a glob pattern, which matches convolutions "
+    "only unless a kind is given; modules by class, such as kind:ReLU; or logits, the output of the network. "
+    "May be repeated.",
+)
 @click.option(
-    "--filters", type=options.FiltersType(), default="all",
-    help="Gradients and ascent for the first N filters of each layer.",
-)  # fmt: skip
-@click.option("--top", type=click.IntRange(1, 64), default=4, help="Images to keep for each filter.")
+    "--filters",
+    type=options.FiltersType(),
+    default="all",
+    help="Compute gradients and filter images for the first N filters of each layer.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1, 64),
+    default=ScanConfig.k,
+    help="Number of images to keep for each filter.",
+)
 @options.size
 @options.show_channels
 @click.option(
     "--stages",
     type=options.StagesType(),
-    default=",".join(STAGES),
-    help="What to compute, with commas between.",
+    default=",".join(RunConfig.stages),
+    help="Stages to run, separated by commas.",
 )
 @click.option(
-    "--method", type=click.Choice(list(RELU_RULES)), default="deconv",
-    help="What ReLUs let back in gradients.",
-)  # fmt: skip
+    "--method",
+    type=click.Choice(["deconv", "guided", "vanilla"]),
+    default=GradientsConfig.method,
+    help="Rule for ReLUs in the backward pass of gradients.",
+)
 @click.option(
-    "--certify", type=click.Choice(["chosen", "all"]), default="chosen",
-    help="Feed the crops of these filters to the network again, to prove that they explain their scores: of "
-    "those chosen by --filters, which costs nothing, or of all.",
-)  # fmt: skip
+    "--certify",
+    type=click.Choice(["chosen", "all"]),
+    default=GradientsConfig.certify,
+    help="Verify that crops explain their scores, by a forward pass of each crop alone. chosen: crops of the "
+    "filters that --filters selects, at no extra cost; all: crops of all filters.",
+)
 @options.device
 @click.option(
-    "--ascent", type=click.Choice(["fourier", "naive"]), default="fourier",
-    help="How filter images are made; naive: plain pixels, as the first Torchlurk did.",
-)  # fmt: skip
+    "--ascent",
+    type=click.Choice(["fourier", "naive"]),
+    default=AscentConfig.way,
+    help="Parametrisation of filter images. naive: plain pixels, without regularisation.",
+)
 @click.option(
-    "--objective", type=click.Choice(list(OBJECTIVES)), default="mean",
-    help="What filter images excite: the whole feature map, or the unit in its middle.",
-)  # fmt: skip
+    "--objective",
+    type=click.Choice(["mean", "position"]),
+    default=AscentConfig.objective,
+    help="Objective of filter images. mean: mean of the activation map; position: its unit in the centre.",
+)
 @click.option(
-    "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
-    help="Of the steps of the ascent; auto: bfloat16 where the device is fast at it.",
-)  # fmt: skip
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    help="Precision of the gradient ascent. auto: bfloat16 if the device is faster with it.",
+)
 @click.option(
     "--scan-precision",
     type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    help="Of the scan; bfloat16 scores its candidates again in float32, which pays for many images.",
+    default=ScanConfig.precision,
+    help="Precision of the scan. bfloat16 scores the best images again in float32; it is faster for many "
+    "images.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1, 4096),
-    help="Images in one forward. [default: 8 on a cpu, 64 or 256 on cuda]",
-)  # fmt: skip
+    "--batch-size",
+    type=click.IntRange(1, 4096),
+    help="Number of images per forward pass. [default: 8 on a CPU, 64 or 256 with CUDA]",
+)
+@options.workers("decode images, and of threads that write pictures")
 @click.option(
-    "--workers", type=click.IntRange(0, 64),
-    help="Processes that decode images, and threads that write pictures; 0 does both in the main one. "
-    "[default: 1 on a cpu, up to 16 before cuda]",
-)  # fmt: skip
-@click.option(
-    "--threads", type=click.IntRange(1, 1024),
-    help="Of the processor, for one operation. [default: what the store was begun with, else torch's own]",
-)  # fmt: skip
-@click.option(
-    "--shard-size", type=click.IntRange(1, 1_000_000), default=256,
-    help="Images of a scan that are computed as one piece: a stop loses no more.",
-)  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of all randomness.")
-@click.option(
-    "--strict", is_flag=True, help="Decode all images first, and refuse to begin if one of them is bad."
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Number of CPU threads per operation. [default: the number that the store was started with, or "
+    "torch's default]",
 )
 @click.option(
-    "--overwrite", is_flag=True, help="Make the stages that are asked for anew, whatever the store holds."
+    "--shard-size",
+    type=click.IntRange(1, 1_000_000),
+    default=ScanConfig.shard_size,
+    help="Number of images per shard of the scan. An interrupted run resumes with the shard that was not "
+    "finished.",
 )
-def precompute(**given: Any) -> None:
-    """Scan a folder of images with a network and write what excites each filter.
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=AscentConfig.seed,
+    help="Seed of the random numbers.",
+)
+@click.option("--strict", is_flag=True, help="Decode all images first, and stop if one cannot be decoded.")
+@click.option(
+    "--overwrite", is_flag=True, help="Recompute the requested stages, even if the store contains them."
+)
+def precompute(**arguments: Any) -> None:
+    """Compute a store: the images that excite each filter of a network, and pictures of what it sees in them.
 
-    Stages that are complete already are not computed again, and a run that was stopped is gone on with.
-    Several processes share a run: torchrun --nproc-per-node=N -m torchlurk precompute ...
+    Stages that are complete are not computed again, and interrupted runs resume. Several processes can share
+    a run: torchrun --nproc-per-node=N -m torchlurk precompute ...
     """
     from torchlurk.runtime.distributed import init_from_env
 
     with init_from_env(os.environ) as group:
-        _precompute(group, **given)
+        _precompute(group, _Arguments(**arguments))
 
 
-def _precompute(
-    group: ProcessGroup, *, model: str, weights: str, allow_unsafe_pickle: bool, images: str,
-    data_root: Path | None, out: Path, words: Path | None, layers: tuple[str, ...], filters: int | str,
-    top: int, size: int | tuple[int, int] | None, show_channels: tuple[int, ...] | None,
-    stages: tuple[str, ...],
-    method: ReluRule, certify: Any, device: str, ascent: Any, objective: ObjectiveName,
-    precision: Any, scan_precision: Any,
-    batch_size: int | None, workers: int | None, threads: int | None, shard_size: int, seed: int,
-    strict: bool, overwrite: bool,
-) -> None:  # fmt: skip
-    from torchlurk.datasets.batches import first_image
+@dataclass(frozen=True)
+class _Arguments:
+    """The values of the options."""
+
+    model: str
+    weights: str
+    allow_unsafe_pickle: bool
+    images: str
+    data_root: Path | None
+    out: Path
+    words: Path | None
+    layers: tuple[str, ...]
+    filters: int | str
+    top: int
+    size: int | tuple[int, int] | None
+    show_channels: tuple[int, ...] | None
+    stages: tuple[str, ...]
+    method: Any
+    certify: Any
+    device: str
+    ascent: Any
+    objective: Any
+    precision: Any
+    scan_precision: Any
+    batch_size: int | None
+    workers: int | None
+    threads: int | None
+    shard_size: int
+    seed: int
+    strict: bool
+    overwrite: bool
+
+
+def _precompute(group: ProcessGroup, arguments: _Arguments) -> None:
+    from torchlurk.datasets.validate import check_all, refusal
+    from torchlurk.pipeline.pipeline import precompute
+    from torchlurk.runtime.devices import choose_device
+    from torchlurk.store.write import check_writable
+
+    reporter = terminal.TERMINAL if group.is_main else terminal.SILENT
+    device = choose_device(arguments.device, group.local_rank)
+    check_store_name(arguments.out)
+    if group.is_main:
+        check_writable(arguments.out)
+    images = _open_images(group, arguments, reporter)
+    network = _load_network(group, arguments, images, reporter)
+    config = _run_config(group, arguments, device)
+    processes = f", {group.size} processes" if group.size > 1 else ""
+    reporter.report(
+        f"{network.title} ({network.weights}) over {len(images.paths)} images on {device.type}{processes}"
+    )
+    if arguments.strict:
+        group.broadcast(
+            lambda: check_all(images, network.preprocess, workers=config.workers, bar=reporter.bar)
+        )
+    manifest = precompute(network, images, arguments.out, config, device, reporter, group)
+    skipped = manifest.dataset.skipped
+    if arguments.strict and skipped:  # an image that became unreadable during the run
+        total = manifest.dataset.images + len(skipped)
+        raise LurkError(refusal(len(skipped), total, skipped[0].path, skipped[0].reason))
+    if group.is_main:
+        _print_summary(arguments.out, manifest)
+
+
+def _open_images(group: ProcessGroup, arguments: _Arguments, reporter: Reporter) -> ImageSet:
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
-    from torchlurk.datasets.validate import check_all, refusal
-    from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
-    from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
-    from torchlurk.pipeline.pipeline import precompute
-    from torchlurk.pipeline.resume import default_threads
+
+    root = arguments.data_root or default_cache() / "datasets"
+    # The main process alone reads all files, for their digest.
+    images = group.broadcast(
+        lambda: open_images(str(arguments.images), words=arguments.words, data_root=root)
+    )
+    for note in notes_of(images):
+        reporter.report(note)
+    return images
+
+
+def _load_network(
+    group: ProcessGroup, arguments: _Arguments, images: ImageSet, reporter: Reporter
+) -> Network:
+    from torchlurk.datasets.batches import first_image
+    from torchlurk.models.network import load_network
+    from torchlurk.models.weights import default_cache
+
+    # The main process downloads weights before the others look for them.
+    return group.main_first(
+        lambda: load_network(
+            arguments.model,
+            arguments.weights,
+            arguments.size,
+            default_cache(),
+            report=reporter.report,
+            seed=arguments.seed,
+            first=lambda: first_image(images),
+            show=arguments.show_channels or (),
+            unsafe_pickle=arguments.allow_unsafe_pickle,
+        )
+    )
+
+
+def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device) -> RunConfig:
+    from torchlurk.pipeline.pipeline import usual_threads
     from torchlurk.runtime.devices import (
-        choose_device,
         default_ascent_batch,
         default_batch_size,
         default_workers,
         fastest_precision,
     )
     from torchlurk.store.selection import Selection
-    from torchlurk.store.write import check_writable
 
-    shown = terminal.TERMINAL if group.is_main else terminal.SILENT
-    chosen = choose_device(device, group.local_rank)
-    names.check_store_name(out)
-    if group.is_main:
-        check_writable(out)
-    cache = default_cache()
-    # One process reads all files for their digest, and one downloads what has to be.
-    folder = group.broadcast(
-        lambda: open_images(str(images), words=words, data_root=data_root or cache / "datasets")
-    )
-    for note in notes_of(folder):
-        shown.report(note)
-    network = group.main_first(
-        lambda: load_network(
-            model,
-            weights,
-            size,
-            cache,
-            report=shown.report,
-            seed=seed,
-            first=lambda: first_image(folder),
-            show=show_channels or (),
-            unsafe_pickle=allow_unsafe_pickle,
-        )
-    )
-    batch = batch_size or default_batch_size(chosen)
-    config = RunConfig(
+    batch_size = arguments.batch_size or default_batch_size(device)
+    precision = arguments.precision
+    return RunConfig(
         scan=ScanConfig(
-            layers=layers, k=top, batch_size=batch, shard_size=shard_size, precision=scan_precision
+            layers=arguments.layers,
+            k=arguments.top,
+            batch_size=batch_size,
+            shard_size=arguments.shard_size,
+            precision=arguments.scan_precision,
         ),
-        gradients=GradientsConfig(method=method, certify=certify, batch_size=2 * batch),
+        gradients=GradientsConfig(
+            method=arguments.method, certify=arguments.certify, batch_size=2 * batch_size
+        ),
         ascent=AscentConfig(
-            strategy=ascent,
-            objective=objective,
-            seed=seed,
-            batch_size=default_ascent_batch(chosen, batch),
-            precision=fastest_precision(chosen) if precision == "auto" else precision,
+            way=arguments.ascent,
+            objective=arguments.objective,
+            seed=arguments.seed,
+            batch_size=default_ascent_batch(device, batch_size),
+            precision=fastest_precision(device) if precision == "auto" else precision,
         ),
-        stages=stages,
-        selection=Selection(filters=None if filters == "all" else int(filters)),
-        workers=default_workers(chosen) if workers is None else workers,
-        threads=threads or group.broadcast(lambda: default_threads(out)),
-        overwrite=overwrite,
+        stages=arguments.stages,
+        chosen=Selection(filters=None if arguments.filters == "all" else int(arguments.filters)),
+        workers=default_workers(device) if arguments.workers is None else arguments.workers,
+        threads=arguments.threads or group.broadcast(lambda: usual_threads(arguments.out)),
+        overwrite=arguments.overwrite,
     )
-    others = f", {group.size} processes" if group.size > 1 else ""
-    shown.report(
-        f"{network.title} ({network.weights}) over {len(folder.paths)} images on {chosen.type}{others}"
+
+
+def _print_summary(out: Path, manifest: Manifest) -> None:
+    filters = sum(layer.channels for layer in manifest.layers)
+    dataset = manifest.dataset
+    terminal.echo(
+        f"{out}: {len(manifest.layers)} layers, {filters} filters, {dataset.images} images, "
+        f"{len(dataset.skipped)} skipped"
     )
-    if strict:
-        group.broadcast(lambda: check_all(folder, network.preprocess, workers=config.workers, bar=shown.bar))
-    manifest = precompute(network, folder, out, config, chosen, shown, group)
-    if strict and manifest.dataset.skipped:  # one went bad meanwhile
-        bad, total = manifest.dataset.skipped, manifest.dataset.images + len(manifest.dataset.skipped)
-        raise LurkError(refusal(len(bad), total, bad[0].path, bad[0].reason))
-    if group.is_main:
-        total = sum(layer.channels for layer in manifest.layers)
-        line = f"{out}: {len(manifest.layers)} layers, {total} filters, {manifest.dataset.images} images, "
-        click.echo(names.printable(f"{line}{len(manifest.dataset.skipped)} skipped"))

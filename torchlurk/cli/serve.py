@@ -1,4 +1,4 @@
-"""`torchlurk serve`: a built site, or stores as they grow."""
+"""`torchlurk serve`: a built site, or stores while they are computed."""
 
 from __future__ import annotations
 
@@ -8,60 +8,64 @@ from pathlib import Path
 
 import click
 
-from torchlurk.errors import LurkError
-from torchlurk.runtime.names import printable
+from torchlurk.cli import options
+from torchlurk.cli.site import find_in_saved_model
+from torchlurk.cli.terminal import echo
+from torchlurk.errors import LurkError, Option
 
-FOLDER = click.Path(path_type=Path)
 
-
-@click.command(short_help="Serve a built site on this machine, or stores while they are computed.")
-@click.argument("folders", metavar="[FOLDER | STORE...]", nargs=-1, type=FOLDER)
+@click.command(short_help="Serve a built site, or stores while they are computed.")
+@click.argument("folders", metavar="[FOLDER | STORE...]", nargs=-1, type=options.PATH)
 @click.option(
-    "--watch", is_flag=True, help="Serve stores as they are on disk, and show them while they are computed."
+    "--watch", is_flag=True, help="Serve stores directly, and update the page while they are computed."
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes any free one.")
-@click.option("--host", default="127.0.0.1", help="Address to listen at; 0.0.0.0 lets other machines in.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 chooses a free one."
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    help="Address to listen on; 0.0.0.0 accepts connections from other machines.",
+)
 def serve(folders: tuple[Path, ...], watch: bool, port: int, host: str) -> None:
-    """Serve FOLDER, a built site (_site if none is named), until Ctrl-C.
+    """Serve FOLDER, a built site (default: _site), until Ctrl-C.
 
-    With --watch, serve STOREs, without building a site: the page shows what is there, and what comes. A
-    STORE, which may be a comparison of others, need not exist yet. Without any, all those in saved_model/ are
-    served.
+    With --watch, serve STOREs without building a site; the page shows them as they are computed. A STORE may
+    be a comparison, and need not exist yet. The default is all in saved_model/.
     """
     if watch:
-        _follow(folders, host, port)
+        _serve_stores(folders, host, port)
     elif len(folders) > 1:
         raise LurkError(
-            f"{len(folders)} folders: serve takes one built site; for stores, add --watch, or build a site "
-            "of them with torchlurk site"
+            f"serve takes one built site, and {len(folders)} folders are given",
+            ("for stores, add ", Option("watch", True), ", or build a site of them with torchlurk site"),
         )
     else:
-        _serve(folders[0] if folders else Path("_site"), host, port)
+        _serve_site(folders[0] if folders else Path("_site"), host, port)
 
 
-def _serve(folder: Path, host: str, port: int) -> None:
+def _serve_site(folder: Path, host: str, port: int) -> None:
     from torchlurk.web.static_server import make_server
 
     with make_server(folder, host, port) as server:
-        click.echo(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")
+        echo(f"http://{host}:{server.server_address[1]}/ (Ctrl-C to stop)")
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 
 
-def _follow(stores: tuple[Path, ...], host: str, port: int) -> None:
+def _serve_stores(stores: tuple[Path, ...], host: str, port: int) -> None:
     from torchlurk.web.live_server import LiveServer
 
+    names = ("network.json", "comparison.json")
+    stores = stores or tuple(path for name in names for path in find_in_saved_model(name))
     if not stores:
-        found = [
-            sorted(Path("saved_model").glob(f"*/{name}")) for name in ("network.json", "comparison.json")
-        ]
-        stores = tuple(path.parent for paths in found for path in paths)
-    if not stores:
-        raise LurkError("there is no store in saved_model/: name the one that is going to be written")
+        raise LurkError(
+            "there is no store in saved_model/", "give the folder of a store, which need not exist yet"
+        )
     with LiveServer(stores, host, port) as server:
-        click.echo(f"{server.url} (Ctrl-C ends it)")
+        echo(f"{server.url} (Ctrl-C to stop)")
         for store in stores:
-            if not (store / "network.json").exists() and not (store / "comparison.json").exists():
-                click.echo(f"{printable(str(store))}: nothing there yet, waiting for it")
+            if not any((store / name).exists() for name in names):
+                echo(f"{store}: does not exist yet, waiting for it")
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

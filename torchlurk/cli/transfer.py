@@ -1,75 +1,109 @@
-"""The command `transfer`: parses and prints, nothing else."""
+"""`torchlurk transfer`: fine-tunes a network for the classes of a folder of images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from torchlurk.cli import options
-from torchlurk.cli.terminal import SHOWN
+from torchlurk.cli.terminal import TERMINAL, echo
 
-PATH = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from torchlurk.training import Transfer
 
 
-@click.command(short_help="Fine-tune a network to the classes of a folder of images.")
+def _default(name: str) -> Callable[[], Any]:
+    """Return a function that returns a default of the training options."""
+
+    def load() -> Any:
+        from torchlurk.training import Options
+
+        return getattr(Options(unfreeze=[]), name)
+
+    return load
+
+
+@click.command(short_help="Fine-tune a network for the classes of a folder of images.")
 @options.model
 @options.weights
 @options.allow_unsafe_pickle
 @click.option(
-    "--images", required=True, metavar="FOLDER|FILE.csv|torchvision:NAME[:SPLIT]",
-    help="The images to train on: a folder whose subfolders are classes; a table of path,label; or a data "
-    "set of torchvision, by name.",
-)  # fmt: skip
-@click.option(
-    "--val", required=True, metavar="FOLDER|FILE.csv|torchvision:NAME[:SPLIT]|SHARE",
-    help="The images to test on, of the same classes; or which share of --images is held out of each class, "
-    "such as 0.2.",
-)  # fmt: skip
-@click.option("--out", required=True, type=PATH, help="Folder of the run, to write or to go on with.")
-@click.option(
-    "--unfreeze", multiple=True, metavar="NAME|GLOB|kind:KIND",
-    help="Layers to train beside the new head, each with all that is in it: a module's dotted name, a glob "
-    "of names, or a kind, such as kind:BatchNorm2d. May be repeated. [default: none, the head alone]",
-)  # fmt: skip
-@click.option(
-    "--epochs", type=click.IntRange(1, 9999), default=10, help="Passes over the images to train on."
+    "--images",
+    required=True,
+    metavar=options.IMAGES_METAVAR,
+    help="Training images: a folder whose subfolders are classes, a CSV file with the columns path and "
+    "label, or a torchvision dataset by name.",
 )
 @click.option(
-    "--lr", type=click.FloatRange(0, min_open=True), default=0.001,
-    help="Step of the descent: plain stochastic gradient descent with a momentum of 0.9.",
-)  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(2, 4096), default=16, help="Images in a step.")
+    "--val",
+    required=True,
+    metavar=f"{options.IMAGES_METAVAR}|SHARE",
+    help="Validation images, of the same classes; or the share of --images to hold out from each class, such "
+    "as 0.2.",
+)
+@click.option("--out", required=True, type=options.PATH, help="Folder of the run, to write or to resume.")
 @click.option(
-    "--save-every", type=click.IntRange(1, 9999), default=5,
-    help="Epochs between two checkpoints; there is one before the first step and one after the last, too.",
-)  # fmt: skip
+    "--unfreeze",
+    multiple=True,
+    metavar="NAME|GLOB|kind:KIND",
+    help="Modules to train in addition to the new head, with everything in them: a module by its dotted "
+    "name, modules by a glob pattern, or by class, such as kind:BatchNorm2d. May be repeated. [default: only "
+    "the head]",
+)
+@click.option(
+    "--epochs",
+    cls=options.LazyDefaultOption,
+    type=click.IntRange(1, 9999),
+    default=_default("epochs"),
+    help="Number of epochs.",
+)
+@click.option(
+    "--lr",
+    cls=options.LazyDefaultOption,
+    type=click.FloatRange(0, min_open=True),
+    default=_default("lr"),
+    help="Learning rate of stochastic gradient descent, with a momentum of 0.9.",
+)
+@click.option(
+    "--batch-size",
+    cls=options.LazyDefaultOption,
+    type=click.IntRange(2, 4096),
+    default=_default("batch_size"),
+    help="Number of images per step.",
+)
+@click.option(
+    "--save-every",
+    cls=options.LazyDefaultOption,
+    type=click.IntRange(1, 9999),
+    default=_default("save_every"),
+    help="Number of epochs between checkpoints. There is also one before the first step, and one after the "
+    "last.",
+)
 @options.size
-@click.option(
-    "--words",
-    type=PATH,
-    help="File that names the classes of both sets of images: lines 'folder name<TAB>words', or a name a "
-    "line, in order. [default: classes.txt in or beside the images, if there is one]",
+@options.words(
+    "File with the class names of the training and validation images: lines 'folder name<TAB>name', or one "
+    "name per line in order. [default: classes.txt in or beside the images, if it exists]"
 )
 @options.data_root
 @options.device
+@options.workers()
 @click.option(
-    "--workers", type=click.IntRange(0, 64),
-    help="Processes that decode images; 0 does it in the main one. [default: 1 on a cpu, up to 16 before "
-    "cuda]",
-)  # fmt: skip
-@click.option(
-    "--seed", type=click.IntRange(0, 2**62), default=0,
-    help="Of the head's first values, the order of the images and which are held out.",
-)  # fmt: skip
-def transfer(**given: Any) -> None:
-    """Give a network a new head for the classes of a folder, and train it; the rest stays as it is.
+    "--seed",
+    cls=options.LazyDefaultOption,
+    type=click.IntRange(0, 2**62),
+    default=_default("seed"),
+    help="Seed of the head's initial weights, of the order of images, and of the images to hold out.",
+)
+def transfer(**arguments: Any) -> None:
+    """Replace the head of a network by one for the classes of a folder, and train it.
 
-    Frozen layers do not change by a bit, nor do the statistics of their batch norms. The same command goes
-    on where a run was ended. Checkpoints are safetensors, which precompute takes as --weights.
+    Frozen modules do not change, nor do the running statistics of their batch norms. The same command resumes
+    an interrupted run. Checkpoints are safetensors files, which torchlurk precompute takes as --weights.
     """
-    _transfer(**given)
+    _transfer(**arguments)
 
 
 def _transfer(
@@ -81,46 +115,51 @@ def _transfer(
     from torchlurk.datasets.batches import first_image
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
-    from torchlurk.models.load import load_network
+    from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.runtime.devices import choose_device, default_workers
     from torchlurk.store.write import check_writable
-    from torchlurk.training import TransferOptions, fine_tune, read_transfer_record
-    from torchlurk.training.split import hold_out, parse_share, separate_validation
+    from torchlurk.training import Options, fine_tune, read_record
+    from torchlurk.training.split import apart, as_share, hold_out
 
-    chosen = choose_device(device)
-    read_transfer_record(out)  # a folder of something else is refused before weights are fetched
+    torch_device = choose_device(device)
+    read_record(out)  # raises for a folder with other content, before weights are downloaded
     check_writable(out)
     cache = default_cache()
     root = data_root or cache / "datasets"
-    folder = open_images(images, words=words, data_root=root)
-    share = parse_share(val)
-    for note in notes_of(folder):
-        SHOWN.report(note)
+    training_images = open_images(images, words=words, data_root=root)
+    share = as_share(val)
+    for note in notes_of(training_images):
+        TERMINAL.report(note)
     if share is None:
-        held_out = open_images(val, words=words, data_root=root)
-        for note in notes_of(held_out):
-            SHOWN.report(note)
-        split = separate_validation(folder, held_out)
+        validation_images = open_images(val, words=words, data_root=root)
+        for note in notes_of(validation_images):
+            TERMINAL.report(note)
+        split = apart(training_images, validation_images)
     else:
-        split = hold_out(folder, share, seed)
+        split = hold_out(training_images, share, seed)
     network = load_network(
-        model, weights, size, cache, report=SHOWN.report, seed=seed, first=lambda: first_image(folder),
-        unsafe_pickle=allow_unsafe_pickle,
+        model, weights, size, cache, report=TERMINAL.report, seed=seed,
+        first=lambda: first_image(training_images), unsafe_pickle=allow_unsafe_pickle,
     )  # fmt: skip
-    asked = TransferOptions(
+    training_options = Options(
         unfreeze=list(unfreeze), epochs=epochs, lr=lr, batch_size=batch_size, save_every=save_every, seed=seed
     )
-    SHOWN.report(
-        f"{network.title} ({network.weights}), {len(folder.classes)} classes, on {chosen.type}: "
-        f"{len(split.train.paths)} images to train on, {len(split.val.paths)} held out"
+    TERMINAL.report(
+        f"{network.title} ({network.weights}), {len(training_images.classes)} classes, on "
+        f"{torch_device.type}: {len(split.train.paths)} training images, {len(split.val.paths)} validation "
+        "images"
     )
-    workers = default_workers(chosen) if workers is None else workers
-    record, _ = fine_tune(network, split, out, asked, chosen, workers, SHOWN)
+    workers = default_workers(torch_device) if workers is None else workers
+    record, _ = fine_tune(network, split, out, training_options, torch_device, workers, TERMINAL)
+    _print_accuracy(out, record)
+
+
+def _print_accuracy(out: Path, record: Transfer) -> None:
     first, last = record.history[0], record.history[-1]
-    before = "" if record.original is None else f"{record.original.val.accuracy:.1%} as it was given, "
-    click.echo(
-        f"{out}: of {record.val.images} images held out, {before}{first.val.accuracy:.1%} with a new head, "
-        f"{last.val.accuracy:.1%} after {last.epoch} epoch{'s' if last.epoch > 1 else ''}"
+    original = "" if record.original is None else f"{record.original.val.accuracy:.1%} before, "
+    echo(
+        f"{out}: accuracy on {record.val.images} validation images: {original}{first.val.accuracy:.1%} with "
+        f"a new head, {last.val.accuracy:.1%} after {last.epoch} epoch{'s' if last.epoch > 1 else ''}"
     )
-    click.echo(f"{out / (last.checkpoint or '')}")
+    echo(str(out / (last.checkpoint or "")))

@@ -1,25 +1,26 @@
-"""Records of a comparison of stores, checked when read. docs/reference/format.md describes them."""
+"""Records of a comparison of stores; `docs/reference/format.md` describes them, and decoding checks them."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from torchlurk.store.schema import Count, Digest, Format, Model, Record, Relative, Size
+from torchlurk.runtime.deprecation import former_names
+from torchlurk.store.schema import Digest, Format, ModelRecord, NonNegativeInt, PositiveInt, Record, Relative
 
 COMPARISON = "comparison.json"
-"""The file that makes a folder a comparison."""
+"""Name of the file that marks a folder as a comparison."""
 
 COMPARISONS = "comparisons.json"
-"""Beside `index.json`: the comparisons there are."""
+"""Name of the file beside `index.json` that lists the comparisons."""
 
 Correlation = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 """A number from -1 to 1."""
 
 
 class ComparisonEntry(Record, frozen=True):
-    """A line of `comparisons.json`."""
+    """An entry of `comparisons.json`."""
 
     name: str
     title: str
@@ -27,31 +28,31 @@ class ComparisonEntry(Record, frozen=True):
 
 
 class Comparisons(Record, frozen=True):
-    """`comparisons.json`: the comparisons there are."""
+    """`comparisons.json`: the comparisons in a folder of stores."""
 
     format: Format
     comparisons: list[ComparisonEntry]
 
 
 class ComparedStore(Record, frozen=True):
-    """A store that was compared; `path` is relative to the folder in which the comparison lies."""
+    """A store that was compared; `path` is relative to the parent folder of the comparison."""
 
     name: str
     title: str
     path: Relative
-    model: Model
+    model: ModelRecord
 
 
 class ComparedImages(Record, frozen=True):
-    """The images that all the stores were made of."""
+    """The images of all the stores."""
 
     name: str
-    images: Count
+    images: NonNegativeInt
     digest: Digest
 
 
-class Embedder(Record, frozen=True):
-    """The third network, in which pictures were compared, and the layer that gave their vectors."""
+class EmbedderRecord(Record, frozen=True):
+    """The third network, which embeds pictures, and the layer whose vectors are compared."""
 
     source: str
     weights: str
@@ -60,7 +61,17 @@ class Embedder(Record, frozen=True):
 
 
 class Measure(Record, frozen=True):
-    """What a number says of a change; 0 is none. `edges` are the borders of its histograms, ascending."""
+    """A measure of change; 0 means that nothing changed.
+
+    Attributes:
+        name: Key of the measure.
+        title: Name of the measure on the page.
+        says: What the measure means, on the page.
+        low: Lower bound; `None` if there is none.
+        high: Upper bound; `None` if there is none.
+        signed: Whether the sign has a meaning.
+        edges: Bin edges of its histograms, ascending.
+    """
 
     name: str
     title: str
@@ -71,44 +82,54 @@ class Measure(Record, frozen=True):
     edges: list[float]
 
 
-class Pair(Record, frozen=True):
-    """Two of the stores, by their position, and what became of the one in the other, in a sentence."""
+class PairRecord(Record, frozen=True):
+    """Two stores, by position, and a summary of the changes from the first to the second."""
 
-    before: Count = msgspec.field(name="from")
-    after: Count = msgspec.field(name="to")
+    before: NonNegativeInt = msgspec.field(name="from")
+    after: NonNegativeInt = msgspec.field(name="to")
     summary: str
 
 
 class Distribution(Record, frozen=True):
-    """What a measure comes to in a layer; `mean`, `median` and `max` of the values without their signs."""
+    """Distribution of a measure over the filters of a layer.
 
-    counted: Count
-    unchanged: Count
+    Attributes:
+        counted: Number of filters with a value.
+        unchanged: Number of these whose value is 0.
+        mean: Mean of the absolute values.
+        median: Median of the absolute values.
+        max: Maximum of the absolute values.
+        most: Channel of the maximum.
+        histogram: Number of filters by bin, signs kept.
+    """
+
+    counted: NonNegativeInt
+    unchanged: NonNegativeInt
     mean: float | None
     median: float | None
     max: float | None
-    most: Count | None
-    histogram: list[Count]
+    most: NonNegativeInt | None
+    histogram: list[NonNegativeInt]
 
 
 class LayerChange(Record, frozen=True):
-    """What became of a layer between the two stores of a pair."""
+    """Changes of a layer between the two stores of a pair."""
 
     summary: str
     distributions: dict[str, Distribution]
 
 
 class ComparedLayer(Record, frozen=True):
-    """A layer in `comparison.json`; `changes` has one entry a pair, in their order."""
+    """A layer in `comparison.json`; `changes` has an entry for each pair, in order."""
 
     name: str
     kind: str
-    channels: Size
+    channels: PositiveInt
     data: Relative
     changes: list[LayerChange]
 
 
-class Comparison(Record, frozen=True):
+class ComparisonRecord(Record, frozen=True):
     """`comparison.json`."""
 
     format: Format
@@ -116,22 +137,31 @@ class Comparison(Record, frozen=True):
     title: str
     stores: list[ComparedStore]
     dataset: ComparedImages
-    k: Size
+    k: PositiveInt
     networks: bool
-    embedding: Embedder | None
+    embedding: EmbedderRecord | None
     note: str | None
     measures: list[Measure]
-    pairs: list[Pair]
+    pairs: list[PairRecord]
     layers: list[ComparedLayer]
 
 
 class FilterChanges(Record, frozen=True):
-    """The filters of a layer between the two stores of a pair: columns, each with an entry a channel."""
+    """Changes of a layer's filters between the two stores of a pair; each list has an entry per channel.
 
-    before: Count = msgspec.field(name="from")
-    after: Count = msgspec.field(name="to")
+    Attributes:
+        before: Position of the first store.
+        after: Position of the second store.
+        values: Values by measure; `None` where a measure is not defined.
+        partners: `[channel, correlation]` of the best correlated filter of the second store.
+        cross: Activations `[first on its own image, first on the second's, second on the first's, second on
+            its own]`.
+    """
+
+    before: NonNegativeInt = msgspec.field(name="from")
+    after: NonNegativeInt = msgspec.field(name="to")
     values: dict[str, list[float | None]]
-    partners: list[tuple[Count, Correlation] | None] | None
+    partners: list[tuple[NonNegativeInt, Correlation] | None] | None
     cross: list[tuple[float, float, float, float] | None] | None
 
 
@@ -140,5 +170,11 @@ class LayerComparison(Record, frozen=True):
 
     format: Format
     layer: str
-    channels: Size
+    channels: PositiveInt
     pairs: list[FilterChanges]
+
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(
+        globals(), Comparison="ComparisonRecord", Embedder="EmbedderRecord", Pair="PairRecord"
+    )

@@ -1,8 +1,8 @@
-"""The pieces that a run has finished: a file each, under `partial/` of the store, until they are merged.
+"""Partial results of a run: one file each, in `partial/` of the store, until they are merged.
 
-A piece is a shard of images for the scan, a block of filters for the other stages. Its file says what it
-was computed from, as a digest, and carries the digest of its own content: a piece counts only if both are
-as they should be, so what another configuration left, or a disk has damaged, is computed again.
+A partial result is that of a shard of images in the scan, or of a block of filters in the other stages. The
+first line of its file has the digest of what it was computed from, and the digest of the content. It is valid
+only if both are as expected, so what another configuration left behind, or a disk damaged, is computed again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,18 @@ from torchlurk.store.schema import FORMAT, Digest, Format, Record
 from torchlurk.store.write import write_bytes
 
 PARTIAL = "partial"
-"""The folder of a store that holds the pieces; it is gone when the stage is complete."""
+"""Folder of the partial results in a store; it is removed when the stage is complete."""
 
 
 class Header(Record, frozen=True):
-    """The first line of a file: which piece, what it was computed from, and the digest of the rest."""
+    """The first line of a file.
+
+    Attributes:
+        format: Number of the format.
+        piece: Name of the partial result.
+        config: Digest of what it was computed from.
+        sha256: Digest of the rest of the file.
+    """
 
     format: Format
     piece: str
@@ -36,12 +43,12 @@ class Header(Record, frozen=True):
 
 @dataclass(frozen=True)
 class PartialResults:
-    """The finished pieces of one kind of work.
+    """The partial results of one kind of work.
 
     Attributes:
-        store: the store's folder.
-        work: such as `scan`.
-        config: the digest of what they are computed from.
+        store: Folder of the store.
+        work: Kind of work, such as `scan`.
+        config: Digest of what they are computed from.
     """
 
     store: Path
@@ -50,73 +57,66 @@ class PartialResults:
 
     @property
     def folder(self) -> Path:
-        """Where they lie."""
+        """The folder of the files."""
         return self.store / PARTIAL / self.work
 
-    def write(self, piece: str, content: bytes) -> None:
-        """Keep a finished piece, by its name.
+    def write(self, name: str, content: bytes) -> None:
+        """Write a partial result.
+
+        Args:
+            name: Its name, a path in the folder.
+            content: Its content.
 
         Raises:
-            LurkError: it cannot be written.
+            LurkError: It cannot be written.
         """
-        header = Header(FORMAT, piece, self.config, hashlib.sha256(content).hexdigest())
-        write_bytes(self.folder / piece, msgspec.json.encode(header, order="sorted") + b"\n" + content)
+        header = Header(FORMAT, name, self.config, hashlib.sha256(content).hexdigest())
+        write_bytes(self.folder / name, msgspec.json.encode(header, order="sorted") + b"\n" + content)
 
-    def has(self, piece: str) -> bool:
-        """Whether a piece is there, by its name and its first line; whether it is whole, `read` finds out."""
+    def has(self, name: str) -> bool:
+        """Return whether a partial result exists, by its first line; only `read` checks the content."""
         try:
-            with (self.folder / piece).open("rb") as file:
-                return self._fits(file.readline(), piece)
+            with (self.folder / name).open("rb") as file:
+                return self._matches(_decode_header(file.readline()), name)
         except OSError:
             return False
 
-    def read(self, piece: str) -> bytes:
-        """The content of a piece.
+    def read(self, name: str) -> bytes:
+        """Return the content of a partial result.
 
         Raises:
-            LurkError: it is not there, is damaged, or was computed from something else.
+            LurkError: It is missing or damaged, or was computed with other options.
         """
-        path = self.folder / piece
         try:
-            line, _, content = path.read_bytes().partition(b"\n")
-        except OSError as problem:
+            return self._read_valid(name)
+        except LurkError as problem:
             raise LurkError(
-                f"cannot read {str(path)!r} ({problem.strerror or problem}): start the same command again"
+                problem.message, "start the same command again, which computes it anew"
             ) from problem
-        header = _header(line)
-        if header is None or hashlib.sha256(content).hexdigest() != header.sha256:
-            raise LurkError(f"{str(path)!r} is damaged: start the same command again, which computes it anew")
-        if not self._fits(line, piece):
-            raise LurkError(
-                f"{str(path)!r} was computed with other options: start the same command again, "
-                "which computes it anew"
-            )
-        return content
 
-    def collect_valid(self, pieces: Iterable[str], report: Callable[[str], None]) -> set[str]:
-        """Which of some pieces are there, whole; what else lies in their places is told of, and removed."""
-        found = set()
-        for piece in pieces:
-            path = self.folder / piece
+    def collect_valid(self, names: Iterable[str], report: Callable[[str], None]) -> set[str]:
+        """Return the names of the valid partial results; report and delete the invalid ones.
+
+        Args:
+            names: Names of the partial results to look for.
+            report: Prints a line.
+        """
+        valid = set()
+        for name in names:
+            path = self.folder / name
             if not path.exists():
                 continue
             try:
-                self.read(piece)
-                found.add(piece)
+                self._read_valid(name)
+                valid.add(name)
             except LurkError as problem:
-                report(
-                    str(problem).replace("start the same command again, which computes", "this run computes")
-                )
+                report(f"{problem}; this run computes it anew")
                 with suppress(OSError):
                     path.unlink()
-        return found
-
-    def _fits(self, line: bytes, piece: str) -> bool:
-        header = _header(line)
-        return header is not None and (header.piece, header.config) == (piece, self.config)
+        return valid
 
     def names(self) -> set[str]:
-        """The pieces that lie there, whatever they were computed from."""
+        """Return the names of all files, valid or not."""
         return {
             (Path(folder) / name).relative_to(self.folder).as_posix()
             for folder, _, files in os.walk(self.folder)
@@ -124,21 +124,38 @@ class PartialResults:
             if not name.startswith(".")
         }
 
-    def remove(self, pieces: Iterable[str]) -> None:
-        """Remove some pieces, when what they were for is in the store."""
-        for piece in pieces:
-            # What stays is of no harm, and a disk that cannot be written is told of by the next writing.
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove partial results after they have been merged into the store."""
+        for name in names:
+            # A file that remains does no harm, and the next write reports a disk that is read-only.
             with suppress(OSError):
-                (self.folder / piece).unlink()
+                (self.folder / name).unlink()
 
     def remove_all(self) -> None:
-        """Remove all pieces, when what they were for is in the store."""
+        """Remove all partial results of this kind of work."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(OSError):  # others may lie there
+        with suppress(OSError):  # not empty: it holds those of other kinds of work
             self.folder.parent.rmdir()
 
+    def _read_valid(self, name: str) -> bytes:
+        """Return the content of a partial result, or raise an error without a hint."""
+        path = self.folder / name
+        try:
+            line, _, content = path.read_bytes().partition(b"\n")
+        except OSError as problem:
+            raise LurkError(f"cannot read {str(path)!r} ({problem.strerror or problem})") from problem
+        header = _decode_header(line)
+        if header is None or hashlib.sha256(content).hexdigest() != header.sha256:
+            raise LurkError(f"{str(path)!r} is damaged")
+        if not self._matches(header, name):
+            raise LurkError(f"{str(path)!r} was computed with other options")
+        return content
 
-def _header(line: bytes) -> Header | None:
+    def _matches(self, header: Header | None, name: str) -> bool:
+        return header is not None and (header.piece, header.config) == (name, self.config)
+
+
+def _decode_header(line: bytes) -> Header | None:
     try:
         return msgspec.json.decode(line, type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -146,16 +163,16 @@ def _header(line: bytes) -> Header | None:
 
 
 def count_partial_results(store: Path) -> dict[str, int]:
-    """How many pieces of each kind of work wait in a store to be merged."""
-    found: dict[str, int] = {}
+    """Return the number of partial results in a store by kind of work, sorted by name."""
+    counts: dict[str, int] = {}
     for folder, _, files in os.walk(store / PARTIAL):
-        whole = [name for name in files if not name.startswith(".")]
-        if whole:
+        names = [name for name in files if not name.startswith(".")]
+        if names:
             work = Path(folder).relative_to(store / PARTIAL).parts[0]
-            found[work] = found.get(work, 0) + len(whole)
-    return dict(sorted(found.items()))
+            counts[work] = counts.get(work, 0) + len(names)
+    return dict(sorted(counts.items()))
 
 
 def digest_records(*parts: object) -> str:
-    """The sha256, in hex, of records of the format and plain values."""
+    """Return the SHA-256 digest of records of the format and plain values, in hexadecimal."""
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()

@@ -1,4 +1,4 @@
-"""A few filters of each layer with their best image: what a page shows before it opens a layer."""
+"""Previews: a few filters of each layer with their best image, which a page shows before it loads a layer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import msgspec
 from torchlurk.store.schema import FORMAT, Manifest, Preview, Previews
 
 PREVIEWS = "previews.json"
-"""The file in a site, beside a store's own."""
+"""Name of the file in a site, beside the files of a store."""
 
 PREVIEWS_PER_LAYER = 8
-"""How many filters of a layer."""
+"""Largest number of filters of a layer."""
 
 
 class PreviewImage(msgspec.Struct, frozen=True):
-    """Of an entry of `max`, only what is wanted here."""
+    """The part of a `MaxEntry` that previews need."""
 
     image: int
     position: tuple[int, int]
@@ -26,43 +26,49 @@ class PreviewImage(msgspec.Struct, frozen=True):
 
 
 class PreviewFilter(msgspec.Struct, frozen=True):
-    """Of a filter, only what is wanted here."""
+    """The part of a `Filter` that previews need."""
 
     channel: int
     pictures: list[str]
-    max: list[PreviewImage] = []
+    max: list[PreviewImage] = msgspec.field(default_factory=list)
 
 
 class PreviewLayer(msgspec.Struct, frozen=True):
-    """Of a layer's file, only what is wanted here: they are large."""
+    """The part of a `LayerFile` that previews need; the files are large, and decoding all is slow."""
 
     filters: list[PreviewFilter]
 
 
 def read_preview_layer(path: Path) -> PreviewLayer:
-    """What a layer's file says of its filters, in so far as it is wanted here.
+    """Read what previews need of a layer's file.
 
     Raises:
-        OSError: it cannot be read.
-        msgspec.DecodeError: it is not the file of a layer.
-        UnicodeDecodeError, RecursionError: likewise.
+        OSError: The file cannot be read.
+        msgspec.DecodeError: It is not the file of a layer.
+        UnicodeDecodeError: It is not UTF-8.
+        RecursionError: It is nested too deeply.
     """
     return msgspec.json.decode(path.read_bytes(), type=PreviewLayer)
 
 
-def choose_previews(filters: Sequence[PreviewFilter], most: int = PREVIEWS_PER_LAYER) -> list[Preview]:
-    """Filters spread evenly over a layer's channels, without those that no image is known of."""
-    count = min(most, len(filters))
+def choose_previews(filters: Sequence[PreviewFilter], limit: int = PREVIEWS_PER_LAYER) -> list[Preview]:
+    """Return the best image of filters that are spread evenly over the channels.
+
+    Args:
+        filters: All filters of a layer.
+        limit: Largest number of filters. Those without images are left out.
+    """
+    count = min(limit, len(filters))
     chosen = (filters[i * len(filters) // count] for i in range(count))
     return [
-        Preview(channel=one.channel, image=best.image, position=best.position, box=best.box)
-        for one in chosen
-        for best in one.max[:1]
+        Preview(channel=entry.channel, image=best.image, position=best.position, box=best.box)
+        for entry in chosen
+        for best in entry.max[:1]
     ]
 
 
 def make_previews(store: Path, manifest: Manifest) -> Previews:
-    """A few filters of all layers of a store; layers whose file is missing or damaged are left out."""
+    """Return the previews of all layers of a store, without layers whose file is missing or damaged."""
     layers: dict[str, list[Preview]] = {}
     for layer in manifest.layers:
         with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):

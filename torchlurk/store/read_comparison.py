@@ -1,4 +1,4 @@
-"""Reading a comparison of stores. Needs neither a model nor torch."""
+"""Reading the files of a comparison. Needs neither a network nor torch."""
 
 from __future__ import annotations
 
@@ -17,42 +17,58 @@ from torchlurk.store.read import read_json
 
 
 def read_comparisons(folder: Path) -> Comparisons:
-    """`comparisons.json` of a folder of stores. Raises `LurkError` if it is missing or damaged."""
+    """Read `comparisons.json` of a folder of stores.
+
+    Raises:
+        LurkError: The file is missing or damaged, or has a newer format.
+    """
     return read_json(folder / COMPARISONS, Comparisons)
 
 
 def read_comparison(folder: Path) -> ComparisonRecord:
-    """`comparison.json`. Raises `LurkError` if it is missing, damaged or does not agree with itself."""
-    found = read_json(folder / COMPARISON, ComparisonRecord)
-    pairs, last = len(found.pairs), len(found.stores) - 1
-    if any(max(pair.before, pair.after) > last for pair in found.pairs) or any(
-        len(layer.changes) != pairs for layer in found.layers
+    """Read `comparison.json`.
+
+    Raises:
+        LurkError: The file is missing, damaged or inconsistent, or has a newer format.
+    """
+    comparison = read_json(folder / COMPARISON, ComparisonRecord)
+    pairs, last = len(comparison.pairs), len(comparison.stores) - 1
+    if any(max(pair.before, pair.after) > last for pair in comparison.pairs) or any(
+        len(layer.changes) != pairs for layer in comparison.layers
     ):
-        raise _damaged(folder / COMPARISON)
-    return found
+        raise _inconsistent(folder / COMPARISON)
+    return comparison
 
 
 def read_layer_comparison(
     folder: Path, comparison: ComparisonRecord, layer: ComparedLayer
 ) -> LayerComparison:
-    """A layer's file of a comparison. Raises `LurkError` if it is missing, damaged, or not the layer's."""
-    found = read_json(folder / layer.data, LayerComparison)
-    names = {measure.name for measure in comparison.measures}
+    """Read the file of a layer of a comparison.
+
+    Args:
+        folder: Folder of the comparison.
+        comparison: Its `comparison.json`.
+        layer: The layer in `comparison.json`.
+
+    Raises:
+        LurkError: The file is missing or damaged, has a newer format, or is not that of the layer.
+    """
+    file = read_json(folder / layer.data, LayerComparison)
+    measures = {measure.name for measure in comparison.measures}
     pairs = [(pair.before, pair.after) for pair in comparison.pairs]
-    columns = [
-        column for pair in found.pairs for column in (*pair.values.values(), pair.partners, pair.cross)
-    ]
+    columns = [column for pair in file.pairs for column in (*pair.values.values(), pair.partners, pair.cross)]
     if (
-        (found.layer, found.channels) != (layer.name, layer.channels)
-        or [(pair.before, pair.after) for pair in found.pairs] != pairs
-        or any(not pair.values.keys() <= names for pair in found.pairs)
-        or any(column is not None and len(column) != found.channels for column in columns)
+        (file.layer, file.channels) != (layer.name, layer.channels)
+        or [(pair.before, pair.after) for pair in file.pairs] != pairs
+        or any(not pair.values.keys() <= measures for pair in file.pairs)
+        or any(column is not None and len(column) != file.channels for column in columns)
     ):
-        raise _damaged(folder / layer.data)
-    return found
+        raise _inconsistent(folder / layer.data)
+    return file
 
 
-def _damaged(path: Path) -> LurkError:
+def _inconsistent(path: Path) -> LurkError:
     return LurkError(
-        f"{str(path)!r} does not fit the rest of its comparison: make it again with torchlurk compare"
+        f"{str(path)!r} does not fit the other files of its comparison",
+        "make the comparison again with torchlurk compare",
     )

@@ -1,4 +1,4 @@
-"""Writing a store: every file appears whole or not at all."""
+"""Writing a store: every file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 
 import msgspec
 
-from torchlurk.errors import LurkError
+from torchlurk.errors import LurkError, Option
 from torchlurk.store.read import read_checksums, read_manifest
 from torchlurk.store.schema import CHECKSUMS, FORMAT, PROGRESS, Index, NetworkEntry
 
 TEMPORARY_SUFFIX = ".part"
-"""How the names of temporary files end."""
+"""Suffix of temporary files."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file by way of a temporary one beside it, so that a reader never sees half of it.
+    """Write a file atomically: to a temporary file beside it, which then replaces it.
 
-    The content is on the disk before the file gets its name, so a power cut leaves no half of it either.
+    The content is flushed to the disk first, so that a power failure cannot leave an incomplete file.
 
     Raises:
-        LurkError: it cannot be written; what stood there before still does.
+        LurkError: The file cannot be written; its previous content is unchanged.
     """
     temporary: str | None = None
     try:
@@ -42,24 +42,31 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary = None
     except OSError as problem:
         raise LurkError(
-            f"cannot write {str(path)!r} ({problem.strerror or problem}): make room there and start the same "
-            "command again, which goes on from what is done, or choose another --out"
+            f"cannot write {str(path)!r} ({problem.strerror or problem})",
+            (
+                "free some space and start the same command again, which resumes, or choose another ",
+                Option("out"),
+            ),
         ) from problem
     finally:
         if temporary is not None:
-            with suppress(OSError):  # of a disk that has turned read-only; the reason is told already
+            with suppress(OSError):  # on a disk that became read-only; the error above says why
                 Path(temporary).unlink()
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove the temporary files that a process left below a folder when it was killed."""
+    """Remove the temporary files that a killed process left in a folder and its subfolders."""
     for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
         with suppress(OSError):
             path.unlink()
 
 
 def write_json(path: Path, record: object) -> None:
-    """Write a record of the format: compact, keys sorted, one line, UTF-8."""
+    """Write a record of the format: compact, with sorted keys, in one line, as UTF-8.
+
+    Raises:
+        LurkError: The file cannot be written.
+    """
     write_bytes(path, msgspec.json.encode(record, order="sorted") + b"\n")
 
 
@@ -67,47 +74,54 @@ def write_checksums(store: Path, changed: Iterable[str] | None = None) -> None:
     """Write `SHA256SUMS`: the digests of the store's JSON files, as `sha256sum --check` reads them.
 
     Args:
-        store: the store's folder.
-        changed: the files whose digests are taken anew, relative to it; all that there are by default.
+        store: Folder of the store.
+        changed: Files whose digests are computed again, relative to the store; all by default.
+
+    Raises:
+        LurkError: The file cannot be written.
     """
     if changed is None:
-        found = [*store.glob("*.json"), *store.glob("layers/*.json")]
-        sums = {}
-        changed = [path.relative_to(store).as_posix() for path in found if path != store / PROGRESS]
+        files = [*store.glob("*.json"), *store.glob("layers/*.json")]
+        digests = {}
+        changed = [path.relative_to(store).as_posix() for path in files if path != store / PROGRESS]
     else:
-        sums = read_checksums(store)
+        digests = read_checksums(store)
     for name in changed:
-        sums[name] = hashlib.sha256((store / name).read_bytes()).hexdigest()
-    write_bytes(store / CHECKSUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())
+        digests[name] = hashlib.sha256((store / name).read_bytes()).hexdigest()
+    write_bytes(store / CHECKSUMS, "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
 
 
 def write_json_with_checksum(store: Path, name: str, record: object) -> None:
-    """Write a JSON file of a store, and its digest."""
+    """Write a JSON file of a store, and then its digest.
+
+    Raises:
+        LurkError: A file cannot be written.
+    """
     write_json(store / name, record)
     write_checksums(store, [name])
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written, before hours are spent.
+    """Raise an error if a folder cannot be created or written to, before hours are spent.
 
     Raises:
-        LurkError: the folder cannot be made or written to.
+        LurkError: The folder cannot be created or written to.
     """
     probe = folder / ".torchlurk-probe"
     write_bytes(probe, b"")
-    with suppress(OSError):  # a disk that has become full since, or read-only, is told of by the next writing
+    with suppress(OSError):  # if the disk became read-only meanwhile, the next write reports it
         probe.unlink()
 
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Hold a folder against other runs, in this process and in others, for as long as the context lasts.
+    """Lock a folder against other runs, in this process and in others, within the context.
 
-    The lock is the system's on the folder itself: it leaves no file, and ends with the process. Where the
-    system or the file system has none, there is none.
+    The lock is the operating system's, on the folder itself: it needs no file, and ends with the process. It
+    has no effect where the system or the file system does not support locks.
 
     Raises:
-        LurkError: another run holds it.
+        LurkError: Another run holds the lock.
     """
     try:
         import fcntl
@@ -120,8 +134,8 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as problem:
             raise LurkError(
-                f"another run ({_holder(handle)}) is writing {str(folder)!r}: wait until it has ended, "
-                "or choose another --out"
+                f"another run ({_lock_holder(handle)}) is writing {str(folder)!r}",
+                ("wait until it has ended, or choose another ", Option("out")),
             ) from problem
         except OSError:
             pass
@@ -131,8 +145,8 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _in_turn(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in such a context for the folder."""
+def _waiting_lock(folder: Path) -> Iterator[None]:
+    """Lock a folder within the context; wait while another process does."""
     try:
         import fcntl
     except ImportError:  # not a Unix
@@ -147,40 +161,43 @@ def _in_turn(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _holder(handle: int) -> str:
-    """Who locks an open file, as far as the system tells."""
+def _lock_holder(handle: int) -> str:
+    """Return who holds the lock of an open file, as far as the system says."""
     status = os.fstat(handle)
-    here = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     try:
         locks = Path("/proc/locks").read_text("ascii").splitlines()
     except OSError:
         locks = []
     for line in locks:
         fields = line.split()
-        if here in fields and fields[1] == "FLOCK" and fields[fields.index(here) - 1] != "0":
-            return f"process {fields[fields.index(here) - 1]}"
+        if device in fields and fields[1] == "FLOCK" and fields[fields.index(device) - 1] != "0":
+            return f"process {fields[fields.index(device) - 1]}"
     return "of another process or machine"
 
 
 def write_index(folder: Path) -> Index:
-    """Write `index.json` of a folder of stores, from what lies in it; runs of several stores take turns.
+    """Write `index.json` of a folder of stores; runs that do so at the same time take turns.
 
     Args:
-        folder: the parent of the stores.
+        folder: The parent folder of the stores.
 
     Returns:
-        What was written.
+        The index. Stores that cannot be read are left out.
+
+    Raises:
+        LurkError: The file cannot be written.
     """
-    with _in_turn(folder):
-        for left in folder.glob(f".index.json-*{TEMPORARY_SUFFIX}"):
+    with _waiting_lock(folder):
+        for temporary in folder.glob(f".index.json-*{TEMPORARY_SUFFIX}"):
             with suppress(OSError):
-                left.unlink()  # by one that was killed, as all others wait
+                temporary.unlink()  # left by a killed process, since all others wait
         networks = []
         for path in sorted(folder.glob("*/network.json")):
             try:
                 manifest = read_manifest(path.parent)
             except LurkError:
-                continue  # another store that is damaged is no reason to fail this one
+                continue  # a damaged store beside this one must not make this run fail
             networks.append(NetworkEntry(name=manifest.name, title=manifest.title, path=path.parent.name))
         index = Index(format=FORMAT, networks=sorted(networks, key=lambda entry: entry.name))
         write_json(folder / "index.json", index)

@@ -1,1 +1,1 @@
-"""The site: publishing it, serving it, and following stores as they are written."""
+"""The site: building it, serving it, and following stores while they are computed."""

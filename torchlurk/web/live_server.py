@@ -1,4 +1,4 @@
-"""A server of stores as they are at this moment, and of a page that shows them while they grow."""
+"""The live server: stores as they are now, and a page that shows them while they are computed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import msgspec
 from torchlurk.runtime.resources import site_folder
 from torchlurk.store.comparison import COMPARISON, COMPARISONS
 from torchlurk.store.schema import PICTURE_KINDS
-from torchlurk.web.publish import STORES_FOLDER, render_page, static_files
+from torchlurk.web.page import STORES_FOLDER, render_page, static_files
 from torchlurk.web.snapshot import STORE_FILES, StoreWatcher, watch_stores
 from torchlurk.web.static_server import FileContent, Resolver, listen, read_inside, serve_in_thread
 
 LIVE = f"{STORES_FOLDER}/live.json"
-"""The URL, relative to the page, of what the stores hold now."""
+"""URL of the snapshot of the stores, relative to the page."""
 
-_NAMED = re.compile(
+_SERVED = re.compile(
     "|".join(
         [
             *(re.escape(name) for name in (*STORE_FILES, COMPARISON)),
@@ -31,19 +31,19 @@ _NAMED = re.compile(
         ]
     )
 )
-"""The files of a store, or of a comparison, that the format names, and that a page asks for."""
+"""Files of a store or a comparison that a page requests."""
 
 
 def live_files(stores: StoreWatcher, site: Path) -> Resolver:
-    """Finds the page, its files, those of the stores, and the three that are made when they are asked for.
+    """Return a function that finds the files of the page and of the stores, and makes the index files.
 
     Args:
-        stores: which.
-        site: the folder of the page's files.
+        stores: The stores.
+        site: Folder of the page's files.
     """
     site = site.resolve()
 
-    def look(parts: tuple[str, ...]) -> FileContent | None:
+    def resolve(parts: tuple[str, ...]) -> FileContent | None:
         name = "/".join(parts)
         if name == f"{STORES_FOLDER}/index.json":
             return _json(stores.index())
@@ -54,7 +54,7 @@ def live_files(stores: StoreWatcher, site: Path) -> Resolver:
         if parts[0] == STORES_FOLDER and len(parts) > 2:
             folder = stores.stores.get(parts[1])
             inside = parts[2:]
-            if folder is None or not _NAMED.fullmatch("/".join(inside)):
+            if folder is None or not _SERVED.fullmatch("/".join(inside)):
                 return None
             return read_inside(folder, inside)
         names = static_files(site)
@@ -62,7 +62,7 @@ def live_files(stores: StoreWatcher, site: Path) -> Resolver:
             return FileContent(render_page(site, names, LIVE).encode(), ".html")
         return read_inside(site, parts) if name in names else None
 
-    return look
+    return resolve
 
 
 def _json(record: object) -> FileContent:
@@ -70,13 +70,13 @@ def _json(record: object) -> FileContent:
 
 
 class LiveServer:
-    """Serves stores, and a page that follows them, from a thread of its own.
+    """Serve stores, and a page that follows them, from a thread.
 
-    The stores may be still being written, or not even begun. Nothing is copied, and nothing outside their
-    folders and the page's is served.
+    The stores may still be computed, or not exist yet. Nothing is copied, and no file outside their folders
+    and the page's is served.
 
     Attributes:
-        url: where the page is; empty while the server does not run.
+        url: URL of the page; empty while the server does not run.
 
     Examples:
         >>> with torchlurk.LiveServer(["saved_model/small"]) as server:
@@ -85,29 +85,29 @@ class LiveServer:
     """
 
     def __init__(self, stores: Sequence[str | Path], host: str = "127.0.0.1", port: int = 0) -> None:
-        """Not yet running.
+        """Check the stores; `start` starts the server.
 
         Args:
-            stores: folders of stores, and of comparisons of them; they need not exist yet.
-            host: the address to listen at; `0.0.0.0` lets other machines in.
-            port: 0 takes any free one.
+            stores: Folders of stores, and of comparisons of them; they need not exist yet.
+            host: Address to listen on; `0.0.0.0` accepts connections from other machines.
+            port: Port to listen on; 0 chooses a free one.
 
         Raises:
-            LurkError: two stores share a folder name, or one can be no store.
+            LurkError: Two stores have the same folder name, or one cannot be a store.
         """
         self.url: str = ""
-        self._look = live_files(watch_stores([Path(store) for store in stores]), site_folder())
+        self._resolver = live_files(watch_stores([Path(store) for store in stores]), site_folder())
         self._address = host, port
         self._running = ExitStack()
 
     def start(self) -> str:
-        """Serve from now on; once is enough.
+        """Start the server; does nothing if it runs already.
 
         Returns:
-            The page's URL.
+            The URL of the page.
 
         Raises:
-            LurkError: the address cannot be had.
+            LurkError: The address is not available.
 
         Examples:
             >>> server = torchlurk.LiveServer(["saved_model/small"])
@@ -116,21 +116,21 @@ class LiveServer:
             >>> server.close()
         """
         if not self.url:
-            self.url = self._running.enter_context(serve_in_thread(listen(self._look, *self._address)))
+            self.url = self._running.enter_context(serve_in_thread(listen(self._resolver, *self._address)))
         return self.url
 
     def close(self) -> None:
-        """Stop serving, and give the port back; twice does no harm."""
+        """Stop the server, and release the port; does nothing if it does not run."""
         self.url = ""
         self._running.close()
 
     def __enter__(self) -> Self:
-        """Start."""
+        """Start the server."""
         self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
+        """Stop the server."""
         self.close()

@@ -1,4 +1,4 @@
-"""What stores, and comparisons of them, hold at this moment, for a page that follows them. Never writes."""
+"""Snapshots of stores and comparisons as they are now, for a page that follows them. Reads, never writes."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from torchlurk.store.schema import (
 )
 
 STORE_FILES = ("network.json", "images.json", "classes.json")
-"""The JSON files of a store beside those of its layers."""
+"""JSON files of a store, without those of its layers."""
 
 
 class LiveLayer(msgspec.Struct, frozen=True):
-    """A layer whose file is there.
+    """A layer whose file exists.
 
     Attributes:
-        data: the path of its file.
-        stamp: changes when the file does.
-        made: for each kind of picture the channels that have it, as half-open ranges.
-        best: a few of its filters, as `previews.json` of a site has them.
+        data: Path of its file.
+        stamp: Changes whenever the file does.
+        made: Channels that have a picture, by kind, as half-open ranges.
+        best: A few of its filters, as in `previews.json` of a site.
     """
 
     data: str
@@ -50,12 +50,12 @@ class LiveNetwork(msgspec.Struct, frozen=True):
     """A store that has a manifest.
 
     Attributes:
-        name: of the network.
-        path: of its folder.
-        files: for each of `STORE_FILES` that is there, a stamp.
-        layers: by name, those whose file is there.
-        stages: which are complete.
-        progress: what a run is at; `None` where none is under way.
+        name: Name of the network.
+        path: Name of its folder.
+        files: Stamps of those of `STORE_FILES` that exist.
+        layers: Layers whose file exists, by name.
+        stages: Whether each stage is complete.
+        progress: Progress of the active run; `None` if there is none.
     """
 
     name: str
@@ -67,12 +67,12 @@ class LiveNetwork(msgspec.Struct, frozen=True):
 
 
 class LiveComparison(msgspec.Struct, frozen=True):
-    """A comparison of stores that are there.
+    """A comparison whose stores exist.
 
     Attributes:
-        name: of the comparison.
-        path: of its folder.
-        files: for each of its files that is there, a stamp.
+        name: Name of the comparison.
+        path: Name of its folder.
+        files: Stamps of those of its files that exist.
     """
 
     name: str
@@ -81,13 +81,13 @@ class LiveComparison(msgspec.Struct, frozen=True):
 
 
 class Live(msgspec.Struct, frozen=True):
-    """What a live server tells.
+    """`live.json` of a live server.
 
     Attributes:
-        format: of the stores.
-        networks: the stores that have begun.
-        comparisons: those of them that are there.
-        waiting: the folders that hold neither yet.
+        format: Number of the stores' format.
+        networks: Stores that have a manifest.
+        comparisons: Comparisons of these stores.
+        waiting: Folders that contain neither yet.
     """
 
     format: int
@@ -98,40 +98,41 @@ class Live(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class StoreWatcher:
-    """Looks at stores, and at comparisons of them, again and again.
+    """Takes snapshots of stores and of comparisons of them.
 
     Attributes:
-        stores: their folders, by the name that they have in URLs.
-        seen: what was read of the layers' files, by path, with the stamp it had: they are large, and
-            most have not changed since.
+        stores: Their folders, by their names in URLs.
+        seen: Cache of layers by path, valid while the stamp is the same: the files are large, and most do not
+            change between two snapshots.
     """
 
     stores: dict[str, Path]
     seen: dict[Path, LiveLayer] = field(default_factory=dict)
 
     def live(self) -> Live:
-        """What the stores hold now; one that cannot be read yet is waited for."""
+        """Return what the stores contain now; those that cannot be read yet are `waiting`."""
         networks: list[LiveNetwork] = []
         comparisons: list[LiveComparison] = []
         waiting: list[str] = []
         manifests = self._manifests()
         for path, folder in self.stores.items():
             if (folder / COMPARISON).is_file():
-                comparison = _comparison(path, folder, manifests)
+                comparison = _snapshot_comparison(path, folder, manifests)
                 comparisons += [comparison] if comparison else []
                 waiting += [] if comparison else [path]
                 continue
-            network = self._network(path, folder)
+            network = self._snapshot_network(path, folder)
             if network is None or any(network.name == other.name for other in networks):
                 waiting.append(path)
             else:
                 networks.append(network)
-        # In the order of the index, so that the first is the same network here and there.
+        # In the order of the index, so that both have the same first network.
         networks.sort(key=lambda network: network.name)
-        return Live(FORMAT, networks, sorted(comparisons, key=lambda one: one.name), waiting)
+        comparisons.sort(key=lambda comparison: comparison.name)
+        return Live(FORMAT, networks, comparisons, waiting)
 
     def index(self) -> Index:
-        """`index.json` of the stores that have begun."""
+        """Return `index.json` of the stores that have a manifest."""
         networks: dict[str, NetworkEntry] = {}
         for path, folder in self.stores.items():
             try:
@@ -143,120 +144,127 @@ class StoreWatcher:
         return Index(format=FORMAT, networks=sorted(networks.values(), key=lambda entry: entry.name))
 
     def comparisons(self) -> Comparisons:
-        """`comparisons.json` of those whose stores are there."""
+        """Return `comparisons.json` of the comparisons whose stores exist."""
         manifests = self._manifests()
         entries: list[ComparisonEntry] = []
         for path, folder in self.stores.items():
             if (folder / COMPARISON).is_file():
                 try:
-                    found = check_comparison(folder, manifests)
+                    record = check_comparison(folder, manifests)
                 except LurkError:
                     continue
-                entries.append(ComparisonEntry(name=found.name, title=found.title, path=path))
+                entries.append(ComparisonEntry(name=record.name, title=record.title, path=path))
         return Comparisons(format=FORMAT, comparisons=sorted(entries, key=lambda entry: entry.name))
 
     def _manifests(self) -> dict[str, Manifest]:
-        """Of the stores that have begun, by name, if there is a comparison that asks for them."""
+        """Return the manifests of the stores by name; empty if there is no comparison that needs them."""
         folders = self.stores.values()
         if not any((folder / COMPARISON).is_file() for folder in folders):
             return {}
-        found: dict[str, Manifest] = {}
+        manifests: dict[str, Manifest] = {}
         for folder in folders:
             try:
                 manifest = read_manifest(folder)
             except LurkError:
                 continue
-            found.setdefault(manifest.name, manifest)
-        return found
+            manifests.setdefault(manifest.name, manifest)
+        return manifests
 
-    def _network(self, path: str, folder: Path) -> LiveNetwork | None:
-        # Stamps before what they stand for: what changes in between is told the next time.
+    def _snapshot_network(self, path: str, folder: Path) -> LiveNetwork | None:
+        # Stamps are taken before the files are read, so the next snapshot shows what changes in between.
         stamps = {name: stamp for name in STORE_FILES if (stamp := file_stamp(folder / name))}
         try:
             manifest = read_manifest(folder)
         except LurkError:
             return None
-        layers = {layer.name: found for layer in manifest.layers if (found := self._layer(folder, layer))}
+        layers = {
+            record.name: layer
+            for record in manifest.layers
+            if (layer := self._snapshot_layer(folder, record))
+        }
         stages = {name: getattr(manifest.stages, name).complete for name in STAGES}
         return LiveNetwork(manifest.name, path, stamps, layers, stages, read_progress(folder))
 
-    def _layer(self, folder: Path, layer: LayerRecord) -> LiveLayer | None:
-        path = folder / layer.data
+    def _snapshot_layer(self, folder: Path, record: LayerRecord) -> LiveLayer | None:
+        path = folder / record.data
         stamp = file_stamp(path)
         if stamp is None:
             return None
-        known = self.seen.get(path)
-        if known is None or known.stamp != stamp:
+        layer = self.seen.get(path)
+        if layer is None or layer.stamp != stamp:
             try:
                 filters = read_preview_layer(path).filters
             except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return None
             made = {
-                kind: to_ranges(one.channel for one in filters if kind in one.pictures)
+                kind: to_ranges(entry.channel for entry in filters if kind in entry.pictures)
                 for kind in PICTURE_KINDS
             }
-            runs = {kind: found for kind, found in made.items() if found}
-            known = LiveLayer(layer.data, stamp, runs, choose_previews(filters))
-            self.seen[path] = known
-        return known
+            nonempty = {kind: ranges for kind, ranges in made.items() if ranges}
+            layer = LiveLayer(record.data, stamp, nonempty, choose_previews(filters))
+            self.seen[path] = layer
+        return layer
 
 
-def _comparison(path: str, folder: Path, manifests: dict[str, Manifest]) -> LiveComparison | None:
+def _snapshot_comparison(path: str, folder: Path, manifests: dict[str, Manifest]) -> LiveComparison | None:
     stamp = file_stamp(folder / COMPARISON)
     try:
-        found = check_comparison(folder, manifests)
+        record = check_comparison(folder, manifests)
     except LurkError:
         return None
-    stamps = {layer.data: file_stamp(folder / layer.data) for layer in found.layers}
-    files = {COMPARISON: stamp, **stamps}
-    return LiveComparison(found.name, path, {name: one for name, one in files.items() if one})
+    stamps = {COMPARISON: stamp, **{layer.data: file_stamp(folder / layer.data) for layer in record.layers}}
+    return LiveComparison(record.name, path, {name: stamp for name, stamp in stamps.items() if stamp})
 
 
 def watch_stores(stores: Sequence[Path]) -> StoreWatcher:
-    """Look at these stores and comparisons of them, which need not be there yet.
+    """Return a watcher of stores and comparisons, which need not exist yet.
+
+    Args:
+        stores: Their folders.
 
     Raises:
-        LurkError: there is none, two share a name, or one can be no store.
+        LurkError: No folder is given, two have the same name, or one cannot be a store.
     """
     named: dict[str, Path] = {}
-    for given in stores:
-        folder = Path(given).resolve()
+    for path in stores:
+        folder = Path(path).resolve()
         if folder.name in named:
             raise LurkError(
-                f"{given}: {named[folder.name]} has the same folder name, which is its address in the page; "
-                "rename one of them"
+                f"{str(path)!r} and {str(named[folder.name])!r} have the same folder name, which is their "
+                "address in the page",
+                "rename one of them",
             )
         if folder.exists() and not folder.is_dir():
-            raise LurkError(f"{given}: is no folder; name the folder of a store, as --out of precompute does")
+            raise LurkError(f"{str(path)!r} is not a folder", "give the folder of a store")
         if not (folder / "network.json").exists() and any(folder.glob("*/network.json")):
-            raise LurkError(f"{given}: is a folder of stores; name the stores: {given}/*")
+            raise LurkError(f"{str(path)!r} is a folder of stores", f"give the stores in it: {path}/*")
         if not folder.name or folder.name.startswith("."):
-            raise LurkError(f"{given}: cannot be served under such a name; name the folder of a store")
+            raise LurkError(f"{str(path)!r} has a name that cannot be served", "give the folder of a store")
         named[folder.name] = folder
     if not named:
-        raise LurkError("no store given: name at least one, even if it is only going to be written")
+        raise LurkError("no store given", "give the folder of at least one, even if it does not exist yet")
     return StoreWatcher(named)
 
 
 def file_stamp(path: Path) -> str | None:
-    """What changes when a file does, which is always replaced, never written into; `None` if it is gone."""
+    """Return a text that changes whenever a file is replaced; `None` if the file does not exist."""
     try:
-        found = os.stat(path)  # noqa: PTH116, one call and no exception for what is usual
+        status = os.stat(path)  # noqa: PTH116, one call, and an exception only in the rare case
     except OSError:
         return None
-    return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
+    return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
 def to_ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Ascending numbers as half-open ranges.
+    """Return ascending numbers as half-open ranges.
 
-    >>> ranges([0, 1, 2, 7, 8])
+    >>> to_ranges([0, 1, 2, 7, 8])
     [(0, 3), (7, 9)]
     """
-    found: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     for number in numbers:
-        if found and found[-1][1] == number:
-            found[-1] = (found[-1][0], number + 1)
+        if ranges and ranges[-1][1] == number:
+            ranges[-1] = (ranges[-1][0], number + 1)
         else:
-            found.append((number, number + 1))
-    return found
+            ranges.append((number, number + 1))
+    return ranges

@@ -1,4 +1,4 @@
-"""A local server of one folder, or of what a function finds, and nothing outside it."""
+"""A local HTTP server: of one folder, or of the files that a function finds."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from torchlurk.errors import LurkError
-from torchlurk.web.publish import CSP
+from torchlurk.errors import LurkError, Option
+from torchlurk.web.page import CSP
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -33,11 +33,11 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class FileContent:
-    """What is sent.
+    """The content of a file.
 
     Attributes:
-        data: all of it.
-        suffix: of the file that it is, which says its kind.
+        data: The bytes.
+        suffix: Suffix of the file's name, which determines the content type.
     """
 
     data: bytes
@@ -45,44 +45,44 @@ class FileContent:
 
 
 Resolver = Callable[[tuple[str, ...]], FileContent | None]
-"""Takes the parts of a path, none of which is empty, hidden or `..`; gives what lies there, if anything."""
+"""Takes the parts of a path, none of them empty, hidden or `..`; returns the file, or `None`."""
 
 
 def read_inside(root: Path, parts: tuple[str, ...]) -> FileContent | None:
-    """A file of a folder; `None` when there is none, or when a link leads out of the folder.
+    """Return a file of a folder; `None` if it does not exist, or if a link leads out of the folder.
 
     Args:
-        root: the folder, resolved.
-        parts: of the path in it.
+        root: The folder, as an absolute path without links.
+        parts: Parts of the path in the folder.
     """
     try:
         path = root.joinpath(*parts).resolve()
         if not path.is_relative_to(root) or not path.is_file():
             return None
         return FileContent(path.read_bytes(), path.suffix)
-    except (OSError, RuntimeError, ValueError):  # gone, or a link to itself, or no name at all
+    except (OSError, RuntimeError, ValueError):  # deleted meanwhile, a link to itself, or an invalid name
         return None
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD with what is found."""
+    """Answer GET and HEAD requests with the files that the resolver finds."""
 
     protocol_version = "HTTP/1.1"
     server_version = "torchlurk"
     sys_version = ""
     timeout = 30
-    look: Resolver
+    resolver: Resolver
 
     def do_GET(self) -> None:
         """Send a file."""
         self._answer(body=True)
 
     def do_HEAD(self) -> None:
-        """Send what GET would, without the file."""
+        """Send the headers that GET would."""
         self._answer(body=False)
 
     def parse_request(self) -> bool:
-        """Read the request; one of HTTP/0.9, whose answers have no headers, is refused."""
+        """Parse the request; reject HTTP/0.9, whose responses have no headers."""
         if not super().parse_request():
             return False
         if self.request_version == "HTTP/0.9":
@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Send a status with the headers of all answers; nothing of the request comes back."""
+        """Send a status with the usual headers, and nothing of the request."""
         if self.request_version == "HTTP/0.9":
             self.request_version = "HTTP/1.0"
         status = HTTPStatus(code)
@@ -104,10 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, the base class's name
-        """Stay quiet."""
+        """Log nothing."""
 
     def end_headers(self) -> None:
-        """Add the headers that every answer has."""
+        """Add the headers of every response."""
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Content-Security-Policy", f"{CSP}; frame-ancestors 'self'")
         self.send_header("Referrer-Policy", "no-referrer")
@@ -115,16 +115,16 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def _answer(self, body: bool) -> None:
-        # What comes with a request is not read, and must not be taken for the next one.
+        # The body of a request is not read, and must not be taken for the next request.
         if self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0") != "0":
             self.close_connection = True
         parts = _parts(self.path)
-        found = type(self).look(parts) if parts else None
-        if found is None:
+        content = type(self).resolver(parts) if parts else None
+        if content is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        # Of the bytes and not of the file's time, so that a page asks again for what has changed alone.
-        tag = f'"{hashlib.blake2b(found.data, digest_size=16).hexdigest()}"'
+        # A digest of the content, not its time, so that a page loads again only what has changed.
+        tag = f'"{hashlib.blake2b(content.data, digest_size=16).hexdigest()}"'
         if tag in self.headers.get("If-None-Match", ""):
             self.send_response(HTTPStatus.NOT_MODIFIED)
             self.send_header("ETag", tag)
@@ -132,15 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(HTTPStatus.OK)
         self.send_header("ETag", tag)
-        self.send_header("Content-Type", _TYPES.get(found.suffix.lower(), "application/octet-stream"))
-        self.send_header("Content-Length", str(len(found.data)))
+        self.send_header("Content-Type", _TYPES.get(content.suffix.lower(), "application/octet-stream"))
+        self.send_header("Content-Length", str(len(content.data)))
         self.end_headers()
         if body:
-            self.wfile.write(found.data)
+            self.wfile.write(content.data)
 
 
 def _parts(url: str) -> tuple[str, ...] | None:
-    """The parts of the path that is asked for; `None` if it is one that no file of ours can have."""
+    """Return the parts of the requested path; `None` if no served file can have it."""
     try:
         name = unquote_to_bytes(urlsplit(url).path).decode("utf-8")
     except ValueError:
@@ -156,7 +156,7 @@ def _parts(url: str) -> tuple[str, ...] | None:
 
 
 class _Server(ThreadingHTTPServer):
-    """Answers each connection in a thread; closed, it ends those that a browser keeps open too."""
+    """Handle each connection in a thread; closing the server also ends those that a browser keeps open."""
 
     daemon_threads = True
 
@@ -165,61 +165,75 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer, in a thread."""
+        """Handle a connection in a thread."""
         self._open.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """The connection has ended."""
+        """Forget a connection that has ended."""
         self._open.discard(request)
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        """Take no more connections, and end those that there are."""
+        """Accept no more connections, and end the open ones."""
         super().server_close()
         for request in list(self._open):
             with suppress(OSError):
                 request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay quiet when a browser hangs up, as it does when a visitor moves on."""
+        """Ignore connections that the browser closes, as it does when a visitor leaves the page."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
 
 def make_server(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> ThreadingHTTPServer:
-    """A server of one folder, not yet running; port 0 takes any free one.
+    """Return a server of one folder; it does not run yet.
+
+    Args:
+        folder: The folder.
+        host: Address to listen on.
+        port: Port to listen on; 0 chooses a free one.
 
     Raises:
-        LurkError: `folder` is no folder, or the address cannot be had.
+        LurkError: `folder` is not a folder, or the address is not available.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
-        raise LurkError(f"{folder}: is no folder; build a site there with `torchlurk site`")
+        raise LurkError(f"{str(folder)!r} is not a folder", "build a site there with torchlurk site")
     return listen(lambda parts: read_inside(root, parts), host, port)
 
 
-def listen(look: Resolver, host: str, port: int) -> ThreadingHTTPServer:
-    """A server of what `look` finds, not yet running.
+def listen(resolver: Resolver, host: str, port: int) -> ThreadingHTTPServer:
+    """Return a server of the files that a function finds; it does not run yet.
+
+    Args:
+        resolver: Finds the files.
+        host: Address to listen on.
+        port: Port to listen on; 0 chooses a free one.
 
     Raises:
-        LurkError: the address cannot be had.
+        LurkError: The address is not available.
     """
     if not isinstance(port, int):
-        raise LurkError(f"port={port!r}: give a number, 0 for any that is free")
-    handler = type("Handler", (_Handler,), {"look": staticmethod(look)})
+        raise LurkError(
+            "not an integer", "use a port number, or 0 for any free port", Option("port", repr(port))
+        )
+    handler = type("Handler", (_Handler,), {"resolver": staticmethod(resolver)})
     try:
         return _Server((host, port), handler)
-    except (OSError, OverflowError) as error:
-        raise LurkError(f"{host}:{port}: cannot listen there ({error}); choose another --port") from error
+    except (OSError, OverflowError) as problem:
+        raise LurkError(
+            f"cannot listen on {host}:{port} ({problem})", ("choose another ", Option("port"))
+        ) from problem
 
 
 @contextmanager
 def serve_in_thread(server: ThreadingHTTPServer) -> Iterator[str]:
-    """Answer from a thread of its own until the context ends, then give the port back.
+    """Run a server in a thread within the context, and release its port afterwards.
 
     Args:
-        server: not yet running.
+        server: The server.
 
     Yields:
         Its URL, for a browser on this machine.

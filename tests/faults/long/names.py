@@ -14,7 +14,8 @@ from tests.faults.long.commands import Outcome, lurk_here, tree
 from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.pictures import good
 from torchlurk.errors import LurkError
-from torchlurk.store.read import inspect, read_layer
+from torchlurk.store.inspect import inspect
+from torchlurk.store.read import read_layer
 from torchlurk.web.publish import build_site
 from torchlurk.web.snapshot import watch_stores
 

@@ -17,7 +17,7 @@ from tests.golden.run import EXPECTED
 from torchlurk.api.reading import open_store
 from torchlurk.comparing.run import ComparisonRequest, compare_stores
 from torchlurk.errors import LurkError
-from torchlurk.store import read
+from torchlurk.store import inspect, read
 from torchlurk.store.partial import PartialResults
 from torchlurk.store.read_comparison import read_comparison, read_comparisons, read_layer_comparison
 from torchlurk.store.write import write_index
@@ -52,8 +52,8 @@ def in_time(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _inspect(store: Path) -> read.StoreReport:
-    return read.inspect(store, sleep=lambda _: None)
+def _inspect(store: Path) -> inspect.StoreReport:
+    return inspect.inspect(store, sleep=lambda _: None)
 
 
 def _see(store: Path) -> None:

@@ -19,7 +19,8 @@ from tests.faults.long.harness import Kind, Row, Trial
 from tests.golden.run import EXPECTED
 from torchlurk.runtime.resources import site_folder
 from torchlurk.web.live_server import live_files
-from torchlurk.web.publish import CSP, build_site
+from torchlurk.web.page import CSP
+from torchlurk.web.publish import build_site
 from torchlurk.web.snapshot import watch_stores
 from torchlurk.web.static_server import listen, make_server
 

@@ -1,4 +1,4 @@
-"""The format of a store as types; `docs/format.md` describes it, and decoding checks it.
+"""The format of a store as types; `docs/reference/format.md` describes it, and decoding checks it.
 
 Decoding is strict: a missing key, an unknown key or a value of another type is an error that names its place.
 

@@ -5,6 +5,7 @@ import pytest
 from torchlurk import explaining
 from torchlurk.ascent import optimise, transforms
 from torchlurk.runtime.deprecation import renamed_arguments
+from torchlurk.store import comparison, schema
 
 
 @renamed_arguments(recipe="params")
@@ -32,6 +33,8 @@ def test_an_argument_by_both_names_is_refused() -> None:
         (explaining, "Recipe", "AttributionParams"),
         (optimise, "Recipe", "AscentParams"),
         (transforms, "Wobble", "Jitter"),
+        (schema, "Layer", "LayerRecord"),
+        (comparison, "Pair", "PairRecord"),
     ],
 )
 def test_a_renamed_class_is_found_by_its_former_name(module: object, old: str, new: str) -> None:

@@ -1,4 +1,4 @@
-"""Whatever fits the schema comes back from a file as it was, and gives the same bytes again."""
+"""Records of the format: written and read again, they are the same, for any values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ FILES: dict[str, Any] = {
     "progress.json": schema.Progress,
     "layer.json": schema.LayerFile,
 }
+
+
 TEXT = st.text(max_size=20)
+
+
 PATHS = st.lists(st.text("ab<>%. ", min_size=1, max_size=5).filter(lambda p: p != ".."), min_size=1).map(
     "/".join
 )
@@ -67,7 +71,7 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("name", FILES)
 @given(data=st.data())
-def test_a_record_comes_back_as_it_was(
+def test_a_record_is_read_as_it_was_written(
     name: str, tmp_path_factory: pytest.TempPathFactory, data: Any
 ) -> None:
     kind = FILES[name]
@@ -84,7 +88,7 @@ def test_a_record_comes_back_as_it_was(
 
 
 @given(data=st.data())
-def test_a_manifest_is_read_or_told_to_contradict_itself(
+def test_a_manifest_is_read_or_reported_as_inconsistent(
     tmp_path_factory: pytest.TempPathFactory, data: Any
 ) -> None:
     record = data.draw(values(inspect.type_info(schema.Manifest)))

@@ -1,4 +1,4 @@
-"""What suits a device: found by asking the processor, which is told here what to answer."""
+"""Defaults of a device, for CPUs with and without instructions for bfloat16."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torchlurk.runtime.devices import fastest_precision
         (True, True, "bfloat16"),
     ],
 )
-def test_bfloat16_where_the_processor_has_instructions_for_it(
+def test_bfloat16_is_chosen_if_the_cpu_has_instructions_for_it(
     amx: bool, avx: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)

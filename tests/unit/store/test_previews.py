@@ -1,4 +1,6 @@
-"""A few filters of each layer, for a page that has not opened it."""
+"""Previews: which filters, and that they are those of the layers."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
@@ -22,7 +24,7 @@ def filters(count: int, **empty: bool) -> list[PreviewFilter]:
     ]
 
 
-def test_they_are_spread_evenly():
+def test_previews_are_spread_evenly_over_channels():
     assert [one.channel for one in choose_previews(filters(64))] == [0, 8, 16, 24, 32, 40, 48, 56]
     assert [one.channel for one in choose_previews(filters(5))] == [0, 1, 2, 3, 4]
     assert [one.channel for one in choose_previews(filters(9), 4)] == [0, 2, 4, 6]
@@ -37,7 +39,7 @@ def test_a_filter_without_images_is_left_out():
     ]
 
 
-def test_they_are_those_of_the_layers():
+def test_previews_are_the_best_images_of_the_layers():
     manifest = read_manifest(STORE)
     found = make_previews(STORE, manifest).layers
     assert list(found) == [layer.name for layer in manifest.layers]
@@ -49,7 +51,7 @@ def test_they_are_those_of_the_layers():
             assert (one.image, one.position, one.box) == (best.image, best.position, best.box)
 
 
-def test_a_site_has_them_also_of_a_store_with_a_damaged_layer(tmp_path: Path):
+def test_a_damaged_layer_has_no_previews(tmp_path: Path):
     store = tmp_path / "branching"
     store.mkdir()
     for path in STORE.rglob("*"):

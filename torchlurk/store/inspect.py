@@ -1,0 +1,188 @@
+"""Inspecting a store: what it contains, and whether all of its files are there and undamaged."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from torchlurk.errors import LurkError
+from torchlurk.store.read import (
+    PICTURE_FORMATS,
+    quote_exception,
+    read_checksums,
+    read_classes,
+    read_images,
+    read_layer,
+    read_manifest,
+)
+from torchlurk.store.schema import (
+    CHECKSUMS,
+    PICTURE_KINDS,
+    PROGRESS,
+    Filter,
+    LayerRecord,
+    Manifest,
+    image_path,
+    picture_path,
+    referenced_images,
+)
+
+_RETRIES = 10
+"""Attempts to match a digest while a run is writing."""
+
+_RETRY_SECONDS = 0.05
+"""Seconds between two attempts."""
+
+
+@dataclass(frozen=True)
+class StoreReport:
+    """The contents of a store.
+
+    Attributes:
+        manifest: Its manifest.
+        filters: Number of filters.
+        full: Number of filters with `min(k, images)` entries in both lists.
+        pictures: Number of pictures by kind.
+        images: Number of images that filters refer to.
+        worst_certificate: Largest certificate; `None` if there is none.
+        problems: What is missing or damaged, a line each; empty for an undamaged store.
+    """
+
+    manifest: Manifest
+    filters: int = 0
+    full: int = 0
+    pictures: dict[str, int] = field(default_factory=dict)
+    images: int = 0
+    worst_certificate: float | None = None
+    problems: tuple[str, ...] = ()
+
+
+def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> StoreReport:
+    """Read all of a store, and check that every file that the JSON names exists and decodes.
+
+    Args:
+        store: Folder of the store.
+        sleep: Waits for a number of seconds, while a run writes a file and its digest.
+
+    Raises:
+        LurkError: The manifest cannot be read.
+    """
+    manifest = read_manifest(store)
+    problems = list(_check_checksums(store, manifest, sleep))
+    pictures = dict.fromkeys(PICTURE_KINDS, 0)
+    filters = full = 0
+    expected = min(manifest.k, manifest.dataset.images)
+    used: set[int] = set()
+    certificates: list[float] = []
+    for layer in manifest.layers:
+        try:
+            data = read_layer(store, layer)
+        except LurkError as problem:
+            problems.append(problem.without_hint())
+            continue
+        reachable = expected if data.images is None else min(expected, data.images)
+        for entry in data.filters:
+            filters += 1
+            full += len(entry.max) == reachable and len(entry.avg) == reachable
+            certificates.extend(e.certificate for e in entry.max if e.certificate is not None)
+            used.update(referenced_images(entry))
+            for kind in entry.pictures:
+                pictures[kind] += 1
+            problems.extend(_check_filter_pictures(store, manifest, layer, entry))
+    if full < filters:
+        problems.append(f"{filters - full} filters have fewer than {expected} entries in a list")
+    problems.extend(_check_images(store, manifest, used))
+    problems.extend(_check_classes(store, manifest))
+    worst = max(certificates, default=None)
+    return StoreReport(manifest, filters, full, pictures, len(used), worst, tuple(problems))
+
+
+def _check_filter_pictures(
+    store: Path, manifest: Manifest, layer: LayerRecord, entry: Filter
+) -> Iterator[str]:
+    for kind in entry.pictures:
+        tiles = {"avg_grads": len(entry.avg), "max_activ": 1}.get(kind, len(entry.max))
+        path = store / picture_path(kind, layer.name, entry.channel)
+        if layer.name not in getattr(manifest.tiles, kind):
+            yield f"the manifest has no tile size for {str(path)!r}"
+            continue
+        height, width = getattr(manifest.tiles, kind)[layer.name]
+        yield from _check_picture(path, (width * tiles, height))
+
+
+def _check_checksums(store: Path, manifest: Manifest, sleep: Callable[[float], object]) -> Iterator[str]:
+    if not (store / CHECKSUMS).is_file():
+        yield f"{str(store / CHECKSUMS)!r} is missing"
+        return
+    for name in ("network.json", "images.json", "classes.json", *(layer.data for layer in manifest.layers)):
+        try:
+            same = _matches_checksum(store, name, sleep)
+        except OSError as problem:
+            yield f"cannot read {str(store / name)!r} ({problem.strerror or problem})"
+            continue
+        if not same:
+            yield f"{str(store / name)!r} is not what was written: its digest differs from {CHECKSUMS}"
+
+
+def _matches_checksum(store: Path, name: str, sleep: Callable[[float], object]) -> bool:
+    for _ in range(_RETRIES):
+        digest = hashlib.sha256((store / name).read_bytes()).hexdigest()
+        if read_checksums(store).get(name) == digest:
+            return True
+        # A run writes a file before its digest, so between the two they differ for a moment.
+        if not (store / PROGRESS).exists():
+            return False
+        sleep(_RETRY_SECONDS)
+    return False
+
+
+def _check_images(store: Path, manifest: Manifest, used: set[int]) -> Iterator[str]:
+    try:
+        listed = {int(name) for name in read_images(store)}
+    except LurkError as problem:
+        yield problem.without_hint()
+        return
+    except ValueError as problem:
+        yield str(problem)
+        return
+    for image in sorted(used - listed):
+        yield f"a filter refers to image {image}, which is not in images.json"
+    height, width = manifest.input.shape[1:]
+    for image in sorted(listed):
+        yield from _check_picture(store / image_path(image), (width, height))
+
+
+def _check_classes(store: Path, manifest: Manifest) -> Iterator[str]:
+    try:
+        classes = read_classes(store)
+    except LurkError as problem:
+        yield problem.without_hint()
+        return
+    rows = [row for rows in classes.filters for row in rows]
+    if len(classes.filters) != len(manifest.dataset.classes) or any(
+        layer >= len(manifest.layers) or channel >= manifest.layers[layer].channels
+        for layer, channel, _ in rows
+    ):
+        yield f"{str(store / 'classes.json')!r} names classes or filters that do not exist"
+
+
+def _check_picture(path: Path, size: tuple[int, int]) -> Iterator[str]:
+    try:
+        # The size is checked before decoding: a small file can claim more pixels than fit into memory.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=PICTURE_FORMATS) as picture:
+                if picture.size != size:
+                    yield f"{str(path)!r} is {picture.size} px, not {size}"
+                    return
+                picture.load()
+    except FileNotFoundError:
+        yield f"{str(path)!r} is missing"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+        yield f"{str(path)!r} does not decode ({quote_exception(problem)})"
