@@ -20,21 +20,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torchlurk.api.filters import FilterView, TopImage
     from torchlurk.api.frames import FrameRecorder
     from torchlurk.api.lurker import Lurk
-    from torchlurk.api.reading import FilterView, LayerView, StoreView, TopImage, open_store
+    from torchlurk.api.reading import LayerView, StoreView, open_store
     from torchlurk.api.visualizer import FeatureVisualizer
-    from torchlurk.ascent.optimise import Recipe as AscentParams
-    from torchlurk.ascent.transforms import Wobble as Jitter
+    from torchlurk.ascent.optimise import AscentParams
+    from torchlurk.ascent.transforms import Jitter
     from torchlurk.attribution.sensitivity import Gradients, gradients
     from torchlurk.attribution.targets import ClassLogit, LayerUnit
+    from torchlurk.comparing.row import ComparisonRow
     from torchlurk.comparing.run import compare
     from torchlurk.comparing.table import Comparison
-    from torchlurk.comparing.table import Row as ComparisonRow
     from torchlurk.datasets.inputs import Preprocess
     from torchlurk.errors import LurkError
-    from torchlurk.explaining.explain import Explanation, explain
-    from torchlurk.explaining.recipe import Recipe as AttributionParams
+    from torchlurk.explaining.explanation import Explanation
+    from torchlurk.explaining.params import AttributionParams
+    from torchlurk.explaining.run import explain
     from torchlurk.runtime.resources import networks_folder, photos_folder
     from torchlurk.training.api import Transferred, transfer
     from torchlurk.web.live_server import LiveServer
@@ -73,17 +75,17 @@ __all__ = [
 ]
 
 _EXPORTS = {
-    "AscentParams": "torchlurk.ascent.optimise:Recipe",
-    "AttributionParams": "torchlurk.explaining.recipe:Recipe",
+    "AscentParams": "torchlurk.ascent.optimise:AscentParams",
+    "AttributionParams": "torchlurk.explaining.params:AttributionParams",
     "ClassLogit": "torchlurk.attribution.targets:ClassLogit",
     "Comparison": "torchlurk.comparing.table:Comparison",
-    "ComparisonRow": "torchlurk.comparing.table:Row",
-    "Explanation": "torchlurk.explaining.explain:Explanation",
+    "ComparisonRow": "torchlurk.comparing.row:ComparisonRow",
+    "Explanation": "torchlurk.explaining.explanation:Explanation",
     "FeatureVisualizer": "torchlurk.api.visualizer:FeatureVisualizer",
-    "FilterView": "torchlurk.api.reading:FilterView",
+    "FilterView": "torchlurk.api.filters:FilterView",
     "FrameRecorder": "torchlurk.api.frames:FrameRecorder",
     "Gradients": "torchlurk.attribution.sensitivity:Gradients",
-    "Jitter": "torchlurk.ascent.transforms:Wobble",
+    "Jitter": "torchlurk.ascent.transforms:Jitter",
     "LayerUnit": "torchlurk.attribution.targets:LayerUnit",
     "LayerView": "torchlurk.api.reading:LayerView",
     "LiveServer": "torchlurk.web.live_server:LiveServer",
@@ -91,10 +93,10 @@ _EXPORTS = {
     "LurkError": "torchlurk.errors:LurkError",
     "Preprocess": "torchlurk.datasets.inputs:Preprocess",
     "StoreView": "torchlurk.api.reading:StoreView",
-    "TopImage": "torchlurk.api.reading:TopImage",
+    "TopImage": "torchlurk.api.filters:TopImage",
     "Transferred": "torchlurk.training.api:Transferred",
     "compare": "torchlurk.comparing.run:compare",
-    "explain": "torchlurk.explaining.explain:explain",
+    "explain": "torchlurk.explaining.run:explain",
     "gradients": "torchlurk.attribution.sensitivity:gradients",
     "networks_folder": "torchlurk.runtime.resources:networks_folder",
     "open_store": "torchlurk.api.reading:open_store",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -94,19 +92,6 @@ class LurkError(Exception):
 
 class Terminated(KeyboardInterrupt):
     """The process received SIGTERM. It ends as on Ctrl-C, with another exit code."""
-
-
-@contextmanager
-def in_python() -> Iterator[None]:
-    """Write options as Python arguments in errors whose message is plain text without `Option` parts."""
-    try:
-        yield
-    except LurkError as error:
-        if error.hint or error.option or not isinstance(error.message, str):
-            raise
-        words = re.sub(r"(--stages \w+ )?--overwrite", "overwrite=True", error.message)
-        words = re.sub(r"--([a-z]+(?:-[a-z]+)*)(?: (?=\d))?", lambda m: m[1].replace("-", "_") + "=", words)
-        raise LurkError(words) from error
 
 
 def as_texts(name: str, values: str | Sequence[str]) -> tuple[str, ...]:

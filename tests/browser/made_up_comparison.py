@@ -11,7 +11,7 @@ from torchlurk.comparing.assemble import NetworkMeasures, NetworkResults, assemb
 from torchlurk.comparing.compatibility import open_stores
 from torchlurk.comparing.files import write_comparison
 from torchlurk.comparing.measures import MEASURES
-from torchlurk.store.schema import Layer
+from torchlurk.store.schema import LayerRecord
 
 from .made_up_site import K, jpeg, make_store, put
 
@@ -84,7 +84,7 @@ def value(measure: str, depth: int, channel: int, step: int) -> float | None:
     return round(((channel * 37 + place * 11) % 97 + 1) / 97 * min(1, 0.25 * depth) * (1 - 0.5**step), 4)
 
 
-def measures(layer: Layer, depth: int, step: int) -> NetworkMeasures:
+def measures(layer: LayerRecord, depth: int, step: int) -> NetworkMeasures:
     flat = layer.name.endswith("logits")
     channels = range(layer.channels)
     names = [one for one in NETWORKS if not (flat and one == "cross")]

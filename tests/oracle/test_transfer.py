@@ -130,7 +130,7 @@ def test_the_result_is_that_of_a_plain_loop(
     images, given = split(photos(tmp_path / "photos")), network(make)
     train(images, tmp_path / "run", given=given, unfreeze=trained, seed=seed)
     pixels = load_pixels(images.train, given.preprocess, range(len(images.train.paths)))
-    x, y = given.preprocess.normalise(pixels), torch.tensor(images.train.labels)
+    x, y = given.preprocess.to_input(pixels), torch.tensor(images.train.labels)
     expected = plain_loop(seeded(make), HEADS[make], trained, x, y, seed=seed, epochs=3)
     for name, tensor in state(tmp_path / "run", 3).items():
         assert torch.equal(tensor, expected[name]), name
@@ -143,7 +143,7 @@ def test_loss_and_accuracy_are_those_of_all_images_in_one_batch(tmp_path: Path) 
         model = Normed(3).eval()
         model.load_state_dict(state(tmp_path / "run", epoch.epoch))
         for part, score in ((images.train, epoch.train), (images.val, epoch.val)):
-            x = given.preprocess.normalise(load_pixels(part, given.preprocess, range(len(part.paths))))
+            x = given.preprocess.to_input(load_pixels(part, given.preprocess, range(len(part.paths))))
             y = torch.tensor(part.labels)
             with torch.no_grad():
                 logits = model(x).double()
@@ -157,7 +157,7 @@ def test_the_original_network_chooses_among_the_classes_alone(tmp_path: Path) ->
     found, _ = train(images, tmp_path / "run", given=given, epochs=1)
     assert found.original is not None
     assert found.original.outputs == [4, 2, 0]
-    x = given.preprocess.normalise(load_pixels(images.val, given.preprocess, range(len(images.val.paths))))
+    x = given.preprocess.to_input(load_pixels(images.val, given.preprocess, range(len(images.val.paths))))
     with torch.no_grad():
         logits = as_logits(given.module(x))[:, [4, 2, 0]]
     right = (logits.argmax(1) == torch.tensor(images.val.labels)).double().mean().item()

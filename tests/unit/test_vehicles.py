@@ -8,7 +8,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from tests.runs import photos
-from torchlurk.datasets.batches import list_images, read_words
+from torchlurk.datasets.class_names import read_class_names
+from torchlurk.datasets.image_folder import list_images
 
 
 def test_vehicles_are_copied_from_tiny_imagenet(tmp_path: Path) -> None:
@@ -21,6 +22,6 @@ def test_vehicles_are_copied_from_tiny_imagenet(tmp_path: Path) -> None:
     (tmp_path / "all/classes.txt").write_text("n03100240\tconvertible\n")
     taken = CliRunner().invoke(names["main"], [str(tmp_path / "all"), str(tmp_path / "out"), "--each", "2"])
     assert taken.exit_code == 0, taken.output
-    images = list_images(tmp_path / "out/images", words=read_words(tmp_path / "out/classes.txt"))
+    images = list_images(tmp_path / "out/images", class_names=read_class_names(tmp_path / "out/classes.txt"))
     assert len(images.paths) == 20
     assert images.classes[1] == "convertible"

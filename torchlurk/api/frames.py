@@ -26,7 +26,7 @@ from torchlurk.explaining.images import ImageLike, open_image
 from torchlurk.graph import Layer
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
-from torchlurk.models.validate import as_network
+from torchlurk.models.validate import as_module
 from torchlurk.runtime import pictures
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.runtime.devices import deterministic_float32
@@ -127,7 +127,7 @@ class FrameRecorder:
         relu_rule(method)  # refuses unknown rules before the training begins
         self.every: int = every
         self.duration: int = duration
-        model = as_network(model)
+        model = as_module(model)
         params = params or AscentParams(steps=_ASCENT_STEPS)
         visualizer = FeatureVisualizer(model, preprocess, size=size, params=params, seed=seed)
         network_input = None if image is None else _as_input(image, visualizer.preprocess)

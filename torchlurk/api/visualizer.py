@@ -21,7 +21,7 @@ from torchlurk.errors import LurkError, Option
 from torchlurk.graph import prepare
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
-from torchlurk.models.validate import as_network, check_kind
+from torchlurk.models.validate import as_module, check_module
 from torchlurk.pipeline.stages.ascent import jitter_for_size
 from torchlurk.runtime import pictures
 from torchlurk.runtime.deprecation import renamed_arguments
@@ -74,8 +74,8 @@ class FeatureVisualizer:
             LurkError: The number of input channels is neither 1 nor 3 and no `preprocess` is given, or the
                 scale of the preprocessed values is unknown.
         """
-        self.model = as_network(model)
-        check_kind(self.model)
+        self.model = as_module(model)
+        check_module(self.model)
         self.preprocess = resolve_preprocess(self.model, preprocess, size)
         if getattr(self.preprocess, "stretched", False):
             raise LurkError(
@@ -182,7 +182,7 @@ class FeatureVisualizer:
                 self.model, self.preprocess.shape, layer, position, objective, size
             )
             runner = self._runner(target, device)
-            stack.enter_context(runner.laid_out())
+            stack.enter_context(runner.in_memory_format())
             check_channels(target.layer, channels)
             params = self._params(target, steps, jitter)
             name = target.layer.name

@@ -62,4 +62,4 @@ RELU_RULES: Mapping[str, BackwardRule | None] = MappingProxyType(
 """The rules that users choose by name; `None` leaves autograd's own derivative."""
 
 
-__getattr__ = former_names(globals(), Rule="ReluRule")
+__getattr__ = former_names(globals(), ReluRule="ReluRule")

@@ -23,12 +23,12 @@ from torchlurk.attribution.targets import (
 )
 from torchlurk.errors import LurkError, Option
 from torchlurk.graph import prepare
-from torchlurk.models.hooks import MapAxes, as_map, check_observable
+from torchlurk.models.hooks import MapAxes, as_feature_map, check_observable
 from torchlurk.models.isolation import isolated
-from torchlurk.models.runner import forward
-from torchlurk.models.validate import as_network, check_kind
+from torchlurk.models.runner import run_forward
+from torchlurk.models.validate import as_module, check_module
 
-TargetLike = Target | int | str | Callable[[object], Tensor]
+GradientTarget = Target | int | str | Callable[[object], Tensor]
 """A class by number; `LAYER:CHANNEL[@Y,X]`; `LAYER`, its whole output; or a function of the output."""
 
 _ParsedTarget = Target | str | Callable[[object], Tensor]
@@ -54,7 +54,7 @@ class Gradients:
 def gradients(
     model: nn.Module,
     x: Tensor,
-    target: TargetLike,
+    target: GradientTarget,
     *,
     layers: Sequence[str] = (),
     parameters: Sequence[str] = (),
@@ -102,8 +102,8 @@ def gradients(
         >>> surprise.input.shape
         torch.Size([2, 3, 32, 32])
     """
-    model = as_network(model)
-    check_kind(model)
+    model = as_module(model)
+    check_module(model)
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise LurkError(f"x is a {kind}", "give a tensor of floats, (N, C, H, W), as the network takes it")
@@ -118,7 +118,7 @@ def gradients(
             parameter.requires_grad_(True)
         leaf = x.detach().clone().requires_grad_()
         # A copy, since the first operation of the network may be in place, which a leaf does not allow.
-        output = forward(model, leaf.clone())
+        output = run_forward(model, leaf.clone())
         for name in modules:
             if name not in kept:
                 raise LurkError(f"layer {name!r} is not reached by this input", "name another layer")
@@ -140,7 +140,7 @@ def gradients(
     )
 
 
-def _parse_target(target: TargetLike) -> _ParsedTarget:
+def _parse_target(target: GradientTarget) -> _ParsedTarget:
     if isinstance(target, int):
         return ClassLogit(target)
     if isinstance(target, str) and is_unit(target):
@@ -187,7 +187,7 @@ def _value(
         return pick_logit(output, target, images)
     if isinstance(target, LayerUnit):
         module = modules[target.layer]
-        maps = as_map(module, kept[target.layer], axes.get(target.layer))
+        maps = as_feature_map(module, kept[target.layer], axes.get(target.layer))
         return pick_unit(maps, target, type(module).__name__)
     if isinstance(target, str):
         return kept[target]

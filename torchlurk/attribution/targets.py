@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from torch import Tensor, nn
 
 from torchlurk.errors import LurkError, Option
+from torchlurk.models.outputs import as_logits
 from torchlurk.models.runner import Runnable, activation, as_runner, outputs
-from torchlurk.models.validate import as_logits
 
 _MAX_LISTED = 12
 """The most classes that a message lists."""

@@ -114,9 +114,9 @@ def _explain(
     from torchlurk.attribution.targets import parse_unit
     from torchlurk.explaining import AttributionParams
     from torchlurk.explaining import explain as explain_images
-    from torchlurk.explaining.feeding import open_image
     from torchlurk.explaining.files import SHEET, write_explanations
-    from torchlurk.models.network import load_network
+    from torchlurk.explaining.images import open_image
+    from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.runtime.devices import choose_device
     from torchlurk.store.write import check_writable
@@ -131,7 +131,7 @@ def _explain(
     check_writable(out)
     network = load_network(
         model, weights, size, default_cache(), report=report, seed=seed, first=lambda: opened[0],
-        show=show_channels or (), unsafe_pickle=allow_unsafe_pickle,
+        display_channels=show_channels or (), unsafe_pickle=allow_unsafe_pickle,
     )  # fmt: skip
     report(_summary(f"{network.title} ({network.weights})", len(opened), params))
     # The output of the trunk is not that of a classifier, so its values are no classes.
@@ -182,6 +182,6 @@ def _print_explanation(explanation: Explanation) -> None:
 
 def _read_names(words: Path) -> tuple[str, ...]:
     """Return the names of a network's outputs: by their number, or in the order of the file."""
-    from torchlurk.datasets.class_names import names_in_order, read_words
+    from torchlurk.datasets.class_names import names_in_order, read_class_names
 
-    return names_in_order(read_words(words))
+    return names_in_order(read_class_names(words))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torchlurk.cli import options, terminal
-from torchlurk.errors import LurkError
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.runtime.names import check_store_name
 
@@ -91,7 +90,7 @@ if TYPE_CHECKING:
 @click.option(
     "--ascent",
     type=click.Choice(["fourier", "naive"]),
-    default=AscentConfig.way,
+    default=AscentConfig.strategy,
     help="Parametrisation of filter images. naive: plain pixels, without regularisation.",
 )
 @click.option(
@@ -188,7 +187,7 @@ class _Arguments:
 
 
 def _precompute(group: ProcessGroup, arguments: _Arguments) -> None:
-    from torchlurk.datasets.validate import check_all, refusal
+    from torchlurk.datasets.validate import check_images, unreadable_images_error
     from torchlurk.pipeline.pipeline import precompute
     from torchlurk.runtime.devices import choose_device
     from torchlurk.store.write import check_writable
@@ -207,13 +206,13 @@ def _precompute(group: ProcessGroup, arguments: _Arguments) -> None:
     )
     if arguments.strict:
         group.broadcast(
-            lambda: check_all(images, network.preprocess, workers=config.workers, bar=reporter.bar)
+            lambda: check_images(images, network.preprocess, workers=config.workers, bar=reporter.bar)
         )
     manifest = precompute(network, images, arguments.out, config, device, reporter, group)
     skipped = manifest.dataset.skipped
     if arguments.strict and skipped:  # an image that became unreadable during the run
         total = manifest.dataset.images + len(skipped)
-        raise LurkError(refusal(len(skipped), total, skipped[0].path, skipped[0].reason))
+        raise unreadable_images_error(len(skipped), total, skipped[0].path, skipped[0].reason)
     if group.is_main:
         _print_summary(arguments.out, manifest)
 
@@ -226,7 +225,7 @@ def _open_images(group: ProcessGroup, arguments: _Arguments, reporter: Reporter)
     root = arguments.data_root or default_cache() / "datasets"
     # The main process alone reads all files, for their digest.
     images = group.broadcast(
-        lambda: open_images(str(arguments.images), words=arguments.words, data_root=root)
+        lambda: open_images(str(arguments.images), class_names_file=arguments.words, data_root=root)
     )
     for note in notes_of(images):
         reporter.report(note)
@@ -237,7 +236,7 @@ def _load_network(
     group: ProcessGroup, arguments: _Arguments, images: ImageSet, reporter: Reporter
 ) -> Network:
     from torchlurk.datasets.batches import first_image
-    from torchlurk.models.network import load_network
+    from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
 
     # The main process downloads weights before the others look for them.
@@ -250,23 +249,18 @@ def _load_network(
             report=reporter.report,
             seed=arguments.seed,
             first=lambda: first_image(images),
-            show=arguments.show_channels or (),
+            display_channels=arguments.show_channels or (),
             unsafe_pickle=arguments.allow_unsafe_pickle,
         )
     )
 
 
 def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device) -> RunConfig:
-    from torchlurk.pipeline.pipeline import usual_threads
-    from torchlurk.runtime.devices import (
-        default_ascent_batch,
-        default_batch_size,
-        default_workers,
-        fastest_precision,
-    )
+    from torchlurk.pipeline.resume import default_threads
+    from torchlurk.runtime import devices
     from torchlurk.store.selection import Selection
 
-    batch_size = arguments.batch_size or default_batch_size(device)
+    batch_size = arguments.batch_size or devices.default_batch_size(device)
     precision = arguments.precision
     return RunConfig(
         scan=ScanConfig(
@@ -280,16 +274,16 @@ def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device
             method=arguments.method, certify=arguments.certify, batch_size=2 * batch_size
         ),
         ascent=AscentConfig(
-            way=arguments.ascent,
+            strategy=arguments.ascent,
             objective=arguments.objective,
             seed=arguments.seed,
-            batch_size=default_ascent_batch(device, batch_size),
-            precision=fastest_precision(device) if precision == "auto" else precision,
+            batch_size=devices.default_ascent_batch(device, batch_size),
+            precision=devices.fastest_precision(device) if precision == "auto" else precision,
         ),
         stages=arguments.stages,
-        chosen=Selection(filters=None if arguments.filters == "all" else int(arguments.filters)),
-        workers=default_workers(device) if arguments.workers is None else arguments.workers,
-        threads=arguments.threads or group.broadcast(lambda: usual_threads(arguments.out)),
+        selection=Selection(filters=None if arguments.filters == "all" else int(arguments.filters)),
+        workers=devices.default_workers(device) if arguments.workers is None else arguments.workers,
+        threads=arguments.threads or group.broadcast(lambda: default_threads(arguments.out)),
         overwrite=arguments.overwrite,
     )
 

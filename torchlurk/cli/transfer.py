@@ -12,16 +12,16 @@ from torchlurk.cli import options
 from torchlurk.cli.terminal import TERMINAL, echo
 
 if TYPE_CHECKING:
-    from torchlurk.training import Transfer
+    from torchlurk.training.record import TransferRecord
 
 
 def _default(name: str) -> Callable[[], Any]:
     """Return a function that returns a default of the training options."""
 
     def load() -> Any:
-        from torchlurk.training import Options
+        from torchlurk.training import TransferOptions
 
-        return getattr(Options(unfreeze=[]), name)
+        return getattr(TransferOptions(unfreeze=[]), name)
 
     return load
 
@@ -115,34 +115,34 @@ def _transfer(
     from torchlurk.datasets.batches import first_image
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
-    from torchlurk.models.network import load_network
+    from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.runtime.devices import choose_device, default_workers
     from torchlurk.store.write import check_writable
-    from torchlurk.training import Options, fine_tune, read_record
-    from torchlurk.training.split import apart, as_share, hold_out
+    from torchlurk.training import TransferOptions, fine_tune, read_transfer_record
+    from torchlurk.training.split import hold_out, parse_share, separate_validation
 
     torch_device = choose_device(device)
-    read_record(out)  # raises for a folder with other content, before weights are downloaded
+    read_transfer_record(out)  # raises for a folder with other content, before weights are downloaded
     check_writable(out)
     cache = default_cache()
     root = data_root or cache / "datasets"
-    training_images = open_images(images, words=words, data_root=root)
-    share = as_share(val)
+    training_images = open_images(images, class_names_file=words, data_root=root)
+    share = parse_share(val)
     for note in notes_of(training_images):
         TERMINAL.report(note)
     if share is None:
-        validation_images = open_images(val, words=words, data_root=root)
+        validation_images = open_images(val, class_names_file=words, data_root=root)
         for note in notes_of(validation_images):
             TERMINAL.report(note)
-        split = apart(training_images, validation_images)
+        split = separate_validation(training_images, validation_images)
     else:
         split = hold_out(training_images, share, seed)
     network = load_network(
         model, weights, size, cache, report=TERMINAL.report, seed=seed,
         first=lambda: first_image(training_images), unsafe_pickle=allow_unsafe_pickle,
     )  # fmt: skip
-    training_options = Options(
+    training_options = TransferOptions(
         unfreeze=list(unfreeze), epochs=epochs, lr=lr, batch_size=batch_size, save_every=save_every, seed=seed
     )
     TERMINAL.report(
@@ -155,7 +155,7 @@ def _transfer(
     _print_accuracy(out, record)
 
 
-def _print_accuracy(out: Path, record: Transfer) -> None:
+def _print_accuracy(out: Path, record: TransferRecord) -> None:
     first, last = record.history[0], record.history[-1]
     original = "" if record.original is None else f"{record.original.val.accuracy:.1%} before, "
     echo(

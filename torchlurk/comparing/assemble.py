@@ -10,7 +10,7 @@ from torchlurk.comparing.measures import MEASURES
 from torchlurk.comparing.store_measures import Values, measure_filters
 from torchlurk.comparing.summaries import layer_change, pair_sentences
 from torchlurk.store import comparison as format_
-from torchlurk.store.schema import FORMAT, Layer, layer_path
+from torchlurk.store.schema import FORMAT, LayerRecord, layer_path
 
 StorePair = tuple[int, int]
 """The positions of two stores, the earlier one first."""
@@ -44,7 +44,7 @@ class NetworkResults:
 
     networks: bool = False
     measures: Mapping[tuple[str, StorePair], NetworkMeasures] = field(default_factory=dict)
-    embedding: format_.Embedder | None = None
+    embedding: format_.EmbedderRecord | None = None
     note: str | None = None
 
 
@@ -57,7 +57,7 @@ class ComparisonFiles:
         layers: the files of the layers, by layer name.
     """
 
-    record: format_.Comparison
+    record: format_.ComparisonRecord
     layers: dict[str, format_.LayerComparison]
 
 
@@ -91,7 +91,7 @@ def assemble(name: str, stores: Sequence[Store], results: NetworkResults) -> Com
     available = {measure for file in files.values() for pair in file.pairs for measure in pair.values}
     measures = [measure for name, measure in MEASURES.items() if name in available]
     first = stores[0].manifest
-    record = format_.Comparison(
+    record = format_.ComparisonRecord(
         format=FORMAT,
         name=name,
         title=_title([store.name for store in stores]),
@@ -106,7 +106,7 @@ def assemble(name: str, stores: Sequence[Store], results: NetworkResults) -> Com
         note=results.note,
         measures=measures,
         pairs=[
-            format_.Pair(
+            format_.PairRecord(
                 before,
                 after,
                 pair_sentences({layer: own[index] for layer, own in changes.items()}, measures[0].name),
@@ -124,7 +124,7 @@ def assemble(name: str, stores: Sequence[Store], results: NetworkResults) -> Com
 
 
 def _layer_file(
-    layer: Layer, stores: Sequence[Store], pairs: Sequence[StorePair], results: NetworkResults
+    layer: LayerRecord, stores: Sequence[Store], pairs: Sequence[StorePair], results: NetworkResults
 ) -> format_.LayerComparison:
     """Return the contents of a layer's file, with only the measures that some filter of the layer has."""
     filters = [store.file(layer.name).filters for store in stores]

@@ -9,8 +9,8 @@ from pathlib import Path
 from torchlurk.datasets.images import NOT_READ
 from torchlurk.errors import LurkError, Option
 from torchlurk.store.read import read_layer, read_manifest
-from torchlurk.store.schema import Layer, LayerFile, Manifest, Skipped
-from torchlurk.store.selection import Selection, choose
+from torchlurk.store.schema import LayerFile, LayerRecord, Manifest, SkippedFile
+from torchlurk.store.selection import Selection, selected_channels
 
 _CHOOSE_LAYERS = (
     "compare stores of one architecture, or choose the layers that they share with ",
@@ -30,7 +30,7 @@ class Store:
 
     path: Path
     manifest: Manifest
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerRecord, ...]
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ def _open(path: Path, patterns: Sequence[str] | None) -> Store:
         )
     selection = Selection(None if patterns is None else tuple(patterns))
     try:
-        names = choose(selection, manifest.layers)
+        names = selected_channels(selection, manifest.layers)
     except LurkError as error:
         message = [error.message] if isinstance(error.message, str | Option) else error.message
         raise LurkError((f"{str(path)!r}: ", *message), error.hint, error.option) from error
@@ -158,7 +158,7 @@ def _check_datasets(first: Store, second: Store) -> None:
         )
 
 
-def _unreadable(manifest: Manifest) -> list[Skipped]:
+def _unreadable(manifest: Manifest) -> list[SkippedFile]:
     """Return the images that the scan could not read, without files of unsupported formats."""
     return [entry for entry in manifest.dataset.skipped if not entry.reason.startswith(NOT_READ)]
 

@@ -34,7 +34,7 @@ def reason_not_crossable(stores: Sequence[Store], networks: Sequence[Network]) -
         stores: the stores.
         networks: their networks, in the same order.
     """
-    depth, displayed = networks[0].shape[0], networks[0].preprocess.shown
+    depth, displayed = networks[0].shape[0], networks[0].preprocess.display_channels
     if depth not in (1, 3) or tuple(displayed) != tuple(range(depth)):
         return "the filter images do not display all channels of the input and cannot be given to a network"
     configs = [store.manifest.stages.ascent.config for store in stores]

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from torchlurk.comparing.assemble import StorePair
 from torchlurk.comparing.compatibility import Store
-from torchlurk.datasets.inputs import Decoded
+from torchlurk.datasets.inputs import ImageArray
 from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError, Option
 from torchlurk.graph import Graph, probe
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner, activation, outputs
 from torchlurk.store.read import PICTURE_FORMATS
-from torchlurk.store.schema import Filter, image_path, number, picture_path
+from torchlurk.store.schema import Filter, image_path, picture_path, round_float32
 
 _CACHE_SIZE = 4096
 """Vectors kept in memory: many filters share a crop, and all filters of a layer share whole images."""
@@ -86,7 +86,7 @@ def find_embedding(network: Network) -> EmbeddingNetwork:
     return EmbeddingNetwork(network, runner, linear[-1] if linear else convolutions[-1], bool(linear))
 
 
-def embed_images(embedding: EmbeddingNetwork, decoded: Sequence[Decoded]) -> Tensor:
+def embed_images(embedding: EmbeddingNetwork, decoded: Sequence[ImageArray]) -> Tensor:
     """Return the vectors of images.
 
     Args:
@@ -99,9 +99,9 @@ def embed_images(embedding: EmbeddingNetwork, decoded: Sequence[Decoded]) -> Ten
     network = embedding.network
     like = next(network.module.parameters())
     pixels = torch.stack([torch.from_numpy(image) for image in decoded])
-    x = network.preprocess.normalise(pixels.to(like.device))
+    x = network.preprocess.to_input(pixels.to(like.device))
     runner = embedding.runner
-    with runner.laid_out(), runner.without_gradients():
+    with runner.in_memory_format(), runner.without_gradients():
         if not embedding.linear:
             return activation(runner, embedding.layer, x).clamp(min=0).mean((2, 3)).double().cpu()
         inputs_of_layer: list[Tensor] = []
@@ -131,7 +131,7 @@ def cosine_distance(first: Tensor | None, second: Tensor | None) -> float | None
     squared_norms = float((first @ first) * (second @ second))
     if squared_norms <= 0:
         return None
-    return number(1 - max(-1.0, min(1.0, float(first @ second) / squared_norms**0.5)))
+    return round_float32(1 - max(-1.0, min(1.0, float(first @ second) / squared_norms**0.5)))
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class PictureEmbedder:
     def _vectors(self, pictures: Sequence[HashedPicture]) -> dict[bytes, Tensor | None]:
         """Return the vector of each picture by its key; `None` for pictures that the network cannot take."""
         vectors = {one.key: self._cache.pop(one.key) for one in pictures if one.key in self._cache}
-        pending: dict[bytes, Decoded] = {}
+        pending: dict[bytes, ImageArray] = {}
         for one in pictures:
             if one.key not in vectors and one.key not in pending:
                 decoded = self._decoded(one)
@@ -231,9 +231,9 @@ class PictureEmbedder:
             self._cache.popitem(last=False)
         return vectors
 
-    def _decoded(self, picture: HashedPicture) -> Decoded | None:
+    def _decoded(self, picture: HashedPicture) -> ImageArray | None:
         try:
-            return self._embedding.network.preprocess.decoded(picture.open())
+            return self._embedding.network.preprocess.to_array(picture.open())
         except BadImage:
             return None
 

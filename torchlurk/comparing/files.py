@@ -11,7 +11,7 @@ from torchlurk.errors import LurkError, Option
 from torchlurk.store.comparison import COMPARISON, COMPARISONS, ComparisonEntry, Comparisons
 from torchlurk.store.read_comparison import read_comparison, read_layer_comparison
 from torchlurk.store.schema import FORMAT
-from torchlurk.store.write import alone, check_writable, write_json, write_sums
+from torchlurk.store.write import check_writable, exclusive_lock, write_checksums, write_json
 
 
 def check_out(stores: Sequence[Store], out: Path, *, overwrite: bool) -> None:
@@ -77,7 +77,7 @@ def write_comparison(compared: ComparisonFiles, out: Path) -> None:
         LurkError: the folder cannot be written, or another run is writing to it.
     """
     check_writable(out)
-    with alone(out):
+    with exclusive_lock(out):
         current = {out / layer.data for layer in compared.record.layers}
         for layer in compared.record.layers:
             write_json(out / layer.data, compared.layers[layer.name])
@@ -85,7 +85,7 @@ def write_comparison(compared: ComparisonFiles, out: Path) -> None:
         for path in out.glob("layers/*.json"):
             if path not in current:  # from an earlier comparison with more layers
                 path.unlink()
-        write_sums(out)
+        write_checksums(out)
     write_comparisons(out.parent)
 
 

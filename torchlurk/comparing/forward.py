@@ -101,7 +101,7 @@ def _input_batches(
                 )
             yield (
                 [
-                    network.preprocess.normalise(pixels[kind])
+                    network.preprocess.to_input(pixels[kind])
                     for network, kind in zip(networks, kind_of_network, strict=True)
                 ],
                 together[0],

@@ -22,19 +22,19 @@ from torchlurk.comparing.embedding import PictureEmbedder, find_embedding
 from torchlurk.comparing.forward import accumulate_moments
 from torchlurk.comparing.moments import LayerMoments, best_partners, correlations, relative_differences
 from torchlurk.comparing.parameters import filter_parameters, parameter_changes
-from torchlurk.comparing.sources import check_images, check_scores
+from torchlurk.comparing.sources import check_same_images, check_scores
 from torchlurk.comparing.store_measures import Values
 from torchlurk.datasets.batches import probe_inputs
 from torchlurk.datasets.images import ImageSet
 from torchlurk.errors import LurkError, Option
-from torchlurk.graph import PROBED, prepare
+from torchlurk.graph import PROBE_IMAGES, prepare
 from torchlurk.models.isolation import isolated
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner
 from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.store.comparison import Embedder as EmbedderRecord
-from torchlurk.store.schema import Layer, number
+from torchlurk.store.comparison import EmbedderRecord
+from torchlurk.store.schema import LayerRecord, round_float32
 
 MeasuresByLayer = dict[tuple[str, StorePair], NetworkMeasures]
 """Measures by layer name and store pair."""
@@ -84,7 +84,7 @@ def measure_networks(
     """
     layers = [layer.name for layer in stores[0].layers]
     device, reporter = settings.device, settings.reporter
-    check_images(stores[0], images)
+    check_same_images(stores[0], images)
     with ExitStack() as stack:
         for network in networks:
             stack.enter_context(isolated(network.module, device, network.shape))
@@ -93,7 +93,7 @@ def measure_networks(
         stack.enter_context(cpu_threads(stores[0].manifest.threads))
         runners = [_runner(network, layers, images, device) for network in networks]
         for runner in runners:
-            stack.enter_context(runner.laid_out())
+            stack.enter_context(runner.in_memory_format())
         for store, network, runner in zip(stores, networks, runners, strict=True):
             check_scores(store, network, runner, images, device)
         weights = _weight_changes(stores, networks, pairs)
@@ -126,7 +126,7 @@ def _runner(network: Network, layers: Sequence[str], images: ImageSet, device: t
     Raises:
         LurkError: a layer does not give a feature map per image.
     """
-    inputs = probe_inputs(images, network.preprocess, PROBED).to(device)
+    inputs = probe_inputs(images, network.preprocess, PROBE_IMAGES).to(device)
     runner, graph = prepare(network.module, network.shape, layers, inputs)
     for skipped in graph.skipped:
         raise LurkError(
@@ -172,7 +172,7 @@ def _measures_of_moments(moments: LayerMoments, weights: Values) -> NetworkMeasu
 
 def to_column(values: Tensor) -> list[float | None]:
     """Return the numbers of a tensor `(C,)` as the format records them, with `None` for NaN."""
-    return [None if math.isnan(value) else number(value) for value in values.tolist()]
+    return [None if math.isnan(value) else round_float32(value) for value in values.tolist()]
 
 
 def _with_cross_activations(
@@ -184,9 +184,12 @@ def _with_cross_activations(
         if all(row is None for row in rows):
             continue
         losses = [cross_activation_loss(row) for row in rows]
-        added = {"cross": [None if loss is None else number(loss) for loss in losses]}
+        added = {"cross": [None if loss is None else round_float32(loss) for loss in losses]}
         cross = [
-            None if r is None else (number(r[0]), number(r[1]), number(r[2]), number(r[3])) for r in rows
+            None
+            if r is None
+            else (round_float32(r[0]), round_float32(r[1]), round_float32(r[2]), round_float32(r[3]))
+            for r in rows
         ]
         old = measures[layer, pair]
         result[layer, pair] = replace(old, values={**old.values, **added}, cross=cross)
@@ -235,7 +238,7 @@ def measure_embeddings(
 
 
 def _embedding_distances(
-    embedder: PictureEmbedder, stores: Sequence[Store], layer: Layer, pairs: Sequence[StorePair],
+    embedder: PictureEmbedder, stores: Sequence[Store], layer: LayerRecord, pairs: Sequence[StorePair],
     advance: Callable[[int], object],
 ) -> dict[StorePair, Values]:  # fmt: skip
     """Return the distances between the pictures of a layer's filters, a few filters at a time."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torchlurk.api.plots import axes, plain
+from torchlurk.api.plots import escape_mathtext, resolve_axes
 from torchlurk.comparing.measures import ROUNDING
 from torchlurk.comparing.summaries import distribution
 from torchlurk.store.comparison import Measure
@@ -21,7 +21,7 @@ Column = Sequence[float | None]
 
 def plot_by_layer(measure: Measure, layers: Mapping[str, Column], title: str, ax: Axes | None = None) -> Axes:
     """Plot the median size of a measure in each layer, with a line across the middle half of the filters."""
-    ax = axes(ax, max(2, len(layers) // 4))
+    ax = resolve_axes(ax, max(2, len(layers) // 4))
     for position, values in enumerate(layers.values()):
         sizes = [abs(value) for value in values if value is not None]
         if sizes:
@@ -31,16 +31,18 @@ def plot_by_layer(measure: Measure, layers: Mapping[str, Column], title: str, ax
                 solid_capstyle="butt",
             )  # fmt: skip
             ax.plot([position], [median], "o", color="tab:blue", markersize=5)
-    ax.set_xticks(range(len(layers)), [plain(name) for name in layers], rotation=45, ha="right", fontsize=8)
+    ax.set_xticks(
+        range(len(layers)), [escape_mathtext(name) for name in layers], rotation=45, ha="right", fontsize=8
+    )
     ax.set_ylim(bottom=0)
     ax.set_ylabel(measure.title)
-    ax.set_title(plain(title))
+    ax.set_title(escape_mathtext(title))
     return ax
 
 
 def plot_histogram(measure: Measure, values: Column, title: str, ax: Axes | None = None) -> Axes:
     """Plot how many filters have a value in each bin of a measure."""
-    ax = axes(ax)
+    ax = resolve_axes(ax)
     summary = distribution(measure, values)
     counts = summary.histogram if summary else [0] * (len(measure.edges) + 1)
     ax.bar(range(len(counts)), counts, width=0.9)
@@ -48,7 +50,7 @@ def plot_histogram(measure: Measure, values: Column, title: str, ax: Axes | None
     ax.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize=8)
     ax.set_xlabel(f"{measure.title}, at least")
     ax.set_ylabel("filters")
-    ax.set_title(plain(title))
+    ax.set_title(escape_mathtext(title))
     return ax
 
 
@@ -61,12 +63,12 @@ def _bin_label(edge: float) -> str:
 
 def plot_scatter(x: Measure, y: Measure, xs: Column, ys: Column, title: str, ax: Axes | None = None) -> Axes:
     """Plot one measure against another, with a point for each filter that has both."""
-    ax = axes(ax)
+    ax = resolve_axes(ax)
     points = [(a, b) for a, b in zip(xs, ys, strict=True) if a is not None and b is not None]
     ax.scatter([a for a, _ in points], [b for _, b in points], s=12, alpha=0.5, linewidths=0)
     ax.set_xlabel(x.title)
     ax.set_ylabel(y.title)
-    ax.set_title(plain(title))
+    ax.set_title(escape_mathtext(title))
     return ax
 
 
@@ -78,7 +80,7 @@ def plot_over_time(
     ax: Axes | None = None,
 ) -> Axes:
     """Plot how far a filter is from the first store, and from the store before, at each store."""
-    ax = axes(ax, max(2, len(stores) // 3))
+    ax = resolve_axes(ax, max(2, len(stores) // 3))
     values = {**values, (0, 0): 0.0}
     for label, style, pairs in (
         ("since the first", "o-", [(0, position) for position in range(len(stores))]),
@@ -88,8 +90,10 @@ def plot_over_time(
         positions = [after for _, after in pairs]
         ax.plot(positions, [float("nan") if v is None else v for v in column], style, label=label)
     ax.axhline(0, color="gray", linewidth=0.8)
-    ax.set_xticks(range(len(stores)), [plain(name) for name in stores], rotation=45, ha="right", fontsize=8)
+    ax.set_xticks(
+        range(len(stores)), [escape_mathtext(name) for name in stores], rotation=45, ha="right", fontsize=8
+    )
     ax.set_ylabel(measure.title)
     ax.legend(fontsize=8)
-    ax.set_title(plain(title))
+    ax.set_title(escape_mathtext(title))
     return ax

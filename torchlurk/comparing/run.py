@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torchlurk.comparing.network_measures import ComputeSettings
     from torchlurk.datasets.images import ImageSet
     from torchlurk.datasets.preprocess import PreprocessLike
-    from torchlurk.models.record import Network
+    from torchlurk.models.network import Network
 
 _STORES_ONLY_NOTE = (
     "Computed from the stores alone. Correlations over all images, weights, best partners and "
@@ -169,7 +169,7 @@ def compare_stores(request: ComparisonRequest) -> Comparison:
 
 def _compute_settings(request: ComparisonRequest) -> ComputeSettings:
     from torchlurk.comparing.network_measures import ComputeSettings
-    from torchlurk.pipeline.session import terminal_of
+    from torchlurk.pipeline.session import make_reporter
     from torchlurk.runtime.devices import choose_device, default_batch_size, default_workers
 
     device = choose_device(request.device)
@@ -177,7 +177,7 @@ def _compute_settings(request: ComparisonRequest) -> ComputeSettings:
         device=device,
         batch_size=request.batch_size or min(default_batch_size(device), _MAX_BATCH_SIZE),
         workers=default_workers(device) if request.workers is None else request.workers,
-        reporter=terminal_of(request.progress),
+        reporter=make_reporter(request.progress),
     )
 
 
@@ -185,18 +185,18 @@ def _measure_networks(
     request: ComparisonRequest, stores: Sequence[Store], settings: ComputeSettings
 ) -> NetworkResults:
     from torchlurk.comparing.network_measures import measure_networks
-    from torchlurk.comparing.sources import check_images
+    from torchlurk.comparing.sources import check_same_images
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
-    from torchlurk.pipeline.session import images_of
+    from torchlurk.pipeline.session import resolve_images
 
     if isinstance(request.images, str) and request.data_root is not None:
-        images: ImageSet = open_images(request.images, words=None, data_root=request.data_root)
+        images: ImageSet = open_images(request.images, class_names_file=None, data_root=request.data_root)
     else:
-        images = images_of(request.images, None)
+        images = resolve_images(request.images, None)
     for line in notes_of(images):
         settings.reporter.report(line)
-    check_images(stores[0], images)
+    check_same_images(stores[0], images)
     networks = _networks(request, stores, images, settings)
     measures, reason = measure_networks(stores, networks, images, store_pairs(len(stores)), settings)
     note = f"There are no cross-activations: {reason}." if reason else None
@@ -244,7 +244,7 @@ def _add_embeddings(
     stores: Sequence[Store], model: str, weights: str, results: NetworkResults, settings: ComputeSettings
 ) -> NetworkResults:
     from torchlurk.comparing.network_measures import measure_embeddings
-    from torchlurk.models.network import load_network
+    from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
 
     network = load_network(model, weights, None, default_cache(), report=settings.reporter.report)

@@ -15,13 +15,15 @@ from torchlurk.comparing.compatibility import Store
 from torchlurk.datasets.batches import first_image, load_pixels
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.preprocess import PreprocessLike
+from torchlurk.datasets.torchvision_dataset import TORCHVISION_PREFIX
 from torchlurk.errors import LurkError, Option
 from torchlurk.models.checkpoint import Weights
-from torchlurk.models.network import TORCHVISION, Network, load_network, network_of
+from torchlurk.models.load import load_network, network_from_module
+from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner, activations
-from torchlurk.models.timm_zoo import PREFIX as TIMM
-from torchlurk.pipeline.session import digest_of
-from torchlurk.store.schema import number
+from torchlurk.models.timm_zoo import TIMM_PREFIX as TIMM
+from torchlurk.pipeline.session import network_digest
+from torchlurk.store.schema import round_float32
 
 _SCORE_TOLERANCE = 0.01
 """By how much a score may differ from the store's, relative to the layer's highest score."""
@@ -136,8 +138,8 @@ def _plan(store: Store, index: int, sources: NetworkSources, files: dict[str, Pa
     recorded = store.manifest.model
     given = sources.models[index if len(sources.models) > 1 else 0] if sources.models else None
     model = given or recorded.source
-    builtin = model.startswith((TORCHVISION, TIMM)) or ":" not in model
-    if given is None and not recorded.source.startswith((TORCHVISION, TIMM)):
+    builtin = model.startswith((TORCHVISION_PREFIX, TIMM)) or ":" not in model
+    if given is None and not recorded.source.startswith((TORCHVISION_PREFIX, TIMM)):
         raise LurkError(
             f"{str(store.path)!r} was computed with the user's own network {recorded.source!r}",
             ("give it with ", Option("model", "FILE.py:FUNCTION"), ", once for all stores or once per store"),
@@ -192,10 +194,11 @@ def wrap_module(store: Store, module: object, preprocess: PreprocessLike, images
         )
     recorded, shape = store.manifest.model, store.manifest.input.shape
     of_file = recorded.weights.startswith(("file:", "imagenet:")) or recorded.weights in ("trunk", "caffe")
-    digest = recorded.weights_sha256 if of_file else digest_of(module)
-    network = network_of(
+    digest = recorded.weights_sha256 if of_file else network_digest(module)
+    network = network_from_module(
         module, preprocess, (), source=recorded.source, weights=Weights({}, recorded.weights, digest),
-        size=shape[1:] if preprocess is None else None, first=lambda: first_image(images), show=(),
+        size=shape[1:] if preprocess is None else None, first=lambda: first_image(images),
+        display_channels=(),
     )  # fmt: skip
     check_network_of(store, network)
     return network
@@ -216,7 +219,7 @@ def check_network_of(store: Store, network: Network) -> None:
         )
     preprocess, recorded = network.preprocess, manifest.input
     if network.shape != recorded.shape or any(
-        [number(value) for value in actual] != list(expected)
+        [round_float32(value) for value in actual] != list(expected)
         for actual, expected in ((preprocess.mean, recorded.mean), (preprocess.std, recorded.std))
     ):
         raise LurkError(
@@ -233,7 +236,7 @@ def check_network_of(store: Store, network: Network) -> None:
         )
 
 
-def check_images(store: Store, images: ImageSet) -> None:
+def check_same_images(store: Store, images: ImageSet) -> None:
     """Check that images are those that a store was computed from.
 
     Raises:
@@ -268,7 +271,7 @@ def check_scores(
     image = files[store.layers[-1].name].filters[0].max[0].image
     pixels = load_pixels(images, network.preprocess, [image]).to(device)
     with runner.without_gradients():
-        maps = activations(runner, list(files), network.preprocess.normalise(pixels))
+        maps = activations(runner, list(files), network.preprocess.to_input(pixels))
     for (layer, file), map_ in zip(files.items(), maps, strict=True):
         maxima = map_[0].flatten(1).amax(1).tolist()
         scale = max(abs(top.score) for entry in file.filters for top in entry.max)

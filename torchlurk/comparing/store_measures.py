@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from torchlurk.store.schema import Filter, number
+from torchlurk.store.schema import Filter, round_float32
 
 Values = dict[str, list[float | None]]
 """By measure a list with one entry per channel; `None` where the measure is undefined."""
@@ -37,7 +37,7 @@ def measure_filters(before: Sequence[Filter], after: Sequence[Filter]) -> Values
 
     def column(measure: Callable[[Filter, Filter], float | None]) -> list[float | None]:
         values = [measure(a, b) for a, b in filters]
-        return [None if value is None else number(value) for value in values]
+        return [None if value is None else round_float32(value) for value in values]
 
     return {
         "top_max": column(lambda a, b: replaced_share(_ids(a.max), _ids(b.max))),

@@ -9,7 +9,7 @@ import numpy as np
 from torchlurk.comparing.measures import MEASURES
 from torchlurk.comparing.store_measures import Values
 from torchlurk.store.comparison import Distribution, FilterChanges, LayerChange, Measure
-from torchlurk.store.schema import number
+from torchlurk.store.schema import round_float32
 
 
 def distribution(measure: Measure, values: Sequence[float | None]) -> Distribution | None:
@@ -31,8 +31,8 @@ def distribution(measure: Measure, values: Sequence[float | None]) -> Distributi
     return Distribution(
         counted=len(channels),
         unchanged=int((sizes == 0).sum()),
-        mean=number(float(sizes.mean())),
-        median=number(float(np.median(sizes))),
+        mean=round_float32(float(sizes.mean())),
+        median=round_float32(float(np.median(sizes))),
         max=float(sizes.max()),
         most=channels[int(sizes.argmax())],
         histogram=np.bincount(bins, minlength=len(measure.edges) + 1).tolist(),

@@ -69,7 +69,7 @@ class Comparison:
         return cls(read_compared(Path(folder)))
 
     @property
-    def record(self) -> format_.Comparison:
+    def record(self) -> format_.ComparisonRecord:
         """The contents of `comparison.json`, about all pairs of stores."""
         return self._compared.record
 
@@ -296,4 +296,4 @@ def _index(kind: str, key: str | SupportsIndex, names: Sequence[str]) -> int:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(globals(), Row="ComparisonRow")
+    __getattr__ = former_names(globals(), ComparisonRow="ComparisonRow")

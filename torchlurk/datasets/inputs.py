@@ -270,8 +270,7 @@ def with_input_size(preprocess: Preprocess, size: int | tuple[int, int]) -> Prep
     before, after = preprocess.shape[1:], _pair(size)
     resize: int | tuple[int, int]
     if isinstance(preprocess.resize, int):
-        longest = max(after)
-        resize = max(longest, round(longest * preprocess.resize / max(before)))
+        resize = max(*after, round(max(after) * preprocess.resize / max(before)))
     elif preprocess.resize is None:
         resize = max(after)
     else:

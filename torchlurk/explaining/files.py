@@ -17,7 +17,7 @@ from torchlurk.explaining.methods import METHODS
 from torchlurk.explaining.params import AttributionParams
 from torchlurk.explaining.record import ScoresFile, explanations_to_record
 from torchlurk.explaining.sheet import SheetCell, SheetRow, contact_sheet
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.runtime.pictures import Pixels, jpeg
 from torchlurk.store.write import write_bytes, write_json
 

@@ -8,7 +8,7 @@ from torchlurk.attribution.targets import ClassLogit
 from torchlurk.explaining.explanation import Completeness, Control, Explanation
 from torchlurk.explaining.methods import METHODS
 from torchlurk.explaining.params import AttributionParams
-from torchlurk.models.record import Network
+from torchlurk.models.network import Network
 from torchlurk.store.schema import Digest, Record, Relative
 
 _FORMAT = 1

@@ -26,7 +26,7 @@ from torchlurk.explaining.methods import METHODS, Attribution, MethodInput
 from torchlurk.explaining.params import AttributionParams
 from torchlurk.explaining.targets import (
     PREDICTED,
-    TargetLike,
+    ExplanationTarget,
     as_unit,
     predict,
     resolve_target,
@@ -35,7 +35,7 @@ from torchlurk.explaining.targets import (
 from torchlurk.graph import PROBE_IMAGES, Graph, prepare, probe
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner
-from torchlurk.models.validate import as_network, check_kind
+from torchlurk.models.validate import as_module, check_module
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.runtime.devices import deterministic_float32
 
@@ -50,7 +50,7 @@ def explain(
     model: nn.Module,
     preprocess: PreprocessLike,
     images: Sequence[ImageLike] | ImageLike,
-    target: TargetLike | Sequence[TargetLike] = PREDICTED,
+    target: ExplanationTarget | Sequence[ExplanationTarget] = PREDICTED,
     *,
     classes: Sequence[str] | None = (),
     params: AttributionParams | None = None,
@@ -105,21 +105,21 @@ def explain(
     """
     params = params or AttributionParams()
     files = list(images) if isinstance(images, Iterable) and not isinstance(images, str) else [images]
-    targets = list(target) if isinstance(target, list | tuple) else [cast("TargetLike", target)]
+    targets = list(target) if isinstance(target, list | tuple) else [cast("ExplanationTarget", target)]
     if len(targets) not in (1, len(files)) or not files:
         raise LurkError(
             f"there are {len(files)} images and {len(targets)} targets",
             "give one target for all images, or one for each",
         )
-    model = as_network(model)
-    check_kind(model)
+    model = as_module(model)
+    check_module(model)
     prepared = list(load_images(model, files, preprocess))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     explanations = []
     with deterministic_float32(like.device), isolated(model), ExitStack() as stack:
         units = [unit for one in targets if (unit := as_unit(one)) is not None]
         runner = _runner(model, units, [image.to(like)[0] for _, image in prepared[:PROBE_IMAGES]])
-        stack.enter_context(runner.laid_out())
+        stack.enter_context(runner.in_memory_format())
         for number, (name, image) in enumerate(prepared):
             explanations.append(
                 _explain_image(
@@ -135,7 +135,7 @@ def _explain_image(
     name: str,
     image: PreparedImage,
     like: Tensor,
-    target: TargetLike,
+    target: ExplanationTarget,
     classes: Sequence[str] | None,
     params: AttributionParams,
     randomize: RandomisationStrategy | None,
@@ -229,5 +229,5 @@ def _controls(
             trained_pixels | seen_pixels(copy_runner),
         )
         similarity = dict(zip(attributions, correlations, strict=True))
-        controls.append(Control(copy.layers, copy.of, score, attributions, similarity))
+        controls.append(Control(copy.layers, copy.total, score, attributions, similarity))
     return tuple(controls)

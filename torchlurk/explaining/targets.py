@@ -10,17 +10,17 @@ from torch import Tensor
 from torchlurk.attribution.targets import ClassLogit, LayerUnit, Target, find_class, is_unit, parse_unit
 from torchlurk.errors import LurkError, Option
 from torchlurk.explaining.explanation import Prediction
+from torchlurk.models.outputs import as_logits
 from torchlurk.models.runner import Runner, outputs
-from torchlurk.models.validate import as_logits
 
 PREDICTED = "predicted"
 """The target argument that means the most likely class of each image."""
 
-TargetLike = int | str | Target
+ExplanationTarget = int | str | Target
 """A class by number or name, `PREDICTED`, a unit as text, or a target."""
 
 
-def as_unit(target: TargetLike) -> LayerUnit | None:
+def as_unit(target: ExplanationTarget) -> LayerUnit | None:
     """Return the unit that a target argument means; `None` if it means a class."""
     if isinstance(target, str) and is_unit(target):
         return parse_unit(target)
@@ -61,7 +61,7 @@ def predict(runner: Runner, x: Tensor, classes: Sequence[str] | None) -> tuple[P
 
 
 def resolve_target(
-    target: TargetLike, predictions: Sequence[Prediction], classes: Sequence[str] | None
+    target: ExplanationTarget, predictions: Sequence[Prediction], classes: Sequence[str] | None
 ) -> Target:
     """Return the target that an argument means for an image.
 

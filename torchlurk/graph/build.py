@@ -14,7 +14,7 @@ from torchlurk.graph.operations import axes_after
 from torchlurk.graph.receptive_field import input_axis
 from torchlurk.graph.spatial_axes import Shape, SpatialAxes, collapse
 from torchlurk.graph.tracing import trace_operations
-from torchlurk.models.hooks import MapAxes, usual_axes
+from torchlurk.models.hooks import MapAxes, axes_by_type
 
 
 def trace(model: nn.Module, shape: tuple[int, int, int], is_selected: LayerPredicate) -> Graph:
@@ -201,7 +201,7 @@ def _make_layer(
 def _map_axes(module: nn.Module, shape: Shape, spatial: SpatialAxes, channels: int | None) -> MapAxes | None:
     """Return how to read an output as feature maps; `None` if its dimensions are ambiguous."""
     dims = len(shape)
-    usual = usual_axes(module, dims)
+    usual = axes_by_type(module, dims)
     if usual is not None:
         return usual
     if isinstance(module, nn.modules.conv._ConvNd) or not 2 <= dims <= 4:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from torchlurk.graph.operation_trace import is_one_of, take_part
 from torchlurk.graph.spatial_axes import Shape
-from torchlurk.models.hooks import usual_axes
+from torchlurk.models.hooks import axes_by_type
 
 _CONVOLUTIONS: set[Any] = {
     F.conv1d, F.conv2d, F.conv3d, torch.conv1d, torch.conv2d, torch.conv3d, F.batch_norm, F.group_norm,
@@ -51,7 +51,7 @@ def channels_after(
         out: shape of the result.
     """
     if isinstance(target, nn.Module):
-        usual = usual_axes(target, len(out))
+        usual = axes_by_type(target, len(out))
         if usual is not None:
             return usual.channels - usual.dims
     if is_one_of(target, _CONVOLUTIONS):

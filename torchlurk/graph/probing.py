@@ -17,11 +17,11 @@ from torchlurk.graph.layers import Graph, SkippedLayer
 from torchlurk.graph.selection import no_scannable_layer, select
 from torchlurk.graph.trials import TrialRun, run_once, same_outputs
 from torchlurk.graph.verdicts import judge_layer, output_is_per_image, with_axes, without_layers
-from torchlurk.models.checkpoint import brief
+from torchlurk.models.exceptions import short_message, where_raised
 from torchlurk.models.hooks import first_output, output_hooks
 from torchlurk.models.preserve import preserve, random_states
-from torchlurk.models.runner import Runner, cause_of
-from torchlurk.models.validate import forward_failure, needs_autograd, where_raised
+from torchlurk.models.runner import Runner, original_exception
+from torchlurk.models.trial import explain_failed_forward, needs_autograd
 from torchlurk.runtime.devices import is_out_of_memory
 
 PROBE_IMAGES = 8
@@ -78,14 +78,14 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
             kept.append(with_axes(layer, verdict.axes, shape))
     if graph.layers and not kept:
         raise no_scannable_layer(without_layers(graph, kept, skipped))
-    if trials.runner.afresh:
+    if trials.runner.restore_each_forward:
         # A cut would consume other random numbers.
         kept = [replace(layer, field=layer.field.uncuttable) for layer in kept]
     reasons = [trials.one_by_one, *(verdicts[layer.name].one_by_one for layer in kept)]
     if not output_is_per_image(trials.single, trials.batch, count):
         reasons.append("the output for an image differs between a batch and the image alone")
     axes = {layer.name: layer.axes for layer in kept}
-    runner = replace(trials.runner, alone=next(filter(None, reasons), ""), axes=axes)
+    runner = replace(trials.runner, one_by_one_reason=next(filter(None, reasons), ""), axes=axes)
     return runner, without_layers(graph, kept, skipped)
 
 
@@ -117,7 +117,7 @@ def _run_trials(model: nn.Module, names: Sequence[str], images: Tensor) -> _Tria
         state = random_states()
         repeatable = same_outputs(run_once(runner, names, images[:1]), first)
         if not repeatable or random_states() != state:
-            runner = replace(runner, afresh=True)
+            runner = replace(runner, restore_each_forward=True)
             first = run_once(runner, names, images[:1])
         single = (first, *(run_once(runner, names, image) for image in torch.split(images[1:], 1)))
         batch: TrialRun | None = None
@@ -125,10 +125,12 @@ def _run_trials(model: nn.Module, names: Sequence[str], images: Tensor) -> _Tria
         try:
             batch = run_once(runner, names, images)
         except Exception as error:
-            problem = cause_of(error)
+            problem = original_exception(error)
             # If memory does not suffice for a batch, the computation itself finds the size that fits.
             if not is_out_of_memory(problem):
-                failure = f"a batch of {len(images)} fails ({type(problem).__name__}: {brief(problem)})"
+                failure = (
+                    f"a batch of {len(images)} fails ({type(problem).__name__}: {short_message(problem)})"
+                )
         channels_last = replace(runner, memory_format="channels_last")
         x, expected = (images[:1], first) if batch is None else (images, batch)
         if _computes_the_same(channels_last, names, x, expected):
@@ -147,7 +149,7 @@ def _first_run(model: nn.Module, names: Sequence[str], image: Tensor) -> tuple[R
     try:
         return runner, run_once(runner, names, image)
     except Exception as error:
-        problem = cause_of(error)
+        problem = original_exception(error)
         if isinstance(problem, LurkError):
             raise
         if needs_autograd(problem):
@@ -155,7 +157,7 @@ def _first_run(model: nn.Module, names: Sequence[str], image: Tensor) -> tuple[R
             with suppress(Exception):
                 return runner, run_once(runner, names, image)
         shape = (image.shape[1], image.shape[2], image.shape[3])
-        raise forward_failure(model, shape, problem) from problem
+        raise explain_failed_forward(model, shape, problem) from problem
 
 
 def _computes_the_same(runner: Runner, names: Sequence[str], x: Tensor, expected: TrialRun) -> bool:
@@ -202,14 +204,14 @@ def check_differentiable(runner: Runner, graph: Graph, image: Tensor) -> None:
     try:
         with (
             preserve(runner.model),
-            runner.laid_out(),
+            runner.in_memory_format(),
             torch.enable_grad(),
             output_hooks(runner.model, hooks),
         ):
             runner(image.detach().clone().requires_grad_())
     except Exception as error:
-        problem = cause_of(error)
-        line = brief(problem) if str(problem) else type(problem).__name__
+        problem = original_exception(error)
+        line = short_message(problem) if str(problem) else type(problem).__name__
         raise LurkError(
             f"the {kind} does not run while gradients are recorded ({type(problem).__name__}: {line})"
             f"{where_raised(problem)}",

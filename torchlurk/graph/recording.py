@@ -22,7 +22,7 @@ from torchlurk.graph.operation_trace import (
     unrecorded,
 )
 from torchlurk.models.preserve import preserve
-from torchlurk.models.validate import forward_failure, needs_autograd
+from torchlurk.models.trial import explain_failed_forward, needs_autograd
 
 _LEAVE_TORCH = ("numpy", "tolist", "__array__")
 """Functions by which values leave torch."""
@@ -51,7 +51,7 @@ def record_forward(model: nn.Module, x: Tensor) -> OperationTrace:
         if needs_autograd(problem):
             with contextlib.suppress(Exception), torch.enable_grad():
                 return _record(model, x.detach().clone().requires_grad_().clone())
-        raise forward_failure(model, (x.shape[1], x.shape[2], x.shape[3]), problem) from problem
+        raise explain_failed_forward(model, (x.shape[1], x.shape[2], x.shape[3]), problem) from problem
 
 
 def _record(model: nn.Module, x: Tensor) -> OperationTrace:

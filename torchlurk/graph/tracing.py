@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from torchlurk.graph.operation_trace import OperationTrace, annotate_shape, first_of_type, is_leaf
 from torchlurk.graph.recording import record_forward
 from torchlurk.models.preserve import preserve
-from torchlurk.models.validate import random_input
+from torchlurk.models.trial import random_input
 
 
 def trace_operations(

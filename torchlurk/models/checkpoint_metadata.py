@@ -91,7 +91,7 @@ def decode_extra_state(metadata: CheckpointMetadata, what: str) -> dict[str, Any
         ) from None
 
 
-def find_layer(module: nn.Module, name: str) -> str:
+def resolve_layer_name(module: nn.Module, name: str) -> str:
     """Return the name of a layer in a network that may have other wrappers than when it was named.
 
     Args:

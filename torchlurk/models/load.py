@@ -10,19 +10,19 @@ from typing import Final
 from PIL import Image
 from torch import nn
 
-from torchlurk.datasets.preprocess import PreprocessLike, noise, resolve_preprocess
-from torchlurk.datasets.transform import CustomTransform, shown_channels
+from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
+from torchlurk.datasets.torchvision_dataset import TORCHVISION_PREFIX
+from torchlurk.datasets.transform import CustomTransform, choose_display_channels, noise_image
 from torchlurk.errors import LurkError, Option
 from torchlurk.models.checkpoint import Weights, load_weights, network_state, read_weights, state_digest
-from torchlurk.models.checkpoint_metadata import find_layer, replace_head
+from torchlurk.models.checkpoint_metadata import replace_head, resolve_layer_name
 from torchlurk.models.network import Network
 from torchlurk.models.timm_zoo import TIMM_PREFIX, load_timm
 from torchlurk.models.user_model import build_user_model, source_name
 from torchlurk.models.validate import check_network, initialise_lazy
 from torchlurk.models.zoo import load_torchvision
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
-TORCHVISION_PREFIX: Final = "torchvision:"
 _TORCHVISION_WEIGHTS: Final = ("imagenet", "trunk", "caffe", "DEFAULT")
 """Values of the option `weights` that only networks of torchvision and timm have."""
 
@@ -35,8 +35,8 @@ def load_network(
     *,
     report: Callable[[str], None],
     seed: int = 0,
-    first: Callable[[], Image.Image] = noise,
-    show: tuple[int, ...] = (),
+    first: Callable[[], Image.Image] = noise_image,
+    display_channels: tuple[int, ...] = (),
     unsafe_pickle: bool = False,
 ) -> Network:
     """Build a network, load its weights, and check that it runs.
@@ -51,8 +51,8 @@ def load_network(
         seed: of random initial weights.
         first: opens the first image of the data set, for transforms that do not tell the shape of their
             output.
-        show: which channels of the input to show in pictures, if it has neither one nor three; `()` for
-            the first three.
+        display_channels: which channels of the input to show in pictures, if it has neither one nor three;
+            `()` for the first three.
         unsafe_pickle: see `read_weights`.
 
     Returns:
@@ -71,21 +71,21 @@ def load_network(
             network = replace(network, preprocess=preprocess)
     elif ":" in model and not model.startswith(TORCHVISION_PREFIX):
         network = _load_user_network(
-            model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle, show=show,
-            report=report,
+            model, weights, size, first=first, seed=seed, unsafe_pickle=unsafe_pickle,
+            display_channels=display_channels, report=report,
         )  # fmt: skip
     else:
         name = model.removeprefix(TORCHVISION_PREFIX)
         network = load_torchvision(
             name, weights, size, cache, seed=seed, unsafe_pickle=unsafe_pickle, report=report
         )
-    if show and not isinstance(network.preprocess, CustomTransform):
+    if display_channels and not isinstance(network.preprocess, CustomTransform):
         channels = network.shape[0]
-        shown_channels(channels, show)
+        choose_display_channels(channels, display_channels)
         raise LurkError(
             f"the input has {channels} channels, which are all shown",
             "leave it out",
-            Option("show_channels", ",".join(map(str, show))),
+            Option("show_channels", ",".join(map(str, display_channels))),
         )
     check_network(network.module, network.shape)
     return network
@@ -99,7 +99,7 @@ def _load_user_network(
     first: Callable[[], Image.Image],
     seed: int,
     unsafe_pickle: bool,
-    show: tuple[int, ...],
+    display_channels: tuple[int, ...],
     report: Callable[[str], None],
 ) -> Network:
     """Build the network that a function of the user returns, and load a weights file into it, if any."""
@@ -111,7 +111,9 @@ def _load_user_network(
         )
     module, transform, classes = build_user_model(model, seed)
     if weights == "auto":
-        preprocess = resolve_preprocess(module, transform, size, first=first, show=show)
+        preprocess = resolve_preprocess(
+            module, transform, size, first=first, display_channels=display_channels
+        )
         initialise_lazy(module, preprocess.shape, seed)
         state = network_state(module)
         found = Weights(state, "own", state_digest(state))
@@ -119,12 +121,12 @@ def _load_user_network(
         found = read_weights(Path(weights), unsafe_pickle=unsafe_pickle)
         metadata = found.metadata
         if metadata is not None:
-            replace_head(module, find_layer(module, metadata.head), len(metadata.classes), seed)
+            replace_head(module, resolve_layer_name(module, metadata.head), len(metadata.classes), seed)
             transform, classes = metadata.input or transform, metadata.classes
         load_weights(module, found, report=report)
     return network_from_module(
         module, transform, classes, source=source_name(model), weights=found, size=size, first=first,
-        show=show,
+        display_channels=display_channels,
     )  # fmt: skip
 
 
@@ -137,7 +139,7 @@ def network_from_module(
     weights: Weights,
     size: int | tuple[int, int] | None,
     first: Callable[[], Image.Image],
-    show: tuple[int, ...],
+    display_channels: tuple[int, ...],
 ) -> Network:
     """Return a user's module as a `Network`; it is not run.
 
@@ -149,17 +151,19 @@ def network_from_module(
         weights: the weights that it holds.
         size: see `load_network`.
         first: see `load_network`.
-        show: see `load_network`.
+        display_channels: see `load_network`.
 
     Raises:
         LurkError: the transform cannot be used, or there is no default for the channels of the network.
     """
     return Network(
         module=module,
-        title=readable(type(module).__name__),
-        source=readable(source),
+        title=escape_surrogates(type(module).__name__),
+        source=escape_surrogates(source),
         weights=weights.name,
         weights_sha256=weights.sha256,
-        preprocess=resolve_preprocess(module, transform, size, first=first, show=show),
+        preprocess=resolve_preprocess(
+            module, transform, size, first=first, display_channels=display_channels
+        ),
         classes=names,
     )

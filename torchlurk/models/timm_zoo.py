@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from torchlurk.datasets.transform import input_of
+from torchlurk.datasets.transform import input_from_transform
 from torchlurk.errors import LurkError, Option
 from torchlurk.models.checkpoint import Weights, load_weights, match_weights, read_weights, state_digest
 from torchlurk.models.exceptions import short_message
@@ -82,7 +82,7 @@ def load_timm(
         source=spec,
         weights=found.name,
         weights_sha256=found.sha256,
-        preprocess=(metadata and metadata.input) or input_of(transform, first),
+        preprocess=(metadata and metadata.input) or input_from_transform(transform, first),
         classes=metadata.classes if metadata else _class_names(timm, module),
     )
 

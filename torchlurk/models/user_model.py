@@ -23,7 +23,7 @@ from torchlurk.models.exceptions import type_and_message, where_raised
 from torchlurk.models.isolation import to_float32
 from torchlurk.models.outputs import type_name
 from torchlurk.models.validate import as_module, check_hooks
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 _MODULE_PREFIX: Final = "torchlurk_model_"
 """Of the names under which files of users are in `sys.modules`."""
@@ -84,7 +84,7 @@ def build_user_model(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, .
 def source_name(spec: str) -> str:
     """Return where a network comes from, for the record: the file without its folder, or the package."""
     where, _, name = spec.rpartition(":")
-    return readable(f"{Path(where).name if where.endswith('.py') else where}:{name}")
+    return escape_surrogates(f"{Path(where).name if where.endswith('.py') else where}:{name}")
 
 
 def _unpack(returned: Any, source: str) -> tuple[Any, Any, tuple[str, ...]]:
@@ -97,7 +97,7 @@ def _unpack(returned: Any, source: str) -> tuple[Any, Any, tuple[str, ...]]:
         raise LurkError(
             f"{source} returns class names that are no strings", "return (network, transform, names)"
         )
-    return network, transform, tuple(map(readable, names))
+    return network, transform, tuple(map(escape_surrogates, names))
 
 
 @contextmanager

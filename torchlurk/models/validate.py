@@ -19,7 +19,7 @@ from torchlurk.models.digests import check_has_values
 from torchlurk.models.isolation import isolated
 from torchlurk.models.outputs import first_tensor, type_name
 from torchlurk.models.trial import explain_failed_forward, trial_forward
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,10 @@ def _check_names(module: nn.Module) -> None:
     """Check that JSON can hold the names of all modules and of their classes."""
     for name, part in module.named_modules():
         for text in (name, type(part).__name__):
-            if text != readable(text):
+            if text != escape_surrogates(text):
                 raise LurkError(
-                    f"the module {readable(name)!r} has a name that is not valid Unicode", "rename it"
+                    f"the module {escape_surrogates(name)!r} has a name that is not valid Unicode",
+                    "rename it",
                 )
 
 

@@ -18,7 +18,7 @@ from torchlurk.models.checkpoint_metadata import CheckpointMetadata, decode_extr
 from torchlurk.models.exceptions import short_message
 from torchlurk.models.safe_load import find_placeholder, load_safely
 from torchlurk.models.state_dicts import StateDict, find_state_dicts, strip_wrappers
-from torchlurk.runtime.names import readable
+from torchlurk.runtime.names import escape_surrogates
 
 ALLOW_PICKLE: Final = (
     Option("allow_unsafe_pickle", True),
@@ -90,7 +90,7 @@ def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
     if not candidates:
         raise _no_state_dict(path, value)
     metadata = decode_metadata(file_metadata, repr(str(path)))
-    name = f"file:{readable(path.name)}{entry and ':'}{readable(entry)}"
+    name = f"file:{escape_surrogates(path.name)}{entry and ':'}{escape_surrogates(entry)}"
     state: dict[str, Any] = dict(strip_wrappers(candidates[0]))
     if metadata is not None and metadata.extra:
         extra = decode_extra_state(metadata, repr(str(path)))

@@ -12,8 +12,8 @@ import torch
 import torchvision
 from torch import nn
 
-from torchlurk.datasets.inputs import Preprocess, resized
-from torchlurk.datasets.transform import from_preset
+from torchlurk.datasets.inputs import Preprocess, with_input_size
+from torchlurk.datasets.torchvision_steps import preprocess_from_preset
 from torchlurk.errors import LurkError
 from torchlurk.models import squeezenet
 from torchlurk.models.checkpoint import Weights, load_weights, match_weights, state_digest
@@ -63,14 +63,14 @@ def load_torchvision(
         if weights == "random"
         else resolve_weights(model, weights, cache, report=report, unsafe_pickle=unsafe_pickle)
     )
-    preprocess = from_preset(entry.transforms()) if entry else Preprocess()
+    preprocess = preprocess_from_preset(entry.transforms()) if entry else Preprocess()
     if resolved is not None and resolved.name == "caffe":
         preprocess = replace(preprocess, mean=squeezenet.MEAN, std=squeezenet.STD)
     metadata = resolved.metadata if resolved else None
     if metadata is not None:
         preprocess = metadata.input or preprocess
     if size is not None:
-        preprocess = resized(preprocess, size)
+        preprocess = with_input_size(preprocess, size)
     options: dict[str, Any] = {}
     if model.startswith("vit_"):  # its position embeddings depend on the size
         options["image_size"] = preprocess.shape[1]

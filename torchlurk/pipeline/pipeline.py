@@ -15,10 +15,10 @@ from torchlurk.datasets.batches import probe_inputs
 from torchlurk.datasets.images import ImageSet
 from torchlurk.errors import LurkError, Option
 from torchlurk.graph import PROBE_IMAGES, check_differentiable, prepare
-from torchlurk.models.checkpoint import brief
+from torchlurk.models.exceptions import short_message
 from torchlurk.models.isolation import isolated
 from torchlurk.models.network import Network
-from torchlurk.models.runner import ForwardError, Runner, cause_of
+from torchlurk.models.runner import ForwardError, Runner, original_exception
 from torchlurk.pipeline.config import RunConfig, config_to_record
 from torchlurk.pipeline.image_source import open_source
 from torchlurk.pipeline.progress import report_progress
@@ -100,7 +100,7 @@ def precompute(
         runner, graph = prepare(network.module, network.shape, config.scan.layers, probes)
         if "gradients" in config.stages or "ascent" in config.stages:
             check_differentiable(runner, graph, probes[:1])
-        stack.enter_context(runner.laid_out())
+        stack.enter_context(runner.in_memory_format())
         if "ascent" in config.stages and config.ascent.precision == "bfloat16":
             report = reporter.report if group.is_main else None
             config = _with_supported_precision(config, runner, probes[:1], report)
@@ -132,7 +132,7 @@ def _with_supported_precision(
             runner(image)
     except ForwardError as problem:
         if report is not None:
-            line = brief(cause_of(problem))
+            line = short_message(original_exception(problem))
             report(f"filter images are made in float32: the network does not run in bfloat16 ({line})")
         return replace(config, ascent=replace(config.ascent, precision="float32"))
     return config

@@ -22,8 +22,9 @@ from torchlurk.datasets.torchvision_dataset import index_dataset
 from torchlurk.errors import LurkError, Option, check_choice
 from torchlurk.graph import describe_skipped
 from torchlurk.models.checkpoint import Weights, network_state, state_digest
-from torchlurk.models.network import Network, load_network, network_of
-from torchlurk.models.validate import as_network, check_kind, check_network
+from torchlurk.models.load import load_network, network_from_module
+from torchlurk.models.network import Network
+from torchlurk.models.validate import as_module, check_module, check_network
 from torchlurk.models.weights import default_cache
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig, SessionOptions
 from torchlurk.pipeline.pipeline import precompute
@@ -244,13 +245,13 @@ def _user_network(
     model: nn.Module, preprocess: PreprocessLike, images: ImageSet, options: SessionOptions
 ) -> Network:
     """Return the network of a module that the user passed."""
-    module = as_network(model)
-    check_kind(module)
+    module = as_module(model)
+    check_module(module)
     weights = Weights({}, options.weights or "own", network_digest(module))
     source = options.source or type(module).__name__
-    network = network_of(
+    network = network_from_module(
         module, preprocess, (), source=source, weights=weights, size=options.size,
-        first=lambda: first_image(images), show=(),
+        first=lambda: first_image(images), display_channels=(),
     )  # fmt: skip
     check_network(network.module, network.shape)
     return network

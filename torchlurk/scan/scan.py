@@ -15,7 +15,7 @@ from torch import Tensor
 
 from torchlurk.errors import LurkError, Option
 from torchlurk.models.hooks import Observer
-from torchlurk.models.runner import Runnable, Runner, as_runner, forward_until, observing
+from torchlurk.models.runner import Runnable, Runner, as_runner, capture_outputs, forward_until
 from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory
 from torchlurk.scan.reduce import update_layer
 from torchlurk.scan.state import ACTIVATION_EDGES, LayerState, ScanState
@@ -177,7 +177,7 @@ def _updating(
 
         return observe
 
-    with observing(runner, {name: observer(name) for name in layers}):
+    with capture_outputs(runner, {name: observer(name) for name in layers}):
         yield
     if remaining and len(batch.images) > 1:
         raise _RowCountError(min(remaining), 0)

@@ -11,7 +11,8 @@ from torch import nn
 
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import as_texts
-from torchlurk.pipeline.session import Options, images_of, open_session, warn_of
+from torchlurk.pipeline.config import SessionOptions
+from torchlurk.pipeline.session import open_session, resolve_images, warn_notes
 from torchlurk.runtime.devices import default_workers
 from torchlurk.training.record import TransferOptions, TransferRecord
 from torchlurk.training.run import fine_tune
@@ -107,18 +108,18 @@ def transfer(
         >>> {epoch: path.name for epoch, path in tuned.checkpoints.items()}
         {0: 'epoch-0000.safetensors', 1: 'epoch-0001.safetensors'}
     """
-    options = Options(
+    options = SessionOptions(
         names=None if names is None else tuple(names), weights=weights, size=size,
         words=None if words is None else Path(words), device=device, workers=workers, seed=seed,
         progress=progress,
     )  # fmt: skip
     session = open_session(model, preprocess, images, Path(out), options)
     if isinstance(val, int | float):
-        split = hold_out(session.folder, float(val), seed)
+        split = hold_out(session.images, float(val), seed)
     else:
-        validation = images_of(val, options.words)
-        warn_of(validation, stacklevel=3)
-        split = separate_validation(session.folder, validation)
+        validation = resolve_images(val, options.words)
+        warn_notes(validation, stacklevel=3)
+        split = separate_validation(session.images, validation)
     record, network = fine_tune(
         session.network,
         split,

@@ -14,15 +14,16 @@ from torchlurk.datasets.batches import batches
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.errors import LurkError, Option
-from torchlurk.graph.tracing import follow
-from torchlurk.models.checkpoint_metadata import Tuned, renew_head
+from torchlurk.graph.tracing import trace_operations
+from torchlurk.models.checkpoint_metadata import CheckpointMetadata, replace_head
 from torchlurk.models.isolation import copy_network, isolated, to_float32
 from torchlurk.models.network import Network
-from torchlurk.models.validate import check_network, check_rows
+from torchlurk.models.outputs import check_rows
+from torchlurk.models.validate import check_network
 from torchlurk.runtime.devices import copy_to_device
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
-from torchlurk.store.schema import Skipped, number
+from torchlurk.store.schema import SkippedFile, round_float32
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
 from torchlurk.training.record import TransferImages, TransferOptions, TransferRecord
 from torchlurk.training.split import Split, check_counts
@@ -52,7 +53,7 @@ class TrainingContext:
     layers: tuple[str, ...]
     trained: dict[str, nn.Parameter]
     optimiser: optim.SGD
-    metadata: Tuned
+    metadata: CheckpointMetadata
     split: Split
     out: Path
     options: TransferOptions
@@ -82,14 +83,14 @@ def create_context(
     with isolated(model):
         probe = check_network(model, network.shape)
         check_rows(1 if probe.rows is None else probe.rows, images=1)
-        head = find_head(model, follow(model, network.shape), probe.logits)
+        head = find_head(model, trace_operations(model, network.shape), probe.logits)
     classes = split.train.classes
-    renew_head(model, head, len(classes), options.seed)
+    replace_head(model, head, len(classes), options.seed)
     layers = tuple(dict.fromkeys((*chosen_layers(model, options.unfreeze), head)))
     to_float32(model, device)
     trained = freeze_all_but(model, layers)
     model.eval()
-    metadata = Tuned(
+    metadata = CheckpointMetadata(
         classes=classes,
         head=head,
         input=network.preprocess if isinstance(network.preprocess, Preprocess) else None,
@@ -117,13 +118,13 @@ def new_record(context: TrainingContext) -> TransferRecord:
     network, split = context.network, context.split
     return TransferRecord(
         format=schema.FORMAT,
-        model=schema.Model(
+        model=schema.ModelRecord(
             source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
         ),
-        input=schema.Input(
+        input=schema.InputRecord(
             shape=network.shape,
-            mean=[number(m) for m in network.preprocess.mean],
-            std=[number(s) for s in network.preprocess.std],
+            mean=[round_float32(m) for m in network.preprocess.mean],
+            std=[round_float32(s) for s in network.preprocess.std],
         ),
         classes=list(split.train.classes),
         head=context.metadata.head,
@@ -139,7 +140,7 @@ def new_record(context: TrainingContext) -> TransferRecord:
     )
 
 
-def describe_images(images: ImageSet, skipped: list[Skipped]) -> TransferImages:
+def describe_images(images: ImageSet, skipped: list[SkippedFile]) -> TransferImages:
     """Return the record of images.
 
     Args:
@@ -151,9 +152,9 @@ def describe_images(images: ImageSet, skipped: list[Skipped]) -> TransferImages:
     )
 
 
-def find_unreadable(context: TrainingContext, images: ImageSet) -> list[Skipped]:
+def find_unreadable(context: TrainingContext, images: ImageSet) -> list[SkippedFile]:
     """Decode all images once, and return those that cannot be read."""
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     for _ in _decoded_batches(context, images, skipped):
         pass
     return skipped
@@ -166,7 +167,7 @@ def drop_unreadable(context: TrainingContext, record: TransferRecord) -> Trainin
         LurkError: too few images remain.
     """
 
-    def readable(images: ImageSet, skipped: list[Skipped]) -> ImageSet:
+    def readable(images: ImageSet, skipped: list[SkippedFile]) -> ImageSet:
         bad = {entry.path for entry in skipped}
         if not bad:
             return images
@@ -193,7 +194,7 @@ def input_batches(context: TrainingContext, images: ImageSet) -> Iterator[tuple[
     Raises:
         LurkError: an image cannot be read any more.
     """
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     for labels, pixels in _decoded_batches(context, images, skipped):
         if skipped:
             break
@@ -210,7 +211,7 @@ def input_batches(context: TrainingContext, images: ImageSet) -> Iterator[tuple[
 
 
 def _decoded_batches(
-    context: TrainingContext, images: ImageSet, skipped: list[Skipped]
+    context: TrainingContext, images: ImageSet, skipped: list[SkippedFile]
 ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
     """Yield the classes and pixels `(N, H, W, C)` of each batch; add unreadable images to `skipped`."""
     source = batches(
@@ -221,6 +222,6 @@ def _decoded_batches(
         workers=context.workers,
     )
     for batch in source:
-        skipped += [Skipped(path=entry.path, reason=entry.reason) for entry in batch.skipped]
+        skipped += [SkippedFile(path=entry.path, reason=entry.reason) for entry in batch.skipped]
         if batch.indices:
             yield batch.labels, batch.pixels

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn, optim
 
 from torchlurk.errors import LurkError, Option
-from torchlurk.models.checkpoint import Weights, fit_weights, network_state, read_weights, state_digest
-from torchlurk.models.checkpoint_metadata import Tuned, write_metadata
+from torchlurk.models.checkpoint import Weights, load_weights, network_state, read_weights, state_digest
+from torchlurk.models.checkpoint_metadata import CheckpointMetadata, encode_metadata
 from torchlurk.models.digests import check_has_values
 from torchlurk.models.plain_values import NotPlainError, to_json
 from torchlurk.store.write import remove_temporary_files, write_bytes
@@ -31,7 +31,7 @@ def _optimiser_path(epoch: int) -> str:
     return f"{_CHECKPOINTS}/optimiser-{epoch:04}.safetensors"
 
 
-def save_network(out: Path, epoch: int, model: nn.Module, metadata: Tuned) -> str:
+def save_network(out: Path, epoch: int, model: nn.Module, metadata: CheckpointMetadata) -> str:
     """Write a checkpoint that can be used as weights.
 
     Args:
@@ -72,11 +72,11 @@ def save_network(out: Path, epoch: int, model: nn.Module, metadata: Tuned) -> st
                 "checkpoint cannot store",
                 "build it from numbers, strings, tensors, lists and dicts",
             ) from None
-    write_bytes(out / path, save(_plain(tensors), write_metadata(replace(metadata, extra=extra))))
+    write_bytes(out / path, save(_plain(tensors), encode_metadata(replace(metadata, extra=extra))))
     return path
 
 
-def check_round_trip(out: Path, epoch: int, model: nn.Module, metadata: Tuned) -> None:
+def check_round_trip(out: Path, epoch: int, model: nn.Module, metadata: CheckpointMetadata) -> None:
     """Write a checkpoint and read it again, before time is spent on training.
 
     Args:
@@ -146,7 +146,7 @@ def load_epoch(
         LurkError: a file is missing or damaged.
     """
     weights = read_weights(out / checkpoint_path(epoch))
-    fit_weights(model, weights)
+    load_weights(model, weights)
     if optimiser is None or epoch == 0:  # before the first step there is no momentum
         return weights
     path = out / _optimiser_path(epoch)

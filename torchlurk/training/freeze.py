@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from fnmatch import fnmatchcase
 
 from torch import nn
 
 from torchlurk.errors import LurkError, Option
-from torchlurk.graph.selection import no_match
-from torchlurk.graph.tracing import Traced
+from torchlurk.graph.operation_trace import OperationTrace
+from torchlurk.graph.selection import layer_kinds
+from torchlurk.store.patterns import match_layers
 
 
-def find_head(model: nn.Module, traced: Traced, values: int | None) -> str:
+def find_head(model: nn.Module, traced: OperationTrace, values: int | None) -> str:
     """Find the layer that produces a classifier's output: linear, or a convolution as in SqueezeNet.
 
     Operations between it and the output must have one input and no parameters, such as a ReLU or a pooling.
@@ -71,19 +71,13 @@ def chosen_layers(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     """
     modules = {name: module for name, module in model.named_modules() if name}
     found: set[str] = set()
+    kinds = layer_kinds(model)
     for pattern in patterns:
-        kind = pattern.removeprefix("kind:").lower() if pattern.startswith("kind:") else None
-        matched = [
-            name
-            for name, module in modules.items()
-            if (
-                fnmatchcase(name, pattern)
-                if kind is None
-                else fnmatchcase(type(module).__name__.lower(), kind)
-            )
-        ]
-        if not matched:
-            raise LurkError(no_match(model, (pattern,)), option=Option("unfreeze"))
+        try:
+            names = match_layers([pattern], kinds)
+        except LurkError as error:
+            raise LurkError(error.message, error.hint, Option("unfreeze")) from None
+        matched = [name for name in modules if name in names]
         if not any(True for name in matched for _ in modules[name].parameters()):
             raise LurkError(
                 f"{matched[0]} is a {type(modules[matched[0]]).__name__}, which has no parameters to train",

@@ -9,16 +9,16 @@ import msgspec
 
 from torchlurk.errors import LurkError, Option
 from torchlurk.store.schema import (
-    Count,
     Digest,
     Format,
-    Input,
-    Model,
+    Fraction,
+    InputRecord,
+    ModelRecord,
+    NonNegativeInt,
+    PositiveInt,
     Record,
     Relative,
-    Share,
-    Size,
-    Skipped,
+    SkippedFile,
 )
 from torchlurk.store.write import write_json
 
@@ -43,12 +43,12 @@ class TransferOptions(Record, frozen=True):
     """
 
     unfreeze: list[str]
-    epochs: Size = 10
+    epochs: PositiveInt = 10
     lr: float = 0.001
     momentum: float = 0.9
-    batch_size: Size = 16
-    save_every: Size = 5
-    seed: Count = 0
+    batch_size: PositiveInt = 16
+    save_every: PositiveInt = 5
+    seed: NonNegativeInt = 0
 
 
 class TransferImages(Record, frozen=True):
@@ -62,16 +62,16 @@ class TransferImages(Record, frozen=True):
     """
 
     name: str
-    images: Count
+    images: NonNegativeInt
     digest: Digest
-    skipped: list[Skipped]
+    skipped: list[SkippedFile]
 
 
 class Metrics(Record, frozen=True):
     """The performance on images: the mean cross-entropy, and the share of correctly classified images."""
 
     loss: float
-    accuracy: Share
+    accuracy: Fraction
 
 
 class Epoch(Record, frozen=True):
@@ -85,8 +85,8 @@ class Epoch(Record, frozen=True):
         checkpoint: the checkpoint file, relative to the folder of the run; `None` if there is none.
     """
 
-    epoch: Count
-    step: Count
+    epoch: NonNegativeInt
+    step: NonNegativeInt
     train: Metrics
     val: Metrics
     checkpoint: Relative | None
@@ -101,7 +101,7 @@ class Original(Record, frozen=True):
         val: the performance on the validation images.
     """
 
-    outputs: list[Count]
+    outputs: list[NonNegativeInt]
     train: Metrics
     val: Metrics
 
@@ -127,13 +127,13 @@ class TransferRecord(Record, frozen=True):
     """
 
     format: Format
-    model: Model
-    input: Input
+    model: ModelRecord
+    input: InputRecord
     classes: list[str]
     head: str
     trained: list[str]
     device: str
-    threads: Size
+    threads: PositiveInt
     options: TransferOptions
     train: TransferImages
     val: TransferImages

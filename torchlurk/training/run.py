@@ -19,8 +19,8 @@ from torchlurk.models.network import Network
 from torchlurk.models.validate import check_finite
 from torchlurk.runtime.devices import cpu_threads, deterministic_float32
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.store.schema import number
-from torchlurk.store.write import alone, check_writable, write_bytes
+from torchlurk.store.schema import round_float32
+from torchlurk.store.write import check_writable, exclusive_lock, write_bytes
 from torchlurk.training import loop
 from torchlurk.training.class_mapping import match_outputs
 from torchlurk.training.context import (
@@ -85,7 +85,7 @@ def fine_tune(
     """
     check_writable(out)
     with (
-        alone(out),
+        exclusive_lock(out),
         deterministic_float32(device),
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -246,4 +246,4 @@ def _divergence(
 
 
 def _to_metrics(evaluation: loop.Evaluation) -> Metrics:
-    return Metrics(loss=number(evaluation.loss), accuracy=number(evaluation.accuracy))
+    return Metrics(loss=round_float32(evaluation.loss), accuracy=round_float32(evaluation.accuracy))

@@ -200,7 +200,7 @@ class StoreWatcher:
                 kind: to_ranges(entry.channel for entry in filters if kind in entry.pictures)
                 for kind in PICTURE_KINDS
             }
-            nonempty = {kind: ranges for kind, ranges in made.items() if ranges}
+            nonempty = {kind: to_ranges for kind, to_ranges in made.items() if to_ranges}
             layer = LiveLayer(record.data, stamp, nonempty, choose_previews(filters))
             self.seen[path] = layer
         return layer
@@ -261,10 +261,10 @@ def to_ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
     >>> to_ranges([0, 1, 2, 7, 8])
     [(0, 3), (7, 9)]
     """
-    ranges: list[tuple[int, int]] = []
+    to_ranges: list[tuple[int, int]] = []
     for number in numbers:
-        if ranges and ranges[-1][1] == number:
-            ranges[-1] = (ranges[-1][0], number + 1)
+        if to_ranges and to_ranges[-1][1] == number:
+            to_ranges[-1] = (to_ranges[-1][0], number + 1)
         else:
-            ranges.append((number, number + 1))
-    return ranges
+            to_ranges.append((number, number + 1))
+    return to_ranges

@@ -25,7 +25,7 @@ from tests.processes import run_without_torch
 from torchlurk import Lurk
 from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
-from torchlurk.store.read import inspect
+from torchlurk.store.inspect import inspect
 
 HOSTILE = "<b>&'\"$x"
 NET = """

@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from tests.browser.made_up_comparison import make_comparison, make_moment
-from tests.unit.test_live import asking
-from tests.unit.test_publish import tree
+from tests.unit.web.test_live_server import asking
+from tests.unit.web.test_publish import tree
 from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
 from torchlurk.web.live_server import LiveServer
 from torchlurk.web.publish import build_site
-from torchlurk.web.snapshot import watch
+from torchlurk.web.snapshot import watch_stores
 
 LAYERS = [("a", 3), ("b%c", 2)]
 
@@ -174,7 +174,7 @@ def test_a_new_comparison_appears_while_its_stores_are_served(saved: Path, tmp_p
 
 
 def test_a_comparison_of_other_weights_is_not_served(saved: Path) -> None:
-    stores = watch([saved / name for name in ("one", "two", "one-to-two")])
+    stores = watch_stores([saved / name for name in ("one", "two", "one-to-two")])
     (before,) = stores.live().comparisons
     change(saved / "one-to-two/layers/a.json", k=1)
     (after,) = stores.live().comparisons

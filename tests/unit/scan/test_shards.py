@@ -16,7 +16,7 @@ from torchlurk.scan import shards
 from torchlurk.scan.scan import ScanBatch, scan
 from torchlurk.scan.shards import Shard
 from torchlurk.scan.state import ScanState, initial_state
-from torchlurk.store.schema import Skipped
+from torchlurk.store.schema import SkippedFile
 
 CLASSES = 5
 CHANNELS = {"0": 3, "1": 2}
@@ -62,7 +62,7 @@ def same(a: ScanState, b: ScanState) -> bool:
 def test_shards_of_any_size_and_order_merge_to_one_scan(order: list[int], cuts: set[int]) -> None:
     borders = [0, *sorted(cuts), 12]
     parts = [order[a:b] for a, b in pairwise(borders)]
-    found = [Shard(run_scan(part), (Skipped(str(part), "why"),), 8) for part in parts]
+    found = [Shard(run_scan(part), (SkippedFile(str(part), "why"),), 8) for part in parts]
     content = [shards.to_bytes(one) for one in found]
     decoded = [shards.merge_shards([one], CHANNELS, CLASSES, 3) for one in content]
     assert [shards.to_bytes(one) for one in decoded] == content
@@ -72,7 +72,7 @@ def test_shards_of_any_size_and_order_merge_to_one_scan(order: list[int], cuts: 
 
 
 def test_a_shard_of_unreadable_images_survives_encoding() -> None:
-    shard = Shard(initial_state(CHANNELS, CLASSES, 3), (Skipped("a\udcff<b>", "no picture"),), 4)
+    shard = Shard(initial_state(CHANNELS, CLASSES, 3), (SkippedFile("a\udcff<b>", "no picture"),), 4)
     decoded = shards.merge_shards([shards.to_bytes(shard)], CHANNELS, CLASSES, 3)
     assert same(decoded.state, shard.state)
     assert (decoded.batch, len(decoded.skipped)) == (4, 1)

@@ -9,7 +9,7 @@ from tests.networks import seeded
 from tests.runs import Normed
 from tests.zoo import ZOO
 from torchlurk.errors import LurkError
-from torchlurk.graph.tracing import follow
+from torchlurk.graph.tracing import trace_operations
 from torchlurk.models.validate import check_network
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
 
@@ -27,7 +27,7 @@ LINEAR = {
 def test_the_head_of_known_networks_is_found(name: str, head: str) -> None:
     case = ZOO[name]
     model, shape = seeded(case.make), (3, case.size, case.size)
-    assert find_head(model, follow(model, shape), check_network(model, shape).logits) == head
+    assert find_head(model, trace_operations(model, shape), check_network(model, shape).logits) == head
 
 
 class Summed(nn.Module):
@@ -58,7 +58,7 @@ class Summed(nn.Module):
 def test_a_network_without_a_head_is_refused(model: nn.Module, words: str) -> None:
     model.eval()
     with pytest.raises(LurkError, match=words):
-        find_head(model, follow(model, (3, 4, 4)), check_network(model, (3, 4, 4)).logits)
+        find_head(model, trace_operations(model, (3, 4, 4)), check_network(model, (3, 4, 4)).logits)
 
 
 @pytest.mark.parametrize(

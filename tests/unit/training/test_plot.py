@@ -26,8 +26,8 @@ def history(
         for at, loss in enumerate(losses)
     ]
     return record.TransferRecord(
-        format=1, model=schema.Model("own", "own", "0" * 64),
-        input=schema.Input((3, 4, 4), [0.0] * 3, [1.0] * 3), classes=list(CLASSES), head="head",
+        format=1, model=schema.ModelRecord("own", "own", "0" * 64),
+        input=schema.InputRecord((3, 4, 4), [0.0] * 3, [1.0] * 3), classes=list(CLASSES), head="head",
         trained=["head.weight"], device="cpu", threads=1,
         options=record.TransferOptions([], epochs=epochs or max(len(losses) - 1, 1)),
         train=images, val=images, share=None, history=entries,

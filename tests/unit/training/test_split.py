@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs import CLASSES, photos
-from torchlurk.datasets.batches import list_images
+from torchlurk.datasets.image_folder import list_images
 from torchlurk.training.split import hold_out, parse_share, separate_validation
 
 
