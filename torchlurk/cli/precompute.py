@@ -132,10 +132,7 @@ if TYPE_CHECKING:
     "finished.",
 )
 @click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=AscentConfig.seed,
-    help="Seed of the random numbers.",
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=AscentConfig.seed, help="Seed of the random numbers."
 )
 @click.option("--strict", is_flag=True, help="Decode all images first, and stop if one cannot be decoded.")
 @click.option(
