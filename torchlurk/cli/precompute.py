@@ -132,7 +132,7 @@ def _precompute(
     from torchlurk.datasets.batches import first_image
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
-    from torchlurk.datasets.validate import check_images, unreadable_images_error
+    from torchlurk.datasets.validate import check_readable, unreadable_images_error
     from torchlurk.models.network import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
@@ -197,7 +197,7 @@ def _precompute(
     )
     if strict:
         group.broadcast(
-            lambda: check_images(folder, network.preprocess, workers=config.workers, bar=shown.bar)
+            lambda: check_readable(folder, network.preprocess, workers=config.workers, bar=shown.bar)
         )
     manifest = precompute(network, folder, out, config, chosen, shown, group)
     if strict and manifest.dataset.skipped:  # one went bad meanwhile
