@@ -184,7 +184,7 @@ class _Arguments:
 
 
 def _precompute(group: ProcessGroup, arguments: _Arguments) -> None:
-    from torchlurk.datasets.validate import check_images, unreadable_images_error
+    from torchlurk.datasets.validate import check_readable, unreadable_images_error
     from torchlurk.pipeline.pipeline import precompute
     from torchlurk.runtime.devices import choose_device
     from torchlurk.store.write import check_writable
@@ -203,7 +203,7 @@ def _precompute(group: ProcessGroup, arguments: _Arguments) -> None:
     )
     if arguments.strict:
         group.broadcast(
-            lambda: check_images(images, network.preprocess, workers=config.workers, bar=reporter.bar)
+            lambda: check_readable(images, network.preprocess, workers=config.workers, bar=reporter.bar)
         )
     manifest = precompute(network, images, arguments.out, config, device, reporter, group)
     skipped = manifest.dataset.skipped

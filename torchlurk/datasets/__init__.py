@@ -1,1 +1,1 @@
-"""Images: folders of them as indexed datasets, and where some come from."""
+"""Images by index, from a folder, a table or torchvision; decoding them, and preprocessing."""

@@ -20,15 +20,14 @@ IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
 ImageArray = npt.NDArray[Any]
-"""A resized and cropped image, `(H, W, C)`, uint8 or float32: what is kept of an image in memory."""
+"""A resized and cropped image, `(H, W, C)`, uint8 or float32, as it is kept in memory."""
 
 
 class Input(Protocol):
     """How images become the input of a network.
 
-    There are two steps, so that images can be decoded in other processes and kept as bytes: `to_array`
-    resizes and crops one image, `to_input` turns a batch of these arrays into a tensor that the network
-    accepts.
+    In two steps, so that images can be decoded in other processes and kept as bytes: `to_array` resizes and
+    crops one image, `to_input` turns a batch of these arrays into the network's input.
     """
 
     @property
@@ -65,13 +64,10 @@ class Input(Protocol):
         """
 
     def to_input(self, arrays: torch.Tensor) -> torch.Tensor:
-        """Turn the arrays of `to_array` into the network's input.
-
-        Args:
-            arrays: `(N, H, W, C)`, on any device.
+        """Turn the arrays of `to_array`, `(N, H, W, C)`, into the network's input.
 
         Returns:
-            `(N, C, H, W)`, float32, on the same device.
+            `(N, C, H, W)`, float32, on the device of the arrays.
         """
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:

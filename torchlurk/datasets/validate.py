@@ -18,7 +18,7 @@ ProgressBar = Callable[[str, int, str], AbstractContextManager[Callable[[int], o
 """Takes a label, a total and a unit; returns a context manager whose value advances the bar."""
 
 
-def check_images(folder: ImageSet, preprocess: Input, *, workers: int, bar: ProgressBar) -> None:
+def check_readable(folder: ImageSet, preprocess: Input, *, workers: int, bar: ProgressBar) -> None:
     """Decode every image and keep none.
 
     Args:

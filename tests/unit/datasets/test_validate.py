@@ -14,7 +14,7 @@ from torchlurk.cli.main import main
 from torchlurk.cli.terminal import SILENT
 from torchlurk.datasets.image_folder import list_images
 from torchlurk.datasets.inputs import Preprocess
-from torchlurk.datasets.validate import check_images
+from torchlurk.datasets.validate import check_readable
 from torchlurk.errors import LurkError
 from torchlurk.pipeline import pipeline
 
@@ -24,7 +24,7 @@ def test_strict_refuses_unsupported_formats(tmp_path: Path) -> None:
     with pytest.raises(
         LurkError, match=r"^1 of 2 images cannot be read, the first is '2\.heic' \(not read: the form"
     ):
-        check_images(images, Preprocess(size=8, resize=8), workers=0, bar=SILENT.bar)
+        check_readable(images, Preprocess(size=8, resize=8), workers=0, bar=SILENT.bar)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_strict_names_the_first_bad_image_and_counts_them(photos: Path, workers: int) -> None:
     def check() -> None:
-        check_images(list_images(photos), Preprocess(size=16, resize=20), workers=workers, bar=SILENT.bar)
+        check_readable(list_images(photos), Preprocess(size=16, resize=20), workers=workers, bar=SILENT.bar)
 
     check()
     for number in (69, 34, 41):
