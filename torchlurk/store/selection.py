@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import SupportsIndex
 
 from torchlurk.errors import LurkError, Option, as_texts
-from torchlurk.store.patterns import match_layers, no_match
+from torchlurk.store.patterns import match_layers, no_layer_match
 from torchlurk.store.schema import Layer
 
 LayersLike = str | Sequence[str] | None
@@ -98,7 +98,7 @@ def find_layer(layers: Sequence[Layer], key: str | int) -> Layer:
         for layer in layers:
             if layer.name == key:
                 return layer
-        raise no_match(key, _kinds(layers), _SCANNED)
+        raise no_layer_match(key, _kinds(layers), _SCANNED)
     if not -len(layers) <= key < len(layers):
         raise LurkError(f"no layer {key}", f"give a name, or a position from 0 to {len(layers) - 1}")
     return layers[key]

@@ -1,4 +1,4 @@
-"""Which filters of which layers are meant, of those that a store has."""
+"""Which layers and filters of a store a selection means."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ LAYERS = [
         (("[odd]*",), ["[odd]*"]),
     ],
 )
-def test_patterns_mean_layers(patterns: tuple[str, ...] | None, names: list[str]) -> None:
+def test_patterns_select_layers(patterns: tuple[str, ...] | None, names: list[str]) -> None:
     assert list(selected_channels(Selection(patterns), LAYERS, "head.0")) == names
 
 
 @pytest.mark.parametrize(
     ("filters", "channels"), [(None, (0, 1, 2)), (2, (0, 1)), (8, (0, 1, 2)), ((2, 0, 2), (0, 2)), ((), ())]
 )
-def test_filters_mean_channels(filters: int | tuple[int, ...] | None, channels: tuple[int, ...]) -> None:
+def test_filters_select_channels(filters: int | tuple[int, ...] | None, channels: tuple[int, ...]) -> None:
     assert selected_channels(Selection(("stem",), filters), LAYERS) == {"stem": channels}
 
 
@@ -57,7 +57,7 @@ def test_filters_mean_channels(filters: int | tuple[int, ...] | None, channels: 
         (Selection(("stem",), (-1,)), ["no filter -1"]),
     ],
 )
-def test_what_there_is_not_is_told_with_what_is_near(selection: Selection, words: list[str]) -> None:
+def test_a_selection_without_a_match_is_refused_with_the_nearest_names(selection: Selection, words: list[str]) -> None:
     with pytest.raises(LurkError) as refused:
         selected_channels(selection, LAYERS)
     assert all(word in str(refused.value) for word in words), refused.value
