@@ -57,7 +57,9 @@ def test_filters_select_channels(filters: int | tuple[int, ...] | None, channels
         (Selection(("stem",), (-1,)), ["no filter -1"]),
     ],
 )
-def test_a_selection_without_a_match_is_refused_with_the_nearest_names(selection: Selection, words: list[str]) -> None:
+def test_a_selection_without_a_match_is_refused_with_the_nearest_names(
+    selection: Selection, words: list[str]
+) -> None:
     with pytest.raises(LurkError) as refused:
         selected_channels(selection, LAYERS)
     assert all(word in str(refused.value) for word in words), refused.value
