@@ -13,7 +13,7 @@ from torchlurk.graph.layers import Graph, LayerPredicate, bases_of, kind_of
 from torchlurk.graph.operation_trace import OperationTrace, is_data
 from torchlurk.graph.recording import record_forward
 from torchlurk.graph.tracing import trace_operations
-from torchlurk.store.patterns import match_layers, no_match
+from torchlurk.store.patterns import match_layers, no_layer_match
 
 _DEFAULT_KIND = "Conv2d"
 """The kind of layer that globs match if no kind is given."""
@@ -49,7 +49,7 @@ def select(
         other_paths = [record_forward(model, image.to(first)) for image in images[1:]]
         graph = merge_paths([graph, *(build_graph(path, model, shape, is_selected) for path in other_paths)])
     if not graph.layers:
-        raise no_scannable_layer(graph) if graph.skipped else no_match(patterns[0], layer_kinds(model))
+        raise no_scannable_layer(graph) if graph.skipped else no_layer_match(patterns[0], layer_kinds(model))
     return replace(graph, logits=logits)
 
 

@@ -58,7 +58,7 @@ def match_layers(
     without_match = [p for p in others if not any(_matches(p, *layer) for layer in layers.items())]
     for pattern in without_match:
         if pattern in globs or (not exact and without_match == others):
-            raise no_match(pattern, layers, described)
+            raise no_layer_match(pattern, layers, described)
     matched = {
         layer[0]
         for layer in layers.items()
@@ -81,7 +81,7 @@ def _matches(pattern: str, name: str, kinds: Sequence[str]) -> bool:
     return fnmatchcase(name, pattern)
 
 
-def no_match(pattern: str, layers: Mapping[str, Sequence[str]], described: str = "layer") -> LurkError:
+def no_layer_match(pattern: str, layers: Mapping[str, Sequence[str]], described: str = "layer") -> LurkError:
     """Return the error for a pattern without a match; it suggests the nearest names or kinds.
 
     Args:

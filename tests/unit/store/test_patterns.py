@@ -11,8 +11,8 @@ from torch import nn
 
 from torchlurk.errors import LurkError
 from torchlurk.graph import select
-from torchlurk.store.patterns import match_layers, no_match
-from torchlurk.store.schema import LayerRecord
+from torchlurk.store.patterns import match_layers, no_layer_match
+from torchlurk.store.schema import Layer
 from torchlurk.store.selection import Selection, selected_channels
 from torchlurk.training.freeze import chosen_layers
 
@@ -71,11 +71,11 @@ def test_globs_and_kinds_without_a_common_layer_are_refused() -> None:
 
 
 def test_the_error_suggests_near_names_or_else_says_what_there_is() -> None:
-    assert no_match("boddy.1", LAYERS).hint == (
+    assert no_layer_match("boddy.1", LAYERS).hint == (
         "did you mean body.1 or body.0 or [odd]*? there are 2 Conv2d, 1 Conv1x1, 1 ReLU, 1 Linear"
     )
-    assert no_match("kind:conv3d", LAYERS).hint.startswith("did you mean kind:Conv2d")
-    assert no_match("xyz", LAYERS).hint.endswith("1 Linear, such as stem, body.0, body.1")
+    assert no_layer_match("kind:conv3d", LAYERS).hint.startswith("did you mean kind:Conv2d")
+    assert no_layer_match("xyz", LAYERS).hint.endswith("1 Linear, such as stem, body.0, body.1")
 
 
 def network() -> nn.Module:
@@ -88,7 +88,7 @@ def in_network(pattern: str) -> object:
 
 def in_store(pattern: str) -> object:
     layers = [
-        LayerRecord(name=name, kind=kind, channels=2, shape=(2, 1, 1), receptive_field=None, data="layers/x")
+        Layer(name=name, kind=kind, channels=2, shape=(2, 1, 1), receptive_field=None, data="layers/x")
         for name, kind in (("0", "Conv2d"), ("1", "ReLU"), ("2", "Conv2d"))
     ]
     return selected_channels(Selection((pattern,)), layers)

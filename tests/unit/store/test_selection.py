@@ -1,16 +1,16 @@
-"""Tests of the selection of layers and filters of a store."""
+"""Which layers and filters of a store a selection means."""
 
 from __future__ import annotations
 
 import pytest
 
 from torchlurk.errors import LurkError
-from torchlurk.store.schema import LayerRecord
+from torchlurk.store.schema import Layer
 from torchlurk.store.selection import Selection, check_channel, find_layer, selected_channels
 
 
-def layer(name: str, kind: str, channels: int) -> LayerRecord:
-    return LayerRecord(
+def layer(name: str, kind: str, channels: int) -> Layer:
+    return Layer(
         name=name, kind=kind, channels=channels, shape=(channels, 1, 1), receptive_field=None, data="layers/x"
     )
 
@@ -57,7 +57,7 @@ def test_filters_select_channels(filters: int | tuple[int, ...] | None, channels
         (Selection(("stem",), (-1,)), ["no filter -1"]),
     ],
 )
-def test_unknown_layers_and_filters_are_refused_with_suggestions(
+def test_a_selection_without_a_match_is_refused_with_the_nearest_names(
     selection: Selection, words: list[str]
 ) -> None:
     with pytest.raises(LurkError) as refused:
@@ -65,7 +65,7 @@ def test_unknown_layers_and_filters_are_refused_with_suggestions(
     assert all(word in str(refused.value) for word in words), refused.value
 
 
-def test_negative_positions_and_channels_count_from_the_end() -> None:
+def test_positions_and_channels_count_from_either_end() -> None:
     assert find_layer(LAYERS, 1) is find_layer(LAYERS, "body.0") is find_layer(LAYERS, -4)
     assert (check_channel(LAYERS[0], 2), check_channel(LAYERS[0], -1)) == (2, 2)
     for wrong in (5, -6, "body"):
