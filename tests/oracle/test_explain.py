@@ -1,4 +1,4 @@
-"""Explanations against Captum, against plain autograd, and against what must add up."""
+"""Tests of explanations against Captum, plain autograd and completeness."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_same(found: Tensor, wanted: Tensor, relative: float = 1e-4) -> None:
 
 
 def attribute(name: str, model: nn.Module, x: Tensor) -> Tensor:
-    """What Captum says, on the rewrite where each ReLU is a module of its own."""
+    """Return Captum's attribution of the same network with each ReLU as a module of its own."""
     rewritten = module_relus(model)
     if name == "saliency":
         return captum.attr.Saliency(rewritten).attribute(x, target=TARGET, abs=False)
@@ -82,14 +82,14 @@ OURS: dict[str, Callable[[methods.ScoreFunction, Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_captum_agrees(name: str, model: nn.Module) -> None:
+def test_attributions_equal_those_of_captum(name: str, model: nn.Module) -> None:
     with isolated(model):
         found = OURS[name](score_of(model), images())
     check_same(found, attribute(name, model, images().requires_grad_()))
 
 
 @pytest.mark.parametrize("steps", [2, 7, 50])
-def test_captum_agrees_on_integrated_gradients(model: nn.Module, steps: int) -> None:
+def test_integrated_gradients_equal_those_of_captum(model: nn.Module, steps: int) -> None:
     baseline = torch.tensor([-2.0, -1.0, 0.5]).view(1, 3, 1, 1)
     with isolated(model):
         found = methods.integrated_gradients(score_of(model), images(), baseline, steps=steps)
@@ -101,7 +101,7 @@ def test_captum_agrees_on_integrated_gradients(model: nn.Module, steps: int) -> 
     torch.testing.assert_close(found.errors.float(), delta.abs().float(), rtol=1e-3, atol=1e-5)
 
 
-def test_captum_agrees_on_smoothgrad_with_the_same_noise(
+def test_smoothgrad_equals_that_of_captum_with_the_same_noise(
     model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = images(1)
@@ -128,7 +128,7 @@ def test_captum_agrees_on_smoothgrad_with_the_same_noise(
     check_same(found, theirs)
 
 
-def test_images_of_a_batch_do_not_mix(model: nn.Module) -> None:
+def test_images_of_a_batch_are_independent(model: nn.Module) -> None:
     x = images(3)
 
     def all_of(x: Tensor) -> list[Tensor]:
@@ -145,7 +145,7 @@ def test_images_of_a_batch_do_not_mix(model: nn.Module) -> None:
             torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-6)
 
 
-def test_integrated_gradients_add_up_the_better_the_more_steps(model: nn.Module) -> None:
+def test_more_steps_reduce_the_completeness_error(model: nn.Module) -> None:
     model.double()
     x, black = images().double(), torch.full((1, 3, 1, 1), -2.0).double()
     score = score_of(model)
@@ -168,7 +168,7 @@ def test_without_noise_smoothgrad_is_the_gradient(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("at", [None, (3, 5)])
-def test_units_are_explained_as_autograd_does(model: nn.Module, at: tuple[int, int] | None) -> None:
+def test_gradients_of_units_equal_those_of_autograd(model: nn.Module, at: tuple[int, int] | None) -> None:
     layer = "first" if isinstance(model, Branching) else "0"
     x = images().requires_grad_()
     (conv,) = [module for name, module in model.named_modules() if name == layer]
@@ -186,7 +186,7 @@ def test_units_are_explained_as_autograd_does(model: nn.Module, at: tuple[int, i
 
 
 def by_hand(model: Branching, x: Tensor) -> dict[str, Tensor]:
-    """The activations of Branching, none of which is overwritten."""
+    """Return the activations of Branching, computed without in-place operations."""
     kept = {"first": model.first(x)}
     pooled = F.max_pool2d(kept["first"].relu(), 2, ceil_mode=True)
     kept["narrow"], kept["wide"] = model.narrow(pooled), model.wide(pooled)
@@ -198,7 +198,7 @@ def by_hand(model: Branching, x: Tensor) -> dict[str, Tensor]:
 LAYERS = ["wide", "first", "last", "head"]
 
 
-def test_gradients_are_autograds_through_layers_that_are_overwritten_in_place() -> None:
+def test_gradients_equal_those_of_autograd_where_layers_are_overwritten_in_place() -> None:
     model = seeded(Branching)
     x = images().requires_grad_()
     kept = by_hand(model, x)
@@ -248,7 +248,7 @@ def test_gradients_of_a_unit_and_of_a_function_of_the_output() -> None:
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_gradients_where_there_are_none_by_default(context: Callable[[], Any]) -> None:
+def test_gradients_are_computed_where_autograd_is_off(context: Callable[[], Any]) -> None:
     model = seeded(Branching)
     wanted = torchlurk.gradients(model, images(), 0).input
     with context():
@@ -270,8 +270,8 @@ def photo(seed: int = 0, size: tuple[int, int] = (30, 27)) -> Image.Image:
 FED = Preprocess(size=(27, 30), resize=None)
 
 
-def test_explain_is_its_methods_in_evaluation_mode(model: nn.Module) -> None:
-    """Also of a network in training mode, whose batch norm would say something else."""
+def test_explain_runs_its_methods_in_evaluation_mode(model: nn.Module) -> None:
+    """In training mode, the batch norm would give other values."""
     params = AttributionParams(samples=3, steps=5, sigma=0.1, seed=4)
     x = FED.to_input(torch.from_numpy(np.array(photo()))[None])
     black = FED.to_input(torch.zeros((1, 27, 30, 3), dtype=torch.uint8))
@@ -305,7 +305,7 @@ def test_explain_is_its_methods_in_evaluation_mode(model: nn.Module) -> None:
     assert np.array_equal(found.picture, np.array(photo()))
 
 
-def test_what_is_said_of_an_image_does_not_depend_on_the_others(model: nn.Module) -> None:
+def test_explanations_of_images_are_independent(model: nn.Module) -> None:
     params = AttributionParams(samples=2, steps=2)
     both = torchlurk.explain(model, FED, [photo(1), photo(2)], params=params, randomize="all")
     (alone,) = torchlurk.explain(model, FED, [photo(2)], params=params, randomize="all")
@@ -314,7 +314,7 @@ def test_what_is_said_of_an_image_does_not_depend_on_the_others(model: nn.Module
         assert torch.equal(both[1].controls[0].attributions[name], alone.controls[0].attributions[name])
 
 
-def test_a_copy_with_random_weights_is_another_network(model: nn.Module) -> None:
+def test_a_randomised_copy_is_a_new_network(model: nn.Module) -> None:
     params = AttributionParams(methods=("gradient", "integrated"), steps=4)
     (found,) = torchlurk.explain(model, FED, photo(), params=params, randomize="cascading")
     own = {name.rpartition(".")[0] for name, _ in model.named_parameters()}
@@ -333,7 +333,7 @@ def test_a_copy_with_random_weights_is_another_network(model: nn.Module) -> None
     assert [set(control.layers) for control in whole.controls] == [own]
 
 
-def test_what_a_unit_does_not_see_makes_nothing_alike() -> None:
+def test_similarity_ignores_pixels_outside_the_receptive_field() -> None:
     net = seeded(lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)))
     params = AttributionParams(methods=("gradient", "smoothgrad"), samples=8)
     (found,) = torchlurk.explain(net, FED, photo(), "2:1@3,6", params=params, randomize="all")
@@ -345,7 +345,7 @@ def test_what_a_unit_does_not_see_makes_nothing_alike() -> None:
         assert abs(similarity) < 0.9
 
 
-def test_random_weights_keep_their_scale_and_leave_the_network_alone(model: nn.Module) -> None:
+def test_random_weights_keep_their_scale_and_do_not_change_the_network(model: nn.Module) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with isolated(model):
         (made,) = randomised_copies(model, images(1), "all", 3)
@@ -361,7 +361,7 @@ def test_random_weights_keep_their_scale_and_leave_the_network_alone(model: nn.M
             assert value.detach().std().item() == pytest.approx(trained.detach().std().item(), rel=0.3)
 
 
-def test_a_random_target_that_gives_nothing_is_drawn_again() -> None:
+def test_weights_are_drawn_again_for_a_target_without_gradient() -> None:
     model = seeded(
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 25 * 28, 2), nn.ReLU())
     )
@@ -373,7 +373,7 @@ def test_a_random_target_that_gives_nothing_is_drawn_again() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=12))
-def test_rank_correlation_is_pearsons_of_mean_ranks(pairs: list[tuple[int, int]]) -> None:
+def test_rank_correlation_is_pearsons_correlation_of_mean_ranks(pairs: list[tuple[int, int]]) -> None:
     def ranks(values: list[int]) -> np.ndarray:
         return np.array([np.mean([i for i, v in enumerate(sorted(values)) if v == w]) for w in values])
 
@@ -385,7 +385,7 @@ def test_rank_correlation_is_pearsons_of_mean_ranks(pairs: list[tuple[int, int]]
         assert found == pytest.approx(np.corrcoef(ranks(a), ranks(b))[0, 1], abs=1e-9)
 
 
-def test_activation_and_target_agree(model: nn.Module) -> None:
+def test_the_target_value_is_the_activation(model: nn.Module) -> None:
     layer = "last" if isinstance(model, Branching) else "5"
     with isolated(model), torch.no_grad():
         maps = activation(model, layer, images())

@@ -18,11 +18,11 @@ def texts() -> set[str]:
     }
 
 
-def test_every_work_has_a_text():
+def test_every_task_has_a_text():
     labels = {
         label
         for path in STAGES.glob("*.py")
         for label in re.findall(r"\.bar\(\s*\"([^\"]+)\"", path.read_text("utf-8"))
     }
-    assert labels == {"images"}  # the others report a name of WORKS
-    assert texts() == {*scan.WORKS, *gradients.WORKS, *ascent.WORKS, *labels}
+    assert labels == {"images"}  # the others report a name of TASKS
+    assert texts() == {*scan.TASKS, *gradients.TASKS, *ascent.TASKS, *labels}

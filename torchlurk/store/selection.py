@@ -9,7 +9,7 @@ from typing import SupportsIndex
 
 from torchlurk.errors import LurkError, Option, as_texts
 from torchlurk.store.patterns import match_layers, no_layer_match
-from torchlurk.store.schema import Layer
+from torchlurk.store.schema import LayerRecord
 
 LayersLike = str | Sequence[str] | None
 """A layer's name or a pattern of layers, or several; `None` for all that were scanned."""
@@ -66,7 +66,7 @@ def select_filters(layers: LayersLike = None, filters: FiltersLike = None) -> Se
 
 
 def selected_channels(
-    selection: Selection, layers: Sequence[Layer], logits: str | None = None
+    selection: Selection, layers: Sequence[LayerRecord], logits: str | None = None
 ) -> dict[str, tuple[int, ...]]:
     """Return the selected channels, ascending, of each selected layer.
 
@@ -88,7 +88,7 @@ def selected_channels(
     return {layer.name: _channels(selection.filters, layer) for layer in selected}
 
 
-def find_layer(layers: Sequence[Layer], key: str | int) -> Layer:
+def find_layer(layers: Sequence[LayerRecord], key: str | int) -> LayerRecord:
     """Return the layer of a name, or at a position; negative positions count from the end.
 
     Raises:
@@ -104,7 +104,7 @@ def find_layer(layers: Sequence[Layer], key: str | int) -> Layer:
     return layers[key]
 
 
-def check_channel(layer: Layer, channel: int) -> int:
+def check_channel(layer: LayerRecord, channel: int) -> int:
     """Return the number of a filter, from 0; negative numbers count from the end.
 
     Raises:
@@ -117,11 +117,11 @@ def check_channel(layer: Layer, channel: int) -> int:
     return channel % layer.channels
 
 
-def _kinds(layers: Sequence[Layer]) -> Mapping[str, Sequence[str]]:
+def _kinds(layers: Sequence[LayerRecord]) -> Mapping[str, Sequence[str]]:
     return {layer.name: (layer.kind, *layer.bases) for layer in layers}
 
 
-def _channels(filters: int | tuple[int, ...] | None, layer: Layer) -> tuple[int, ...]:
+def _channels(filters: int | tuple[int, ...] | None, layer: LayerRecord) -> tuple[int, ...]:
     if filters is None:
         return tuple(range(layer.channels))
     if isinstance(filters, int):

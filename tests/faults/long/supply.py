@@ -28,7 +28,7 @@ from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import Weights, load_weights, read_weights, state_digest
 from torchlurk.models.pypi import read_member, read_pickle
 from torchlurk.models.trunk import MEMBERS, TrunkSource, load_trunk
-from torchlurk.models.weights import _imagenet
+from torchlurk.models.weights import _torchvision_weights
 
 PINNED = "pinned package, archive, cache or hub file with a changed bit: found by its sha256"
 WEIGHTS = "file of weights, changed or cut: read or refused in one line"
@@ -221,7 +221,7 @@ def _hub(folder: Path) -> tuple[Path, Callable[[], bool]]:
 
     def noticed() -> bool:
         try:
-            found: Weights = _imagenet(entry, _again, folder)
+            found: Weights = _torchvision_weights(entry, _again, folder)
         except LurkError:
             return True
         return found.sha256 == digest

@@ -370,3 +370,11 @@ def test_images_can_be_a_dataset_of_pairs(make: Make) -> None:
     lurker.compute_top_imgs()
     assert {name for name, _ in lurker[0][0].classes.max} == {"left", "right"}
     assert inspect(lurker.store.path).problems == ()
+
+
+def test_the_former_name_of_the_strategy_is_accepted_with_a_warning(make: Make) -> None:
+    lurker = make()
+    lurker.compute_top_imgs()
+    with pytest.warns(DeprecationWarning, match="^way= is now strategy=$"):
+        lurker.compute_viz("3", [0], way="naive")
+    assert lurker.store.manifest.stages.ascent.config["way"] == "naive"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from torchlurk.cli.main import main
 from torchlurk.explaining import METHODS
-from torchlurk.explaining.record import Scores
+from torchlurk.explaining.record import ScoresFile
 from torchlurk.models import load
 
 NETS = """
@@ -72,8 +72,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return command
 
 
-def scores(folder: Path) -> Scores:
-    return msgspec.json.decode((folder / "scores.json").read_bytes(), type=Scores)
+def scores(folder: Path) -> ScoresFile:
+    return msgspec.json.decode((folder / "scores.json").read_bytes(), type=ScoresFile)
 
 
 def test_the_command_writes_sheet_pictures_and_scores(run: Run, tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.browser.made_up_comparison import make_comparison, make_moment
-from tests.unit.web.test_live_server import asking
-from tests.unit.web.test_publish import tree
+from tests.unit.web.stores import asking, tree
 from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
 from torchlurk.web.live_server import LiveServer

@@ -17,7 +17,7 @@ from torchlurk.datasets.inputs import Preprocess
 from torchlurk.datasets.open import open_images
 from torchlurk.datasets.torchvision_dataset import IndexedImages, index_dataset, open_torchvision
 from torchlurk.errors import LurkError
-from torchlurk.pipeline.session import images_of
+from torchlurk.pipeline.session import resolve_images
 
 GRAY = Preprocess(size=28, resize=28, mean=(0.1,), std=(0.3,))
 
@@ -126,4 +126,4 @@ def test_labels_that_are_no_classes_and_items_that_are_no_images() -> None:
 def test_a_data_set_of_pairs_with_class_names(tmp_path: Path) -> None:
     (tmp_path / "names.json").write_text('{"1": "dogs", "0": "cats"}')
     pairs = [(Image.new("L", (4, 4)), 1), (Image.new("L", (4, 4)), 0)]
-    assert images_of(pairs, tmp_path / "names.json").classes == ("cats", "dogs")
+    assert resolve_images(pairs, tmp_path / "names.json").classes == ("cats", "dogs")

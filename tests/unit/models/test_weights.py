@@ -74,10 +74,26 @@ def test_unknown_networks_have_no_weights(tmp_path: Path) -> None:
         resolve_weights("resnet18", "trunk", tmp_path, report=never, download_trunk=never)
 
 
-def test_default_cache(tmp_path: Path) -> None:
-    assert default_cache({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "torchlurk"
-    for environ in ({}, {"XDG_CACHE_HOME": ""}, {"XDG_CACHE_HOME": "relative"}):
-        assert default_cache(environ) == Path.home() / ".cache" / "torchlurk"
+def test_default_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "torchlurk"
+    for value in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert default_cache() == Path.home() / ".cache" / "torchlurk"
+
+
+def test_a_cache_that_earlier_versions_filled_is_still_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, former = tmp_path / "Library" / "Caches" / "torchlurk", tmp_path / ".cache" / "torchlurk"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: usual)
+    assert default_cache() == usual
+    former.mkdir(parents=True)
+    assert default_cache() == former
+    usual.mkdir(parents=True)
+    assert default_cache() == usual
 
 
 def test_weights_by_torchvisions_name(tmp_path: Path) -> None:

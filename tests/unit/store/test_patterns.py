@@ -12,7 +12,7 @@ from torch import nn
 from torchlurk.errors import LurkError
 from torchlurk.graph import select
 from torchlurk.store.patterns import match_layers, no_layer_match
-from torchlurk.store.schema import Layer
+from torchlurk.store.schema import LayerRecord
 from torchlurk.store.selection import Selection, selected_channels
 from torchlurk.training.freeze import chosen_layers
 
@@ -88,7 +88,7 @@ def in_network(pattern: str) -> object:
 
 def in_store(pattern: str) -> object:
     layers = [
-        Layer(name=name, kind=kind, channels=2, shape=(2, 1, 1), receptive_field=None, data="layers/x")
+        LayerRecord(name=name, kind=kind, channels=2, shape=(2, 1, 1), receptive_field=None, data="layers/x")
         for name, kind in (("0", "Conv2d"), ("1", "ReLU"), ("2", "Conv2d"))
     ]
     return selected_channels(Selection((pattern,)), layers)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from torchlurk.errors import LurkError
-from torchlurk.store.schema import Layer
+from torchlurk.store.schema import LayerRecord
 from torchlurk.store.selection import Selection, check_channel, find_layer, selected_channels
 
 
-def layer(name: str, kind: str, channels: int) -> Layer:
-    return Layer(
+def layer(name: str, kind: str, channels: int) -> LayerRecord:
+    return LayerRecord(
         name=name, kind=kind, channels=channels, shape=(channels, 1, 1), receptive_field=None, data="layers/x"
     )
 
