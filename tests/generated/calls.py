@@ -167,14 +167,14 @@ def gradients(case: Case, model: nn.Module, folder: Path) -> None:
         weights = ones * torch.tensor([0.0, 1.0, 0.0])
         check(close(found.value, refers.logits[:2, 1], CLOSE), "value of a class")
     check(torch.equal(x, case.x[:2]), "the input was changed")
-    _check_gradient(found.input, refers.gradients(None, weights, slice(2)), "gradient of a class")
+    _check_gradient(found.input, refers, None, weights, slice(2), "gradient of a class")
     layer, channel = case.layer, case.channel(case.layer)
     maps = refers.maps[layer]
     found = torchlurk.gradients(model, x, f"{layer}:{channel}")
     weights = torch.zeros(maps.shape[1:])
     weights[channel] = 1 / weights[channel].numel()
     check(close(found.value, maps[:2, channel].mean((1, 2)), CLOSE), "value of a map's mean")
-    _check_gradient(found.input, refers.gradients(layer, weights, slice(2)), "gradient of a map's mean")
+    _check_gradient(found.input, refers, layer, weights, slice(2), "gradient of a map's mean")
 
 
 def explain(case: Case, model: nn.Module, folder: Path) -> None:
@@ -199,12 +199,27 @@ def explain(case: Case, model: nn.Module, folder: Path) -> None:
         values = refers.logits[1, 2] if name is None else refers.maps[name][(1, channel, *at)]
         scale = float(refers.logits.abs().max() if name is None else refers.maps[name].abs().max())
         check(abs(found.score - float(values)) <= CLOSE * scale, f"score of a {what}")
-        wanted = [one[0] for one in refers.gradients(name, weights, slice(1, 2))]
-        _check_gradient(found.attributions["gradient"], wanted, f"gradient of a {what}")
+        _check_gradient(
+            found.attributions["gradient"], refers, name, weights, slice(1, 2), f"gradient of a {what}"
+        )
 
 
-def _check_gradient(found: Tensor, wanted: list[Tensor], what: str) -> None:
-    check(any(close(found, one, CLOSE) for one in wanted), what)
+def _check_gradient(
+    found: Tensor, refers: Reference, layer: str | None, weights: Tensor, rows: slice, what: str
+) -> None:
+    """Check a gradient against autograd's.
+
+    The order of summation differs between memory formats. Where that shows (small differences of large terms,
+    as behind a layer norm), a gradient may be no farther from the one in float64 than twice autograd's own.
+    """
+    plain = refers.gradients(layer, weights, rows)
+    plain = [one.reshape(found.shape) for one in plain]
+    if any(close(found, one, CLOSE) for one in plain):
+        return
+    exact = refers.exact_gradient(layer, weights, rows).reshape(found.shape)
+    scale = float(exact.abs().max())
+    error, rounding = (float((one.double() - exact).abs().max()) for one in (found, plain[0]))
+    check(error <= 2 * rounding <= 1e-3 * scale, what)
 
 
 def visualize(case: Case, model: nn.Module, folder: Path) -> None:

@@ -40,8 +40,12 @@ class Reference:
         alone, together = self._gradient(layer, weights, self.x[rows]), self._gradient(layer, weights, self.x)
         return [alone, together[rows]]
 
+    def exact_gradient(self, layer: str | None, weights: Tensor, rows: slice) -> Tensor:
+        """The first of `gradients`, computed in float64."""
+        return self._gradient(layer, weights.double(), self.x[rows].double())
+
     def _gradient(self, layer: str | None, weights: Tensor, images: Tensor) -> Tensor:
-        model = build(self.network).eval()
+        model = build(self.network).eval().to(images.dtype)
         # What this forward draws at random is not a call's doing.
         with torch.random.fork_rng(devices=[]), torch.enable_grad(), outputs(model) as kept:
             leaf = images.clone().requires_grad_()
