@@ -48,7 +48,7 @@ class LurkError(Exception):
         ...     torchlurk.gradients(model, torch.zeros(1, 3, 32, 32), "features.14:128")
         ... except torchlurk.LurkError as error:
         ...     print(error)
-        unit features.14:128: the Conv2d 'features.14' has 128 filters, give 0 to 127
+        unit features.14:128: the Conv2d 'features.14' has 128 filters; choose from 0 to 127
 
         >>> from torchlurk.errors import Option
         >>> error = torchlurk.LurkError("must be above 0", ("leave out ", Option("stages")), Option("lr", 0))

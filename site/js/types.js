@@ -1,7 +1,7 @@
 /**
  * The contracts of the page, as types: what it reads, where the visitor is, and what a view is. No code.
  *
- * The records are those of docs/format.md; a file that an older version wrote may lack what is optional here.
+ * The records are those of docs/reference/format.md; a file that an older version wrote may lack what is optional here.
  */
 
 /**

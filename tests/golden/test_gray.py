@@ -1,4 +1,4 @@
-"""Tests of the run of a network with one channel in docs/networks.md, on the photographs."""
+"""Tests of the run of a network with one channel in docs/explanation/networks.md, on the photographs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def gray(tmp_path_factory: pytest.TempPathFactory) -> torchlurk.Lurk:
-    text = (ROOT / "docs/networks.md").read_text("utf-8").replace("\\\n", " ")
+    text = (ROOT / "docs/explanation/networks.md").read_text("utf-8").replace("\\\n", " ")
     (line,) = re.findall(r"^torchlurk (precompute .*small\.py:gray .*)$", text, re.MULTILINE)
     out = tmp_path_factory.mktemp("saved_model") / "gray"
     arguments = shlex.split(line.replace("data/", f"{ROOT}/data/").replace("saved_model/gray", str(out)))

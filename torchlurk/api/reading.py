@@ -79,15 +79,21 @@ class StoreView:
         return LayerView(self, find_layer(self.manifest.layers, name))
 
 
-def open_store(path: Path) -> StoreView:
-    """Open a store to read.
+def open_store(path: str | Path) -> StoreView:
+    """Open a store for reading, without the network and without torch.
 
     Args:
         path: Folder of the store.
 
     Raises:
         LurkError: The folder holds no store, or its scan is not complete.
+
+    Examples:
+        >>> store = torchlurk.open_store("saved_model/small")
+        >>> store.layer("features.0")[0].max[0].path  # doctest: +SKIP
+        'fishes/angelfish.jpg'
     """
+    path = Path(path)
     if not (path / "network.json").is_file():
         raise LurkError(
             f"{str(path)!r} holds no store yet", "call compute_top_imgs() of a Lurk with a network"

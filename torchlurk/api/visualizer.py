@@ -16,6 +16,7 @@ from torchlurk.ascent.diversity import DiversityPenalty
 from torchlurk.ascent.objectives import Objective
 from torchlurk.ascent.optimise import AscentParams, ascend, filter_generator
 from torchlurk.ascent.transforms import Jitter
+from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
 from torchlurk.errors import LurkError, Option
 from torchlurk.graph import prepare
@@ -74,9 +75,9 @@ class FeatureVisualizer:
             LurkError: The number of input channels is neither 1 nor 3 and no `preprocess` is given, or the
                 scale of the preprocessed values is unknown.
         """
-        self.model = as_module(model)
+        self.model: nn.Module = as_module(model)
         check_module(self.model)
-        self.preprocess = resolve_preprocess(self.model, preprocess, size)
+        self.preprocess: Input = resolve_preprocess(self.model, preprocess, size)
         if getattr(self.preprocess, "stretched", False):
             raise LurkError(
                 "the preprocessing does not tell how it scales values in [0, 1]",

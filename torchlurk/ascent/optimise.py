@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -182,4 +183,5 @@ def ascend(
     return AscentResult(images, scores)
 
 
-__getattr__ = former_names(globals(), Recipe="AscentParams", Found="AscentResult")
+if not TYPE_CHECKING:  # with this function, type checkers would accept any name
+    __getattr__ = former_names(globals(), Recipe="AscentParams", Found="AscentResult")

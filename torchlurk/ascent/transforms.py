@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -71,4 +72,5 @@ def jitter_images(images: Tensor, draws: Tensor, jitter: Jitter) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-__getattr__ = former_names(globals(), Wobble="Jitter")
+if not TYPE_CHECKING:  # with this function, type checkers would accept any name
+    __getattr__ = former_names(globals(), Wobble="Jitter")

@@ -62,4 +62,5 @@ RELU_RULES: Mapping[str, BackwardRule | None] = MappingProxyType(
 """The rules that users choose by name; `None` leaves autograd's own derivative."""
 
 
-__getattr__ = former_names(globals(), ReluRule="ReluRule")
+if not TYPE_CHECKING:  # with this function, type checkers would accept any name
+    __getattr__ = former_names(globals(), Rule="ReluRule")

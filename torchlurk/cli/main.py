@@ -69,5 +69,6 @@ def main(debug: bool) -> None:
     """Show what the filters of a convolutional network respond to."""
 
 
-for command in (precompute, explain, compare, demo, site, serve, transfer, inspect, data):
-    main.add_command(command)
+_COMMANDS = (precompute, explain, compare, demo, site, serve, transfer, inspect, data)
+for _command in _COMMANDS:
+    main.add_command(_command)

@@ -296,4 +296,4 @@ def _index(kind: str, key: str | SupportsIndex, names: Sequence[str]) -> int:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = former_names(globals(), ComparisonRow="ComparisonRow")
+    __getattr__ = former_names(globals(), Row="ComparisonRow")

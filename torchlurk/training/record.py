@@ -1,4 +1,4 @@
-"""The record of a fine-tuning, `transfer.json`; `docs/transfer.md` describes it."""
+"""The record of a fine-tuning, `transfer.json`; `docs/reference/fine-tuning.md` describes it."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_gray_and_colour_animations_are_encoded(kind: str, channels: int) -> Non
         ({"layer": "nothing"}, "no layer"),
         ({"image": torch.zeros(5)}, "shape \\(C, H, W\\)"),
         ({"image": "gone.png"}, "'gone.png' cannot be read"),
-        ({"method": "lrp"}, "'lrp' is not a ReLU rule"),
+        ({"method": "lrp"}, "there is no ReLU rule 'lrp'; choose one of deconv"),
         ({"layer": "kind:Conv2d"}, "matches 2 layers"),
     ],
 )

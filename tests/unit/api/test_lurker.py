@@ -254,7 +254,7 @@ def test_plots_return_axes_and_show_nothing(whole: Lurk, monkeypatch: pytest.Mon
         (lambda lurk: lurk.compute_viz(filters=0), ["filters=0", "at least 1"]),
         (lambda lurk: lurk.compute_viz(layers=7), ["layers=7", "list of strings"]),
         (lambda lurk: lurk.compute_viz(layers=["3", 0]), ["layers=['3', 0]", "list of strings"]),
-        (lambda lurk: lurk.serve(port="a"), ["port='a'", "a number"]),
+        (lambda lurk: lurk.serve(port="a"), ["port='a'", "not an integer"]),
         (lambda lurk: lurk.compute_viz(filters="3"), ["filters='3'", "numbers"]),
         (lambda lurk: lurk.compute_viz(filters=[1.5]), ["filters=[1.5]", "numbers"]),
         (lambda lurk: lurk.compute_viz("3", 1, steps=0), ["steps=0", "at least 1"]),

@@ -233,7 +233,7 @@ def test_networks_and_transforms_that_cannot_be_used_are_refused() -> None:
         FeatureVisualizer(net(), lambda image: fed(image) * 9)
     with pytest.raises(LurkError, match="size=32: the network comes with its own transform"):
         FeatureVisualizer(net(), fed, size=32)
-    with pytest.raises(LurkError, match="model is a str: give a torch"):
+    with pytest.raises(LurkError, match="the model is a str; give a torch"):
         FeatureVisualizer("vgg16")  # type: ignore[arg-type]
 
 

@@ -17,7 +17,7 @@ def net() -> torch.nn.Module:
 
 @pytest.mark.parametrize("x", ["x", torch.zeros(1, 3, 10, 12, dtype=torch.uint8)])
 def test_the_input_must_be_a_tensor_of_floats(x: object) -> None:
-    with pytest.raises(LurkError, match=r"x is a (str|torch\.uint8): give a tensor of floats"):
+    with pytest.raises(LurkError, match=r"x is a (str|torch\.uint8); give a tensor of floats"):
         torchlurk.gradients(net(), x, 1)  # type: ignore[arg-type]
 
 
@@ -29,9 +29,9 @@ def test_the_input_must_be_a_tensor_of_floats(x: object) -> None:
         ("7", {}, "no layer '7'"),
         (0, {"layers": ["x"]}, "no layer 'x'"),
         (0, {"parameters": ["1"]}, "no parameters"),
-        ("0", {}, r"\(2, 4, 8, 10\) values: give weights"),
-        ("0", {"weights": torch.ones(3)}, r"weights of shape \(3,\)"),
-        (lambda output: 3.0, {}, "gives a float"),
+        ("0", {}, r"\(2, 4, 8, 10\); give weights= of that shape"),
+        ("0", {"weights": torch.ones(3)}, r"weights have the shape \(3,\)"),
+        (lambda output: 3.0, {}, "returns a float"),
         (lambda output: torch.ones(2), {}, "has no gradient"),
     ],
 )

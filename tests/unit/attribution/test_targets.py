@@ -28,7 +28,7 @@ def test_a_class_is_found_by_number_name_or_part_of_a_name() -> None:
         ("", NAMES, ["''", "tabby (0)"]),
         ("ti", NAMES, ["'ti'", "3 classes", "tiger cat (1), tiger (2), bull mastiff (3)"]),
         ("crane", NAMES, ["2 classes (crane (4), crane (5))", "number"]),
-        ("tabby", (), ["'tabby'", "0 to 6", "--words"]),
+        ("tabby", (), ["'tabby'", "0 to 6", "classes="]),
         ("dog", tuple(f"dog {i}" for i in range(40)), ["fits 40 classes", "dog 11 (11) and 28 more"]),
     ],
 )

@@ -174,7 +174,7 @@ def test_names_from_a_file(run: Run, tmp_path: Path) -> None:
     result = run("cat.png", "--words", "words.txt", "--class", "ant", model="unnamed")
     assert "cat.png: ant (2), logit" in result.stdout
     (tmp_path / "words.txt").write_text("ant\nbee\n")
-    refused(run("cat.png", "--words", "words.txt", model="unnamed"), "2 names", "3 values")
+    refused(run("cat.png", "--words", "words.txt", model="unnamed"), "2 class names", "3 outputs")
 
 
 def refused(result: Result, *words: str) -> None:

@@ -56,7 +56,7 @@ def test_a_crop_that_does_not_explain_its_score_is_reported(
     path.write_text(json.dumps(record))
     result = scan(images, "--stages", "gradients", "--certify", certify)
     assert result.exit_code == 0
-    assert f"(filter {channel} of {layer.name}): see the certificates" in result.stderr
+    assert f"(filter {channel} of {layer.name}); see the certificates" in result.stderr
     assert "by 9.1e-02" in result.stderr
 
 
@@ -199,7 +199,9 @@ def test_another_configuration_on_the_same_folder_is_refused(scan: Run, tmp_path
 
 
 def test_a_later_stage_without_a_scan_is_refused(scan: Run, tmp_path: Path) -> None:
-    refused(scan(write_photos(tmp_path / "photos", "a.png"), "--stages", "ascent"), "no scan", "--stages")
+    refused(
+        scan(write_photos(tmp_path / "photos", "a.png"), "--stages", "ascent"), "no complete scan", "--stages"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_documentation_lists_every_measure_with_its_range() -> None:
-    text = (ROOT / "docs/compare.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/measures.md").read_text("utf-8")
     rows = re.findall(r"^\| (`.*?) \|.*\| (.*?) \|$", text, re.MULTILINE)
     listed = {name: limits for names, limits in rows for name in re.findall(r"`(\w+)`", names)}
     assert list(listed) == list(MEASURES)

@@ -76,10 +76,10 @@ def test_a_comparison_of_a_store_that_has_changed_is_refused(saved: Path, tmp_pa
     folders = [saved / name for name in ("one", "two", "one-to-two")]
     manifest = json.loads((saved / "two/network.json").read_text())
     cases = [
-        ({"model": {**manifest["model"], "weights_sha256": "f" * 64}}, "has other weights"),
-        ({"dataset": {**manifest["dataset"], "digest": "f" * 64}}, "is of other images"),
+        ({"model": {**manifest["model"], "weights_sha256": "f" * 64}}, "has other weights now"),
+        ({"dataset": {**manifest["dataset"], "digest": "f" * 64}}, "has other images now"),
         ({"k": 9}, "keeps 9 images"),
-        ({"layers": manifest["layers"][:1], "edges": []}, "has no layer 'b%c' of 2 filters"),
+        ({"layers": manifest["layers"][:1], "edges": []}, "has no layer 'b%c' with 2 filters now"),
     ]
     for values, word in cases:
         change(saved / "two/network.json", **{**manifest, **values})
@@ -113,8 +113,8 @@ def test_names_must_be_unique(saved: Path, tmp_path: Path) -> None:
     for name in ("one-to-two", "other", "two"):
         shutil.copytree(saved / "one-to-two", tmp_path / "more" / name)
     message = refused([*folders, tmp_path / "more/one-to-two"], tmp_path / "site")
-    assert "is named as the comparison in" in message
-    assert "give the folder that name again" in refused(
+    assert "have the same name; leave one of them out" in message
+    assert "rename the folder back to the name of the comparison" in refused(
         [*folders, tmp_path / "more/other"], tmp_path / "site"
     )
     change(tmp_path / "more/two/comparison.json", name="two")
@@ -124,7 +124,7 @@ def test_names_must_be_unique(saved: Path, tmp_path: Path) -> None:
 def test_a_site_is_not_written_into_a_comparison(saved: Path) -> None:
     folders = [saved / name for name in ("one", "two", "one-to-two")]
     before = tree(saved)
-    assert "lies in the comparison" in refused(folders, saved / "one-to-two/site")
+    assert "is inside the comparison" in refused(folders, saved / "one-to-two/site")
     assert tree(saved) == before
 
 

@@ -180,7 +180,7 @@ def test_the_code_in_the_documentation_runs(
     for name, model in zip(("before", "after"), models, strict=True):
         store(model, photos, tmp_path / "saved_model" / name, images=False)
     (snippet,) = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "docs/compare.md").read_text(), re.MULTILINE | re.DOTALL
+        r"^```python\n(.*?)^```", (ROOT / "docs/how-to/compare.md").read_text(), re.MULTILINE | re.DOTALL
     )
     names = {"before": models[0], "after": models[1], "preprocess": PREPROCESS}
     exec(compile(snippet, "compare.md", "exec"), names)

@@ -70,9 +70,9 @@ def test_gradients_flow_through_normalise() -> None:
 def test_former_names_still_work_and_warn() -> None:
     preprocess = Preprocess(size=8, resize=8)
     with pytest.warns(DeprecationWarning, match="shown is now Preprocess.display_channels"):
-        assert preprocess.display_channels == (0, 1, 2)  # type: ignore[attr-defined]
+        assert preprocess.shown == (0, 1, 2)  # type: ignore[attr-defined]
     with pytest.warns(DeprecationWarning, match="decoded is now"):
-        array = preprocess.to_array(noise(0))  # type: ignore[attr-defined]
+        array = preprocess.decoded(noise(0))  # type: ignore[attr-defined]
     arrays = torch.from_numpy(array)[None]
     with pytest.warns(DeprecationWarning, match="is now Preprocess.to_input"):
         assert torch.equal(preprocess.normalise(arrays), preprocess.to_input(arrays))

@@ -13,7 +13,7 @@ from torchlurk.explaining.record import ScoresFile
 
 
 def test_the_documentation_names_every_key() -> None:
-    text = (Path(torchlurk.__file__).parents[1] / "docs/explain.md").read_text("utf-8")
+    text = (Path(torchlurk.__file__).parents[1] / "docs/reference/attribution.md").read_text("utf-8")
 
     def keys(value: object) -> set[str]:
         if isinstance(value, dict):

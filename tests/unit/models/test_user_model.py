@@ -130,7 +130,10 @@ def test_function_in_a_package(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("wrong_pair", "returns a str beside the network; return a transform"),
         ("raises", r"fails at mine\.py, line \d+ \(RuntimeError: Given groups=1"),
         ("leaves", r"fails at mine\.py, line \d+ \(SystemExit: 3\)"),
-        ("many", r"wants 5 channels: give a transform with it, \(network, transform\)"),
+        (
+            "many",
+            r"takes 5 channels, images have 1 or 3; give a transform that makes them from a PIL image",
+        ),
         ("nan", r"conv\.bias of the network holds NaN"),
         ("", "names no function; write model=path/to/file.py:function"),
     ],

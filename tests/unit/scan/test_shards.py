@@ -104,13 +104,13 @@ def test_a_batch_that_does_not_fit_is_halved_and_counted_once() -> None:
     (found,) = scan(model, state, [batch], limiter=limiter)
     assert same(found, run_scan(ids))
     assert limiter.limit == 2
-    assert reports == ["a batch of 11 does not fit into the memory: it is halved from here on"]
+    assert reports == ["a batch of 11 does not fit into memory; batches are halved from here on"]
 
 
 def test_a_single_image_that_does_not_fit_raises() -> None:
     state = initial_state({"layers.1": 2}, CLASSES, 3)
     batch = ScanBatch(torch.tensor([0]), torch.tensor([0]), images(1))
-    with pytest.raises(LurkError, match="smaller --size"):
+    with pytest.raises(LurkError, match="use a smaller size="):
         list(scan(MemoryLimited(0), state, [batch]))
 
 

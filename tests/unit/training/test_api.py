@@ -47,7 +47,7 @@ def test_the_checkpoints_of_a_run_become_stores(run: Callable[..., str]) -> None
         "--lr", "0.05", "--batch-size", "4", "--unfreeze", "second", "--save-every", "3",
     )  # fmt: skip
     assert re.fullmatch(
-        r"runs/colours: of 6 images held out, [\d.]+% with a new head, [\d.]+% after 4 epochs\n"
+        r"runs/colours: accuracy on 6 validation images: [\d.]+% with a new head, [\d.]+% after 4 epochs\n"
         r"runs/colours/checkpoints/epoch-0004.safetensors\n",
         told,
     )

@@ -8,7 +8,7 @@ from torchlurk.training import record
 
 
 def test_the_documentation_lists_every_key_of_the_record() -> None:
-    text = (Path(__file__).parents[3] / "docs/transfer.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs/reference/fine-tuning.md").read_text("utf-8")
     kinds = [
         record.TransferRecord,
         record.TransferOptions,

@@ -74,7 +74,7 @@ def test_the_page_loads_nothing_from_other_hosts():
     for path in site_folder().glob("[cj]s/**/*.*s*"):
         for line in path.read_text().splitlines():
             if "//" in line and re.search(r"https?://", line):
-                assert "paper(" in line or "w3.org" in line, (path.name, line)
+                assert "externalLink(" in line or "w3.org" in line, (path.name, line)
 
 
 def test_same_input_same_bytes(store, tmp_path):
