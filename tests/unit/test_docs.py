@@ -117,7 +117,7 @@ def test_the_python_of_the_documents_runs(
 
 RUN_ELSEWHERE = {
     "docs/how-to/own-network.md": "tests/unit/test_own_networks.py",
-    "docs/how-to/compare.md": "tests/unit/test_compare.py",
+    "docs/how-to/compare.md": "tests/unit/comparing/test_run.py",
 }
 
 

@@ -244,7 +244,9 @@ def test_a_size_with_several_rows_for_an_image_is_refused_where_classes_are_want
     assert check_network(net, (3, 112, 112)).rows == 25
     photo = "data/photos/farm/german-shepherd.jpg"
     large = transforms.Compose([transforms.Resize((112, 112)), *transform.transforms[1:]])
-    with pytest.raises(LurkError, match=r"no row of logits for each image, .* the size of input"):
+    with pytest.raises(
+        LurkError, match=r"does not give one row of logits per image.*; explain a unit .* or set size= to"
+    ):
         explain(net, large, [photo], classes=names)
     assert explain(net, large, [photo], target="conv2:7", classes=names)
     with pytest.raises(LurkError, match="25 rows of logits for one image: it was made for another input"):
@@ -261,4 +263,4 @@ def test_a_file_without_a_function_and_other_layers_are_one_line(clone: Path) ->
     assert "your file as docs/own_networks.py:FUNCTION" in refused("--model", "docs/own_networks.py")
     assert "2 layers, 22 filters" in refused("--model", "docs/own_networks.py:lenet")
     answer = refused("--model", "docs/own_networks.py:lenet", "--layers", "kind:Linear")
-    assert "other layers (conv1, conv2, not fc1, fc2, fc3): choose another --out" in answer
+    assert "other layers (conv1, conv2, not fc1, fc2, fc3); choose another --out" in answer
