@@ -233,3 +233,28 @@ def test_the_command_reports_the_same(tmp_path: Path) -> None:
     single = precompute(f"{tmp_path / 'nets.py'}:single", tmp_path, "--stages", "scan", "--overwrite")
     assert single.exit_code == 0
     assert "each image is run alone: a batch of 6 fails (ValueError: one image at a time)" in single.output
+
+
+class Leaving(Plain):
+    """It ends the program for some images only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if float(x.detach()[:, 0, 0, 0].min()) < self.least:
+            raise SystemExit(3)
+        return super().forward(x)
+
+    least = 0.0
+
+
+class Quitting(Leaving):
+    """It ends the program at once."""
+
+    least = 10.0
+
+
+@pytest.mark.parametrize("make", [Leaving, Quitting])
+def test_a_forward_that_ends_the_program_is_refused_in_one_line(make: Made, tmp_path: Path) -> None:
+    line = refusal(lambda: quietly(lambda: scan(net(make)(), tmp_path / "store")))
+    assert "SystemExit: 3" in line
+    assert re.search(r"test_refusals\.py, line \d+", line)
+    assert not (tmp_path / "store" / "network.json").exists()

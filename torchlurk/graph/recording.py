@@ -21,6 +21,7 @@ from torchlurk.graph.operation_trace import (
     take_part,
     unrecorded,
 )
+from torchlurk.models.exceptions import FORWARD_ERRORS
 from torchlurk.models.preserve import preserve
 from torchlurk.models.trial import explain_failed_forward, needs_autograd
 
@@ -47,9 +48,9 @@ def record_forward(model: nn.Module, x: Tensor) -> OperationTrace:
     try:
         with torch.no_grad():
             return _record(model, x.clone())
-    except Exception as problem:
+    except FORWARD_ERRORS as problem:
         if needs_autograd(problem):
-            with contextlib.suppress(Exception), torch.enable_grad():
+            with contextlib.suppress(*FORWARD_ERRORS), torch.enable_grad():
                 return _record(model, x.detach().clone().requires_grad_().clone())
         raise explain_failed_forward(model, (x.shape[1], x.shape[2], x.shape[3]), problem) from problem
 

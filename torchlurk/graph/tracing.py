@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from torchlurk.graph.operation_trace import OperationTrace, annotate_shape, first_of_type, is_leaf
 from torchlurk.graph.recording import record_forward
+from torchlurk.models.exceptions import FORWARD_ERRORS
 from torchlurk.models.preserve import preserve
 from torchlurk.models.trial import random_input
 
@@ -39,7 +40,7 @@ def trace_operations(
             graph = tracer.trace(model)
             # Some networks can be traced but not run from the trace: it has lost sizes that they use.
             _ShapeInterpreter(fx.GraphModule(tracer.root, graph)).run(x.clone())
-    except Exception:  # of whatever kind: the forward itself reports a failure best
+    except FORWARD_ERRORS:  # the recorded forward reports a failure best
         return record_forward(model, x)
     modules = dict(model.named_modules())
     for node in graph.nodes:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import Final
+
+FORWARD_ERRORS: Final = (Exception, SystemExit)
+"""What a user's forward may raise. `sys.exit` in a forward must not end the command without a line."""
 
 _PACKAGE = str(Path(__file__).parents[1])
 

@@ -25,6 +25,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 from torch.utils import checkpoint
 
+from torchlurk.models.exceptions import FORWARD_ERRORS
 from torchlurk.models.preserve import preserve
 
 
@@ -153,7 +154,7 @@ def _runs(model: nn.Module, x: Tensor) -> bool:
     try:
         with preserve(model):
             model(x.clone())
-    except Exception:  # a user's network may raise anything
+    except FORWARD_ERRORS:  # a user's network may raise anything
         return False
     return True
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from torchlurk.errors import LurkError
-from torchlurk.models.exceptions import type_and_message, where_raised
+from torchlurk.models.exceptions import FORWARD_ERRORS, type_and_message, where_raised
 from torchlurk.models.hooks import MapAxes, Observer, as_feature_map, output_hooks
 from torchlurk.models.preserve import reproducible
 from torchlurk.runtime.devices import is_out_of_memory
@@ -58,7 +58,7 @@ def run_forward(model: nn.Module, x: Tensor) -> object:
     """
     try:
         return model(x)
-    except Exception as error:
+    except FORWARD_ERRORS as error:
         if isinstance(error, LurkError) or is_out_of_memory(error) or _is_ours(error):
             raise
         raise ForwardError(
@@ -68,7 +68,7 @@ def run_forward(model: nn.Module, x: Tensor) -> object:
         ) from error
 
 
-def _is_ours(error: Exception) -> bool:
+def _is_ours(error: BaseException) -> bool:
     """Return whether Torchlurk's own hooks raised an exception, and not the forward."""
     package = Path(__file__).parents[1]
     callers = (Path(__file__), package / "attribution" / "backward.py")  # their frames enclose a forward
@@ -76,10 +76,10 @@ def _is_ours(error: Exception) -> bool:
     return any(frame.is_relative_to(package) and frame not in callers for frame in frames)
 
 
-def original_exception(error: Exception) -> Exception:
+def original_exception(error: BaseException) -> BaseException:
     """Return what the network raised, if the error is a `ForwardError`; otherwise the error itself."""
     cause = error.__cause__ if isinstance(error, ForwardError) else None
-    return cause if isinstance(cause, Exception) else error
+    return cause if isinstance(cause, FORWARD_ERRORS) else error
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from torchlurk.errors import LurkError, Option
-from torchlurk.models.exceptions import short_message, type_and_message, where_raised
+from torchlurk.models.exceptions import FORWARD_ERRORS, short_message, type_and_message, where_raised
 from torchlurk.models.outputs import first_tensor
 from torchlurk.models.preserve import preserve
 
@@ -47,14 +47,14 @@ def trial_forward(module: nn.Module, shape: tuple[int, int, int]) -> Any:
     try:
         with preserve(module):
             return module(x.clone())
-    except Exception as error:  # a user's network may raise anything
+    except FORWARD_ERRORS as error:  # a user's network may raise anything
         if needs_autograd(error):
-            with contextlib.suppress(Exception), torch.enable_grad(), preserve(module):
+            with contextlib.suppress(*FORWARD_ERRORS), torch.enable_grad(), preserve(module):
                 return module(x.requires_grad_().clone())
         raise explain_failed_forward(module, shape, error) from error
 
 
-def needs_autograd(error: Exception) -> bool:
+def needs_autograd(error: BaseException) -> bool:
     """Return whether a forward failed because gradients were not recorded.
 
     A forward that registers a hook on a tensor needs them.
@@ -62,7 +62,7 @@ def needs_autograd(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "grad" in str(error)
 
 
-def explain_failed_forward(module: nn.Module, shape: tuple[int, int, int], error: Exception) -> LurkError:
+def explain_failed_forward(module: nn.Module, shape: tuple[int, int, int], error: BaseException) -> LurkError:
     """Return the error that tells a user why a forward failed.
 
     Another size is suggested only if the network accepts it on the meta device.
@@ -114,7 +114,7 @@ def _size_that_passes(module: nn.Module, shape: tuple[int, int, int]) -> int | N
 
     def passes(height: int, width: int) -> bool:
         x = torch.empty(1, shape[0], height, width, dtype=dtype, device="meta")
-        with contextlib.suppress(Exception), torch.no_grad(), preserve(module):
+        with contextlib.suppress(*FORWARD_ERRORS), torch.no_grad(), preserve(module):
             output = first_tensor(torch.func.functional_call(module, meta, (x,), tie_weights=False))
             # x.view(-1, 400) accepts other sizes too, and makes several rows of one image
             return output is not None and output.shape[:1] == (1,)

@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from torchlurk.errors import LurkError
 from torchlurk.models.digests import check_has_values
+from torchlurk.models.exceptions import FORWARD_ERRORS
 from torchlurk.models.isolation import isolated
 from torchlurk.models.outputs import first_tensor, type_name
 from torchlurk.models.trial import explain_failed_forward, trial_forward
@@ -176,7 +177,7 @@ def initialise_lazy(module: nn.Module, shape: tuple[int, int, int], seed: int) -
         torch.default_generator.manual_seed(seed)
         try:
             module(torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)))
-        except Exception as error:  # a user's network may raise anything
+        except FORWARD_ERRORS as error:  # a user's network may raise anything
             raise explain_failed_forward(module, shape, error) from error
 
 
