@@ -45,7 +45,9 @@ class Reference:
         return self._gradient(layer, weights.double(), self.x[rows].double())
 
     def _gradient(self, layer: str | None, weights: Tensor, images: Tensor) -> Tensor:
-        model = build(self.network).eval().to(images.dtype)
+        model = build(self.network).eval()
+        if images.dtype == torch.float64:
+            model.double()  # unlike `to(torch.float64)`, it leaves complex values as they are
         # The random numbers of this forward must not count as a change by a call.
         with torch.random.fork_rng(devices=[]), torch.enable_grad(), outputs(model) as recorded:
             leaf = images.clone().requires_grad_()
