@@ -1,4 +1,4 @@
-"""Incompatible stores, other networks and other images give an error of one line, and nothing is written."""
+"""Incompatible stores, networks and images give an error of one line and write no file."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def other_transform(): return network(), PREPROCESS.__class__(size=(21, 26), res
                                                              mean=(0.5,) * 3, std=(0.25,) * 3)
 def other_mean(): return network(), PREPROCESS.__class__(size=(21, 26), resize=(21, 26))
 def flat():
-    made = network()
-    made.features = made.first
-    made._modules.pop("last")
-    return made, PREPROCESS
+    model = network()
+    model.features = model.first
+    model._modules.pop("last")
+    return model, PREPROCESS
 """
 
 
 class Small(nn.Sequential):
-    """Another architecture that has a layer of the same name."""
+    """Another architecture with a layer of the same name."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -48,9 +48,9 @@ class Small(nn.Sequential):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with `photos`, `others`, and stores in `saved`; `one` and `two` have weights files."""
-    folder = tmp_path_factory.mktemp("made")
+    folder = tmp_path_factory.mktemp("inputs")
     photos = write_photos(folder / "photos")
     others = write_photos(folder / "others", count=9)
     one = network()
@@ -77,15 +77,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(made, tmp_path / "here")
+def here(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(inputs, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    there = folder.rglob("*")
-    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b"" for p in there}
+    paths = folder.rglob("*")
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b"" for p in paths}
 
 
 def refused(here: Path, *arguments: str) -> str:
@@ -97,9 +97,9 @@ def refused(here: Path, *arguments: str) -> str:
 
 
 def edit(path: Path, change: Callable[[Any], None]) -> None:
-    found = json.loads(path.read_text("utf-8"))
-    change(found)
-    path.write_text(json.dumps(found), "utf-8")
+    content = json.loads(path.read_text("utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), "utf-8")
 
 
 def manifest(change: Callable[[Any], None]) -> Callable[[Path], None]:
@@ -268,7 +268,7 @@ def test_a_store_under_another_name_is_refused(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("options", "words"),
     [
         ({"model": [network()]}, ["1 modules for 2 stores", "model="]),
         ({"model": [network(), "vgg16"]}, ["names and modules"]),
@@ -282,8 +282,8 @@ def test_a_store_under_another_name_is_refused(here: Path) -> None:
         ({"images": None, "model": "vgg16"}, ["without images", "with images="]),
     ],
 )
-def test_errors_in_python_name_the_arguments(here: Path, given: dict[str, Any], words: list[str]) -> None:
-    more: dict[str, Any] = {"images": "photos", "workers": 0, "progress": False, "device": "cpu", **given}
+def test_errors_in_python_name_the_arguments(here: Path, options: dict[str, Any], words: list[str]) -> None:
+    more: dict[str, Any] = {"images": "photos", "workers": 0, "progress": False, "device": "cpu", **options}
     with pytest.raises(LurkError) as problem:
         compare("saved/one", "saved/two", **more)
     assert "\n" not in str(problem.value)

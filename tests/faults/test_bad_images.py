@@ -1,4 +1,4 @@
-"""Image files that are damaged, hostile or gone, and scans that are broken off."""
+"""Image files that are damaged, hostile or missing, and interrupted scans."""
 
 import io
 import os
@@ -47,7 +47,7 @@ def exif() -> Image.Exif:
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
-    """Change some bytes, half of them near the header; cut three in ten short."""
+    """Change some bytes, half of them near the header, and truncate three files in ten."""
     changed = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 5, 30])):
         reach = len(data) if rng.random() < 0.5 else min(len(data), 200)
@@ -68,7 +68,9 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
         ("PPM", {}),
     ],
 )
-def test_damage_gives_an_image_or_a_reason(tmp_path: Path, kind: str, options: dict[str, object]) -> None:
+def test_damaged_files_give_an_image_or_a_reason(
+    tmp_path: Path, kind: str, options: dict[str, object]
+) -> None:
     data, rng, path = encoded(kind, **options), random.Random(kind), tmp_path / "x"
     reasons: list[str] = []
     for _ in range(150):
@@ -77,7 +79,7 @@ def test_damage_gives_an_image_or_a_reason(tmp_path: Path, kind: str, options: d
             assert decode_image(path, max_pixels=1_000_000).mode == "RGB"
         except BadImage as error:
             reasons.append(str(error))
-    assert len(reasons) >= 30  # the damage was damage
+    assert len(reasons) >= 30  # enough of the files were really damaged
     for reason in reasons:
         assert 0 < len(reason) <= 120
         assert not {"\n", "<"} & set(reason)
@@ -88,14 +90,14 @@ def test_damage_gives_an_image_or_a_reason(tmp_path: Path, kind: str, options: d
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "PPM"])
-def test_a_truncated_file_is_no_image(tmp_path: Path, kind: str, share: float) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path, kind: str, share: float) -> None:
     data = encoded(kind)
     (tmp_path / "x").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(BadImage):
         decode_image(tmp_path / "x")
 
 
-def test_reasons_are_short_and_plain(tmp_path: Path) -> None:
+def test_reasons_are_short_and_exact(tmp_path: Path) -> None:
     cases = {
         "the file is empty": b"",
         "not an image of a known format": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
@@ -115,8 +117,8 @@ def test_reasons_are_short_and_plain(tmp_path: Path) -> None:
             decode_image(tmp_path / "x")
 
 
-def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
-    # 400 megapixels of one colour: some kB of file, 1.2 GB of memory
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    # 400 megapixels: a file of a few kB that would need 1.2 GB of memory
     header = bytearray(encoded("BMP"))
     header[18:26] = (20_000).to_bytes(4, "little") * 2
     (tmp_path / "x").write_bytes(header)
@@ -126,10 +128,10 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
     assert time.perf_counter() - started < 1
 
 
-def test_pillows_warnings_stay_inside(tmp_path: Path) -> None:
+def test_decoding_hides_the_warnings_of_pillow(tmp_path: Path) -> None:
     palette = picture().quantize(8)
     palette.save(tmp_path / "x.png", transparency=b"\0\x40")
-    # a tag that claims more bytes than there are
+    # a tag that claims more bytes than the file has
     whole, wrong = b"\x01\x12\x00\x03\x00\x00\x00\x01", b"\x01\x12\x00\x03\x00\x00\xff\x01"
     bad = encoded("JPEG", exif=exif()).replace(whole, wrong)
     (tmp_path / "y.jpg").write_bytes(bad)
@@ -142,7 +144,7 @@ def test_pillows_warnings_stay_inside(tmp_path: Path) -> None:
     assert list(warnings.filters) == before
 
 
-# scans that are broken off
+# interrupted scans
 
 
 def children() -> set[int]:
@@ -155,7 +157,7 @@ def children() -> set[int]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Twelve images; no process may outlive the test."""
+    """Write twelve images, and check after the test that no process remains."""
     before = children()
     for index in range(12):
         picture().rotate(index).save(tmp_path / f"{index:02}.png")
@@ -188,7 +190,7 @@ def test_processes_end_with_an_error_in_the_loop(folder: Path, error: type[BaseE
     assert children() == before
 
 
-def test_a_dead_process_is_one_line_and_names_its_place(folder: Path) -> None:
+def test_a_killed_process_is_reported_in_one_line_with_its_image(folder: Path) -> None:
     before = children()
     scan = batches(list_images(folder), SMALL, batch_size=2, workers=1)
     next(scan)
@@ -199,14 +201,14 @@ def test_a_dead_process_is_one_line_and_names_its_place(folder: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_image_that_goes_during_the_scan_is_skipped(folder: Path) -> None:
+def test_an_image_deleted_during_the_scan_is_skipped(folder: Path) -> None:
     images = list_images(folder)
     scan = batches(images, SMALL, batch_size=2, workers=1)
     (folder / "11.png").unlink()
     assert list(scan)[-1].skipped[0].reason == "the file is gone"
 
 
-def test_ctrl_c_leaves_neither_processes_nor_their_tracebacks(folder: Path) -> None:
+def test_ctrl_c_leaves_no_processes_and_no_tracebacks(folder: Path) -> None:
     script = f"""
         import time
         from pathlib import Path
@@ -265,4 +267,4 @@ def test_a_killed_scan_leaves_no_process(folder: Path) -> None:
         except ProcessLookupError:
             return
         time.sleep(0.1)
-    pytest.fail("a decoding process is still there")
+    pytest.fail("a decoding process still runs")

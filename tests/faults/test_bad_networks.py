@@ -1,4 +1,4 @@
-"""Networks, weights and images of the user's own, through the command line: whole stores, or one line."""
+"""The user's networks, weights and images on the command line: a complete store, or an error of one line."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ NETS = """
     def other_channels(): return net(), lambda image: torch.rand(2, 12, 12)
 
     class Wrong(nn.Module):
-        def __init__(self, give):
+        def __init__(self, output):
             super().__init__()
             self.conv = nn.Conv2d(3, 4, 3)
-            self.give = give
+            self.output = output
         def forward(self, x):
             self.conv(x)
-            return self.give
+            return self.output
 
     class Two(nn.Module):
         def __init__(self):
@@ -73,9 +73,9 @@ NETS = """
         def get_extra_state(self): raise RuntimeError("none today")
     def no_state(): return nn.Sequential(NoState(3, 4, 3))
     def infinite():
-        made = net()
-        made[2].weight.data[0] = float("inf")
-        return made
+        network = net()
+        network[2].weight.data[0] = float("inf")
+        return network
 """
 
 
@@ -94,8 +94,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def scan(here: Path) -> Callable[..., Result]:
     def command(model: str, *more: str, out: str = "saved/net") -> Result:
-        given = ("--images", "photos", "--workers", "0", "--device", "cpu", "--filters", "1", *more)
-        return CliRunner().invoke(main, ["precompute", "--model", model, "--out", out, *given])
+        options = ("--images", "photos", "--workers", "0", "--device", "cpu", "--filters", "1", *more)
+        return CliRunner().invoke(main, ["precompute", "--model", model, "--out", out, *options])
 
     return command
 
@@ -105,7 +105,7 @@ def scan(here: Path) -> Callable[..., Result]:
     [("colour", (3, 16, 18), "RGB"), ("gray", (1, 14, 12), "RGB"), ("called", (3, 13, 15), "RGB"),
      ("five", (5, 12, 12), "RGB")],
 )  # fmt: skip
-def test_a_network_of_ones_own_gives_a_whole_store(
+def test_a_user_network_gives_a_complete_store(
     here: Path, scan: Callable[..., Result], name: str, shape: tuple[int, int, int], mode: str
 ) -> None:
     result = scan(f"nets.py:{name}")
@@ -122,7 +122,7 @@ def test_a_network_of_ones_own_gives_a_whole_store(
     assert str(here) not in (here / "saved/net/network.json").read_text()
     with Image.open(here / "saved/net/images/0.jpg") as picture:
         assert (picture.size, picture.mode) == (shape[:0:-1], mode)
-    # other ways to go about it must not show
+    # the number of workers and the order of the stages do not change the files
     assert scan(f"nets.py:{name}", "--workers", "2", "--stages", "scan", out="other/net").exit_code == 0
     files = [p for kind in ("images", "cropped") for p in (here / "saved/net" / kind).rglob("*.jpg")]
     for file in [*files, here / "saved/net/images.json"]:
@@ -130,27 +130,27 @@ def test_a_network_of_ones_own_gives_a_whole_store(
     assert "complete already" in scan(f"nets.py:{name}").stderr
 
 
-def test_channels_to_show(here: Path, scan: Callable[..., Result]) -> None:
+def test_show_channels_selects_channels_of_the_input(here: Path, scan: Callable[..., Result]) -> None:
     more = ("--stages", "scan", "--overwrite")
     assert scan("nets.py:five", "--show-channels", "4,2,0", *more).exit_code == 0
     assert scan("nets.py:colour", "--show-channels", "1", *more).exit_code == 0
     assert "of 0 to 4" in refused(scan("nets.py:five", "--show-channels", "5", *more))
-    known = ("squeezenet1_1", "--weights", "random", "--size", "64")
-    assert "leave it out" in refused(scan(*known, "--show-channels", "1", *more))
+    builtin = ("squeezenet1_1", "--weights", "random", "--size", "64")
+    assert "leave it out" in refused(scan(*builtin, "--show-channels", "1", *more))
     result = scan("nets.py:five", "--show-channels", "red")
     assert result.exit_code == 2
     assert "--show-channels" in result.stderr
 
 
 @pytest.mark.parametrize("size", ["20", "20x30"])
-def test_a_size_of_ones_own(here: Path, scan: Callable[..., Result], size: str) -> None:
+def test_size_sets_the_input_size(here: Path, scan: Callable[..., Result], size: str) -> None:
     assert scan("nets.py:colour", "--size", size, "--stages", "scan").exit_code == 0
     shape = read_manifest(here / "saved/net").input.shape
     assert shape == ((3, 20, 20) if size == "20" else (3, 20, 30))
 
 
 @pytest.mark.parametrize("size", ["0", "x", "4097", "3x4x5", "-1"])
-def test_a_size_that_is_none_is_a_usage_error(scan: Callable[..., Result], size: str) -> None:
+def test_an_invalid_size_is_a_usage_error(scan: Callable[..., Result], size: str) -> None:
     result = scan("nets.py:colour", f"--size={size}")
     assert result.exit_code == 2
     assert "--size" in result.stderr
@@ -182,7 +182,7 @@ def test_a_size_that_is_none_is_a_usage_error(scan: Callable[..., Result], size:
         (["nets.py:colour", "--images", "none.csv"], ["none.csv", "cannot be read"]),
     ],
 )
-def test_what_will_not_do_is_one_line(
+def test_invalid_arguments_give_one_line(
     here: Path, scan: Callable[..., Result], arguments: list[str], words: list[str]
 ) -> None:
     torch.save({"other.weight": torch.zeros(3)}, here / "w.pt")
@@ -193,11 +193,11 @@ def test_what_will_not_do_is_one_line(
     line = refused(scan(*arguments))
     for word in words:
         assert word in line
-    # nothing is begun before all is known to fit
+    # no store is begun before all arguments are checked
     assert not (here / "saved/net/network.json").exists()
 
 
-def test_one_of_two_sets_of_weights_and_extra_state(here: Path, scan: Callable[..., Result]) -> None:
+def test_one_of_two_sets_of_weights_is_selected_by_name(here: Path, scan: Callable[..., Result]) -> None:
     layers = torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 3)
     state = torch.nn.Sequential(*layers).state_dict()
     torch.save({"model": state, "ema": {name: value + 1 for name, value in state.items()}}, here / "two.pt")
@@ -206,12 +206,12 @@ def test_one_of_two_sets_of_weights_and_extra_state(here: Path, scan: Callable[.
     assert "other" in refused(scan("nets.py:colour", "--weights", "two.pt:model", "--stages", "scan"))
 
 
-def test_an_activation_that_is_not_finite_is_named(here: Path, scan: Callable[..., Result]) -> None:
+def test_the_error_names_the_layer_with_infinite_values(here: Path, scan: Callable[..., Result]) -> None:
     line = refused(scan("nets.py:logarithm"))
     assert "layer '2', and none before it, gives NaN or infinity for image 'a/0.png'" in line
 
 
-def test_what_the_logits_stand_for_is_kept(here: Path, scan: Callable[..., Result]) -> None:
+def test_the_class_names_of_the_logits_are_recorded(here: Path, scan: Callable[..., Result]) -> None:
     assert scan("nets.py:named", "--layers", "logits", "--layers", "0").exit_code == 0
     report = inspect(here / "saved/net")
     assert report.problems == ()
@@ -220,7 +220,7 @@ def test_what_the_logits_stand_for_is_kept(here: Path, scan: Callable[..., Resul
     assert read_layer(here / "saved/net", first).names is None
     logits = read_layer(here / "saved/net", last)
     assert logits.names == ["x", "y", "z"]
-    # One number a filter and image: no crop, and both lists say the same.
+    # One value per filter and image: there are no crops, and both lists are equal.
     assert logits.filters[0].pictures == ["max_grads", "avg_grads", "max_activ"]
     assert [e.score for e in logits.filters[0].max] == [e.score for e in logits.filters[0].avg]
     assert report.worst_certificate is not None
@@ -230,11 +230,13 @@ def test_what_the_logits_stand_for_is_kept(here: Path, scan: Callable[..., Resul
     ("pattern", "words"),
     [("3.*", "2 Conv2d"), ("kind:Linear", "kind:"), ("logit", "no layer matches 'logit'")],
 )
-def test_layers_that_there_are_not(here: Path, scan: Callable[..., Result], pattern: str, words: str) -> None:
+def test_patterns_without_layers_are_refused(
+    here: Path, scan: Callable[..., Result], pattern: str, words: str
+) -> None:
     assert words in refused(scan("nets.py:colour", "--layers", pattern))
 
 
-def test_images_by_a_table_and_words_by_a_list(here: Path, scan: Callable[..., Result]) -> None:
+def test_images_from_a_table_and_class_names_from_a_file(here: Path, scan: Callable[..., Result]) -> None:
     (here / "t.csv").write_text("photos/a/0.png,cat\nphotos/b/1.png,dog\nphotos/b/9.png,dog\n")
     (here / "two").write_text("Cats\nDogs\n")
     result = scan("nets.py:colour", "--images", "t.csv", "--words", "two", "--stages", "scan")
@@ -244,7 +246,7 @@ def test_images_by_a_table_and_words_by_a_list(here: Path, scan: Callable[..., R
     assert [s.path for s in dataset.skipped] == ["photos/b/9.png"]
 
 
-def test_a_network_of_gray_digits_over_a_data_set_by_name(here: Path, scan: Callable[..., Result]) -> None:
+def test_a_gray_network_over_a_torchvision_data_set(here: Path, scan: Callable[..., Result]) -> None:
     raw = here / "sets/MNIST/raw"
     raw.mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
@@ -268,7 +270,7 @@ def test_a_network_of_gray_digits_over_a_data_set_by_name(here: Path, scan: Call
         assert (here / "saved/net" / name).read_bytes() == (here / "other/net" / name).read_bytes()
 
 
-def test_untrained_networks_are_the_same_for_a_seed(here: Path, scan: Callable[..., Result]) -> None:
+def test_random_weights_depend_only_on_the_seed(here: Path, scan: Callable[..., Result]) -> None:
     more: tuple[Any, ...] = ("--weights", "random", "--size", "32", "--layers", "features.0")
     more += ("--stages", "scan")
     for out, seed in (("a/net", "1"), ("b/net", "1"), ("c/net", "2")):

@@ -1,4 +1,4 @@
-"""Fine-tunings that are refused: an error of one line, and no file is lost."""
+"""Refused fine-tuning runs: an error of one line, and no file is lost."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_unreadable_images_are_skipped_and_recorded(run: Callable[..., Result], 
     (here / "photos/blue/1.png").write_bytes(b"")
     assert run().exit_code == 0
     record = json.loads((here / "run/transfer.json").read_text())
-    skipped = [one["path"] for part in ("train", "val") for one in record[part]["skipped"]]
+    skipped = [entry["path"] for part in ("train", "val") for entry in record[part]["skipped"]]
     assert sorted(skipped) == ["blue/1.png", "red/0.png"]
     assert record["train"]["images"] + record["val"]["images"] == 16
 
@@ -207,9 +207,9 @@ def test_a_loss_that_becomes_nan_later_keeps_the_last_checkpoint(
 
     real, calls = loop.F.cross_entropy, 0
 
-    def failing(*given: object, **more: object) -> object:
+    def failing(*arguments: object, **more: object) -> object:
         nonlocal calls
-        loss = real(*given, **more)  # type: ignore[arg-type]
+        loss = real(*arguments, **more)  # type: ignore[arg-type]
         if "reduction" in more:  # an evaluation
             return loss
         calls += 1

@@ -1,4 +1,4 @@
-"""Why decoding processes are our own: what `torch.utils.data.DataLoader` was found not to keep."""
+"""Properties of the decoding processes that `torch.utils.data.DataLoader` does not have."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @needs_proc
-def test_a_process_holds_neither_torch_nor_shared_memory(folder: Path) -> None:
+def test_a_process_loads_no_torch_and_no_shared_memory(folder: Path) -> None:
     process = DecodingProcess(SMALL.resize_crop)
     try:
         process.send([str(path) for path in sorted(folder.iterdir())])
@@ -48,8 +48,8 @@ def test_a_process_holds_neither_torch_nor_shared_memory(folder: Path) -> None:
     assert peak < 150  # a process with torch takes 350 MB
 
 
-def test_a_crash_is_reported_with_its_batch_and_nowhere_else(folder: Path) -> None:
-    """With fork and spawn, DataLoader raises from a SIGCHLD handler, wherever the main thread is."""
+def test_a_crash_is_reported_only_where_its_batch_is_received(folder: Path) -> None:
+    """With fork and spawn, DataLoader raises from a SIGCHLD handler, anywhere in the main thread."""
     before = signal.getsignal(signal.SIGCHLD)
     process = DecodingProcess(SMALL.resize_crop)
     try:
@@ -75,7 +75,7 @@ SCRIPT = """
     from torchlurk.datasets.batches import batches
     from torchlurk.datasets.image_folder import list_images
     from torchlurk.datasets.inputs import Preprocess
-    print("begun", flush=True)
+    print("start", flush=True)
     images = list_images(Path(sys.argv[-1]))
     print(sum(len(batch.indices) for batch in batches(images, Preprocess(size=16, resize=20), batch_size=2)))
 """
@@ -97,10 +97,10 @@ def test_a_script_without_a_guard_runs_once(
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         timeout=120,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "begun\n12\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "start\n12\n", "")
 
 
-def test_nothing_of_multiprocessing_is_left_behind(folder: Path) -> None:
-    """With spawn and forkserver, a resource tracker and a server stay until Python ends."""
+def test_no_multiprocessing_process_remains(folder: Path) -> None:
+    """With spawn and forkserver, a resource tracker and a server remain until Python exits."""
     list(batches(list_images(folder), SMALL, batch_size=2, workers=2))
     assert multiprocessing.active_children() == []

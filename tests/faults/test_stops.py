@@ -1,4 +1,4 @@
-"""A run that is asked to end puts all in order, says what is kept, and can be gone on with."""
+"""A run that gets SIGTERM or SIGINT cleans up, reports what is kept, and resumes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.processes import hear_interrupts
 
-OWN = """
+MODEL = """
 import torch
 from torch import nn
 
@@ -27,10 +27,8 @@ def make():
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_that_is_asked_to_end_leaves_all_in_order(
-    number: signal.Signals, code: int, tmp_path: Path
-) -> None:
-    (tmp_path / "own.py").write_text(OWN)
+def test_a_stopped_run_cleans_up_and_resumes(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(MODEL)
     photos = tmp_path / "photos"
     photos.mkdir()
     rng = np.random.default_rng(0)
@@ -51,15 +49,15 @@ def test_a_run_that_is_asked_to_end_leaves_all_in_order(
         workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(number)
         assert process.stderr is not None
-        said = process.stderr.read()
-        assert process.wait(60) == code, said
+        stderr = process.stderr.read()
+        assert process.wait(60) == code, stderr
     assert workers
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert not list((tmp_path / "saved_model").rglob("*.part"))
     assert not list((tmp_path / "saved_model").rglob("progress.json"))
-    assert re.search(r"these finished parts of the rest: \d+ of scan; start the same command again", said)
-    assert said.splitlines()[-1] == "torchlurk: stopped"
-    assert "Traceback" not in said
+    assert re.search(r"these finished parts of the rest: \d+ of scan; start the same command again", stderr)
+    assert stderr.splitlines()[-1] == "torchlurk: stopped"
+    assert "Traceback" not in stderr
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "400 images, 0 skipped" in done.stdout

@@ -1,1 +1,1 @@
-"""Random small networks made of the operations that people write, and what must hold of each of them."""
+"""Random small networks of common operations, and the properties that each of them must have."""

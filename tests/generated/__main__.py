@@ -1,4 +1,4 @@
-"""Draw many networks, and tell what fails: `python -m tests.generated 2000 --seed 3`."""
+"""Check many random networks and print the failures: `python -m tests.generated 2000 --seed 3`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Kind:
     """Failures of one kind.
 
     Attributes:
-        network: the one with the shortest source.
-        failure: how it fails.
-        count: how many networks fail so.
-        calls: how often after which public call.
+        network: the failing network with the shortest source.
+        failure: its failure.
+        count: the number of networks with such a failure.
+        calls: the number of failures by public call.
     """
 
     network: Network
@@ -36,22 +36,22 @@ class Kind:
 
 
 def main() -> int:
-    """Run, print a table of failures, and give 1 if there are any."""
+    """Check the networks, print a table of failures and return 1 if there are any."""
     parser = argparse.ArgumentParser(prog="python -m tests.generated", description=__doc__)
-    parser.add_argument("count", type=int, nargs="?", default=100, help="networks to draw")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawing")
-    parser.add_argument("--source", help="check this network alone, and print each failure in full")
+    parser.add_argument("count", type=int, nargs="?", default=100, help="number of networks")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random networks")
+    parser.add_argument("--source", help="check only this network and print each failure in full")
     parser.add_argument(
-        "--shorten", type=int, default=40, help="networks to try in shortening each failing one"
+        "--shorten", type=int, default=40, help="maximum number of attempts to shorten each failing network"
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.source:
         return _print_in_full(failures(read(options.source)))
     start = time.monotonic()
-    found, drawn = _draw(options.count, options.seed)
+    kinds, drawn = _draw(options.count, options.seed)
     spent = time.monotonic() - start
-    for kind in sorted(found, key=lambda kind: -kind.count):
+    for kind in sorted(kinds, key=lambda kind: -kind.count):
         network, failure = shorten(kind.network, kind.failure, options.shorten)
         calls = ", ".join(f"{name} {count}" for name, count in kind.calls.most_common())
         first = next(iter(failure.message.splitlines()), "")
@@ -59,29 +59,29 @@ def main() -> int:
             f"{kind.count:5}  {failure.kind}: {first[:200]}\n       in {calls}\n       {network!r}\n",
             flush=True,
         )
-    print(f"{drawn} networks, {spent / max(drawn, 1):.2f} s each; {len(found)} kinds of failures")
-    return 1 if found else 0
+    print(f"{drawn} networks, {spent / max(drawn, 1):.2f} s each; {len(kinds)} kinds of failures")
+    return 1 if kinds else 0
 
 
-def _draw(count: int, number: int) -> tuple[list[Kind], int]:
-    """Draw networks; the failures by kind, and how many networks were checked."""
-    found: dict[tuple[str, str], Kind] = {}
+def _draw(count: int, first_seed: int) -> tuple[list[Kind], int]:
+    """Draw and check networks; return the failures by kind and the number of networks checked."""
+    kinds: dict[tuple[str, str], Kind] = {}
     bar = tqdm(total=count, disable=not sys.stderr.isatty())
     drawn = 0
 
-    @seed(number)
+    @seed(first_seed)
     @settings(
         max_examples=count, deadline=None, database=None, phases=[Phase.generate], derandomize=False,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(networks())
-    def look(network: Network) -> None:
+    def check(network: Network) -> None:
         nonlocal drawn
         drawn += 1
         bar.update()
         seen = set()
         for failure in failures(network):
-            kind = found.setdefault(failure.group, Kind(network, failure))
+            kind = kinds.setdefault(failure.group, Kind(network, failure))
             kind.calls[failure.call] += 1
             if failure.group not in seen:
                 kind.count += 1
@@ -89,9 +89,9 @@ def _draw(count: int, number: int) -> tuple[list[Kind], int]:
             if len(repr(network)) < len(repr(kind.network)):
                 kind.network, kind.failure = network, failure
 
-    look()
+    check()
     bar.close()
-    return list(found.values()), drawn
+    return list(kinds.values()), drawn
 
 
 def _print_in_full(found: list[Failure]) -> int:

@@ -1,4 +1,4 @@
-"""The public calls that are given a network, each with what must be true of its result."""
+"""The public calls that take a network, with checks of their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torchvision import transforms
 import torchlurk
 from tests.generated.description import Network
 from tests.generated.heads import ENDS_IN_LINEAR
-from tests.generated.reference import Reference, close, refer
+from tests.generated.reference import Reference, close, compute_reference
 from torchlurk import explaining
 from torchlurk.ascent.optimise import AscentParams
 
@@ -27,41 +27,41 @@ COUNT = 3
 
 
 class WrongError(AssertionError):
-    """A result is not what plain torch says."""
+    """A result that differs from plain torch."""
 
 
-def check(right: bool, what: str) -> None:
-    if not right:
+def check(condition: bool, what: str) -> None:
+    if not condition:
         raise WrongError(what)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network with the images that it is shown.
+    """A network with its input images.
 
     Attributes:
-        network: its description.
+        network: the description.
     """
 
     network: Network
 
     @cached_property
     def pairs(self) -> list[tuple[Image.Image, int]]:
-        """Images of noise, of the size of the input, and their classes."""
+        """Noise images of the input size with their classes."""
         draw = np.random.default_rng(self.network.seed)
         shape = (*self.network.size, 3)
         return [(Image.fromarray(draw.integers(0, 256, shape, np.uint8)), at % 2) for at in range(COUNT)]
 
     @cached_property
     def x(self) -> Tensor:
-        """The images as the network is fed them."""
+        """The preprocessed images."""
         pixels = torch.stack([torch.from_numpy(np.array(image)) for image, _ in self.pairs])
         values = pixels.permute(0, 3, 1, 2).contiguous().float() / 255
         return (values - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
 
     @property
     def preprocess(self) -> Any:
-        """What the package is given to feed the images: one of three forms."""
+        """The `preprocess` argument, in one of three forms."""
         size = self.network.size
         normalize = transforms.Normalize(MEAN, STD)
         if self.network.seed % 3 == 0:
@@ -72,18 +72,18 @@ class Case:
 
     @cached_property
     def reference(self) -> Reference:
-        """What plain torch says."""
-        return refer(self.network, self.x)
+        """The results of plain torch."""
+        return compute_reference(self.network, self.x)
 
     @property
     def layer(self) -> str:
-        """One of the watched layers."""
+        """One of the recorded layers."""
         names = list(self.reference.maps)
         return names[self.network.seed % len(names)]
 
     @property
     def logits(self) -> str:
-        """The name for the module that gives the output; a layer, where several modules give it."""
+        """`logits`; the name of a layer if several modules produce the output."""
         return "logits" if self.network.output in ("tensor", "default arguments") else self.layer
 
     def channel(self, layer: str) -> int:
@@ -97,7 +97,7 @@ class Case:
 
 
 def scan(case: Case, model: nn.Module, folder: Path) -> None:
-    """The lists are a sort of the activations."""
+    """Check that the lists are the sorted activations."""
     lurker = case.lurk(model, folder)
     lurker.compute_top_imgs()
     found = {layer.name for layer in lurker}
@@ -129,7 +129,7 @@ def _check_list(entries: list[tuple[int, float]], values: Tensor, scale: float, 
 
 
 def compute_grads(case: Case, model: nn.Module, folder: Path) -> None:
-    """Crops, fed again, give their scores."""
+    """Check that the crops reproduce their scores."""
     lurker = case.lurk(model, folder)
     lurker.compute_top_imgs()
     channel = case.channel(case.layer)
@@ -144,7 +144,7 @@ def compute_grads(case: Case, model: nn.Module, folder: Path) -> None:
 
 
 def compute_viz(case: Case, model: nn.Module, folder: Path) -> None:
-    """There is a filter image, and what it reaches is a number."""
+    """Check that there is a filter image with its activation."""
     lurker = case.lurk(model, folder)
     lurker.compute_top_imgs()
     channel = case.channel(case.layer)
@@ -155,38 +155,38 @@ def compute_viz(case: Case, model: nn.Module, folder: Path) -> None:
 
 
 def gradients(case: Case, model: nn.Module, folder: Path) -> None:
-    """Gradients equal autograd's."""
-    refers = case.reference
+    """Check that gradients equal those of autograd."""
+    reference = case.reference
     x = case.x[:2].clone()
-    ones = torch.ones(refers.logits.size(1))
+    ones = torch.ones(reference.logits.size(1))
     if case.network.output == "dict":
         found = torchlurk.gradients(model, x, lambda output: output["logits"].sum(1))
         weights = ones
     else:
         found = torchlurk.gradients(model, x, 1)
         weights = ones * torch.tensor([0.0, 1.0, 0.0])
-        check(close(found.value, refers.logits[:2, 1], CLOSE), "value of a class")
+        check(close(found.value, reference.logits[:2, 1], CLOSE), "value of a class")
     check(torch.equal(x, case.x[:2]), "the input was changed")
-    _check_gradient(found.input, refers, None, weights, slice(2), "gradient of a class")
+    _check_gradient(found.input, reference, None, weights, slice(2), "gradient of a class")
     layer, channel = case.layer, case.channel(case.layer)
-    maps = refers.maps[layer]
+    maps = reference.maps[layer]
     found = torchlurk.gradients(model, x, f"{layer}:{channel}")
     weights = torch.zeros(maps.shape[1:])
     weights[channel] = 1 / weights[channel].numel()
     check(close(found.value, maps[:2, channel].mean((1, 2)), CLOSE), "value of a map's mean")
-    _check_gradient(found.input, refers, layer, weights, slice(2), "gradient of a map's mean")
+    _check_gradient(found.input, reference, layer, weights, slice(2), "gradient of a map's mean")
 
 
 def explain(case: Case, model: nn.Module, folder: Path) -> None:
-    """The method "gradient" equals autograd's, of a class and of a unit."""
-    refers = case.reference
+    """Check that the method "gradient" equals autograd for a class and a unit."""
+    reference = case.reference
     params = explaining.AttributionParams(
         ("gradient", "guided", "deconv", "smoothgrad", "integrated"), samples=2, steps=2
     )
     layer, channel = case.layer, case.channel(case.layer)
-    _, _, height, width = refers.maps[layer].shape
+    _, _, height, width = reference.maps[layer].shape
     at = (height // 2, width - 1)
-    unit = torch.zeros(refers.maps[layer].shape[1:])
+    unit = torch.zeros(reference.maps[layer].shape[1:])
     unit[(channel, *at)] = 1.0
     targets: list[tuple[Any, str | None, Tensor]] = [
         (f"{layer}:{channel}@{at[0]},{at[1]}", layer, unit),
@@ -196,35 +196,35 @@ def explain(case: Case, model: nn.Module, folder: Path) -> None:
     for target, name, weights in targets:
         what = "class" if name is None else "unit"
         (found,) = torchlurk.explain(model, case.preprocess, case.pairs[1][0], target, params=params)
-        values = refers.logits[1, 2] if name is None else refers.maps[name][(1, channel, *at)]
-        scale = float(refers.logits.abs().max() if name is None else refers.maps[name].abs().max())
+        values = reference.logits[1, 2] if name is None else reference.maps[name][(1, channel, *at)]
+        scale = float(reference.logits.abs().max() if name is None else reference.maps[name].abs().max())
         check(abs(found.score - float(values)) <= CLOSE * scale, f"score of a {what}")
         _check_gradient(
-            found.attributions["gradient"], refers, name, weights, slice(1, 2), f"gradient of a {what}"
+            found.attributions["gradient"], reference, name, weights, slice(1, 2), f"gradient of a {what}"
         )
 
 
 def _check_gradient(
-    found: Tensor, refers: Reference, layer: str | None, weights: Tensor, rows: slice, what: str
+    found: Tensor, reference: Reference, layer: str | None, weights: Tensor, rows: slice, what: str
 ) -> None:
     """Check a gradient against autograd's.
 
-    The order of summation differs between memory formats. Where that shows (small differences of large terms,
-    as behind a layer norm), a gradient may be no farther from the one in float64 than twice autograd's own.
+    The order of summation differs between memory formats. Where this matters (small differences of large
+    terms, as after a layer norm), the error from float64 may be at most twice that of autograd.
     """
-    plain = refers.gradients(layer, weights, rows)
+    plain = reference.gradients(layer, weights, rows)
     plain = [one.reshape(found.shape) for one in plain]
     if any(close(found, one, CLOSE) for one in plain):
         return
-    exact = refers.exact_gradient(layer, weights, rows).reshape(found.shape)
+    exact = reference.exact_gradient(layer, weights, rows).reshape(found.shape)
     scale = float(exact.abs().max())
     error, rounding = (float((one.double() - exact).abs().max()) for one in (found, plain[0]))
     check(error <= 2 * rounding <= 1e-3 * scale, what)
 
 
 def visualize(case: Case, model: nn.Module, folder: Path) -> None:
-    """The same call gives the same image."""
-    show = torchlurk.FeatureVisualizer(model, _tellable(case), params=AscentParams(steps=2))
+    """Check that the same call gives the same image."""
+    show = torchlurk.FeatureVisualizer(model, _invertible_preprocess(case), params=AscentParams(steps=2))
     layer = case.layer if case.network.seed % 2 else case.logits
     channel = 1 if layer == "logits" else case.channel(layer)
     first, second = show(channel, layer), show(channel, layer)
@@ -232,11 +232,11 @@ def visualize(case: Case, model: nn.Module, folder: Path) -> None:
 
 
 def record(case: Case, model: nn.Module, folder: Path) -> None:
-    """A file with a frame for each call."""
+    """Check that there is a file with a frame for each call."""
     layer = case.logits
     recorder = torchlurk.FrameRecorder(
         model, folder / "a.gif", 1, image=case.pairs[0][0] if case.network.seed % 2 else None, layer=layer,
-        every=1, preprocess=_tellable(case), params=AscentParams(steps=2),
+        every=1, preprocess=_invertible_preprocess(case), params=AscentParams(steps=2),
     )  # fmt: skip
     with recorder:
         recorder(0)
@@ -245,7 +245,7 @@ def record(case: Case, model: nn.Module, folder: Path) -> None:
 
 
 def transfer(case: Case, model: nn.Module, folder: Path) -> None:
-    """The copy has another head, and what is not trained stays as it was."""
+    """Check that the copy has another head and that frozen parameters are unchanged."""
     pairs = [(image, at % 2) for at, (image, _) in enumerate([*case.pairs, *case.pairs])]
     values = {name: value.clone() for name, value in model.named_parameters()}
     tuned = torchlurk.transfer(
@@ -260,8 +260,8 @@ def transfer(case: Case, model: nn.Module, folder: Path) -> None:
     check(logits.shape == (COUNT, 2), f"the new head gives {tuple(logits.shape)}")
 
 
-def _tellable(case: Case) -> Any:
-    """A preprocess that ascent can use: it says how its values are scaled."""
+def _invertible_preprocess(case: Case) -> Any:
+    """Return a preprocess with a known normalisation, which ascent needs."""
     size = case.network.size
     return torchlurk.Preprocess(size=size, resize=size) if case.network.seed % 3 == 2 else case.preprocess
 
@@ -280,6 +280,6 @@ CALLS: dict[str, Call] = {
 
 
 def calls_for(network: Network) -> dict[str, Call]:
-    """The calls that a network can be given: `transfer` wants a linear layer at the end."""
+    """Return the calls that support a network: `transfer` needs a linear layer at the end."""
     ends = network.head.kind in ENDS_IN_LINEAR and network.output in ("tensor", "default arguments")
     return {name: call for name, call in CALLS.items() if name != "transfer" or ends}

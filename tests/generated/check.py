@@ -1,4 +1,4 @@
-"""All that must hold of a network: each call's result, and that the network is afterwards as before."""
+"""The checks of a network: the result of each call, and that no call changes the network."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.generated.state import Snapshot, differences, snapshot
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that does not hold.
+    """A failed check.
 
     Attributes:
-        call: the public call after which it was seen.
-        kind: the type of the exception, or which property.
-        message: the details, in a line.
-        trace: where it was raised; empty for other failures.
+        call: the public call that failed.
+        kind: the type of the exception, or the failed property.
+        message: the details.
+        trace: the traceback of an exception; empty for other failures.
     """
 
     call: str
@@ -40,7 +40,7 @@ class Failure:
 
     @property
     def group(self) -> tuple[str, str]:
-        """What failures of one kind have in common: kind and message, without names and numbers."""
+        """The kind and the message without names and numbers, equal for failures of the same kind."""
         plain = next(iter(self.message.splitlines()), "")
         plain = re.sub(r" (was .* and is .*|is new|is missing)$", " changed", plain)
         plain = re.sub(r"\bNet[A-Z]\w+", "Net", plain)
@@ -51,70 +51,70 @@ class Failure:
         return f"{self.call}: {self.kind}: {self.message}"
 
 
-class Fused:
-    """Counts the uses of a fuse, and raises an error at one of them."""
+class FaultInjector:
+    """Counts the calls of a `FaultPoint` and raises an error at one of them."""
 
     def __init__(self) -> None:
-        self.uses = 0
+        self.count = 0
         self.at = 0
         self.error: type[BaseException] = RuntimeError
 
     def __call__(self) -> None:
-        self.uses += 1
-        if self.uses == self.at:
-            raise self.error("blown")
+        self.count += 1
+        if self.count == self.at:
+            raise self.error("injected")
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Fused:
-        return self  # a copy of the network is part of the same call
+    def __deepcopy__(self, memo: dict[int, object]) -> FaultInjector:
+        return self  # copies of the network share the counter
 
 
 def failures(network: Network, only: Collection[str] = ()) -> list[Failure]:
-    """All failures of a network.
+    """Run all checks and return the failures.
 
     Args:
-        network: which.
-        only: the names of the calls to make; all without.
+        network: the network.
+        only: the names of the calls to check; empty for all.
     """
     case = Case(network)
-    wanted = _loss(build(network), case)
+    expected = _loss(build(network), case)
     found: list[Failure] = []
     for name, call in calls_for(network).items():
         if only and name not in only:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            found += _one_call(case, name, call, Path(folder), wanted)
+            found += _one_call(case, name, call, Path(folder), expected)
     return found
 
 
 def _loss(model: nn.Module, case: Case) -> tuple[float, list[torch.Tensor]]:
-    """The loss of a training step, and the parameters after it."""
+    """Return the loss of a training step, and the parameters after it."""
     loss = train(model, case.x[:2])
     return loss, [parameter.detach().clone() for parameter in model.parameters()]
 
 
 def _one_call(
-    case: Case, name: str, call: Call, folder: Path, wanted: tuple[float, list[torch.Tensor]]
+    case: Case, name: str, call: Call, folder: Path, expected: tuple[float, list[torch.Tensor]]
 ) -> Iterator[Failure]:
-    fused = Fused()
-    model = build(case.network, fused)
+    injector = FaultInjector()
+    model = build(case.network, injector)
     if name == "transfer" and not _copies(model):
         return
-    fused.uses = 0
+    injector.count = 0
     found = list(_called(model, lambda: call(case, model, folder / "plain"), name))
     yield from found
-    uses = fused.uses
+    count = injector.count
     if not found:
-        yield from _trains(model, case, wanted, name)
+        yield from _trains(model, case, expected, name)
     errors: tuple[type[BaseException], ...] = (RuntimeError, KeyboardInterrupt)
-    fused = Fused()
-    model = build(case.network, fused)
-    fused.uses, fused.error = 0, errors[case.network.seed % 2]
-    fused.at = 1 + (uses * (case.network.seed % 7)) // 7
-    yield from _interrupted(model, fused, lambda: call(case, model, folder / "stopped"), name)
+    injector = FaultInjector()
+    model = build(case.network, injector)
+    injector.count, injector.error = 0, errors[case.network.seed % 2]
+    injector.at = 1 + (count * (case.network.seed % 7)) // 7
+    yield from _interrupted(model, injector, lambda: call(case, model, folder / "stopped"), name)
 
 
 def _copies(model: nn.Module) -> bool:
-    """Whether plain torch can copy it: not where it keeps tensors with a gradient history."""
+    """Return whether plain torch can copy the model; it cannot copy attributes with a gradient history."""
     try:
         copy.deepcopy(model)
     except RuntimeError:
@@ -134,15 +134,17 @@ def _called(model: nn.Module, call: Callable[[], None], name: str) -> Iterator[F
         yield from _state(before, model, name, "state")
 
 
-def _interrupted(model: nn.Module, fused: Fused, call: Callable[[], None], name: str) -> Iterator[Failure]:
-    """A layer that raises an error in the middle leaves no trace; Ctrl-C goes through."""
+def _interrupted(
+    model: nn.Module, injector: FaultInjector, call: Callable[[], None], name: str
+) -> Iterator[Failure]:
+    """Check that an error in a layer leaves the network unchanged, and that Ctrl-C is not swallowed."""
     before = snapshot(model)
     with clean():
         try:
             with suppress(RuntimeError, torchlurk.LurkError, WrongError):
                 call()
-            if fused.error is KeyboardInterrupt and fused.uses >= fused.at:
-                yield Failure(name, "KeyboardInterrupt was swallowed", f"at use {fused.at}")
+            if injector.error is KeyboardInterrupt and injector.count >= injector.at:
+                yield Failure(name, "KeyboardInterrupt was swallowed", f"at call {injector.at}")
         except KeyboardInterrupt:
             pass
         except Exception as error:
@@ -153,30 +155,31 @@ def _interrupted(model: nn.Module, fused: Fused, call: Callable[[], None], name:
 def _state(before: Snapshot, model: nn.Module, name: str, kind: str) -> Iterator[Failure]:
     changed = differences(before, snapshot(model))
     if changed:
-        # a change of many values is told by the shortest of them
+        # the shortest line stands for a change of many values
         yield Failure(name, kind, min(changed, key=len), "\n".join(changed))
 
 
 def _trains(
-    model: nn.Module, case: Case, wanted: tuple[float, list[torch.Tensor]], name: str
+    model: nn.Module, case: Case, expected: tuple[float, list[torch.Tensor]], name: str
 ) -> Iterator[Failure]:
     try:
         loss, values = _loss(model, case)
     except Exception as error:
         yield Failure(name, "training afterwards", str(error).splitlines()[0], traceback.format_exc())
         return
-    if abs(loss - wanted[0]) > 1e-6 * abs(wanted[0]):
-        yield Failure(name, "training afterwards", f"the loss is {loss}, not {wanted[0]}")
-    elif not all(torch.allclose(a, b, 1e-5, 1e-6) for a, b in zip(values, wanted[1], strict=True)):
+    if abs(loss - expected[0]) > 1e-6 * abs(expected[0]):
+        yield Failure(name, "training afterwards", f"the loss is {loss}, not {expected[0]}")
+    elif not all(torch.allclose(a, b, 1e-5, 1e-6) for a, b in zip(values, expected[1], strict=True)):
         yield Failure(name, "training afterwards", "other parameters after a step")
 
 
 @contextmanager
 def clean() -> Iterator[None]:
-    """Torch's global state as before, whatever fails inside; warnings are errors."""
+    """Restore torch's global state at the end, and turn warnings into errors."""
     random, grad, kind = torch.get_rng_state(), torch.is_grad_enabled(), torch.get_default_dtype()
     threads, always = torch.get_num_threads(), torch.is_warn_always_enabled()
-    torch.set_warn_always(True)  # or torch warns of some things once only, and a failure is not seen again
+    # otherwise torch gives some warnings only once, and a failure cannot be reproduced
+    torch.set_warn_always(True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

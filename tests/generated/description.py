@@ -1,4 +1,4 @@
-"""Networks as printable descriptions: the blocks that exist, and which of them a network consists of."""
+"""Printable descriptions of networks, and the registry of blocks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Kind:
     """A kind of block.
 
     Attributes:
-        make: from the shape of its input, and a value for each option, to the module.
-        options: the values that each option can have, the simplest first.
+        make: returns the module for the shape of an input and a value for each option.
+        options: the possible values of each option, the simplest first.
         keeps_shape: whether the output always has the shape of the input.
         nested: whether its first option is a sequence of blocks.
     """
@@ -38,7 +38,7 @@ HEADS: dict[str, Kind] = {}
 def block(
     *, keeps_shape: bool = False, nested: bool = False, **options: tuple[Any, ...]
 ) -> Callable[[type[nn.Module]], type[nn.Module]]:
-    """Register a module class as a kind of block: from `(N, C, H, W)` to the same form."""
+    """Register a module class as a block, which maps `(N, C, H, W)` to `(N, C', H', W')`."""
 
     def register(made: type[nn.Module]) -> type[nn.Module]:
         BLOCKS[made.__name__] = Kind(made, options, keeps_shape, nested)
@@ -48,7 +48,7 @@ def block(
 
 
 def head(**options: tuple[Any, ...]) -> Callable[[type[nn.Module]], type[nn.Module]]:
-    """Register a module class as a kind of head: from `(N, C, H, W)` to `(N, CLASSES)`."""
+    """Register a module class as a head, which maps `(N, C, H, W)` to `(N, CLASSES)`."""
 
     def register(made: type[nn.Module]) -> type[nn.Module]:
         HEADS[made.__name__] = Kind(made, options)
@@ -65,19 +65,19 @@ class Step:
     options: tuple[tuple[str, Any], ...] = ()
 
     def build(self, shape: Shape) -> nn.Module:
-        """The module, for an input of that shape, with values drawn from torch's generator."""
+        """Return the module for an input shape, with values from torch's global generator."""
         kind = BLOCKS.get(self.kind) or HEADS[self.kind]
         defaults = {name: values[0] for name, values in kind.options.items()}
         return kind.make(shape, **{**defaults, **dict(self.options)})
 
     def __repr__(self) -> str:
         kind = BLOCKS.get(self.kind) or HEADS[self.kind]
-        said = [f"{k}={v!r}" for k, v in self.options if v != kind.options[k][0]]
-        return f"{self.kind}({', '.join(said)})"
+        options = [f"{k}={v!r}" for k, v in self.options if v != kind.options[k][0]]
+        return f"{self.kind}({', '.join(options)})"
 
 
 def step(kind: str, **options: Any) -> Step:
-    """A block as its own source has it."""
+    """Return a block, as in the source of a network."""
     return Step(kind, tuple(options.items()))
 
 
@@ -86,19 +86,19 @@ OUTPUTS = ("tensor", "default arguments", "tuple", "dict", "namedtuple")
 
 @dataclass(frozen=True)
 class Network:
-    """All that decides a network; `repr` is its source.
+    """A full description of a network; `repr` is its source.
 
     Attributes:
-        steps: its blocks, from the image to the last feature map.
-        head: from there to the logits.
-        size: `(H, W)` of its input, which has three channels.
-        output: the form of what it returns, one of `OUTPUTS`.
-        mode: `eval`, `train`, or `mixed` for modules of both.
-        frozen: whether `none`, `some` or `all` of its parameters have `requires_grad` False.
-        used: what was done with it before: `no`, `evaluated`, or `trained` for a step of training.
-        hooks: the user's own: `none`, `look` for hooks that return nothing, `change` for one that doubles.
-        fuse: before which block the module stands that can be told to raise an error.
-        seed: of its values.
+        steps: the blocks, from the image to the last feature map.
+        head: the block from there to the logits.
+        size: `(H, W)` of the input, which has three channels.
+        output: the type of the output, one of `OUTPUTS`.
+        mode: `eval`, `train`, or `mixed` for modules in both modes.
+        frozen: whether `none`, `some` or `all` parameters have `requires_grad` False.
+        used: its earlier use: `no`, `evaluated`, or `trained` for one training step.
+        hooks: the user's hooks: `none`, `observe` for hooks that return nothing, `change` for doubling.
+        fault: the index of the block before which a `FaultPoint` is inserted.
+        seed: the seed of the parameters.
     """
 
     steps: tuple[Step, ...]
@@ -109,29 +109,29 @@ class Network:
     frozen: str = "none"
     used: str = "no"
     hooks: str = "none"
-    fuse: int = 0
+    fault: int = 0
     seed: int = 0
 
     def __repr__(self) -> str:
         parts = [", ".join(map(repr, self.steps))]
         plain = Network(self.steps)
-        for name in ("head", "size", "output", "mode", "frozen", "used", "hooks", "fuse", "seed"):
+        for name in ("head", "size", "output", "mode", "frozen", "used", "hooks", "fault", "seed"):
             if getattr(self, name) != getattr(plain, name):
                 parts.append(f"{name}={getattr(self, name)!r}")
         return f"network({', '.join(parts)})"
 
 
 def network(*steps: Step, **more: Any) -> Network:
-    """A network as its own source has it."""
+    """Return a network, as in its source."""
     return Network(steps, **more)
 
 
 def read(source: str) -> Network:
-    """The network that a source describes, as `repr` gives it."""
+    """Return the network of a source, which is the `repr` of a network."""
     names = {name: _maker(name) for name in (*BLOCKS, *HEADS)}
-    found = eval(source, {"network": network, **names})
-    assert isinstance(found, Network)
-    return found
+    result = eval(source, {"network": network, **names})
+    assert isinstance(result, Network)
+    return result
 
 
 def _maker(name: str) -> Callable[..., Step]:
@@ -139,18 +139,18 @@ def _maker(name: str) -> Callable[..., Step]:
 
 
 def chain(steps: tuple[Step, ...], shape: Shape) -> tuple[list[nn.Module], Shape]:
-    """Modules one after the other, and the shape of what the last one gives."""
-    made = []
-    for one in steps:
-        module = one.build(shape)
-        made.append(module)
+    """Return the modules of the steps, and the output shape of the last one."""
+    modules = []
+    for block_step in steps:
+        module = block_step.build(shape)
+        modules.append(module)
         shape = shape_after(module, shape)
-    return made, shape
+    return modules, shape
 
 
 def shape_after(module: nn.Module, shape: Shape) -> Shape:
-    """The shape of what a block gives; a copy is asked, as a block may remember what it was fed."""
+    """Return the output shape of a block; a copy runs, as a block may store its input."""
     with torch.no_grad():
-        given = copy.deepcopy(module).eval()(torch.zeros(2, *shape))
-    _, channels, height, width = given.shape
+        output = copy.deepcopy(module).eval()(torch.zeros(2, *shape))
+    _, channels, height, width = output.shape
     return channels, height, width

@@ -1,4 +1,4 @@
-"""Blocks of one layer or two: convolutions, normalisations, nonlinearities, poolings."""
+"""Blocks of one or two layers: convolution, normalisation, activation, pooling, dropout."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.nn.utils import parametrizations
 from tests.generated.description import Shape, block
 
 
-def measured(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
-    """A batch norm as it is after some training."""
+def with_statistics(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    """Fill the running statistics of a batch norm with values as after training."""
     channels = norm.num_features
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -23,7 +23,7 @@ def measured(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
 
 
 class GainConv2d(nn.Conv2d):
-    """A convolution of the user's own, with a gain for each filter."""
+    """A user-defined convolution with a gain for each filter."""
 
     def __init__(self, *args: int, **more: object) -> None:
         super().__init__(*args, **more)  # type: ignore[arg-type]
@@ -34,7 +34,7 @@ class GainConv2d(nn.Conv2d):
 
 
 class StandardConv2d(nn.Conv2d):
-    """A convolution with standardised weights, which it looks at as a matrix."""
+    """A convolution with weight standardisation, computed on a view of the weights as a matrix."""
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self.weight.view(self.out_channels, -1)
@@ -63,15 +63,15 @@ class Conv(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         pad = 0 if padding == "none" else dilation * (kernel - 1) // 2
-        made = CONVOLUTIONS[convolution](
+        conv = CONVOLUTIONS[convolution](
             shape[0], out, kernel, stride, pad, dilation, math.gcd(groups, shape[0], out), bias,
             "zeros" if padding == "none" or convolution == "StandardConv2d" else padding,
         )  # fmt: skip
         if norm == "spectral":
-            made = parametrizations.spectral_norm(made)
+            conv = parametrizations.spectral_norm(conv)
         elif norm == "weight":
-            made = parametrizations.weight_norm(made)
-        self.conv = made
+            conv = parametrizations.weight_norm(conv)
+        self.conv = conv
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
@@ -79,13 +79,13 @@ class Conv(nn.Module):
 
 @block(out=(4, 6, 8), stride=(1, 2))
 class Separable(nn.Module):
-    """Depthwise, then 1 x 1, as in MobileNet."""
+    """A depthwise and a 1 x 1 convolution, as in MobileNet."""
 
     def __init__(self, shape: Shape, out: int, stride: int) -> None:
         super().__init__()
         channels = shape[0]
         self.depthwise = nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False)
-        self.norm = measured(nn.BatchNorm2d(channels))
+        self.norm = with_statistics(nn.BatchNorm2d(channels))
         self.relu = nn.ReLU6(inplace=True)
         self.pointwise = nn.Conv2d(channels, out, 1)
 
@@ -96,7 +96,7 @@ class Separable(nn.Module):
 
 @block(out=(4, 6))
 class WeightAsMatrix(nn.Module):
-    """A convolution of 1 x 1 as a product with a view of its 4-d parameter."""
+    """A 1 x 1 convolution as a product with a view of its 4-d parameter."""
 
     def __init__(self, shape: Shape, out: int) -> None:
         super().__init__()
@@ -111,23 +111,23 @@ class WeightAsMatrix(nn.Module):
         return self.conv(mixed.transpose(1, 2).reshape(n, -1, h, w))
 
 
-@block(keeps_shape=True, way=("batch", "group", "layer", "channels first"))
+@block(keeps_shape=True, variant=("batch", "group", "layer", "channels first"))
 class Norm(nn.Module):
-    def __init__(self, shape: Shape, way: str) -> None:
+    def __init__(self, shape: Shape, variant: str) -> None:
         super().__init__()
         channels = shape[0]
-        self.way = way
-        if way == "batch":
-            self.norm: nn.Module = measured(nn.BatchNorm2d(channels))
-        elif way == "group":
+        self.variant = variant
+        if variant == "batch":
+            self.norm: nn.Module = with_statistics(nn.BatchNorm2d(channels))
+        elif variant == "group":
             self.norm = nn.GroupNorm(math.gcd(2, channels), channels)
         else:
             self.norm = nn.LayerNorm(channels, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.way == "layer":
+        if self.variant == "layer":
             return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        if self.way == "channels first":
+        if self.variant == "channels first":
             mean = x.mean(1, keepdim=True)
             spread = (x - mean).pow(2).mean(1, keepdim=True)
             x = (x - mean) / torch.sqrt(spread + 1e-2)
@@ -145,11 +145,11 @@ MODULES = {
 }
 
 
-@block(keeps_shape=True, way=tuple(MODULES))
+@block(keeps_shape=True, variant=tuple(MODULES))
 class Activation(nn.Module):
-    def __init__(self, shape: Shape, way: str) -> None:
+    def __init__(self, shape: Shape, variant: str) -> None:
         super().__init__()
-        self.relu = MODULES[way]()
+        self.relu = MODULES[variant]()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.relu(x)
@@ -157,66 +157,66 @@ class Activation(nn.Module):
 
 @block(
     keeps_shape=True,
-    way=("F.relu(x)", "x.relu_()", "torch.relu(x)", "x.relu_(); return x", "F.relu(x, inplace=True)", "clamp",
-         "sigmoid"),
+    variant=("F.relu(x)", "x.relu_()", "torch.relu(x)", "x.relu_(); return x", "F.relu(x, inplace=True)",
+             "clamp", "sigmoid"),
 )  # fmt: skip
 class Function(nn.Module):
-    def __init__(self, shape: Shape, way: str) -> None:
+    def __init__(self, shape: Shape, variant: str) -> None:
         super().__init__()
-        self.way = way
+        self.variant = variant
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.way == "F.relu(x)":
+        if self.variant == "F.relu(x)":
             return F.relu(x)
-        if self.way == "x.relu_()":
+        if self.variant == "x.relu_()":
             return x.relu_()
-        if self.way == "torch.relu(x)":
+        if self.variant == "torch.relu(x)":
             return torch.relu(x)
-        if self.way == "F.relu(x, inplace=True)":
+        if self.variant == "F.relu(x, inplace=True)":
             return F.relu(x, inplace=True)
-        if self.way == "clamp":
+        if self.variant == "clamp":
             return x.clamp(min=-0.5, max=1.5)
-        if self.way == "sigmoid":
+        if self.variant == "sigmoid":
             return x * x.sigmoid()
-        x.relu_()  # goes on with x, not with what the call returns
+        x.relu_()  # returns x, not the result of the call
         return x
 
 
-@block(way=("nn.MaxPool2d(2)", "nn.AvgPool2d(2)", "F.max_pool2d(x, 3, 2, 1)", "F.avg_pool2d(x, 2)",
+@block(variant=("nn.MaxPool2d(2)", "nn.AvgPool2d(2)", "F.max_pool2d(x, 3, 2, 1)", "F.avg_pool2d(x, 2)",
             "nn.AdaptiveAvgPool2d(4)", "F.adaptive_avg_pool2d(x, 5)", "F.adaptive_max_pool2d(x, 4)",
             "nn.MaxPool2d(3, 2, ceil_mode=True)"))  # fmt: skip
 class Pool(nn.Module):
-    def __init__(self, shape: Shape, way: str) -> None:
+    def __init__(self, shape: Shape, variant: str) -> None:
         super().__init__()
-        self.way = way
+        self.variant = variant
         modules = {
             "nn.MaxPool2d(2)": nn.MaxPool2d(2),
             "nn.AvgPool2d(2)": nn.AvgPool2d(2),
             "nn.AdaptiveAvgPool2d(4)": nn.AdaptiveAvgPool2d(4),
             "nn.MaxPool2d(3, 2, ceil_mode=True)": nn.MaxPool2d(3, 2, ceil_mode=True),
         }
-        self.pool = modules.get(way)
+        self.pool = modules.get(variant)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.pool is not None:
             return self.pool(x)
-        if self.way == "F.max_pool2d(x, 3, 2, 1)":
+        if self.variant == "F.max_pool2d(x, 3, 2, 1)":
             return F.max_pool2d(x, 3, stride=2, padding=1)
-        if self.way == "F.avg_pool2d(x, 2)":
+        if self.variant == "F.avg_pool2d(x, 2)":
             return F.avg_pool2d(x, 2)
-        if self.way == "F.adaptive_max_pool2d(x, 4)":
+        if self.variant == "F.adaptive_max_pool2d(x, 4)":
             return F.adaptive_max_pool2d(x, 4)
         return F.adaptive_avg_pool2d(x, (5, 5))
 
 
-@block(keeps_shape=True, way=("nn.Dropout", "F.dropout", "nn.Dropout2d"))
+@block(keeps_shape=True, variant=("nn.Dropout", "F.dropout", "nn.Dropout2d"))
 class Dropout(nn.Module):
-    def __init__(self, shape: Shape, way: str) -> None:
+    def __init__(self, shape: Shape, variant: str) -> None:
         super().__init__()
-        self.way = way
-        self.drop = nn.Dropout2d(0.3) if way == "nn.Dropout2d" else nn.Dropout(0.3)
+        self.variant = variant
+        self.drop = nn.Dropout2d(0.3) if variant == "nn.Dropout2d" else nn.Dropout(0.3)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.way == "F.dropout":
+        if self.variant == "F.dropout":
             return F.dropout(x, 0.3, training=self.training)
         return self.drop(x)

@@ -1,4 +1,4 @@
-"""From the description of a network to the module, in the state that the description says."""
+"""Build the module of a network in the described state."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.generated import heads, joins, layers, maps, stateful  # noqa: F401  # they register their blocks
+from tests.generated import heads, joins, layers, maps, stateful  # noqa: F401  # register their blocks
 from tests.generated.description import Network, chain
 
-Named = namedtuple("Named", ["logits", "features"])  # as people write it
+Named = namedtuple("Named", ["logits", "features"])  # as in user code
 
 
-class Fuse(nn.Module):
-    """Calls a function at each use, which may raise; its counter is no part of the network."""
+class FaultPoint(nn.Module):
+    """Calls a function, which may raise, in each forward, and returns its input."""
 
-    def __init__(self, use: Callable[[], None]) -> None:
+    def __init__(self, on_call: Callable[[], None]) -> None:
         super().__init__()
-        self.use = use
+        self.on_call = on_call
 
     def forward(self, x: Tensor) -> Tensor:
-        self.use()
+        self.on_call()
         return x
 
 
@@ -75,35 +75,35 @@ FORMS: dict[str, type[Net]] = {
 }
 
 
-def nothing() -> None:
-    """What a fuse does that is to do nothing."""
+def do_nothing() -> None:
+    """Do nothing."""
 
 
-def look(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-    """A hook of the user's that returns nothing."""
+def observe(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    """A forward hook that returns nothing."""
 
 
-def look_before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """A hook before the forward."""
+def observe_input(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """A forward pre-hook that returns nothing."""
 
 
 def double(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """A hook of the user's that changes the output."""
+    """A forward hook that changes the output."""
     return output * 2
 
 
-def build(network: Network, use: Callable[[], None] = nothing) -> nn.Module:
-    """The module, the same one each time.
+def build(network: Network, on_call: Callable[[], None] = do_nothing) -> nn.Module:
+    """Build the module; equal descriptions give equal modules.
 
     Args:
-        network: its description.
-        use: called at each use of its fuse.
+        network: the description.
+        on_call: called in each forward of the `FaultPoint`.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(network.seed)
-        made, shape = chain(network.steps, (3, *network.size))
-        made.insert(min(network.fuse, len(made)), Fuse(use))
-        model = FORMS[network.output](nn.Sequential(*made), network.head.build(shape))
+        blocks, shape = chain(network.steps, (3, *network.size))
+        blocks.insert(min(network.fault, len(blocks)), FaultPoint(on_call))
+        model = FORMS[network.output](nn.Sequential(*blocks), network.head.build(shape))
         _freeze(model, network.frozen)
         if network.hooks != "none":
             _add_hooks(model, network.hooks)
@@ -123,10 +123,10 @@ def _freeze(model: nn.Module, frozen: str) -> None:
 
 
 def _add_hooks(model: nn.Module, hooks: str) -> None:
-    """Hooks on the first convolution or linear layer, and on the whole."""
+    """Add hooks to the first convolution or linear layer and to the model."""
     first = next(module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
-    first.register_forward_hook(double if hooks == "change" else look)
-    model.register_forward_pre_hook(look_before)
+    first.register_forward_hook(double if hooks == "change" else observe)
+    model.register_forward_pre_hook(observe_input)
 
 
 def _use(model: nn.Module, network: Network) -> None:
@@ -140,7 +140,7 @@ def _use(model: nn.Module, network: Network) -> None:
 
 
 def train(model: nn.Module, x: Tensor) -> float:
-    """One step of training, with the same random numbers each time; its loss."""
+    """Train one step with a fixed seed and return the loss."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(7)
         model.train()
@@ -153,7 +153,7 @@ def train(model: nn.Module, x: Tensor) -> float:
 
 
 def logits(output: Any) -> Tensor:
-    """The logits in whatever form a network returns them."""
+    """Return the logits from the output of a network."""
     if isinstance(output, Tensor):
         return output
     return output["logits"] if isinstance(output, Mapping) else output[0]

@@ -1,4 +1,4 @@
-"""The strategy that draws networks, and what makes one fit to be tested: plain torch can run it."""
+"""The Hypothesis strategy for networks that plain torch can run."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from torch import Tensor, nn
 from tests.generated import models
 from tests.generated.description import BLOCKS, HEADS, OUTPUTS, Kind, Network, Shape, Step, shape_after
 
-CLOSE = 1e-5
-LARGEST = 4000
-"""Values of a feature map."""
-PART = 40
-"""Bytes that decide a block."""
-BYTES = 8 * PART
+TOLERANCE = 1e-5
+MAX_VALUES = 4000
+"""The maximum number of values in a feature map."""
+BYTES_PER_BLOCK = 40
+"""The number of bytes that determine a block."""
+BYTES = 8 * BYTES_PER_BLOCK
 
 T = TypeVar("T")
 
 
 @lru_cache(4096)
 def shape_of(step: Step, shape: Shape) -> Shape | None:
-    """The shape that a block gives; `None` if it cannot take that input, or gives too little or too much."""
+    """Return the output shape of a block; `None` if it rejects the input or the output has a bad size."""
     with torch.random.fork_rng(devices=[]):
         try:
-            given = shape_after(step.build(shape), shape)
+            output = shape_after(step.build(shape), shape)
         except (RuntimeError, ValueError, AssertionError):
             return None
-    channels, height, width = given
-    small = channels * height * width <= LARGEST and channels <= 16
-    return given if small and channels > 1 and min(height, width) >= 4 else None
+    channels, height, width = output
+    small = channels * height * width <= MAX_VALUES and channels <= 16
+    return output if small and channels > 1 and min(height, width) >= 4 else None
 
 
 class Choices:
-    """Decisions read from bytes, of which zero is the simplest.
+    """Choices read from bytes; zero is the simplest choice.
 
-    One string of bytes decides a whole network. Hypothesis varies the parts of what it has drawn; given
-    parts, it would spend most of its examples on variations of a few networks.
+    One byte string determines a network. If each choice were drawn separately, Hypothesis would spend most of
+    its examples on variations of a few networks.
     """
 
     def __init__(self, values: bytes) -> None:
@@ -54,8 +54,8 @@ class Choices:
         return values[chosen % len(values)]
 
     def part(self, start: int) -> Choices:
-        """The decisions from some byte on, the same whatever was read before."""
-        return Choices(self.values[start : start + PART])
+        """Return the choices from a fixed byte on, independent of the bytes read before."""
+        return Choices(self.values[start : start + BYTES_PER_BLOCK])
 
 
 def _options(choices: Choices, kind: Kind, shape: Shape) -> tuple[tuple[str, object], ...]:
@@ -71,13 +71,14 @@ def _options(choices: Choices, kind: Kind, shape: Shape) -> tuple[tuple[str, obj
 
 
 def _step(choices: Choices, shape: Shape, *, keeps_shape: bool, nested: bool) -> tuple[Step, Shape]:
-    """A block that fits, and the shape of what it gives."""
+    """Return a block that accepts the shape, and its output shape."""
     names = [
         name
         for name, kind in BLOCKS.items()
         if (kind.keeps_shape or not keeps_shape) and (nested or not kind.nested)
     ]
-    names += [name for name in ("Conv", "Conv", "Activation") if name in names]  # what networks have most of
+    # common layers are drawn more often
+    names += [name for name in ("Conv", "Conv", "Activation") if name in names]
     first = choices.pick(range(len(names)))
     options = choices.part(choices.at)
     for name in (*names[first:], *names[:first]):
@@ -91,51 +92,53 @@ def _step(choices: Choices, shape: Shape, *, keeps_shape: bool, nested: bool) ->
 
 
 def from_bytes(values: bytes) -> Network:
-    """The network that some bytes decide; it need not run."""
+    """Return the network of a byte string; it may not run."""
     choices = Choices(values)
     sides = range(16, 25)
     size = (choices.pick(sides), choices.pick(sides))
-    made = {
+    settings = {
         "output": choices.pick(OUTPUTS),
         "mode": choices.pick(("eval", "train", "mixed")),
         "frozen": choices.pick(("none", "some", "all")),
         "used": choices.pick(("no", "evaluated", "trained")),
-        "hooks": choices.pick(("none", "look", "change")),
+        "hooks": choices.pick(("none", "observe", "change")),
     }
     count = choices.pick((1, 2, 3, 4, 5, 3, 4))
-    fuse = choices.pick(range(count + 1))
+    fault = choices.pick(range(count + 1))
     seed = choices.pick(range(100))
     shape: Shape = (3, *size)
     steps = []
     for number in range(count):
-        one, shape = _step(choices.part(PART * (1 + number)), shape, keeps_shape=False, nested=True)
+        one, shape = _step(
+            choices.part(BYTES_PER_BLOCK * (1 + number)), shape, keeps_shape=False, nested=True
+        )
         steps.append(one)
-    ends = choices.part(PART * 7)
+    ends = choices.part(BYTES_PER_BLOCK * 7)
     name = ends.pick(list(HEADS))
     return Network(
-        tuple(steps), Step(name, _options(ends, HEADS[name], shape)), size, **made, fuse=fuse, seed=seed
+        tuple(steps), Step(name, _options(ends, HEADS[name], shape)), size, **settings, fault=fault, seed=seed
     )
 
 
 def candidates() -> SearchStrategy[Network]:
-    """Networks of which some cannot be run."""
+    """Return a strategy for networks, some of which do not run."""
     return st.binary(min_size=BYTES, max_size=BYTES).map(from_bytes)
 
 
 def networks() -> SearchStrategy[Network]:
-    """Networks that plain torch runs, on batches of any size, with the same result."""
-    return candidates().filter(lambda network: why_not(network) is None)
+    """Return a strategy for networks that plain torch runs with equal results for all batch sizes."""
+    return candidates().filter(lambda network: find_problem(network) is None)
 
 
-def why_not(network: Network) -> str | None:
-    """What keeps a network from being one that must work; `None` if nothing does."""
+def find_problem(network: Network) -> str | None:
+    """Return why a network is not a valid test case; `None` if it is one."""
     if problem := _runs(network):
         return problem
-    return None if has_layers(models.build(network)) else "no layer to watch"
+    return None if has_layers(models.build(network)) else "no convolution or linear layer"
 
 
 def has_layers(model: nn.Module) -> bool:
-    """Whether there is a convolution or a linear layer."""
+    """Return whether the model has a convolution or a linear layer."""
     return any(isinstance(module, nn.Conv2d | nn.Linear) for module in model.modules())
 
 
@@ -149,8 +152,8 @@ def _runs(network: Network) -> str | None:
             models.logits(model(x.clone())).sum().backward()
     except (RuntimeError, ValueError) as problem:
         return f"{type(problem).__name__}: {problem}"
-    apart = (single - batched).abs().max() / batched.abs().max().clamp(min=1e-30)
-    return None if apart <= CLOSE else f"batches differ by {apart:.1e}"
+    difference = (single - batched).abs().max() / batched.abs().max().clamp(min=1e-30)
+    return None if difference <= TOLERANCE else f"batches differ by {difference:.1e}"
 
 
 def _outputs(network: Network, size: int) -> Tensor:
@@ -160,6 +163,6 @@ def _outputs(network: Network, size: int) -> Tensor:
 
 
 def inputs(network: Network) -> Tensor:
-    """Two images as a network is fed them."""
+    """Return two random preprocessed images."""
     generator = torch.Generator().manual_seed(network.seed)
     return torch.randn(2, 3, *network.size, generator=generator)

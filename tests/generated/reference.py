@@ -1,4 +1,4 @@
-"""What plain torch says of a network: activations of each image fed alone, and gradients by autograd."""
+"""Reference results in plain torch: the activations of each single image, and gradients by autograd."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from tests.generated.description import Network
 from tests.generated.models import build, logits
 
-WATCHED = (nn.Conv2d, nn.Linear)
+RECORDED = (nn.Conv2d, nn.Linear)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Plain torch's answers.
+    """The results of plain torch.
 
     Attributes:
-        network: which.
-        x: `(N, 3, H, W)`, the images as they are fed.
-        maps: by layer, `(N, C, H, W)` as `as_map` lays them out.
-        logits: `(N, classes)`.
+        network: the network.
+        x: the preprocessed images `(N, 3, H, W)`.
+        maps: the activations by layer, `(N, C, H, W)` in the layout of `as_map`.
+        logits: the logits `(N, classes)`.
     """
 
     network: Network
@@ -32,70 +32,73 @@ class Reference:
     logits: Tensor
 
     def gradients(self, layer: str | None, weights: Tensor, rows: slice) -> list[Tensor]:
-        """The gradients of `(logits or map * weights).sum()` with respect to some of the images.
+        """Return the gradients of `(logits or map * weights).sum()` with respect to some images.
 
-        Twice: of these alone, and of all images in one batch. The backward of a batch norm in evaluation mode
-        is wrong in some memory layouts of a single image, so that plain torch may not agree with itself.
+        There are two results: for a batch of these images, and for a batch of all images. The backward of a
+        batch norm in eval mode is wrong in some memory layouts of a single image, so they may differ.
         """
         alone, together = self._gradient(layer, weights, self.x[rows]), self._gradient(layer, weights, self.x)
         return [alone, together[rows]]
 
     def exact_gradient(self, layer: str | None, weights: Tensor, rows: slice) -> Tensor:
-        """The first of `gradients`, computed in float64."""
+        """Return the first result of `gradients`, computed in float64."""
         return self._gradient(layer, weights.double(), self.x[rows].double())
 
     def _gradient(self, layer: str | None, weights: Tensor, images: Tensor) -> Tensor:
-        model = build(self.network).eval().to(images.dtype)
-        # What this forward draws at random is not a call's doing.
-        with torch.random.fork_rng(devices=[]), torch.enable_grad(), outputs(model) as kept:
+        model = build(self.network).eval()
+        if images.dtype == torch.float64:
+            model.double()  # unlike `to(torch.float64)`, it leaves complex values as they are
+        # The random numbers of this forward must not count as a change by a call.
+        with torch.random.fork_rng(devices=[]), torch.enable_grad(), outputs(model) as recorded:
             leaf = images.clone().requires_grad_()
             output = logits(model(leaf.clone()))
-            value = output if layer is None else kept[layer]
-            (found,) = torch.autograd.grad((value * weights).sum(), leaf)
-        return found
+            value = output if layer is None else recorded[layer]
+            (gradient,) = torch.autograd.grad((value * weights).sum(), leaf)
+        return gradient
 
 
-def refer(network: Network, x: Tensor) -> Reference:
-    """Feed each image alone to a fresh network in evaluation mode."""
+def compute_reference(network: Network, x: Tensor) -> Reference:
+    """Run each image separately through a new network in eval mode."""
     model = build(network).eval()
-    rows, found = [], []
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), outputs(model) as kept:
+    rows, results = [], []
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), outputs(model) as recorded:
         for image in x.split(1):
-            kept.clear()
-            found.append(logits(model(image.clone())))
-            rows.append(dict(kept))
+            recorded.clear()
+            results.append(logits(model(image.clone())))
+            rows.append(dict(recorded))
     return Reference(network, x, {name: torch.cat([row[name] for row in rows]) for name in rows[0]},
-                     torch.cat(found))  # fmt: skip
+                     torch.cat(results))  # fmt: skip
 
 
 @contextmanager
 def outputs(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """The first output of each convolution and linear layer, as a map, in copies."""
-    kept: dict[str, Tensor] = {}
+    """Record a copy of the first output of each convolution and linear layer, in the layout of `as_map`."""
+    recorded: dict[str, Tensor] = {}
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if name not in kept:
-                kept[name] = as_map(output.clone(), linear=isinstance(module, nn.Linear))
+        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if name not in recorded:
+                recorded[name] = as_map(output.clone(), linear=isinstance(module, nn.Linear))
 
-        return keep
+        return record
 
     handles = [
         module.register_forward_hook(hook(name))
         for name, module in model.named_modules()
-        if isinstance(module, WATCHED)
+        if isinstance(module, RECORDED)
     ]
     try:
-        yield kept
+        yield recorded
     finally:
         for handle in handles:
             handle.remove()
 
 
 def as_map(output: Tensor, *, linear: bool) -> Tensor:
-    """As the documentation says: `(N, C, H, W)`, where a linear layer has its channels last.
+    """Return an output as `(N, C, H, W)`, in the documented layout. Linear layers have their channels last.
 
-    Tokens are laid out as a square if they form one, alone or after a first one; else they lie in a column.
+    Tokens become a square if their number, or their number without the first token, is a square number, and a
+    column otherwise.
     """
     if output.dim() == 2:
         return output[:, :, None, None]
@@ -109,8 +112,8 @@ def as_map(output: Tensor, *, linear: bool) -> Tensor:
     return output.permute(0, 3, 1, 2) if linear else output
 
 
-def close(found: Tensor, wanted: Tensor, tolerance: float) -> bool:
-    """Whether two tensors agree, relative to the largest value wanted."""
-    if found.shape != wanted.shape:
+def close(actual: Tensor, expected: Tensor, tolerance: float) -> bool:
+    """Return whether two tensors agree, relative to the largest expected value."""
+    if actual.shape != expected.shape:
         return False
-    return float((found - wanted).abs().max()) <= tolerance * float(wanted.abs().max())
+    return float((actual - expected).abs().max()) <= tolerance * float(expected.abs().max())

@@ -1,4 +1,4 @@
-"""From a network that fails to a shorter one that fails likewise."""
+"""Reduce a failing network to a shorter one with the same failure."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import fields, replace
 
 from tests.generated.check import Failure, failures
 from tests.generated.description import BLOCKS, Network, Step, step
-from tests.generated.networks import why_not
+from tests.generated.networks import find_problem
 
 
 def shorten(network: Network, failure: Failure, tries: int) -> tuple[Network, Failure]:
-    """Leave out blocks and options as long as the failure stays.
+    """Remove blocks and options as long as the failure remains.
 
     Args:
-        network: one that fails.
-        failure: how.
-        tries: how many networks may be checked.
+        network: a failing network.
+        failure: its failure.
+        tries: the maximum number of networks to check.
     """
     left = tries
     while left > 0:
         for shorter in _shorter(network):
-            if left <= 0 or why_not(shorter) is not None:
+            if left <= 0 or find_problem(shorter) is not None:
                 continue
             left -= 1
             same = next(
@@ -36,7 +36,7 @@ def shorten(network: Network, failure: Failure, tries: int) -> tuple[Network, Fa
 
 
 def _shorter(network: Network) -> Iterator[Network]:
-    """Networks with a block or an option less; the seed decides what is called, and is kept."""
+    """Yield networks with one block or option less; the seed selects the calls' arguments and remains."""
     for at in range(len(network.steps)):
         if len(network.steps) > 1:
             yield replace(network, steps=(*network.steps[:at], *network.steps[at + 1 :]))

@@ -1,4 +1,4 @@
-"""All of a module's state that can be reached, and torch's own, as a flat table that can be compared."""
+"""Snapshots of the state of a module and of torch's global state, as flat tables that can be compared."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ import torch
 from torch import Tensor, nn
 
 Snapshot = dict[str, object]
-"""By a readable path, what stands there; equal values compare equal."""
+"""The values by readable path; equal values compare equal."""
 
 
 def snapshot(model: nn.Module) -> Snapshot:
-    """The `__dict__` tree of every module, its parameters and buffers, and torch's global state."""
-    found: Snapshot = dict(_torch())
+    """Return the `__dict__` tree of every module, with parameters and buffers, and torch's global state."""
+    table: Snapshot = dict(_torch())
     for name, module in model.named_modules():
-        where = f"model.{name}" if name else "model"
-        found[f"type({where})"] = type(module)
-        found[f"id({where})"] = id(module)
+        path = f"model.{name}" if name else "model"
+        table[f"type({path})"] = type(module)
+        table[f"id({path})"] = id(module)
         for key, value in vars(module).items():
             exact = key in ("_parameters", "_buffers")
-            _add(found, f"{where}.{key}", value, {id(module)}, exact=exact)
-        found[f"vars({where})"] = sorted(vars(module))
-    return found
+            _add(table, f"{path}.{key}", value, {id(module)}, exact=exact)
+        table[f"vars({path})"] = sorted(vars(module))
+    return table
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
-    """What is not as before, a line each."""
-    found = [f"{key} is new" for key in after if key not in before]
+    """Return one line for each difference."""
+    lines = [f"{key} is new" for key in after if key not in before]
     for key, value in before.items():
         if key not in after:
-            found.append(f"{key} is missing")
+            lines.append(f"{key} is missing")
         elif after[key] != value:
-            found.append(f"{key} was {_brief(value)} and is {_brief(after[key])}")
-    return sorted(found)
+            lines.append(f"{key} was {_brief(value)} and is {_brief(after[key])}")
+    return sorted(lines)
 
 
 def _brief(value: object) -> str:
     if isinstance(value, bytes):
-        return f"{len(value)} bytes of sum {zlib.crc32(value):08x}"
+        return f"{len(value)} bytes with CRC {zlib.crc32(value):08x}"
     text = repr(value)
     return text if len(text) < 90 else text[:87] + "..."
 
 
 def _torch() -> Snapshot:
-    """Torch's random numbers and global settings."""
+    """Return the state of torch's random generator and its global settings."""
     hooks = {
         f"torch {name}": list(value)
         for name, value in vars(torch.nn.modules.module).items()
@@ -71,59 +71,59 @@ def _torch() -> Snapshot:
     }
 
 
-def _add(found: Snapshot, where: str, value: Any, above: set[int], *, exact: bool = False) -> None:
-    """Add a value and all that is in it.
+def _add(table: Snapshot, path: str, value: Any, above: set[int], *, exact: bool = False) -> None:
+    """Add a value and its contents to the table.
 
     Args:
-        found: the table.
-        where: the value's path.
-        value: what is there.
-        above: ids of the objects that contain it.
+        table: the snapshot to extend.
+        path: the path of the value.
+        value: the value.
+        above: the ids of the objects that contain the value.
         exact: whether tensors must be the same objects in the same memory, as parameters and buffers are.
     """
-    found[f"type({where})"] = type(value)
+    table[f"type({path})"] = type(value)
     if isinstance(value, Tensor):
-        _add_tensor(found, where, value, exact=exact)
+        _add_tensor(table, path, value, exact=exact)
     elif isinstance(value, nn.Module):
-        found[f"id({where})"] = id(value)
+        table[f"id({path})"] = id(value)
     elif value is None or isinstance(value, str | bytes | bool | int | float | complex):
-        found[where] = repr(value)
+        table[path] = repr(value)
     elif id(value) in above:
-        found[where] = id(value)
+        table[path] = id(value)
     elif isinstance(value, Mapping):
-        found[f"list({where})"] = [repr(key) for key in value]
+        table[f"list({path})"] = [repr(key) for key in value]
         for key, item in value.items():
-            _add(found, f"{where}[{key!r}]", item, above | {id(value)}, exact=exact)
+            _add(table, f"{path}[{key!r}]", item, above | {id(value)}, exact=exact)
     elif isinstance(value, AbstractSet):
-        found[where] = sorted(map(repr, value))
+        table[path] = sorted(map(repr, value))
     elif isinstance(value, list | tuple):
-        found[f"len({where})"] = len(value)
+        table[f"len({path})"] = len(value)
         for at, item in enumerate(value):
-            _add(found, f"{where}[{at}]", item, above | {id(value)}, exact=exact)
-    else:  # a function, a size, a device, an object of the user's own
-        found[where] = repr(value) if isinstance(value, torch.dtype | torch.device) else id(value)
+            _add(table, f"{path}[{at}]", item, above | {id(value)}, exact=exact)
+    else:  # a function, a size, a device, a user's object
+        table[path] = repr(value) if isinstance(value, torch.dtype | torch.device) else id(value)
 
 
-def _add_tensor(found: Snapshot, where: str, tensor: Tensor, *, exact: bool) -> None:
-    found[f"{where}.dtype"] = tensor.dtype
-    found[f"{where}.shape"] = tuple(tensor.shape)
-    found[f"{where}.stride()"] = tensor.stride()
-    found[f"{where}.requires_grad"] = tensor.requires_grad
-    found[f"{where}.is_leaf"] = tensor.is_leaf
-    found[f"{where}.is_inference()"] = tensor.is_inference()
-    found[where] = _values(tensor)
+def _add_tensor(table: Snapshot, path: str, tensor: Tensor, *, exact: bool) -> None:
+    table[f"{path}.dtype"] = tensor.dtype
+    table[f"{path}.shape"] = tuple(tensor.shape)
+    table[f"{path}.stride()"] = tensor.stride()
+    table[f"{path}.requires_grad"] = tensor.requires_grad
+    table[f"{path}.is_leaf"] = tensor.is_leaf
+    table[f"{path}.is_inference()"] = tensor.is_inference()
+    table[path] = _values(tensor)
     if exact:
-        found[f"id({where})"] = id(tensor)
-        found[f"{where}.data_ptr()"] = (tensor.data_ptr(), tensor.untyped_storage().data_ptr())
+        table[f"id({path})"] = id(tensor)
+        table[f"{path}.data_ptr()"] = (tensor.data_ptr(), tensor.untyped_storage().data_ptr())
         grad = tensor.grad
-        found[f"type({where}.grad)"] = type(grad)
+        table[f"type({path}.grad)"] = type(grad)
         if grad is not None:
-            found[f"id({where}.grad)"] = id(grad)
-            _add_tensor(found, f"{where}.grad", grad, exact=False)
+            table[f"id({path}.grad)"] = id(grad)
+            _add_tensor(table, f"{path}.grad", grad, exact=False)
 
 
 def _values(tensor: Tensor) -> object:
-    """Its values as bytes; the device alone where it has none, as a tensor on the meta device."""
+    """Return the values as bytes, or the device of a tensor that is not on the CPU."""
     if tensor.device.type != "cpu":
         return tensor.device
     return tensor.detach().resolve_conj().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -1,1 +1,1 @@
-"""Faults tried by the hundred: `python -m tests.faults.long`, or `make faults`; the figures go to docs."""
+"""Many faults of each kind: run `make faults` or `python -m tests.faults.long`."""

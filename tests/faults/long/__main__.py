@@ -1,4 +1,4 @@
-"""`python -m tests.faults.long`: try kinds of fault, print the table, and write it into the document."""
+"""`python -m tests.faults.long`: make faults, print a table and write it to the documentation."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ NAMES = [kind.name for kind in KINDS]
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
-@click.option("--count", type=click.IntRange(1), help="How often. [default: each kind's own]")
-@click.option("--seed", default=0, show_default=True, help="Of what chance decides.")
-@click.option("--write/--no-write", help="Write the table into docs/explanation/reliability.md.")
+@click.option("--count", type=click.IntRange(1), help="Attempts per kind. [default: set by each kind]")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random choices.")
+@click.option("--write/--no-write", help="Write the table to docs/explanation/reliability.md.")
 def main(names: tuple[str, ...], count: int | None, seed: int, write: bool) -> None:
-    """Try the kinds of fault of these NAMES, or all."""
+    """Make the faults of the kinds NAMES, or of all kinds."""
     rows: list[Row] = []
     for kind in KINDS:
         if names and kind.name not in names:
             continue
         if missing := kind.needs():
-            click.echo(f"{kind.name}: not tried, {missing}", err=True)
+            click.echo(f"{kind.name}: skipped, {missing}", err=True)
             continue
-        begun = time.monotonic()
+        start = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="torchlurk-faults-") as folder:
             rows += attempt(kind, Path(folder), count or kind.long, seed)
-        click.echo(f"{kind.name}: {time.monotonic() - begun:.0f} s", err=True)
+        click.echo(f"{kind.name}: {time.monotonic() - start:.0f} s", err=True)
     click.echo(table(rows), nl=False)
     for row in rows:
         for line in row.wrong:

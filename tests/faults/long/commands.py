@@ -1,4 +1,4 @@
-"""The command line in a process of its own, with limits; what it said, and what it cost."""
+"""Run the command line in a separate process with limits; return its output, time and memory."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ NO_RIGHTS = (
     "--inh-caps=-dac_override,-dac_read_search",
     "--bounding-set=-dac_override,-dac_read_search",
 )
-"""Before a command of root's: files that may not be read may then not be read by root either."""
+"""Command prefix that removes root's right to ignore file permissions."""
 
 
 THREADS = {"OMP_NUM_THREADS": "1"}
-"""How many threads add up moves the last digits of a sum."""
+"""The number of threads affects the last digits of sums."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended.
+    """The result of a command.
 
     Attributes:
-        code: its exit status; negative where a signal ended it.
-        out: what it wrote to stdout.
-        err: and to stderr, progress bars included.
-        seconds: how long it took.
-        megabytes: the most memory that one of its processes held.
-        own: the same without the pages of libraries and other files, of which the system keeps more or fewer
-            in memory as it likes, by tens of megabytes; looked at every few milliseconds.
+        code: the exit status; negative if a signal ended the process.
+        out: stdout.
+        err: stderr, including progress bars.
+        seconds: the duration.
+        megabytes: the peak memory of its largest process.
+        private: the peak memory without the pages of libraries and other files, which vary by tens of
+            megabytes; sampled every few milliseconds.
     """
 
     code: int
@@ -54,20 +54,20 @@ class Outcome:
     err: str
     seconds: float
     megabytes: float
-    own: float
+    private: float
 
     @property
     def line(self) -> str:
-        """The last line of stderr: what a user is left with."""
+        """The last line of stderr."""
         return (self.err.strip().splitlines() or [""])[-1]
 
     @property
     def traceback(self) -> bool:
-        """Whether Python's own words came out, or Torchlurk's excuse for an error of its own."""
+        """Whether the output has a traceback or an internal error."""
         return "Traceback" in self.out + self.err or "internal error" in self.err
 
     def refused(self, *words: str) -> str:
-        """What is wrong with it as a refusal in one line that has these words; "" if nothing is."""
+        """Return why this is not a refusal in one line with these words; "" if it is one."""
         if self.code != 1 or self.traceback or not self.line.startswith("torchlurk: "):
             return f"ended with {self.code}: {self.err[-500:]!r}"
         missing = [word for word in words if word not in self.line]
@@ -75,12 +75,12 @@ class Outcome:
 
 
 def unprivileged() -> tuple[str, ...]:
-    """What to put before a command so that permissions hold for it."""
+    """Return the command prefix that makes file permissions effective."""
     return NO_RIGHTS if os.geteuid() == 0 else ()
 
 
-def wants_setpriv() -> str:
-    """Why permissions cannot be tried here; "" where they can."""
+def missing_setpriv() -> str:
+    """Return why this machine cannot test permissions; "" if it can."""
     return "root without setpriv" if os.geteuid() == 0 and shutil.which("setpriv") is None else ""
 
 
@@ -90,18 +90,18 @@ def lurk(
     *,
     before: Sequence[str] = (),
     file_bytes: int | None = None,
-    patience: float = 300,
+    timeout: float = 300,
     environment: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run the command line.
+    """Run the command line in a process.
 
     Args:
-        arguments: of `torchlurk`.
-        folder: where it runs.
-        before: a command that runs it, such as `unprivileged()`.
-        file_bytes: no file may grow beyond; `None` for no limit.
-        patience: seconds after which it is killed.
-        environment: what to add to this process's own.
+        arguments: the arguments of `torchlurk`.
+        folder: the working directory.
+        before: a command prefix, such as `unprivileged()`.
+        file_bytes: the largest allowed size of a file; `None` for no limit.
+        timeout: seconds after which the process is killed.
+        environment: additional environment variables.
     """
 
     def limit() -> None:
@@ -109,7 +109,7 @@ def lurk(
         if file_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
 
-    begun = time.monotonic()
+    start = time.monotonic()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
             [*before, *LURK, *arguments],
@@ -120,76 +120,76 @@ def lurk(
             env={**os.environ, **THREADS, "PYTHONPATH": str(ROOT), **(environment or {})},
             preexec_fn=limit,
         )
-        code, *memory = _wait(process, begun + patience)
+        code, *memory = _wait(process, start + timeout)
         texts = []
         for stream in (out, err):
             stream.seek(0)
             texts.append(stream.read().decode(errors="replace"))
-    return Outcome(code, *texts, time.monotonic() - begun, *memory)
+    return Outcome(code, *texts, time.monotonic() - start, *memory)
 
 
 def lurk_here(arguments: Sequence[str], folder: Path) -> Outcome:
-    """Run the command line in this process, which has loaded torch already; it must be told of no limits.
+    """Run the command line in this process, without limits, which saves loading torch again.
 
     Args:
-        arguments: of `torchlurk`.
-        folder: where it runs.
+        arguments: the arguments of `torchlurk`.
+        folder: the working directory.
     """
-    threads, begun = torch.get_num_threads(), time.monotonic()
+    threads, start = torch.get_num_threads(), time.monotonic()
     torch.set_num_threads(1)
     try:
         with contextlib.chdir(folder):
-            done = CliRunner().invoke(main, list(arguments))
+            result = CliRunner().invoke(main, list(arguments))
     finally:
         torch.set_num_threads(threads)
-    err = done.stderr
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        err += "".join(traceback.format_exception(done.exception))
-    return Outcome(done.exit_code, done.stdout, err, time.monotonic() - begun, 0, 0)
+    err = result.stderr
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        err += "".join(traceback.format_exception(result.exception))
+    return Outcome(result.exit_code, result.stdout, err, time.monotonic() - start, 0, 0)
 
 
 def _wait(process: subprocess.Popen[bytes], until: float) -> tuple[int, float, float]:
-    """Its exit status, and the megabytes, all and own, that it or one that it started has held at most."""
-    most = own = 0.0
+    """Return the exit status and the peaks of total and private memory in MB, children included."""
+    peak = private = 0.0
     while process.poll() is None:
-        most = max(most, held(process.pid, "VmHWM"))
-        own = max(own, held(process.pid, "RssAnon"))
+        peak = max(peak, peak_memory(process.pid, "VmHWM"))
+        private = max(private, peak_memory(process.pid, "RssAnon"))
         if time.monotonic() > until:
             process.kill()
         time.sleep(0.02)
-    return process.returncode, most, own
+    return process.returncode, peak, private
 
 
-def held(pid: int, kind: str) -> float:
-    """The megabytes of a kind of a process, or of that below it which has most; 0 for those that are gone.
+def peak_memory(pid: int, kind: str) -> float:
+    """Return the largest memory in MB of a process and its descendants; 0 if the process has ended.
 
     Args:
-        pid: which process.
-        kind: a line of its status: `VmHWM` is all memory at its peak so far, `RssAnon` what is its own now.
+        pid: the process.
+        kind: a line of its status: `VmHWM` is the peak of all memory, `RssAnon` the current private memory.
     """
-    # What wait4 tells begins with what the parent held when it started the process.
+    # wait4 is not used: its peak includes the memory of the parent when it started the process.
     try:
         status = Path(f"/proc/{pid}/status").read_text()
-        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0
-    found = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(kind)), 0.0)
-    return max([found, *(held(int(child), kind) for child in below)])
+    own = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(kind)), 0.0)
+    return max([own, *(peak_memory(int(child), kind) for child in children)])
 
 
-def used(pid: int) -> float:
-    """Seconds that a process has had of a processor, whatever else the machine was at."""
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def difference(one: bytes, other: bytes) -> int:
-    """How many bytes differ, those that one has more included."""
-    return abs(len(one) - len(other)) + sum(a != b for a, b in zip(one, other, strict=False))
+def difference(first: bytes, second: bytes) -> int:
+    """Return the number of differing bytes, including the difference in length."""
+    return abs(len(first) - len(second)) + sum(a != b for a, b in zip(first, second, strict=False))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """All files of a folder, by their paths in it."""
+    """Return the contents of all files in a folder by relative path."""
     return {
         p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
     }

@@ -1,4 +1,4 @@
-"""Small files that ask for much: each is refused, or decoded within some seconds and two gigabytes."""
+"""Small files that are expensive to decode: each is refused, or decoded within limits of time and memory."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.faults.long.commands import held, used
+from tests.faults.long.commands import cpu_seconds, peak_memory
 from tests.faults.long.harness import ROOT, Kind, Row, Trial
 from tests.faults.long.pictures import encoded
 from torchlurk.datasets import worker
 
-FAULT = "image that asks for hours or gigabytes: refused, or read with 20 s of a processor and 2 GB"
+FAULT = "image that would need hours or gigabytes: refused, or read within 20 s of CPU time and 2 GB"
 SECONDS, MEGABYTES = 20, 2000
 
 
 def _scans(path: Path) -> None:
-    """A progressive JPEG that goes over its pixels 5,000 times."""
+    """Write a progressive JPEG with 5,000 scans."""
     data = encoded(Image.new("L", (9000, 9000), 100), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     path.write_bytes(data[:-2] + last * 5000 + data[-2:])
 
 
 def _tiles(path: Path) -> None:
-    """A TIFF of a million tiles of one pixel: 4 MB that Pillow makes a gigabyte of."""
+    """Write a TIFF of a million one-pixel tiles: a file of 4 MB that needs a gigabyte in Pillow."""
     side = 1000
     tags = [
         (256, 4, 1, side),
@@ -49,18 +49,18 @@ def _tiles(path: Path) -> None:
 
 
 def _blocks(path: Path) -> None:
-    """A GIF of 20 million comments before its first frame."""
+    """Write a GIF with 20 million comments before the first frame."""
     head = b"GIF89a" + b"\x28\0\x28\0\x80\0\0" + b"\0\0\0\xff\xff\xff"
     path.write_bytes(head + b"!\xfe\1c\0" * 20_000_000)
 
 
 def _comments(path: Path) -> None:
-    """A PPM in words with 10 million comments."""
+    """Write a plain-text PPM with 10 million comments."""
     path.write_bytes(b"P3\n5000 5000\n255\n" + b"#c\n" * 10_000_000)
 
 
 def _chunks(path: Path) -> None:
-    """A PNG of 5 million empty chunks."""
+    """Write a PNG with 5 million empty chunks."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
@@ -70,7 +70,7 @@ def _chunks(path: Path) -> None:
 
 
 def _inflated(path: Path) -> None:
-    """A PNG whose text inflates to a gigabyte."""
+    """Write a PNG with a compressed text chunk that inflates to a gigabyte."""
     packer = zlib.compressobj(9)
     data = b"k\0\0" + b"".join(packer.compress(bytes(1 << 20)) for _ in range(1000)) + packer.flush()
     whole = encoded(Image.new("L", (4, 4)), "PNG")
@@ -79,29 +79,29 @@ def _inflated(path: Path) -> None:
 
 
 def _sparse(path: Path) -> None:
-    """A file of a terabyte of nothing."""
+    """Write a sparse file of a terabyte."""
     with path.open("wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
         file.truncate(1 << 40)
 
 
 def _pipe(path: Path) -> None:
-    """A pipe that nobody writes into."""
+    """Create a named pipe without a writer."""
     os.mkfifo(path)
 
 
 def _device(path: Path) -> None:
-    """A link to zeros without end."""
+    """Create a link to /dev/zero."""
     path.symlink_to("/dev/zero")
 
 
 def _folder(path: Path) -> None:
-    """A folder of that name."""
+    """Create a folder with the name of an image."""
     path.mkdir()
 
 
 def _large(mode: str, kind: str, **options: object) -> Callable[[Path], None]:
-    """As many pixels as are taken, in a format that needs memory on the way to RGB."""
+    """Return a writer of the largest accepted image, in a mode whose conversion to RGB needs memory."""
 
     def write(path: Path) -> None:
         side = 10_000 if kind != "WEBP" else 9_999
@@ -124,17 +124,17 @@ CASES: tuple[Callable[[Path], None], ...] = (
 )  # fmt: skip
 
 
-def ask_much(trial: Trial) -> list[Row]:
-    """Have a decoding process decode each of the first files, and see what it takes."""
+def decode_expensive_files(trial: Trial) -> list[Row]:
+    """Decode the first `trial.count` files in a decoding process each, and measure time and memory."""
     wrong: list[str] = []
     slowest = most = 0.0
     for number, make in enumerate(CASES[: trial.count]):
         path = trial.folder / f"{number}.png"
         make(path)
-        seconds, megabytes, said = _decode(path)
+        seconds, megabytes, reason = _decode(path)
         slowest, most = max(slowest, seconds), max(most, megabytes)
-        if seconds > SECONDS or megabytes > MEGABYTES or said is None:
-            wrong.append(f"case {number}: {seconds:.1f} s, {megabytes:.0f} MB, {said!r}")
+        if seconds > SECONDS or megabytes > MEGABYTES or reason is None:
+            wrong.append(f"case {number}: {seconds:.1f} s, {megabytes:.0f} MB, {reason!r}")
         if path.is_file():
             path.unlink()
     tried = min(trial.count, len(CASES))
@@ -143,7 +143,7 @@ def ask_much(trial: Trial) -> list[Row]:
 
 
 def _decode(path: Path) -> tuple[float, float, str | None]:
-    """Seconds, megabytes, and the reason, "" for a good image; `None` if the process died."""
+    """Return CPU seconds, peak MB and the reason: "" for a good image, `None` if the process died."""
     job = {"paths": [str(path)], "resize_crop": {"size": [224, 224], "resize": 256}}
     process = subprocess.Popen(
         [sys.executable, "-P", worker.__file__],
@@ -156,9 +156,9 @@ def _decode(path: Path) -> tuple[float, float, str | None]:
     process.stdin.write(json.dumps(job).encode() + b"\n")
     process.stdin.flush()
     line = process.stdout.readline()
-    seconds, megabytes = used(process.pid), held(process.pid, "VmHWM")
+    seconds, megabytes = cpu_seconds(process.pid), peak_memory(process.pid, "VmHWM")
     process.communicate()
     return seconds, megabytes, (json.loads(line)[0] or "") if line else None
 
 
-KIND = Kind("costs", (FAULT,), ask_much, long=len(CASES), short=8)
+KIND = Kind("costs", (FAULT,), decode_expensive_files, long=len(CASES), short=8)

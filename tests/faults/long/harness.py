@@ -1,4 +1,4 @@
-"""What a kind of fault is, what trying it gives, and the table of them all."""
+"""Kinds of fault, their results, and the table of all results."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ HEAD = ("fault", "tried", "survived", "bytes differing", "tracebacks", "measured
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one fault.
+    """The results of one fault.
 
     Attributes:
-        fault: one of the names that its `Kind` gives.
-        tried: how often the fault was made.
-        survived: how often all was then as it must be.
-        differing: bytes of the result that are not as they must be; `None` where none are compared.
-        tracebacks: how often Python's own words reached the user, or an exception that is no `LurkError`.
-        measured: figures, in a few words; "" for none.
-        wrong: for whoever mends it, a line for each that was not survived; not in the table.
+        fault: the name of the fault, one of `Kind.faults`.
+        tried: the number of attempts.
+        survived: the number of attempts with the expected result.
+        differing: the number of bytes that differ from the expected result; `None` if none are compared.
+        tracebacks: the number of tracebacks and of exceptions other than `LurkError` that reached the user.
+        measured: measurements as text; "" for none.
+        wrong: one line for each failed attempt, for debugging; not in the table.
     """
 
     fault: str
@@ -38,18 +38,18 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Whether the fault did no harm, and was made at all."""
+        """Whether the fault was tried and did no harm."""
         return 0 < self.tried == self.survived and not self.differing and not self.tracebacks
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a kind is tried with.
+    """The arguments of one test of a kind.
 
     Attributes:
-        folder: an empty folder, which goes afterwards.
-        count: how often to make the fault.
-        random: what chance decides; seeded.
+        folder: an empty temporary folder.
+        count: the number of attempts.
+        random: the seeded random generator.
     """
 
     folder: Path
@@ -62,12 +62,12 @@ class Kind:
     """A kind of fault.
 
     Attributes:
-        name: a word, for the command line.
-        faults: what its rows are called, in order: what a reader of the table sees.
-        run: makes the faults; gives a row for each of `faults`.
-        long: how often to make it by `make faults`.
-        short: how often by `make test`.
-        needs: says why it cannot be tried on this machine; "" where it can.
+        name: the name on the command line.
+        faults: the names of its rows in the table, in order.
+        run: makes the faults and returns a row for each of `faults`.
+        long: the number of attempts in `make faults`.
+        short: the number of attempts in `make test`.
+        needs: returns why this machine cannot make the faults; "" if it can.
     """
 
     name: str
@@ -79,10 +79,10 @@ class Kind:
 
 
 def attempt(kind: Kind, folder: Path, count: int, seed: int) -> list[Row]:
-    """Try a kind.
+    """Make the faults of a kind and return the rows.
 
     Raises:
-        AssertionError: its rows are not those that it has announced.
+        AssertionError: the rows do not match `kind.faults`.
     """
     rows = list(kind.run(Trial(folder, count, Random(f"{kind.name} {seed}"))))
     assert tuple(row.fault for row in rows) == kind.faults, (kind.name, [row.fault for row in rows])
@@ -90,7 +90,7 @@ def attempt(kind: Kind, folder: Path, count: int, seed: int) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as a table in Markdown."""
+    """Return the rows as a Markdown table."""
     lines = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
     for row in rows:
         bytes_ = "–" if row.differing is None else f"{row.differing:,}"
@@ -100,20 +100,20 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def read_table(text: str) -> dict[str, list[str]]:
-    """From a document that holds the table, the cells of each row by its fault.
+    """Return the cells of each row of the table in a document, by fault.
 
     Raises:
-        ValueError: there are no markers in it.
+        ValueError: the document lacks the markers.
     """
-    found = re.search(f"{re.escape(BEGIN)}\n(.*){re.escape(END)}", text, re.DOTALL)
-    if found is None:
-        raise ValueError(f"there is no {BEGIN!r} and {END!r} in it")
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].splitlines()[2:]]
+    match = re.search(f"{re.escape(BEGIN)}\n(.*){re.escape(END)}", text, re.DOTALL)
+    if match is None:
+        raise ValueError(f"the document lacks {BEGIN!r} or {END!r}")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in match[1].splitlines()[2:]]
     return {row[0]: row for row in rows}
 
 
 def write_table(rows: Sequence[Row], kinds: Sequence[Kind], document: Path = DOCUMENT) -> None:
-    """Put rows into the table of a document; those of faults that were not tried stay as they are."""
+    """Write rows to the table of a document; rows of other faults remain unchanged."""
     text = document.read_text("utf-8")
     lines = {fault: f"| {' | '.join(cells)} |" for fault, cells in read_table(text).items()}
     head, rule, *fresh = table(rows).splitlines()

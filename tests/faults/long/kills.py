@@ -1,4 +1,4 @@
-"""Runs killed at random moments, again and again, each then gone on with to the end."""
+"""Runs that are killed at random moments and then resumed to the end."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import STAGES
 
 FAULTS = (
-    "a run killed (SIGKILL) at a random moment, and gone on with",
-    "one of two processes that share a run killed, and the run started again",
+    "a run killed (SIGKILL) at a random moment, then resumed",
+    "one of two processes of a shared run killed, then the run resumed",
 )
 MOMENTS = ("at the beginning", *(f"in {name}" for name in STAGES), "at the end")
-"""When a run is killed."""
+"""The moments at which a run can be killed."""
 
-ENDS_IN = 120
-"""Seconds after which a run that should end is taken to hang."""
+TIMEOUT = 120
+"""Seconds after which a run counts as hanging."""
 
 
 def kill(trial: Trial) -> Iterator[Row]:
-    """Kill runs of one process, then of two."""
+    """Kill runs of one process, then runs of two processes."""
     yield _kill_one(trial)
-    yield _kill_of_two(trial)
+    yield _kill_one_of_two(trial)
 
 
 def _run(out: str, workers: int) -> None:
-    """What is killed: all stages on a small network, in many small pieces."""
+    """Run all stages on a small network, in many small pieces."""
     torch.set_num_threads(1)
     golden_run(Path(out), shard_size=2, batch_size=2, filters=None, workers=workers)
 
@@ -51,94 +51,97 @@ def _start(context: ForkServerContext, out: Path, workers: int) -> multiprocessi
 
 
 def _kill_one(trial: Trial) -> Row:
-    # A server that has torch already, from which runs are forked: starting costs milliseconds, not seconds.
+    # Runs are forked from a server that has imported torch: they start in milliseconds, not seconds.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.long.kills"])
     began = time.monotonic()
-    _start(context, trial.folder / "warm/branching", 0).join(ENDS_IN)
+    _start(context, trial.folder / "warm/branching", 0).join(TIMEOUT)
     began = time.monotonic()
-    _start(context, trial.folder / "whole/branching", 0).join(ENDS_IN)
-    lasts = time.monotonic() - began
-    whole = tree(trial.folder / "whole")
+    _start(context, trial.folder / "expected/branching", 0).join(TIMEOUT)
+    duration = time.monotonic() - began
+    expected = tree(trial.folder / "expected")
     kills = survived = differing = number = 0
     wrong: list[str] = []
-    fell: Counter[str] = Counter()
+    moments_hit: Counter[str] = Counter()
     while kills < trial.count:
         number += 1
         root = trial.folder / f"{number}"
-        here = 0
+        kills_here = 0
         for _ in range(trial.random.randint(1, 6)):
             process = _start(context, root / "branching", number % 2)
-            process.join(trial.random.uniform(0.02, lasts))
+            process.join(trial.random.uniform(0.02, duration))
             if process.is_alive():
-                here += 1
+                kills_here += 1
                 process.kill()
                 process.join()
-                fell[_under_way(root / "branching")] += 1
+                moments_hit[_current_moment(root / "branching")] += 1
             process.join()
         process = _start(context, root / "branching", number % 2)
-        process.join(ENDS_IN)
-        wrong_bytes = differences(whole, tree(root)) if process.exitcode == 0 else 0
-        kills += here
+        process.join(TIMEOUT)
+        wrong_bytes = differences(expected, tree(root)) if process.exitcode == 0 else 0
+        kills += kills_here
         differing += wrong_bytes
         if process.exitcode == 0 and not wrong_bytes:
-            survived += here
+            survived += kills_here
         else:
             wrong.append(
-                f"run {number}, killed {here} times: exit {process.exitcode}, {wrong_bytes} bytes differ"
+                f"run {number}, killed {kills_here} times: exit {process.exitcode},"
+                f" {wrong_bytes} bytes differ"
             )
         shutil.rmtree(root)
-    moments = ", ".join(f"{fell[when]} {when}" for when in MOMENTS)
+    moments = ", ".join(f"{moments_hit[when]} {when}" for when in MOMENTS)
     return Row(
         FAULTS[0],
         kills,
         survived,
         differing,
-        measured=f"in {number} runs of {lasts:.1f} s: {moments}",
+        measured=f"in {number} runs of {duration:.1f} s: {moments}",
         wrong=tuple(wrong),
     )
 
 
-def _under_way(store: Path) -> str:
-    """When a run was killed, one of `MOMENTS`, by what the store holds."""
+def _current_moment(store: Path) -> str:
+    """Return the moment at which a run was killed, one of `MOMENTS`, from the state of its store."""
     if not (store / "network.json").exists():
         return MOMENTS[0]
     stages = read_manifest(store).stages
     return next((f"in {name}" for name in STAGES if not getattr(stages, name).complete), MOMENTS[-1])
 
 
-TEAM_SHARE = 20
-"""Kills of one process for each of one of two, which take so much longer."""
+KILLS_PER_GROUP = 20
+"""Kills of single processes for each kill in a run of two processes, which takes much longer."""
 
 
-def _kill_of_two(trial: Trial) -> Row:
+def _kill_one_of_two(trial: Trial) -> Row:
     began = time.monotonic()
-    _torchrun(trial.folder / "two/branching").wait(ENDS_IN)
-    lasts = time.monotonic() - began
-    whole = tree(trial.folder / "two")
-    tried = max(1, trial.count // TEAM_SHARE)
+    _torchrun(trial.folder / "two/branching").wait(TIMEOUT)
+    duration = time.monotonic() - began
+    expected = tree(trial.folder / "two")
+    tried = max(1, trial.count // KILLS_PER_GROUP)
     survived = differing = 0
     wrong: list[str] = []
     for number in range(tried):
-        root = trial.folder / f"team-{number}"
+        root = trial.folder / f"group-{number}"
         agent = _torchrun(root / "branching")
-        # Anywhere from where both have begun to compute to the end.
+        # Kill at a random moment after both processes have started to compute.
         while not (root / "branching/network.json").exists() and agent.poll() is None:
             time.sleep(0.01)
-        time.sleep(trial.random.uniform(0, lasts / 4))
+        time.sleep(trial.random.uniform(0, duration / 4))
         ranks = [int(pid) for pid in _children(agent.pid)]
         if ranks:
             os.kill(trial.random.choice(ranks), 9)
-        code = agent.wait(ENDS_IN)
-        again = _torchrun(root / "branching").wait(ENDS_IN)
-        wrong_bytes = differences(whole, tree(root))
+        code = agent.wait(TIMEOUT)
+        again = _torchrun(root / "branching").wait(TIMEOUT)
+        wrong_bytes = differences(expected, tree(root))
         differing += wrong_bytes
         if again == 0 and not wrong_bytes:
             survived += 1
         else:
             wrong.append(f"{number}: exit {code}, then {again}, {wrong_bytes} bytes differ")
         shutil.rmtree(root)
-    return Row(FAULTS[1], tried, survived, differing, measured=f"runs of {lasts:.1f} s", wrong=tuple(wrong))
+    return Row(
+        FAULTS[1], tried, survived, differing, measured=f"runs of {duration:.1f} s", wrong=tuple(wrong)
+    )
 
 
 def _torchrun(out: Path) -> subprocess.Popen[bytes]:
@@ -157,9 +160,11 @@ def _children(pid: int) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def differences(one: dict[str, bytes], other: dict[str, bytes]) -> int:
-    """How many bytes of two folders are not the same; all of a file that only one has."""
-    return sum(difference(one.get(name, b""), other.get(name, b"")) for name in one.keys() | other.keys())
+def differences(first: dict[str, bytes], second: dict[str, bytes]) -> int:
+    """Return the number of differing bytes of two folders, including files that only one of them has."""
+    return sum(
+        difference(first.get(name, b""), second.get(name, b"")) for name in first.keys() | second.keys()
+    )
 
 
 KIND = Kind("kills", FAULTS, kill, long=200, short=6)

@@ -1,4 +1,4 @@
-"""All kinds of fault, in the order of the table; a new one is a module beside this, and is named here."""
+"""All kinds of fault, in the order of the table. Each kind is a module in this folder and is listed here."""
 
 from tests.faults.long import costs, images, kills, memory, names, reader, requests, space, supply
 from tests.faults.long.harness import Kind

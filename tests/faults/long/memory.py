@@ -1,4 +1,4 @@
-"""Many images: a scan of ten times as many must need no more memory."""
+"""Memory of a scan: it must not grow with the number of images."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PIL import Image
 from tests.faults.long.commands import lurk
 from tests.faults.long.harness import Kind, Row, Trial
 
-FAULT = "a scan of ten times as many images, which must need no more memory (5%)"
-MORE = 1.05
+FAULT = "a scan of ten times as many images: at most 5% more memory"
+MAX_RATIO = 1.05
 
-OWN = """
+MODEL = """
 import torch
 from torch import nn
 
@@ -24,8 +24,8 @@ def make():
 
 
 def scan(trial: Trial) -> Iterator[Row]:
-    """Scan a tenth of the images, and all of them."""
-    (trial.folder / "own.py").write_text(OWN)
+    """Scan a tenth of the images, then all of them, and compare the memory."""
+    (trial.folder / "own.py").write_text(MODEL)
     counts = (max(1, trial.count // 10), trial.count)
     rng = np.random.default_rng(0)
     for count in counts:
@@ -33,7 +33,7 @@ def scan(trial: Trial) -> Iterator[Row]:
         photos.mkdir()
         for number in range(count):
             Image.fromarray(rng.integers(0, 255, (32, 32, 3), np.uint8)).save(photos / f"{number}.png")
-    done = [
+    outcomes = [
         lurk(
             ["precompute", "--model", "own.py:make", "--images", f"photos-{count}", "--out", f"store-{count}",
              "--size", "32", "--stages", "scan"],
@@ -41,12 +41,17 @@ def scan(trial: Trial) -> Iterator[Row]:
         )
         for count in counts
     ]  # fmt: skip
-    few, many = (one.own for one in done)
-    good = all(one.code == 0 for one in done) and many <= few * MORE
+    few, many = (outcome.private for outcome in outcomes)
+    good = all(outcome.code == 0 for outcome in outcomes) and many <= few * MAX_RATIO
     measured = f"{few:.0f} MB with {counts[0]:,} images, {many:.0f} MB with {counts[1]:,}"
-    wrong = () if good else (measured, *(one.err[-300:] for one in done))
+    wrong = () if good else (measured, *(outcome.err[-300:] for outcome in outcomes))
     yield Row(
-        FAULT, 1, int(good), tracebacks=sum(one.traceback for one in done), measured=measured, wrong=wrong
+        FAULT,
+        1,
+        int(good),
+        tracebacks=sum(outcome.traceback for outcome in outcomes),
+        measured=measured,
+        wrong=wrong,
     )
 
 

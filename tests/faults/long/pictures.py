@@ -1,4 +1,4 @@
-"""Image files: good ones, and ten ways to be none."""
+"""Valid image files and ten kinds of bad ones."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import numpy as np
 from PIL import Image
 
 SIDE = 50_000
-"""Pixels a side of the bomb."""
+"""The side of the decompression bomb in pixels."""
 
 
 def pixels(random: Random) -> Image.Image:
-    """A small colourful picture."""
+    """Return a small random picture."""
     rng = np.random.default_rng(random.getrandbits(64))
     low = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     return low.resize((random.randrange(36, 60), random.randrange(36, 60)), Image.Resampling.BICUBIC)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """The file of a picture."""
+    """Return the encoded picture."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
 def good(path: Path, random: Random) -> None:
-    """Write a picture, of a format that need not be the one that the suffix tells."""
+    """Write a picture in a random format, whatever the suffix of the path."""
     path.write_bytes(encoded(pixels(random), random.choice(("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))))
 
 
 def garbled_exif(path: Path, random: Random) -> None:
-    """Write a picture whose pixels are whole and whose EXIF says nothing: it is read as if it had none."""
+    """Write a valid JPEG with corrupt EXIF, which the decoder ignores."""
     data = encoded(pixels(random), "JPEG", quality=95)
     garbage = b"Exif\0\0" + random.choice(
         (b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff", b"", random.randbytes(40))
@@ -45,25 +45,25 @@ def garbled_exif(path: Path, random: Random) -> None:
 
 
 def truncated(path: Path, random: Random) -> None:
-    """A file that breaks off."""
+    """Write a truncated image."""
     data = encoded(pixels(random), random.choice(("PNG", "JPEG", "WEBP", "BMP", "TIFF")))
     path.write_bytes(data[: random.randrange(len(data) // 4, len(data) * 3 // 4)])
 
 
 def empty(path: Path, random: Random) -> None:
-    """A file of no bytes."""
+    """Write an empty file."""
     path.touch()
 
 
 def text(path: Path, random: Random) -> None:
-    """A page of words."""
+    """Write a text."""
     path.write_text(
         random.choice(("<!DOCTYPE html><title>404</title>", "%!PS-Adobe-3.0 EPSF-3.0\n", "hello\n")) * 9
     )
 
 
 def wrong_suffix(path: Path, random: Random) -> None:
-    """A file of another program's."""
+    """Write a binary file of another format."""
     path.write_bytes(
         random.choice((b"PK\3\4", b"%PDF-1.7\n", b"\x7fELF", b"\x1f\x8b\x08", b"SQLite format 3\0"))
         + random.randbytes(999)
@@ -72,7 +72,7 @@ def wrong_suffix(path: Path, random: Random) -> None:
 
 @cache
 def _bomb() -> bytes:
-    """A PNG of black pixels, a bit each: 300 kB that would be gigabytes in memory."""
+    """Return a black PNG with one bit per pixel: 300 kB that would need gigabytes of memory."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
@@ -84,27 +84,27 @@ def _bomb() -> bytes:
 
 
 def bomb(path: Path, random: Random) -> None:
-    """A small file of more pixels than fit into memory."""
+    """Write a small file with too many pixels."""
     path.write_bytes(_bomb())
 
 
 def endless(path: Path, random: Random) -> None:
-    """A GIF whose blocks do not end: codes that draw nothing, comments, or no frame ever."""
+    """Write a GIF with 20,000 useless blocks: empty codes, comments, or no frame."""
     head = b"GIF89a" + (40).to_bytes(2, "little") * 2 + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
     frame = b",\0\0\0\0" + (40).to_bytes(2, "little") * 2 + b"\0\x02"
     nothing = b"\xff" + b"\x24\x49\x92" * 85
     comment = b"!\xfe" + b"\xff" + b"c" * 255
-    way = random.randrange(3)
-    if way == 0:
+    variant = random.randrange(3)
+    if variant == 0:
         path.write_bytes(head + frame + nothing * 20_000)
-    elif way == 1:
+    elif variant == 1:
         path.write_bytes(head + comment + comment[2:] * 20_000)
     else:
         path.write_bytes(head + (b"!\xf9\4\0\0\0\0\0" + b"!\xfe\1c\0") * 20_000)
 
 
 def broken_exif(path: Path, random: Random) -> None:
-    """A JPEG whose EXIF claims more bytes than there are, the picture's among them."""
+    """Write a JPEG whose EXIF length reaches beyond the end of the file."""
     tags = Image.Exif()
     tags[0x010E] = "x" * 100
     data = encoded(pixels(random), "JPEG", exif=tags)
@@ -114,31 +114,34 @@ def broken_exif(path: Path, random: Random) -> None:
 
 
 def unreadable(path: Path, random: Random) -> None:
-    """A good picture that may not be read."""
+    """Write a valid picture without read permission."""
     good(path, random)
     path.chmod(0)
 
 
 def dangling(path: Path, random: Random) -> None:
-    """A link to nothing, or to itself."""
+    """Create a link to a missing file or to itself."""
     path.symlink_to(random.choice(("nothing.png", path.name)))
 
 
 def vanishing(path: Path, random: Random) -> None:
-    """A good picture, which is taken away once it has been listed."""
+    """Write a valid picture, which the network deletes after the images are listed."""
     good(path, random)
 
 
-WAYS: dict[str, tuple[Callable[[Path, Random], None], str]] = {
+BAD_IMAGES: dict[str, tuple[Callable[[Path, Random], None], str]] = {
     "image: truncated": (truncated, "damaged: |not an image"),
-    "image: of zero bytes": (empty, "the file is empty"),
-    "image: text": (text, "not an image of a known format"),
-    "image: another program's file": (wrong_suffix, "not an image of a known format"),
-    f"image: bomb of {SIDE:,} x {SIDE:,} pixels": (bomb, "pixels are more than|more pixels than"),
-    "image: GIF without end": (endless, "damaged: |not an image"),
-    "image: EXIF that swallows the picture": (broken_exif, "damaged: |not an image"),
-    "image: may not be read": (unreadable, "the file may not be read"),
-    "image: a link to nothing": (dangling, "the file is gone|damaged: Too many levels"),
-    "image: taken away after it was listed": (vanishing, "the file is gone"),
+    "image: empty file": (empty, "the file is empty"),
+    "image: text file": (text, "not an image of a known format"),
+    "image: binary file that is not an image": (wrong_suffix, "not an image of a known format"),
+    f"image: decompression bomb of {SIDE:,} x {SIDE:,} pixels": (
+        bomb,
+        "pixels are more than|more pixels than",
+    ),
+    "image: endless GIF": (endless, "damaged: |not an image"),
+    "image: EXIF length beyond the end of the file": (broken_exif, "damaged: |not an image"),
+    "image: no read permission": (unreadable, "the file may not be read"),
+    "image: broken link": (dangling, "the file is gone|damaged: Too many levels"),
+    "image: deleted after listing": (vanishing, "the file is gone"),
 }
-"""For each way what writes such a file, and how its reason begins, a regular expression."""
+"""By fault: a function that writes such a file, and a regular expression for the start of its reason."""

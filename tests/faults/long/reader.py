@@ -1,4 +1,4 @@
-"""The files of a store, damaged in all ways: whatever reads them says one line, and soon."""
+"""Damaged files of a store: each reader reports the problem in one line and does not hang."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.faults.long.harness import Kind, Row, Trial
-from tests.faults.long.mutation import BYTE_WAYS, JSON_WAYS
+from tests.faults.long.mutation import BYTE_MUTATIONS, JSON_MUTATIONS
 from tests.golden.run import EXPECTED
 from torchlurk.api.reading import open_store
 from torchlurk.comparing.run import ComparisonRequest, compare_stores
@@ -24,26 +24,26 @@ from torchlurk.store.write import write_index
 from torchlurk.web.publish import build_site
 from torchlurk.web.snapshot import watch_stores
 
-JSON = "JSON of a store: changed, cut, nested, doubled"
-PICTURE = "picture of a store: changed, cut"
-COMPARED = "JSON of a comparison: changed, cut, nested, doubled"
-PIECE = "finished piece of a run that was stopped: changed, cut"
-PATIENCE = 10
-"""Seconds after which reading is held to hang; on a store of 60 kB it takes some hundredths."""
+JSON = "JSON of a store: changed, truncated, nested, duplicate keys"
+PICTURE = "picture of a store: changed, truncated"
+COMPARISON = "JSON of a comparison: changed, truncated, nested, duplicate keys"
+PIECE = "finished piece of an interrupted run: changed, truncated"
+TIMEOUT = 10
+"""Seconds after which a reader counts as hanging; a store of 60 kB takes some hundredths of a second."""
 
 
-class Hang(BaseException):
-    """Reading does not end."""
+class HangError(BaseException):
+    """A reader exceeded its time limit."""
 
 
 @contextmanager
-def in_time(seconds: float) -> Iterator[None]:
-    """Raise `Hang` in what takes longer."""
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `HangError` if the body takes longer."""
 
-    def late(number: int, frame: FrameType | None) -> None:
-        raise Hang
+    def expire(number: int, frame: FrameType | None) -> None:
+        raise HangError
 
-    before = signal.signal(signal.SIGALRM, late)
+    before = signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -56,7 +56,7 @@ def _inspect(store: Path) -> inspect.StoreReport:
     return inspect.inspect(store, sleep=lambda _: None)
 
 
-def _see(store: Path) -> None:
+def _serve(store: Path) -> None:
     watch_stores([store]).live()
     watch_stores([store]).index()
 
@@ -73,29 +73,29 @@ def _site(store: Path) -> None:
 def _python(store: Path) -> None:
     view = open_store(store)
     for layer in view.manifest.layers:
-        for one in view.layer(layer.name):
-            one._repr_html_()
-            for folder in one.entry.pictures:
-                one.tiles(folder)
+        for unit in view.layer(layer.name):
+            unit._repr_html_()
+            for folder in unit.entry.pictures:
+                unit.tiles(folder)
 
 
 READERS: dict[str, tuple[Callable[[Path], object], ...]] = {
-    "network.json": (read.read_manifest, _see, _index, _site, _python),
-    "images.json": (read.read_images, _see, _python),
-    "classes.json": (read.read_classes, _see),
-    "progress.json": (read.read_progress, _see),
+    "network.json": (read.read_manifest, _serve, _index, _site, _python),
+    "images.json": (read.read_images, _serve, _python),
+    "classes.json": (read.read_classes, _serve),
+    "progress.json": (read.read_progress, _serve),
     "SHA256SUMS": (),
 }
-"""What reads a file, beside `inspect`, which reads all."""
+"""The readers of each file, in addition to `inspect`, which reads all files."""
 
 
-def told(problems: Iterable[str]) -> list[str]:
-    """What is wrong with lines that a user is to see."""
-    return [f"not a line of some length: {line[:200]!r}" for line in problems if not 0 < len(line) <= 1000]
+def overlong(problems: Iterable[str]) -> list[str]:
+    """Return an error for each reported line that is empty or too long."""
+    return [f"empty or too long: {line[:200]!r}" for line in problems if not 0 < len(line) <= 1000]
 
 
 def read_damaged(trial: Trial) -> list[Row]:
-    """Damage a file of a store, read it in all ways, and put it back; again and again."""
+    """Repeatedly damage a file of a store, run all its readers and restore it."""
     stores = trial.folder / "stores"
     store = stores / "branching"
     shutil.copytree(EXPECTED / "branching", store)
@@ -105,20 +105,20 @@ def read_damaged(trial: Trial) -> list[Row]:
     pictures = sorted(store.rglob("*.jpg"))
     layers = {store / layer.data: layer for layer in read.read_manifest(store).layers}
     rows = []
-    for fault, paths, ways, count in (
-        (JSON, files, JSON_WAYS, trial.count),
-        (PICTURE, pictures, BYTE_WAYS, trial.count // 10),
+    for fault, paths, mutations, count in (
+        (JSON, files, JSON_MUTATIONS, trial.count),
+        (PICTURE, pictures, BYTE_MUTATIONS, trial.count // 10),
     ):
         wrong: list[str] = []
-        tracebacks = found = 0
+        tracebacks = reported = 0
         longest = 0.0
         for number in range(count):
             path = trial.random.choice(paths)
-            whole = path.read_bytes()
-            way = trial.random.choice(ways if path.suffix in (".json", ".jpg") else BYTE_WAYS)
-            bad = way(whole, trial.random)
+            original = path.read_bytes()
+            mutate = trial.random.choice(mutations if path.suffix in (".json", ".jpg") else BYTE_MUTATIONS)
+            bad = mutate(original, trial.random)
             path.write_bytes(bad)
-            begun = time.monotonic()
+            start = time.monotonic()
             problems: list[str] = []
             readers = [*READERS.get(path.name, ()), _inspect]
             if path.suffix == ".jpg":
@@ -127,43 +127,43 @@ def read_damaged(trial: Trial) -> list[Row]:
                 layer = layers[path]
                 readers = [
                     lambda store, layer=layer: read.read_layer(store, layer),
-                    _see,
+                    _serve,
                     _python,
                     _inspect,
                 ]
             try:
                 for reader in readers:
-                    with in_time(PATIENCE), warnings.catch_warnings():
+                    with time_limit(TIMEOUT), warnings.catch_warnings():
                         warnings.simplefilter("error")
                         try:
                             report = reader(store)
                             problems += getattr(report, "problems", ())
                         except LurkError as problem:
                             problems.append(str(problem))
-                for line in told(problems):
-                    wrong.append(f"{number} {way.__name__} of {path.name}: {line}")
-            except Hang:
-                wrong.append(f"{number} {way.__name__} of {path.name}: hangs")
+                for line in overlong(problems):
+                    wrong.append(f"{number} {mutate.__name__} of {path.name}: {line}")
+            except HangError:
+                wrong.append(f"{number} {mutate.__name__} of {path.name}: hangs")
             except Exception as problem:
                 tracebacks += 1
                 wrong.append(
-                    f"{number} {way.__name__} of {path.name}: {type(problem).__name__}: {problem}"[:300]
+                    f"{number} {mutate.__name__} of {path.name}: {type(problem).__name__}: {problem}"[:300]
                 )
-            longest = max(longest, time.monotonic() - begun)
-            # What is not the same bytes is noticed, and named.
+            longest = max(longest, time.monotonic() - start)
+            # A digest detects any change of the bytes, and the report names the file.
             digested = path.suffix == ".json" and path.name != "progress.json"
-            found += bool(problems)
-            if digested and bad != whole and not any(path.name in line for line in problems):
-                wrong.append(f"{number} {way.__name__} of {path.name}: not noticed")
-            path.write_bytes(whole)
-        measured = f"longest {longest:.1f} s; {found:,} told of"
+            reported += bool(problems)
+            if digested and bad != original and not any(path.name in line for line in problems):
+                wrong.append(f"{number} {mutate.__name__} of {path.name}: not detected")
+            path.write_bytes(original)
+        measured = f"longest {longest:.1f} s; {reported:,} reported"
         rows.append(Row(fault, count, count - len(wrong), None, tracebacks, measured, tuple(wrong)))
     few = max(trial.count // 10, 50)
-    return [*rows, _compared(trial, store, few), _pieces(trial, few)]
+    return [*rows, _comparisons(trial, store, few), _pieces(trial, few)]
 
 
 def _comparison(store: Path) -> tuple[Path, Callable[[], None]]:
-    """A comparison of the store with a copy of it, and what reads all of it."""
+    """Return a comparison of the store with a copy, and a function that reads all of it."""
     other = store.parent / "later"
     shutil.copytree(store, other)
     manifest = (store / "network.json").read_bytes()
@@ -171,64 +171,64 @@ def _comparison(store: Path) -> tuple[Path, Callable[[], None]]:
     folder = store.parent / "compared"
     compare_stores(ComparisonRequest(stores=(store, other), out=folder))
 
-    def everything() -> None:
+    def read_all() -> None:
         read_comparisons(store.parent)
-        found = read_comparison(folder)
-        for layer in found.layers:
-            read_layer_comparison(folder, found, layer)
+        comparison = read_comparison(folder)
+        for layer in comparison.layers:
+            read_layer_comparison(folder, comparison, layer)
 
-    return folder, everything
+    return folder, read_all
 
 
-def _compared(trial: Trial, store: Path, count: int) -> Row:
-    folder, everything = _comparison(store)
+def _comparisons(trial: Trial, store: Path, count: int) -> Row:
+    folder, read_all = _comparison(store)
     paths = [*sorted(folder.rglob("*.json")), store.parent / "comparisons.json"]
     wrong: list[str] = []
-    tracebacks = told_of = 0
+    tracebacks = reported = 0
     for number in range(count):
         path = trial.random.choice(paths)
-        whole = path.read_bytes()
-        way = trial.random.choice(JSON_WAYS)
-        path.write_bytes(way(whole, trial.random))
-        what = f"{number} {way.__name__} of {path.name}"
+        original = path.read_bytes()
+        mutate = trial.random.choice(JSON_MUTATIONS)
+        path.write_bytes(mutate(original, trial.random))
+        what = f"{number} {mutate.__name__} of {path.name}"
         try:
-            with in_time(PATIENCE):
-                everything()
+            with time_limit(TIMEOUT):
+                read_all()
         except LurkError as problem:
-            told_of += 1
-            wrong += [f"{what}: {line}" for line in told([str(problem)])]
-        except Hang:
+            reported += 1
+            wrong += [f"{what}: {line}" for line in overlong([str(problem)])]
+        except HangError:
             wrong.append(f"{what}: hangs")
         except Exception as problem:
             tracebacks += 1
             wrong.append(f"{what}: {type(problem).__name__}: {problem}"[:300])
-        path.write_bytes(whole)
-    measured = f"{told_of:,} told of"
-    return Row(COMPARED, count, count - len(wrong), None, tracebacks, measured, tuple(wrong))
+        path.write_bytes(original)
+    measured = f"{reported:,} reported"
+    return Row(COMPARISON, count, count - len(wrong), None, tracebacks, measured, tuple(wrong))
 
 
 def _pieces(trial: Trial, count: int) -> Row:
-    """Change the file of a finished piece: what is not as it was written does not count."""
+    """Damage the file of a finished piece: it must not count as finished."""
     pieces = PartialResults(trial.folder / "broken", "scan", "0" * 64)
     content = trial.random.randbytes(2000)
     pieces.write("a", content)
     path, wrong = pieces.folder / "a", []
-    whole = path.read_bytes()
+    original = path.read_bytes()
     for number in range(count):
-        way = trial.random.choice(BYTE_WAYS)
-        bad = way(whole, trial.random)
+        mutate = trial.random.choice(BYTE_MUTATIONS)
+        bad = mutate(original, trial.random)
         path.write_bytes(bad)
         try:
             if pieces.collect_valid(["a"], lambda _: None) and pieces.read("a") != content:
-                wrong.append(f"{number} {way.__name__}: taken for whole")
+                wrong.append(f"{number} {mutate.__name__}: accepted as valid")
         except Exception as problem:
-            wrong.append(f"{number} {way.__name__}: {type(problem).__name__}: {problem}"[:300])
+            wrong.append(f"{number} {mutate.__name__}: {type(problem).__name__}: {problem}"[:300])
     return Row(PIECE, count, count - len(wrong), None, 0, "", tuple(wrong))
 
 
 KIND = Kind(
     "reader",
-    (JSON, PICTURE, COMPARED, PIECE),
+    (JSON, PICTURE, COMPARISON, PIECE),
     read_damaged,
     long=10_000,
     short=300,

@@ -1,4 +1,4 @@
-"""Requests that no browser sends: a server answers from its folder, or not at all."""
+"""Malformed and hostile requests: a server sends only files from its folder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from torchlurk.web.publish import build_site
 from torchlurk.web.snapshot import watch_stores
 from torchlurk.web.static_server import listen, make_server
 
-FOLDER = "request to the server of a site: encoded, absolute, links out, garbage"
-LIVE = "request to the live server of stores: likewise"
-SECRET = b"this lies outside"
-PATIENCE = 5
-"""Seconds to wait for the end of an answer."""
+SITE = "request to the site server: encoded paths, absolute paths, links out of the folder, garbage"
+LIVE = "request to the live server: the same kinds"
+SECRET = b"outside the folder"
+TIMEOUT = 5
+"""Seconds to wait for the end of a response."""
 STATUSES = {100, 200, 304, 400, 404, 405, 408, 414, 431, 501, 505}
 
 UP = ("..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..;", "%c0%ae%c0%ae", "%uff0e%uff0e", "..%00", "...",
@@ -36,7 +36,7 @@ UP = ("..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..;", "%c0%ae%c0%ae", "%uff
 SLASH = ("/", "//", "%2f", "%2F", "\\", "%5c", "/./", "%252f", "%c0%af", "/%00/", "\t/", "%0d%0a/")
 TARGETS = ("secret.json", "etc/passwd", "proc/self/environ", "out.json", "away/0.jpg", ".git/config",
            "~root/x")  # fmt: skip
-BEGINNINGS = ("", "/", "//", "///", "http://127.0.0.1/", "http://x/", "file:///", "/saved_model/", "/js/",
+PREFIXES = ("", "/", "//", "///", "http://127.0.0.1/", "http://x/", "file:///", "/saved_model/", "/js/",
               "/%2f", "/saved_model/toy/", "/saved_model/branching/", "/saved_model/branching/layers/",
               "/?", "/#", "*")  # fmt: skip
 METHODS = ("GET",) * 40 + ("HEAD",) * 3 + ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH",
@@ -59,39 +59,39 @@ HEADERS = (
 )  # fmt: skip
 
 
-def seeds(files: list[str]) -> list[str]:
-    """Paths that name something, to begin from."""
+def seed_paths(files: list[str]) -> list[str]:
+    """Return valid paths from which random paths are derived."""
     return ["/", "/index.html", *("/" + quote(name) for name in files)]
 
 
-def path_of(random: Random, known: list[str]) -> str:
-    """A path: one that there is, one that leads out, or garbage."""
-    way = random.randrange(6)
-    if way == 0:
-        return random.choice(known)
-    if way == 1:
-        path = list(random.choice(known))
+def random_path(random: Random, paths: list[str]) -> str:
+    """Return a random path: valid, out of the folder, or garbage."""
+    choice = random.randrange(6)
+    if choice == 0:
+        return random.choice(paths)
+    if choice == 1:
+        path = list(random.choice(paths))
         for _ in range(random.randrange(1, 4)):
             at = random.randrange(len(path) + 1)
             piece = random.choice((*UP, *SLASH, "%", "%zz", "é", "\xff", "?", "#", "&", "%0a", "<", '"'))
             path[at : at + random.randrange(2)] = piece
         return "".join(path)
-    if way == 2:
+    if choice == 2:
         return "".join(
             chr(random.choice((random.randrange(33, 127), random.randrange(1, 256))))
             for _ in range(random.randrange(60))
         )
-    if way == 3:
+    if choice == 3:
         return "/" + random.choice(("a", "../", "%2e%2e/", "/")) * random.choice((10, 1000, 30_000, 70_000))
     ups = "".join(random.choice(UP) + random.choice(SLASH) for _ in range(random.randrange(1, 9)))
-    return random.choice(BEGINNINGS) + ups + random.choice(TARGETS)
+    return random.choice(PREFIXES) + ups + random.choice(TARGETS)
 
 
-def request_of(random: Random, known: list[str]) -> bytes:
-    """A request, rarely as it should be."""
+def random_request(random: Random, paths: list[str]) -> bytes:
+    """Return a random request, usually malformed."""
     if random.random() < 0.03:
         return random.randbytes(random.randrange(1, 400)) + b"\r\n\r\n"
-    line = f"{random.choice(METHODS)} {path_of(random, known)} {random.choice(VERSIONS)}"
+    line = f"{random.choice(METHODS)} {random_path(random, paths)} {random.choice(VERSIONS)}"
     headers = random.choices(HEADERS, k=random.choice((0, 0, 1, 1, 2, 5)))
     if random.random() < 0.01:
         headers += [f"H{number}: v" for number in range(200)]
@@ -102,52 +102,52 @@ def request_of(random: Random, known: list[str]) -> bytes:
     return (end.join([line, *headers]) + end + end + body).encode("latin-1", "replace")
 
 
-def ask(address: Any, data: bytes) -> bytes:
-    """Send a request and no more; all that comes back until the server ends."""
+def send(address: Any, data: bytes) -> bytes:
+    """Send a request, close the sending side and return all that the server sends."""
     received = bytearray()
-    with socket.create_connection(address, timeout=PATIENCE) as connection:
+    with socket.create_connection(address, timeout=TIMEOUT) as connection:
         try:
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
         except TimeoutError:
             raise
         except OSError:
-            pass  # the server has heard enough
+            pass  # the server closed the connection early
         with suppress(ConnectionError):
             while piece := connection.recv(1 << 16):
                 received += piece
     return bytes(received)
 
 
-def answers(data: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
-    """The answers in what a server has sent: status, headers in lower case, and what follows it.
+def parse_responses(data: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
+    """Yield the status, headers in lower case and body of each response.
 
     Raises:
-        ValueError: it is not that.
+        ValueError: the data is not a sequence of HTTP responses.
     """
     while data:
         head, separator, data = data.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
         match = re.fullmatch(r"HTTP/1\.[01] ([0-9]{3}) .*", lines[0])
         if not match or not separator:
-            raise ValueError(f"no answer: {head[:80]!r}")
+            raise ValueError(f"no HTTP response: {head[:80]!r}")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
-        # Of a HEAD there is a length and no body: then the next answer follows at once, or nothing.
+        # A response to HEAD has a length and no body: the next response follows immediately, or nothing.
         length = int(headers.get("content-length", 0))
         body = b"" if not data or data.startswith(b"HTTP/1.") else data[:length]
         data = data[len(body) :]
         yield int(match[1]), headers, body
 
 
-def judge(sent: bytes, data: bytes, allowed: set[bytes]) -> str:
-    """What is wrong with what a server has sent; "" where nothing is."""
+def find_problem(sent: bytes, data: bytes, allowed: set[bytes]) -> str:
+    """Return what is wrong with a response; "" if nothing is."""
     if SECRET in data or b"root:x:" in data or b"PATH=" in data:
-        return "tells what lies outside"
+        return "sends content from outside the folder"
     try:
-        found = list(answers(data))
+        responses = list(parse_responses(data))
     except ValueError as problem:
         return str(problem)
-    for status, headers, body in found:
+    for status, headers, body in responses:
         if status not in STATUSES:
             return f"status {status}"
         if headers.get("x-content-type-options") != "nosniff":
@@ -155,28 +155,28 @@ def judge(sent: bytes, data: bytes, allowed: set[bytes]) -> str:
         if not headers.get("content-security-policy", "").startswith(CSP):
             return f"no policy with {status}"
         if status == 200 and body not in allowed:
-            return f"sends {body[:60]!r}, which is no file of the folder"
+            return f"sends {body[:60]!r}, which is not a file of the folder"
         if status == 200 and not re.match(rb"(GET|HEAD) ", sent):
-            return "answers another method"
-    if sent.startswith(b"HEAD ") and any(body for _, _, body in found[:1]):
+            return "answers a method other than GET and HEAD"
+    if sent.startswith(b"HEAD ") and any(body for _, _, body in responses[:1]):
         return "sends a body for HEAD"
     return ""
 
 
 @contextmanager
 def serving(server: ThreadingHTTPServer) -> Iterator[list[str]]:
-    """A server that runs; the exceptions in it, one line each."""
+    """Run a server in a thread; yield its exceptions as lines."""
     failures: list[str] = []
-    own = server.handle_error
+    original = server.handle_error
 
-    def note(request: Any, address: Any) -> None:
+    def record(request: Any, address: Any) -> None:
         problem = sys.exception()
         if not isinstance(problem, ConnectionError | TimeoutError):
             failures.append(f"{type(problem).__name__}: {problem}"[:200])
         else:
-            own(request, address)
+            original(request, address)
 
-    server.handle_error = note  # type: ignore[method-assign]
+    server.handle_error = record  # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -188,37 +188,37 @@ def serving(server: ThreadingHTTPServer) -> Iterator[list[str]]:
 
 
 def _fuzz(
-    fault: str, server: ThreadingHTTPServer, trial: Trial, known: list[str], allowed: set[bytes]
+    fault: str, server: ThreadingHTTPServer, trial: Trial, paths: list[str], allowed: set[bytes]
 ) -> Row:
     wrong: list[str] = []
-    sent = 0
+    files = 0
     with serving(server) as failures:
         for number in range(trial.count):
-            data = request_of(trial.random, known)
+            data = random_request(trial.random, paths)
             try:
-                received = ask(server.server_address, data)
+                received = send(server.server_address, data)
             except TimeoutError:
-                wrong.append(f"{number}: no end of an answer to {data[:120]!r}")
+                wrong.append(f"{number}: no complete response to {data[:120]!r}")
                 continue
-            sent += b" 200 " in received.split(b"\r\n")[0]
-            if problem := judge(data, received, allowed):
+            files += b" 200 " in received.split(b"\r\n")[0]
+            if problem := find_problem(data, received, allowed):
                 wrong.append(f"{number}: {problem}: {data[:120]!r}")
-        if b" 200 OK" not in ask(server.server_address, b"GET / HTTP/1.1\r\n\r\n"):
-            wrong.append("it no longer answers")
-    measured = f"{sent:,} answered with a file"
+        if b" 200 OK" not in send(server.server_address, b"GET / HTTP/1.1\r\n\r\n"):
+            wrong.append("the server no longer responds")
+    measured = f"{files:,} answered with a file"
     lines = (*wrong, *failures)
     return Row(fault, trial.count, max(0, trial.count - len(lines)), None, len(failures), measured, lines)
 
 
 def fuzz_servers(trial: Trial) -> list[Row]:
-    """Ask both servers for everything, from folders beside which secrets lie and links of which lead out."""
+    """Send random requests to both servers, whose folders have links to secret files outside."""
     store = trial.folder / "stores/branching"
     shutil.copytree(EXPECTED / "branching", store)
     site = trial.folder / "host/site"
     build_site([store], site)
-    for place in (trial.folder, trial.folder / "host", store.parent):
-        (place / "secret.json").write_bytes(SECRET)
-        (place / "0.jpg").write_bytes(SECRET)
+    for directory in (trial.folder, trial.folder / "host", store.parent):
+        (directory / "secret.json").write_bytes(SECRET)
+        (directory / "0.jpg").write_bytes(SECRET)
     inside = site / "saved_model/branching"
     for folder in (store, inside):
         (folder / "layers/out.json").symlink_to(trial.folder / "secret.json")
@@ -227,28 +227,28 @@ def fuzz_servers(trial: Trial) -> list[Row]:
         (folder / ".hidden.json").write_bytes(SECRET)
     files = {name: data for name, data in tree(site).items() if SECRET not in data}
     before = tree(trial.folder)
-    out = [
+    outside = [
         "layers/out.json",
         "cropped/away/0.jpg",
         "cropped/away/secret.json",
         "images/77.jpg",
         ".hidden.json",
     ]
-    known = seeds([*files, *(f"saved_model/branching/{name}" for name in out * 20)])
+    paths = seed_paths([*files, *(f"saved_model/branching/{name}" for name in outside * 20)])
     allowed = {*files.values(), b""}
-    rows = [_fuzz(FOLDER, make_server(site, port=0), trial, known, allowed)]
-    look = live_files(watch_stores([store]), site_folder())
-    made = (
+    rows = [_fuzz(SITE, make_server(site, port=0), trial, paths, allowed)]
+    lookup = live_files(watch_stores([store]), site_folder())
+    generated = (
         ("index.html",),
         ("saved_model", "index.json"),
         ("saved_model", "comparisons.json"),
         ("saved_model", "live.json"),
     )
-    allowed |= {found.data for parts in made if (found := look(parts)) is not None}
-    known += ["/saved_model/live.json", "/saved_model/comparisons.json"]
-    rows.append(_fuzz(LIVE, listen(look, "127.0.0.1", 0), trial, known, allowed))
+    allowed |= {file.data for parts in generated if (file := lookup(parts)) is not None}
+    paths += ["/saved_model/live.json", "/saved_model/comparisons.json"]
+    rows.append(_fuzz(LIVE, listen(lookup, "127.0.0.1", 0), trial, paths, allowed))
     assert tree(trial.folder) == before
     return rows
 
 
-KIND = Kind("requests", (FOLDER, LIVE), fuzz_servers, long=20_000, short=1000)
+KIND = Kind("requests", (SITE, LIVE), fuzz_servers, long=20_000, short=1000)

@@ -1,4 +1,4 @@
-"""Nowhere to write: one clear line, an intact store, and the same command goes on where there is room."""
+"""No room to write: one clear line, an intact store, and the same command resumes once there is room."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from random import Random
 import msgspec
 from PIL import Image
 
-from tests.faults.long.commands import Outcome, difference, lurk, lurk_here, tree, unprivileged, wants_setpriv
+from tests.faults.long.commands import (
+    Outcome,
+    difference,
+    lurk,
+    lurk_here,
+    missing_setpriv,
+    tree,
+    unprivileged,
+)
 from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.images import NET
 from tests.faults.long.pictures import good
@@ -22,13 +30,13 @@ from torchlurk.store import read, schema
 from torchlurk.store.partial import PARTIAL
 from torchlurk.store.write import TEMPORARY_SUFFIX
 
-FULL = "disk full in the middle (a tmpfs smaller than the store)"
-FILES = "no more files in the middle (a tmpfs of few inodes)"
-QUOTA = "quota reached in the middle"
-TURNED = "file system turned read-only in the middle"
-REFUSED = "folder that cannot be written: refused before anything is computed"
-SITE = "site for which there is no room: the one before stays"
-STDOUT = "stdout on a full disk, or into a pipe that is closed"
+FULL = "disk full during a run (a tmpfs smaller than the store)"
+INODES = "no inodes left during a run (a tmpfs with few inodes)"
+QUOTA = "quota reached during a run"
+TURNED = "file system turned read-only during a run"
+REFUSED = "folder that is not writable: refused before anything is computed"
+SITE = "no room for a new site: the old site remains"
+STDOUT = "stdout to a full disk or a closed pipe"
 READ_ONLY = "Read-only file system"
 COMMAND = ("precompute", "--model", "nets.py:net", "--images", "photos", "--device", "cpu", "--filters", "2",
            "--ascent", "naive", "--workers", "1")  # fmt: skip
@@ -49,7 +57,7 @@ code=$?
 mkdir -p kept && cp -a room/. kept/
 exit $code
 """
-"""In a mount namespace of its own: a small room, which turns read-only when it holds so many files."""
+"""A script for a separate mount namespace: mount a tmpfs that turns read-only once it has `$2` files."""
 
 PRELOAD = """
 #define _GNU_SOURCE
@@ -77,7 +85,7 @@ ssize_t write(int handle, const void *data, size_t size) {
     return real(handle, data, size);
 }
 """
-"""In place of the system's `write`: after so many bytes in a folder, the answer of a quota."""
+"""A replacement of `write` that fails with EDQUOT after `QUOTA_BYTES` bytes in `QUOTA_FOLDER`."""
 
 
 def _unshare() -> tuple[str, ...]:
@@ -85,49 +93,49 @@ def _unshare() -> tuple[str, ...]:
 
 
 @functools.cache
-def wants() -> str:
-    """Why this cannot be tried here; "" where it can."""
+def missing_tools() -> str:
+    """Return why this machine cannot make the faults; "" if it can."""
     if shutil.which("cc") is None:
-        return "there is no C compiler for the quota"
+        return "the quota needs a C compiler"
     command = [*_unshare(), "sh", "-c", "mount -t tmpfs tmpfs /mnt"]
     try:
         done = subprocess.run(command, capture_output=True, check=False)
     except OSError:
-        return "there is no unshare"
-    return "mount namespaces are not allowed" if done.returncode else wants_setpriv()
+        return "unshare is missing"
+    return "mount namespaces are not allowed" if done.returncode else missing_setpriv()
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What all faults are tried on.
+class Setup:
+    """The inputs and the expected store of all faults.
 
     Attributes:
-        folder: where commands run.
-        whole: the files of the store that an undisturbed run writes.
-        random: what chance decides.
+        folder: the working directory of the commands.
+        expected: the files of the store of an uninterrupted run.
+        random: the seeded random generator.
     """
 
     folder: Path
-    whole: dict[str, bytes]
+    expected: dict[str, bytes]
     random: Random
 
     @property
     def size(self) -> int:
-        """The bytes of the store, as a tmpfs counts them."""
-        return sum(-(-len(data) // 4096) * 4096 for data in self.whole.values())
+        """The size of the store on a tmpfs in bytes."""
+        return sum(-(-len(data) // 4096) * 4096 for data in self.expected.values())
 
     def fresh(self) -> None:
-        """Take away what an attempt has left."""
+        """Delete the files of the last attempt."""
         for name in ("room", "kept"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
             (self.folder / name).mkdir()
 
 
-def prepare(folder: Path, random: Random) -> Ground:
-    """Write images and a network, and compute the store where there is room.
+def prepare(folder: Path, random: Random) -> Setup:
+    """Write images and a network, and compute the expected store.
 
     Raises:
-        AssertionError: that does not succeed.
+        AssertionError: the run fails.
     """
     for number in range(PHOTOS):
         path = folder / "photos" / "ab"[number % 2] / f"{number}.jpg"
@@ -138,28 +146,28 @@ def prepare(folder: Path, random: Random) -> Ground:
     subprocess.run(["cc", "-shared", "-fPIC", "-o", "quota.so", "quota.c", "-ldl"], cwd=folder, check=True)
     done = lurk_here([*COMMAND, "--out", "whole/net"], folder)
     assert done.code == 0, done.err
-    return Ground(folder, tree(folder / "whole"), random)
+    return Setup(folder, tree(folder / "whole"), random)
 
 
-def intact(store: Path, stays: Callable[[str], bool] = lambda _: False) -> Iterator[str]:
-    """What of a store is not whole, be it complete or not.
+def damaged_files(store: Path, may_remain: Callable[[str], bool] = lambda _: False) -> Iterator[str]:
+    """Yield the problems of a complete or incomplete store.
 
     Args:
-        store: its folder.
-        stays: whether a file of such a name, which belongs to no store, could not be taken away.
+        store: the folder of the store.
+        may_remain: whether an extra file of this name may remain because it cannot be deleted.
     """
     kinds = {
         "images.json": schema.ImageEntries,
         "classes.json": schema.Classes,
         "network.json": schema.Manifest,
-        "progress.json": schema.Progress,  # where nothing can be taken away any more, it stays
+        "progress.json": schema.Progress,  # remains where files cannot be deleted
     }
     for path in sorted(store.rglob("*")):
         name = path.relative_to(store).as_posix()
         if path.is_dir() or name == "SHA256SUMS":
             continue
         if name.startswith(f"{PARTIAL}/") and not path.name.startswith("."):
-            continue  # it carries its own digest, and what is damaged is computed again
+            continue  # contains its own digest; a damaged piece is computed again
         if path.suffix == ".json":
             try:
                 msgspec.json.decode(path.read_bytes(), type=kinds.get(name, schema.LayerFile))
@@ -171,7 +179,7 @@ def intact(store: Path, stays: Callable[[str], bool] = lambda _: False) -> Itera
                     picture.load()
             except OSError as problem:
                 yield f"{name}: {problem}"
-        elif not stays(path.name):
+        elif not may_remain(path.name):
             yield f"{name} is left over"
     if not (store / "network.json").exists():
         return
@@ -181,82 +189,83 @@ def intact(store: Path, stays: Callable[[str], bool] = lambda _: False) -> Itera
             for entry in read.read_layer(store, layer).filters:
                 for kind in entry.pictures:
                     if not (store / schema.picture_path(kind, layer.name, entry.channel)).exists():
-                        yield f"{layer.data} names a picture in {kind} that is not there"
+                        yield f"{layer.data} names a missing picture in {kind}"
     except LurkError as problem:
         yield str(problem)
 
 
-def _broken_off(ground: Ground, done: Outcome, words: str) -> str:
-    """What is wrong after a run that found no room; the same command then goes on in what it left."""
+def _check_stopped(setup: Setup, done: Outcome, words: str) -> str:
+    """Return what is wrong with a run that had no room and with its resumption; "" if nothing is."""
     if done.code != 0 and (wrong := done.refused("cannot write", words)):
         return wrong
     lines = [line for line in done.err.splitlines() if line.strip() and "|" not in line]
     if sum(line.startswith("torchlurk: ") for line in lines) > 1:
         return f"more than one line: {lines}"
-    store = ground.folder / "kept/net"
-    # From a disk that has turned read-only nothing can be taken away, not even a file that was about to
-    # get its name; the run that goes on has to do it, for what it leaves is compared.
-    stays = words == READ_ONLY
-    if wrong := "; ".join(intact(store, lambda name: stays and name.endswith(TEMPORARY_SUFFIX))):
+    store = setup.folder / "kept/net"
+    # Nothing can be deleted from a read-only disk, not even a temporary file. The resumed run has to
+    # delete it, because its files are compared.
+    read_only = words == READ_ONLY
+    if wrong := "; ".join(damaged_files(store, lambda name: read_only and name.endswith(TEMPORARY_SUFFIX))):
         return f"not intact: {wrong}"
-    again = lurk_here([*COMMAND, "--out", "kept/net"], ground.folder)
+    again = lurk_here([*COMMAND, "--out", "kept/net"], setup.folder)
     if again.code != 0 or again.traceback:
-        return f"does not go on: {again.err[-300:]!r}"
+        return f"does not resume: {again.err[-300:]!r}"
     return ""
 
 
-def _differing(ground: Ground) -> int:
-    found = tree(ground.folder / "kept")
+def _differing(setup: Setup) -> int:
+    actual = tree(setup.folder / "kept")
     return sum(
-        difference(found.get(n, b""), ground.whole.get(n, b"")) for n in found.keys() | ground.whole.keys()
+        difference(actual.get(n, b""), setup.expected.get(n, b""))
+        for n in actual.keys() | setup.expected.keys()
     )
 
 
-def _in_room(ground: Ground, options: str, files: int = 0) -> Outcome:
-    ground.fresh()
+def _in_room(setup: Setup, options: str, files: int = 0) -> Outcome:
+    setup.fresh()
     before = [*_unshare(), "sh", "-c", ROOM, "sh", options, str(files)]
-    return lurk([*COMMAND, "--out", "room/net"], ground.folder, before=before)
+    return lurk([*COMMAND, "--out", "room/net"], setup.folder, before=before)
 
 
-def _full(ground: Ground) -> tuple[Outcome, str]:
-    pages = ground.random.randrange(2, ground.size // 4096)
-    return _in_room(ground, f"size={pages * 4096}"), "No space left on device"
+def _full(setup: Setup) -> tuple[Outcome, str]:
+    pages = setup.random.randrange(2, setup.size // 4096)
+    return _in_room(setup, f"size={pages * 4096}"), "No space left on device"
 
 
-def _files(ground: Ground) -> tuple[Outcome, str]:
-    nodes = ground.random.randrange(4, len(ground.whole))
-    return _in_room(ground, f"nr_inodes={nodes}"), "No space left on device"
+def _inodes(setup: Setup) -> tuple[Outcome, str]:
+    nodes = setup.random.randrange(4, len(setup.expected))
+    return _in_room(setup, f"nr_inodes={nodes}"), "No space left on device"
 
 
-def _turned(ground: Ground) -> tuple[Outcome, str]:
-    files = ground.random.randrange(1, len(ground.whole) * 3 // 4)
-    return _in_room(ground, "size=100m", files), READ_ONLY
+def _turned(setup: Setup) -> tuple[Outcome, str]:
+    files = setup.random.randrange(1, len(setup.expected) * 3 // 4)
+    return _in_room(setup, "size=100m", files), READ_ONLY
 
 
-def _quota(ground: Ground) -> tuple[Outcome, str]:
-    ground.fresh()
-    most = ground.random.randrange(100, sum(map(len, ground.whole.values())))
+def _quota(setup: Setup) -> tuple[Outcome, str]:
+    setup.fresh()
+    limit = setup.random.randrange(100, sum(map(len, setup.expected.values())))
     environment = {
-        "LD_PRELOAD": str(ground.folder / "quota.so"),
+        "LD_PRELOAD": str(setup.folder / "quota.so"),
         "QUOTA_FOLDER": "/kept/net/",
-        "QUOTA_BYTES": str(most),
+        "QUOTA_BYTES": str(limit),
     }
-    done = lurk([*COMMAND, "--out", "kept/net"], ground.folder, environment=environment)
+    done = lurk([*COMMAND, "--out", "kept/net"], setup.folder, environment=environment)
     return done, "Disk quota exceeded"
 
 
-def _tried(ground: Ground, fault: str, count: int, attempt: Callable[[Ground], tuple[Outcome, str]]) -> Row:
+def _try_fault(setup: Setup, fault: str, count: int, attempt: Callable[[Setup], tuple[Outcome, str]]) -> Row:
     wrong: list[str] = []
     differing = tracebacks = stopped = 0
     for number in range(count):
-        done, words = attempt(ground)
+        done, words = attempt(setup)
         tracebacks += done.traceback
         stopped += done.code != 0
-        problem = _broken_off(ground, done, words)
-        many = 0 if problem else _differing(ground)
-        differing += many
-        if problem or many:
-            wrong.append(f"{number}: {problem or f'{many} bytes differ'}")
+        problem = _check_stopped(setup, done, words)
+        different = 0 if problem else _differing(setup)
+        differing += different
+        if problem or different:
+            wrong.append(f"{number}: {problem or f'{different} bytes differ'}")
     return Row(fault, count, count - len(wrong), differing, tracebacks, f"{stopped} stopped", tuple(wrong))
 
 
@@ -271,63 +280,63 @@ REFUSALS: tuple[tuple[str, str, str], ...] = (
     ("mkdir -p kept && chmod 555 kept", "kept/net", "Permission denied"),
     ("mkdir -p kept", f"kept/{'n' * 300}", "File name too long"),
 )
-"""What to do before, the folder to write, and the system's word for it: several are possible."""
+"""A shell script that runs first, the output folder, and the system's possible messages, separated by `|`."""
 
 
-def _refused(ground: Ground, count: int) -> Row:
+def _refused(setup: Setup, count: int) -> Row:
     wrong: list[str] = []
     tracebacks = 0
     for number in range(count):
         script, out, words = REFUSALS[number % len(REFUSALS)]
-        ground.fresh()
-        subprocess.run(["sh", "-c", script], cwd=ground.folder, check=True)
-        # Permissions hold only for a process that has given up root's rights.
+        setup.fresh()
+        subprocess.run(["sh", "-c", script], cwd=setup.folder, check=True)
+        # File permissions apply only to a process without root's rights.
         arguments = [*COMMAND, "--out", out]
         if "chmod" in script:
-            done = lurk(arguments, ground.folder, before=unprivileged())
+            done = lurk(arguments, setup.folder, before=unprivileged())
         else:
-            done = lurk_here(arguments, ground.folder)
+            done = lurk_here(arguments, setup.folder)
         tracebacks += done.traceback
         problem = done.refused("cannot write")
         if not problem and not any(word in done.line for word in words.split("|")):
             problem = f"{words} not in {done.line}"
         if not problem and "images on cpu" in done.err:
-            problem = "it was begun"
+            problem = "the run started"
         if problem:
             wrong.append(f"{out}: {problem}")
-        subprocess.run(["chmod", "-R", "u+rwX", "kept"], cwd=ground.folder, check=True)
+        subprocess.run(["chmod", "-R", "u+rwX", "kept"], cwd=setup.folder, check=True)
     return Row(REFUSED, count, count - len(wrong), None, tracebacks, "", tuple(wrong))
 
 
-def _site(ground: Ground, count: int) -> Row:
+def _site(setup: Setup, count: int) -> Row:
     wrong: list[str] = []
     tracebacks = 0
     for number in range(count):
-        ground.fresh()
-        # The site before is of one file, so that any change would show.
+        setup.fresh()
+        # The old site has a single page file, so that any change is visible.
         keep = "mkdir room/site && touch room/site/.torchlurk-site room/site/old &&"
-        pages = ground.random.randrange(8, 60)
+        pages = setup.random.randrange(8, 60)
         script = ROOM.replace('"$@"\n', f'{keep} "$@"\n')
         before = [*_unshare(), "sh", "-c", script, "sh", f"size={pages * 4096}", "0"]
-        done = lurk(["site", "whole/net", "--out", "room/site"], ground.folder, before=before)
+        done = lurk(["site", "whole/net", "--out", "room/site"], setup.folder, before=before)
         tracebacks += done.traceback
         problem = done.refused("No space left on device")
-        left = sorted(tree(ground.folder / "kept"))
+        left = sorted(tree(setup.folder / "kept"))
         if not problem and left != ["site/.torchlurk-site", "site/old"]:
-            problem = f"there is now {left}"
+            problem = f"the files are now {left}"
         if problem:
             wrong.append(f"{number}: {problem}")
     return Row(SITE, count, count - len(wrong), None, tracebacks, "", tuple(wrong))
 
 
-def _told_to_nobody(ground: Ground, count: int) -> Row:
-    """What is printed finds no room, or nobody who reads it."""
+def _stdout(setup: Setup, count: int) -> Row:
+    """Write stdout to a full disk or to a closed pipe."""
     wrong: list[str] = []
     tracebacks = 0
     for number in range(count):
         full = number % 2 == 0
         script = '"$@" > /dev/full' if full else '{ "$@"; echo $? > code; } | true; exit $(cat code)'
-        done = lurk(["inspect", "whole/net"], ground.folder, before=["sh", "-c", script, "sh"])
+        done = lurk(["inspect", "whole/net"], setup.folder, before=["sh", "-c", script, "sh"])
         tracebacks += done.traceback
         problem = done.refused("No space left on device") if full else done.err
         if problem or done.code != 1:
@@ -335,15 +344,20 @@ def _told_to_nobody(ground: Ground, count: int) -> Row:
     return Row(STDOUT, count, count - len(wrong), None, tracebacks, "", tuple(wrong))
 
 
-def leave_no_room(trial: Trial) -> list[Row]:
-    """Break runs off for want of room in all ways, and let them go on."""
-    ground = prepare(trial.folder, trial.random)
-    ways = ((FULL, _full), (FILES, _files), (QUOTA, _quota), (TURNED, _turned))
-    rows = [_tried(ground, fault, trial.count, attempt) for fault, attempt in ways]
-    rows += [_refused(ground, max(trial.count, 5)), _site(ground, trial.count)]
-    return [*rows, _told_to_nobody(ground, max(trial.count, 2))]
+def run_without_room(trial: Trial) -> list[Row]:
+    """Stop runs by each kind of missing room, and resume them."""
+    setup = prepare(trial.folder, trial.random)
+    faults = ((FULL, _full), (INODES, _inodes), (QUOTA, _quota), (TURNED, _turned))
+    rows = [_try_fault(setup, fault, trial.count, attempt) for fault, attempt in faults]
+    rows += [_refused(setup, max(trial.count, 5)), _site(setup, trial.count)]
+    return [*rows, _stdout(setup, max(trial.count, 2))]
 
 
 KIND = Kind(
-    "space", (FULL, FILES, QUOTA, TURNED, REFUSED, SITE, STDOUT), leave_no_room, long=18, short=1, needs=wants
+    "space",
+    (FULL, INODES, QUOTA, TURNED, REFUSED, SITE, STDOUT),
+    run_without_room,
+    long=18,
+    short=1,
+    needs=missing_tools,
 )

@@ -1,4 +1,4 @@
-"""What comes from elsewhere: weights, packages and archives that are damaged, or would run code."""
+"""Files from other sources: damaged weights, packages and archives, and pickles that would run code."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ import torch
 from safetensors.torch import save_file
 
 from tests.faults.long.harness import Kind, Row, Trial
-from tests.faults.long.mutation import BYTE_WAYS, flip
-from tests.faults.long.reader import Hang, in_time
+from tests.faults.long.mutation import BYTE_MUTATIONS, flip_bits
+from tests.faults.long.reader import HangError, time_limit
 from torchlurk.datasets.tiny_imagenet import fetch_tiny_imagenet
 from torchlurk.errors import LurkError
 from torchlurk.models.checkpoint import Weights, load_weights, read_weights, state_digest
@@ -30,10 +30,10 @@ from torchlurk.models.pypi import read_member, read_pickle
 from torchlurk.models.trunk import MEMBERS, TrunkSource, load_trunk
 from torchlurk.models.weights import _torchvision_weights
 
-PINNED = "pinned package, archive, cache or hub file with a changed bit: found by its sha256"
-WEIGHTS = "file of weights, changed or cut: read or refused in one line"
-PICKLES = "file of weights that would run code: it does not"
-PATIENCE = 20
+PINNED = "pinned package, archive, cache or hub file with a changed bit: detected by its sha256"
+WEIGHTS = "weights file, changed or truncated: read or refused in one line"
+PICKLES = "weights file that would run code: no code runs"
+TIMEOUT = 20
 
 
 def _network() -> torch.nn.Module:
@@ -43,7 +43,7 @@ def _network() -> torch.nn.Module:
 
 
 def weights_files(folder: Path) -> list[Path]:
-    """The same weights in all the forms that are read."""
+    """Write the same weights in all supported formats and return the paths."""
     state = _network().state_dict()
     save_file(state, folder / "a.safetensors")
     torch.save(state, folder / "b.pt")
@@ -58,30 +58,32 @@ def _damaged(trial: Trial) -> Row:
     tracebacks = refused = 0
     longest = 0.0
     for number in range(trial.count):
-        path, way = trial.random.choice(files), trial.random.choice(BYTE_WAYS)
+        path, mutate = trial.random.choice(files), trial.random.choice(BYTE_MUTATIONS)
         bad = trial.folder / f"bad{path.suffix}"
-        bad.write_bytes(way(path.read_bytes(), trial.random))
-        begun = time.monotonic()
+        bad.write_bytes(mutate(path.read_bytes(), trial.random))
+        start = time.monotonic()
         try:
-            with in_time(PATIENCE), warnings.catch_warnings():
+            with time_limit(TIMEOUT), warnings.catch_warnings():
                 warnings.simplefilter("error")
                 load_weights(_network(), read_weights(bad))
         except LurkError as problem:
             refused += 1
             if "\n" in str(problem) or len(str(problem)) > 1000:
-                wrong.append(f"{number}: not a line of some length: {problem}"[:300])
-        except Hang:
-            wrong.append(f"{number} {way.__name__} of {path.name}: hangs")
+                wrong.append(f"{number}: more than one line or too long: {problem}"[:300])
+        except HangError:
+            wrong.append(f"{number} {mutate.__name__} of {path.name}: hangs")
         except Exception as problem:
             tracebacks += 1
-            wrong.append(f"{number} {way.__name__} of {path.name}: {type(problem).__name__}: {problem}"[:300])
-        longest = max(longest, time.monotonic() - begun)
+            wrong.append(
+                f"{number} {mutate.__name__} of {path.name}: {type(problem).__name__}: {problem}"[:300]
+            )
+        longest = max(longest, time.monotonic() - start)
     measured = f"longest {longest:.1f} s; {refused:,} refused"
     return Row(WEIGHTS, trial.count, trial.count - len(wrong), None, tracebacks, measured, tuple(wrong))
 
 
-class Evil:
-    """Unpickled by Python's own reader, it makes a file."""
+class Gadget:
+    """An object whose unpickling calls a function."""
 
     def __init__(self, call: Callable[..., object], *arguments: object) -> None:
         self.call, self.arguments = call, arguments
@@ -90,25 +92,25 @@ class Evil:
         return self.call, self.arguments
 
 
-def _evil(mark: Path) -> list[Evil]:
+def _gadgets(mark: Path) -> list[Gadget]:
     code = f"open({str(mark)!r}, 'w')"
     return [
-        Evil(os.system, f"touch {mark}"),
-        Evil(builtins.eval, code),
-        Evil(builtins.exec, code),
-        Evil(subprocess.getoutput, f"touch {mark}"),
-        Evil(runpy._run_code, code, {}),  # type: ignore[attr-defined]
-        Evil(Path.touch, mark),
-        Evil(getattr, mark, "touch"),
-        Evil(open, str(mark), "w"),
-        Evil(torch.serialization.load, str(mark)),
+        Gadget(os.system, f"touch {mark}"),
+        Gadget(builtins.eval, code),
+        Gadget(builtins.exec, code),
+        Gadget(subprocess.getoutput, f"touch {mark}"),
+        Gadget(runpy._run_code, code, {}),  # type: ignore[attr-defined]
+        Gadget(Path.touch, mark),
+        Gadget(getattr, mark, "touch"),
+        Gadget(open, str(mark), "w"),
+        Gadget(torch.serialization.load, str(mark)),
     ]
 
 
 def _pickles(trial: Trial) -> Row:
     folder = trial.folder
     mark, path = folder / "it-ran", folder / "evil.pt"
-    gadgets = _evil(mark)
+    gadgets = _gadgets(mark)
     wrong: list[str] = []
     tracebacks = 0
     for number in range(trial.count):
@@ -124,13 +126,13 @@ def _pickles(trial: Trial) -> Row:
             )
         else:
             path.write_bytes(pickle.dumps(gadget, protocol))
-        # Of a file of torch's old format the trunk's reader would see no more than a number in front.
+        # In a file of torch's old format, the trunk's reader would read only the leading number.
         readers: list[Callable[[], object]] = [lambda: read_weights(path)]
         readers += [lambda: read_pickle(path.read_bytes())] if form == 2 else []
         for reader in readers:
             try:
                 reader()
-                wrong.append(f"{number}: {gadget.call} was taken for weights")
+                wrong.append(f"{number}: {gadget.call} was accepted as weights")
             except LurkError:
                 pass
             except Exception as problem:
@@ -152,48 +154,48 @@ def _pinned(trial: Trial) -> Row:
     }
     wrong: list[str] = []
     for number in range(trial.count):
-        name, (path, noticed) = trial.random.choice(list(checks.items()))
-        whole = path.read_bytes()
-        bad = flip(whole, trial.random)
+        name, (path, detected) = trial.random.choice(list(checks.items()))
+        original = path.read_bytes()
+        bad = flip_bits(original, trial.random)
         path.write_bytes(bad)
         try:
-            if bad != whole and not noticed():
-                wrong.append(f"{number}: a changed {name} was not noticed")
+            if bad != original and not detected():
+                wrong.append(f"{number}: a changed {name} was not detected")
         except Exception as problem:
             wrong.append(f"{number}: {name}: {type(problem).__name__}: {problem}"[:300])
-        path.write_bytes(whole)
+        path.write_bytes(original)
     return Row(PINNED, trial.count, trial.count - len(wrong), None, 0, "", tuple(wrong))
 
 
-class Asked(Exception):  # noqa: N818  # no error: it is what is hoped for
-    """What was there was not good enough: it is fetched again."""
+class DownloadRequested(Exception):  # noqa: N818  # the expected result, not an error
+    """The file was rejected and would be downloaded again."""
 
 
-def _again(*_: object) -> Any:
-    raise Asked
+def _download(*_: object) -> Any:
+    raise DownloadRequested
 
 
 def _cache(folder: Path) -> tuple[Path, Callable[[], bool]]:
-    """The converted trunk in the user's cache."""
+    """Return the converted trunk in a cache, and a function that tells whether a change is detected."""
     path = folder / "weights/alexnet-trunk.safetensors"
     path.parent.mkdir(parents=True)
     state = {"features.0.weight": torch.arange(3000.0).reshape(10, 300)}
     save_file(state, path)
     sources = {"alexnet": TrunkSource("AlexNet_0", "", state_digest(state))}
 
-    def noticed() -> bool:
+    def detected() -> bool:
         try:
-            load_trunk("alexnet", folder, report=lambda _: None, download=_again, sources=sources)
-        except Asked:
+            load_trunk("alexnet", folder, report=lambda _: None, download=_download, sources=sources)
+        except DownloadRequested:
             return True
         return False
 
-    # Its header has room for a comment, of which the digest of the tensors says nothing.
-    return path, noticed
+    # The digest covers the tensors, not a comment in the header.
+    return path, detected
 
 
 def _package(path: Path) -> tuple[Path, Callable[[], bool]]:
-    """The package that the trunk comes in; its bytes are checked where they are used."""
+    """Return a package with a trunk, and a function that tells whether a change of the member is detected."""
     data = pickle.dumps({"a": list(range(999))})
     with tarfile.open(path, "w:gz") as tar:
         member = tarfile.TarInfo(f"{MEMBERS}/alexnet.ckpt")
@@ -201,17 +203,17 @@ def _package(path: Path) -> tuple[Path, Callable[[], bool]]:
         tar.addfile(member, io.BytesIO(data))
     digest = hashlib.sha256(data).hexdigest()
 
-    def noticed() -> bool:
+    def detected() -> bool:
         try:
             return read_member(path, f"{MEMBERS}/alexnet.ckpt", digest) == data
         except LurkError:
             return True
 
-    return path, noticed
+    return path, detected
 
 
 def _hub(folder: Path) -> tuple[Path, Callable[[], bool]]:
-    """A file of torchvision's, whose name ends in the first digits of its sha256."""
+    """Return a torchvision file named by its sha256, and a function that tells if a change is detected."""
     (folder / "checkpoints").mkdir(parents=True)
     torch.save(_network().state_dict(), folder / "x")
     digest = hashlib.sha256((folder / "x").read_bytes()).hexdigest()
@@ -219,39 +221,39 @@ def _hub(folder: Path) -> tuple[Path, Callable[[], bool]]:
     (folder / "x").rename(path)
     entry = SimpleNamespace(url=f"https://example.org/{path.name}", name="V1")
 
-    def noticed() -> bool:
+    def detected() -> bool:
         try:
-            found: Weights = _torchvision_weights(entry, _again, folder)
+            weights: Weights = _torchvision_weights(entry, _download, folder)
         except LurkError:
             return True
-        return found.sha256 == digest
+        return weights.sha256 == digest
 
-    return path, noticed
+    return path, detected
 
 
 def _archive(folder: Path) -> tuple[Path, Callable[[], bool]]:
-    """An archive that was downloaded before."""
+    """Return a cached archive, and a function that tells whether a change is detected."""
     path = folder / "downloads/tiny-imagenet-200.zip"
     path.parent.mkdir(parents=True)
     path.write_bytes(bytes(range(256)) * 40)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def noticed() -> bool:
-        said: list[str] = []
+    def detected() -> bool:
+        reported: list[str] = []
         try:
             fetch_tiny_imagenet(
-                folder / "out", per_class=1, archive=None, cache=folder, report=said.append,
+                folder / "out", per_class=1, archive=None, cache=folder, report=reported.append,
                 url="http://127.0.0.1:9/x", sha256=digest, progress=False,
             )  # fmt: skip
         except LurkError:
-            return any("damaged" in line for line in said)
+            return any("damaged" in line for line in reported)
         return False
 
-    return path, noticed
+    return path, detected
 
 
 def supply(trial: Trial) -> list[Row]:
-    """Change what comes from elsewhere, or have it come from somebody evil."""
+    """Damage files from other sources, or replace them by hostile pickles."""
     few = max(trial.count // 5, 10)
     parts = [("a", _pinned, few), ("b", _damaged, trial.count), ("c", _pickles, few)]
     rows = []
