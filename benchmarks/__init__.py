@@ -1,1 +1,1 @@
-"""Torchlurk beside what a user would pick instead, on the same machine, weights and images."""
+"""Compare Torchlurk with the alternatives, on the same machine, weights and images."""

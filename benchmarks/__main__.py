@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--json] [--quick]`: the table of Torchlurk beside its peers."""
+"""`python -m benchmarks [--json] [--quick]`: compare Torchlurk with its alternatives."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from benchmarks.setting import make_setting
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON rather than a table.")
-@click.option("--quick", is_flag=True, help="A tenth of the work, for a look.")
-@click.option("--only", default="scan,gradients,ascent,memory", help="Which rows, with commas between.")
+@click.option("--quick", is_flag=True, help="Run a tenth of the work.")
+@click.option("--only", default="scan,gradients,ascent,memory", help="Rows to measure, separated by commas.")
 def run(as_json: bool, quick: bool, only: str) -> None:
-    """Measure Torchlurk beside what a user would pick instead."""
+    """Compare Torchlurk with its alternatives and print the results."""
     setting = make_setting()
     work: dict[str, Callable[[], list[Row]]] = {
         "scan": lambda: scan_rows(setting, 48 if quick else 500, 1 if quick else 3),
@@ -36,17 +36,17 @@ def run(as_json: bool, quick: bool, only: str) -> None:
         for row in work[name]():
             rows.append(row)
             if not as_json:
-                click.echo(told(row))
+                click.echo(format_row(row))
     if as_json:
         peak = {"peak_memory_gb": peak_memory() / 1e9}
         click.echo(json.dumps({**facts, **peak, "rows": [asdict(row) for row in rows]}, indent=2))
 
 
-def told(row: Row) -> str:
-    """A row of the table, as a line or two."""
+def format_row(row: Row) -> str:
+    """Return a row of the table as one or two lines of text."""
     line = (
         f"{'reached' if row.reached else 'MISSED ':8} {row.ratio:7.2f}  {row.work} | "
-        f"beside {row.beside} | {row.ours:.4g} s, {row.theirs:.4g} s | {row.goal}"
+        f"compared with {row.baseline} | {row.ours:.4g} s, {row.theirs:.4g} s | {row.goal}"
     )
     return f"{line}\n{'':17} {row.note}" if row.note else line
 

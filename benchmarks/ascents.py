@@ -1,4 +1,4 @@
-"""Filter images beside torch-lucent at its defaults."""
+"""Compare filter images with torch-lucent at its default settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torchlurk.runtime.devices import fastest_precision
 
 
 def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
-    """Seconds an image, averaged over all filters, at a mean activation at least as high at native size."""
+    """Measure the seconds per filter image, averaged over all filters, and compare the mean activations."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from lucent.optvis import render
@@ -34,32 +34,33 @@ def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
         layer = setting.graph.layer(name)
         with isolated(model):
             size = canvas_size(layer.field, (224, 224))
-            begin = time.perf_counter()
-            found = ascend(
+            start = time.perf_counter()
+            result = ascend(
                 model, name, channels, size, lambda images: (images - mean) / std, channel_mean, params,
                 [filter_generator(0, name, channel) for channel in channels],
             )  # fmt: skip
-            ours[name] = (time.perf_counter() - begin) / len(channels)
+            ours[name] = (time.perf_counter() - start) / len(channels)
         compared = channels[:: max(1, 8 // per_layer)][:per_layer]
         reached, spent = [], 0.0
         for channel in compared:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                begin = time.perf_counter()
+                start = time.perf_counter()
                 images = render.render_vis(
                     model.eval(), f"{name.replace('.', '_')}:{channel}", thresholds=(128,), show_image=False,
                     progress=False,
                 )  # fmt: skip
-                spent += time.perf_counter() - begin
+                spent += time.perf_counter() - start
             x = (torch.from_numpy(images[-1]).permute(0, 3, 1, 2).float() - mean) / std
             with isolated(model), torch.inference_mode():
                 reached.append(float(activation(model, name, x)[0, channel].mean()))
         theirs[name] = spent / len(compared)
-        mine = sum(float(found.scores[channels.index(c)]) for c in compared) / len(compared)
-        other = sum(reached) / len(reached)
-        higher += mine >= other
+        our_score = sum(float(result.scores[channels.index(c)]) for c in compared) / len(compared)
+        their_score = sum(reached) / len(reached)
+        higher += our_score >= their_score
         shares.append(
-            f"{name.removeprefix('features.')}: {theirs[name] / ours[name]:.0f}x, {mine:.1f} to {other:.1f}"
+            f"{name.removeprefix('features.')}: {theirs[name] / ours[name]:.0f}x, "
+            f"{our_score:.1f} to {their_score:.1f}"
         )
     a, b = weighted(setting, ours), weighted(setting, theirs)
     return Row("a filter image, layers weighted by filters", "torch-lucent 0.1.8, 128 steps", a, b, b / a,

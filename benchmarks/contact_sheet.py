@@ -1,4 +1,4 @@
-"""`python -m benchmarks.contact_sheet STORE PICTURE`: a store's filter images on one sheet, a row a layer."""
+"""`python -m benchmarks.contact_sheet STORE PICTURE`: draw filter images, one row per layer."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ SIDE, GAP, MARGIN = 104, 6, 96
 
 
 def contact_sheet(store: Path, columns: int) -> Image.Image:
-    """The first filter images of each layer but the first, whose 3 x 3 pixels show colours alone."""
+    """Draw the first filter images of each layer except the first, whose 3 x 3 pixels show only colours."""
     manifest = read_manifest(store)
     layers = manifest.layers[1:]
     width = MARGIN + columns * (SIDE + GAP)
     sheet = Image.new("RGB", (width, len(layers) * (SIDE + GAP) + GAP), "white")
-    write = ImageDraw.Draw(sheet)
+    draw = ImageDraw.Draw(sheet)
     for row, layer in enumerate(layers):
         top = GAP + row * (SIDE + GAP)
-        write.text((GAP, top + SIDE // 2 - 6), layer.name, fill="black")
-        made = [f for f in read_layer(store, layer).filters if "max_activ" in f.pictures][:columns]
-        for column, entry in enumerate(made):
+        draw.text((GAP, top + SIDE // 2 - 6), layer.name, fill="black")
+        entries = [f for f in read_layer(store, layer).filters if "max_activ" in f.pictures][:columns]
+        for column, entry in enumerate(entries):
             with Image.open(store / picture_path("max_activ", layer.name, entry.channel)) as picture:
                 tile = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             sheet.paste(tile, (MARGIN + column * (SIDE + GAP), top))
@@ -34,9 +34,9 @@ def contact_sheet(store: Path, columns: int) -> Image.Image:
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
 @click.argument("picture", type=click.Path(path_type=Path))
-@click.option("--columns", default=8, show_default=True, help="Filters of each layer.")
+@click.option("--columns", default=8, show_default=True, help="Filters per layer.")
 def main(store: Path, picture: Path, columns: int) -> None:
-    """Write the filter images of STORE to PICTURE."""
+    """Draw the filter images of STORE and save the sheet as PICTURE."""
     contact_sheet(store, columns).save(picture, quality=70)
 
 

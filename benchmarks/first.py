@@ -1,4 +1,4 @@
-"""A scan as the first Torchlurk made it: the peer that a scan is measured beside."""
+"""The scan of the first version of Torchlurk, as a baseline."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Entry = dict[str, Any]
 
 
 def image_by_image(setting: Setting, count: int) -> dict[str, list[Entry]]:
-    """Scan so many photographs one at a time, with a Python loop over the filters of each layer.
+    """Scan photographs one at a time, with a Python loop over the filters of each layer.
 
-    For each image: decode and transform it in the same process, run the network module by module with
-    gradients recorded, take maximum (with its place) and mean of each map, and for each filter add the score
-    to the sum of the image's class, look for the least of its list, and put the image there if it scores
-    more. What it did besides is left out: now and then it wrote all that it knew.
+    For each image, decode and transform it in the same process, run the network module by module while
+    recording gradients, and take the maximum (with its position) and the mean of each map. For each filter,
+    add the score to the sum of the image's class, and replace the lowest score of the filter's list if the
+    image scores higher. The periodic writes of the first version are left out.
 
     Args:
-        setting: network and photographs.
-        count: how many; they come round again where there are fewer.
+        setting: The network and the photographs.
+        count: The number of images; photographs repeat if there are fewer.
 
     Returns:
-        What is known of each filter of each layer.
+        The record of each filter, by layer name.
     """
     names = setting.folder.classes
-    known: dict[str, list[Entry]] = {
+    records: dict[str, list[Entry]] = {
         layer.name.removeprefix("features."): [_entry(names) for _ in range(layer.shape[0])]
         for layer in setting.graph.layers
     }
@@ -43,13 +43,13 @@ def image_by_image(setting: Setting, count: int) -> dict[str, list[Entry]]:
         x = setting.network.preprocess.to_input(pixels).contiguous()
         for name, module in setting.trunk.named_children():
             x = module(x)
-            if name not in known:
+            if name not in records:
                 continue
             maps = x.flatten(2)
-            maxima, places = maps.max(dim=2)
-            _take(known[name], "max", maxima, path, names[label], places)
-            _take(known[name], "avg", maps.mean(dim=2), path, names[label], None)
-    return known
+            maxima, positions = maps.max(dim=2)
+            _add_image(records[name], "max", maxima, path, names[label], positions)
+            _add_image(records[name], "avg", maps.mean(dim=2), path, names[label], None)
+    return records
 
 
 def _entry(classes: Sequence[str]) -> Entry:
@@ -59,23 +59,23 @@ def _entry(classes: Sequence[str]) -> Entry:
         for what, value in (
             ("scores", [0.0] * K),
             ("images", [""] * K),
-            ("places", [0] * K),
+            ("positions", [0] * K),
             ("by_class", dict.fromkeys(classes, 0.0)),
         )
     }
 
 
-def _take(
-    entries: Sequence[Entry], kind: str, scores: Tensor, path: str, label: str, places: Tensor | None
+def _add_image(
+    entries: Sequence[Entry], kind: str, scores: Tensor, path: str, label: str, positions: Tensor | None
 ) -> None:
-    """One image at one layer: `(1, C)` scores, and their places if they have any."""
+    """Add one image at one layer: scores `(1, C)`, and their positions for the maximum."""
     for channel, score in enumerate(scores[0].detach().numpy()):
         entry = entries[channel]
         entry[f"{kind}_by_class"][label] += float(score)
         best = entry[f"{kind}_scores"]
-        least = int(np.argmin(best))
+        lowest = int(np.argmin(best))
         if score > min(best) and path not in entry[f"{kind}_images"]:
-            best[least] = float(score)
-            entry[f"{kind}_images"][least] = path
-            if places is not None:
-                entry[f"{kind}_places"][least] = int(places[0, channel])
+            best[lowest] = float(score)
+            entry[f"{kind}_images"][lowest] = path
+            if positions is not None:
+                entry[f"{kind}_positions"][lowest] = int(positions[0, channel])

@@ -1,4 +1,4 @@
-"""Timing that can be trusted: interleaved repeats, medians, and the setting they were taken in."""
+"""Timing with interleaved repeats and medians, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        work: what was done.
-        beside: what it is compared with.
-        ours: median seconds.
-        theirs: median seconds.
-        ratio: the figure of the row; `goal` says of which two.
-        goal: what to reach, in words.
-        reached: whether it was.
-        note: anything else that was measured.
+        work: The task that is measured.
+        baseline: The method that Torchlurk is compared with.
+        ours: Median seconds of Torchlurk.
+        theirs: Median seconds of the baseline.
+        ratio: The ratio that `goal` refers to.
+        goal: A description of the goal.
+        reached: Whether the goal is reached.
+        note: Other measurements.
     """
 
     work: str
-    beside: str
+    baseline: str
     ours: float
     theirs: float
     ratio: float
@@ -39,7 +39,7 @@ class Row:
 
 
 def interleaved(contestants: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each contestant, run in turn, so that a drift of the machine hits all alike."""
+    """Return the seconds of each contestant; they run in turn, so that drift affects all of them equally."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, run in contestants.items():
@@ -51,17 +51,17 @@ def interleaved(contestants: Mapping[str, Callable[[], object]], repeats: int) -
 
 
 def median(values: list[float]) -> float:
-    """The median."""
+    """Return the median."""
     return statistics.median(values)
 
 
 def peak_memory() -> int:
-    """Most bytes of memory that this process has held so far."""
+    """Return the peak resident memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def machine() -> dict[str, str | int]:
-    """What the figures were taken on."""
+    """Return the processor, the thread count and the torch version."""
     model = platform.processor()
     with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
         for line in file:
@@ -77,17 +77,17 @@ def machine() -> dict[str, str | int]:
 
 
 def ceilings() -> dict[str, float]:
-    """What the machine does at most: arithmetic in GFLOP/s by type, and memory in GB/s."""
-    found = {}
+    """Measure the peak arithmetic of the machine in GFLOP/s per dtype, and its memory copy rate in GB/s."""
+    rates = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         a, b = torch.randn(2048, 2048, dtype=dtype), torch.randn(2048, 2048, dtype=dtype)
         best = min(_seconds(lambda a=a, b=b: a @ b) for _ in range(6))
-        found[f"{name} GFLOP/s"] = 2 * 2048**3 / best / 1e9
+        rates[f"{name} GFLOP/s"] = 2 * 2048**3 / best / 1e9
     source = torch.randn(64 * 1024 * 1024)
     target = torch.empty_like(source)
     best = min(_seconds(lambda: target.copy_(source)) for _ in range(5))
-    found["copy GB/s"] = 2 * source.numel() * 4 / best / 1e9
-    return found
+    rates["copy GB/s"] = 2 * source.numel() * 4 / best / 1e9
+    return rates
 
 
 def _seconds(run: Callable[[], object]) -> float:

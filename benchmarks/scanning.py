@@ -1,4 +1,4 @@
-"""The scan beside the bare forward, and beside the first Torchlurk's."""
+"""Compare the scan with the bare forward, and with the scan of the first version of Torchlurk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCH = 8
 
 
 def run_scan(setting: Setting, images: Sequence[int], *, k: int = 4, bfloat16: bool = False) -> ScanState:
-    """A scan as the command runs it, from files to lists; `images` may name a photograph again and again."""
+    """Run a scan as the command does, from files to top lists; `images` may repeat a photograph."""
     total = len(setting.folder.paths)
     folder = setting.folder.take([image % total for image in images])
     preprocess = setting.network.preprocess
@@ -42,13 +42,13 @@ def run_scan(setting: Setting, images: Sequence[int], *, k: int = 4, bfloat16: b
 
 
 def rough_and_again(setting: Setting, count: int) -> ScanState:
-    """A scan in bfloat16 whose candidates are scored again in float32."""
+    """Scan in bfloat16, then score the candidates again in float32."""
     rough = run_scan(setting, range(count), k=8, bfloat16=True)
     return with_lists_of(rough, run_scan(setting, candidate_images(rough)))
 
 
 def bare(setting: Setting, count: int, *, bfloat16: bool = False) -> None:
-    """The forward alone of the same trunk, at the same batch and memory order, on images in memory."""
+    """Run only the forward, with the same batch size and memory format, on images in memory."""
     x = setting.images(BATCH)
     with isolated(setting.network.module), torch.inference_mode():
         for _ in range(count // BATCH):
@@ -57,7 +57,7 @@ def bare(setting: Setting, count: int, *, bfloat16: bool = False) -> None:
 
 
 def scan_rows(setting: Setting, count: int, repeats: int) -> list[Row]:
-    """The rows of the scan."""
+    """Measure the scan and return its rows."""
     run_scan(setting, range(2 * BATCH))
     bare(setting, 2 * BATCH)
     seconds = interleaved(
@@ -83,18 +83,18 @@ def scan_rows(setting: Setting, count: int, repeats: int) -> list[Row]:
             loop / ours, "at least 4 times faster", loop / ours >= 4,
             f"the loop takes {loop / theirs:.2f} bare forwards"),
         Row(f"scan of {count}, bfloat16, candidates again in float32", "the loop", ours16, loop,
-            loop / ours16, "8 times faster is the moonshot", loop / ours16 >= 8,
+            loop / ours16, "8 times faster is the stretch goal", loop / ours16 >= 8,
             f"the bare forward in bfloat16 takes {bare16:.1f} s"),
     ]  # fmt: skip
 
 
 def memory_row(small: int, large: int) -> Row:
-    """Peak memory of a small and a large scan, each in a process of its own."""
+    """Measure the peak memory of a small and a large scan, each in a separate process."""
     peaks = []
     for count in (small, large):
         command = [sys.executable, "-m", "benchmarks.scanning", str(count)]
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        peaks.append(int(told.split()[-1]))
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        peaks.append(int(output.split()[-1]))
     ratio = peaks[1] / peaks[0]
     large_gb, small_gb = peaks[1] / 1e9, peaks[0] / 1e9
     return Row(f"peak memory of a scan of {large} images", f"of {small} images", large_gb, small_gb,

@@ -1,4 +1,4 @@
-"""What all benchmarks run on: VGG16's trunk and the photographs of the demo."""
+"""The network and images of all benchmarks: the VGG16 trunk and the photographs of the demo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torchlurk.runtime.resources import photos_folder
 
 @dataclass(frozen=True)
 class Setting:
-    """Network, graph and images."""
+    """A network, its graph and a folder of images."""
 
     network: Network
     graph: Graph
@@ -28,13 +28,13 @@ class Setting:
 
     @property
     def trunk(self) -> nn.Sequential:
-        """The convolutions, as a plain user would call them."""
+        """The convolutional part of the network as a plain module."""
         features = self.network.module.get_submodule("features")
         assert isinstance(features, nn.Sequential)
         return features
 
     def images(self, count: int) -> Tensor:
-        """The first so many photographs, as the network is fed: `(N, 3, 224, 224)`, channels_last."""
+        """Return `count` photographs as network input: `(N, 3, 224, 224)`, channels_last."""
         total = len(self.folder.paths)
         step = max(1, total // count)
         pixels = load_pixels(self.folder, self.network.preprocess, range(0, total, step)[:count])
@@ -53,7 +53,7 @@ def make_setting() -> Setting:
 
 
 def sample(setting: Setting, count: int) -> list[tuple[str, list[int]]]:
-    """A stratified sample: `count` filters of each layer, evenly spread over its channels."""
+    """Return a stratified sample: `count` filters per layer, evenly spaced over its channels."""
     return [
         (layer.name, [layer.shape[0] * (2 * i + 1) // (2 * count) for i in range(count)])
         for layer in setting.graph.layers
@@ -61,6 +61,6 @@ def sample(setting: Setting, count: int) -> list[tuple[str, list[int]]]:
 
 
 def weighted(setting: Setting, by_layer: dict[str, float]) -> float:
-    """The mean over all filters of the network of a figure that is known by layer."""
+    """Return the mean over all filters of a per-layer figure."""
     total = sum(layer.shape[0] for layer in setting.graph.layers)
     return sum(by_layer[layer.name] * layer.shape[0] for layer in setting.graph.layers) / total

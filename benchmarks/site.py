@@ -1,4 +1,4 @@
-"""`python -m benchmarks.site [FOLDER]`: what the page weighs, and how quick it is, beside its budgets."""
+"""`python -m benchmarks.site [FOLDER]`: check the size and speed of the page against budgets."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from torchlurk.web.static_server import make_server, serve_in_thread
 
 CHROMIUM = "/usr/bin/chromium"
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PER = 512
+FILTERS_PER_FIGURE = 512
 
-# From the arrival of a layer's data to the frame that shows its tiles: the second
-# animation frame after the tiles are in the page begins when the first was painted.
+# Measure from the arrival of a layer's data to the frame that shows its tiles. The second
+# animation frame after the insertion of the tiles starts when the first one is painted.
 OPEN = """(hash) => new Promise((done) => {
   const watch = new MutationObserver(() => {
     if (!document.querySelector('.view.layer .tile')) return;
@@ -41,7 +41,7 @@ OPEN = """(hash) => new Promise((done) => {
   location.hash = hash;
 })"""
 
-# Scroll down by a quarter of the window each frame, then back by leaps, and time every frame.
+# Scroll down by a quarter of the window per frame, then jump to scattered positions; time every frame.
 SCROLL = """() => new Promise((done) => {
   const frames = [];
   const most = 240;
@@ -61,13 +61,13 @@ SCROLL = """() => new Promise((done) => {
 
 @dataclass(frozen=True)
 class Figure:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        name: what was measured.
-        value: the figure.
-        unit: its unit.
-        budget: what it may be at most.
+        name: The quantity.
+        value: The measured value.
+        unit: The unit of the value and of the budget.
+        budget: The largest value that is allowed.
     """
 
     name: str
@@ -76,13 +76,13 @@ class Figure:
     budget: float
 
     @property
-    def kept(self) -> bool:
-        """Whether the budget is kept."""
+    def within_budget(self) -> bool:
+        """Whether the value is within the budget."""
         return self.value <= self.budget
 
 
 def packed(data: bytes) -> float:
-    """KB after gzip, as a static host would send it."""
+    """Return the size in KB after gzip, as a static host sends it."""
     return len(gzip.compress(data, 6, mtime=0)) / 1000
 
 
@@ -92,7 +92,7 @@ def layers_of(store: Path) -> list[dict[str, Any]]:
 
 
 def widened(store: Path, count: int, out: Path) -> Path:
-    """A store of one layer of so many filters: those of the store's widest layer, over and over."""
+    """Write a store with one layer of `count` filters, which repeats the filters of the widest layer."""
     manifest: dict[str, Any] = json.loads((store / "network.json").read_text())
     widest = max(manifest["layers"], key=lambda layer: int(layer["channels"]))
     data = json.loads((store / widest["data"]).read_text())
@@ -118,7 +118,7 @@ def widened(store: Path, count: int, out: Path) -> Path:
 
 
 def compared(wide: Path) -> tuple[Path, Path]:
-    """The same store with its filters in another order, and the comparison of the two."""
+    """Write the same store with its filters reversed, and the comparison of the two; return both."""
     twin = wide.parent / f"{wide.name}-after"
     shutil.copytree(wide, twin, copy_function=os.link)
     manifest: dict[str, Any] = json.loads((wide / "network.json").read_text())
@@ -129,7 +129,7 @@ def compared(wide: Path) -> tuple[Path, Path]:
         (twin / "network.json", {**manifest, "name": twin.name}),
         (twin / layer["data"], {**data, "filters": records}),
     ):
-        path.unlink()  # it is a link to the other's
+        path.unlink()  # a hard link: writing to it would change the original
         path.write_text(json.dumps(record))
     out = wide.parent / f"{wide.name}-compared"
     out.mkdir()
@@ -144,100 +144,100 @@ def fresh_page(browser: Browser) -> Page:
 
 
 def first_view(browser: Browser, url: str) -> Figure:
-    """All that the first view fetches, besides pictures."""
+    """Measure the size of everything that the first view fetches, without images."""
     page = fresh_page(browser)
-    answers: list[Response] = []
-    page.on("response", lambda answer: answers.append(answer))  # it marks the function
+    responses: list[Response] = []
+    page.on("response", lambda response: responses.append(response))  # Playwright sets an attribute on it
     page.goto(url)
     page.wait_for_selector(".view")
     page.wait_for_load_state("networkidle")
-    weight = sum(packed(one.body()) for one in answers if not one.url.endswith((".jpg", ".png")))
+    weight = sum(packed(r.body()) for r in responses if not r.url.endswith((".jpg", ".png")))
     page.context.close()
-    return Figure("first view besides pictures", weight, "KB gzip", 350)
+    return Figure("first view without images", weight, "KB gzip", 350)
 
 
 def heaviest_layer(stores: list[Path]) -> Figure:
-    """The layer whose data weighs most for its number of filters."""
+    """Measure the data size per filter of the layer where it is largest."""
     weights = [
-        packed((store / layer["data"]).read_bytes()) / int(layer["channels"]) * PER
+        packed((store / layer["data"]).read_bytes()) / int(layer["channels"]) * FILTERS_PER_FIGURE
         for store in stores
         for layer in layers_of(store)
     ]
-    return Figure(f"heaviest layer's data per {PER} filters", max(weights), "KB gzip", 300)
+    return Figure(f"heaviest layer's data per {FILTERS_PER_FIGURE} filters", max(weights), "KB gzip", 300)
 
 
-def opening(browser: Browser, url: str, place: str, layer: str, what: str, repeats: int) -> list[Figure]:
-    """Opening a layer from the page of its network or comparison, then scrolling it: median, worst frame."""
+def opening(browser: Browser, url: str, route: str, layer: str, label: str, repeats: int) -> list[Figure]:
+    """Open a layer from the page of its network or comparison, then scroll it: median and worst frame."""
     waits: list[float] = []
     worst: list[float] = []
     for _ in range(repeats):
         page = fresh_page(browser)
-        page.goto(f"{url}#/{place}")
+        page.goto(f"{url}#/{route}")
         page.wait_for_selector(".view")
         page.wait_for_load_state("networkidle")
-        waits.append(float(page.evaluate(OPEN, f"#/{place}/{layer}")))
+        waits.append(float(page.evaluate(OPEN, f"#/{route}/{layer}")))
         page.wait_for_load_state("networkidle")
         worst.append(max(float(frame) for frame in page.evaluate(SCROLL)))
         page.context.close()
-    middle = sorted(waits)[len(waits) // 2]
+    median = sorted(waits)[len(waits) // 2]
     return [
-        Figure(f"{what}: from data to painted tiles", middle, "ms", 300),
-        Figure(f"{what}: worst frame in scrolling", sorted(worst)[len(worst) // 2], "ms", 100),
+        Figure(f"{label}: from data to painted tiles", median, "ms", 300),
+        Figure(f"{label}: worst frame while scrolling", sorted(worst)[len(worst) // 2], "ms", 100),
     ]
 
 
 def stores_of(folder: Path) -> list[Path]:
-    """The stores in a site's folder, or the store itself."""
+    """Return the stores in the folder of a site, or the store itself."""
     if (folder / "network.json").is_file():
         return [folder]
     root = folder / STORES_FOLDER if (folder / STORES_FOLDER).is_dir() else folder
-    found = sorted(path.parent for path in root.glob("*/network.json"))
-    if not found:
+    stores = sorted(path.parent for path in root.glob("*/network.json"))
+    if not stores:
         raise click.ClickException(f"{folder}: neither a site nor a store; build one with `torchlurk site`")
-    return found
+    return stores
 
 
 def measure(folder: Path, repeats: int) -> list[Figure]:
-    """All figures of a site, or of the site that a store makes."""
+    """Measure all figures of a site, or of the site built from a store."""
     stores = stores_of(folder)
     widest = max(stores, key=lambda store: max(int(layer["channels"]) for layer in layers_of(store)))
     with tempfile.TemporaryDirectory(dir=folder.absolute().parent) as scratch, sync_playwright() as play:
-        room = Path(scratch)
+        workspace = Path(scratch)
         browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         site = folder
         if not (folder / "index.html").is_file():
-            site = build_site(stores, room / "own").out
+            site = build_site(stores, workspace / "own").out
         figures: list[Figure] = []
         with serve_in_thread(make_server(site, port=0)) as url:
             figures.append(first_view(browser, url))
         figures.append(heaviest_layer(stores))
         for count in (512, 2048):
-            wide = widened(widest, count, room / f"wide{count}")
-            built = build_site([wide], room / f"site{count}").out
+            wide = widened(widest, count, workspace / f"wide{count}")
+            built = build_site([wide], workspace / f"site{count}").out
             with serve_in_thread(make_server(built, port=0)) as url:
                 layer = str(layers_of(wide)[0]["name"])
                 figures += opening(browser, url, wide.name, layer, f"{count} filters", repeats)
         twin, comparison = compared(wide)
-        built = build_site([wide, twin, comparison], room / "compared").out
+        built = build_site([wide, twin, comparison], workspace / "compared").out
         with serve_in_thread(make_server(built, port=0)) as url:
-            place = f"compare:{comparison.name}"
-            figures += opening(browser, url, place, layer, f"{count} filters compared", repeats)
+            route = f"compare:{comparison.name}"
+            figures += opening(browser, url, route, layer, f"{count} filters compared", repeats)
         browser.close()
     return figures
 
 
 @click.command()
 @click.argument("folder", default="_site", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--repeats", default=3, show_default=True, help="How often to time; the median counts.")
+@click.option("--repeats", default=3, show_default=True, help="Number of repeats; the median counts.")
 def run(folder: Path, repeats: int) -> None:
-    """Measure the page of FOLDER, a built site or a store, beside its budgets."""
+    """Check the page of FOLDER, a built site or a store, against budgets."""
     figures = measure(folder, repeats)
-    # Other work on the machine makes frames late: the load says whether to believe them.
+    # Other work on the machine delays frames; the load shows whether the figures are reliable.
     click.echo(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for figure in figures:
-        word = "kept" if figure.kept else "BROKEN"
-        click.echo(f"{word:7} {figure.value:8.1f} of {figure.budget:4.0f} {figure.unit:8} {figure.name}")
-    sys.exit(0 if all(figure.kept for figure in figures) else 1)
+        verdict = "kept" if figure.within_budget else "BROKEN"
+        click.echo(f"{verdict:7} {figure.value:8.1f} of {figure.budget:4.0f} {figure.unit:8} {figure.name}")
+    sys.exit(0 if all(figure.within_budget for figure in figures) else 1)
 
 
 if __name__ == "__main__":

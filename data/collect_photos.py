@@ -2,15 +2,14 @@
 
     python data/collect_photos.py [--deb FILE] [--out FOLDER]
 
-data/photo_choice.csv says which pictures of the package are taken, and under which class and
-name. That table was made by eye: photographs only, no drawings, no two of the same shot. The
-author, the source and the licence come from the READMEs that lie beside the pictures in the
-package (its Debian copyright file still describes the pictures of an older release); a chosen
-picture that lacks one of them, or whose licence is not plainly free, stops the script. Each
-picture is scaled to a short side of 256 pixels and saved as a JPEG without metadata. The same
-package and the same Pillow give the same bytes.
+data/photo_choice.csv lists the selected pictures with their class and name. The selection is
+manual: photographs only, no drawings, no two of the same shot. The author, the source and the
+licence come from the READMEs next to the pictures in the package; its Debian copyright file
+describes the pictures of an older release. The script stops if a selected picture lacks one of
+them or has no free licence. It scales each picture to a short side of 256 pixels and saves it
+as a JPEG without metadata. The same package and Pillow version give the same bytes.
 
-Needs dpkg, and apt-get unless --deb names a package file.
+Requires dpkg, and apt-get unless --deb names a package file.
 """
 
 from __future__ import annotations
@@ -46,16 +45,16 @@ CHOICE = HERE / "photo_choice.csv"
 CREDITS_HEADER = ["file", "author", "title", "licence", "source"]
 
 FIELD = re.compile(r"^(Copyright|Source|License|Licence|Files|Comments?|Title):\s*(.*)$")
-NOBODY = {"", "anonymous", "unknown", "contributor", "el.wikipedia"}
+UNNAMED_AUTHORS = {"", "anonymous", "unknown", "contributor", "el.wikipedia"}
 
 
 class CollectError(Exception):
-    """A picture or a package that does not meet the rules."""
+    """A picture or a package breaks a rule."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One row of the choice table: a picture of the package and what it is called here."""
+    """One row of the choice table: a picture of the package with its class and name here."""
 
     archive: str
     label: str
@@ -69,7 +68,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Credit:
-    """What a README of the package says about one picture."""
+    """The credit that a README of the package gives for one picture."""
 
     author: str
     licence: str
@@ -79,16 +78,16 @@ class Credit:
 def rcc_entries(blob: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the content of every file in a Qt resource archive.
 
-    The format (versions 2 and 3): a header with the offsets of a tree, of the data and of the
-    names; 22 bytes per tree node, directories pointing at a run of children, files at their
-    data, which is stored plain or as zlib behind a 4-byte length.
+    The format (versions 2 and 3) starts with a header that has the offsets of the tree, the data
+    and the names. A tree node has 22 bytes. A directory points to a range of children, a file to
+    its data, which is uncompressed, or zlib-compressed after a 4-byte length.
     """
     magic, version, tree, data, names = struct.unpack_from(">4sIIII", blob)
     if magic != b"qres" or version not in (2, 3):
         raise CollectError(f"not a Qt resource archive of version 2 or 3: {magic!r} {version}")
-    todo = [(0, PurePosixPath())]
-    while todo:
-        node, parent = todo.pop()
+    pending = [(0, PurePosixPath())]
+    while pending:
+        node, parent = pending.pop()
         name_at, flags, first, second = struct.unpack_from(">IHII", blob, tree + 22 * node)
         path = parent
         if node:  # the root has no name
@@ -96,7 +95,7 @@ def rcc_entries(blob: bytes) -> Iterator[tuple[str, bytes]]:
             start = names + name_at + 6
             path = parent / blob[start : start + 2 * length].decode("utf-16-be")
         if flags & 2:  # a directory: first = number of children, second = their first node
-            todo.extend((child, path) for child in range(second, second + first))
+            pending.extend((child, path) for child in range(second, second + first))
             continue
         (size,) = struct.unpack_from(">I", blob, data + second)
         content = blob[data + second + 4 : data + second + 4 + size]
@@ -105,16 +104,16 @@ def rcc_entries(blob: bytes) -> Iterator[tuple[str, bytes]]:
         yield str(path), zlib.decompress(content[4:]) if flags & 1 else content
 
 
-def read_package(deb: Path, wanted: set[str]) -> dict[str, bytes]:
-    """Return the wanted pictures of the package, and every README, by path in the archives."""
+def read_package(deb: Path, requested: set[str]) -> dict[str, bytes]:
+    """Return the requested pictures of the package, and every README, by path in the archives."""
     found: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["dpkg", "-x", str(deb), folder], check=True)
         for archive in sorted(Path(folder).glob("usr/share/gcompris-qt/rcc/*.rcc")):
             for path, content in rcc_entries(archive.read_bytes()):
-                if path in wanted or PurePosixPath(path).name == "README":
+                if path in requested or PurePosixPath(path).name == "README":
                     found[path] = content
-    missing = sorted(wanted - found.keys())
+    missing = sorted(requested - found.keys())
     if missing:
         raise CollectError(f"not in the package: {', '.join(missing)}")
     return found
@@ -123,8 +122,8 @@ def read_package(deb: Path, wanted: set[str]) -> dict[str, bytes]:
 def parse_readme(text: str) -> dict[str, Credit]:
     """Return the credit of every file that a README names, by its path beside the README.
 
-    A README is made of blocks with blank lines between them. A block has one value per field,
-    in any order; the value may go on over the following lines.
+    Blank lines separate the blocks of a README. A block has one value per field, in any order;
+    a value may continue on the following lines.
     """
     named: dict[str, Credit] = {}
     for block in re.split(r"\n\s*\n", text):
@@ -148,19 +147,19 @@ def parse_readme(text: str) -> dict[str, Credit]:
 
 
 def licence_name(text: str) -> str:
-    """Return a free licence in the SPDX manner; raise CollectError for any other."""
+    """Return the SPDX identifier of a free licence; raise CollectError for any other."""
     if text.lower() == "public domain":
         return "Public domain"
     if re.fullmatch(r"CC0(-1\.0)?", text):
         return "CC0-1.0"
     match = re.fullmatch(r"CC-(BY|BY-SA)[- ](\d\.\d)", text)
     if not match:
-        raise CollectError(f"not plainly free: {text!r}")
+        raise CollectError(f"not a free licence: {text!r}")
     return f"CC-{match[1]}-{match[2]}"
 
 
 def work_title(source: str, archive: str) -> str:
-    """Return the work's title as its source's address gives it, else the file's own name."""
+    """Return the title of the work from the URL of its source, or else from its file name."""
     address = urlsplit(source)
     page = unquote(address.path)
     if "/File:" in page:
@@ -182,8 +181,8 @@ def credit_row(choice: Choice, package: dict[str, bytes]) -> list[str]:
             if credit is not None:
                 break
     else:
-        raise CollectError(f"{choice.archive}: no README names it")
-    if credit.author.lower() in NOBODY or not credit.source:
+        raise CollectError(f"{choice.archive}: not listed in any README")
+    if credit.author.lower() in UNNAMED_AUTHORS or not credit.source:
         raise CollectError(f"{choice.archive}: no author or no source")
     try:
         licence = licence_name(credit.licence)
@@ -194,7 +193,7 @@ def credit_row(choice: Choice, package: dict[str, bytes]) -> list[str]:
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """Return the picture as sRGB, its colour profile applied and transparency put on white."""
+    """Convert a picture to sRGB with its colour profile, and transparency to white."""
     image = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile")
     if "A" in image.getbands() or "transparency" in image.info:
@@ -222,7 +221,7 @@ def to_jpeg(content: bytes) -> bytes:
         round(image.width * SHORT_SIDE / short),
         round(image.height * SHORT_SIDE / short),
     )
-    clean = Image.new("RGB", size)  # a new picture: nothing of the old one's metadata comes along
+    clean = Image.new("RGB", size)  # a new picture has no metadata
     clean.paste(image.resize(size, Image.Resampling.LANCZOS))
     out = io.BytesIO()
     clean.save(out, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", optimize=True)
@@ -249,11 +248,11 @@ def download(folder: Path) -> Path:
 def collect(deb: Path, out: Path) -> list[Path]:
     """Write the photographs and CREDITS.csv below `out`; return the photographs' files.
 
-    Everything is read and converted before the first file is written, so that a picture that
-    breaks a rule leaves `out` as it was. Photographs of an earlier run are removed.
+    All pictures are converted before the first file is written, so that an error leaves `out`
+    unchanged. Photographs of an earlier run are removed.
     """
     if hashlib.sha256(deb.read_bytes()).hexdigest() != DEB_SHA256:
-        raise CollectError(f"{deb} is not {PACKAGE} {VERSION}, for which the choice was made")
+        raise CollectError(f"{deb} is not {PACKAGE} {VERSION}, which the choice table requires")
     choices = read_choice(CHOICE)
     package = read_package(deb, {choice.archive for choice in choices})
     rows = [credit_row(choice, package) for choice in choices]

@@ -1,9 +1,9 @@
-"""Take ten kinds of vehicles out of a copy of tiny-ImageNet, for `make transfer`.
+"""Extract ten vehicle classes from a copy of tiny-ImageNet, for `make transfer`.
 
     python data/vehicles.py path/to/tiny-imagenet data/tiny-imagenet-vehicles
 
-The copy is what `torchlurk data tiny-imagenet` writes, or any folder with a subfolder a class (or `images/`
-with those) and a `classes.txt`. ImageNet's terms allow research use only.
+The copy is the output of `torchlurk data tiny-imagenet`, or any folder with one subfolder per class (directly
+or in `images/`) and a `classes.txt`. ImageNet's terms allow research use only.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("source", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--each", default=10, help="Images of each class: the first by name.")
+@click.option("--each", default=10, help="Images per class, the first by name.")
 def main(source: Path, out: Path, each: int) -> None:
-    """Copy the first images of ten classes of SOURCE to OUT, with what the classes are called."""
+    """Copy the first images of ten classes of SOURCE to OUT, with the names of the classes."""
     folder = source / "images" if (source / "images").is_dir() else source
     missing = [wnid for wnid in VEHICLES if not (folder / wnid).is_dir()]
     if missing or not (source / "classes.txt").is_file():
         raise click.ClickException(
-            f"{folder} has no {missing[0] if missing else 'classes.txt'}: give a copy of tiny-ImageNet, as "
-            "torchlurk data tiny-imagenet writes it"
+            f"{folder} has no {missing[0] if missing else 'classes.txt'}: pass a copy of tiny-ImageNet, "
+            "such as torchlurk data tiny-imagenet writes"
         )
     count = 0
     for wnid in VEHICLES:

@@ -29,7 +29,7 @@ class LeNet(nn.Module):
         self.fc3 = nn.Linear(84, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """From images `(N, 3, 32, 32)` to logits `(N, 10)`."""
+        """Return the logits `(N, 10)` of images `(N, 3, 32, 32)`."""
         x = self.pool(F.relu(self.conv1(x)))
         x = self.pool(F.relu(self.conv2(x)))
         x = x.view(-1, 16 * 5 * 5)
@@ -40,7 +40,7 @@ class LeNet(nn.Module):
 
 
 def lenet() -> tuple[nn.Module, transforms.Compose, tuple[str, ...]]:
-    """The network, the transform of its images, and the names of its classes."""
+    """Return the network, the transform of its images and the names of its classes."""
     torch.manual_seed(0)
     transform = transforms.Compose(
         [
@@ -53,9 +53,9 @@ def lenet() -> tuple[nn.Module, transforms.Compose, tuple[str, ...]]:
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions and a shortcut, which leaves out every second pixel where the stride is 2.
+    """Two convolutions and a shortcut, which skips every second pixel if the stride is 2.
 
-    Channels that the input lacks are zero in the shortcut, so it has no parameters.
+    The shortcut pads missing channels with zeros, so it has no parameters.
     """
 
     def __init__(self, in_planes: int, planes: int, stride: int) -> None:
@@ -68,7 +68,7 @@ class BasicBlock(nn.Module):
         self.added = planes - in_planes
 
     def forward(self, x: Tensor) -> Tensor:
-        """From `(N, in_planes, H, W)` to `(N, planes, H / stride, W / stride)`."""
+        """Map `(N, in_planes, H, W)` to `(N, planes, H / stride, W / stride)`."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         if self.added:
@@ -94,7 +94,7 @@ class ResNet20(nn.Module):
         return nn.Sequential(first, BasicBlock(planes, planes, 1), BasicBlock(planes, planes, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """From images `(N, 3, 32, 32)` to logits `(N, 10)`."""
+        """Return the logits `(N, 10)` of images `(N, 3, 32, 32)`."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.layer1(out)
         out = self.layer2(out)
@@ -106,7 +106,7 @@ class ResNet20(nn.Module):
 
 
 def resnet20() -> tuple[nn.Module, transforms.Compose, tuple[str, ...]]:
-    """The network, the transform of its images, and the names of its classes."""
+    """Return the network, the transform of its images and the names of its classes."""
     torch.manual_seed(0)
     transform = transforms.Compose(
         [

@@ -1,4 +1,4 @@
-"""Scans of small networks on a few images, against plain torch, and what a call leaves of a network."""
+"""Compare scans of small networks with plain torch, and check that calls do not change a network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FED = torchlurk.Preprocess(size=SIDE, resize=SIDE, mean=(0.5, 0.5, 0.5), std=(0.
 
 
 class Plain(nn.Module):
-    """Two convolutions and a linear layer; what other networks of these tests change."""
+    """Two convolutions and a linear layer; the base class of other networks of these tests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,14 +52,17 @@ class Plain(nn.Module):
 
 
 def pairs() -> list[tuple[Image.Image, int]]:
-    """Images of noise whose size is the input's, and their classes."""
+    """Return noise images of the input size, and their classes."""
     noise = torch.rand(IMAGES, SIDE // 4, SIDE // 4, 3, generator=torch.Generator().manual_seed(1))
-    small = [Image.fromarray((255 * one).byte().numpy()) for one in noise]
-    return [(one.resize((SIDE, SIDE), Image.Resampling.NEAREST), at % 2) for at, one in enumerate(small)]
+    small = [Image.fromarray((255 * pixels).byte().numpy()) for pixels in noise]
+    return [
+        (image.resize((SIDE, SIDE), Image.Resampling.NEAREST), number % 2)
+        for number, image in enumerate(small)
+    ]
 
 
 def fed() -> Tensor:
-    """The same images as the network is fed them: `(N, 3, H, W)`."""
+    """Return the same images as network input: `(N, 3, H, W)`."""
     pixels = [torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8) for image, _ in pairs()]
     colours = torch.stack(pixels).view(-1, SIDE, SIDE, 3).permute(0, 3, 1, 2).contiguous()
     return (colours / 255 - 0.5) / 0.5
@@ -67,7 +70,7 @@ def fed() -> Tensor:
 
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
-    """See to it that what is inside leaves a network as it was: values, types, attributes, their objects."""
+    """Check that the block does not change a network: values, types, attributes, identities of objects."""
     before = state(model)
     yield
     after = state(model)
@@ -76,7 +79,7 @@ def unchanged(model: nn.Module) -> Iterator[None]:
 
 
 def state(model: nn.Module) -> dict[str, Any]:
-    """All that a network holds, by the path to it."""
+    """Return everything that a network holds, by attribute path."""
     found: dict[str, Any] = {}
 
     def take(path: str, value: Any) -> None:
@@ -107,7 +110,7 @@ def state(model: nn.Module) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Scanned:
-    """A store that a scan has left, and what it said."""
+    """The store of a scan, and the lines that the scan reported."""
 
     lurk: torchlurk.Lurk
     out: Path
@@ -123,20 +126,20 @@ class Scanned:
 
     @property
     def skipped(self) -> dict[str, str]:
-        return {one.name: one.reason for one in self.manifest.layers_skipped}
+        return {layer.name: layer.reason for layer in self.manifest.layers_skipped}
 
     def filters(self, layer: str) -> list[Filter]:
-        found = next(one for one in self.manifest.layers if one.name == layer)
-        return read_layer(self.out, found).filters
+        record = next(record for record in self.manifest.layers if record.name == layer)
+        return read_layer(self.out, record).filters
 
 
 def lurk_of(model: nn.Module, out: Path, layers: Sequence[str], **options: Any) -> torchlurk.Lurk:
-    given = {"images": pairs(), "top": TOP, "device": "cpu", "workers": 0, "batch_size": 4, **options}
-    return torchlurk.Lurk(model, FED, out=out, layers=layers, progress=False, **given)
+    arguments = {"images": pairs(), "top": TOP, "device": "cpu", "workers": 0, "batch_size": 4, **options}
+    return torchlurk.Lurk(model, FED, out=out, layers=layers, progress=False, **arguments)
 
 
 def scan(model: nn.Module, out: Path, *layers: str, gradients: bool = True) -> Scanned:
-    """Scan a network, compute gradients, and see to it that it is unchanged."""
+    """Scan a network, compute gradients, and check that the network is unchanged."""
     lines: list[str] = []
     with unchanged(model):
         lurk = lurk_of(model, out, layers or ["kind:Conv2d", "kind:Linear"])
@@ -146,17 +149,19 @@ def scan(model: nn.Module, out: Path, *layers: str, gradients: bool = True) -> S
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             lurk.compute_top_imgs()
-        # What is left out is said also where there is no terminal.
-        assert [str(one.message) for one in warned] == [line for line in lines if "not scanned" in line]
+        # Skipped layers are also reported where there is no terminal.
+        assert [str(warning.message) for warning in warned] == [
+            line for line in lines if "not scanned" in line
+        ]
         if gradients:
             lurk.compute_grads(filters=1)
     return Scanned(lurk, out, lines)
 
 
 def outputs(make: Callable[[], nn.Module], layer: str, maps: Callable[[Tensor], Tensor]) -> dict[int, Tensor]:
-    """By plain torch: what a layer gives for each image alone that reaches it, `(C, H, W)`.
+    """Compute with plain torch the output `(C, H, W)` of a layer for each image that reaches it, one by one.
 
-    Each image gets a network of its own, which no other has changed.
+    Each image runs through a new network, which no other image has changed.
     """
     found: dict[int, Tensor] = {}
     for at, x in enumerate(fed()):
@@ -180,7 +185,7 @@ def check(
     layer: str,
     maps: Callable[[Tensor], Tensor] = lambda y: y,
 ) -> None:
-    """Hold a layer's lists, positions, statistics and certificates against plain torch."""
+    """Compare a layer's lists, positions, statistics and certificates with plain torch."""
     expected = outputs(make, layer, maps)
     filters = scanned.filters(layer)
     assert len(filters) == len(next(iter(expected.values())))
@@ -203,36 +208,36 @@ def check(
 
 
 def logit_gradient(model: nn.Module, x: Tensor) -> Tensor:
-    """By plain torch: the gradient of the first logit of each image with respect to it."""
+    """Compute with plain torch the gradient of the first logit of each image with respect to the image."""
     leaf = x.clone().requires_grad_()
-    (found,) = torch.autograd.grad(model(leaf.clone())[:, 0].sum(), leaf)
-    return found
+    (gradient,) = torch.autograd.grad(model(leaf.clone())[:, 0].sum(), leaf)
+    return gradient
 
 
 def check_gradients(make: Callable[[], nn.Module], like: Callable[[], nn.Module]) -> None:
-    """Hold `gradients` and `explain` of one network against plain torch on another."""
+    """Compare `gradients` and `explain` of one network with plain torch on another."""
     model, x = make(), fed()
     expected = logit_gradient(like(), x[:2])
     with unchanged(model):
-        found = torchlurk.gradients(model, x[:2], 0).input
+        gradient = torchlurk.gradients(model, x[:2], 0).input
         (explained,) = torchlurk.explain(model, FED, pairs()[0][0], 0)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(explained.attributions["gradient"], expected[0], rtol=1e-3, atol=1e-5)
 
 
 def precompute(function: str, folder: Path, *options: str) -> Result:
-    """Run the command on a network of these tests, `FILE.py:FUNCTION`."""
+    """Run `torchlurk precompute` on a network of these tests, `FILE.py:FUNCTION`."""
     photos = folder / "photos"
     if not photos.exists():
-        for at, (image, label) in enumerate(pairs()):
+        for number, (image, label) in enumerate(pairs()):
             (photos / str(label)).mkdir(parents=True, exist_ok=True)
-            image.save(photos / str(label) / f"{at}.png")
-    given = ["--model", function, "--images", str(photos), "--out", str(folder / "store"), *options]
+            image.save(photos / str(label) / f"{number}.png")
+    arguments = ["--model", function, "--images", str(photos), "--out", str(folder / "store"), *options]
     return CliRunner().invoke(
-        main, ["precompute", *given, "--device", "cpu", "--workers", "0", "--filters", "1"]
+        main, ["precompute", *arguments, "--device", "cpu", "--workers", "0", "--filters", "1"]
     )
 
 
 def net(kind: Callable[[], M]) -> Callable[[], M]:
-    """Makes a network, the same on each call."""
+    """Return a function that builds the same network on each call."""
     return lambda: seeded(kind)

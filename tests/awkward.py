@@ -1,4 +1,4 @@
-"""A network on which everything shows that disturbs it, and what it is like at a moment."""
+"""A network with every kind of state that a call may disturb, and a snapshot of that state."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SIZE = (3, 21, 26)
 
 
 COUNTS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
-"""How often each fuse was used: no attribute of it, which would be restored after each call."""
+"""The number of uses of each fuse; an attribute of the module would be restored after each call."""
 
 
 class Fuse(nn.Module):
-    """Blows when it is told to: at its n-th use, or at each."""
+    """Raises `error` at use number `at`, or at every use if `at` is None."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Fuse(nn.Module):
 
 
 class Awkward(nn.Module):
-    """All that may be disturbed: buffers, mixed flags, frozen and shared parameters, own hooks."""
+    """A network with buffers, mixed training flags, frozen and shared parameters, and hooks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,45 +58,45 @@ LAYERS = {f"body.{name}": channels for name, channels in BRANCHING_LAYERS.items(
 
 
 def awkward() -> Awkward:
-    """It trains, but for a part of it; has a frozen parameter, an odd layout, a gradient and a hook."""
-    made = seeded(Awkward)
-    made.train()
-    made.body.eval()
-    made.body.pool.train()
-    made.norm.running_mean += torch.tensor([0.1, 0.2, 0.3])
-    made.body.first.weight.requires_grad_(False)
-    made.body.wide.weight.grad = torch.ones_like(made.body.wide.weight)
-    narrow = made.body.last.weight
+    """Return the network, partly training, with a frozen and a strided parameter, a gradient and a hook."""
+    model = seeded(Awkward)
+    model.train()
+    model.body.eval()
+    model.body.pool.train()
+    model.norm.running_mean += torch.tensor([0.1, 0.2, 0.3])
+    model.body.first.weight.requires_grad_(False)
+    model.body.wide.weight.grad = torch.ones_like(model.body.wide.weight)
+    narrow = model.body.last.weight
     narrow.data = narrow.data.permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2)
-    made.body.pool.register_forward_hook(lambda module, inputs, output: None)
-    return made
+    model.body.pool.register_forward_hook(lambda module, inputs, output: None)
+    return model
 
 
 def snapshot(model: nn.Module) -> dict[str, Any]:
-    """All of a network's state that one can get hold of, and torch's own."""
+    """Return all accessible state of a network, and the global state of torch."""
 
     def memory(x: Tensor | None) -> object:
         if x is None:
             return None
-        place = (x.data_ptr(), x.untyped_storage().data_ptr(), x.stride(), x.storage_offset())
-        return (id(x), place, x.dtype, x.requires_grad, x.detach().clone().tolist())
+        storage = (x.data_ptr(), x.untyped_storage().data_ptr(), x.stride(), x.storage_offset())
+        return (id(x), storage, x.dtype, x.requires_grad, x.detach().clone().tolist())
 
-    found: dict[str, Any] = {"modes": torch.overrides._get_current_function_mode_stack()}
-    found["grad"], found["inference"] = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-    found["global hooks"] = [
+    state: dict[str, Any] = {"modes": torch.overrides._get_current_function_mode_stack()}
+    state["grad"], state["inference"] = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    state["global hooks"] = [
         list(value)
         for name, value in sorted(vars(torch.nn.modules.module).items())
         if name.startswith("_global_") and name.endswith("_hooks")
     ]
     for name, module in model.named_modules():
         own = vars(module)
-        found[f"{name}: training"] = module.training
-        found[f"{name}: hooks"] = {k: dict(v) for k, v in own.items() if "hooks" in k}
-        found[f"{name}: attributes"] = sorted(own)
+        state[f"{name}: training"] = module.training
+        state[f"{name}: hooks"] = {k: dict(v) for k, v in own.items() if "hooks" in k}
+        state[f"{name}: attributes"] = sorted(own)
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        found[f"{name}: parameter"] = memory(parameter)
-        found[f"{name}: gradient"] = memory(parameter.grad)
-        found[f"{name}: leaf"] = parameter.is_leaf
+        state[f"{name}: parameter"] = memory(parameter)
+        state[f"{name}: gradient"] = memory(parameter.grad)
+        state[f"{name}: leaf"] = parameter.is_leaf
     for name, buffer in model.named_buffers():
-        found[f"{name}: buffer"] = memory(buffer)
-    return found
+        state[f"{name}: buffer"] = memory(buffer)
+    return state

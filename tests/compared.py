@@ -1,4 +1,4 @@
-"""Small stores to compare: one architecture, the same images, computed in a second."""
+"""Small stores of one architecture on the same images, to compare with each other."""
 
 from __future__ import annotations
 

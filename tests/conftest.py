@@ -1,4 +1,4 @@
-"""Settings of all tests: hypothesis draws the same examples on every run, without a deadline."""
+"""Settings of all tests: Hypothesis draws the same examples on every run, without a deadline."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ settings.load_profile("steady")
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Compute with one thread: networks are too small for more, and results are the same everywhere."""
+    """Compute with one thread: the networks are small, and results are the same on every machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

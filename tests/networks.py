@@ -13,7 +13,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def seeded(make: Callable[[], M], seed: int = 0) -> M:
-    """A module in evaluation mode with parameters from a seed; the global generator is left as it was."""
+    """Return a module in eval mode with parameters from a seed; the global generator does not change."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make().eval()
@@ -46,7 +46,7 @@ BRANCHING_LAYERS = {"first": 6, "narrow": 4, "wide": 5, "last": 7}
 
 
 def branching_maps(model: Branching, x: Tensor) -> dict[str, Tensor]:
-    """The output of each convolution of `Branching`, computed without calling its modules."""
+    """Return the output of each convolution of `Branching`, computed without calling its modules."""
 
     def conv(layer: nn.Conv2d, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
         weight, bias = layer.weight.detach().to(x.dtype), layer.bias
@@ -268,7 +268,7 @@ GRAPHS: dict[str, Callable[[], nn.Sequential]] = {
     ),
     "channels one by one": lambda: nn.Sequential(Call(center), conv(3, 3, 3, 2), conv(3, 2, 3)),
     "scaled channels": lambda: nn.Sequential(conv(3, 3, 3, 2), Scaled(3, 1, 1), conv(3, 2, 3)),
-    "scaled places": lambda: nn.Sequential(conv(3, 3, 3, 2), Scaled(18, 26), conv(3, 2, 3)),
+    "scaled positions": lambda: nn.Sequential(conv(3, 3, 3, 2), Scaled(18, 26), conv(3, 2, 3)),
     "scaled by its size": lambda: nn.Sequential(
         conv(3, 3, 3, 2), Call(lambda x: x / x.size(2)), conv(3, 2, 3)
     ),
@@ -310,7 +310,7 @@ IN_PLACE = {F.relu_, torch.relu_, "relu_"}
 
 
 def module_relus(model: nn.Module) -> fx.GraphModule:
-    """The same network with a separate `nn.ReLU` for each call of a ReLU, as Captum and zennit need it."""
+    """Return the network with a separate `nn.ReLU` for each ReLU call, as Captum and zennit require."""
     traced = fx.symbolic_trace(model)
     modules = dict(traced.named_modules())
     nodes = list(traced.graph.nodes)

@@ -1,4 +1,4 @@
-"""Programs that a test starts."""
+"""Subprocesses of tests."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ sys.meta_path.insert(0, Refused())
 
 
 def run_without_torch(code: str) -> None:
-    """Run a program where there is no torch to import; a failure is the test's own."""
+    """Run a program in which torch cannot be imported; fail the test if the program fails."""
     program = f"{REFUSE_TORCH}\n{textwrap.dedent(code)}\nassert 'torch' not in sys.modules\n"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
 def hear_interrupts() -> None:
-    """Before a program starts: what a shell runs in the background ignores Ctrl-C, as its children do."""
+    """Restore SIGINT before a program starts: background jobs of a shell and their children ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

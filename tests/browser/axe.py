@@ -1,4 +1,4 @@
-"""Faults of accessibility that axe-core finds on a page."""
+"""Run axe-core, which finds accessibility violations, on a page."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ RUN = """([selector, rules]) => axe.run(selector, {
 
 
 def faults(page, selector="html", rules=None) -> list[tuple[str, list[str]]]:
-    """The violations of some rules, or of all, each with some of the elements."""
+    """Return the violations of the given rules, or of all rules, each with up to three elements."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(FOLDER.joinpath("axe.min.js").read_text())
-    found = page.evaluate(RUN, [selector, rules])["violations"]
-    return [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in found]
+    violations = page.evaluate(RUN, [selector, rules])["violations"]
+    return [(v["id"], [n["html"][:140] for n in v["nodes"][:3]]) for v in violations]
 
 
 def assert_no_faults(page) -> None:
-    """All rules hold in the light theme; the dark one differs in colors alone."""
+    """Check all rules in the light theme, and contrast in the dark theme, which differs only in colours."""
     for theme, rules in (("light", None), ("dark", ["color-contrast"])):
-        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # a color half way would fail
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # a colour in transition would fail
         page.wait_for_timeout(60)
         assert faults(page, rules=rules) == [], (page.url, theme)

@@ -1,4 +1,4 @@
-"""The made-up site, and a browser."""
+"""Fixtures: the synthetic site, comparisons and a browser."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -37,7 +37,7 @@ def stores(tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def site(stores, tmp_path_factory) -> Iterator[str]:
-    """The URL of the site."""
+    """Serve the synthetic site and yield its URL."""
     with served(stores, tmp_path_factory.mktemp("host")) as url:
         yield url
 
@@ -49,7 +49,7 @@ def moments(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def compared_stores(moments) -> list[Path]:
-    """Three moments of a network, comparisons of all, of two, of two stores alone, and of hostile ones."""
+    """Return three snapshots of a network, two hostile stores, and comparisons of them."""
     stores = [make_moment(moments, name, moment) for moment, name in enumerate(NAMES)]
     few = [("stem", 4), ("logits", 3)]
     strange = [make_moment(moments, f"odd{i}", i, few, text=HOSTILE) for i in range(2)]
@@ -78,7 +78,7 @@ def chromium():
 
 
 class Troubles(list):
-    """What went wrong on a page: console errors, exceptions, failed requests."""
+    """Problems of a page: console errors and warnings, exceptions, failed requests."""
 
     def watch(self, page) -> None:
         page.on("console", lambda m: m.type in ("error", "warning") and self.append(m.text))
@@ -87,7 +87,7 @@ class Troubles(list):
         page.on("requestfailed", self.failed)
 
     def failed(self, request) -> None:
-        # Leaving a view aborts what it was still fetching: that is meant.
+        # Leaving a view aborts its pending requests, which is intended.
         if request.failure != "net::ERR_ABORTED":
             self.append(f"{request.failure} {request.url}")
 
@@ -102,7 +102,7 @@ SIZE = {"width": 1280, "height": 900}
 
 @pytest.fixture(scope="session")
 def profile(chromium):
-    """A browser profile that tests share: what one of them fetched, the others only validate."""
+    """A browser profile that all tests share, so that cached files are only revalidated."""
     context = chromium.new_context(viewport=SIZE)
     context.set_default_timeout(8000)
     yield context
@@ -111,16 +111,16 @@ def profile(chromium):
 
 @pytest.fixture
 def page(profile, troubles):
-    """A page of its own, 1280 wide, with nothing stored; what goes wrong on it is in `troubles`."""
+    """A new page, 1280 pixels wide, with empty local storage; `troubles` collects its problems."""
     page = profile.new_page()
     troubles.watch(page)
     yield page
-    forget(page)
+    clear_storage(page)
     page.close()
 
 
-def forget(page) -> None:
-    """Take away what the page keeps for the next visit: the theme."""
+def clear_storage(page) -> None:
+    """Remove the theme that the page stores for the next visit."""
     if page.url.startswith("http"):
         page.evaluate("localStorage.clear()")
 
@@ -136,10 +136,10 @@ def shared_page(profile) -> Iterator[tuple]:
 
 @pytest.fixture
 def tab(shared_page):
-    """The page of tests that look at views and change no more than `visit` and its size and theme.
+    """A shared page, for tests that only visit views and change the size and the theme of the page.
 
-    They move on within a site as a visitor does, so that scripts and data are not loaded again for each.
-    What goes wrong on it is in `tab_troubles`.
+    These tests navigate within a site as a visitor does, so scripts and data are not loaded again.
+    `tab_troubles` collects the problems of the page.
     """
     page, collected = shared_page
     page.set_viewport_size(SIZE)

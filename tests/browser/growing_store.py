@@ -1,4 +1,4 @@
-"""A store that is written in steps, as a run writes it."""
+"""A store that is written in steps, as during a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LAYERS = [("conv1", 16), ("conv2", 24), ("conv3", 8), ("fc", 4)]
 
 
 class Growing:
-    """A store that appears in steps, each file as a whole, pictures before what names them."""
+    """A store that is written in steps: files atomically, pictures before the records that name them."""
 
     def __init__(self, folder: Path) -> None:
         names = [name for name, _ in LAYERS]

@@ -1,6 +1,6 @@
-"""Made-up stores of one network at several moments, and comparisons of them.
+"""Synthetic stores of one network at several training steps, and comparisons of them.
 
-What needs no network is computed from the stores; what the networks would say is made up.
+Measures that need only the stores are computed from them; measures that need networks are synthetic.
 """
 
 import json
@@ -16,20 +16,20 @@ from torchlurk.store.schema import LayerRecord
 from .made_up_site import K, jpeg, make_store, put
 
 NAMES = ("early", "later", "last")
-"""What the moments are called."""
+"""The names of the stores, in order of training."""
 
 LAYERS = [("stem", 8), ("wide", 512), ("deep", 24), ("logits", 10)]
 POOL = 9
-"""How many images the stores refer to."""
+"""The number of images in the stores."""
 
 NETWORKS = ("maps", "means", "maxima", "difference", "partner", "weights", "direction", "cross")
 """The measures that need networks."""
 
 
 def make_moment(folder: Path, name: str, moment: int, layers=LAYERS, **odd) -> Path:
-    """A store whose lists, profiles and numbers change from moment to moment, more so in later layers.
+    """Write a store whose lists, profiles and statistics change from moment to moment, more in later layers.
 
-    Filters whose number is a multiple of 5 stay as they are, and so does the first layer.
+    Filters whose number is a multiple of 5 do not change, nor does the first layer.
     """
     flat = [layer for layer, _ in layers if layer == "logits"]
     edges = list(pairwise(layer for layer, _ in layers))
@@ -60,7 +60,7 @@ def make_moment(folder: Path, name: str, moment: int, layers=LAYERS, **odd) -> P
 
 
 def move(one: dict, depth: int, step: int) -> None:
-    """What training does to the record of a filter."""
+    """Change the record of a filter as training does."""
     for rank, entry in enumerate(one["max"]):
         image = (rank + step * depth) % POOL
         entry.update({"image": image, "class": image % 4, "score": entry["score"] + 0.5 * step})
@@ -75,21 +75,21 @@ def move(one: dict, depth: int, step: int) -> None:
 
 
 def value(measure: str, depth: int, channel: int, step: int) -> float | None:
-    """What networks might say: a change that grows with the depth and with time."""
+    """Return a synthetic measure: a change that grows with depth and with time."""
     if measure in ("weights", "direction") and channel == 7:
         return None
     if channel % 5 == 0 or depth == 0:
         return 0.0
-    place = list(MEASURES).index(measure)
-    return round(((channel * 37 + place * 11) % 97 + 1) / 97 * min(1, 0.25 * depth) * (1 - 0.5**step), 4)
+    index = list(MEASURES).index(measure)
+    return round(((channel * 37 + index * 11) % 97 + 1) / 97 * min(1, 0.25 * depth) * (1 - 0.5**step), 4)
 
 
 def measures(layer: LayerRecord, depth: int, step: int) -> NetworkMeasures:
     flat = layer.name.endswith("logits")
     channels = range(layer.channels)
-    names = [one for one in NETWORKS if not (flat and one == "cross")]
+    names = [name for name in NETWORKS if not (flat and name == "cross")]
     return NetworkMeasures(
-        values={one: [value(one, depth, c, step) for c in channels] for one in names},
+        values={name: [value(name, depth, c, step) for c in channels] for name in names},
         partners=[
             None if c == 5 else ((c + 1) % layer.channels if c % 7 == 6 else c, 0.875) for c in channels
         ],
@@ -98,21 +98,21 @@ def measures(layer: LayerRecord, depth: int, step: int) -> NetworkMeasures:
 
 
 def make_comparison(folder: Path, name: str, stores: list[Path], *, networks: bool = True) -> Path:
-    """A comparison of stores that `make_moment` made; without networks it has fewer measures."""
+    """Write a comparison of stores from `make_moment`; without networks it has fewer measures."""
     opened = open_stores(stores)
     results = NetworkResults(note="Made of the stores alone.")
     if networks:
-        found = {
+        measured = {
             (layer.name, (a, b)): measures(layer, depth, b - a)
             for depth, layer in enumerate(opened[0].layers)
             for a, b in store_pairs(len(stores))
         }
-        results = NetworkResults(networks=True, measures=found)
+        results = NetworkResults(networks=True, measures=measured)
     (folder / name).mkdir()
     write_comparison(assemble(name, opened, results), folder / name)
     return folder / name
 
 
 def changes(folder: Path, name: str, layer: str, pair: int = 0) -> dict:
-    """What a comparison says of a layer, of one pair of its stores."""
+    """Return the record of a layer for one pair of the stores of a comparison."""
     return json.loads((folder / name / "layers" / f"{layer}.json").read_text())["pairs"][pair]

@@ -1,4 +1,4 @@
-"""A made-up but complete store, and the site built from it, served under a prefix."""
+"""A complete synthetic store, and the site built from it, served under a URL prefix."""
 
 import json
 from collections.abc import Iterator
@@ -21,23 +21,23 @@ CLASSES = ["tench", "tabby cat", "lighthouse", "a name that is long " * 10]
 DIGEST = "0" * 64
 PREFIX = "some/prefix"
 
-CUT = """(room) => [...document.querySelectorAll(room)].flatMap((place) => {
-  const { left, right } = place.getBoundingClientRect();
+CUT = """(selector) => [...document.querySelectorAll(selector)].flatMap((container) => {
+  const { left, right } = container.getBoundingClientRect();
   const out = (text) => {
     const box = text.getBoundingClientRect();
     if (text.localName === 'p' && text.scrollWidth > text.clientWidth + 1) return true;
     return box.left < left - 1 || box.right > right + 1;
   };
-  return [...place.querySelectorAll('text, .readout')]
+  return [...container.querySelectorAll('text, .readout')]
     .filter(out)
     .map((text) => text.textContent);
 })"""
-"""In a page: the texts of plots that do not fit into the places of a selector."""
+"""JavaScript that returns the plot texts that do not fit into the elements of a selector."""
 
 
 @cache
 def jpeg(seed: int, height: int, width: int) -> bytes:
-    """A colourful picture."""
+    """Return a colourful picture as JPEG."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / max(height, width) * 2 * np.pi
     waves = rng.uniform(0.5, 3, (3, 2))
@@ -90,10 +90,11 @@ def filter_record(channel: int, pictures: list[str], classes: int, dead: bool) -
 
 
 def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **odd) -> Path:
-    """A store: `rich` filters of a layer have every picture; `text` replaces every string.
+    """Write a store in which the first `rich` filters of a layer have every picture.
 
-    Layers in `flat` give one number per image; the units of those in `whole` see all of it; images have
-    `side` pixels a side; the mean responses of a `faint` one are small and below zero.
+    `text` is prepended to every string. Layers in `flat` output one number per image. The receptive field of
+    the units in `whole` layers is the whole image. Images have `side` pixels per side. With `faint`, mean
+    responses are small and negative.
     """
     store = folder / name
     text = odd.get("text")
@@ -189,13 +190,13 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
 
 
 def by_class(layers: list[tuple[str, int]], classes: int) -> list[list]:
-    """For each class, the filters that prefer it: the last class has none, and dead filters have none."""
+    """Return for each class the filters that prefer it: none for the last class, and no dead filters."""
     lists: list[list] = [[] for _ in range(classes)]
     for number, (_, channels) in enumerate(layers):
         for channel in range(channels):
-            # The first class lives everywhere, the others only in some layers, more the deeper.
-            away = classes - 1 > 1 and (channel * 7 + number) % 11 < min(10, number)
-            at = 1 + (channel + number // 3) % (classes - 2) if away else 0
+            # The first class occurs in all layers; the others occur in some layers, more often in deep ones.
+            other_class = classes - 1 > 1 and (channel * 7 + number) % 11 < min(10, number)
+            at = 1 + (channel + number // 3) % (classes - 2) if other_class else 0
             if channel != 5:
                 lists[at].append([number, channel, None if channel == 3 else (channel * 37 % 100) / 100])
     for rows in lists:
@@ -217,26 +218,26 @@ BRANCH_EDGES = [
 
 
 def residual(stages=(3, 4, 6, 3), channels=12) -> tuple[list[tuple[str, int]], list[tuple[str, str]]]:
-    """Layers and edges like those of a residual network: a block adds to what all before it added to."""
+    """Return layers and edges like those of a residual network, whose blocks add to a common stream."""
     layers, edges = [("stem", channels)], []
     stream = ["stem"]
     for stage, blocks in enumerate(stages, 1):
         for block in range(blocks):
             names = [f"layer{stage}.{block}.conv{i}" for i in (1, 2, 3)]
             layers += [(name, channels) for name in names]
-            edges += [(one, names[0]) for one in stream] + list(pairwise(names))
+            edges += [(source, names[0]) for source in stream] + list(pairwise(names))
             if block == 0:
                 down = f"layer{stage}.0.downsample.0"
                 layers.append((down, channels))
-                edges += [(one, down) for one in stream]
+                edges += [(source, down) for source in stream]
                 stream = [down]
             stream = [*stream, names[2]]
     for i in range(8):  # a tail of branches that meet
         layers += [(f"mix.{i}.wide", channels), (f"mix.{i}.narrow", channels)]
-        edges += [(one, name) for one in stream for name in (f"mix.{i}.wide", f"mix.{i}.narrow")]
+        edges += [(source, name) for source in stream for name in (f"mix.{i}.wide", f"mix.{i}.narrow")]
         stream = [f"mix.{i}.wide", f"mix.{i}.narrow"]
     layers.append(("head", 400))
-    edges += [(one, "head") for one in stream]
+    edges += [(source, "head") for source in stream]
     return layers, edges
 
 

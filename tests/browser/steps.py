@@ -1,21 +1,21 @@
-"""What the tests of the page do again and again."""
+"""Common steps of the browser tests."""
 
 from playwright.sync_api import expect
 
 
 def heading(page, text):
-    """The view of that name is there."""
+    """Check that the heading of the view has this text."""
     expect(page.locator("h1")).to_have_text(text)
 
 
 def search(page, words):
-    """Open the search, by its key, and type."""
+    """Open the search with its keyboard shortcut and type the words."""
     page.keyboard.press("/")
     page.fill("#search-input", words)
 
 
 def reload_and_resize(page, address):
-    """What lies at an address is there again after a reload, and no width makes it scroll sideways."""
+    """Check that a view survives a reload, and that it has no horizontal scrolling at any width."""
     before = page.inner_text("h1")
     page.reload()
     heading(page, before)
@@ -35,7 +35,7 @@ DRAWN = "() => document.querySelector('main:not([aria-busy]) > :is(.view, .messa
 
 
 def visit(page, address):
-    """Go to an address: within the site that is open already, as a visitor does, by the hash alone."""
+    """Go to an address; within the site that is open, change only the hash, as a visitor does."""
     base, _, hash_ = address.partition("#")
     if page.url.partition("#")[0] == base:
         page.evaluate(MOVE, f"#{hash_}")

@@ -1,4 +1,4 @@
-"""No accessibility fault that axe-core knows, in any view, in both themes."""
+"""No view has an accessibility violation that axe-core finds, in either theme."""
 
 import hashlib
 
@@ -28,19 +28,19 @@ VIEWS = [
 ]
 
 
-def test_axe_is_the_one_that_was_vendored():
+def test_the_vendored_axe_matches_its_checksums():
     for line in (axe.FOLDER / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split()
         assert hashlib.sha256((axe.FOLDER / name).read_bytes()).hexdigest() == digest
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_no_violations(tab, site, view):
+def test_views_have_no_violations(tab, site, view):
     visit(tab, site + view)
     assert_no_faults(tab)
 
 
-def test_axe_on_the_search_dialog(page, site):
+def test_the_search_dialog_has_no_violations(page, site):
     page.goto(f"{site}#/chain")
     page.wait_for_selector(".card")
     search(page, "c")
@@ -48,7 +48,7 @@ def test_axe_on_the_search_dialog(page, site):
     assert faults(page, "dialog") == []
 
 
-def test_axe_on_a_page_that_follows_a_store(page, tmp_path):
+def test_a_live_page_has_no_violations(page, tmp_path):
     growing = Growing(tmp_path)
     growing.stages()
     growing.progress("scan", "image", 120, 1234)

@@ -1,4 +1,4 @@
-"""Hostile texts, damaged and missing files: said in place, the rest goes on."""
+"""Hostile texts, damaged files and missing files are reported in place; the rest of the page works."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from .steps import heading, search
 
 @pytest.fixture
 def damaged(tmp_path):
-    """A store of one network, to be damaged by the test before it is served."""
+    """A store that the test damages before it is served."""
     store = make_store(tmp_path / "store", "chain", [("conv1", 16), CHAIN[2]], [("conv1", "conv3")])
 
     class Damaged:
@@ -24,7 +24,7 @@ def damaged(tmp_path):
     return Damaged()
 
 
-def test_hostile_strings_are_text(page, site, troubles):
+def test_hostile_strings_are_shown_as_text(page, site, troubles):
     for view in ["#/hostile", f"#/hostile/{HOSTILE.replace('/', '%2F')} join"]:
         page.goto("about:blank")
         page.goto(site + view)
@@ -40,7 +40,7 @@ def test_hostile_strings_are_text(page, site, troubles):
     assert troubles == []
 
 
-def test_hostile_hash(page, site):
+def test_a_hostile_hash_shows_a_message(page, site):
     for view in [
         "#/<img src=x onerror=alert(1)>",
         "#/chain/%E0%A4%A/9",
@@ -54,7 +54,7 @@ def test_hostile_hash(page, site):
         page.wait_for_selector(".view, .message")
 
 
-def test_missing_picture(page, damaged):
+def test_missing_pictures_are_marked(page, damaged):
     shutil.rmtree(damaged.folder / "images")
     with damaged.serve() as url:
         page.goto(f"{url}#/chain/conv1/0")
@@ -63,7 +63,7 @@ def test_missing_picture(page, damaged):
         expect(page.locator(".stat")).to_have_count(5)
 
 
-def test_broken_layer(page, damaged):
+def test_a_damaged_layer_file_is_reported(page, damaged):
     (damaged.folder / "layers" / "conv1.json").write_text('{"format": 1, "lay')
     with damaged.serve() as url:
         page.goto(f"{url}#/chain/conv1")
@@ -73,7 +73,7 @@ def test_broken_layer(page, damaged):
         expect(page.locator(".tile")).to_have_count(32)
 
 
-def test_newer_layer_format(page, damaged):
+def test_a_newer_layer_format_is_reported(page, damaged):
     path = damaged.folder / "layers" / "conv1.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
     with damaged.serve() as url:
@@ -81,7 +81,7 @@ def test_newer_layer_format(page, damaged):
         expect(page.locator(".message")).to_contain_text("has format 2")
 
 
-def test_lost_network_and_again(page, damaged):
+def test_a_failed_request_can_be_retried(page, damaged):
     with damaged.serve() as url:
         page.goto(url)
         page.wait_for_selector(".card")
@@ -93,14 +93,14 @@ def test_lost_network_and_again(page, damaged):
         expect(page.locator(".tile")).to_have_count(16)
 
 
-def test_missing_images_json_costs_only_paths(page, damaged):
+def test_without_images_json_only_the_paths_are_missing(page, damaged):
     (damaged.folder / "images.json").unlink()
     with damaged.serve() as url:
         page.goto(f"{url}#/chain/conv1/0")
         expect(page.locator(".view .entry")).to_have_count(9)
 
 
-def test_slow_layer_is_abandoned(page, damaged):
+def test_leaving_a_slow_layer_abandons_it(page, damaged):
     with damaged.serve() as url:
         page.goto(url)
         page.wait_for_selector(".card")

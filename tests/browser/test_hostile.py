@@ -1,4 +1,4 @@
-"""Hostile names all the way: from images, labels and a network to a store, a site and a page."""
+"""Hostile names of images, labels and layers stay harmless in the store, the site and the page."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ NETS = """
             return self.head(x.mean((2, 3)))
 
     def net():
-        made = Net({first!r}, {second!r}, {outputs})
-        made.__class__ = type({title!r}, (Net,), {{}})
-        return made, None, {classes!r}
+        network = Net({first!r}, {second!r}, {outputs})
+        network.__class__ = type({title!r}, (Net,), {{}})
+        return network, None, {classes!r}
 """
 FIRST, SECOND = f"{IMAGE} a/b".replace(".", ""), f"{DRAWING} ?c=d#e%41".replace(".", "")
 CLEAN = """() => [...document.querySelectorAll("*")].flatMap((node) => [
@@ -65,7 +65,7 @@ CLEAN = """() => [...document.querySelectorAll("*")].flatMap((node) => [
         .filter((a) => !["title", "aria-label", "alt"].includes(a.name) && !a.name.startsWith("data-"))
         .map((a) => `${node.tagName} ${a.name}=${a.value}`),
     ...(node.tagName === "SCRIPT" && !node.src ? ["a script in the page"] : []),
-    ...(node.tagName === "IMG" && node.getAttribute("src") === "x" ? ["an image that nobody drew"] : []),
+    ...(node.tagName === "IMG" && node.getAttribute("src") === "x" ? ["an image from a name"] : []),
 ])"""
 VIEWS = (
     "",
@@ -86,7 +86,7 @@ VIEWS = (
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Computed by the command line, as any other."""
+    """A store that the command line computes."""
     folder = tmp_path_factory.mktemp("hostile")
     rows = []
     for number, label in enumerate(CLASSES * 2):
@@ -103,8 +103,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command += ["--layers", "kind:Conv2d", "--layers", "logits", "--size", "48", "--filters", "2"]
     command += ["--ascent", "naive", "--device", "cpu", "--workers", "0"]
     with chdir(folder):
-        done = CliRunner().invoke(main, command)
-    assert done.exit_code == 0, done.output
+        result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
     return folder / "saved" / NETWORK
 
 
@@ -120,15 +120,15 @@ def live(store: Path) -> Iterator[str]:
         yield server.url
 
 
-def harmless(page, troubles) -> None:
+def check_harmless(page, troubles) -> None:
     assert page.evaluate("() => window.owned") is None
     assert page.evaluate(CLEAN) == []
     assert troubles == []
 
 
-@pytest.mark.parametrize("where", ["site", "live"])
-def test_no_view_runs_or_draws_what_a_name_says(page, where, request, troubles):
-    url = request.getfixturevalue(where)
+@pytest.mark.parametrize("server", ["site", "live"])
+def test_no_view_runs_or_renders_markup_in_names(page, server, request, troubles):
+    url = request.getfixturevalue(server)
     hosts: set[str] = set()
     page.on("request", lambda r: hosts.add(r.url.split("/")[2]))
     page.on("dialog", lambda dialog: troubles.append(f"a dialog: {dialog.message}"))
@@ -139,14 +139,14 @@ def test_no_view_runs_or_draws_what_a_name_says(page, where, request, troubles):
     }
     for view in VIEWS:
         visit(page, url + view.format(**parts))
-        harmless(page, troubles)
-    page.reload()  # of a hash that is no route
+        check_harmless(page, troubles)
+    page.reload()  # with a hash that is not a route
     page.wait_for_selector(".view, .message")
-    harmless(page, troubles)
+    check_harmless(page, troubles)
     assert hosts == {url.split("/")[2]}
 
 
-def test_names_are_shown_as_they_are(page, site, troubles):
+def test_names_are_shown_verbatim(page, site, troubles):
     page.goto(site)
     expect(page.locator("h1")).to_have_text(SCRIPT)
     assert page.title().startswith(SCRIPT)
@@ -163,8 +163,8 @@ def test_names_are_shown_as_they_are(page, site, troubles):
     expect(page.locator("main")).to_contain_text("<")
     page.goto(f"{site}#/{quote(NETWORK, safe='')}?class=0")
     page.wait_for_selector(".view")
-    assert any(one in page.inner_text("main") for one in (IMAGE, SCRIPT, DRAWING, LINK))
-    harmless(page, troubles)
+    assert any(name in page.inner_text("main") for name in (IMAGE, SCRIPT, DRAWING, LINK))
+    check_harmless(page, troubles)
 
 
 @pytest.mark.parametrize("query", ["<img", "script", "javascript:", "very", "{{"])
@@ -175,11 +175,11 @@ def test_search_finds_names_as_text(page, site, troubles, query):
     page.fill("#search-input", query)
     page.wait_for_selector(".hits a")
     page.keyboard.press("ArrowDown")
-    harmless(page, troubles)
+    check_harmless(page, troubles)
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_very_long_names_do_not_push_the_page_apart(page, site, width):
+def test_very_long_names_do_not_widen_the_page(page, site, width):
     page.set_viewport_size({"width": width, "height": 900})
     parts = {
         "network": quote(NETWORK, safe=""),
@@ -191,7 +191,7 @@ def test_very_long_names_do_not_push_the_page_apart(page, site, width):
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width, view
 
 
-def test_the_policy_would_stop_what_came_through_all_the_same(page, site, troubles):
+def test_the_content_security_policy_blocks_injected_scripts(page, site, troubles):
     page.goto(site)
     page.wait_for_selector(".card")
     page.evaluate(

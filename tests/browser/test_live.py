@@ -1,4 +1,4 @@
-"""A store that is written while its page is open."""
+"""Pages of stores that are written while the page is open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .growing_store import LAYERS, Growing
 from .steps import heading
 
 WAIT = 12_000
-"""A page asks every two seconds; with a browser that is busy it may take a few."""
+"""Milliseconds: a page polls every two seconds, and a busy browser may take longer."""
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ GRADIENTS = ("cropped", "max_grads", "cropped_grad", "avg_grads")
 ALL = (*GRADIENTS, "max_activ")
 
 
-def shown(page, selector: str, count: int) -> None:
-    """So many pictures are there, and each has been drawn."""
+def expect_loaded(page, selector: str, count: int) -> None:
+    """Check that `count` pictures are present and loaded."""
     expect(page.locator(selector)).to_have_count(count, timeout=WAIT)
     page.wait_for_function(
         "selector => [...document.querySelectorAll(selector)].every(i => i.complete && i.naturalWidth > 0)",
@@ -32,7 +32,7 @@ def shown(page, selector: str, count: int) -> None:
     )
 
 
-def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
+def test_the_page_shows_a_store_as_it_is_written(page, growing, troubles):
     with LiveServer([growing.store]) as server:
         page.goto(server.url)
         page.evaluate("window.kept = true")
@@ -55,12 +55,12 @@ def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
         growing.file("images.json")
         growing.layer("conv1", "cropped")
         growing.layer("conv2", "cropped")
-        shown(page, ".card img", 16)
+        expect_loaded(page, ".card img", 16)
         page.click(".card[data-layer=conv3]")
         expect(page.locator(".message")).to_be_visible()
 
         growing.layer("conv3", "cropped")
-        shown(page, ".tile img", 8)
+        expect_loaded(page, ".tile img", 8)
         growing.layer("fc", "cropped")
         growing.file("classes.json")
         growing.stages("scan")
@@ -73,7 +73,7 @@ def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
         growing.pictures(*GRADIENTS)
         for name, _ in LAYERS:
             growing.layer(name, *GRADIENTS)
-        shown(page, ".pair img", 8)
+        expect_loaded(page, ".pair img", 8)
         growing.progress("ascent", "filter", 51, 52)
         expect(status).to_have_text("Making filter images", timeout=WAIT)
         growing.pictures(*ALL)
@@ -84,10 +84,10 @@ def test_a_store_appears_while_its_page_is_open(page, growing, troubles):
         expect(page.locator(".filter-image img")).to_have_count(1, timeout=WAIT)
         expect(status).to_have_text("All is computed", timeout=WAIT)
 
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
+        requests = []
+        page.on("request", lambda request: requests.append(request.url))
         page.wait_for_timeout(3000)
-        assert asked == []
+        assert requests == []
         assert page.evaluate("window.kept")
     assert troubles == []
 
@@ -100,12 +100,12 @@ def test_a_layer_without_crops_shows_its_best_images(page, growing, troubles):
         growing.layer(name, "cropped")
     with LiveServer([growing.store]) as server:
         page.goto(server.url)
-        shown(page, ".card[data-layer=fc] img[src*='/images/']", 4)
-        shown(page, ".card[data-layer=conv1] img[src*='/cropped/']", 8)
+        expect_loaded(page, ".card[data-layer=fc] img[src*='/images/']", 4)
+        expect_loaded(page, ".card[data-layer=conv1] img[src*='/cropped/']", 8)
     assert troubles == []
 
 
-def test_the_visitor_s_place_is_kept(page, growing, troubles):
+def test_updates_keep_scroll_position_and_focus(page, growing, troubles):
     growing.pictures(*ALL, "images")
     for name in ("images.json", "classes.json"):
         growing.file(name)
@@ -126,11 +126,11 @@ def test_the_visitor_s_place_is_kept(page, growing, troubles):
         growing.layer("conv2", *ALL)
         expect(page.locator(".choice:text-is('Filter image')")).to_be_visible(timeout=WAIT)
         assert page.evaluate("[scrollY, document.activeElement.href]") == before
-        assert page.evaluate("window.picture.isConnected")  # not blank for a moment
+        assert page.evaluate("window.picture.isConnected")  # the picture is never replaced
     assert troubles == []
 
 
-def test_a_page_that_nobody_looks_at_asks_nothing(page, growing):
+def test_a_hidden_page_sends_no_requests(page, growing):
     growing.stages()
     with LiveServer([growing.store]) as server:
         page.goto(server.url)
@@ -140,15 +140,15 @@ def test_a_page_that_nobody_looks_at_asks_nothing(page, growing):
             document.dispatchEvent(new Event("visibilitychange"));
         }"""
         page.evaluate(hide, True)
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
+        requests = []
+        page.on("request", lambda request: requests.append(request.url))
         page.wait_for_timeout(2600)
-        assert asked == []
+        assert requests == []
         with page.expect_request("**/live.json"):
             page.evaluate(hide, False)
 
 
-def test_a_server_that_is_gone_is_told_of(page, growing):
+def test_an_unreachable_server_is_reported(page, growing):
     growing.stages()
     with LiveServer([growing.store]) as server:
         page.goto(server.url)
@@ -157,18 +157,18 @@ def test_a_server_that_is_gone_is_told_of(page, growing):
     expect(page.locator(".card")).to_have_count(4)
 
 
-def test_a_site_of_plain_files_asks_nothing(page, site):
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+def test_a_static_site_does_not_poll(page, site):
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(site)
     page.wait_for_selector(".card")
     page.wait_for_timeout(2600)
     assert page.locator(".live").count() == 0
-    assert not [url for url in asked if "live.json" in url]
+    assert not [url for url in requests if "live.json" in url]
 
 
 @pytest.mark.parametrize("width", [1280, 360])
-def test_the_strip_fits(page, growing, width):
+def test_the_status_bar_fits_the_page(page, growing, width):
     growing.stages()
     growing.progress("scan", "image", 12, 1234)
     with LiveServer([growing.store]) as server:

@@ -1,4 +1,4 @@
-"""A store that the pipeline wrote, walked in a browser under a path prefix."""
+"""Views of a store that the pipeline wrote, served under a path prefix."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def test_network_layer_filter_with_real_pictures(page, real, troubles):
+def test_network_layer_and_filter_views_load_all_pictures(page, real, troubles):
     page.goto(real)
     heading(page, "Branching")
     expect(page.locator(".card")).to_have_count(4)
@@ -36,7 +36,7 @@ def test_network_layer_filter_with_real_pictures(page, real, troubles):
     heading(page, "Filter 0")
     page.wait_for_function(LOADED)
     expect(page.locator("g:has(> text.figure) > rect.mark")).to_have_count(4)
-    # Three images by max, each with its crop and its gradient, three by average, and the filter image.
+    # Three images by maximum with crop and gradient, three by average, and the filter image.
     assert page.locator("main img").count() >= 13
     expect(page.locator(".figures svg.box")).to_have_count(3)
     assert page.evaluate(BROKEN) == []
@@ -44,7 +44,7 @@ def test_network_layer_filter_with_real_pictures(page, real, troubles):
 
 
 @pytest.mark.parametrize("width", [360, 1280, 2560])
-def test_bars_are_seen_at_every_width(tab, real, width):
+def test_bars_are_visible_at_every_width(tab, real, width):
     page = tab
     page.set_viewport_size({"width": width, "height": 900})
     visit(page, f"{real}#/branching/head/0")

@@ -1,4 +1,4 @@
-"""Walking the site by mouse, by keyboard, by URL."""
+"""Navigation of the site by mouse, keyboard and URL."""
 
 import re
 from itertools import combinations
@@ -19,7 +19,7 @@ VIEWS = [
 ]
 
 
-def test_by_mouse(page, site, troubles):
+def test_navigation_by_mouse(page, site, troubles):
     page.goto(site)
     heading(page, "Chain")
     page.click(".card[data-layer=conv2]")
@@ -45,7 +45,7 @@ def test_by_mouse(page, site, troubles):
     assert troubles == []
 
 
-def test_by_keyboard(page, site, troubles):
+def test_navigation_by_keyboard(page, site, troubles):
     page.goto(site)
     page.locator(".card").first.focus()
     page.keyboard.press("ArrowRight")
@@ -75,7 +75,7 @@ def test_one_tile_is_in_the_tab_order(page, site):
 
 
 @pytest.mark.parametrize("view", ["#/hostile", *VIEWS])
-def test_deep_link_reload_and_no_sideways_scrolling(tab, site, tab_troubles, view):
+def test_deep_links_reload_without_horizontal_scrolling(tab, site, tab_troubles, view):
     visit(tab, site + view)
     reload_and_resize(tab, site + view)
     assert tab_troubles == []
@@ -102,7 +102,7 @@ def test_tiles_load_lazily(page, site):
     assert 0 < len([url for url in fetched if "/cropped/" in url]) < 400
 
 
-def test_class_and_tile_kind(page, site, troubles):
+def test_class_and_tile_kind_are_in_the_address(page, site, troubles):
     page.goto(f"{site}#/fork/join")
     page.click(".choice:text-is('Filter image')")
     expect(page.locator(".fallback-label")).to_have_count(6)
@@ -127,7 +127,7 @@ def test_show_gradient_and_overlay(page, site, troubles):
     assert troubles == []
 
 
-def test_what_was_not_computed_is_said(tab, site, tab_troubles):
+def test_missing_results_are_explained(tab, site, tab_troubles):
     page, troubles = tab, tab_troubles
     visit(page, f"{site}#/chain/conv2/300?show=gradient")
     expect(page.locator(".absent")).to_have_count(3)
@@ -135,7 +135,7 @@ def test_what_was_not_computed_is_said(tab, site, tab_troubles):
     assert troubles == []
 
 
-def test_search(page, site, troubles):
+def test_search_finds_filters_and_classes(page, site, troubles):
     page.goto(f"{site}#/chain")
     page.wait_for_selector(".card")
     search(page, "conv2 142")
@@ -155,7 +155,7 @@ def test_search(page, site, troubles):
     assert troubles == []
 
 
-def test_switch_network_and_theme(page, site, troubles):
+def test_switching_network_and_theme(page, site, troubles):
     page.goto(site)
     page.click(".networks >> text=Fork")
     heading(page, "Fork")
@@ -195,5 +195,5 @@ def test_cards_do_not_overlap(tab, site, view):
             "[...document.querySelectorAll('.card')].map(e => e.getBoundingClientRect().toJSON())"
         )
         for a, b in combinations(boxes, 2):
-            apart = a["right"] <= b["left"] or b["right"] <= a["left"]
-            assert apart or a["bottom"] <= b["top"] or b["bottom"] <= a["top"], width
+            separate = a["right"] <= b["left"] or b["right"] <= a["left"]
+            assert separate or a["bottom"] <= b["top"] or b["bottom"] <= a["top"], width

@@ -17,7 +17,7 @@ def test_vehicles_are_copied_from_tiny_imagenet(tmp_path: Path) -> None:
     names = runpy.run_path(str(script))
     refused = CliRunner().invoke(names["main"], [str(tmp_path), str(tmp_path / "out")])
     assert refused.exit_code == 1
-    assert "has no n02917067: give a copy of tiny-ImageNet" in refused.output
+    assert "has no n02917067: pass a copy of tiny-ImageNet" in refused.output
     photos(tmp_path / "all/images", each=3, classes=(*names["VEHICLES"], "n01443537"))
     (tmp_path / "all/classes.txt").write_text("n03100240\tconvertible\n")
     taken = CliRunner().invoke(names["main"], [str(tmp_path / "all"), str(tmp_path / "out"), "--each", "2"])

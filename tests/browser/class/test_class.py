@@ -1,4 +1,4 @@
-"""A class: the filters of all layers that prefer it."""
+"""The class view: the filters of all layers that prefer a class."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from ..made_up_site import CHAIN, HOSTILE, make_store, served
 from ..steps import heading, reload_and_resize, search, visit
 
 
-def test_by_mouse(page, site, troubles):
+def test_navigation_by_mouse(page, site, troubles):
     page.goto(f"{site}#/residual")
     page.click(".chip:text-is('lighthouse')")
     heading(page, "lighthouse")
@@ -43,7 +43,7 @@ def test_by_mouse(page, site, troubles):
     assert troubles == []
 
 
-def test_by_keyboard(page, site, troubles):
+def test_navigation_by_keyboard(page, site, troubles):
     page.goto(f"{site}#/chain/conv3")
     page.wait_for_selector(".view .tile")
     search(page, "tabby")
@@ -78,17 +78,17 @@ def test_deep_link_reload_and_widths(tab, site, tab_troubles, view):
     assert tab_troubles == []
 
 
-def test_best_first_and_unknown_last(page, site):
+def test_most_selective_first_and_unknown_last(page, site):
     page.goto(f"{site}#/chain?class=0")
     tiles = page.locator(".class-layer[data-layer=conv1] .tile")
-    expect(tiles).to_have_count(15)  # all but the dead one
+    expect(tiles).to_have_count(15)  # all except the dead filter
     numbers = [float(text) for text in tiles.locator(".tile-value").all_text_contents()]
     assert len(numbers) == 14
     assert numbers == sorted(numbers, reverse=True)
     assert tiles.last.locator(".tile-number").text_content() == "3"
 
 
-def test_filter_images_where_there_are_some(page, site, troubles):
+def test_filter_images_are_shown_where_available(page, site, troubles):
     page.goto(f"{site}#/chain?class=0")
     page.click("text=Filter image")
     page.wait_for_url(re.compile("tile=ascent"))
@@ -117,7 +117,7 @@ def test_a_class_that_no_filter_prefers(page, site, troubles):
     assert troubles == []
 
 
-def test_an_older_store_says_so(page, site):
+def test_an_older_store_is_explained(page, site):
     page.goto(f"{site}#/old?class=1")
     expect(page.locator(".message")).to_contain_text("earlier Torchlurk")
     page.click(".message >> text=conv3")
@@ -125,14 +125,14 @@ def test_an_older_store_says_so(page, site):
     heading(page, "conv3")
 
 
-def test_no_such_class(page, site):
+def test_an_unknown_class_is_reported(page, site):
     page.goto(f"{site}#/chain?class=99")
     expect(page.locator(".message")).to_contain_text("has no class 99")
     page.click("text=One level up")
     heading(page, "Chain")
 
 
-def test_hostile_names_are_text(page, site, troubles):
+def test_hostile_names_are_shown_as_text(page, site, troubles):
     page.goto(f"{site}#/hostile?class=1")
     heading(page, f"{HOSTILE} tabby cat")
     page.wait_for_selector(".view .tile")
@@ -141,7 +141,7 @@ def test_hostile_names_are_text(page, site, troubles):
     assert troubles == []
 
 
-def test_damaged_lists(page, tmp_path):
+def test_damaged_class_lists_are_reported(page, tmp_path):
     store = make_store(tmp_path / "store", "chain", CHAIN[::2], [("conv1", "conv3")])
     path = store / "classes.json"
     rows = [[0, 1, 0.5], [7, 0, 1], [0, 999, 1], None, [1, 2, HOSTILE]]

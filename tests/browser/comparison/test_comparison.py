@@ -1,4 +1,4 @@
-"""Walking comparisons of networks: by mouse, by keyboard, by URL, on a phone."""
+"""Navigation of comparisons by mouse, keyboard and URL, and on a phone."""
 
 import json
 import re
@@ -29,7 +29,7 @@ VIEWS = [
 
 
 def by_change(values: list[float | None]) -> list[int]:
-    """Channels, the largest change first."""
+    """Return the channels, largest change first."""
     size = [-1 if value is None else abs(value) for value in values]
     return sorted(range(len(values)), key=lambda channel: (-size[channel], channel))
 
@@ -38,7 +38,7 @@ def numbers(page) -> list[str]:
     return page.locator(".view .tile .tile-number").all_inner_texts()
 
 
-def test_by_mouse(page, compared, moments, troubles):
+def test_navigation_by_mouse(page, compared, moments, troubles):
     page.goto(compared)
     heading(page, "Early")
     expect(page.locator(".networks a")).to_have_count(5)
@@ -48,7 +48,7 @@ def test_by_mouse(page, compared, moments, troubles):
         "from early (before) to last (after), over the same 1 234 images"
     )
     expect(page.locator(".change-row")).to_have_count(4)
-    # Layers that changed most come first; the one that did not change shows no picture.
+    # Layers are sorted by change; the unchanged layer shows no picture.
     rows = page.locator(".change-row").evaluate_all("(all) => all.map((row) => row.dataset.layer)")
     means = {
         layer["name"]: layer["changes"][0]["distributions"]["maps"]["mean"]
@@ -65,7 +65,7 @@ def test_by_mouse(page, compared, moments, troubles):
     page.click(".measure[data-value=weights]")
     page.wait_for_url(re.compile(r"by=weights"))
     order = by_change(values["weights"])
-    # The address changes before the tiles do.
+    # The address changes before the tiles change.
     expect(page.locator(".tile .tile-number").first).to_have_text(str(order[0]))
     assert [int(one) for one in numbers(page)][:8] == order[:8]
     page.locator(".view .tile").first.click()
@@ -82,7 +82,7 @@ def test_by_mouse(page, compared, moments, troubles):
     assert troubles == []
 
 
-def test_by_keyboard(page, compared, moments, troubles):
+def test_navigation_by_keyboard(page, compared, moments, troubles):
     page.goto(f"{compared}#/compare:two")
     page.locator(".layer-bar").first.focus()
     page.keyboard.press("ArrowRight")
@@ -175,7 +175,7 @@ def test_the_state_is_in_the_address(page, compared, troubles):
     assert troubles == []
 
 
-def test_what_there_is_without_the_networks(page, compared, troubles):
+def test_a_comparison_without_networks_has_the_store_measures(page, compared, troubles):
     page.goto(f"{compared}#/compare:alone")
     expect(page.locator(".absent")).to_have_text("Made of the stores alone.")
     expect(page.locator("#measure-choice")).to_have_value("top_max")
@@ -187,7 +187,7 @@ def test_what_there_is_without_the_networks(page, compared, troubles):
     assert troubles == []
 
 
-def test_a_measure_that_a_layer_does_not_have(page, compared, troubles):
+def test_a_measure_that_the_layer_lacks_is_explained(page, compared, troubles):
     page.goto(f"{compared}#/compare:two/logits?by=cross")
     expect(page.locator(".status")).to_contain_text(
         "in order of number: this layer has no measure of filter images, crossed"
@@ -200,7 +200,7 @@ def test_a_measure_that_a_layer_does_not_have(page, compared, troubles):
     assert troubles == []
 
 
-def test_few_tiles_of_a_large_layer_are_in_the_page(page, compared, troubles):
+def test_only_visible_tiles_of_a_large_layer_are_rendered(page, compared, troubles):
     page.goto(f"{compared}#/compare:two/wide")
     expect(page.locator(".view .tile").first).to_be_visible()
     assert page.locator(".view .tile").count() < 120
@@ -237,16 +237,14 @@ def test_search_within_a_comparison(page, compared, troubles):
         ("#/compare:two/deep/24", "numbered from 0 to 23", "#/compare:two/deep"),
     ],
 )
-def test_what_is_not_there_is_said(tab, compared, view, word, back):
+def test_unknown_addresses_are_reported(tab, compared, view, word, back):
     page = tab
     visit(page, compared + view)
     expect(page.locator(".message")).to_contain_text(word)
     expect(page.locator(".message a.button")).to_have_attribute("href", back)
 
 
-def test_a_page_that_follows_stores_shows_a_comparison_once_it_is_made(
-    page, compared_stores, moments, tmp_path, troubles
-):
+def test_a_live_page_shows_a_new_comparison(page, compared_stores, moments, tmp_path, troubles):
     for name in ("early", "last"):
         (tmp_path / name).symlink_to(moments / name)
     with LiveServer([tmp_path / "early", tmp_path / "last", tmp_path / "two"]) as server:
@@ -270,7 +268,7 @@ def test_the_name_of_a_compared_layer_breaks_after_its_dots(page, compared, trou
     assert troubles == []
 
 
-def test_no_name_of_a_measure_is_cut(page, compared, troubles):
+def test_names_of_measures_are_not_truncated(page, compared, troubles):
     page.goto(f"{compared}#/compare:two/deep?by=cross")
     names = page.locator(".measure-name")
     expect(page.locator(".measure[aria-current] .measure-name")).to_have_text("filter images, crossed")

@@ -1,4 +1,4 @@
-"""A filter of a comparison: its pictures, classes, measures and moments."""
+"""The filter view of a comparison: pictures, classes, measures and training steps."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from ..made_up_comparison import NAMES, changes
 from ..steps import heading
 
 
-def test_pictures_are_those_of_both_stores(page, compared, moments, troubles):
+def test_pictures_come_from_both_stores(page, compared, moments, troubles):
     page.goto(f"{compared}#/compare:early-to-last/deep/7?pair=0-1")
     stores = [json.loads((moments / name / "layers/deep.json").read_text()) for name in ("early", "later")]
     lists = [[entry["image"] for entry in store["filters"][7]["max"]] for store in stores]
@@ -50,7 +50,7 @@ def word(there: int, here: int, verb: str) -> str:
     return "stays" if there == here else f"{verb} {['1st', '2nd', '3rd', '4th'][there]}"
 
 
-def test_class_profiles_stand_beside_each_other(page, compared, moments, troubles):
+def test_class_profiles_are_side_by_side(page, compared, moments, troubles):
     page.goto(f"{compared}#/compare:two/deep/7")
     panel = page.locator(".panel").first
     expect(panel.locator("li")).to_have_count(4)
@@ -94,7 +94,7 @@ def test_a_filter_over_time(page, compared, moments, troubles):
     assert troubles == []
 
 
-def test_every_measure_is_told_in_words(page, compared, moments, troubles):
+def test_every_measure_is_described_in_words(page, compared, moments, troubles):
     page.goto(f"{compared}#/compare:two/deep/6")
     own = changes(moments, "two", "deep")
     assert own["partners"][6][0] == 7
@@ -114,14 +114,14 @@ def test_every_measure_is_told_in_words(page, compared, moments, troubles):
     assert troubles == []
 
 
-def test_a_filter_without_gradients_has_no_switch_for_them(page, compared, troubles):
+def test_a_filter_without_gradients_has_no_gradient_switch(page, compared, troubles):
     page.goto(compared + "#/compare:two/wide/3")
     heading(page, "Filter 3")
     expect(page.get_by_text("Overlay", exact=True)).to_have_count(1)
     page.goto(compared + "#/compare:two/wide/300")
     heading(page, "Filter 300")
     expect(page.get_by_text("Overlay", exact=True)).to_have_count(0)
-    # A link that asks for them says so, and leads back.
+    # A link to missing gradients explains that they are missing, and links back.
     page.goto(compared + "#/compare:two/wide/300?show=gradient")
     expect(page.get_by_text("gradient not computed")).not_to_have_count(0)
     page.get_by_text("Image", exact=True).click()

@@ -1,4 +1,4 @@
-"""One filter: bars that show images of their class, small inputs, neighbours fetched ahead."""
+"""The filter view: class bars with images, small inputs, prefetched neighbours."""
 
 import pytest
 from playwright.sync_api import expect
@@ -11,7 +11,7 @@ VIEW = "#/chain/conv2/7"
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A site whose network takes images of 32 by 32 pixels."""
+    """Serve a site whose network takes images of 32 x 32 pixels."""
     store = make_store(tmp_path_factory.mktemp("small"), "tiny", [("conv", 8)], [], side=32)
     with served([store], tmp_path_factory.mktemp("host")) as url:
         yield url
@@ -35,13 +35,13 @@ def test_pointing_at_a_bar_shows_its_class(page, site, troubles):
     panel = first_panel(page)
     panel.locator(".class-bar").nth(2).hover()
     expect(panel.locator(".gallery-head")).to_contain_text(CLASSES[2])
-    # Leaving the bar for the images does not take them away.
+    # The images stay when the pointer moves from the bar to them.
     panel.locator(".thumb").first.hover()
     page.wait_for_timeout(200)
     expect(panel.locator(".gallery-head")).to_be_visible()
 
 
-def test_bars_by_keyboard(page, site, troubles):
+def test_keyboard_navigation_of_bars(page, site, troubles):
     page.goto(site + VIEW)
     panel = first_panel(page)
     expect(panel.locator('.class-bar[tabindex="0"]')).to_have_count(1)
@@ -61,7 +61,7 @@ def test_bars_by_keyboard(page, site, troubles):
     assert troubles == []
 
 
-def test_a_tap_on_a_bar(chromium, site):
+def test_tapping_a_bar_shows_its_class(chromium, site):
     context = chromium.new_context(viewport={"width": 360, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(site + VIEW)
@@ -72,7 +72,7 @@ def test_a_tap_on_a_bar(chromium, site):
     context.close()
 
 
-def test_the_gallery_does_not_move_what_is_below(page, site):
+def test_the_gallery_does_not_shift_the_layout(page, site):
     page.goto(site + VIEW)
     panel = first_panel(page)
     expect(panel.locator(".class-bar")).to_have_count(4)
@@ -83,7 +83,7 @@ def test_the_gallery_does_not_move_what_is_below(page, site):
     assert page.evaluate(tall) == pytest.approx(before, abs=4)
 
 
-def test_neighbours_are_fetched_ahead(page, site, troubles):
+def test_neighbours_are_prefetched(page, site, troubles):
     fetched = []
     page.on("request", lambda request: fetched.append(request.url))
     with page.expect_request("**/max_grads/conv2/8.jpg"):

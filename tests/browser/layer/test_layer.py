@@ -1,4 +1,4 @@
-"""A layer of 2,048 filters: walked, sorted, left and found again."""
+"""The layer view with 2,048 filters: navigation, sorting, and restored state."""
 
 import re
 
@@ -14,7 +14,7 @@ COUNT = 2048
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
-    """A site with a layer of 2,048 filters, and one without a map."""
+    """Serve a site with a layer of 2,048 filters and a layer without a spatial map."""
     layers = [("wide", COUNT), ("logits", 24)]
     store = make_store(tmp_path_factory.mktemp("wide"), "big", layers, [("wide", "logits")], flat=["logits"])
     with served([store], tmp_path_factory.mktemp("host")) as url:
@@ -22,7 +22,7 @@ def wide(tmp_path_factory):
 
 
 def number(page) -> int:
-    """The filter whose tile has the focus."""
+    """Return the number of the filter whose tile has the focus."""
     return int(page.locator(".view .tile:focus .tile-number").inner_text())
 
 
@@ -34,7 +34,7 @@ def in_window(page, selector: str) -> bool:
     )
 
 
-def test_few_tiles_are_in_the_page(page, wide, troubles):
+def test_only_visible_tiles_are_rendered(page, wide, troubles):
     page.goto(f"{wide}#/big/wide")
     expect(page.locator(".view .tile").first).to_be_visible()
     assert page.locator(".view .tile").count() < 200
@@ -55,7 +55,7 @@ def test_few_tiles_are_in_the_page(page, wide, troubles):
     assert troubles == []
 
 
-def test_keyboard_reaches_all(page, wide, troubles):
+def test_the_keyboard_reaches_all_tiles(page, wide, troubles):
     page.goto(f"{wide}#/big/wide")
     page.locator(".view .tile").first.focus()
     page.keyboard.press("End")
@@ -73,14 +73,14 @@ def test_keyboard_reaches_all(page, wide, troubles):
     assert in_window(page, ".tile:focus")
     middle = number(page)
     assert middle < COUNT - 250
-    # What is in the page stands in its order, and only one is in the tab order.
+    # Rendered tiles are in order, and only one is in the tab order.
     order = page.evaluate(
         "[...document.querySelectorAll('.tiles > li')].map((li) => Number(li.getAttribute('aria-posinset')))"
     )
     assert order == sorted(order)
     assert len(order) < 250
     expect(page.locator('.view .tile[tabindex="0"]')).to_have_count(1)
-    # Scrolling away does not lose the focus.
+    # Scrolling away keeps the focus.
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(200)
     assert number(page) == middle
@@ -90,7 +90,7 @@ def test_keyboard_reaches_all(page, wide, troubles):
     assert troubles == []
 
 
-def test_back_restores_focus_and_place(page, wide, troubles):
+def test_back_restores_focus_and_scroll_position(page, wide, troubles):
     page.goto(f"{wide}#/big/wide?sort=selectivity&tile=image")
     page.locator(".view .tile").first.focus()
     for _ in range(9):
@@ -113,7 +113,7 @@ def test_back_restores_focus_and_place(page, wide, troubles):
     assert troubles == []
 
 
-def test_deep_link_and_reload(page, wide, troubles):
+def test_deep_links_survive_a_reload(page, wide, troubles):
     page.goto(f"{wide}#/big/wide?sort=dead&tile=image&class=1")
     for _ in range(2):
         expect(page.locator(".choice[aria-current]")).to_have_text(["Best image", "Least active"])
@@ -134,7 +134,7 @@ def test_a_choice_keeps_the_focus_on_its_control(page, wide):
     expect(page.locator(".view .tile").first.locator(".tile-number")).to_have_text("5")
 
 
-def test_an_empty_result_says_so(page, wide, troubles):
+def test_an_empty_result_is_explained(page, wide, troubles):
     page.goto(f"{wide}#/big/wide?class=99")
     expect(page.locator(".status")).to_contain_text("0 filters with an image of")
     expect(page.locator(".view .tile")).to_have_count(0)
@@ -143,7 +143,7 @@ def test_an_empty_result_says_so(page, wide, troubles):
     assert troubles == []
 
 
-def test_the_layer_is_plotted(page, wide):
+def test_the_statistics_of_the_layer_are_plotted(page, wide):
     page.goto(f"{wide}#/big/wide")
     expect(page.locator(".layer-histogram svg")).to_have_count(4)
     labels = page.locator(".layer-histogram .plot").evaluate_all("(all) => all.map((e) => e.ariaLabel)")
@@ -185,7 +185,7 @@ def test_every_width_and_theme(tab, wide, width, view, tab_troubles):
     assert troubles == []
 
 
-def test_a_change_of_width_keeps_the_place(page, wide):
+def test_resizing_keeps_the_scroll_position(page, wide):
     page.goto(f"{wide}#/big/wide")
     expect(page.locator(".view .tile").first).to_be_visible()
     page.evaluate("scrollTo(0, 9000)")
@@ -198,7 +198,7 @@ def test_a_change_of_width_keeps_the_place(page, wide):
     assert abs(page.evaluate(top) - before) <= 12
 
 
-def test_on_a_phone_the_tiles_are_near(page, wide, troubles):
+def test_on_a_phone_tiles_start_near_the_top(page, wide, troubles):
     page.set_viewport_size({"width": 360, "height": 780})
     page.goto(f"{wide}#/big/wide?sort=score")
     tile = page.locator(".view .tile").first
@@ -210,7 +210,7 @@ def test_on_a_phone_the_tiles_are_near(page, wide, troubles):
     line.click()
     page.click(".choice:text-is('Least active')")
     expect(line).to_have_text("Show and sort: Best crop, least active")
-    expect(page.locator(".choice[aria-current]:visible")).to_have_count(2)  # it stays open
+    expect(page.locator(".choice[aria-current]:visible")).to_have_count(2)  # the menu stays open
     page.set_viewport_size({"width": 1280, "height": 900})
     expect(line).to_be_hidden()
     expect(page.locator(".choice[aria-current]:visible")).to_have_count(2)
@@ -219,7 +219,7 @@ def test_on_a_phone_the_tiles_are_near(page, wide, troubles):
     assert troubles == []
 
 
-def test_bars_tell_what_they_stand_for(page, wide, troubles):
+def test_bars_have_tooltips(page, wide, troubles):
     page.goto(f"{wide}#/big/wide")
     panel = page.locator(".layer-histogram").first
     line = panel.locator(".readout")
@@ -242,7 +242,7 @@ def test_bars_tell_what_they_stand_for(page, wide, troubles):
     assert troubles == []
 
 
-def test_bars_tell_it_to_a_finger(chromium, wide):
+def test_bars_have_tooltips_on_touch(chromium, wide):
     context = chromium.new_context(viewport={"width": 360, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(f"{wide}#/big/wide/3")
@@ -256,7 +256,7 @@ def test_bars_tell_it_to_a_finger(chromium, wide):
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_no_letter_of_a_plot_is_cut(page, wide, width):
+def test_plot_texts_are_not_clipped(page, wide, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{wide}#/big/wide")
     page.locator(".layer-numbers").evaluate("(e) => (e.open = true)")
@@ -264,7 +264,7 @@ def test_no_letter_of_a_plot_is_cut(page, wide, width):
     assert page.evaluate(CUT, ".layer-histogram") == []
 
 
-def test_a_long_name_gives_way_to_the_value(page, wide):
+def test_a_long_name_is_truncated_before_the_value(page, wide):
     page.goto(f"{wide}#/big/logits?sort=selectivity")
     expect(page.locator(".view .tile").first).to_be_visible()
     page.locator(".tile-number").evaluate_all(
@@ -280,7 +280,7 @@ def test_a_long_name_gives_way_to_the_value(page, wide):
     assert feet == 0
 
 
-def test_neighbours_follow_the_order_that_was_chosen(page, wide, troubles):
+def test_neighbours_follow_the_selected_order(page, wide, troubles):
     page.goto(f"{wide}#/big/wide?sort=selectivity")
     tiles = page.locator(".view .tile .tile-number")
     first, second, third = (int(tiles.nth(i).inner_text()) for i in range(3))

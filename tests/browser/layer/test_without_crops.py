@@ -1,4 +1,4 @@
-"""Layers whose units see all of an image: no crops, but pictures everywhere, and words that are true."""
+"""Layers whose receptive field is the whole image: no crops, but pictures and accurate texts everywhere."""
 
 import pytest
 from playwright.sync_api import expect
@@ -11,7 +11,7 @@ LOADED = "() => [...document.images].every((image) => image.complete && image.na
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
-    """A network that mixes whole maps after its first layer; gradients and filter images of six filters."""
+    """Serve a network that mixes whole maps after its first layer; six filters have every picture."""
     folder = tmp_path_factory.mktemp("mixed")
     edges = [("stem", "mixed"), ("mixed", "late")]
     store = make_store(folder, "net", LAYERS, edges, whole=["mixed", "late"], rich=6, faint=True)
@@ -61,18 +61,18 @@ def test_a_layer_has_a_tile_for_gradients(page, mixed, troubles):
     assert troubles == []
 
 
-def test_a_filter_says_nothing_of_crops(page, mixed, troubles):
+def test_the_filter_view_does_not_mention_crops(page, mixed, troubles):
     page.goto(f"{mixed}#/net/mixed/0")
     hero = page.locator(".hero")
     expect(hero).to_contain_text("Each unit of this layer sees all of an image")
-    expect(page.locator(".absent")).to_have_count(0)  # its gradients are there
+    expect(page.locator(".absent")).to_have_count(0)  # it has gradients
     expect(page.locator("svg.box, .pair .small")).to_have_count(0)
     expect(page.locator("main")).not_to_contain_text("Crop check")
     assert troubles == []
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_images_fill_the_width_also_where_gradients_are_lacking(page, mixed, width):
+def test_images_fill_the_width_without_gradients(page, mixed, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{mixed}#/net/mixed/7")
     expect(page.locator(".absent", has_text="Gradients")).to_have_count(1)
@@ -80,7 +80,7 @@ def test_images_fill_the_width_also_where_gradients_are_lacking(page, mixed, wid
     assert top["width"] == pytest.approx(mean["width"], abs=2)
 
 
-def test_figures_of_negative_bars_are_not_cut(page, mixed):
+def test_labels_of_negative_bars_are_not_clipped(page, mixed):
     page.goto(f"{mixed}#/net/mixed/1")
     expect(page.locator(".class-bar .figure").last).to_be_visible()
     assert page.locator(".panel").nth(1).locator(".mark.below").count() == 4

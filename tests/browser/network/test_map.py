@@ -1,4 +1,4 @@
-"""A network of many branches: a map that is moved and zoomed, with a small map of itself."""
+"""The network view with many branches: a map with pan, zoom and a minimap."""
 
 from itertools import combinations
 
@@ -18,7 +18,7 @@ INSIDE = """(card) => {
 
 @pytest.fixture
 def residual(page, site):
-    page.emulate_media(reduced_motion="reduce")  # moves at once
+    page.emulate_media(reduced_motion="reduce")  # disables animations
     page.goto(f"{site}#/residual")
     expect(page.locator(".graph.map")).to_be_visible()
     page.locator(".graph").evaluate("(e) => scrollTo(0, e.getBoundingClientRect().top + scrollY - 180)")
@@ -36,7 +36,7 @@ def whole(page):
     expect(page.locator(".minimap")).to_be_hidden()
 
 
-def test_wheel_buttons_and_drag(residual, troubles):
+def test_zoom_and_pan_by_mouse(residual, troubles):
     page = residual
     expect(page.locator(".card")).to_have_count(70)
     whole(page)
@@ -57,13 +57,13 @@ def test_wheel_buttons_and_drag(residual, troubles):
     page.mouse.move(500, 500, steps=4)
     page.mouse.up()
     assert page.evaluate(PLACE) != at
-    assert page.url == url  # a drag that begins or ends on a card opens nothing
+    assert page.url == url  # a drag that starts or ends on a card does not open it
     whole(page)
     assert page.evaluate(SCALE) == pytest.approx(least, rel=1e-4)
     assert troubles == []
 
 
-def test_a_stranger_sees_the_whole_first(page, site, troubles):
+def test_the_first_visit_shows_the_whole_network(page, site, troubles):
     page.goto(f"{site}#/residual")
     expect(page.locator(".graph.map")).to_be_visible()
     expect(page.locator(".minimap")).to_be_hidden()
@@ -81,7 +81,7 @@ def test_a_stranger_sees_the_whole_first(page, site, troubles):
     assert troubles == []
 
 
-def test_minimap(residual, troubles):
+def test_the_minimap_moves_the_view(residual, troubles):
     page = residual
     page.click("[aria-label^='Zoom in']")
     small = page.locator(".minimap")
@@ -99,7 +99,7 @@ def test_minimap(residual, troubles):
     assert troubles == []
 
 
-def test_by_keyboard(residual, troubles):
+def test_zoom_and_pan_by_keyboard(residual, troubles):
     page = residual
     page.locator(".card").first.focus()
     page.keyboard.press("0")
@@ -121,12 +121,12 @@ def test_by_keyboard(residual, troubles):
     heading(page, name)
     page.keyboard.press("Escape")
     expect(page.locator(f".card:focus[data-layer='{name}']")).to_be_visible()
-    assert page.evaluate(PLACE) == at  # the map is as it was left
+    assert page.evaluate(PLACE) == at  # the map keeps its position
     assert page.locator(".card:focus").evaluate(INSIDE)
     assert troubles == []
 
 
-def test_a_wheel_that_scrolls_the_page_goes_on(page, site):
+def test_a_wheel_gesture_that_scrolls_the_page_continues(page, site):
     page.goto(f"{site}#/residual")
     page.wait_for_selector(".graph.map")
     at = page.evaluate(PLACE)
@@ -164,7 +164,7 @@ def test_list_on_a_phone_map_on_a_screen(residual, troubles):
     assert troubles == []
 
 
-def test_by_touch(chromium, site):
+def test_zoom_and_pan_by_touch(chromium, site):
     context = chromium.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
     page = context.new_page()
     page.goto(f"{site}#/residual")
@@ -186,7 +186,7 @@ def test_by_touch(chromium, site):
     context.close()
 
 
-def test_a_layer_is_fetched_ahead_once(page, site):
+def test_a_layer_is_prefetched_once(page, site):
     fetched = []
     page.on("request", lambda request: fetched.append(request.url))
     page.goto(f"{site}#/chain")
