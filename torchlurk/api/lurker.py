@@ -215,8 +215,8 @@ class Lurk(StoreAccess):
             filters: Channels; a number N means the first N filters of each layer, `None` all.
             strategy: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), the
                 default, or `naive` for plain pixels (Erhan et al. 2009).
-            objective: What is maximised: the `mean` of the feature map, the default, or the unit at the
-                `position` in its middle.
+            objective: What is maximised, a key of `ascent.objectives.OBJECTIVES`: the `mean` of the feature
+                map, the default, or its centre unit, `position`.
             precision: Precision of the steps; `auto`, the default, is bfloat16 where the device is fast at
                 it.
             steps: Optimiser steps of the `fourier` strategy, 64 by default.

@@ -22,7 +22,7 @@ def resolve_axes(ax: Axes | None, tiles: int = 2) -> Axes:
     """Return the axes themselves, or for `None` those of a new figure with room for a number of tiles.
 
     Raises:
-        LurkError: matplotlib is not installed, or `ax` is not an Axes.
+        LurkError: Matplotlib is not installed, or `ax` is not an Axes.
     """
     if ax is not None and not hasattr(ax, "imshow"):
         raise LurkError(

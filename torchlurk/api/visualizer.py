@@ -130,8 +130,8 @@ class FeatureVisualizer:
             layer: Dotted name of a module; by default the layer that computes the network's output.
             position: `(y, x)` of one unit in the layer's feature map, for an input of full size; `None` for
                 the whole map.
-            objective: `mean`, `position` for the unit in the middle of the map, or a function, see
-                `ascent.objectives`.
+            objective: A key of `ascent.objectives.OBJECTIVES`, such as `mean` or `position` (the centre unit
+                of the map), or a function.
             size: Height and width of the image in pixels; by default, what the layer needs.
             steps: Optimiser steps, instead of those of `params`.
             jitter: Random transforms between the steps, instead of those of `params`.

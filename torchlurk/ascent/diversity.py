@@ -19,8 +19,8 @@ class DiversityPenalty:
     """How strongly the similarity of images is penalised, and where it is measured.
 
     Attributes:
-        layer: dotted name of the layer in whose activations the images should differ.
-        weight: the share of its score that an image loses if it is identical to the others.
+        layer: Dotted name of the layer in whose activations the images should differ.
+        weight: The share of its score that an image loses if it is identical to the others.
     """
 
     layer: str
@@ -58,7 +58,7 @@ def diversity_loss(scores: Tensor, maps: Tensor, weight: float) -> Tensor:
     Args:
         scores: `(N,)`.
         maps: `(N, C, H, W)` activations of the layer in which the images should differ.
-        weight: see `DiversityPenalty`.
+        weight: See `DiversityPenalty`.
 
     Returns:
         A scalar to add to the loss; it does not change the gradient of the scores themselves.

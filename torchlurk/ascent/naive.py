@@ -37,14 +37,14 @@ def naive_ascend(
     """Optimise images by gradient ascent on pixels (Erhan et al. 2009).
 
     Args:
-        model: the network, isolated.
-        layer: dotted name.
-        channels: the filter of each image.
+        model: The network, isolated.
+        layer: Dotted name.
+        channels: The filter of each image.
         size: `(H, W)` of the images.
-        normalise: from `(N, C, H, W)` in [0, 1] to the network's input.
-        denormalise: its inverse.
-        objective: the function to maximise.
-        generators: a generator for each filter, on the CPU.
+        normalise: From `(N, C, H, W)` in [0, 1] to the network's input.
+        denormalise: Its inverse.
+        objective: The function to maximise.
+        generators: A generator for each filter, on the CPU.
         depth: C, the channels of an image.
 
     Returns:

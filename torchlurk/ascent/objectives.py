@@ -1,8 +1,8 @@
 """What an image is optimised for.
 
-An objective is a pure function. To let users choose one by name, add it to `OBJECTIVES`: the configuration,
-the command line and Python take their choices from there. Importing this module does not load torch, so that
-the command line starts quickly.
+An objective is a pure function. To let users choose one by name, add the name to `ObjectiveName` and an entry
+to `OBJECTIVES`: the configuration, the command line and Python take their choices from there. Importing this
+module does not load torch, so that the command line starts quickly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Objective = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 def channel_mean(maps: Tensor, channels: Tensor) -> Tensor:
-    """Compute the mean of each image's feature map; of a layer of logits, whose maps are 1 x 1, the logit."""
+    """Compute the mean of each image's feature map; for logits, whose maps are 1 x 1, this is the logit."""
     return _own_maps(maps, channels).mean(dim=(1, 2))
 
 
@@ -53,9 +53,9 @@ class NamedObjective:
     """An objective that users choose by its name.
 
     Attributes:
-        score: the function to maximise.
-        ranking: the list of a store that holds the same score of real images, `max` or `avg`, so that the
-            result can be compared with the best of them; `None` if there is none.
+        score: The function to maximise. A positive score means that the image excites the filter.
+        ranking: The list of a store whose entries have the same score, `max` or `avg`: the score of the
+            image is compared with the best entry. `None` if no list has this score.
     """
 
     score: Objective

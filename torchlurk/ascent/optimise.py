@@ -30,11 +30,11 @@ class AscentParams:
     """Parameters of gradient ascent.
 
     Attributes:
-        steps: steps of the optimiser, Adam.
-        rate: its learning rate, in units of the spectrum's coefficients.
-        jitter: random movement at each step.
-        waking: number of first steps in which a share of the gradient passes inactive ReLUs.
-        bfloat16: whether to compute the steps in bfloat16; final scores are always computed in float32.
+        steps: Steps of the optimiser, Adam.
+        rate: Its learning rate, in units of the spectrum's coefficients.
+        jitter: Random movement at each step.
+        waking: Number of first steps in which a share of the gradient passes inactive ReLUs.
+        bfloat16: Whether to compute the steps in bfloat16; final scores are always computed in float32.
 
     Examples:
         >>> from torchlurk.ascent.optimise import AscentParams
@@ -70,7 +70,7 @@ def canvas_size(field: Field, input_size: tuple[int, int]) -> tuple[int, int]:
     "Understanding the effective receptive field"). A margin lets the pattern repeat.
 
     Args:
-        field: the receptive fields of the layer.
+        field: The receptive fields of the layer.
         input_size: `(H, W)` of the network's input.
     """
     return _canvas_side(field.rows, input_size[0]), _canvas_side(field.columns, input_size[1])
@@ -84,9 +84,9 @@ def supported_canvas_size(
     Otherwise return the size of the network's input.
 
     Args:
-        model: the network, isolated.
-        layer: dotted name.
-        field: the receptive fields of the layer.
+        model: The network, isolated.
+        layer: Dotted name.
+        field: The receptive fields of the layer.
         input_size: `(H, W)` of the network's input.
         depth: C of the network's input.
     """
@@ -132,22 +132,22 @@ def ascend(
     """Optimise images that excite filters of a layer (Erhan et al. 2009, Olah et al. 2017).
 
     Args:
-        model: the network, isolated.
-        layer: dotted name.
-        channels: the filter of each image.
+        model: The network, isolated.
+        layer: Dotted name.
+        channels: The filter of each image.
         size: `(H, W)` of the images.
-        normalise: from `(N, C, H, W)` in [0, 1] to the network's input.
-        objective: the function to maximise.
-        params: steps, learning rate and jitter.
-        generators: a generator for each filter, on the CPU; the image of a filter depends on its own alone.
+        normalise: From `(N, C, H, W)` in [0, 1] to the network's input.
+        objective: The function to maximise.
+        params: Steps, learning rate and jitter.
+        generators: A generator for each filter, on the CPU; the image of a filter depends on its own alone.
         depth: C, the channels of an image.
-        diversity: how to make the images, at least two, differ; `None` to optimise each independently.
+        diversity: How to make the images, at least two, differ; `None` to optimise each independently.
 
     Returns:
         Images and scores, on the model's device.
 
     Raises:
-        LurkError: the layer has no gradient with respect to the input.
+        LurkError: The layer has no gradient with respect to the input.
     """
     runner = as_runner(model)
     device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))

@@ -26,10 +26,10 @@ def initial_spectrum(
     """Draw random spectra close to that of the gray image.
 
     Args:
-        generators: a generator for each image, on the CPU, which alone decides where the image starts.
+        generators: A generator for each image, on the CPU, which alone decides where the image starts.
         channels: C.
         size: `(H, W)` of the images.
-        spread: standard deviation of the coefficients.
+        spread: Standard deviation of the coefficients.
 
     Returns:
         `(N, C, H, W // 2 + 1, 2)` float32 on the CPU: real and imaginary parts.

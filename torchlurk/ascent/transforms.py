@@ -18,9 +18,9 @@ class Jitter:
     """The largest random movement of an image at each step.
 
     Attributes:
-        shift: shift in both directions, in pixels.
-        scale: change of the size, as a share of it, larger and smaller.
-        turn: rotation in degrees, in either direction.
+        shift: Shift in both directions, in pixels.
+        scale: Change of the size, as a share of it, larger and smaller.
+        turn: Rotation in degrees, in either direction.
 
     Examples:
         >>> from torchlurk.ascent.transforms import Jitter
@@ -48,7 +48,7 @@ def jitter_images(images: Tensor, draws: Tensor, jitter: Jitter) -> Tensor:
     Args:
         images: `(N, C, H, W)`.
         draws: `(N, 4)` in [-1, 1): shift to the right, shift down, scale, rotation.
-        jitter: the movement for a draw of 1.
+        jitter: The movement for a draw of 1.
 
     Returns:
         `(N, C, H, W)`.

@@ -122,15 +122,15 @@ def input_gradients(
     engine is called directly.
 
     Args:
-        value: a tensor of one number, with a gradient history.
-        inputs: tensors in that history.
-        retain_graph: whether the history is needed again.
+        value: A tensor of one number, with a gradient history.
+        inputs: Tensors in that history.
+        retain_graph: Whether the history is needed again.
 
     Returns:
         For each of `inputs` a tensor of its shape; zero where the value does not depend on it.
 
     Raises:
-        LurkError: the value has no gradient history.
+        LurkError: The value has no gradient history.
     """
     require_history(value)
     gradients = torch.autograd.Variable._execution_engine.run_backward(
@@ -145,7 +145,7 @@ def require_history(values: Tensor) -> None:
     """Refuse values without a gradient history.
 
     Raises:
-        LurkError: they have none.
+        LurkError: They have none.
     """
     if not values.requires_grad:
         raise no_history()

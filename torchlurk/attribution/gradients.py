@@ -29,10 +29,10 @@ class Unit:
     """One unit of a layer on one image.
 
     Attributes:
-        image: index of the image.
-        channel: its filter.
-        y: its row in the feature map.
-        x: its column.
+        image: Index of the image.
+        channel: Its filter.
+        y: Its row in the feature map.
+        x: Its column.
     """
 
     image: int
@@ -46,10 +46,10 @@ class UnitGradient:
     """The gradient of a unit.
 
     Attributes:
-        index: which of the requested units.
-        score: its activation, recomputed from the cut alone.
-        left: the first column of the cut, in pixels of the input.
-        top: the first row of the cut.
+        index: Which of the requested units.
+        score: Its activation, recomputed from the cut alone.
+        left: The first column of the cut, in pixels of the input.
+        top: The first row of the cut.
         gradient: `(C, h, w)`; it is zero outside the cut.
     """
 
@@ -96,13 +96,13 @@ def unit_gradients(
     """Compute the gradient of each unit's activation with respect to the input.
 
     Args:
-        model: the network, isolated.
-        layer: dotted name of the units' layer.
-        field: receptive fields of the layer.
-        images: preprocessed images, each `(C, H, W)`, on the network's device.
-        units: the units.
-        rule: how ReLUs pass the gradient back.
-        batch_pixels: pixels of input in one forward, which bounds memory.
+        model: The network, isolated.
+        layer: Dotted name of the units' layer.
+        field: Receptive fields of the layer.
+        images: Preprocessed images, each `(C, H, W)`, on the network's device.
+        units: The units.
+        rule: How ReLUs pass the gradient back.
+        batch_pixels: Pixels of input in one forward, which bounds memory.
 
     Yields:
         One gradient per unit, in no particular order.
@@ -216,11 +216,11 @@ def map_gradients(
     """Compute the gradients of the means of feature maps of one image; one forward serves all.
 
     Args:
-        model: the network, isolated.
-        layer: dotted name.
+        model: The network, isolated.
+        layer: Dotted name.
         image: `(C, H, W)`, preprocessed.
-        channels: the filters.
-        rule: how ReLUs pass the gradient back.
+        channels: The filters.
+        rule: How ReLUs pass the gradient back.
 
     Yields:
         `(C, H, W)` for each channel, in order.

@@ -27,16 +27,16 @@ def gradient(score: ScoreFunction, x: Tensor, rule: ReluRule = "vanilla") -> Ten
     """Compute the gradient of a score with respect to the input (Simonyan et al. 2013, arXiv:1312.6034).
 
     Args:
-        score: the target.
+        score: The target.
         x: `(N, C, H, W)`.
-        rule: how ReLUs pass the gradient back; `guided` makes it guided backprop (Springenberg et al. 2014,
+        rule: How ReLUs pass the gradient back; `guided` makes it guided backprop (Springenberg et al. 2014,
             arXiv:1412.6806), `deconv` deconvolution (Zeiler and Fergus 2013, arXiv:1311.2901).
 
     Returns:
         `(N, C, H, W)`.
 
     Raises:
-        LurkError: the score has no gradient.
+        LurkError: The score has no gradient.
     """
     with torch.inference_mode(False), torch.enable_grad(), relu_rule(rule):
         leaf = x.detach().clone().requires_grad_()
@@ -52,7 +52,7 @@ def input_times_gradient(score: ScoreFunction, x: Tensor) -> Tensor:
     In a network of ReLUs without biases it sums to the score.
 
     Args:
-        score: the target.
+        score: The target.
         x: `(N, C, H, W)`.
 
     Returns:
@@ -67,12 +67,12 @@ def smooth_gradient(
     """Compute SmoothGrad, the mean gradient of noisy copies (Smilkov et al. 2017, arXiv:1706.03825).
 
     Args:
-        score: the target.
+        score: The target.
         x: `(N, C, H, W)`.
-        samples: number of copies.
-        sigma: standard deviation of the noise, as a share of each image's range (its highest value minus its
+        samples: Number of copies.
+        sigma: Standard deviation of the noise, as a share of each image's range (its highest value minus its
             lowest).
-        generator: generator of the noise, on the CPU; all images of a batch get the same noise.
+        generator: Generator of the noise, on the CPU; all images of a batch get the same noise.
 
     Returns:
         `(N, C, H, W)`.
@@ -128,10 +128,10 @@ def integrated_gradients(
     and multiplied by the difference between image and baseline.
 
     Args:
-        score: the target.
+        score: The target.
         x: `(N, C, H, W)`.
-        baseline: an input without content, broadcast to the shape of `x`.
-        steps: number of points on the line.
+        baseline: An input without content, broadcast to the shape of `x`.
+        steps: Number of points on the line.
     """
     difference = x - baseline
     points = [partial(torch.add, baseline, difference, alpha=(step + 0.5) / steps) for step in range(steps)]

@@ -34,9 +34,9 @@ class RandomisedNetwork:
     """A network some of whose layers have random weights.
 
     Attributes:
-        layers: dotted names of these layers, from the output to the input.
-        total: the number of all layers with weights.
-        model: the network; the next one of a cascade is the same object, randomised further.
+        layers: Dotted names of these layers, from the output to the input.
+        total: The number of all layers with weights.
+        model: The network; the next one of a cascade is the same object, randomised further.
     """
 
     layers: tuple[str, ...]
@@ -59,19 +59,19 @@ def randomised_copies(
     not change.
 
     Args:
-        model: the network, isolated; it is not changed.
+        model: The network, isolated; it is not changed.
         x: `(N, C, H, W)`, an input, to find the order in which layers are called.
         strategy: `all` layers at once; or `cascading` from the output to the input, in four steps, of which
             the first is the last layer alone and the last is all layers.
-        seed: seed of the weights; a parameter's values depend on the seed and its name.
-        accept: whether a network can be used. Behind a ReLU half of all random units are zero for any input;
+        seed: Seed of the weights; a parameter's values depend on the seed and its name.
+        accept: Whether a network can be used. Behind a ReLU half of all random units are zero for any input;
             then the layers of the last step are drawn again, up to 16 times.
 
     Yields:
         One network, or those of the cascade.
 
     Raises:
-        LurkError: the strategy is unknown, or the network has no parameters.
+        LurkError: The strategy is unknown, or the network has no parameters.
     """
     check_choice("randomize", strategy, RANDOMISATION_STRATEGIES)
     runner = as_runner(model)
@@ -165,8 +165,8 @@ def similarities(a: Sequence[Tensor], b: Sequence[Tensor], mask: Tensor) -> list
     """Compute the rank correlation of the magnitudes of attributions, pair by pair.
 
     Args:
-        a: attributions, each `(C, H, W)`.
-        b: attributions, each `(C, H, W)`.
+        a: Attributions, each `(C, H, W)`.
+        b: Attributions, each `(C, H, W)`.
         mask: `(H, W)` bool, the pixels to compare. On pixels that the target does not see, all attributions
             agree.
     """

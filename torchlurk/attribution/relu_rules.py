@@ -32,9 +32,9 @@ class BackwardRule:
     """The backward pass of a ReLU.
 
     Attributes:
-        backward: takes the gradient of the output and a bool tensor that is true where the ReLU is active
+        backward: Takes the gradient of the output and a bool tensor that is true where the ReLU is active
             (where its derivative is 1), both of the output's shape; returns the gradient of the input.
-        uses_input: whether `backward` depends on where the ReLU is active. If not, nothing is stored in the
+        uses_input: Whether `backward` depends on where the ReLU is active. If not, nothing is stored in the
             forward pass, and `backward` gets a scalar that is true.
     """
 

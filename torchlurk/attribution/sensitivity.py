@@ -39,10 +39,10 @@ class Gradients:
     """The gradients of a target.
 
     Attributes:
-        value: the target itself: `(N,)` for a class or a unit; otherwise of the target's own shape.
-        input: gradient with respect to the input, of its shape.
-        layers: gradients with respect to layers by dotted name, each of the shape of the layer's output.
-        parameters: gradients with respect to parameters by dotted name, such as `features.28.weight`.
+        value: The target itself: `(N,)` for a class or a unit; otherwise of the target's own shape.
+        input: Gradient with respect to the input, of its shape.
+        layers: Gradients with respect to layers by dotted name, each of the shape of the layer's output.
+        parameters: Gradients with respect to parameters by dotted name, such as `features.28.weight`.
     """
 
     value: Tensor
@@ -66,23 +66,23 @@ def gradients(
     the network is unchanged: its modes, its hooks, its parameters, their `requires_grad` and their `grad`.
 
     Args:
-        model: a network; its parameters need not require gradients.
+        model: A network; its parameters need not require gradients.
         x: `(N, C, H, W)`, or any other input of the network; floating point, on its device.
-        target: what to differentiate: the logit of a class, by number; a unit or the mean of a map, as
+        target: What to differentiate: the logit of a class, by number; a unit or the mean of a map, as
             `"features.28:7@6,3"` or `"features.28:7"`; the whole output of a layer, as `"features.28"`; or a
             function of the network's output.
-        layers: dotted names of modules with respect to whose outputs to differentiate; for a module that is
+        layers: Dotted names of modules with respect to whose outputs to differentiate; for a module that is
             called several times, its first output.
-        parameters: dotted names of modules with respect to all of whose parameters to differentiate; `""` for
+        parameters: Dotted names of modules with respect to all of whose parameters to differentiate; `""` for
             all parameters of the network.
-        weights: weights of the target's values, of its shape. Without them the target must be a scalar, or
+        weights: Weights of the target's values, of its shape. Without them the target must be a scalar, or
             one number per image, such as the logit of a class; these are then summed.
 
     Returns:
         Gradients, detached; zero where the target does not depend on something.
 
     Raises:
-        LurkError: there is no such layer, class or unit, a layer is not reached, or `weights` have another
+        LurkError: There is no such layer, class or unit, a layer is not reached, or `weights` have another
             shape than the target.
 
     Examples:
@@ -162,7 +162,7 @@ def _axes(model: nn.Module, layer: str, x: Tensor) -> Mapping[str, MapAxes]:
     """Return how to read a layer's output as feature maps; nothing if the input is not a batch of images.
 
     Raises:
-        LurkError: its output cannot be read as feature maps of single images.
+        LurkError: Its output cannot be read as feature maps of single images.
     """
     if x.dim() != 4 or not len(x):
         return {}
@@ -220,7 +220,7 @@ def _parameters_of(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Param
     """Return the floating-point parameters of some modules by name.
 
     Raises:
-        LurkError: there is no such module, or it has no parameters.
+        LurkError: There is no such module, or it has no parameters.
     """
     parameters: dict[str, nn.Parameter] = {}
     for name in names:

@@ -24,7 +24,7 @@ class ClassLogit:
     """The output of a classifier for a class, before any softmax.
 
     Attributes:
-        index: which of its outputs, from 0.
+        index: Which of its outputs, from 0.
 
     Examples:
         >>> from torchlurk.attribution.targets import ClassLogit
@@ -40,8 +40,8 @@ class LayerUnit:
     """The mean of a filter's map, or one unit of it.
 
     Attributes:
-        layer: dotted name of a module.
-        channel: its filter.
+        layer: Dotted name of a module.
+        channel: Its filter.
         at: `(y, x)` in the map; `None` for the mean of the map.
 
     Examples:
@@ -67,7 +67,7 @@ def parse_unit(text: str) -> LayerUnit:
     """Parse `LAYER:CHANNEL` or `LAYER:CHANNEL@Y,X`.
 
     Raises:
-        LurkError: the text has another form.
+        LurkError: The text has another form.
     """
     match = _UNIT.fullmatch(text)
     if match is None:
@@ -89,12 +89,12 @@ def find_class(key: str | int, names: Sequence[str], count: int) -> int:
     """Return the number of a class.
 
     Args:
-        key: its number, from 0; or its name, or a part of it that no other class has, case ignored.
-        names: the names of the outputs; `()` if they are unknown.
-        count: the number of outputs.
+        key: Its number, from 0; or its name, or a part of it that no other class has, case ignored.
+        names: The names of the outputs; `()` if they are unknown.
+        count: The number of outputs.
 
     Raises:
-        LurkError: no class matches, or several do.
+        LurkError: No class matches, or several do.
     """
     text = str(key).strip()
     if text.lstrip("-").isdecimal():
@@ -139,16 +139,16 @@ def target_values(model: Runnable, x: Tensor, target: Target) -> Tensor:
     """Compute the value of a target for each input.
 
     Args:
-        model: a network, isolated.
+        model: A network, isolated.
         x: `(N, C, H, W)`, preprocessed.
-        target: the logit of a class, for which the whole network runs; or a unit, for which it runs up to the
+        target: The logit of a class, for which the whole network runs; or a unit, for which it runs up to the
             unit's layer.
 
     Returns:
         `(N,)`, with a gradient history if `x` has one.
 
     Raises:
-        LurkError: the network has no such class, layer, filter or position.
+        LurkError: The network has no such class, layer, filter or position.
     """
     if isinstance(target, ClassLogit):
         return pick_logit(outputs(model, x), target, len(x))
@@ -160,15 +160,15 @@ def pick_logit(output: object, target: ClassLogit, images: int | None = None) ->
     """Select the logits of one class from a network's output.
 
     Args:
-        output: what the network returns.
-        target: the class.
-        images: number of images; `None` if it is unknown.
+        output: What the network returns.
+        target: The class.
+        images: Number of images; `None` if it is unknown.
 
     Returns:
         `(N,)`.
 
     Raises:
-        LurkError: the output is not a row of logits per image, or has no such class.
+        LurkError: The output is not a row of logits per image, or has no such class.
     """
     try:
         rows = as_logits(output, images)
@@ -182,12 +182,12 @@ def pick_unit(maps: Tensor, target: LayerUnit, kind: str) -> Tensor:
     """Select one unit, or compute the mean of one map: `(N, C, H, W)` to `(N,)`.
 
     Args:
-        maps: the layer's output as feature maps.
-        target: the unit.
-        kind: the class of the layer, for messages.
+        maps: The layer's output as feature maps.
+        target: The unit.
+        kind: The class of the layer, for messages.
 
     Raises:
-        LurkError: the layer has no such filter, or its map no such position.
+        LurkError: The layer has no such filter, or its map no such position.
     """
     channels, height, width = maps.shape[1:]
     if target.channel >= channels:
@@ -210,7 +210,7 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     """Return a module by its dotted name.
 
     Raises:
-        LurkError: there is none.
+        LurkError: There is none.
     """
     modules: dict[str, nn.Module] = dict(model.named_modules())
     if name in modules:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from torchlurk.ascent.objectives import OBJECTIVES
+from torchlurk.attribution.relu_rules import RELU_RULES
 from torchlurk.cli import options, terminal
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.runtime.names import check_store_name
@@ -75,7 +77,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--method",
-    type=click.Choice(["deconv", "guided", "vanilla"]),
+    type=click.Choice(tuple(RELU_RULES)),
     default=GradientsConfig.method,
     help="Rule for ReLUs in the backward pass of gradients.",
 )
@@ -95,9 +97,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--objective",
-    type=click.Choice(["mean", "position"]),
+    type=click.Choice(tuple(OBJECTIVES)),
     default=AscentConfig.objective,
-    help="Objective of filter images. mean: mean of the activation map; position: its unit in the centre.",
+    help="Objective of filter images. mean: mean of the activation map; position: its centre unit.",
 )
 @click.option(
     "--precision",

@@ -21,9 +21,9 @@ class NetworkMeasures:
     """What the networks add to the measures of one layer between two stores.
 
     Attributes:
-        values: one column per measure, by the measure's name.
-        partners: see `FilterChanges.partners`.
-        cross: see `FilterChanges.cross`.
+        values: One column per measure, by the measure's name.
+        partners: See `FilterChanges.partners`.
+        cross: See `FilterChanges.cross`.
     """
 
     values: Values = field(default_factory=dict)
@@ -36,10 +36,10 @@ class NetworkResults:
     """What was computed with the networks, in addition to what the stores contain.
 
     Attributes:
-        networks: whether the networks of the stores were run.
-        measures: the measures by layer name and store pair.
-        embedding: the embedding network, if one was used.
-        note: what is missing and how to get it; `None` if nothing is.
+        networks: Whether the networks of the stores were run.
+        measures: The measures by layer name and store pair.
+        embedding: The embedding network, if one was used.
+        note: What is missing and how to get it; `None` if nothing is.
     """
 
     networks: bool = False
@@ -54,7 +54,7 @@ class ComparisonFiles:
 
     Attributes:
         record: `comparison.json`.
-        layers: the files of the layers, by layer name.
+        layers: The files of the layers, by layer name.
     """
 
     record: format_.ComparisonRecord
@@ -65,7 +65,7 @@ def store_pairs(stores: int) -> list[StorePair]:
     """Return the pairs of stores to compare: each store with the first one and with the one before it.
 
     Args:
-        stores: the number of stores, which are in chronological order.
+        stores: The number of stores, which are in chronological order.
 
     Examples:
         >>> store_pairs(4)
@@ -78,12 +78,12 @@ def assemble(name: str, stores: Sequence[Store], results: NetworkResults) -> Com
     """Assemble a comparison from what the stores contain and what the networks add.
 
     Args:
-        name: the comparison's name.
-        stores: two or more compatible stores, in chronological order.
-        results: what was computed with the networks.
+        name: The comparison's name.
+        stores: Two or more compatible stores, in chronological order.
+        results: What was computed with the networks.
 
     Raises:
-        LurkError: a layer's file of a store cannot be read.
+        LurkError: A layer's file of a store cannot be read.
     """
     pairs = store_pairs(len(stores))
     files = {layer.name: _layer_file(layer, stores, pairs, results) for layer in stores[0].layers}

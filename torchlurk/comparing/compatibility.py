@@ -23,9 +23,9 @@ class Store:
     """A store that takes part in a comparison.
 
     Attributes:
-        path: the store's folder.
-        manifest: the contents of `network.json`.
-        layers: the layers to compare, in execution order.
+        path: The store's folder.
+        manifest: The contents of `network.json`.
+        layers: The layers to compare, in execution order.
     """
 
     path: Path
@@ -41,10 +41,10 @@ class Store:
         """Read the file of a layer.
 
         Args:
-            layer: the layer's name.
+            layer: The layer's name.
 
         Raises:
-            LurkError: the file is missing or damaged.
+            LurkError: The file is missing or damaged.
         """
         return read_layer(self.path, next(entry for entry in self.layers if entry.name == layer))
 
@@ -53,11 +53,11 @@ def open_stores(paths: Sequence[Path], patterns: Sequence[str] | None = None) ->
     """Open the stores to compare and check that they are compatible.
 
     Args:
-        paths: the folders of two or more stores, in chronological order.
-        patterns: the layers to compare, see `Selection.layers`; `None` for all.
+        paths: The folders of two or more stores, in chronological order.
+        patterns: The layers to compare, see `Selection.layers`; `None` for all.
 
     Raises:
-        LurkError: a store cannot be read, has a newer format or an incomplete scan, or differs from the first
+        LurkError: A store cannot be read, has a newer format or an incomplete scan, or differs from the first
             store in its architecture, input, data set or k.
     """
     if len(paths) < 2:

@@ -31,8 +31,8 @@ def reason_not_crossable(stores: Sequence[Store], networks: Sequence[Network]) -
     """Return why the filter images of the stores cannot be compared, or `None` if they can.
 
     Args:
-        stores: the stores.
-        networks: their networks, in the same order.
+        stores: The stores.
+        networks: Their networks, in the same order.
     """
     depth, displayed = networks[0].shape[0], networks[0].preprocess.display_channels
     if depth not in (1, 3) or tuple(displayed) != tuple(range(depth)):
@@ -57,19 +57,19 @@ def cross_activations(
     """Compute the cross-activations of all filters of a layer.
 
     Args:
-        stores: the stores with the filter images; `reason_not_crossable` returns `None` for them.
-        networks: their networks, on the device and isolated.
-        runners: how the networks are run.
-        layer: the layer's name.
-        pairs: the store pairs.
-        device: the networks' device.
+        stores: The stores with the filter images; `reason_not_crossable` returns `None` for them.
+        networks: Their networks, on the device and isolated.
+        runners: How the networks are run.
+        layer: The layer's name.
+        pairs: The store pairs.
+        device: The networks' device.
 
     Returns:
         For each pair a list with an entry per channel: four activations as defined by the objective of the
         images, or `None` if one of the two stores has no image of the filter.
 
     Raises:
-        LurkError: an image cannot be read.
+        LurkError: An image cannot be read.
     """
     channels = [
         [entry.channel for entry in store.file(layer).filters if "max_activ" in entry.pictures]
@@ -129,7 +129,7 @@ def cross_activation_loss(cross: CrossActivations | None) -> float | None:
     """Return how much less the filters respond to each other's image than to their own.
 
     Args:
-        cross: the activations of the two filters.
+        cross: The activations of the two filters.
 
     Returns:
         0 if neither responds less to the other's image, 1 if neither responds to it at all; `None` if a

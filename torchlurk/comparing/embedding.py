@@ -36,11 +36,11 @@ class EmbeddingNetwork:
     """A network that maps pictures to vectors.
 
     Attributes:
-        network: the network, on its device and isolated.
-        runner: how it is run.
-        layer: the linear layer whose input is the vector, or the convolution whose rectified maps are
+        network: The network, on its device and isolated.
+        runner: How it is run.
+        layer: The linear layer whose input is the vector, or the convolution whose rectified maps are
             averaged.
-        linear: whether `layer` is a linear layer.
+        linear: Whether `layer` is a linear layer.
     """
 
     network: Network
@@ -53,10 +53,10 @@ def find_embedding(network: Network) -> EmbeddingNetwork:
     """Find where a network gives vectors: before its last linear layer, or else after its last convolution.
 
     Args:
-        network: a network, on its device and isolated.
+        network: A network, on its device and isolated.
 
     Raises:
-        LurkError: the network has neither kind of layer.
+        LurkError: The network has neither kind of layer.
     """
     called: list[str] = []
     handles = []
@@ -90,8 +90,8 @@ def embed_images(embedding: EmbeddingNetwork, decoded: Sequence[ImageArray]) -> 
     """Return the vectors of images.
 
     Args:
-        embedding: the embedding network.
-        decoded: the images, decoded as the network's `preprocess` does.
+        embedding: The embedding network.
+        decoded: The images, decoded as the network's `preprocess` does.
 
     Returns:
         `(N, D)`, float64, on the CPU.
@@ -139,8 +139,8 @@ class HashedPicture:
     """A picture, identified by its contents: equal pictures have one vector.
 
     Attributes:
-        key: a digest of the pixels or of the file.
-        open: returns the picture as RGB.
+        key: A digest of the pixels or of the file.
+        open: Returns the picture as RGB.
     """
 
     key: bytes
@@ -158,8 +158,8 @@ class PictureEmbedder:
         """Create an embedder.
 
         Args:
-            embedding: the embedding network.
-            batch_size: pictures in one forward.
+            embedding: The embedding network.
+            batch_size: Pictures in one forward.
         """
         self._embedding = embedding
         self._batch_size = batch_size
@@ -188,8 +188,8 @@ class PictureEmbedder:
         """Compute the distances between the pictures of filters in different stores.
 
         Args:
-            pictures: for each store a list with the pictures of the same filters.
-            pairs: the store pairs.
+            pictures: For each store a list with the pictures of the same filters.
+            pairs: The store pairs.
 
         Returns:
             For each pair one value per filter: 1 minus the cosine of the means of their vectors, exactly 0 if

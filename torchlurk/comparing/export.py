@@ -15,12 +15,12 @@ def to_frame(rows: Sequence[ComparisonRow], measures: Sequence[str], *, networks
     """Return rows as a `pandas.DataFrame`.
 
     Args:
-        rows: the rows.
-        measures: the names of the measures, one column each.
-        networks: whether to add the columns `partner_channel` and `partner_correlation`.
+        rows: The rows.
+        measures: The names of the measures, one column each.
+        networks: Whether to add the columns `partner_channel` and `partner_correlation`.
 
     Raises:
-        LurkError: pandas is not installed.
+        LurkError: Pandas is not installed.
     """
     try:
         import pandas as pd
@@ -45,11 +45,11 @@ def to_html(
     """Return rows as an HTML table.
 
     Args:
-        rows: the rows.
-        measures: the measures, one column each.
-        title: the line above the table.
-        summary: the sentence below the title.
-        hidden: how many rows are not among `rows`.
+        rows: The rows.
+        measures: The measures, one column each.
+        title: The line above the table.
+        summary: The sentence below the title.
+        hidden: How many rows are not among `rows`.
     """
     head = ["layer", "filter", *(f"<span title='{escape(m.says)}'>{m.name}</span>" for m in measures)]
     cells = [

@@ -18,12 +18,12 @@ def check_out(stores: Sequence[Store], out: Path, *, overwrite: bool) -> None:
     """Refuse a folder that a comparison of the stores cannot be written to, before anything is computed.
 
     Args:
-        stores: the stores that are compared.
-        out: the folder.
-        overwrite: whether a comparison of other stores in the folder may be replaced.
+        stores: The stores that are compared.
+        out: The folder.
+        overwrite: Whether a comparison of other stores in the folder may be replaced.
 
     Raises:
-        LurkError: the folder is not next to the stores, contains something else, or cannot be written.
+        LurkError: The folder is not next to the stores, contains something else, or cannot be written.
     """
     option = Option("out", repr(str(out)))
     for store in stores:
@@ -70,11 +70,11 @@ def write_comparison(compared: ComparisonFiles, out: Path) -> None:
     """Write a comparison, each file atomically, and list it in `comparisons.json`.
 
     Args:
-        compared: the comparison.
-        out: its folder.
+        compared: The comparison.
+        out: Its folder.
 
     Raises:
-        LurkError: the folder cannot be written, or another run is writing to it.
+        LurkError: The folder cannot be written, or another run is writing to it.
     """
     check_writable(out)
     with exclusive_lock(out):
@@ -107,7 +107,7 @@ def read_compared(folder: Path) -> ComparisonFiles:
     """Read a comparison with all its layers.
 
     Raises:
-        LurkError: a file is missing or damaged.
+        LurkError: A file is missing or damaged.
     """
     record = read_comparison(folder)
     layers = {layer.name: read_layer_comparison(folder, record, layer) for layer in record.layers}

@@ -43,22 +43,22 @@ def accumulate_moments(
     """Feed all images to all networks, and accumulate the moments of each pair.
 
     Args:
-        networks: the networks, on the device and isolated.
-        runners: how the networks are run.
-        layers: the names of the layers whose outputs are compared.
-        pairs: the pairs of networks.
-        images: the images; those that cannot be read are skipped.
-        device: the networks' device.
-        batch_size: images in one forward.
-        workers: processes that decode images.
-        limiter: how many images fit into memory at once.
-        advance: called with the number of images that are done.
+        networks: The networks, on the device and isolated.
+        runners: How the networks are run.
+        layers: The names of the layers whose outputs are compared.
+        pairs: The pairs of networks.
+        images: The images; those that cannot be read are skipped.
+        device: The networks' device.
+        batch_size: Images in one forward.
+        workers: Processes that decode images.
+        limiter: How many images fit into memory at once.
+        advance: Called with the number of images that are done.
 
     Returns:
         The moments by pair and by layer.
 
     Raises:
-        LurkError: no image can be read or fits into memory, or an activation is not finite.
+        LurkError: No image can be read or fits into memory, or an activation is not finite.
     """
     moments: dict[StorePair, dict[str, LayerMoments]] = {pair: {} for pair in pairs}
     for inputs, batch in _input_batches(networks, images, device, batch_size, workers):

@@ -82,7 +82,7 @@ def update_moments(moments: Moments, x: Tensor, y: Tensor) -> Moments:
     """Return the moments with more observations added.
 
     Args:
-        moments: the moments so far.
+        moments: The moments so far.
         x: `(M, C)`, observations of x.
         y: `(M, C)`, observations of y.
     """
@@ -132,9 +132,9 @@ class LayerMoments:
     """The moments of a layer of two networks.
 
     Attributes:
-        means: the moments of the maps' means.
-        maxima: the moments of the maps' maxima.
-        cells: the moments of the maps' cells.
+        means: The moments of the maps' means.
+        maxima: The moments of the maps' maxima.
+        cells: The moments of the maps' cells.
         squared_differences: `(C,)`, sums of the squared differences of the cells, float64.
         cross_products: `(C, C)`, sums of the products of the cells of each filter of the first network with
             those of each filter of the second, float64.
@@ -151,8 +151,8 @@ def init_layer_moments(first: MapSummary, second: MapSummary) -> LayerMoments:
     """Return empty moments with the offsets of the first batch.
 
     Args:
-        first: the first network's maps of that batch.
-        second: the second network's maps.
+        first: The first network's maps of that batch.
+        second: The second network's maps.
     """
     channels = first.cells.shape[1]
     return LayerMoments(
@@ -168,9 +168,9 @@ def update_layer_moments(moments: LayerMoments, first: MapSummary, second: MapSu
     """Return the moments with a batch added.
 
     Args:
-        moments: the moments so far.
-        first: the first network's maps of the batch.
-        second: the second network's maps.
+        moments: The moments so far.
+        first: The first network's maps of the batch.
+        second: The second network's maps.
     """
     cells = moments.cells
     x, y = first.cells.double(), second.cells.double()

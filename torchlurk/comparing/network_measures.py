@@ -48,10 +48,10 @@ class ComputeSettings:
     """How the networks are run.
 
     Attributes:
-        device: where to compute.
-        batch_size: images in one forward.
-        workers: processes that decode images.
-        reporter: where progress is reported.
+        device: Where to compute.
+        batch_size: Images in one forward.
+        workers: Processes that decode images.
+        reporter: Where progress is reported.
     """
 
     device: torch.device
@@ -70,17 +70,17 @@ def measure_networks(
     """Compute the measures that need the networks, which are restored afterwards.
 
     Args:
-        stores: compatible stores.
-        networks: their networks, in the same order.
-        images: the images that the stores were computed from.
-        pairs: the store pairs.
-        settings: how the networks are run.
+        stores: Compatible stores.
+        networks: Their networks, in the same order.
+        images: The images that the stores were computed from.
+        pairs: The store pairs.
+        settings: How the networks are run.
 
     Returns:
         The measures, and the reason why there are no cross-activations, or `None` if there are some.
 
     Raises:
-        LurkError: the networks or the images are not those of the stores, or an activation is not finite.
+        LurkError: The networks or the images are not those of the stores, or an activation is not finite.
     """
     layers = [layer.name for layer in stores[0].layers]
     device, reporter = settings.device, settings.reporter
@@ -124,7 +124,7 @@ def _runner(network: Network, layers: Sequence[str], images: ImageSet, device: t
     """Return how to run a network whose layers are compared.
 
     Raises:
-        LurkError: a layer does not give a feature map per image.
+        LurkError: A layer does not give a feature map per image.
     """
     inputs = probe_inputs(images, network.preprocess, PROBE_IMAGES).to(device)
     runner, graph = prepare(network.module, network.shape, layers, inputs)
@@ -206,17 +206,17 @@ def measure_embeddings(
     """Add the distances of pictures in an embedding network, which is restored afterwards.
 
     Args:
-        stores: compatible stores.
-        network: the embedding network.
-        pairs: the store pairs.
-        measures: the measures so far.
-        settings: how the network is run.
+        stores: Compatible stores.
+        network: The embedding network.
+        pairs: The store pairs.
+        measures: The measures so far.
+        settings: How the network is run.
 
     Returns:
         The measures with the distances added, and the record of the embedding network.
 
     Raises:
-        LurkError: a picture cannot be read, or the network has no layer that gives vectors.
+        LurkError: A picture cannot be read, or the network has no layer that gives vectors.
     """
     result: MeasuresByLayer = dict(measures)
     layers = stores[0].layers

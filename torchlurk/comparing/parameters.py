@@ -14,8 +14,8 @@ def filter_parameters(module: nn.Module, channels: int) -> Tensor | None:
     """Return the weights and the bias of each filter of a layer as one row.
 
     Args:
-        module: the layer; parameters of its submodules do not count.
-        channels: the number of filters, C.
+        module: The layer; parameters of its submodules do not count.
+        channels: The number of filters, C.
 
     Returns:
         `(C, P)`, float64; `None` for a layer without parameters of its own, such as a ReLU or a block.
@@ -39,7 +39,7 @@ def parameter_changes(layer: str, before: Tensor, after: Tensor) -> tuple[Tensor
     """Compute how much the parameters of a layer's filters changed, in size and in direction.
 
     Args:
-        layer: the layer's name, for errors.
+        layer: The layer's name, for errors.
         before: `(C, P)`, the parameters in the first network.
         after: `(C, P)`, the parameters in the second network.
 
@@ -48,7 +48,7 @@ def parameter_changes(layer: str, before: Tensor, after: Tensor) -> tuple[Tensor
         are exactly 0 if nothing changed, and NaN if a norm to divide by is 0.
 
     Raises:
-        LurkError: the shapes differ.
+        LurkError: The shapes differ.
     """
     if before.shape != after.shape:
         raise LurkError(

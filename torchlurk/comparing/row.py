@@ -13,12 +13,12 @@ class ComparisonRow:
     """How a filter changed; `row["weights"]` is the value of a measure, `None` if it is undefined.
 
     Attributes:
-        layer: the name of the filter's layer.
-        channel: the filter's number, from 0.
-        values: the values by measure.
-        partner: the most similar filter in the second store; `None` without the networks.
-        partner_correlation: the correlation of their maps.
-        cross: the activations of the first network's filter on its own image and on the second's, then of the
+        layer: The name of the filter's layer.
+        channel: The filter's number, from 0.
+        values: The values by measure.
+        partner: The most similar filter in the second store; `None` without the networks.
+        partner_correlation: The correlation of their maps.
+        cross: The activations of the first network's filter on its own image and on the second's, then of the
             second network's filter on the first's image and on its own.
     """
 

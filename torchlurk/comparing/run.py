@@ -76,28 +76,28 @@ def compare(
     rest.
 
     Args:
-        stores: the folders of two or more stores, in chronological order.
-        images: the images that the stores were computed from, see `Lurk`; `None` to use the stores alone.
-        model: the networks, if the stores do not describe them fully: one for all stores or one per store,
+        stores: The folders of two or more stores, in chronological order.
+        images: The images that the stores were computed from, see `Lurk`; `None` to use the stores alone.
+        model: The networks, if the stores do not describe them fully: one for all stores or one per store,
             each a name as for `Lurk` or a module. Modules are restored afterwards.
-        preprocess: the preprocessing of modules, see `Lurk`.
-        weights: weights files in any order; each is identified by its digest.
-        layers: patterns of the layers to compare, see `Lurk`; by default all.
-        embed: an embedding network in which filter images and crops are compared as well.
-        embed_weights: the weights of the embedding network.
-        out: a folder next to the stores to write to; by default nothing is written.
+        preprocess: The preprocessing of modules, see `Lurk`.
+        weights: Weights files in any order; each is identified by its digest.
+        layers: Patterns of the layers to compare, see `Lurk`; by default all.
+        embed: An embedding network in which filter images and crops are compared as well.
+        embed_weights: The weights of the embedding network.
+        out: A folder next to the stores to write to; by default nothing is written.
         device: `auto`, `cpu` or `cuda`.
-        batch_size: images in one forward.
-        workers: processes that decode images.
-        allow_unsafe_pickle: whether weights files may execute code.
-        overwrite: whether to replace a comparison of other stores in `out`.
-        progress: whether to show progress bars; `None` shows them in a terminal or notebook.
+        batch_size: Images in one forward.
+        workers: Processes that decode images.
+        allow_unsafe_pickle: Whether weights files may execute code.
+        overwrite: Whether to replace a comparison of other stores in `out`.
+        progress: Whether to show progress bars; `None` shows them in a terminal or notebook.
 
     Returns:
         The comparison as a table with one row per filter.
 
     Raises:
-        LurkError: the stores are not compatible, or the networks or images are not those of the stores.
+        LurkError: The stores are not compatible, or the networks or images are not those of the stores.
 
     Examples:
         The same network, with two filters exchanged:
@@ -146,7 +146,7 @@ def compare_stores(request: ComparisonRequest) -> Comparison:
     """Run a comparison; see `compare`.
 
     Raises:
-        LurkError: the comparison cannot be computed; the output folder is unchanged.
+        LurkError: The comparison cannot be computed; the output folder is unchanged.
     """
     stores = open_stores(request.stores, request.layers)
     if request.out is not None:

@@ -34,9 +34,9 @@ class NetworkSources:
     """What the user gives to load the networks, in addition to the stores' manifests.
 
     Attributes:
-        models: none, one for all stores, or one per store; see `load_network`.
-        weights: weights files in any order; each is identified by its digest.
-        unsafe_pickle: see `read_weights`.
+        models: None, one for all stores, or one per store; see `load_network`.
+        weights: Weights files in any order; each is identified by its digest.
+        unsafe_pickle: See `read_weights`.
     """
 
     models: tuple[str, ...] = ()
@@ -62,17 +62,17 @@ def load_networks(
     only if `sources` names it, because a store may come from anyone.
 
     Args:
-        stores: the stores.
-        sources: what the user gives in addition to the manifests.
-        cache: see `load_network`.
-        report: called with a line of text before a step that takes long.
-        first: opens the first image.
+        stores: The stores.
+        sources: What the user gives in addition to the manifests.
+        cache: See `load_network`.
+        report: Called with a line of text before a step that takes long.
+        first: Opens the first image.
 
     Returns:
         The networks, in the order of the stores.
 
     Raises:
-        LurkError: a network cannot be loaded, or is not the one that the store was computed from.
+        LurkError: A network cannot be loaded, or is not the one that the store was computed from.
     """
     if len(sources.models) not in (0, 1, len(stores)):
         raise LurkError(
@@ -103,7 +103,7 @@ def _files_by_digest(stores: Sequence[Store], paths: Sequence[Path]) -> dict[str
     """Return the weights files by digest.
 
     Raises:
-        LurkError: a file cannot be read, or belongs to none of the stores.
+        LurkError: A file cannot be read, or belongs to none of the stores.
     """
     digests = {store.manifest.model.weights_sha256 for store in stores}
     files: dict[str, Path] = {}
@@ -179,13 +179,13 @@ def wrap_module(store: Store, module: object, preprocess: PreprocessLike, images
     says nothing about a module; then only its scores are checked, see `check_scores`.
 
     Args:
-        store: the store.
-        module: the network.
-        preprocess: its preprocessing.
-        images: the images.
+        store: The store.
+        module: The network.
+        preprocess: Its preprocessing.
+        images: The images.
 
     Raises:
-        LurkError: it is not a module, or not the network of the store.
+        LurkError: It is not a module, or not the network of the store.
     """
     if not isinstance(module, nn.Module):
         raise LurkError(
@@ -208,7 +208,7 @@ def check_network_of(store: Store, network: Network) -> None:
     """Check that a network is that of a store, by its weights, its input and its layers.
 
     Raises:
-        LurkError: it is another network.
+        LurkError: It is another network.
     """
     path, manifest = str(store.path), store.manifest
     if network.weights_sha256 != manifest.model.weights_sha256:
@@ -240,7 +240,7 @@ def check_same_images(store: Store, images: ImageSet) -> None:
     """Check that images are those that a store was computed from.
 
     Raises:
-        LurkError: they are other images.
+        LurkError: They are other images.
     """
     dataset = store.manifest.dataset
     if images.digest != dataset.digest:
@@ -258,14 +258,14 @@ def check_scores(
     """Check that a network gives the scores of its store for one of the store's images.
 
     Args:
-        store: the store.
-        network: the network, on the device and isolated.
-        runner: how the network is run.
-        images: the images.
-        device: the network's device.
+        store: The store.
+        network: The network, on the device and isolated.
+        runner: How the network is run.
+        images: The images.
+        device: The network's device.
 
     Raises:
-        LurkError: the scores differ by more than rounding: the code or the transform has changed since.
+        LurkError: The scores differ by more than rounding: the code or the transform has changed since.
     """
     files = {layer.name: store.file(layer.name) for layer in store.layers}
     image = files[store.layers[-1].name].filters[0].max[0].image

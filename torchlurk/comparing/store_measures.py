@@ -30,8 +30,8 @@ def measure_filters(before: Sequence[Filter], after: Sequence[Filter]) -> Values
     """Compute the measures of the filters of a layer that need only the stores.
 
     Args:
-        before: the filters in the first store, by channel.
-        after: the filters in the second store, by channel.
+        before: The filters in the first store, by channel.
+        after: The filters in the second store, by channel.
     """
     filters = list(zip(before, after, strict=True))
 
@@ -75,8 +75,8 @@ def replaced_share(before: Sequence[int], after: Sequence[int]) -> float:
     """Return the share of a list's images that are not in the other list.
 
     Args:
-        before: image numbers.
-        after: image numbers.
+        before: Image numbers.
+        after: Image numbers.
 
     Returns:
         0 if both lists have the same images, 1 if they have none in common.
@@ -95,8 +95,8 @@ def rank_distance(before: Sequence[int], after: Sequence[int]) -> float:
     The images that a list lacks share the ranks after its end.
 
     Args:
-        before: image numbers, the best first.
-        after: image numbers, the best first.
+        before: Image numbers, the best first.
+        after: Image numbers, the best first.
 
     Returns:
         A number from 0 to 2.
@@ -128,10 +128,10 @@ def profile_distance(before: _Profile, mean: float, after: _Profile, mean_after:
     above the mean are equal; if only one has such classes, everything has moved.
 
     Args:
-        before: the profile in the first store.
-        mean: the first store's mean over all images.
-        after: the profile in the second store.
-        mean_after: the second store's mean over all images.
+        before: The profile in the first store.
+        mean: The first store's mean over all images.
+        after: The profile in the second store.
+        mean_after: The second store's mean over all images.
 
     Returns:
         A number from 0, nothing has moved, to 1, everything has moved.
@@ -163,10 +163,10 @@ def standardised_shift(mean: float, std: float, mean_after: float, std_after: fl
     """Return by how many standard deviations, pooled over both stores, a mean has increased.
 
     Args:
-        mean: the mean in the first store.
-        std: the standard deviation in the first store.
-        mean_after: the mean in the second store.
-        std_after: the standard deviation in the second store.
+        mean: The mean in the first store.
+        std: The standard deviation in the first store.
+        mean_after: The mean in the second store.
+        std_after: The standard deviation in the second store.
 
     Returns:
         The shift; `None` if the means differ and neither store varies.

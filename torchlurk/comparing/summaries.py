@@ -16,8 +16,8 @@ def distribution(measure: Measure, values: Sequence[float | None]) -> Distributi
     """Summarise the values of a measure in a layer.
 
     Args:
-        measure: the measure.
-        values: one value per channel, `None` where it is undefined.
+        measure: The measure.
+        values: One value per channel, `None` where it is undefined.
 
     Returns:
         Counts, moments and a histogram; `None` if no filter has a value.
@@ -97,8 +97,8 @@ def pair_sentences(layers: Mapping[str, LayerChange], measure: str) -> str:
     """Summarise how a network changed between two stores.
 
     Args:
-        layers: the changes of its layers by name, in execution order.
-        measure: the name of the measure that ranks the layers.
+        layers: The changes of its layers by name, in execution order.
+        measure: The name of the measure that ranks the layers.
     """
     changed = [name for name, own in layers.items() if not all(map(_unchanged, own.distributions.values()))]
     if not changed:

@@ -48,9 +48,9 @@ class Comparison:
         """Create a table.
 
         Args:
-            compared: the comparison.
-            pair: the position of the pair of stores; by default the first and the last store.
-            filters: the filters in order; by default all.
+            compared: The comparison.
+            pair: The position of the pair of stores; by default the first and the last store.
+            filters: The filters in order; by default all.
         """
         self._compared = compared
         self._pair = self._pair_index(0, len(compared.record.stores) - 1) if pair is None else pair
@@ -64,7 +64,7 @@ class Comparison:
         """Load a comparison from its folder.
 
         Raises:
-            LurkError: it is missing or damaged.
+            LurkError: It is missing or damaged.
         """
         return cls(read_compared(Path(folder)))
 
@@ -107,11 +107,11 @@ class Comparison:
         """Return the same filters between two other stores.
 
         Args:
-            before: the name or position of the first store.
-            after: the name or position of the second store.
+            before: The name or position of the first store.
+            after: The name or position of the second store.
 
         Raises:
-            LurkError: a store does not exist, or the two were not compared.
+            LurkError: A store does not exist, or the two were not compared.
         """
         pair = self._pair_index(*(_index("store", store, self.stores) for store in (before, after)))
         return Comparison(self._compared, pair, self._filters)
@@ -121,10 +121,10 @@ class Comparison:
         """Return the rows of one layer.
 
         Args:
-            layer: the layer's name or position.
+            layer: The layer's name or position.
 
         Raises:
-            LurkError: there is no such layer.
+            LurkError: There is no such layer.
         """
         index = _index("layer", layer, [entry.name for entry in self.record.layers])
         return self._with(tuple(filter_id for filter_id in self._filters if filter_id[0] == index))
@@ -133,11 +133,11 @@ class Comparison:
         """Return the rows ordered by the absolute value of a measure, undefined values last.
 
         Args:
-            by: the measure; by default the first one.
-            ascending: whether the smallest value comes first.
+            by: The measure; by default the first one.
+            ascending: Whether the smallest value comes first.
 
         Raises:
-            LurkError: there is no such measure.
+            LurkError: There is no such measure.
         """
         name = self.measure(by).name
         sign = 1 if ascending else -1
@@ -156,10 +156,10 @@ class Comparison:
         """Return the description of a measure.
 
         Args:
-            name: the measure; by default the first one.
+            name: The measure; by default the first one.
 
         Raises:
-            LurkError: there is no such measure.
+            LurkError: There is no such measure.
         """
         measure = next((entry for entry in self.record.measures if name in (None, entry.name)), None)
         if measure is None:
@@ -190,7 +190,7 @@ class Comparison:
         """Return a `pandas.DataFrame` with layer, channel, a column per measure, partner and its correlation.
 
         Raises:
-            LurkError: pandas is not installed.
+            LurkError: Pandas is not installed.
         """
         return to_frame(list(self), self.measures, networks=self.record.networks)
 
@@ -217,7 +217,7 @@ class Comparison:
         """Plot how a filter changed over the stores: since the first one, and since the one before.
 
         Raises:
-            LurkError: there is no such layer, filter or measure.
+            LurkError: There is no such layer, filter or measure.
         """
         own, rows = self.measure(measure), self.layer(layer)
         name = rows.layers[0] if rows.layers else str(layer)
@@ -282,7 +282,7 @@ def _index(kind: str, key: str | SupportsIndex, names: Sequence[str]) -> int:
     """Return the position of a name, or of an index that may count from the end.
 
     Raises:
-        LurkError: there is none.
+        LurkError: There is none.
     """
     if isinstance(key, str):
         if key in names:

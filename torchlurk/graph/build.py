@@ -21,16 +21,16 @@ def trace(model: nn.Module, shape: tuple[int, int, int], is_selected: LayerPredi
     """Trace a network and return the graph of its selected layers.
 
     Args:
-        model: a network in eval mode.
+        model: A network in eval mode.
         shape: `(C, H, W)` of its input.
-        is_selected: takes a dotted name and a module, and returns whether it is a layer of the graph.
+        is_selected: Takes a dotted name and a module, and returns whether it is a layer of the graph.
 
     Returns:
         The selected layers in execution order. An edge joins two of them if data flows from one to the other
         without passing a third. A module that is called several times is a layer at its first call.
 
     Raises:
-        LurkError: an input of that shape does not pass through the network.
+        LurkError: An input of that shape does not pass through the network.
     """
     return build_graph(trace_operations(model, shape), model, shape, is_selected)
 

@@ -45,10 +45,10 @@ def channels_after(
     """Return the channel dimension of an operation's result.
 
     Args:
-        node: the operation.
-        target: the module, the function, or a method's name.
-        inputs: channel dimension and shape of each input that depends on the network's input.
-        out: shape of the result.
+        node: The operation.
+        target: The module, the function, or a method's name.
+        inputs: Channel dimension and shape of each input that depends on the network's input.
+        out: Shape of the result.
     """
     if isinstance(target, nn.Module):
         usual = axes_by_type(target, len(out))

@@ -24,12 +24,12 @@ class Layer:
     """A module whose output is scanned.
 
     Attributes:
-        name: its dotted name in the network.
-        kind: its class, such as `Conv2d`.
+        name: Its dotted name in the network.
+        kind: Its class, such as `Conv2d`.
         shape: `(C, H, W)` of its output for one image; `(C, 1, 1)` if it has no map.
-        field: the receptive fields of its units.
-        axes: which dimensions of its output are the batch, the channels and the map.
-        bases: the classes of `torch.nn` that its class derives from, if it is a subclass.
+        field: The receptive fields of its units.
+        axes: Which dimensions of its output are the batch, the channels and the map.
+        bases: The classes of `torch.nn` that its class derives from, if it is a subclass.
     """
 
     name: str
@@ -58,9 +58,9 @@ class SkippedLayer:
     """A selected layer that cannot be scanned.
 
     Attributes:
-        name: its dotted name.
-        kind: its class.
-        reason: why, as the end of a sentence that begins with the name.
+        name: Its dotted name.
+        kind: Its class.
+        reason: Why, as the end of a sentence that begins with the name.
     """
 
     name: str
@@ -105,11 +105,11 @@ class Graph:
     """Layers in execution order, and the edges between them.
 
     Attributes:
-        layers: the selected layers.
-        edges: pairs of names.
-        skipped: the selected layers that cannot be scanned.
-        recorded: whether this is the path of one input, because the path depends on the data.
-        logits: the module that gives the network's output; `None` if no single one does.
+        layers: The selected layers.
+        edges: Pairs of names.
+        skipped: The selected layers that cannot be scanned.
+        recorded: Whether this is the path of one input, because the path depends on the data.
+        logits: The module that gives the network's output; `None` if no single one does.
     """
 
     layers: tuple[Layer, ...]

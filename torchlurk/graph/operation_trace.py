@@ -21,11 +21,11 @@ class OperationTrace:
     """A network's operations in execution order.
 
     Attributes:
-        nodes: the operations. `meta["shape"]` is the shape of a value that is a tensor, `meta["module"]` the
+        nodes: The operations. `meta["shape"]` is the shape of a value that is a tensor, `meta["module"]` the
             module of a node that calls one.
-        outputs: the node of the first output of each module, leaf or container, by dotted name.
-        called: dotted names of all modules that are called, including those that return no tensor.
-        recorded: whether this is the path of one forward, not of all.
+        outputs: The node of the first output of each module, leaf or container, by dotted name.
+        called: Dotted names of all modules that are called, including those that return no tensor.
+        recorded: Whether this is the path of one forward, not of all.
     """
 
     nodes: tuple[fx.Node, ...]

@@ -75,11 +75,11 @@ def axes_after(
     """Return the spatial axes of an operation's result.
 
     Args:
-        node: the operation.
-        target: the module, the function, or a method's name.
-        inputs: axes and shape of each input that depends on the network's input.
-        constants: shapes of the inputs that do not.
-        uses_size: whether an argument is a number computed from a tensor's size, which differs on a cut.
+        node: The operation.
+        target: The module, the function, or a method's name.
+        inputs: Axes and shape of each input that depends on the network's input.
+        constants: Shapes of the inputs that do not.
+        uses_size: Whether an argument is a number computed from a tensor's size, which differs on a cut.
     """
     axes = [own for own, _ in inputs]
     shapes = [shape for _, shape in inputs]

@@ -34,9 +34,9 @@ def prepare(
     """Select layers of a network, see `select`, and decide how it is run, see `probe`.
 
     Args:
-        model: an isolated network.
+        model: An isolated network.
         shape: `(C, H, W)` of its input.
-        patterns: patterns of layers, at least one.
+        patterns: Patterns of layers, at least one.
         images: `(N, C, H, W)`, inputs on the network's device. The first `PROBE_IMAGES` are tried if the path
             through the network depends on the image, otherwise the first two.
     """
@@ -52,8 +52,8 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
     same. Images run in batches if every layer gives for each image of a batch what it gives for it alone.
 
     Args:
-        model: an isolated network; attributes that forwards set are restored.
-        graph: its layers.
+        model: An isolated network; attributes that forwards set are restored.
+        graph: Its layers.
         images: `(N, C, H, W)`, inputs on its device. A single one is tried together with its mirror image.
 
     Returns:
@@ -61,7 +61,7 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
         to single images, or which none of these images reaches.
 
     Raises:
-        LurkError: the forward fails, or no layer can be scanned.
+        LurkError: The forward fails, or no layer can be scanned.
     """
     if len(images) == 1:
         images = torch.cat([images, images.flip(2)])
@@ -94,10 +94,10 @@ class _Trials:
     """The results of trial runs of a network.
 
     Attributes:
-        runner: how to run it, except for its `alone` and `axes`.
-        single: a run of each image by itself.
-        batch: a run of all images in one batch; `None` if it fails.
-        one_by_one: why images need forwards of their own, whatever the layers give; empty if they do not.
+        runner: How to run it, except for its `alone` and `axes`.
+        single: A run of each image by itself.
+        batch: A run of all images in one batch; `None` if it fails.
+        one_by_one: Why images need forwards of their own, whatever the layers give; empty if they do not.
     """
 
     runner: Runner
@@ -110,7 +110,7 @@ def _run_trials(model: nn.Module, names: Sequence[str], images: Tensor) -> _Tria
     """Run a network on each image alone and on all of them, in both memory formats.
 
     Raises:
-        LurkError: the forward of one image fails.
+        LurkError: The forward of one image fails.
     """
     with preserve(model):
         runner, first = _first_run(model, names, images[:1])
@@ -143,7 +143,7 @@ def _first_run(model: nn.Module, names: Sequence[str], image: Tensor) -> tuple[R
     """Run a network without autograd, or with it if it does not run without.
 
     Raises:
-        LurkError: the forward fails.
+        LurkError: The forward fails.
     """
     runner = Runner(model)
     try:
@@ -181,12 +181,12 @@ def check_differentiable(runner: Runner, graph: Graph, image: Tensor) -> None:
     """Refuse a network with a layer that has no gradient with respect to the image.
 
     Args:
-        runner: how to run the network.
-        graph: its layers.
+        runner: How to run the network.
+        graph: Its layers.
         image: `(1, C, H, W)`, an input on its device.
 
     Raises:
-        LurkError: names the first such layer; or the network does not run with gradients.
+        LurkError: Names the first such layer; or the network does not run with gradients.
     """
     has_gradient: dict[str, bool] = {}
 

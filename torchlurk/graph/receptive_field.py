@@ -36,9 +36,9 @@ class Axis:
     Attributes:
         first: `(n,)` first pixel that each index sees.
         stop: `(n,)` one past the last pixel; not above `first` where an index sees only padding.
-        extent: length of the input's axis in pixels.
-        rule: the rule away from the borders; `None` if there is none, as after a global operation.
-        cuttable: whether an index with a rule can be computed from a part of the input alone.
+        extent: Length of the input's axis in pixels.
+        rule: The rule away from the borders; `None` if there is none, as after a global operation.
+        cuttable: Whether an index with a rule can be computed from a part of the input alone.
     """
 
     first: _Ints
@@ -141,13 +141,13 @@ def slide_window(
     """Return the axis after a convolution or a pooling.
 
     Args:
-        axis: the axis of the operation's input.
-        kernel: number of taps of the window.
-        stride: step between windows, in indices of the input's axis.
-        padding: number of indices added before the first.
-        dilation: step between taps.
-        length: number of windows; with `ceil_mode` the last may extend over the end.
-        mode: the padding: `reflect`, `replicate` and `circular` repeat pixels, others are constant.
+        axis: The axis of the operation's input.
+        kernel: Number of taps of the window.
+        stride: Step between windows, in indices of the input's axis.
+        padding: Number of indices added before the first.
+        dilation: Step between taps.
+        length: Number of windows; with `ceil_mode` the last may extend over the end.
+        mode: The padding: `reflect`, `replicate` and `circular` repeat pixels, others are constant.
     """
     taps = np.arange(length, dtype=np.int64)[:, None] * stride - padding
     taps = taps + np.arange(kernel, dtype=np.int64)[None, :] * dilation
@@ -202,10 +202,10 @@ def interpolate(axis: Axis, length: int, mode: str, *, align_corners: bool) -> A
     """Return the axis after an interpolation; it has no rule in whole pixels.
 
     Args:
-        axis: the axis of the operation's input.
-        length: length of the result.
+        axis: The axis of the operation's input.
+        length: Length of the result.
         mode: `nearest` uses one index, `bilinear` the two beside the point.
-        align_corners: whether the outermost indices of input and output coincide.
+        align_corners: Whether the outermost indices of input and output coincide.
     """
     index = np.arange(length, dtype=np.float64)
     if mode == "nearest":

@@ -39,11 +39,11 @@ def record_forward(model: nn.Module, x: Tensor) -> OperationTrace:
     """Record the operations of one forward.
 
     Args:
-        model: a network in eval mode; attributes that a forward sets are restored.
+        model: A network in eval mode; attributes that a forward sets are restored.
         x: `(1, C, H, W)`, its input.
 
     Raises:
-        LurkError: the input does not pass through the network.
+        LurkError: The input does not pass through the network.
     """
     try:
         with torch.no_grad():
@@ -86,8 +86,8 @@ class _Recorder(TorchFunctionMode):
     that they return may depend on the input in any way, so it is recorded as a function of it.
 
     Args:
-        graph: the graph to add nodes to.
-        constants: tensors that exist before the forward, and so do not depend on its input.
+        graph: The graph to add nodes to.
+        constants: Tensors that exist before the forward, and so do not depend on its input.
     """
 
     def __init__(self, graph: fx.Graph, constants: Iterable[Tensor]) -> None:

@@ -30,14 +30,14 @@ def select(
     without a glob all names.
 
     Args:
-        model: a network in eval mode.
+        model: A network in eval mode.
         shape: `(C, H, W)` of its input.
-        patterns: at least one.
-        images: inputs `(1, C, H, W)`, whose paths are traced if the path depends on the data; by default one
+        patterns: At least one.
+        images: Inputs `(1, C, H, W)`, whose paths are traced if the path depends on the data; by default one
             of random numbers.
 
     Raises:
-        LurkError: a pattern matches nothing, no match can be scanned, or an input of that shape does not pass
+        LurkError: A pattern matches nothing, no match can be scanned, or an input of that shape does not pass
             through the network.
     """
     traced = trace_operations(model, shape, images[0] if images else None)

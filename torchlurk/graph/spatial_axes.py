@@ -21,9 +21,9 @@ class SpatialAxes:
     """The spatial axes of a tensor.
 
     Attributes:
-        rows: what each index along the row dimension sees.
-        columns: what each index along the column dimension sees.
-        dims: the two dimensions, counted from the end, as (-2, -1) for `(N, C, H, W)`; `None` if the tensor
+        rows: What each index along the row dimension sees.
+        columns: What each index along the column dimension sees.
+        dims: The two dimensions, counted from the end, as (-2, -1) for `(N, C, H, W)`; `None` if the tensor
             has no spatial dimensions, and then both axes have length 1.
     """
 
@@ -60,9 +60,9 @@ def broadcast(inputs: Sequence[SpatialAxes], shapes: Sequence[Shape], out: Shape
     """Return the axes after an elementwise operation on tensors that are broadcast against each other.
 
     Args:
-        inputs: the axes of the inputs.
-        shapes: their shapes.
-        out: the shape of the result.
+        inputs: The axes of the inputs.
+        shapes: Their shapes.
+        out: The shape of the result.
     """
     candidates = {axes.dims for axes in inputs if axes.dims is not None}
     if len(candidates) != 1:

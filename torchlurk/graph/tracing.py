@@ -25,12 +25,12 @@ def trace_operations(
     """Trace a network symbolically if possible, otherwise by recording one forward.
 
     Args:
-        model: a network in eval mode; attributes that a forward sets are restored.
+        model: A network in eval mode; attributes that a forward sets are restored.
         shape: `(C, H, W)` of its input.
         image: `(1, C, H, W)`, an input; by default random numbers.
 
     Raises:
-        LurkError: an input of that shape does not pass through the network.
+        LurkError: An input of that shape does not pass through the network.
     """
     x = random_input(model, shape)
     x = x if image is None else image.to(x)

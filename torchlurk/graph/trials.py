@@ -20,12 +20,12 @@ class OutputSummary:
     """A summary of the first output of a module in one forward.
 
     Attributes:
-        shape: the output's shape.
-        is_complex: whether its values are complex.
-        scale: its largest absolute value. Means alone give no scale: those of a normalised output are zero
+        shape: The output's shape.
+        is_complex: Whether its values are complex.
+        scale: Its largest absolute value. Means alone give no scale: those of a normalised output are zero
             up to rounding.
-        means: for each dimension, the mean of the output at each index.
-        maxima: for each dimension, the maximum of the output at each index.
+        means: For each dimension, the mean of the output at each index.
+        maxima: For each dimension, the maximum of the output at each index.
     """
 
     shape: tuple[int, ...]
@@ -43,8 +43,8 @@ def run_once(runner: Runner, names: Sequence[str], x: Tensor) -> dict[str, Outpu
     """Run one forward, and summarise the first output of each of some modules.
 
     Args:
-        runner: how to run the network.
-        names: dotted names of modules; `""` for the network itself.
+        runner: How to run the network.
+        names: Dotted names of modules; `""` for the network itself.
         x: `(N, C, H, W)`, the network's input.
 
     Returns:
@@ -102,9 +102,9 @@ def same_rows(dim: int, batch: OutputSummary, single: Sequence[OutputSummary]) -
     """Return whether each image gives in a batch what it gives alone.
 
     Args:
-        dim: the batch dimension.
-        batch: the run of all images together.
-        single: a run of each image.
+        dim: The batch dimension.
+        batch: The run of all images together.
+        single: A run of each image.
     """
     scale = max(batch.scale, *(summary.scale for summary in single))
     return all(

@@ -18,9 +18,9 @@ class Verdict:
     """How a layer's output is read.
 
     Attributes:
-        axes: its axes; `None` if its rows do not belong to single images.
-        one_by_one: why images need forwards of their own; empty if batches are possible.
-        skipped: why the layer cannot be scanned; empty if it can.
+        axes: Its axes; `None` if its rows do not belong to single images.
+        one_by_one: Why images need forwards of their own; empty if batches are possible.
+        skipped: Why the layer cannot be scanned; empty if it can.
     """
 
     axes: MapAxes | None
@@ -34,10 +34,10 @@ def judge_layer(
     """Decide how to read a layer's output, from what it gives for images alone and together.
 
     Args:
-        layer: the layer.
-        single_runs: a run of each image by itself.
-        batch_run: a run of all images in one batch; `None` if it fails.
-        count: number of images.
+        layer: The layer.
+        single_runs: A run of each image by itself.
+        batch_run: A run of all images in one batch; `None` if it fails.
+        count: Number of images.
     """
     single = [run[layer.name] for run in single_runs if layer.name in run]
     if not any(0 not in summary.shape for summary in single):

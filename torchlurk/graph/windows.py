@@ -41,11 +41,11 @@ def axes_after_window(
     """Return the axes after an operation whose windows slide over the map.
 
     Args:
-        node: the operation.
-        target: the module or the function.
-        axes: the axes of its input `(N, C, H, W)`.
-        constants: shapes of the inputs that do not depend on the network's input, such as a kernel.
-        size: height and width of the result.
+        node: The operation.
+        target: The module or the function.
+        axes: The axes of its input `(N, C, H, W)`.
+        constants: Shapes of the inputs that do not depend on the network's input, such as a kernel.
+        size: Height and width of the result.
 
     Returns:
         The axes of the result; `None` if it is another operation.

@@ -38,13 +38,13 @@ def network_state(module: torch.nn.Module) -> dict[str, Any]:
     """Return the state dict of a network.
 
     Args:
-        module: the network, whose modules may run their own code in `state_dict` and `get_extra_state`.
+        module: The network, whose modules may run their own code in `state_dict` and `get_extra_state`.
 
     Returns:
         Tensors by name, and the extra state of modules.
 
     Raises:
-        LurkError: that code fails.
+        LurkError: That code fails.
     """
     try:
         state: dict[str, Any] = module.state_dict()
@@ -71,16 +71,16 @@ def match_weights(
     the choice is reported. Between others, such as `model` and `model_ema`, the user must choose.
 
     Args:
-        module: the network.
-        weights: what `read_weights` returned. Weights that do not come from a file are matched as they are.
-        ignored_prefixes: prefixes of names that the file may have although the network lacks them.
-        report: called with a line if one of several state dicts is chosen.
+        module: The network.
+        weights: What `read_weights` returned. Weights that do not come from a file are matched as they are.
+        ignored_prefixes: Prefixes of names that the file may have although the network lacks them.
+        report: Called with a line if one of several state dicts is chosen.
 
     Returns:
         The weights; if none fit, those with the fewest misfits.
 
     Raises:
-        LurkError: several state dicts fit, or none is the one that the user chose.
+        LurkError: Several state dicts fit, or none is the one that the user chose.
     """
     if weights.partial:
         kept = {name: value for name, value in weights.state.items() if not name.startswith(ignored_prefixes)}
@@ -157,13 +157,13 @@ def load_weights(
     values. All others must have all their weights.
 
     Args:
-        module: the network; changed in place.
-        weights: what `resolve_weights` or `read_weights` returned.
-        ignored_prefixes: see `match_weights`.
-        report: see `match_weights`.
+        module: The network; changed in place.
+        weights: What `resolve_weights` or `read_weights` returned.
+        ignored_prefixes: See `match_weights`.
+        report: See `match_weights`.
 
     Raises:
-        LurkError: names are missing or unknown, a shape differs, or a parameter is not finite; the network is
+        LurkError: Names are missing or unknown, a shape differs, or a parameter is not finite; the network is
             then unchanged. Or a module of the network refuses its state.
     """
     matched = match_weights(module, weights, ignored_prefixes=ignored_prefixes, report=report)

@@ -25,12 +25,12 @@ class CheckpointMetadata:
     """What is needed besides the tensors to build the network again.
 
     Attributes:
-        classes: the class names of its outputs, in order.
-        head: the dotted name of the layer that returns them.
-        input: its preprocessing; `None` if that is a transform that comes with the network.
-        transform_input: whether the network normalises its input again, as GoogLeNet and Inception can.
-        format: version of this record.
-        extra: entries of the state dict that are no tensors (the extra state of modules), by name, as
+        classes: The class names of its outputs, in order.
+        head: The dotted name of the layer that returns them.
+        input: Its preprocessing; `None` if that is a transform that comes with the network.
+        transform_input: Whether the network normalises its input again, as GoogLeNet and Inception can.
+        format: Version of this record.
+        extra: Entries of the state dict that are no tensors (the extra state of modules), by name, as
             `to_json` returns them.
     """
 
@@ -54,11 +54,11 @@ def decode_metadata(metadata: Mapping[str, str] | None, what: str) -> Checkpoint
     """Return the metadata in a safetensors file; `None` if the file does not come from `torchlurk transfer`.
 
     Args:
-        metadata: of the file; `None` if it has none.
-        what: the name of the file in an error message.
+        metadata: Of the file; `None` if it has none.
+        what: The name of the file in an error message.
 
     Raises:
-        LurkError: a newer Torchlurk wrote the metadata, or they are damaged.
+        LurkError: A newer Torchlurk wrote the metadata, or they are damaged.
     """
     text = (metadata or {}).get(METADATA_KEY)
     if text is None:
@@ -77,11 +77,11 @@ def decode_extra_state(metadata: CheckpointMetadata, what: str) -> dict[str, Any
     """Return the entries of the network's state dict that are no tensors, by name.
 
     Args:
-        metadata: of a checkpoint.
-        what: the name of the file in an error message.
+        metadata: Of a checkpoint.
+        what: The name of the file in an error message.
 
     Raises:
-        LurkError: they are damaged.
+        LurkError: They are damaged.
     """
     try:
         return {name: from_json(value) for name, value in metadata.extra.items()}
@@ -95,8 +95,8 @@ def resolve_layer_name(module: nn.Module, name: str) -> str:
     """Return the name of a layer in a network that may have other wrappers than when it was named.
 
     Args:
-        module: the network.
-        name: the dotted name of the layer, in a network that may have been in a `DataParallel`.
+        module: The network.
+        name: The dotted name of the layer, in a network that may have been in a `DataParallel`.
 
     Returns:
         The name in this network; the given name if it exists, or if not exactly one layer corresponds to it.
@@ -117,13 +117,13 @@ def replace_head(module: nn.Module, name: str, classes: int, seed: int) -> None:
     `torch.manual_seed(seed)`.
 
     Args:
-        module: the network; changed in place.
-        name: the dotted name of its head.
-        classes: the number of outputs of the new head.
-        seed: of its initial values; torch's global generator is left as it was.
+        module: The network; changed in place.
+        name: The dotted name of its head.
+        classes: The number of outputs of the new head.
+        seed: Of its initial values; torch's global generator is left as it was.
 
     Raises:
-        LurkError: there is no such layer, or it is neither a `Linear` nor a `Conv2d`.
+        LurkError: There is no such layer, or it is neither a `Linear` nor a `Conv2d`.
     """
     parent, _, last = name.rpartition(".")
     try:

@@ -25,14 +25,14 @@ def state_digest(state: Mapping[str, Any]) -> str:
     """Return the digest of the values of a state dict, independent of the file that it comes from.
 
     Args:
-        state: tensors by name, and other entries of a state dict, such as the extra state of a module or the
+        state: Tensors by name, and other entries of a state dict, such as the extra state of a module or the
             packed parameters of a quantised module.
 
     Returns:
         The sha256 over names, types, shapes and bytes, in the order of the names, in hex.
 
     Raises:
-        LurkError: a tensor has no values: it is uninitialised (in a lazy module) or on the meta device.
+        LurkError: A tensor has no values: it is uninitialised (in a lazy module) or on the meta device.
     """
     total = hashlib.sha256()
     for name in sorted(state):
@@ -52,11 +52,11 @@ def check_has_values(name: str, tensor: Tensor) -> None:
     """Check that a tensor of a network has values.
 
     Args:
-        name: its name in the network.
-        tensor: an entry of the network's state dict.
+        name: Its name in the network.
+        tensor: An entry of the network's state dict.
 
     Raises:
-        LurkError: it is uninitialised, or on the meta device.
+        LurkError: It is uninitialised, or on the meta device.
     """
     if is_lazy(tensor):
         raise LurkError(
@@ -106,8 +106,8 @@ def _digest(value: Any, seen: Mapping[int, int]) -> bytes:
     """Return the digest of any Python value by its content.
 
     Args:
-        value: the value.
-        seen: the depth of the objects that hold it, by their `id`; for values that hold themselves.
+        value: The value.
+        seen: The depth of the objects that hold it, by their `id`; for values that hold themselves.
     """
     if id(value) in seen:
         return _hash_parts("seen", str(seen[id(value)]).encode())

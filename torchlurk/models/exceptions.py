@@ -16,7 +16,7 @@ def short_message(error: BaseException) -> str:
     """Return the first line of an exception's message, at most 160 characters.
 
     Args:
-        error: the exception. Without a message, the name of its type is returned.
+        error: The exception. Without a message, the name of its type is returned.
     """
     # "<urlopen error [Errno -2] ...>" says no more than what is in it
     lines = str(error).strip().removeprefix("<urlopen error ").removesuffix(">").splitlines()

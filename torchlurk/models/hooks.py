@@ -29,10 +29,10 @@ class MapAxes:
     """Which dimensions of a module's output are the batch and the channels; the others are spatial.
 
     Attributes:
-        dims: the number of dimensions of the output.
-        batch: the dimension of the images.
-        channels: the dimension of the filters.
-        tokens: whether a single remaining dimension holds tokens, and not positions on a line. If the tokens
+        dims: The number of dimensions of the output.
+        batch: The dimension of the images.
+        channels: The dimension of the filters.
+        tokens: Whether a single remaining dimension holds tokens, and not positions on a line. If the tokens
             form a square grid, with or without a class token in front, they are laid out as that grid.
     """
 
@@ -50,7 +50,7 @@ class MapAxes:
         """Return a view of an output as `(N, C, H, W)`.
 
         Raises:
-            LurkError: the output has another number of dimensions.
+            LurkError: The output has another number of dimensions.
         """
         if output.dim() != self.dims:
             raise LurkError(
@@ -99,8 +99,8 @@ def axes_by_type(module: nn.Module, dims: int) -> MapAxes | None:
     """Return the axes of a module's output that follow from its type; `None` if none do.
 
     Args:
-        module: the module.
-        dims: the number of dimensions of its output.
+        module: The module.
+        dims: The number of dimensions of its output.
     """
     if isinstance(module, nn.modules.conv._ConvNd):
         return MapAxes(dims, 0, 1) if dims == len(module.kernel_size) + 2 and dims < 5 else None
@@ -128,7 +128,7 @@ def first_output(output: object) -> Tensor | None:
     """Return the first tensor in what a module returned, dequantised; `None` if there is none.
 
     Raises:
-        LurkError: the module is called inside a transform of `torch.func`, see `check_observable`.
+        LurkError: The module is called inside a transform of `torch.func`, see `check_observable`.
     """
     tensor = next((leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)), None)
     if tensor is not None:
@@ -140,7 +140,7 @@ def check_observable(tensor: Tensor) -> None:
     """Check that a tensor is not a batched tensor inside a transform of `torch.func`, such as `vmap`.
 
     Raises:
-        LurkError: it is, so its values cannot be read.
+        LurkError: It is, so its values cannot be read.
     """
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         raise LurkError(
@@ -154,12 +154,12 @@ def as_feature_map(module: nn.Module, output: object, axes: MapAxes | None = Non
     """Return the first tensor in a module's output as feature maps `(N, C, H, W)`, a view of it.
 
     Args:
-        module: the module.
-        output: what it returned.
-        axes: of that tensor; `None` for `default_axes`.
+        module: The module.
+        output: What it returned.
+        axes: Of that tensor; `None` for `default_axes`.
 
     Raises:
-        LurkError: there is no tensor, or its dimensions are not those of feature maps.
+        LurkError: There is no tensor, or its dimensions are not those of feature maps.
     """
     tensor = first_output(output)
     if tensor is None:
@@ -181,11 +181,11 @@ def output_hooks(
     """Call hooks with modules and what they return, on each forward inside.
 
     Args:
-        model: a network.
-        hooks: by the dotted name of a module; each is called with the module and its output.
+        model: A network.
+        hooks: By the dotted name of a module; each is called with the module and its output.
 
     Raises:
-        KeyError: a name is not a module of the model.
+        KeyError: A name is not a module of the model.
     """
     modules = dict(model.named_modules())
     handles: list[torch.utils.hooks.RemovableHandle] = []

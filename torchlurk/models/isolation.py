@@ -45,8 +45,8 @@ def isolated(
     number generators; see `preserve`.
 
     Args:
-        model: the network.
-        device: where to run it, with floating-point parameters and buffers in float32 and all others in
+        model: The network.
+        device: Where to run it, with floating-point parameters and buffers in float32 and all others in
             their own type; `None` to leave device and types as they are.
         shape: `(C, H, W)` of its input. A network that accepts such a float32 input only with the types that
             it has, for example because its forward casts between two types, keeps them.
@@ -89,8 +89,8 @@ def to_float32(model: nn.Module, device: torch.device) -> None:
     In a network in float64, complex128 tensors become complex64.
 
     Args:
-        model: the network; changed in place.
-        device: the device to move it to.
+        model: The network; changed in place.
+        device: The device to move it to.
     """
     double = any(tensor.dtype == torch.float64 for tensor in model.parameters())
     model.to(device).float()  # `.to(dtype)` would drop the imaginary parts of complex tensors

@@ -42,24 +42,24 @@ def load_network(
     """Build a network, load its weights, and check that it runs.
 
     Args:
-        model: a classifier of torchvision, e.g. `vgg16`; `timm:NAME`; or a function that returns the
+        model: A classifier of torchvision, e.g. `vgg16`; `timm:NAME`; or a function that returns the
             network, `path/to/file.py:function` or `package.module:function`.
         weights: `auto`, `random`, the path of a file, or another value that `resolve_weights` accepts.
-        size: height and width of its input in pixels; `None` for those of its preset.
-        cache: folder for converted weights.
-        report: called with a line about every choice and every slow step.
-        seed: of random initial weights.
-        first: opens the first image of the data set, for transforms that do not tell the shape of their
+        size: Height and width of its input in pixels; `None` for those of its preset.
+        cache: Folder for converted weights.
+        report: Called with a line about every choice and every slow step.
+        seed: Of random initial weights.
+        first: Opens the first image of the data set, for transforms that do not tell the shape of their
             output.
-        display_channels: which channels of the input to show in pictures, if it has neither one nor three;
+        display_channels: Which channels of the input to show in pictures, if it has neither one nor three;
             `()` for the first three.
-        unsafe_pickle: see `read_weights`.
+        unsafe_pickle: See `read_weights`.
 
     Returns:
         The network, in evaluation mode, on the CPU.
 
     Raises:
-        LurkError: there is no such network, its weights cannot be found or do not fit, or its
+        LurkError: There is no such network, its weights cannot be found or do not fit, or its
             preprocessing does not give the input that it takes.
     """
     if model.startswith(TIMM_PREFIX):
@@ -144,17 +144,17 @@ def network_from_module(
     """Return a user's module as a `Network`; it is not run.
 
     Args:
-        module: the network.
-        transform: its preprocessing.
-        names: the class names of its outputs; `()` if unknown.
-        source: where its code comes from.
-        weights: the weights that it holds.
-        size: see `load_network`.
-        first: see `load_network`.
-        display_channels: see `load_network`.
+        module: The network.
+        transform: Its preprocessing.
+        names: The class names of its outputs; `()` if unknown.
+        source: Where its code comes from.
+        weights: The weights that it holds.
+        size: See `load_network`.
+        first: See `load_network`.
+        display_channels: See `load_network`.
 
     Raises:
-        LurkError: the transform cannot be used, or there is no default for the channels of the network.
+        LurkError: The transform cannot be used, or there is no default for the channels of the network.
     """
     return Network(
         module=module,

@@ -38,13 +38,13 @@ class Match:
     """One way to read a state dict as that of a network.
 
     Attributes:
-        source: the state dict.
-        prefix: the prefix of its names, which the names of the network lack.
-        names: the names in the state dict, by those of the network.
-        missing: names that the network needs and the state dict lacks.
-        differing: names of the network for which the state dict holds another shape, or no tensor.
-        unknown: names of tensors below the prefix that the network lacks.
-        exact: whether the names of both are equal without any change.
+        source: The state dict.
+        prefix: The prefix of its names, which the names of the network lack.
+        names: The names in the state dict, by those of the network.
+        missing: Names that the network needs and the state dict lacks.
+        differing: Names of the network for which the state dict holds another shape, or no tensor.
+        unknown: Names of tensors below the prefix that the network lacks.
+        exact: Whether the names of both are equal without any change.
     """
 
     source: StateDict = field(repr=False)
@@ -92,9 +92,9 @@ def find_matches(
     match, pruning masks are applied, and at last state dicts under several keys are merged.
 
     Args:
-        states: the state dicts in the file.
-        network: the state dict of the network.
-        ignored_prefixes: prefixes of names that the file may have although the network lacks them.
+        states: The state dicts in the file.
+        network: The state dict of the network.
+        ignored_prefixes: Prefixes of names that the file may have although the network lacks them.
 
     Returns:
         All matches that fit, one for each set of tensors; if none fits, the one with the fewest misfits.
@@ -147,11 +147,11 @@ def _matches_below_prefixes(
     """Yield the ways to read a state dict as that of a network, below any prefix of either.
 
     Args:
-        state: the state dict.
-        shapes: the shapes of the network's entries, by name.
-        tied: see `_tied_names`.
-        rename: applied to the names of both before they are compared.
-        ignored_prefixes: see `find_matches`.
+        state: The state dict.
+        shapes: The shapes of the network's entries, by name.
+        tied: See `_tied_names`.
+        rename: Applied to the names of both before they are compared.
+        ignored_prefixes: See `find_matches`.
     """
     stored = {rename(name): name for name in state.entries}
     own = {rename(name): name for name in shapes}

@@ -14,13 +14,13 @@ class Network:
     """A network that is ready to be scanned.
 
     Attributes:
-        module: takes `(N, C, H, W)`; in evaluation mode.
-        title: its name for people, e.g. `VGG16`.
-        source: where its code comes from, e.g. `torchvision:vgg16`; never a folder.
-        weights: where its weights come from, as in `Weights.name`.
-        weights_sha256: digest of the weights file, or of the state dict if there is no file.
-        preprocess: how an image becomes its input.
-        classes: the class names of its outputs, in order; `()` if unknown.
+        module: Takes `(N, C, H, W)`; in evaluation mode.
+        title: Its name for people, e.g. `VGG16`.
+        source: Where its code comes from, e.g. `torchvision:vgg16`; never a folder.
+        weights: Where its weights come from, as in `Weights.name`.
+        weights_sha256: Digest of the weights file, or of the state dict if there is no file.
+        preprocess: How an image becomes its input.
+        classes: The class names of its outputs, in order; `()` if unknown.
     """
 
     module: nn.Module

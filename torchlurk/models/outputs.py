@@ -14,14 +14,14 @@ def as_logits(output: Any, images: int | None = None) -> Tensor:
     """Return the logits in the output of a classifier: the output itself, or the first entry of a tuple.
 
     Args:
-        output: what the forward of a network returned.
-        images: the number of images in its input; `None` if unknown.
+        output: What the forward of a network returned.
+        images: The number of images in its input; `None` if unknown.
 
     Returns:
         `(N, classes)`.
 
     Raises:
-        LurkError: there are no logits, or not one row for each image.
+        LurkError: There are no logits, or not one row for each image.
     """
     if isinstance(output, tuple | list) and output:
         output = output[0]
@@ -39,11 +39,11 @@ def check_rows(rows: int, images: int) -> None:
     """Check that an output has one row of logits for each image.
 
     Args:
-        rows: the number of rows.
-        images: the number of images in the input.
+        rows: The number of rows.
+        images: The number of images in the input.
 
     Raises:
-        LurkError: the numbers differ.
+        LurkError: The numbers differ.
     """
     if rows != images:
         count = "one image" if images == 1 else f"{images} images"

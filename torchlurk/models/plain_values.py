@@ -23,7 +23,7 @@ def to_json(value: Any) -> Any:
         Strings, numbers, lists and None.
 
     Raises:
-        NotPlainError: the value is of another type.
+        NotPlainError: The value is of another type.
 
     Examples:
         >>> to_json({"scale": 0.5})
@@ -55,10 +55,10 @@ def from_json(value: Any) -> Any:
     """Return the value that `to_json` wrote; tensors are on the CPU.
 
     Args:
-        value: what `to_json` returned.
+        value: What `to_json` returned.
 
     Raises:
-        ValueError: the value does not come from `to_json`.
+        ValueError: The value does not come from `to_json`.
     """
     if value is None:
         return None

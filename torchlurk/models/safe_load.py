@@ -28,7 +28,7 @@ class Placeholder:
     """Takes the place of an object in a file; it accepts any arguments and state, and ignores them.
 
     Attributes:
-        NAME: the class or function that the file names.
+        NAME: The class or function that the file names.
     """
 
     NAME = ""
@@ -56,13 +56,13 @@ def load_safely(path: Path) -> Any:
     become `Placeholder`. A file that names functions of Python or of torch, which could run code, is refused.
 
     Args:
-        path: a file that `torch.save` wrote.
+        path: A file that `torch.save` wrote.
 
     Returns:
         The content of the file.
 
     Raises:
-        Exception: the file cannot be read, or only by running code in it; torch raises many types.
+        Exception: The file cannot be read, or only by running code in it; torch raises many types.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of archives that it then refuses
@@ -78,8 +78,8 @@ def find_placeholder(value: Any, depth: int = 16) -> str:
     """Return the name of the first `Placeholder` in a nested value; "" if there is none.
 
     Args:
-        value: what `load_safely` returned, or a part of it.
-        depth: how deep nested containers are searched.
+        value: What `load_safely` returned, or a part of it.
+        depth: How deep nested containers are searched.
     """
     if isinstance(value, Placeholder):
         return value.NAME

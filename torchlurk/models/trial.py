@@ -24,7 +24,7 @@ def random_input(module: nn.Module, shape: tuple[int, int, int]) -> Tensor:
     """Return `(1, C, H, W)` values in [0, 1), the same each time.
 
     Args:
-        module: a network; the values have the dtype and the device of its first floating-point parameter.
+        module: A network; the values have the dtype and the device of its first floating-point parameter.
         shape: `(C, H, W)`.
     """
     like = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
@@ -37,11 +37,11 @@ def trial_forward(module: nn.Module, shape: tuple[int, int, int]) -> Any:
     Gradients are recorded only if the forward fails without them.
 
     Args:
-        module: a network inside `isolated`.
+        module: A network inside `isolated`.
         shape: `(C, H, W)` of its input.
 
     Raises:
-        LurkError: the forward fails.
+        LurkError: The forward fails.
     """
     x = random_input(module, shape)
     try:
@@ -68,9 +68,9 @@ def explain_failed_forward(module: nn.Module, shape: tuple[int, int, int], error
     Another size is suggested only if the network accepts it on the meta device.
 
     Args:
-        module: a network inside `isolated`.
+        module: A network inside `isolated`.
         shape: `(C, H, W)` of the input that failed.
-        error: what the forward raised.
+        error: What the forward raised.
     """
     reason = short_message(error)
     size = f"{shape[1]} x {shape[2]} px"

@@ -34,8 +34,8 @@ class TrunkSource:
     """Where a trunk is in the package, and how to verify it.
 
     Attributes:
-        group: the name of the network's convolutions in the file.
-        sha256: of that file, a pickle of numpy arrays.
+        group: The name of the network's convolutions in the file.
+        sha256: Of that file, a pickle of numpy arrays.
         digest: `state_digest` of the converted state dict.
     """
 
@@ -63,14 +63,14 @@ def convert_trunk(model: str, group: Mapping[str, Any]) -> dict[str, torch.Tenso
     """Convert the package's convolutions to torchvision's names and layout.
 
     Args:
-        model: a network of torchvision, whose definition says what is expected.
+        model: A network of torchvision, whose definition says what is expected.
         group: `{"Conv_<i>": {"kernel": (H, W, I, O), "bias": (O,)}}`, numpy arrays.
 
     Returns:
         `{"features.<n>.weight": (O, I, H, W), "features.<n>.bias": (O,)}`, float32.
 
     Raises:
-        LurkError: the group does not belong to that network.
+        LurkError: The group does not belong to that network.
     """
     with torch.device("meta"):  # names and shapes, without memory
         network = torchvision.models.get_model(model)
@@ -101,16 +101,16 @@ def load_trunk(
 
     Args:
         model: `vgg16` or `alexnet`.
-        cache: a folder, to which files of 10 and 59 MB are written.
-        report: called with a line about every download and every damaged file.
-        download: downloads the package into a folder and returns the path of the archive.
-        sources: the networks that the package holds.
+        cache: A folder, to which files of 10 and 59 MB are written.
+        report: Called with a line about every download and every damaged file.
+        download: Downloads the package into a folder and returns the path of the archive.
+        sources: The networks that the package holds.
 
     Returns:
-        float32 tensors under torchvision's names, the same on every machine.
+        Float32 tensors under torchvision's names, the same on every machine.
 
     Raises:
-        LurkError: there is no such trunk, the download fails, or the cache cannot be written.
+        LurkError: There is no such trunk, the download fails, or the cache cannot be written.
     """
     if model not in sources:
         raise LurkError(f"there is a trunk of {' and '.join(sources)}, none of {model}", GIVE_FILE)

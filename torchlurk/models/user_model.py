@@ -40,14 +40,14 @@ def build_user_model(spec: str, seed: int) -> tuple[nn.Module, Any, tuple[str, .
 
     Args:
         spec: `path/to/file.py:function` or `package.module:function`. The function takes no argument.
-        seed: of torch's generator.
+        seed: Of torch's generator.
 
     Returns:
         The network in float32 on the CPU, in evaluation mode; its transform, or `None`; and the class names
         of its outputs, `()` if the function returns none.
 
     Raises:
-        LurkError: the file cannot be run, has no such function, or the function returns something else.
+        LurkError: The file cannot be run, has no such function, or the function returns something else.
     """
     where, _, name = spec.rpartition(":")
     if not where or not name.isidentifier():
@@ -105,8 +105,8 @@ def _importing_from(folder: Path, *, forget: bool) -> Iterator[None]:
     """Make modules in a folder importable, as if Python had been started there.
 
     Args:
-        folder: the folder.
-        forget: whether to remove its modules from `sys.modules` afterwards, so that the `utils.py` beside one
+        folder: The folder.
+        forget: Whether to remove its modules from `sys.modules` afterwards, so that the `utils.py` beside one
             network is not taken for that beside another.
     """
     before = set(sys.modules)

@@ -28,10 +28,10 @@ class TrialOutput:
     """What a network returned for one image.
 
     Attributes:
-        kind: the type of its output, e.g. `Tensor` or `GoogLeNetOutputs`.
-        logits: the number of columns, if the output is a `(rows, columns)` tensor or a tuple that begins
+        kind: The type of its output, e.g. `Tensor` or `GoogLeNetOutputs`.
+        logits: The number of columns, if the output is a `(rows, columns)` tensor or a tuple that begins
             with one; `None` otherwise.
-        rows: the number of rows of that tensor; `None` if there is none.
+        rows: The number of rows of that tensor; `None` if there is none.
     """
 
     kind: str
@@ -43,7 +43,7 @@ def as_module(model: object) -> nn.Module:
     """Return the module that a user gave as the network; of a compiled module, the original.
 
     Raises:
-        LurkError: the value is not a module.
+        LurkError: The value is not a module.
     """
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
@@ -66,11 +66,11 @@ def check_network(module: nn.Module, shape: tuple[int, int, int]) -> TrialOutput
     A scan needs only the outputs of layers, so a network that returns a tuple or a dict of tensors passes.
 
     Args:
-        module: a network on any device; it comes back as it was.
+        module: A network on any device; it comes back as it was.
         shape: `(C, H, W)` of its input.
 
     Raises:
-        LurkError: the network calls no forward hooks, is not initialised, holds NaN or infinity in a
+        LurkError: The network calls no forward hooks, is not initialised, holds NaN or infinity in a
             parameter, takes more than one input, fails at this size, or returns no tensor.
     """
     check_module(module)
@@ -94,7 +94,7 @@ def check_module(module: nn.Module) -> None:
     """Check that the modules of a network are called with hooks, and that its parameters have values.
 
     Raises:
-        LurkError: the network is scripted, traced or exported, has lazy modules that are not initialised,
+        LurkError: The network is scripted, traced or exported, has lazy modules that are not initialised,
             or is on the meta device.
     """
     check_hooks(module)
@@ -107,7 +107,7 @@ def check_hooks(module: nn.Module) -> None:
     """Check that a network calls its modules, so that forward hooks see their outputs.
 
     Raises:
-        LurkError: the network, or a module of it, is scripted, traced or exported.
+        LurkError: The network, or a module of it, is scripted, traced or exported.
     """
     for name, part in module.named_modules():
         subject = f"the module {name!r}" if name else "the network"
@@ -128,7 +128,7 @@ def check_initialised(module: nn.Module) -> None:
     """Check that all lazy modules of a network are initialised.
 
     Raises:
-        LurkError: one is not, since it has not yet seen an input.
+        LurkError: One is not, since it has not yet seen an input.
     """
     lazy = [name for name, value in (*module.named_parameters(), *module.named_buffers()) if is_lazy(value)]
     if lazy:
@@ -144,7 +144,7 @@ def check_finite(module: nn.Module) -> None:
     Buffers are not checked: masks hold infinity on purpose.
 
     Raises:
-        LurkError: a parameter does; the message names the first.
+        LurkError: A parameter does; the message names the first.
     """
     for name, tensor in module.named_parameters():
         if is_lazy(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
@@ -164,12 +164,12 @@ def initialise_lazy(module: nn.Module, shape: tuple[int, int, int], seed: int) -
     """Initialise the lazy modules of a network with one forward; a network without any is not run.
 
     Args:
-        module: the network, on the CPU; changed in place.
+        module: The network, on the CPU; changed in place.
         shape: `(C, H, W)` of its input.
-        seed: of the initial values; torch's global generator is left as it was.
+        seed: Of the initial values; torch's global generator is left as it was.
 
     Raises:
-        LurkError: the forward fails.
+        LurkError: The forward fails.
     """
     if not any(is_lazy(value) for value in (*module.parameters(), *module.buffers())):
         return

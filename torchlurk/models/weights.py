@@ -42,13 +42,13 @@ def hub_download(url: str, path: Path, sha256_prefix: str) -> None:
     """Download a file as torch.hub does, but fail fast if its host is unreachable.
 
     Args:
-        url: of the file.
-        path: where to write it, completely or not at all.
-        sha256_prefix: the first hex digits of its sha256.
+        url: Of the file.
+        path: Where to write it, completely or not at all.
+        sha256_prefix: The first hex digits of its sha256.
 
     Raises:
-        OSError: the host is unreachable, or the disk is full.
-        RuntimeError: the sha256 differs.
+        OSError: The host is unreachable, or the disk is full.
+        RuntimeError: The sha256 differs.
     """
     # torch.hub waits for ever on a host that drops packets: request the headers with a timeout first
     head = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "torch.hub"})
@@ -72,23 +72,23 @@ def resolve_weights(
     """Find the weights that a user asked for.
 
     Args:
-        model: a network of torchvision, such as `vgg16`.
+        model: A network of torchvision, such as `vgg16`.
         weights: `imagenet` (torchvision's), `trunk` (only the convolutions; vgg16 and alexnet), `caffe` (the
             authors' own; squeezenet1_1), `auto` (`imagenet`; if it cannot be downloaded, `trunk` or
             `caffe`), a name of torchvision, such as `IMAGENET1K_V2`, or the path of a file.
-        cache: a folder for converted weights; see `default_cache`.
-        report: called with a line about every choice and every slow step.
-        download: downloads torchvision's weights.
-        download_trunk: downloads the trunk's package into a folder.
-        download_squeezenet: downloads the package of SqueezeNet into a folder.
-        hub: the folder of torch.hub, where torchvision keeps its files; `None` for the user's.
-        unsafe_pickle: see `read_weights`.
+        cache: A folder for converted weights; see `default_cache`.
+        report: Called with a line about every choice and every slow step.
+        download: Downloads torchvision's weights.
+        download_trunk: Downloads the trunk's package into a folder.
+        download_squeezenet: Downloads the package of SqueezeNet into a folder.
+        hub: The folder of torch.hub, where torchvision keeps its files; `None` for the user's.
+        unsafe_pickle: See `read_weights`.
 
     Returns:
         The weights, not yet compared with any network.
 
     Raises:
-        LurkError: they cannot be found, downloaded or read.
+        LurkError: They cannot be found, downloaded or read.
     """
     packaged = weights in ("trunk", "caffe")
     entry = None if packaged else weights_entry(model, weights)
@@ -128,14 +128,14 @@ def weights_entry(model: str, weights: str) -> Any:
     """Return torchvision's entry for some weights, with their URL, preset and class names.
 
     Args:
-        model: a network of torchvision.
+        model: A network of torchvision.
         weights: `auto` or `imagenet` for the best ones, or a name such as `IMAGENET1K_V2`.
 
     Returns:
         A member of the network's `WeightsEnum`; `None` if there is none.
 
     Raises:
-        LurkError: the value looks like a name of weights, but the network has no such weights.
+        LurkError: The value looks like a name of weights, but the network has no such weights.
     """
     try:
         entries = torchvision.models.get_model_weights(model)

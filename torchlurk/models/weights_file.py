@@ -32,17 +32,17 @@ class Weights:
     """Trained parameters and where they come from.
 
     Attributes:
-        state: tensors on the CPU under the names of the network, such as `features.0.weight`. For a file that
+        state: Tensors on the CPU under the names of the network, such as `features.0.weight`. For a file that
             is not yet matched with a network, those of its likeliest state dict.
         name: `imagenet:<version>`, `trunk`, `caffe`, `random:<seed>`, `own` or `file:<name of the file>`;
             never a folder.
-        sha256: of the published file (for the trunk: the file in the package), in hex; `state_digest` if
+        sha256: Of the published file (for the trunk: the file in the package), in hex; `state_digest` if
             there is no file.
-        partial: whether children of the network, such as the classifier, have no weights here.
-        metadata: what a checkpoint of `torchlurk transfer` says of its network; `None` for all others.
-        candidates: all state dicts of a file, until one is matched with a network.
-        entry: which of them the user chose, keys joined by dots; "" without a choice.
-        versions: of the modules, as torch stores them in `_metadata`.
+        partial: Whether children of the network, such as the classifier, have no weights here.
+        metadata: What a checkpoint of `torchlurk transfer` says of its network; `None` for all others.
+        candidates: All state dicts of a file, until one is matched with a network.
+        entry: Which of them the user chose, keys joined by dots; "" without a choice.
+        versions: Of the modules, as torch stores them in `_metadata`.
     """
 
     state: Mapping[str, Any] = field(repr=False)
@@ -59,16 +59,16 @@ def read_weights(path: Path, *, unsafe_pickle: bool = False) -> Weights:
     """Read a file of weights: safetensors, or one that `torch.save` wrote. No code in it is run.
 
     Args:
-        path: the file; after a colon, which of its state dicts to take, such as `last.pt:model_ema`. State
+        path: The file; after a colon, which of its state dicts to take, such as `last.pt:model_ema`. State
             dicts may be nested in mappings, and their names may have prefixes; see `match_weights`.
-        unsafe_pickle: whether the file may hold any Python object, such as a whole network, and run any code
+        unsafe_pickle: Whether the file may hold any Python object, such as a whole network, and run any code
             while it is read.
 
     Returns:
         The weights.
 
     Raises:
-        LurkError: the file does not exist, or holds no weights.
+        LurkError: The file does not exist, or holds no weights.
     """
     path, entry = _split_entry(path)
     if not path.is_file():

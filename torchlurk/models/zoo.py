@@ -39,16 +39,16 @@ def load_torchvision(
     """Load a classifier of torchvision.
 
     Args:
-        model: its name, e.g. `vgg16`.
+        model: Its name, e.g. `vgg16`.
         weights: `random`, or a value that `resolve_weights` accepts.
-        size: height and width of its input in pixels; `None` for those of the preset of its weights.
-        cache: folder for converted weights.
-        seed: of random weights.
-        unsafe_pickle: see `read_weights`.
-        report: called with a line about every choice and every slow step.
+        size: Height and width of its input in pixels; `None` for those of the preset of its weights.
+        cache: Folder for converted weights.
+        seed: Of random weights.
+        unsafe_pickle: See `read_weights`.
+        report: Called with a line about every choice and every slow step.
 
     Raises:
-        LurkError: there is no such network, or its weights cannot be found or do not fit.
+        LurkError: There is no such network, or its weights cannot be found or do not fit.
     """
     available = torchvision.models.list_models(module=torchvision.models)
     if model not in available:
@@ -137,8 +137,8 @@ def count_trained_classes(module: nn.Module, weights: Weights) -> int | None:
     """Return the number of classes that weights were trained for, if it differs from the network's.
 
     Args:
-        module: the network.
-        weights: its weights, under the names of the network.
+        module: The network.
+        weights: Its weights, under the names of the network.
 
     Returns:
         The number; `None` if it does not differ, or if the weights differ in anything else.

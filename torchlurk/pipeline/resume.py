@@ -94,6 +94,10 @@ def _check_scan(context: RunContext, existing: Manifest, new: Manifest) -> None:
         raise _computed_from_other(context, "scan options", old_config, new_config)
 
 
+_RESULTS = {"scan": "scan results", "gradients": "gradients", "ascent": "filter images"}
+"""What each stage computes, for error messages."""
+
+
 def _check_stage(context: RunContext, existing: Manifest, name: str) -> None:
     """Check that the results of a stage in the store were computed with the run's options.
 
@@ -104,10 +108,11 @@ def _check_stage(context: RunContext, existing: Manifest, name: str) -> None:
     new = config_to_record(getattr(context.config, name))
     if old is None or same_results(old, new):
         return
-    changed = sorted(f"{key} {old[key]}" for key in old.keys() & new.keys() if old[key] != new[key])
+    changed = sorted(f"{key}={old[key]}" for key in old.keys() & new.keys() if old[key] != new[key])
     recompute = Option("overwrite", True, flag=f"--stages {name} --overwrite")
     raise LurkError(
-        f"{str(context.out)!r} has {name} computed with {', '.join(changed) or 'other options'}",
+        f"the {_RESULTS[name]} in {str(context.out)!r} were computed with "
+        f"{', '.join(changed) or 'other options'}",
         ("choose another ", _OUT, ", or set ", recompute, " to compute them again"),
     )
 
@@ -128,7 +133,8 @@ def _check_empty(out: Path) -> None:
     names = sorted(path.name for path in out.iterdir())
     if names:
         raise LurkError(
-            f"{str(out)!r} is no store and holds other files ({names[0]!r})", ("choose another ", _OUT)
+            f"{str(out)!r} is not a store, and it contains other files ({names[0]!r})",
+            ("choose another ", _OUT),
         )
 
 

@@ -50,7 +50,7 @@ def update_layer(
     """Add a batch of feature maps to the state of a layer.
 
     Args:
-        state: the state before the batch.
+        state: The state before the batch.
         x: `(N, C, H, W)` activations.
         images: `(N,)` int64 image ids.
         labels: `(N,)` int64 classes.

@@ -27,8 +27,8 @@ class NonFiniteActivation(Exception):  # noqa: N818  # it is the activation that
     """An activation is NaN or infinite.
 
     Attributes:
-        layer: the first layer in execution order with such an activation.
-        image: the id of an image that causes it.
+        layer: The first layer in execution order with such an activation.
+        image: The id of an image that causes it.
     """
 
     def __init__(self, layer: str, image: int) -> None:
@@ -67,19 +67,19 @@ def scan(
     """Update a state with batches of images.
 
     Args:
-        model: the network, isolated.
-        start: the state before the first batch; it names the layers to observe.
-        batches: the images, each id once.
-        bfloat16: whether to run the forward in bfloat16, which is faster and gives scores of two to three
+        model: The network, isolated.
+        start: The state before the first batch; it names the layers to observe.
+        batches: The images, each id once.
+        bfloat16: Whether to run the forward in bfloat16, which is faster and gives scores of two to three
             digits; `candidate_images` then lists the images to score again.
-        limiter: the number of images that fit into memory; a batch that does not fit is halved and retried.
+        limiter: The number of images that fit into memory; a batch that does not fit is halved and retried.
 
     Yields:
         The state after each batch.
 
     Raises:
-        NonFiniteActivation: an activation is NaN or infinite, so scores have no order.
-        LurkError: a single image does not fit into memory, or a layer gives several rows for one image or
+        NonFiniteActivation: An activation is NaN or infinite, so scores have no order.
+        LurkError: A single image does not fit into memory, or a layer gives several rows for one image or
             maps of different sizes.
     """
     runner = as_runner(model)
@@ -141,16 +141,16 @@ def _updating(
     """Update `layers` from the forward that runs inside the context.
 
     Args:
-        runner: how to run the network.
-        layers: the state of each layer; changed in place.
-        batch: the images of the forward.
+        runner: How to run the network.
+        layers: The state of each layer; changed in place.
+        batch: The images of the forward.
         edges: `ACTIVATION_EDGES` as a tensor.
-        finite: receives for each layer `(N,)` bool, whether the activations of an image are finite.
-        sizes: the size of each layer's maps; filled by the first forward, checked by later ones.
+        finite: Receives for each layer `(N,)` bool, whether the activations of an image are finite.
+        sizes: The size of each layer's maps; filled by the first forward, checked by later ones.
 
     Raises:
-        LurkError: a layer gives maps of another size than in `sizes`.
-        _RowCountError: a layer does not give one row for each image. A single image may give no row, which
+        LurkError: A layer gives maps of another size than in `sizes`.
+        _RowCountError: A layer does not give one row for each image. A single image may give no row, which
             means that it does not reach the layer.
     """
     remaining = set(layers)

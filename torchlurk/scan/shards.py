@@ -32,9 +32,9 @@ class Shard:
     """The result of a scan of some consecutive images.
 
     Attributes:
-        state: the state of a scan that starts at the shard's first image.
-        skipped: the images that could not be read.
-        batch: the largest number of images in a forward; smaller than requested if memory ran out.
+        state: The state of a scan that starts at the shard's first image.
+        skipped: The images that could not be read.
+        batch: The largest number of images in a forward; smaller than requested if memory ran out.
     """
 
     state: ScanState
@@ -69,11 +69,11 @@ def merge_shards(contents: Iterable[bytes], channels: Mapping[str, int], classes
     """Decode shards and merge them.
 
     Args:
-        contents: the bytes of each shard, from `to_bytes`. Their order affects the last digits of sums, but
+        contents: The bytes of each shard, from `to_bytes`. Their order affects the last digits of sums, but
             no list.
-        channels: number of filters of each layer, by name.
-        classes: number of classes of the dataset.
-        k: length of the top-k lists.
+        channels: Number of filters of each layer, by name.
+        classes: Number of classes of the dataset.
+        k: Length of the top-k lists.
     """
     images = torch.zeros(classes, dtype=torch.int64)
     layers = dict(initial_state(dict(channels), classes, k).layers)

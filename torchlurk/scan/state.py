@@ -29,8 +29,8 @@ class LayerState:
 
     Attributes:
         images: `(classes,)` int64, number of images of each class that reached the layer.
-        max: the images with the highest single activation.
-        avg: the images with the highest mean activation.
+        max: The images with the highest single activation.
+        avg: The images with the highest mean activation.
         max_by_class: `(classes, C)` float64, sum of the maxima of each class's images.
         avg_by_class: `(classes, C)` float64, sum of the means of each class's images.
         max_squares: `(C,)` float64, sum of the squared maxima.
@@ -58,7 +58,7 @@ class ScanState:
 
     Attributes:
         images: `(classes,)` int64, number of images of each class.
-        layers: the state of each layer by name.
+        layers: The state of each layer by name.
     """
 
     images: Tensor
@@ -71,10 +71,10 @@ def initial_state(
     """Return the state before the first image.
 
     Args:
-        channels: number of filters of each layer, by name.
-        classes: number of classes of the images.
-        k: length of the top-k lists.
-        device: device of the network, since the state stays where the activations are; the CPU by default.
+        channels: Number of filters of each layer, by name.
+        classes: Number of classes of the images.
+        k: Length of the top-k lists.
+        device: Device of the network, since the state stays where the activations are; the CPU by default.
     """
     return ScanState(
         torch.zeros(classes, dtype=torch.int64, device=device),
@@ -150,8 +150,8 @@ def with_lists_of(statistics: ScanState, lists: ScanState) -> ScanState:
     """Combine the statistics of one state with the top-k lists of another.
 
     Args:
-        statistics: a bfloat16 scan of all images.
-        lists: a float32 scan of the candidates among them.
+        statistics: A bfloat16 scan of all images.
+        lists: A float32 scan of the candidates among them.
     """
     layers = {
         name: replace(layer, max=lists.layers[name].max, avg=lists.layers[name].avg)

@@ -96,7 +96,7 @@ def push(
         state: `(C, k)` lists.
         scores: `(N, C)` scores.
         images: `(N,)` int64 image ids, none of which is in the lists yet.
-        locate: takes `(M,)` rows of the batch and `(M,)` channels, and returns the `(M,)` positions of those
+        locate: Takes `(M,)` rows of the batch and `(M,)` channels, and returns the `(M,)` positions of those
             scores. It is called only for entries that enter a list. These are few once the lists are full,
             and finding a position costs far more than finding a score. Without it all positions are 0.
 

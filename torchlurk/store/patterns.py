@@ -29,14 +29,14 @@ def match_layers(
     its name matches one of the globs and one of its classes matches one of the kinds. Kinds ignore case.
 
     Args:
-        patterns: the patterns, at least one.
-        layers: the available layers: for each name its class and the classes that this derives from.
-        logits: the layer that `logits` stands for, if there is one.
-        default_kind: the kind of layer that globs match if no kind is given.
-        described: what an error calls a layer.
+        patterns: The patterns, at least one.
+        layers: The available layers: for each name its class and the classes that this derives from.
+        logits: The layer that `logits` stands for, if there is one.
+        default_kind: The kind of layer that globs match if no kind is given.
+        described: What an error calls a layer.
 
     Raises:
-        LurkError: a glob matches no name, or all patterns together match no layer. A kind may match none, so
+        LurkError: A glob matches no name, or all patterns together match no layer. A kind may match none, so
             that the same patterns serve for several networks.
 
     Examples:
@@ -85,9 +85,9 @@ def no_layer_match(pattern: str, layers: Mapping[str, Sequence[str]], described:
     """Return the error for a pattern without a match; it suggests the nearest names or kinds.
 
     Args:
-        pattern: the pattern.
-        layers: the available layers, see `match_layers`.
-        described: what the error calls a layer.
+        pattern: The pattern.
+        layers: The available layers, see `match_layers`.
+        described: What the error calls a layer.
     """
     if pattern.startswith(_KIND):
         by_lower = {kinds[0].lower(): kinds[0] for kinds in layers.values()}

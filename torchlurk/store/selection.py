@@ -25,8 +25,8 @@ class Selection:
     """A choice of filters of some layers.
 
     Attributes:
-        layers: patterns, see `store.patterns.match_layers`; `None` for all layers that were scanned.
-        filters: the number of first filters of each layer, or the channels; `None` for all.
+        layers: Patterns, see `store.patterns.match_layers`; `None` for all layers that were scanned.
+        filters: The number of first filters of each layer, or the channels; `None` for all.
     """
 
     layers: tuple[str, ...] | None = None
@@ -37,8 +37,8 @@ def select_filters(layers: LayersLike = None, filters: FiltersLike = None) -> Se
     """Build a selection from the arguments of a Python call.
 
     Args:
-        layers: names or patterns of layers.
-        filters: filters of these layers.
+        layers: Names or patterns of layers.
+        filters: Filters of these layers.
 
     Raises:
         LurkError: `layers` are not texts, or `filters` are not numbers or a number below 1.
@@ -71,15 +71,15 @@ def selected_channels(
     """Return the selected channels, ascending, of each selected layer.
 
     Args:
-        selection: the choice of the user.
-        layers: the layers of a store.
-        logits: the layer that `logits` stands for, if there is one.
+        selection: The choice of the user.
+        layers: The layers of a store.
+        logits: The layer that `logits` stands for, if there is one.
 
     Returns:
         Channels by the layer's name, in the order of `layers`.
 
     Raises:
-        LurkError: a pattern matches no layer, or a layer has no such channel.
+        LurkError: A pattern matches no layer, or a layer has no such channel.
     """
     selected = list(layers)
     if selection.layers is not None:
@@ -92,7 +92,7 @@ def find_layer(layers: Sequence[LayerRecord], key: str | int) -> LayerRecord:
     """Return the layer of a name, or at a position; negative positions count from the end.
 
     Raises:
-        LurkError: there is no such layer.
+        LurkError: There is no such layer.
     """
     if isinstance(key, str):
         for layer in layers:
@@ -108,7 +108,7 @@ def check_channel(layer: LayerRecord, channel: int) -> int:
     """Return the number of a filter, from 0; negative numbers count from the end.
 
     Raises:
-        LurkError: the layer has no such filter.
+        LurkError: The layer has no such filter.
     """
     if not -layer.channels <= channel < layer.channels:
         raise LurkError(

@@ -24,11 +24,11 @@ class Transferred:
     """A fine-tuned network.
 
     Attributes:
-        model: the network after the last epoch, in eval mode on the CPU, with gradients enabled for all
+        model: The network after the last epoch, in eval mode on the CPU, with gradients enabled for all
             parameters.
-        classes: the class names of its outputs, in order.
-        out: the folder of the run.
-        record: the contents of `transfer.json` in that folder.
+        classes: The class names of its outputs, in order.
+        out: The folder of the run.
+        record: The contents of `transfer.json` in that folder.
 
     Examples:
         >>> tuned.classes[:2], tuned.model.training
@@ -75,30 +75,30 @@ def transfer(
     function again with the same arguments resumes an interrupted run.
 
     Args:
-        model: a classifier, which is not changed, or a name as for `Lurk`.
-        preprocess: a function from an RGB PIL image to a float tensor `(C, H, W)`, see `Lurk`.
-        images: the training images: a folder, a table, `torchvision:NAME`, or a data set of pairs.
-        val: the validation images, of the same classes, or the share of `images` to hold out.
-        out: the folder of the run.
-        unfreeze: patterns of the layers to train in addition to the new head.
-        epochs: the number of passes over the training images.
-        lr: the learning rate of SGD with a momentum of 0.9.
-        batch_size: images per step.
-        save_every: epochs between two checkpoints.
-        names: the class names of the original network's outputs.
-        weights: see `Lurk`.
-        size: the height and width of the input in pixels.
-        words: a file with the class names, see `Lurk`.
+        model: A classifier, which is not changed, or a name as for `Lurk`.
+        preprocess: A function from an RGB PIL image to a float tensor `(C, H, W)`, see `Lurk`.
+        images: The training images: a folder, a table, `torchvision:NAME`, or a data set of pairs.
+        val: The validation images, of the same classes, or the share of `images` to hold out.
+        out: The folder of the run.
+        unfreeze: Patterns of the layers to train in addition to the new head.
+        epochs: The number of passes over the training images.
+        lr: The learning rate of SGD with a momentum of 0.9.
+        batch_size: Images per step.
+        save_every: Epochs between two checkpoints.
+        names: The class names of the original network's outputs.
+        weights: See `Lurk`.
+        size: The height and width of the input in pixels.
+        words: A file with the class names, see `Lurk`.
         device: `auto`, `cpu` or `cuda`.
-        workers: processes that decode images.
-        seed: the seed of the head's initial values, the order of the images, and which are held out.
-        progress: whether to show progress; `None` shows it in a terminal or notebook.
+        workers: Processes that decode images.
+        seed: The seed of the head's initial values, the order of the images, and which are held out.
+        progress: Whether to show progress; `None` shows it in a terminal or notebook.
 
     Returns:
         The network after the last epoch, and the record of the run.
 
     Raises:
-        LurkError: an argument is invalid, the folder contains another run, or the loss is not finite.
+        LurkError: An argument is invalid, the folder contains another run, or the loss is not finite.
 
     Examples:
         >>> tuned = torchlurk.transfer(

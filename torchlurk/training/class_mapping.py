@@ -12,8 +12,8 @@ def match_outputs(classes: Sequence[str], names: Sequence[str]) -> list[int] | N
     where networks have `goldfish`.
 
     Args:
-        classes: the class names of the images.
-        names: the class names of the network's outputs; may be empty.
+        classes: The class names of the images.
+        names: The class names of the network's outputs; may be empty.
 
     Returns:
         The index of the output for each class; `None` unless each class matches exactly one output, and no

@@ -34,18 +34,18 @@ class TrainingContext:
     """What the parts of a run share.
 
     Attributes:
-        network: the original network, which is not changed.
-        model: a copy of its module with a new head, on the device.
-        layers: the layers that are trained, including the head.
-        trained: their parameters by name.
-        optimiser: the optimiser of these parameters.
-        metadata: what checkpoints record of the network.
-        split: the training and validation images.
-        out: the folder of the run.
-        options: the options of the run.
-        device: where to compute.
-        workers: processes that decode images; they do not change the result.
-        reporter: where progress is reported.
+        network: The original network, which is not changed.
+        model: A copy of its module with a new head, on the device.
+        layers: The layers that are trained, including the head.
+        trained: Their parameters by name.
+        optimiser: The optimiser of these parameters.
+        metadata: What checkpoints record of the network.
+        split: The training and validation images.
+        out: The folder of the run.
+        options: The options of the run.
+        device: Where to compute.
+        workers: Processes that decode images; they do not change the result.
+        reporter: Where progress is reported.
     """
 
     network: Network
@@ -76,7 +76,7 @@ def create_context(
     The arguments are those of `TrainingContext`.
 
     Raises:
-        LurkError: the network has no head, a pattern matches nothing to train, or an option is out of range.
+        LurkError: The network has no head, a pattern matches nothing to train, or an option is out of range.
     """
     _check_options(options)
     model = copy_network(network.module)
@@ -144,8 +144,8 @@ def describe_images(images: ImageSet, skipped: list[SkippedFile]) -> TransferIma
     """Return the record of images.
 
     Args:
-        images: the images.
-        skipped: those of them that cannot be read.
+        images: The images.
+        skipped: Those of them that cannot be read.
     """
     return TransferImages(
         name=images.name, images=len(images.paths) - len(skipped), digest=images.digest, skipped=skipped
@@ -164,7 +164,7 @@ def drop_unreadable(context: TrainingContext, record: TransferRecord) -> Trainin
     """Return the context without the images that the record lists as skipped.
 
     Raises:
-        LurkError: too few images remain.
+        LurkError: Too few images remain.
     """
 
     def readable(images: ImageSet, skipped: list[SkippedFile]) -> ImageSet:
@@ -192,7 +192,7 @@ def input_batches(context: TrainingContext, images: ImageSet) -> Iterator[tuple[
     """Yield inputs `(N, C, H, W)` and classes `(N,)`, int64, on the device, in the order of the images.
 
     Raises:
-        LurkError: an image cannot be read any more.
+        LurkError: An image cannot be read any more.
     """
     skipped: list[SkippedFile] = []
     for labels, pixels in _decoded_batches(context, images, skipped):

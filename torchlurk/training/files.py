@@ -35,16 +35,16 @@ def save_network(out: Path, epoch: int, model: nn.Module, metadata: CheckpointMe
     """Write a checkpoint that can be used as weights.
 
     Args:
-        out: the folder of the run.
-        epoch: the epoch after which the network is saved.
-        model: the network.
-        metadata: what the checkpoint records of the network.
+        out: The folder of the run.
+        epoch: The epoch after which the network is saved.
+        model: The network.
+        metadata: What the checkpoint records of the network.
 
     Returns:
         The checkpoint's path relative to `out`.
 
     Raises:
-        LurkError: the network contains values that a checkpoint cannot store.
+        LurkError: The network contains values that a checkpoint cannot store.
     """
     path, state = checkpoint_path(epoch), network_state(model)
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
@@ -80,13 +80,13 @@ def check_round_trip(out: Path, epoch: int, model: nn.Module, metadata: Checkpoi
     """Write a checkpoint and read it again, before time is spent on training.
 
     Args:
-        out: the folder of the run.
-        epoch: the epoch of the checkpoint.
-        model: the network; it keeps its values.
-        metadata: what the checkpoint records of the network.
+        out: The folder of the run.
+        epoch: The epoch of the checkpoint.
+        model: The network; it keeps its values.
+        metadata: What the checkpoint records of the network.
 
     Raises:
-        LurkError: the checkpoint cannot be written or read, or has other values when read.
+        LurkError: The checkpoint cannot be written or read, or has other values when read.
     """
     save_network(out, epoch, model, metadata)
     before = state_digest(network_state(model))
@@ -110,10 +110,10 @@ def save_optimiser(
     """Write the optimiser's momentum of each parameter, so that the run can resume from this epoch.
 
     Args:
-        out: the folder of the run.
-        epoch: the epoch.
-        optimiser: the optimiser.
-        trained: its parameters by name.
+        out: The folder of the run.
+        epoch: The epoch.
+        optimiser: The optimiser.
+        trained: Its parameters by name.
     """
     state = {
         name: optimiser.state[parameter][_MOMENTUM]
@@ -133,17 +133,17 @@ def load_epoch(
     """Load network and optimiser as they were after an epoch.
 
     Args:
-        out: the folder of the run.
-        epoch: an epoch with a checkpoint.
-        model: the network, which is changed in place.
-        optimiser: the optimiser, which is changed in place; `None` to load the network alone.
-        trained: the optimiser's parameters by name.
+        out: The folder of the run.
+        epoch: An epoch with a checkpoint.
+        model: The network, which is changed in place.
+        optimiser: The optimiser, which is changed in place; `None` to load the network alone.
+        trained: The optimiser's parameters by name.
 
     Returns:
         The weights of the checkpoint.
 
     Raises:
-        LurkError: a file is missing or damaged.
+        LurkError: A file is missing or damaged.
     """
     weights = read_weights(out / checkpoint_path(epoch))
     load_weights(model, weights)
@@ -168,8 +168,8 @@ def remove_optimiser_states(out: Path, keep: int | None) -> None:
     """Remove the optimiser states of other epochs, and the temporary files of a killed run.
 
     Args:
-        out: the folder of the run.
-        keep: the epoch whose state is kept; `None` to keep none.
+        out: The folder of the run.
+        keep: The epoch whose state is kept; `None` to keep none.
     """
     folder = out / _CHECKPOINTS
     kept = None if keep is None else out / _optimiser_path(keep)

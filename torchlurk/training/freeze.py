@@ -18,15 +18,15 @@ def find_head(model: nn.Module, traced: OperationTrace, values: int | None) -> s
     Operations between it and the output must have one input and no parameters, such as a ReLU or a pooling.
 
     Args:
-        model: the network.
-        traced: its data flow.
-        values: the number of output values per image; `None` if the output is not a row of numbers per image.
+        model: The network.
+        traced: Its data flow.
+        values: The number of output values per image; `None` if the output is not a row of numbers per image.
 
     Returns:
         The layer's dotted name.
 
     Raises:
-        LurkError: the output does not come from a single such layer with one channel per value.
+        LurkError: The output does not come from a single such layer with one channel per value.
     """
     modules = dict(model.named_modules())
     kinds = (nn.Linear, nn.Conv2d)
@@ -60,14 +60,14 @@ def chosen_layers(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     ignores case.
 
     Args:
-        model: the network.
-        patterns: the patterns; may be empty.
+        model: The network.
+        patterns: The patterns; may be empty.
 
     Returns:
         Dotted names, in the network's order.
 
     Raises:
-        LurkError: a pattern matches nothing, or only modules without parameters.
+        LurkError: A pattern matches nothing, or only modules without parameters.
     """
     modules = {name: module for name, module in model.named_modules() if name}
     found: set[str] = set()
@@ -96,8 +96,8 @@ def freeze_all_but(model: nn.Module, layers: Collection[str]) -> dict[str, nn.Pa
     its mode.
 
     Args:
-        model: the network; modes and `requires_grad` of all its modules and parameters are set.
-        layers: dotted names of modules, including those inside them, as `chosen_layers` returns them.
+        model: The network; modes and `requires_grad` of all its modules and parameters are set.
+        layers: Dotted names of modules, including those inside them, as `chosen_layers` returns them.
 
     Returns:
         The parameters that are trained, by name, in the network's order.

@@ -22,9 +22,9 @@ class Evaluation:
     """The performance of a network on images.
 
     Attributes:
-        loss: the mean cross-entropy.
-        accuracy: the share of images that are classified correctly.
-        images: the number of images.
+        loss: The mean cross-entropy.
+        accuracy: The share of images that are classified correctly.
+        images: The number of images.
     """
 
     loss: float
@@ -36,8 +36,8 @@ class DivergenceError(Exception):
     """The loss is not finite.
 
     Attributes:
-        step: the number of steps of this epoch before.
-        loss: the loss.
+        step: The number of steps of this epoch before.
+        loss: The loss.
     """
 
     def __init__(self, step: int, loss: float) -> None:
@@ -52,17 +52,17 @@ def train_epoch(
     """Take one step of the optimiser per batch, to minimise the mean cross-entropy of its images.
 
     Args:
-        model: the network; it is in eval mode afterwards.
-        layers: the layers that are trained, see `freeze_all_but`.
-        optimiser: the optimiser of the layers' parameters.
-        batches: batches of at least two images, as batch norms require.
+        model: The network; it is in eval mode afterwards.
+        layers: The layers that are trained, see `freeze_all_but`.
+        optimiser: The optimiser of the layers' parameters.
+        batches: Batches of at least two images, as batch norms require.
 
     Returns:
         The number of steps.
 
     Raises:
-        DivergenceError: the loss of a batch is NaN or infinite; its step is not taken.
-        LurkError: the network's output is not logits.
+        DivergenceError: The loss of a batch is NaN or infinite; its step is not taken.
+        LurkError: The network's output is not logits.
     """
     freeze_all_but(model, layers)
     step = 0
@@ -85,15 +85,15 @@ def evaluate(model: nn.Module, batches: Batches, outputs: list[int] | None = Non
     """Measure the performance of a network.
 
     Args:
-        model: the network, in eval mode.
-        batches: images and their classes.
-        outputs: the indices of the outputs for the classes; `None` for all, in order.
+        model: The network, in eval mode.
+        batches: Images and their classes.
+        outputs: The indices of the outputs for the classes; `None` for all, in order.
 
     Returns:
         The means over all images; zeros if there are none.
 
     Raises:
-        LurkError: the network's output is not logits.
+        LurkError: The network's output is not logits.
     """
     loss, correct, images = 0.0, 0, 0
     for x, y in batches:
@@ -117,9 +117,9 @@ def epoch_orders(images: int, batch_size: int, seed: int) -> Iterator[Tensor]:
     it; which image that is changes with the epoch.
 
     Args:
-        images: the number of images.
-        batch_size: images per step.
-        seed: the seed of the generator.
+        images: The number of images.
+        batch_size: Images per step.
+        seed: The seed of the generator.
 
     Yields:
         Indices `(images,)` or `(images - 1,)`, int64, without end.
@@ -133,8 +133,8 @@ def with_progress(batches: Batches, advance: Callable[[int], object]) -> Batches
     """Yield the same batches, and report the number of images after each.
 
     Args:
-        batches: images and their classes.
-        advance: called with the number of images in a batch.
+        batches: Images and their classes.
+        advance: Called with the number of images in a batch.
     """
     for x, y in batches:
         yield x, y

@@ -55,13 +55,13 @@ def draw_curves(record: TransferRecord) -> bytes:
     dotted line shows the accuracy of chance.
 
     Args:
-        record: a record with at least one epoch.
+        record: A record with at least one epoch.
 
     Returns:
         SVG, with light or dark colours as its reader prefers; the same record gives the same bytes.
 
     Raises:
-        ImportError: matplotlib is not installed.
+        ImportError: Matplotlib is not installed.
     """
     from matplotlib import style
 
@@ -78,7 +78,7 @@ def curves_figure(record: TransferRecord) -> Figure:
     """Return the plot of `draw_curves` as a matplotlib figure.
 
     Raises:
-        ImportError: matplotlib is not installed.
+        ImportError: Matplotlib is not installed.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter

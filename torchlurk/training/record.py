@@ -33,13 +33,13 @@ class TransferOptions(Record, frozen=True):
     """The options that, with the network and the images, determine the result.
 
     Attributes:
-        unfreeze: patterns of the layers that are trained in addition to the head.
-        epochs: the number of passes over the training images.
-        lr: the learning rate of stochastic gradient descent, the same at each step.
-        momentum: the momentum of stochastic gradient descent.
-        batch_size: images per step.
-        save_every: epochs between two checkpoints.
-        seed: the seed of the head's initial values, of the order of the images, and of dropout.
+        unfreeze: Patterns of the layers that are trained in addition to the head.
+        epochs: The number of passes over the training images.
+        lr: The learning rate of stochastic gradient descent, the same at each step.
+        momentum: The momentum of stochastic gradient descent.
+        batch_size: Images per step.
+        save_every: Epochs between two checkpoints.
+        seed: The seed of the head's initial values, of the order of the images, and of dropout.
     """
 
     unfreeze: list[str]
@@ -55,10 +55,10 @@ class TransferImages(Record, frozen=True):
     """The training or the validation images.
 
     Attributes:
-        name: the name of the set.
-        images: the number of images, without those that cannot be read.
-        digest: the digest of the set.
-        skipped: the images that cannot be read.
+        name: The name of the set.
+        images: The number of images, without those that cannot be read.
+        digest: The digest of the set.
+        skipped: The images that cannot be read.
     """
 
     name: str
@@ -78,11 +78,11 @@ class Epoch(Record, frozen=True):
     """The performance after an epoch, in eval mode; epoch 0 is before the first step.
 
     Attributes:
-        epoch: the number of the epoch.
-        step: the number of the optimiser's steps so far.
-        train: the performance on the training images.
-        val: the performance on the validation images.
-        checkpoint: the checkpoint file, relative to the folder of the run; `None` if there is none.
+        epoch: The number of the epoch.
+        step: The number of the optimiser's steps so far.
+        train: The performance on the training images.
+        val: The performance on the validation images.
+        checkpoint: The checkpoint file, relative to the folder of the run; `None` if there is none.
     """
 
     epoch: NonNegativeInt
@@ -96,9 +96,9 @@ class Original(Record, frozen=True):
     """The performance of the original network, if it has outputs for the classes.
 
     Attributes:
-        outputs: the indices of these outputs; the others are ignored.
-        train: the performance on the training images.
-        val: the performance on the validation images.
+        outputs: The indices of these outputs; the others are ignored.
+        train: The performance on the training images.
+        val: The performance on the validation images.
     """
 
     outputs: list[NonNegativeInt]
@@ -110,20 +110,20 @@ class TransferRecord(Record, frozen=True):
     """`transfer.json`: a run and its progress.
 
     Attributes:
-        format: the version of the format.
-        model: the original network.
-        input: the network's input.
-        classes: the class names of the new head's outputs.
-        head: the name of the layer that was replaced.
-        trained: the names of the parameters that are trained; all others are frozen.
-        device: where the run is computed, `cpu` or `cuda`.
-        threads: the number of CPU threads; it may affect the last digits.
-        options: the options of the run.
-        train: the training images.
-        val: the validation images.
-        share: the share of the images that is held out; `None` if the validation images are a separate set.
-        original: the performance of the original network; `None` if it has no outputs for the classes.
-        history: the epochs so far.
+        format: The version of the format.
+        model: The original network.
+        input: The network's input.
+        classes: The class names of the new head's outputs.
+        head: The name of the layer that was replaced.
+        trained: The names of the parameters that are trained; all others are frozen.
+        device: Where the run is computed, `cpu` or `cuda`.
+        threads: The number of CPU threads; it may affect the last digits.
+        options: The options of the run.
+        train: The training images.
+        val: The validation images.
+        share: The share of the images that is held out; `None` if the validation images are a separate set.
+        original: The performance of the original network; `None` if it has no outputs for the classes.
+        history: The epochs so far.
     """
 
     format: Format
@@ -156,13 +156,13 @@ def read_transfer_record(out: Path) -> TransferRecord | None:
     """Read the record of a run.
 
     Args:
-        out: the folder of the run.
+        out: The folder of the run.
 
     Returns:
         The record; `None` if the folder is empty or does not exist.
 
     Raises:
-        LurkError: the record is damaged, or the folder contains something else.
+        LurkError: The record is damaged, or the folder contains something else.
     """
     path = out / RECORD_FILE
     if path.exists():
@@ -187,12 +187,12 @@ def check_same(out: Path, old: TransferRecord, new: TransferRecord) -> None:
     """Check that a run in a folder is the requested one, so that it can resume.
 
     Args:
-        out: the folder of the run.
-        old: the record in the folder.
-        new: the record of the requested run.
+        out: The folder of the run.
+        old: The record in the folder.
+        new: The record of the requested run.
 
     Raises:
-        LurkError: they differ; the message names the first difference and both values.
+        LurkError: They differ; the message names the first difference and both values.
     """
     names = TransferOptions.__struct_fields__
     values = [(name, getattr(old.options, name), getattr(new.options, name)) for name in names]

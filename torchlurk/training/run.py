@@ -67,20 +67,20 @@ def fine_tune(
     """Fine-tune a copy of a network, or resume an interrupted run.
 
     Args:
-        network: a classifier, which is restored afterwards.
-        split: the training and validation images.
-        out: the folder of the run.
-        options: the options of the run.
-        device: where to compute.
-        workers: processes that decode images.
-        reporter: where progress is reported.
+        network: A classifier, which is restored afterwards.
+        split: The training and validation images.
+        out: The folder of the run.
+        options: The options of the run.
+        device: Where to compute.
+        workers: Processes that decode images.
+        reporter: Where progress is reported.
 
     Returns:
         The record, which is also in `transfer.json`, and the network after the last epoch, on the CPU in eval
         mode.
 
     Raises:
-        LurkError: an argument is invalid; the folder contains something else or another run; or the loss is
+        LurkError: An argument is invalid; the folder contains something else or another run; or the loss is
             not finite, and then the message names the last good checkpoint.
     """
     check_writable(out)

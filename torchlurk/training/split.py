@@ -17,9 +17,9 @@ class Split:
     """Training and validation images of the same classes.
 
     Attributes:
-        train: the training images.
-        val: the validation images.
-        share: the share of one set of images that is held out; `None` if the validation images are a separate
+        train: The training images.
+        val: The validation images.
+        share: The share of one set of images that is held out; `None` if the validation images are a separate
             set.
     """
 
@@ -43,12 +43,12 @@ def hold_out(images: ImageSet, share: float, seed: int) -> Split:
     little when images are added.
 
     Args:
-        images: all images.
-        share: the share of each class, above 0 and below 1.
-        seed: the seed of the choice.
+        images: All images.
+        share: The share of each class, above 0 and below 1.
+        seed: The seed of the choice.
 
     Raises:
-        LurkError: the share is out of range, or a class has fewer than two images.
+        LurkError: The share is out of range, or a class has fewer than two images.
     """
     if not 0 < share < 1:
         raise LurkError(
@@ -72,7 +72,7 @@ def separate_validation(train: ImageSet, val: ImageSet) -> Split:
     """Use two sets of images, one for training and one for validation.
 
     Raises:
-        LurkError: the sets are the same, have different classes, or a class has fewer than two training
+        LurkError: The sets are the same, have different classes, or a class has fewer than two training
             images.
     """
     check_counts(train)
@@ -91,7 +91,7 @@ def check_counts(images: ImageSet) -> None:
     """Check that there are at least two classes, each with at least two images.
 
     Raises:
-        LurkError: there are fewer.
+        LurkError: There are fewer.
     """
     if len(images.classes) < 2:
         raise LurkError(

@@ -185,7 +185,7 @@ def test_an_output_that_cannot_be_written_is_refused(run: Run, weights: Path, tm
 
 def test_a_folder_of_other_files_is_not_overwritten(scan: Run, tmp_path: Path) -> None:
     mine = write_photos(tmp_path / "saved_model/net", "images/precious.png")
-    refused(scan(write_photos(tmp_path / "photos", "a.png"), "--overwrite"), "no store", "--out")
+    refused(scan(write_photos(tmp_path / "photos", "a.png"), "--overwrite"), "is not a store", "--out")
     assert (mine / "images/precious.png").is_file()
 
 

@@ -72,7 +72,7 @@ class Ascent(Record, frozen=True):
     """What the picture of the gradient ascent reaches.
 
     Attributes:
-        score: Mean activation of the picture.
+        score: Value of the objective for the picture: its mean activation, or that of the centre unit.
         ratio: `score` divided by that of the best real image; `None` if that is not positive.
         found: Whether the picture excites the filter.
     """

@@ -36,7 +36,8 @@ function crossTable(sides, activations) {
     );
   const row = (name, values) => h("tr", null, h("th", { scope: "row" }, name), values.map(cell));
   const column = (name) => h("th", { scope: "col" }, name);
-  const unit = hasMap(sides[0].layer) ? "mean activation" : "activation";
+  const objective = sides[0].manifest.stages.ascent?.config?.objective ?? "mean";
+  const unit = hasMap(sides[0].layer) && objective === "mean" ? "mean activation" : "activation";
   return h(
     "table",
     { class: "cross" },

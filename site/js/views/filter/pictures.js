@@ -77,16 +77,21 @@ export function averageFigures(scene, show) {
   return [figures(entries), complete ? null : notComputed("Gradients of the average:")];
 }
 
+/** What the score of a filter image is, by the objective of the ascent. */
+const REACHED = { mean: "mean activation reached", position: "activation of the centre unit reached" };
+
 /** @param {Scene} scene */
-function ascentCaption({ filter: { ascent }, layer }) {
+function ascentCaption({ filter: { ascent }, layer, manifest }) {
   if (!ascent) return null;
   const { score, ratio } = ascent;
   const hasRatio = ratio !== null && ratio !== undefined;
+  const objective = manifest.stages.ascent?.config?.objective ?? "mean";
+  const reached = hasMap(layer) ? (REACHED[objective] ?? `value of “${objective}” reached`) : "activation reached";
   return h(
     "figcaption",
     null,
     h("span", { class: "score" }, number(score)),
-    h("span", { class: "class" }, hasMap(layer) ? "mean activation reached" : "activation reached"),
+    h("span", { class: "class" }, reached),
     hasRatio
       ? h("span", { class: "detail" }, `${number(ratio, 2)} times that of the best image of the data set`)
       : null,

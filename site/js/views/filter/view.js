@@ -1,5 +1,5 @@
 /** One filter: what excites it most, and its numbers. */
-import { externalLink, h, replace } from "../../dom/dom.js";
+import { h, replace } from "../../dom/dom.js";
 import { prefetchPictures } from "../../dom/prefetch-pictures.js";
 import { preserveFocus } from "../../dom/preserve-view.js";
 import { SORT_TEXTS, neighboursOf } from "../../data/filters.js";
@@ -9,6 +9,7 @@ import { count, number, percent, sizeText, truncate, truncateStart } from "../..
 import { neighbours, showChoices } from "../shared/controls.js";
 import { filterOf, layerOf, openImages, openNetwork } from "../shared/open.js";
 import { section } from "../shared/section.js";
+import { gradientMethod } from "../shared/tile-pictures.js";
 import { classSection } from "./classes.js";
 import { responseSection, statisticsSection } from "./numbers.js";
 import { averageFigures, filterImageSection, strongestFigures } from "./pictures.js";
@@ -48,14 +49,6 @@ function picturesOf(root, layer, filter) {
   ];
 }
 
-function gradientMethods() {
-  return [
-    externalLink("https://arxiv.org/abs/1311.2901", "deconvolution"),
-    " or ",
-    externalLink("https://arxiv.org/abs/1412.6806", "guided backpropagation"),
-  ];
-}
-
 /**
  * What the strongest images are, in words.
  * @param {Manifest} manifest
@@ -66,7 +59,7 @@ function strongestText(manifest, layer) {
     return [
       "This layer has no map: each filter gives one number per image. These are the images with the highest; ",
       "a gradient shows which pixels excite the filter, by ",
-      ...gradientMethods(),
+      gradientMethod(manifest),
       "; mid-gray means none.",
     ];
   }
@@ -74,7 +67,7 @@ function strongestText(manifest, layer) {
     return [
       "The images with the highest single activation. Each unit of this layer sees all of an image; ",
       "a gradient shows which pixels excite the one that responds, by ",
-      ...gradientMethods(),
+      gradientMethod(manifest),
       "; mid-gray means none.",
     ];
   }
@@ -133,7 +126,7 @@ export async function filterView(ctx) {
 
   const averageText = [
     "The images that excite the filter most over their whole area. A gradient shows which pixels excite it, by ",
-    ...gradientMethods(),
+    gradientMethod(manifest),
     "; mid-gray means none.",
   ];
   const prefetched = [near.after, near.before].flatMap((other) => (other ? picturesOf(root, layer, other) : []));

@@ -53,14 +53,24 @@ export function tileKinds(manifest, layer, filters, current) {
 }
 
 /**
+ * The method of the gradients, with a link to its paper.
+ * @param {Manifest} manifest
+ */
+export function gradientMethod(manifest) {
+  const config = manifest.stages.gradients?.config ?? {};
+  const method = config.method ?? config.rule ?? "deconv";
+  if (method === "deconv") return externalLink("https://arxiv.org/abs/1311.2901", "deconvolution");
+  if (method === "guided") return externalLink("https://arxiv.org/abs/1412.6806", "guided backpropagation");
+  return method === "vanilla" ? "backpropagation" : `the method “${method}”`;
+}
+
+/**
  * What the tiles of a kind show, in words.
  * @param {Manifest} manifest
  * @param {Layer} layer
  * @param {string} kind a key of TILE_NAMES
  */
 export function tileMeaning(manifest, layer, kind) {
-  const config = manifest.stages.gradients?.config ?? {};
-  const method = config.method ?? config.rule ?? "deconv";
   const map = hasMap(layer);
   const crops = hasCrops(manifest, layer);
   const words = {
@@ -83,9 +93,7 @@ export function tileMeaning(manifest, layer, kind) {
     ],
     gradient: [
       `Each tile shows which pixels of the best ${crops ? "patch" : "image"} excite the filter, found by `,
-      method === "guided"
-        ? externalLink("https://arxiv.org/abs/1412.6806", "guided backpropagation")
-        : externalLink("https://arxiv.org/abs/1311.2901", "deconvolution"),
+      gradientMethod(manifest),
       "; mid-gray means no influence.",
     ],
   };
