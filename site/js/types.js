@@ -85,7 +85,7 @@
  * @property {Entry[]} avg the images with the highest mean activation
  * @property {{max: Array<[number, number]>, avg: Array<[number, number]>}} classes pairs of class and mean
  * @property {Stats} stats
- * @property {PictureKind[]} pictures those it has
+ * @property {PictureKind[]} pictures the kinds of pictures that the filter has
  * @property {{score: number, ratio: number|null, found: boolean}|null} ascent
  *
  * @typedef {object} LayerFile layers/NAME.json
@@ -95,7 +95,7 @@
  * @property {number} k
  * @property {string[]|null} [names] of the filters
  * @property {Filter[]} filters
- * @property {number} [images] that reach the layer, where not all do
+ * @property {number} [images] number of images that reach the layer, if it is not all of them
  *
  * @typedef {Record<string, {path: string, class: number|null}>} Images images.json, by image id
  *

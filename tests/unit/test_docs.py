@@ -193,7 +193,7 @@ def test_the_files_that_contributors_are_sent_to_exist() -> None:
 def test_contributors_are_told_the_order_of_the_packages() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     (line,) = re.findall(r"^`errors` →(?:.|\n)*?`cli`$", text, re.MULTILINE)
-    assert re.findall(r"`(\w+)`", line) == rooms()
+    assert re.findall(r"`(\w+)`", line) == packages()
 
 
 def test_the_readme_is_short() -> None:
@@ -250,7 +250,7 @@ def test_the_format_document_names_every_key_of_the_schema() -> None:
                 assert f"`{key}`" in text or f'"{key}"' in text, (kind.__name__, key)
 
 
-def rooms() -> list[str]:
+def packages() -> list[str]:
     text = (ROOT / "docs/architecture.md").read_text("utf-8")
     return [
         name.removesuffix(".py").rstrip("/")
@@ -269,20 +269,20 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_the_architecture_lists_every_room_once() -> None:
+def test_the_architecture_lists_every_package_once() -> None:
     package = ROOT / "torchlurk"
     there = {p.stem for p in package.glob("*.py")} | {p.parent.name for p in package.glob("*/*.py")}
-    assert sorted(rooms()) == sorted(there - {"__init__", "__main__", "__pycache__"})
+    assert sorted(packages()) == sorted(there - {"__init__", "__main__", "__pycache__"})
 
 
-def test_a_room_imports_only_from_rooms_above_it() -> None:
-    order = {room: number for number, room in enumerate(rooms())}
+def test_a_package_imports_only_from_packages_above_it() -> None:
+    order = {package: number for number, package in enumerate(packages())}
     for path in sorted((ROOT / "torchlurk").rglob("*.py")):
-        room = path.relative_to(ROOT / "torchlurk").parts[0].removesuffix(".py")
-        if room in ("__init__", "__main__"):
+        package = path.relative_to(ROOT / "torchlurk").parts[0].removesuffix(".py")
+        if package in ("__init__", "__main__"):
             continue
         for other in imports(path) & order.keys():
-            assert order[other] <= order[room], f"{path} imports {other}"
+            assert order[other] <= order[package], f"{path} imports {other}"
 
 
 def test_the_store_never_imports_torch() -> None:

@@ -167,14 +167,14 @@ def is_supported(name: str) -> bool:
 
 
 def unsupported_reason(file: Path) -> str | None:
-    """Say why a file is not read that a user may expect among the images.
+    """Return why a file, which a user may expect to be read as an image, is not read.
 
     Args:
         file: A regular file whose suffix is not among `supported_suffixes`.
 
     Returns:
-        The reason, if the file is an image by its suffix or its first bytes; an empty text, if it may be one;
-        `None`, if it is an ordinary file beside images.
+        The reason, if the file is an image by its suffix or its first bytes; an empty string, if it may be
+        one; `None`, if it is an ordinary file beside images.
     """
     suffix = suffix_of(file.name)
     if suffix in _SIDECARS:

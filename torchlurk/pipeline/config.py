@@ -1,4 +1,4 @@
-"""Options of a run: one frozen dataclass per stage, which is also where their defaults are.
+"""Options of a run: one frozen dataclass per stage, with the defaults.
 
 To add an option of `torchlurk precompute`, add a field to the dataclass of its stage, add the command-line
 option in `cli/precompute.py`, and read `context.config` in the stage.
@@ -32,7 +32,7 @@ class ScanConfig:
     """Options of the scan.
 
     Attributes:
-        layers: Patterns of layers to scan, see `graph.select`.
+        layers: Patterns of layers to scan, see `graph.selection`.
         k: Number of images in each top list.
         batch_size: Images per forward pass; it affects the last digits of scores.
         shard_size: Images per shard, the unit of work that is saved. An interrupted run loses at most one
@@ -56,7 +56,7 @@ class GradientsConfig:
         method: Rule for the backward pass of ReLUs.
         certify: Which crops are scored again alone, to certify that they explain their scores: those of the
             `chosen` filters, or those of `all` filters of the chosen layers.
-        batch_size: Pixels per batch, in units of whole input images.
+        batch_size: Number of pixels per batch, as a multiple of the pixels of one input image.
     """
 
     method: ReluRule = "deconv"
@@ -74,7 +74,7 @@ class AscentConfig:
         objective: What is maximised, a key of `objectives.OBJECTIVES`.
         steps: Optimiser steps of the `fourier` strategy.
         seed: Seed of all random numbers.
-        batch_size: Filters per block, see `rendering.ascent_pictures`; it affects the last digits of scores.
+        batch_size: Number of filters that are optimised together. It affects the last digits of scores.
         precision: `float32` or `bfloat16`, of the optimiser steps.
     """
 

@@ -1,4 +1,4 @@
-/** Which filters prefer a class, from a store's classes.json. Pure. */
+/** Which filters prefer a class, from a store's classes.json. Uses no DOM. */
 
 /** @import { Classes, Layer, Manifest } from "../types.js" */
 

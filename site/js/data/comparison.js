@@ -1,4 +1,4 @@
-/** Questions to a comparison of networks (comparison.json and the files of its layers). Pure. */
+/** Questions to a comparison of networks (comparison.json and the files of its layers). Uses no DOM. */
 
 /** @import { ChangesFile, ComparedLayer, Comparison, Distribution, LayerSummary, Measure, Pair } from "../types.js" */
 

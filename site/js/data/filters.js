@@ -1,4 +1,4 @@
-/** Sort and select the filters of a layer. Pure. */
+/** Sort and select the filters of a layer. Uses no DOM. */
 
 /** @import { Entry, Filter, Images } from "../types.js" */
 

@@ -1,5 +1,5 @@
 /**
- * A small cache that evicts the least recently used entry. Pure.
+ * A small cache that evicts the least recently used entry. Uses no DOM.
  * @template T
  */
 export class Lru {

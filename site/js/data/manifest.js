@@ -1,4 +1,4 @@
-/** Questions to a manifest (network.json). Pure. */
+/** Questions to a manifest (network.json). Uses no DOM. */
 import { urlOf } from "./store.js";
 
 /** @import { Box, Layer, Manifest, NetworkEntry, PictureKind, Preview, Ranges, Size } from "../types.js" */

@@ -1,5 +1,5 @@
 /**
- * Routes: where the visitor is, as an object and as the hash of the address. Pure.
+ * Routes: where the visitor is, as an object and as the hash of the address. Uses no DOM.
  *
  *     #/<network>/<layer>/<channel>?sort=…&tile=…&class=…&show=…
  *     #/compare:<comparison>/<layer>/<channel>?by=…&pair=…&order=…&tile=…&show=…

@@ -1,4 +1,4 @@
-/** Find layers, filters and classes of a network, or layers and filters of a comparison. Pure. */
+/** Find layers, filters and classes of a network, or layers and filters of a comparison. Uses no DOM. */
 
 /** @import { Comparison, Manifest, Route } from "../types.js" */
 

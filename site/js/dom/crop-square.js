@@ -1,4 +1,4 @@
-/** Which part of a tile fills a square: its middle, and of a crop at the border only what lies in the image. Pure. */
+/** Which part of a tile fills a square: its middle, and of a crop at the border only what lies in the image. Uses no DOM. */
 import { tileSize } from "../data/manifest.js";
 
 /** @import { Entry, Layer, Manifest } from "../types.js" */

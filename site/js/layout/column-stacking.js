@@ -1,6 +1,6 @@
 /**
  * Stack the cards of each column without gaps. dagre keeps long edges straight, which pulls the cards far apart where
- * many branches meet again and again. The order within a column stays that of dagre. Pure.
+ * many branches meet again and again. The order within a column stays that of dagre. Uses no DOM.
  */
 
 /** @import { CardBox, Plan, Point } from "./graph-layout.js" */

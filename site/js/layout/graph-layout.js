@@ -1,6 +1,6 @@
 /**
  * Layout of a network's cards: columns from left to right, folded into rows that fit the width.
- * dagre assigns columns and keeps edges clear of cards; this file folds its long line into rows. Pure.
+ * dagre assigns columns and keeps edges clear of cards; this file folds its long line into rows. Uses no DOM.
  */
 import d3 from "../vendored/d3.js";
 import { withoutShortcuts } from "./shortcuts.js";

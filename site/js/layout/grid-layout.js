@@ -1,4 +1,4 @@
-/** Layout of a grid of equal tiles: the position of each, and which are near the window. Pure. */
+/** Layout of a grid of equal tiles: the position of each, and which are near the window. Uses no DOM. */
 
 /** The padding of a tile and the gap between its frames, in px, as in the stylesheet. */
 const PADDING = 3;

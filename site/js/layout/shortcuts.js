@@ -1,4 +1,4 @@
-/** Transitive reduction of a network's edges: shortcuts are edges between layers that other edges connect too. Pure. */
+/** Transitive reduction of a network's edges: shortcuts are edges between layers that other edges connect too. Uses no DOM. */
 
 /**
  * Split the edges into a transitive reduction and the shortcuts.

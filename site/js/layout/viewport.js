@@ -1,4 +1,4 @@
-/** The viewport of a drawing that is larger than its window: `{k, x, y}` scales by k, then moves by (x, y). Pure. */
+/** The viewport of a drawing that is larger than its window: `{k, x, y}` scales by k, then moves by (x, y). Uses no DOM. */
 
 /** @typedef {{k: number, x: number, y: number}} Transform */
 /** @typedef {{width: number, height: number}} Size */

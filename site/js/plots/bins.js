@@ -1,4 +1,4 @@
-/** The bins of histograms, and what they say in words. Pure. */
+/** The bins of histograms, and what they say in words. Uses no DOM. */
 import d3 from "../vendored/d3.js";
 import { number } from "../text/format.js";
 

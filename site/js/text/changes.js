@@ -1,4 +1,4 @@
-/** What changed between networks, in words. Pure. */
+/** What changed between networks, in words. Uses no DOM. */
 import { number, ordinal, percent, plural } from "./format.js";
 
 const MINUS = "\u2212";

@@ -1,4 +1,4 @@
-/** Numbers and words for people to read. Pure. */
+/** Numbers and words for people to read. Uses no DOM. */
 
 const MINUS = "\u2212";
 

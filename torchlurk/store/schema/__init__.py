@@ -1,6 +1,7 @@
 """The format of a store as types; `docs/reference/format.md` describes it, and decoding checks it.
 
-Decoding is strict: a missing key, an unknown key or a value of another type is an error that names its place.
+Decoding is strict: a missing key without a default, an unknown key or a value of another type is an error
+that names its place.
 
 | module | records |
 |---|---|

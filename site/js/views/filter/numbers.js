@@ -17,7 +17,7 @@ export function responseSection({ manifest, filter, signal }) {
   const rows = sparseBins(filter.stats.distribution, manifest.activation_edges);
   const fullest = fullestBin(rows);
   const text = [
-    "How many images have their strongest response where. ",
+    "The number of images by the position of their strongest response. ",
     "The scale is not even: each bar is a wider range than the one nearer to zero. ",
     "Gray is below zero, where a ReLU lets nothing pass.",
   ];
