@@ -173,7 +173,9 @@ def gradients(case: Case, model: nn.Module, folder: Path) -> None:
     found = torchlurk.gradients(model, x, f"{layer}:{channel}")
     weights = torch.zeros(maps.shape[1:])
     weights[channel] = 1 / weights[channel].numel()
-    check(close(found.value, maps[:2, channel].mean((1, 2)), CLOSE), "value of a map's mean")
+    # Positive and negative activations may cancel: the rounding of a mean is relative to its terms.
+    error = (found.value - maps[:2, channel].mean((1, 2))).abs().max()
+    check(float(error) <= CLOSE * float(maps[:2, channel].abs().max()), "value of a map's mean")
     _check_gradient(found.input, reference, layer, weights, slice(2), "gradient of a map's mean")
 
 
