@@ -98,7 +98,7 @@ def test_stages_run_later_give_the_same_bytes(made: Path, tmp_path: Path) -> Non
 def test_results_of_other_options_are_kept_without_overwrite(tmp_path: Path) -> None:
     golden_run(tmp_path / "a/branching", filters=1, method="guided")
     before = files(tmp_path)
-    with pytest.raises(LurkError, match=r"method guided; .* set overwrite=True") as caught:
+    with pytest.raises(LurkError, match=r"method=guided; .* set overwrite=True") as caught:
         golden_run(tmp_path / "a/branching", filters=1)
     assert "--stages gradients --overwrite" in caught.value.for_command_line()
     assert files(tmp_path) == before
