@@ -28,6 +28,7 @@ from torch import nn
 from torchvision import transforms
 
 from tests.awkward import snapshot
+from tests.processes import hear_interrupts
 from tests.unit.test_docs import shell_lines
 from torchlurk import Lurk, LurkError, explain, transfer
 from torchlurk.cli.main import main
@@ -135,7 +136,7 @@ def test_every_command_of_the_page_runs(network: str, clone: Path) -> None:
 def served(arguments: list[str]) -> bool:
     """Whether a site that is served has a page; Ctrl-C ends the command."""
     command = [sys.executable, "-m", "torchlurk", "serve", *arguments, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=hear_interrupts) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[0]
         with urlopen(address, timeout=20) as answer:
