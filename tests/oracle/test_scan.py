@@ -17,7 +17,8 @@ from torchlurk import graph
 from torchlurk.pipeline import records
 from torchlurk.scan.reduce import positions_of_maxima
 from torchlurk.scan.scan import ScanBatch, scan
-from torchlurk.scan.state import ACTIVATION_EDGES, ScanState, initial_state, merge_states
+from torchlurk.scan.shards import Shard, merge_shards, to_bytes
+from torchlurk.scan.state import ACTIVATION_EDGES, ScanState, initial_state
 from torchlurk.store.schema import LayerFile
 
 SIZE = (3, 21, 26)
@@ -233,9 +234,8 @@ def test_merged_shards_equal_one_scan() -> None:
 
     straight = run(whole)
     shards = [run([batch]) for batch in whole]
-    merged = start
-    for index in (3, 0, 4, 1, 2):
-        merged = merge_states(merged, shards[index])
+    contents = [to_bytes(Shard(shards[index], (), 8)) for index in (3, 0, 4, 1, 2)]
+    merged = merge_shards(contents, BRANCHING_LAYERS, CLASSES, 4).state
     assert torch.equal(merged.images, straight.images)
     assert merged.images.tolist() == [15, 10, 0, 5, 10]
     for name, layer in straight.layers.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +11,10 @@ import click
 from torchlurk.cli import options
 from torchlurk.cli.terminal import echo, report
 from torchlurk.errors import LurkError, Option
+from torchlurk.explaining.params import METHOD_NAMES, AttributionParams
 
 if TYPE_CHECKING:
-    from torchlurk.explaining import AttributionParams, Explanation
-
-
-def _default(name: str) -> Callable[[], Any]:
-    """Return a function that returns a default of `AttributionParams`."""
-
-    def load() -> Any:
-        from torchlurk.explaining import AttributionParams
-
-        return getattr(AttributionParams, name)
-
-    return load
+    from torchlurk.explaining import Explanation
 
 
 @click.command(short_help="Show which pixels of an image a class or a unit depends on.")
@@ -49,8 +38,7 @@ def _default(name: str) -> Callable[[], Any]:
 @click.option(
     "--methods",
     metavar="METHOD,...",
-    help="Methods to show, in order. [default: all, gradient, saliency, guided, deconv, input_x_gradient, "
-    "smoothgrad, integrated]",
+    help=f"Methods to show, in order. [default: all, {', '.join(METHOD_NAMES)}]",
 )
 @click.option(
     "--randomize",
@@ -60,23 +48,20 @@ def _default(name: str) -> Callable[[], Any]:
 )
 @click.option(
     "--samples",
-    cls=options.LazyDefaultOption,
     type=click.IntRange(1, 10000),
-    default=_default("samples"),
+    default=AttributionParams.samples,
     help="Number of noisy copies for smoothgrad.",
 )
 @click.option(
     "--sigma",
-    cls=options.LazyDefaultOption,
     type=click.FloatRange(0, 10),
-    default=_default("sigma"),
+    default=AttributionParams.sigma,
     help="Standard deviation of the noise for smoothgrad, relative to the range of the image.",
 )
 @click.option(
     "--steps",
-    cls=options.LazyDefaultOption,
     type=click.IntRange(1, 10000),
-    default=_default("steps"),
+    default=AttributionParams.steps,
     help="Number of integration steps for integrated.",
 )
 @options.size
@@ -84,9 +69,8 @@ def _default(name: str) -> Callable[[], Any]:
 @options.words("File with the names of the network's outputs, one per line, in order.")
 @click.option(
     "--seed",
-    cls=options.LazyDefaultOption,
     type=click.IntRange(0, 2**63 - 1),
-    default=_default("seed"),
+    default=AttributionParams.seed,
     help="Seed of the random numbers.",
 )
 @options.device
@@ -112,7 +96,6 @@ def _explain(
     show_channels: tuple[int, ...] | None, words: Path | None, seed: int, device: str, tile: int, out: Path,
 ) -> None:  # fmt: skip
     from torchlurk.attribution.targets import parse_unit
-    from torchlurk.explaining import AttributionParams
     from torchlurk.explaining import explain as explain_images
     from torchlurk.explaining.files import SHEET, write_explanations
     from torchlurk.explaining.images import open_image

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchlurk.scan.topk import NO_IMAGE, TopK, empty_topk, merge_topk
+from torchlurk.scan.topk import NO_IMAGE, TopK, empty_topk
 
 ACTIVATION_EDGES: tuple[float, ...] = (
     *(-(2.0 ** (step / 2)) for step in range(18, -7, -1)),
@@ -114,29 +114,6 @@ def state_to(state: ScanState, device: torch.device) -> ScanState:
         }
         layers[name] = LayerState(**parts)
     return ScanState(state.images.to(device), layers)
-
-
-def merge_states(a: ScanState, b: ScanState) -> ScanState:
-    """Return the state after the images of both states, which must have no image in common."""
-    return ScanState(
-        a.images + b.images,
-        {name: _merge_layer_states(layer, b.layers[name]) for name, layer in a.layers.items()},
-    )
-
-
-def _merge_layer_states(a: LayerState, b: LayerState) -> LayerState:
-    return LayerState(
-        images=a.images + b.images,
-        max=merge_topk(a.max, b.max),
-        avg=merge_topk(a.avg, b.avg),
-        max_by_class=a.max_by_class + b.max_by_class,
-        avg_by_class=a.avg_by_class + b.avg_by_class,
-        max_squares=a.max_squares + b.max_squares,
-        avg_squares=a.avg_squares + b.avg_squares,
-        positive_by_class=a.positive_by_class + b.positive_by_class,
-        active=a.active + b.active,
-        counts=a.counts + b.counts,
-    )
 
 
 def candidate_images(state: ScanState) -> list[int]:

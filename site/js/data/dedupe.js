@@ -13,7 +13,7 @@ export function dedupe() {
       if (running.get(key) === job) running.delete(key);
     });
     const job = { control, waiting: 0, result };
-    result.catch(() => {}); // whoever still waits gets the rejection
+    result.catch(() => {}); // the callers that still wait get the rejection
     running.set(key, job);
     return job;
   }

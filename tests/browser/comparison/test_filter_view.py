@@ -79,8 +79,8 @@ def test_a_filter_over_time(page, compared, moments, troubles):
         f"saved_model/{name}/{kind}/deep/7.jpg" for name in NAMES for kind in ("max_activ", "cropped")
     ]
     values = [changes(moments, "early-to-last", "deep", pair)["values"]["means"][7] for pair in range(3)]
-    told = [float(text) for text in page.locator(".network-moment-line b").all_inner_texts()]
-    assert told == pytest.approx([values[0], values[1], values[2]], abs=0.006)
+    displayed = [float(text) for text in page.locator(".network-moment-line b").all_inner_texts()]
+    assert displayed == pytest.approx([values[0], values[1], values[2]], abs=0.006)
     expect(page.locator(".sparklines [aria-current]")).to_have_text(re.compile("mean activation"))
     page.locator(".sparklines [aria-current]").focus()
     page.keyboard.press("ArrowLeft")

@@ -31,7 +31,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def good(path: Path, random: Random) -> None:
-    """Write a picture in a random format, whatever the suffix of the path."""
+    """Write a picture in a random format, independent of the suffix of the path."""
     path.write_bytes(encoded(pixels(random), random.choice(("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))))
 
 

@@ -14,6 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+NAMES = (
+    "tench", "goldfish", "shark", "ray", "cock", "hen", "ostrich", "finch", "junco", "robin", "jay", "magpie",
+)  # fmt: skip
+"""Twelve class names: more than ten, so that the order of numbers and of texts differs."""
+
 
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:

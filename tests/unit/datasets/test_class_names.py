@@ -9,27 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.unit.datasets.conftest import pictures
+from tests.unit.datasets.conftest import NAMES, pictures
 from torchlurk.datasets.class_names import name_classes, names_in_order, read_class_names
 from torchlurk.datasets.matching import name_folders
 from torchlurk.datasets.open import open_images
 from torchlurk.datasets.torchvision_dataset import index_dataset
 from torchlurk.errors import LurkError
-
-NAMES = (
-    "tench",
-    "goldfish",
-    "shark",
-    "ray",
-    "cock",
-    "hen",
-    "ostrich",
-    "finch",
-    "junco",
-    "robin",
-    "jay",
-    "magpie",
-)
 
 FOLDERS = tuple(sorted(map(str, range(12))))
 

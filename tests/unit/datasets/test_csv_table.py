@@ -7,27 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.datasets.conftest import picture, pictures
+from tests.unit.datasets.conftest import NAMES, picture, pictures
 from torchlurk.datasets.batches import batches
 from torchlurk.datasets.csv_table import read_table
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.datasets.open import open_images
 from torchlurk.errors import LurkError
-
-NAMES = (
-    "tench",
-    "goldfish",
-    "shark",
-    "ray",
-    "cock",
-    "hen",
-    "ostrich",
-    "finch",
-    "junco",
-    "robin",
-    "jay",
-    "magpie",
-)
 
 
 def test_labels_of_a_table_are_named_by_number(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ function notRecorded(manifest, index) {
     h(
       "p",
       null,
-      "An earlier Torchlurk wrote this store, without the list of which filters prefer a class. ",
+      "An earlier version of Torchlurk wrote this store, without the list of the filters for each class. ",
       "Run the same ",
       h("code", null, "torchlurk precompute"),
       " again to add it. ",
