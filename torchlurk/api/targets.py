@@ -13,7 +13,7 @@ from torchlurk.ascent.optimise import supported_canvas_size
 from torchlurk.errors import LurkError, Option, check_choice
 from torchlurk.graph import Layer, prepare, select
 from torchlurk.models.runner import Runner
-from torchlurk.models.trial import random_input
+from torchlurk.models.trial_forward import random_input
 
 
 @dataclass(frozen=True)

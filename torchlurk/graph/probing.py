@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from torchlurk.errors import LurkError, Option
+from torchlurk.graph.layer_checks import check_layer, output_is_per_image, with_axes, without_layers
 from torchlurk.graph.layers import Graph, SkippedLayer
 from torchlurk.graph.selection import no_scannable_layer, select
-from torchlurk.graph.trials import TrialRun, run_once, same_outputs
-from torchlurk.graph.verdicts import judge_layer, output_is_per_image, with_axes, without_layers
+from torchlurk.graph.trial_runs import TrialRun, run_once, same_outputs
 from torchlurk.models.exceptions import short_message, where_raised
 from torchlurk.models.hooks import first_output, output_hooks
 from torchlurk.models.preserve import preserve, random_states
 from torchlurk.models.runner import Runner, original_exception
-from torchlurk.models.trial import explain_failed_forward, needs_autograd
+from torchlurk.models.trial_forward import explain_failed_forward, needs_autograd
 from torchlurk.runtime.devices import is_out_of_memory
 
 PROBE_IMAGES = 8
@@ -67,21 +67,21 @@ def probe(model: nn.Module, graph: Graph, images: Tensor) -> tuple[Runner, Graph
         images = torch.cat([images, images.flip(2)])
     count = len(images)
     trials = _run_trials(model, ["", *(layer.name for layer in graph.layers)], images)
-    verdicts = {layer.name: judge_layer(layer, trials.single, trials.batch, count) for layer in graph.layers}
+    checks = {layer.name: check_layer(layer, trials.single, trials.batch, count) for layer in graph.layers}
     kept, skipped = [], []
     for layer in graph.layers:
-        verdict = verdicts[layer.name]
-        if verdict.axes is None:
-            skipped.append(SkippedLayer(layer.name, layer.kind, verdict.skipped))
+        check = checks[layer.name]
+        if check.axes is None:
+            skipped.append(SkippedLayer(layer.name, layer.kind, check.skipped))
         else:
             shape = next(run[layer.name].shape for run in trials.single if layer.name in run)
-            kept.append(with_axes(layer, verdict.axes, shape))
+            kept.append(with_axes(layer, check.axes, shape))
     if graph.layers and not kept:
         raise no_scannable_layer(without_layers(graph, kept, skipped))
     if trials.runner.restore_each_forward:
         # A cut would consume other random numbers.
         kept = [replace(layer, field=layer.field.uncuttable) for layer in kept]
-    reasons = [trials.one_by_one, *(verdicts[layer.name].one_by_one for layer in kept)]
+    reasons = [trials.one_by_one, *(checks[layer.name].one_by_one for layer in kept)]
     if not output_is_per_image(trials.single, trials.batch, count):
         reasons.append("the output for an image differs between a batch and the image alone")
     axes = {layer.name: layer.axes for layer in kept}

@@ -23,7 +23,7 @@ from torchlurk.graph.operation_trace import (
 )
 from torchlurk.models.exceptions import FORWARD_ERRORS
 from torchlurk.models.preserve import preserve
-from torchlurk.models.trial import explain_failed_forward, needs_autograd
+from torchlurk.models.trial_forward import explain_failed_forward, needs_autograd
 
 _LEAVE_TORCH = ("numpy", "tolist", "__array__")
 """Functions by which values leave torch."""

@@ -16,7 +16,7 @@ from torchlurk.graph.operation_trace import OperationTrace, annotate_shape, firs
 from torchlurk.graph.recording import record_forward
 from torchlurk.models.exceptions import FORWARD_ERRORS
 from torchlurk.models.preserve import preserve
-from torchlurk.models.trial import random_input
+from torchlurk.models.trial_forward import random_input
 
 
 def trace_operations(

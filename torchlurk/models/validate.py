@@ -19,7 +19,7 @@ from torchlurk.models.digests import check_has_values
 from torchlurk.models.exceptions import FORWARD_ERRORS
 from torchlurk.models.isolation import isolated
 from torchlurk.models.outputs import first_tensor, type_name
-from torchlurk.models.trial import explain_failed_forward, trial_forward
+from torchlurk.models.trial_forward import explain_failed_forward, trial_forward
 from torchlurk.runtime.names import escape_surrogates
 
 

@@ -1,4 +1,4 @@
-"""Whether each row of a layer's output belongs to one image, judged from trial runs."""
+"""Whether each row of a layer's output belongs to one image, found by trial runs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 
 from torchlurk.graph.layers import Graph, Layer, SkippedLayer
 from torchlurk.graph.receptive_field import Field, global_axis
-from torchlurk.graph.trials import TrialRun, same_rows
+from torchlurk.graph.trial_runs import TrialRun, same_rows
 from torchlurk.models.hooks import MapAxes
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LayerCheck:
     """How a layer's output is read.
 
     Attributes:
@@ -28,9 +28,9 @@ class Verdict:
     skipped: str = ""
 
 
-def judge_layer(
+def check_layer(
     layer: Layer, single_runs: Sequence[TrialRun], batch_run: TrialRun | None, count: int
-) -> Verdict:
+) -> LayerCheck:
     """Decide how to read a layer's output, from what it gives for images alone and together.
 
     Args:
@@ -41,11 +41,11 @@ def judge_layer(
     """
     single = [run[layer.name] for run in single_runs if layer.name in run]
     if not any(0 not in summary.shape for summary in single):
-        return Verdict(
+        return LayerCheck(
             None, skipped=f"is never called: none of the {count} images that were tried reaches it"
         )
     if single[0].is_complex:
-        return Verdict(None, skipped="gives complex numbers, which have no order")
+        return LayerCheck(None, skipped="gives complex numbers, which have no order")
     axes = layer.axes
     sizes = {
         tuple(summary.shape[dim] for dim in axes.spatial)
@@ -54,7 +54,7 @@ def judge_layer(
     }
     if len(sizes) > 1:
         listed = " and ".join(" x ".join(map(str, size)) for size in sorted(sizes)[:2])
-        return Verdict(None, skipped=f"gives maps of different sizes for different images, {listed}")
+        return LayerCheck(None, skipped=f"gives maps of different sizes for different images, {listed}")
     first = next((summary for summary in single if summary.shape[axes.batch] == 1), single[0])
     batch = None if batch_run is None else batch_run.get(layer.name)
     if batch is not None and len(batch.shape) == len(first.shape):
@@ -63,14 +63,14 @@ def judge_layer(
             axes = replace(axes, batch=grown[0])
         if axes.batch in grown and len(single) == count:
             if same_rows(axes.batch, batch, single):
-                return Verdict(axes)
+                return LayerCheck(axes)
             reason = f"the output of {layer.name} for an image differs between a batch and the image alone"
-            return Verdict(axes, one_by_one=reason)
+            return LayerCheck(axes, one_by_one=reason)
     if all(summary.shape[axes.batch] in (0, 1) for summary in single):
         reason = f"not all images of a batch reach {layer.name}" if batch_run is not None else ""
-        return Verdict(axes, one_by_one=reason)
+        return LayerCheck(axes, one_by_one=reason)
     rows = first.shape[axes.batch]
-    return Verdict(
+    return LayerCheck(
         None,
         skipped=f"gives {rows} rows for one image, so the first dimension of its output is not the batch",
     )
