@@ -119,7 +119,7 @@ def test_a_class_that_no_filter_prefers(page, site, troubles):
 
 def test_an_older_store_is_explained(page, site):
     page.goto(f"{site}#/old?class=1")
-    expect(page.locator(".message")).to_contain_text("earlier Torchlurk")
+    expect(page.locator(".message")).to_contain_text("earlier version of Torchlurk")
     page.click(".message >> text=conv3")
     page.wait_for_url(re.compile(r"conv3\?class=1"))
     heading(page, "conv3")
