@@ -193,11 +193,11 @@ def ascend(
     """
     runner = as_runner(model)
     device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))
-    draws = draw_jitter(list(generators), params.steps).to(device)
     schedule = size_schedule(size, params.steps, params.resolutions)
     if not all(_accepts(model, layer, smaller, depth) for smaller, _ in schedule[:-1]):
         schedule = [(size, params.steps)]
     spectrum = initial_spectrum(list(generators), depth, schedule[0][0]).to(device)
+    draws = draw_jitter(list(generators), params.steps).to(device)
     colours = colour_axes(depth, device)
     own_channels = torch.tensor(list(channels), device=device)
     done, before = 0, schedule[0][0]
