@@ -45,12 +45,14 @@ def test_serves_files(served):
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert b"<main" in body
     status, headers, body = served("/saved_model/toy/cropped/a%2520b/0.jpg?x=1")
-    assert (status, headers["Content-Type"], body) == (200, "image/jpeg", b"crop")
+    assert (status, headers["Content-Type"], body) == (200, "image/jpeg", b"old crop")
+    status, headers, body = served("/saved_model/toy/pictures/a%2520b/0.0123456789ab.bin")
+    assert (status, headers["Content-Type"], body) == (200, "application/octet-stream", b"crop")
     assert headers["Accept-Ranges"] == "bytes"
     assert served("/js/app.js")[1]["Content-Type"].startswith("text/javascript")
 
 
-PACK = "/saved_model/toy/images/0.jpg"
+PACK = "/saved_model/toy/images/0.0123456789ab.bin"
 DATA = b"picture"
 
 
