@@ -14,10 +14,13 @@ TITLE = "Torchlurk"
 STORES_FOLDER = "saved_model"
 """Folder of the stores in a site."""
 
-CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'"
-"""Content security policy of the page."""
+CSP = "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'"
+"""Content security policy of the page; `blob:` is for pictures, which are parts of larger files."""
 
-_STATIC_PATTERNS = ("css/**/*.css", "js/**/*.js", "vendor/**/*", "*.svg")
+_BUNDLES = "dist"
+"""Folder of the script and the stylesheet that are made from the modules in `js` and the styles in `css`."""
+
+_STATIC_PATTERNS = (f"{_BUNDLES}/*", "js/theme.js", "*.svg")
 
 
 def static_files(source: Path) -> list[str]:
@@ -50,5 +53,5 @@ def render_page(source: Path, names: Sequence[str], live: str | None = None) -> 
         index=f"{STORES_FOLDER}/index.json",
         live=live,
         styles=[name for name in names if name.endswith(".css")],
-        modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js|types\.js).*\.js", name)],
+        scripts=[name for name in names if re.fullmatch(rf"{_BUNDLES}/.*\.js", name)],
     )

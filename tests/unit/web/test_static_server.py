@@ -46,7 +46,7 @@ def test_serves_files(served):
     assert b"<main" in body
     status, headers, body = served("/saved_model/toy/cropped/a%2520b/0.jpg?x=1")
     assert (status, headers["Content-Type"], body) == (200, "image/jpeg", b"crop")
-    assert served("/js/app.js")[1]["Content-Type"].startswith("text/javascript")
+    assert served("/dist/app.js")[1]["Content-Type"].startswith("text/javascript")
 
 
 def test_head_has_no_body(served):
