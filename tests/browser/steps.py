@@ -2,6 +2,12 @@
 
 from playwright.sync_api import expect
 
+LOADED = """() => [...document.images].every((image) => {
+    const { top, bottom } = image.getBoundingClientRect(); // a picture far from the window is not loaded yet
+    return bottom < 0 || top > innerHeight || (image.complete && image.naturalWidth > 0);
+})"""
+"""JavaScript that returns whether all pictures in the window are loaded."""
+
 
 def heading(page, text):
     """Check that the heading of the view has this text."""

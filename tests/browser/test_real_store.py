@@ -9,10 +9,9 @@ from playwright.sync_api import expect
 from tests.golden.run import EXPECTED
 
 from .made_up_site import served
-from .steps import heading, visit
+from .steps import LOADED, heading, visit
 
-BROKEN = "() => [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src)"
-LOADED = "() => [...document.images].every((i) => i.complete && i.naturalWidth > 0)"
+BROKEN = "() => [...document.images].filter((i) => i.src && i.complete && !i.naturalWidth).map((i) => i.src)"
 HIDDEN_BARS = """() => [...document.querySelectorAll('g:has(> text.figure) > rect.mark')]
     .filter((bar) => { const box = bar.getBoundingClientRect(); return !box.width || !box.height; }).length"""
 
