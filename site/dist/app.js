@@ -537,23 +537,24 @@ ratio:s}=t,a=s!=null,o=n.stages.ascent?.config?.objective??"mean",i=G(e)?ia[o]??
 let e=ue(t),n=["Made from noise by gradient ascent to excite this filter: a ",ot("https://distill.pub/2017/feature-visualization/","feature visualization"),"."];
 return W({title:"Filter image",kind:e?"filter-image":"filter-image none",text:n},e?c("figure",{class:"entry"},e,la(t)):yn("Filter image:"))}function ca(t,e,n){let{active:r,selectivity:s}=n.stats;if(r===0)return"No image of this data set excites this filter: it is dead here.";let a=n.classes.max[0],i=[
 `It responds ${G(e)?"somewhere in":"to"} ${r===1?"every image":`${X(r)} of the images`}`];if(a&&i.push(`, most of all to “${L(U(t,a[0]),60)}”`),s!=null){let l=s>
-.6?"strongly":s>.3?"moderately":"barely";i.push(`, and is ${l} selective for its class (${I(s,2)})`)}return`${i.join("")}.`}function ua(t,{channel:e,pictures:n,
-max:r,avg:s}){let a=n.map(o=>t.strip(o,e));return t.isPacked?a:[...a,...[...r,...s].map(({image:o})=>t.image(o))]}function fa(t,e){return G(e)?q(t,e)?["The imag\
-es with the highest single activation; the box is the receptive field of the unit that responds (",e.receptive_field?`${vt(e.receptive_field.size)} pixels`:"the\
- whole input","). Below each, that patch and its gradient."]:["The images with the highest single activation. Each unit of this layer sees all of an image; ","a\
- gradient shows which pixels excite the one that responds, by ",Wt(t),"; mid-gray means none."]:["This layer has no map: each filter gives one number per image.\
- These are the images with the highest; ","a gradient shows which pixels excite the filter, by ",Wt(t),"; mid-gray means none."]}function ma(t,e,{place:n,of:r,chosen:s}){
-if(e.sort==="channel"&&!s)return null;let a=s?` with an image of “${L(U(t,e.class),40)}”`:"";return c("p",{class:"sorted-position"},`${j(n)} of ${j(r)} filt\
-ers${a}, ${_e[e.sort]}`)}async function rs(t){let{store:e,route:n,signal:r}=t,{manifest:s,root:a}=await ut(e,n.network,r),o=St(s,n.layer),i=await e.layer(n.network,
-o.data,r),{filters:l,names:u}=i,f=ae(l,o.name,n.channel),m=u?.[f.channel],h=`Filter ${f.channel}${m?`: ${L(m,60)}`:""}`,d=await ie(e,n.network,r),v=tt({manifest:s,
-root:a,layer:o,file:i,images:d}),w={manifest:s,root:a,layer:o,sources:v,show:t.show,filter:f,images:d?.images??{},signal:r},y=wn(l,n,f.channel),x=g=>g?{href:R({
-...t.current(),channel:g.channel}),text:String(g.channel)}:null,M=c("div",{class:"entries"}),S=c("div",{class:"entries"}),$=c("div",{class:"toolbar"}),A=c("div",
-{class:"nav-slot"});function p(g){y=wn(l,g,f.channel),P(A,it("filter",x(y.before),x(y.after)),ma(s,n,y)),et($,()=>P($,se(g))),P(M,ts(w,g.show)),P(S,es(w,g.show))}
-p(n);let b=["The images that excite the filter most over their whole area. A gradient shows which pixels excite it, by ",Wt(s),"; mid-gray means none."],T=[y.after,
-y.before].flatMap(g=>g?ua(v,g):[]);return{title:`${h}, ${o.name}, ${s.title??s.name}`,crumbs:[{text:o.name,short:nt(o.name),href:R({...n,channel:null,show:"imag\
-e"})},{text:String(f.channel),href:R(n)}],get steps(){return{before:x(y.before)?.href,after:x(y.after)?.href}},node:c("article",{class:"view filter"},c("header",
-{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},h),A),c("p",{class:"lede"},ca(s,o,f))),c("div",{class:"hero"},ns(w),W({title:"Strongest respo\
-nses",text:fa(s,o)},$,M)),G(o)?W({title:"Highest on average",text:b},S):null,c("div",{class:"plots"},Vr(w),Yr(w)),Jr(w)),update:p,ready:()=>t.prefetch(T)}}function os(t,e=I){let n=It(t);return`most (${j(n.n)}) have ${ct(n,e)}`}function as(t,e=I){return t.map(n=>`${ct(n,e)}: ${F(n.n,"filter")}`)}var ss=76,ha={top:6,
+.6?"strongly":s>.3?"moderately":"barely";i.push(`, and is ${l} selective for its class (${I(s,2)})`)}return`${i.join("")}.`}function ua(t,{before:e,after:n}){let r=a=>a.
+pictures.map(o=>t.strip(o,a.channel)),s=({max:a,avg:o})=>[...a,...o].map(({image:i})=>t.image(i));return t.isPacked?n?r(n):[]:[n,e].flatMap(a=>a?[...r(a),...s(a)]:
+[])}function fa(t,e){return G(e)?q(t,e)?["The images with the highest single activation; the box is the receptive field of the unit that responds (",e.receptive_field?
+`${vt(e.receptive_field.size)} pixels`:"the whole input","). Below each, that patch and its gradient."]:["The images with the highest single activation. Each un\
+it of this layer sees all of an image; ","a gradient shows which pixels excite the one that responds, by ",Wt(t),"; mid-gray means none."]:["This layer has no m\
+ap: each filter gives one number per image. These are the images with the highest; ","a gradient shows which pixels excite the filter, by ",Wt(t),"; mid-gray me\
+ans none."]}function ma(t,e,{place:n,of:r,chosen:s}){if(e.sort==="channel"&&!s)return null;let a=s?` with an image of “${L(U(t,e.class),40)}”`:"";return c("\
+p",{class:"sorted-position"},`${j(n)} of ${j(r)} filters${a}, ${_e[e.sort]}`)}async function rs(t){let{store:e,route:n,signal:r}=t,{manifest:s,root:a}=await ut(
+e,n.network,r),o=St(s,n.layer),[i,l]=await Promise.all([e.layer(n.network,o.data,r),ie(e,n.network,r)]),{filters:u,names:f}=i,m=ae(u,o.name,n.channel),h=f?.[m.channel],
+d=`Filter ${m.channel}${h?`: ${L(h,60)}`:""}`,v=tt({manifest:s,root:a,layer:o,file:i,images:l}),w={manifest:s,root:a,layer:o,sources:v,show:t.show,filter:m,images:l?.
+images??{},signal:r},y=wn(u,n,m.channel),x=g=>g?{href:R({...t.current(),channel:g.channel}),text:String(g.channel)}:null,M=c("div",{class:"entries"}),S=c("div",
+{class:"entries"}),$=c("div",{class:"toolbar"}),A=c("div",{class:"nav-slot"});function p(g){y=wn(u,g,m.channel),P(A,it("filter",x(y.before),x(y.after)),ma(s,n,y)),
+et($,()=>P($,se(g))),P(M,ts(w,g.show)),P(S,es(w,g.show))}p(n);let b=["The images that excite the filter most over their whole area. A gradient shows which pixel\
+s excite it, by ",Wt(s),"; mid-gray means none."],T=ua(v,y);return{title:`${d}, ${o.name}, ${s.title??s.name}`,crumbs:[{text:o.name,short:nt(o.name),href:R({...n,
+channel:null,show:"image"})},{text:String(m.channel),href:R(n)}],get steps(){return{before:x(y.before)?.href,after:x(y.after)?.href}},node:c("article",{class:"v\
+iew filter"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},d),A),c("p",{class:"lede"},ca(s,o,m))),c("div",{class:"hero"},ns(w),W(
+{title:"Strongest responses",text:fa(s,o)},$,M)),G(o)?W({title:"Highest on average",text:b},S):null,c("div",{class:"plots"},Vr(w),Yr(w)),Jr(w)),update:p,ready:()=>t.
+prefetch(T)}}function os(t,e=I){let n=It(t);return`most (${j(n.n)}) have ${ct(n,e)}`}function as(t,e=I){return t.map(n=>`${ct(n,e)}: ${F(n.n,"filter")}`)}var ss=76,ha={top:6,
 right:8,bottom:22,left:2};function is(t,e,n){let{svg:r,...s}=Ot(e,ss,ha),a=_.scaleLinear([t[0].from,t.at(-1).to],s.x),o=_.scaleLinear([0,_.max(t,l=>l.n)],s.y),i=l=>a(
 l.to)-a(l.from);return Fe(r,t,{x:l=>a(l.from),width:i,y:s.y}).append("rect").attr("class","mark max").attr("x",l=>a(l.from)+.5).attr("width",l=>Math.max(1,i(l)-
 1)).attr("y",l=>l.n?Math.min(o(l.n),o(0)-1.5):o(0)).attr("height",l=>l.n?Math.max(1.5,o(0)-o(l.n)):0),Vt(r,"axis",s.x,[o(0)]),Rt(r,a.ticks(Math.max(2,Math.floor(

@@ -17,7 +17,9 @@ class Growing:
 
     def __init__(self, folder: Path) -> None:
         names = [name for name, _ in LAYERS]
-        self.whole = make_store(folder / "made", "toy", LAYERS, list(pairwise(names)), flat=("fc",), packed=False)
+        self.whole = make_store(
+            folder / "made", "toy", LAYERS, list(pairwise(names)), flat=("fc",), packed=False
+        )
         self.store = folder / "live" / "toy"
         self.manifest = json.loads((self.whole / "network.json").read_text())
 

@@ -1,4 +1,4 @@
-"""Format 2 from format 1, as docs/reference/format.md describes it: written for the tests, apart from the package."""
+"""Format 2 from format 1, as docs/reference/format.md describes it; an own version, for the tests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_packs(
 
 
 def thumb(data: bytes, width: int | None = None) -> bytes:
-    """Return a small picture of the first tile of a strip, which is `width` pixels wide, or of a whole picture."""
+    """Return a small picture of the first tile, `width` pixels wide, of a strip, or of a whole picture."""
     with Image.open(BytesIO(data)) as image:
         tile = image.crop((0, 0, width or image.width, image.height)).convert("RGB")
     tile.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS)

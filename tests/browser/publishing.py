@@ -103,11 +103,17 @@ class PlainHandler(SimpleHTTPRequestHandler):
         pass
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Say nothing of a browser that has closed its connection."""
+
+
 @contextmanager
 def serve_with(handler: type[SimpleHTTPRequestHandler], folder: Path) -> Iterator[str]:
     """Serve a folder, and yield its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:

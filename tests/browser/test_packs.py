@@ -1,4 +1,4 @@
-"""Pictures that are parts of files: what is shown, how it is fetched, from hosts with byte ranges and without."""
+"""Pictures that are parts of files: what is shown and what is fetched, from hosts with ranges and without."""
 
 from __future__ import annotations
 

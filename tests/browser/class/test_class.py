@@ -164,7 +164,9 @@ def test_a_layer_without_crops_shows_the_images(page, tmp_path, troubles):
         page.goto(f"{url}#/flat?class=0")
         tile = page.locator(".class-layer[data-layer=logits] .tile")
         tile.nth(3).scroll_into_view_if_needed()
-        expect(tile.nth(3).locator("img")).to_have_attribute("data-picture", re.compile(r"/logits/image-\d+$"))
+        expect(tile.nth(3).locator("img")).to_have_attribute(
+            "data-picture", re.compile(r"/logits/image-\d+$")
+        )
         expect(tile.nth(3).locator(".fallback-label")).to_have_text("image")
         expect(page.locator(".class-layer[data-layer=conv1] .tile img").first).to_have_attribute(
             "data-picture", re.compile(r"cropped|max_activ")

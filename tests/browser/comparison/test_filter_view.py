@@ -18,9 +18,7 @@ def test_pictures_come_from_both_stores(page, compared, moments, troubles):
     expect(sides).to_have_count(2)
     for side, name, images in zip(sides.all(), ("early", "later"), lists, strict=True):
         expect(side.locator(".side-head a")).to_have_attribute("href", f"#/{name}/deep/7")
-        shown = side.locator(".entry > .frame img").evaluate_all(
-            "(all) => all.map((e) => e.dataset.picture)"
-        )
+        shown = side.locator(".entry > .frame img").evaluate_all("(all) => all.map((e) => e.dataset.picture)")
         assert shown == [f"saved_model/{name}/images/{image}.jpg" for image in images]
         crops = side.locator(".pair img").evaluate_all("(all) => all.map((e) => e.dataset.picture)")
         assert crops == [
@@ -76,7 +74,11 @@ def test_a_filter_over_time(page, compared, moments, troubles):
     expect(page.locator(".network-moment .network-moment-head a")).to_have_text(list(NAMES))
     shown = page.locator(".network-moment img").evaluate_all("(all) => all.map((e) => e.dataset.picture)")
     assert shown == [
-        *(f"saved_model/{name}/thumbs/deep/{kind}-7" for name in NAMES[:2] for kind in ("max_activ", "cropped")),
+        *(
+            f"saved_model/{name}/thumbs/deep/{kind}-7"
+            for name in NAMES[:2]
+            for kind in ("max_activ", "cropped")
+        ),
         *(f"saved_model/last/{kind}/deep/7.jpg" for kind in ("max_activ", "cropped")),  # it has format 1
     ]
     page.wait_for_function(LOADED)

@@ -37,14 +37,16 @@ function summary(manifest, layer, filter) {
 }
 
 /**
- * The pictures of a filter's page to fetch before it is opened. Of packs these are its own, which come in one request;
- * its images lie in several packs.
+ * The pictures to fetch before a neighbour is opened. Of packs these are those of the next filter, which come in one
+ * request; its images lie in many packs, and the previous filter is more often one that the visitor comes from.
  * @param {PictureSources} sources
- * @param {Filter} filter
+ * @param {import("../../data/filters.js").Neighbours} neighbours
  */
-function prefetched(sources, { channel, pictures, max, avg }) {
-  const strips = pictures.map((kind) => sources.strip(kind, channel));
-  return sources.isPacked ? strips : [...strips, ...[...max, ...avg].map(({ image }) => sources.image(image))];
+function picturesAhead(sources, { before, after }) {
+  const strips = (filter) => filter.pictures.map((kind) => sources.strip(kind, filter.channel));
+  const images = ({ max, avg }) => [...max, ...avg].map(({ image }) => sources.image(image));
+  if (sources.isPacked) return after ? strips(after) : [];
+  return [after, before].flatMap((filter) => (filter ? [...strips(filter), ...images(filter)] : []));
 }
 
 /**
@@ -98,12 +100,14 @@ export async function filterView(ctx) {
   const { store, route, signal } = ctx;
   const { manifest, root } = await openNetwork(store, route.network, signal);
   const layer = layerOf(manifest, route.layer);
-  const file = await store.layer(route.network, layer.data, signal);
+  const [file, images] = await Promise.all([
+    store.layer(route.network, layer.data, signal),
+    openImages(store, route.network, signal),
+  ]);
   const { filters, names } = file;
   const filter = filterOf(filters, layer.name, route.channel);
   const name = names?.[filter.channel];
   const title = `Filter ${filter.channel}${name ? `: ${truncate(name, 60)}` : ""}`;
-  const images = await openImages(store, route.network, signal);
   const sources = pictureSources({ manifest, root, layer, file, images });
   const scene = { manifest, root, layer, sources, show: ctx.show, filter, images: images?.images ?? {}, signal };
   let near = neighboursOf(filters, route, filter.channel);
@@ -129,7 +133,7 @@ export async function filterView(ctx) {
     gradientMethod(manifest),
     "; mid-gray means none.",
   ];
-  const next = [near.after, near.before].flatMap((other) => (other ? prefetched(sources, other) : []));
+  const ahead = picturesAhead(sources, near);
   return {
     title: `${title}, ${layer.name}, ${manifest.title ?? manifest.name}`,
     crumbs: [
@@ -163,6 +167,6 @@ export async function filterView(ctx) {
       statisticsSection(scene),
     ),
     update: draw,
-    ready: () => ctx.prefetch(next),
+    ready: () => ctx.prefetch(ahead),
   };
 }
