@@ -271,8 +271,9 @@
  * A picture that is a file. In all sources `name` tells what the picture is, wherever it lies.
  * @typedef {{name: string, url: string}} PictureFile
  *
- * A picture that is a part of a file, the bytes from `start` to `end`; `whole`: fetch all of the file at once.
- * @typedef {{name: string, url: string, start: number, end: number, whole?: boolean}} Part
+ * A picture that is a part of a file, the bytes from `start` to `end`. It is fetched together with the others of its
+ * `item`, as the pictures of one filter, or, if `whole`, with all of the file.
+ * @typedef {{name: string, url: string, start: number, end: number, item?: [number, number], whole?: boolean}} Part
  *
  * A picture that must be looked for first.
  * @typedef {{name: string, find: () => Promise<PictureSource|null>}} PictureToFind

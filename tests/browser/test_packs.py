@@ -43,7 +43,8 @@ FAILS = """(url) => new Promise((done) => {
 def folder(tmp_path_factory) -> Path:
     base = tmp_path_factory.mktemp("packs")
     edges = [(a[0], b[0]) for a, b in pairwise(CHAIN)]
-    publish([make_store(base / "stores", "chain", CHAIN, edges)], base / "site")
+    large = make_store(base / "stores", "large", [("conv", 4)], [], side=224)
+    publish([make_store(base / "stores", "chain", CHAIN, edges), large], base / "site")
     return base / "site"
 
 
@@ -106,6 +107,7 @@ def seed(layer: int, channel: int) -> int:
 
 def test_every_picture_is_the_right_one(visitor, host, troubles):
     visitor.goto(f"{host}#/chain/conv2")
+    heading(visitor, "conv2")
     for channel in (0, 7, 70, 130, 511):
         visitor.evaluate(SCROLL_TO, channel / 512)
         shown = picture(visitor, f"thumbs/conv2/cropped-{channel}")
@@ -163,14 +165,15 @@ def test_a_host_without_ranges_sends_each_file_once(visitor, folder, troubles):
 
 
 def test_pictures_are_released_with_their_view(visitor, host, troubles):
-    visitor.goto(f"{host}#/chain/conv1")
+    visitor.goto(f"{host}#/large/conv/0")
     settle(visitor)
-    url = visitor.locator(".tile img").first.get_attribute("src")
-    assert url.startswith("blob:")
-    assert not visitor.evaluate(FAILS, url)
-    visitor.click(".tile >> nth=0")
-    heading(visitor, "Filter 0")
-    assert visitor.evaluate(FAILS, url)
+    urls = visitor.locator("main img[src]").evaluate_all("(all) => [...new Set(all.map((i) => i.src))]")
+    blobs = [url for url in urls if url.startswith("blob:")]
+    assert blobs
+    assert not any(visitor.evaluate(FAILS, url) for url in urls)
+    visitor.click(".crumbs a >> nth=1")
+    heading(visitor, "conv")
+    assert all(visitor.evaluate(FAILS, url) for url in blobs)
     assert [text for text in troubles if "ERR_FILE_NOT_FOUND" not in text] == []
 
 
@@ -205,8 +208,8 @@ def test_a_failed_request_marks_the_pictures_and_is_made_again(visitor, host):
 
 
 def test_a_redraw_keeps_the_pictures(visitor, host, troubles):
-    visitor.goto(f"{host}#/chain/conv2/3")
-    heading(visitor, "Filter 3")
+    visitor.goto(f"{host}#/chain/conv1/15")  # the last of its layer: no other is fetched ahead
+    heading(visitor, "Filter 15")
     scroll_to_end(visitor)
     visitor.requested.clear()
     for choice in ("Gradient", "Overlay", "Image"):

@@ -8,8 +8,8 @@ import { urlOf } from "./store.js";
 /** @import { ImagesFile, Layer, LayerFile, Manifest, Pack, Part, PictureSources, Preview } from "../types.js" */
 
 /**
- * The parts of packs, by kind and item, as in "cropped 12".
- * @typedef {Map<string, {url: string, start: number, end: number}>} PartIndex
+ * The parts of packs, by kind and item, as in "cropped 12"; `item` are the bytes of all kinds of the item.
+ * @typedef {Map<string, {url: string, start: number, end: number, item: [number, number]}>} PartIndex
  */
 
 /**
@@ -25,9 +25,11 @@ export function indexParts(root, packs) {
     const url = root + urlOf(path);
     let start = 0;
     items.forEach((item, row) => {
+      /** @type {[number, number]} */
+      const whole = [start, lengths[row].reduce((sum, length) => sum + length, start)];
       kinds.forEach((kind, column) => {
         const end = start + lengths[row][column];
-        if (end > start) parts.set(`${kind} ${item}`, { url, start, end });
+        if (end > start) parts.set(`${kind} ${item}`, { url, start, end, item: whole });
         start = end;
       });
     });
@@ -36,8 +38,9 @@ export function indexParts(root, packs) {
 }
 
 /**
- * Parts to fetch in one go, as few requests as sensible: those of one file become one range where at most `gap` bytes
- * lie between them, and the whole file where one of them asks for it.
+ * What to fetch for some parts, in as few requests as sensible: the whole file where a part asks for it, else the whole
+ * item of each part, since its other pictures are shown with it or soon after. Items of one file become one range where
+ * at most `gap` bytes lie between them.
  * @param {Part[]} parts
  * @param {number} gap
  * @returns {Array<{url: string, start?: number, end?: number}>} without `start`: the whole file
@@ -46,7 +49,10 @@ export function mergeParts(parts, gap) {
   const whole = new Set(parts.filter((part) => part.whole).map(({ url }) => url));
   /** @type {Array<{url: string, start?: number, end?: number}>} */
   const merged = [...whole].map((url) => ({ url }));
-  const rest = parts.filter(({ url }) => !whole.has(url)).sort((a, b) => a.start - b.start || a.end - b.end);
+  const rest = parts
+    .filter(({ url }) => !whole.has(url))
+    .map(({ url, start, end, item = [start, end] }) => ({ url, start: item[0], end: item[1] }))
+    .sort((a, b) => a.start - b.start || a.end - b.end);
   const last = new Map(); // by URL, the range that may grow
   for (const { url, start, end } of rest) {
     const range = last.get(url);

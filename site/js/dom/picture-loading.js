@@ -7,7 +7,22 @@ import { savesData } from "../data/prefetch.js";
 /** How far from the window a picture is loaded. */
 const NEAR = "400px";
 
+/**
+ * Pictures of at most so many bytes are put into their URLs. Another process serves the URLs of blobs, and asking it for
+ * each of a hundred tiles takes longer than a frame.
+ */
+const INLINE = 4096;
+
 const idle = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 300));
+
+/**
+ * A URL in this page for the bytes of a picture.
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ */
+function pictureUrl(bytes) {
+  if (bytes.length > INLINE) return URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+  return `data:image/jpeg;base64,${btoa(String.fromCharCode(...bytes))}`;
+}
 
 /**
  * @param {PackLoader} packs
@@ -40,9 +55,7 @@ export function pictureLoading(packs, signal) {
   function urlOf(part) {
     const key = `${part.url}#${part.start}-${part.end}`;
     if (!urls.has(key)) {
-      const url = packs
-        .load(part, signal)
-        .then((bytes) => URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" })));
+      const url = packs.load(part, signal).then(pictureUrl);
       urls.set(key, url);
       url.catch(() => urls.delete(key)); // the next picture that needs it tries again
     }

@@ -94,6 +94,16 @@ test("a host without ranges is asked once for a file, and all parts are cut from
   assert.deepEqual(hosted.requests.map((request) => request[0]).sort(), ["a", "b"]);
 });
 
+test("the pictures of an item come together", async () => {
+  const hosted = host({ a: 1000 });
+  const loader = packLoader({ fetch: hosted.fetch, gap: 0 });
+  const item = [100, 300];
+  const [one, other] = [part("a", 290, 300, { item }), part("a", 100, 150, { item })];
+  assert.deepEqual(await loaded(loader, hosted, [one]), [bytes(one)]);
+  assert.deepEqual(await loaded(loader, hosted, [other]), [bytes(other)]);
+  assert.deepEqual(hosted.requests, ["a 100-299"]);
+});
+
 test("all of a file is fetched where a part asks for it", async () => {
   const hosted = host({ a: 1000 });
   const loader = packLoader({ fetch: hosted.fetch });

@@ -32,11 +32,11 @@ const images = {
 test("the bytes of a pack are item by item, and within an item kind by kind", () => {
   const url = `${ROOT}pictures/a%252Fb/0.0123456789ab.bin`;
   assert.deepEqual(Object.fromEntries(indexParts(ROOT, file.packs.pictures)), {
-    "cropped 0": { url, start: 0, end: 10 },
-    "cropped 2": { url, start: 10, end: 17 },
-    "max_activ 2": { url, start: 17, end: 22 },
-    "cropped 16": { url: `${ROOT}pictures/a%252Fb/16.ab.bin`, start: 0, end: 3 },
-    "max_activ 16": { url: `${ROOT}pictures/a%252Fb/16.ab.bin`, start: 3, end: 7 },
+    "cropped 0": { url, start: 0, end: 10, item: [0, 10] },
+    "cropped 2": { url, start: 10, end: 17, item: [10, 22] },
+    "max_activ 2": { url, start: 17, end: 22, item: [10, 22] },
+    "cropped 16": { url: `${ROOT}pictures/a%252Fb/16.ab.bin`, start: 0, end: 3, item: [0, 7] },
+    "max_activ 16": { url: `${ROOT}pictures/a%252Fb/16.ab.bin`, start: 3, end: 7, item: [0, 7] },
   });
 });
 
@@ -138,5 +138,10 @@ test("parts of one file become one range where little lies between them", () => 
   assert.deepEqual(mergeParts([...parts, part("a", 1, 2, true)], 0), [{ url: "a" }, { url: "b", start: 0, end: 5 }]);
   assert.deepEqual(mergeParts([part("a", 0, 9), part("a", 0, 9), part("a", 2, 3)], 0), [
     { url: "a", start: 0, end: 9 },
+  ]);
+  const ofItem = { ...part("a", 25, 30), item: [20, 40] };
+  assert.deepEqual(mergeParts([ofItem, part("a", 41, 42), part("a", 44, 45)], 1), [
+    { url: "a", start: 20, end: 42 },
+    { url: "a", start: 44, end: 45 },
   ]);
 });
