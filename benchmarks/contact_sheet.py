@@ -7,26 +7,24 @@ from pathlib import Path
 import click
 from PIL import Image, ImageDraw
 
-from torchlurk.store.read import read_layer, read_manifest
-from torchlurk.store.schema import picture_path
+from torchlurk.api.reading import open_store
 
 SIDE, GAP, MARGIN = 104, 6, 96
 
 
 def contact_sheet(store: Path, columns: int) -> Image.Image:
     """Draw the first filter images of each layer except the first, whose 3 x 3 pixels show only colours."""
-    manifest = read_manifest(store)
-    layers = manifest.layers[1:]
+    view = open_store(store)
+    layers = [view.layer(record.name) for record in view.manifest.layers[1:]]
     width = MARGIN + columns * (SIDE + GAP)
     sheet = Image.new("RGB", (width, len(layers) * (SIDE + GAP) + GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for row, layer in enumerate(layers):
         top = GAP + row * (SIDE + GAP)
         draw.text((GAP, top + SIDE // 2 - 6), layer.name, fill="black")
-        entries = [f for f in read_layer(store, layer).filters if "max_activ" in f.pictures][:columns]
-        for column, entry in enumerate(entries):
-            with Image.open(store / picture_path("max_activ", layer.name, entry.channel)) as picture:
-                tile = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        filters = [one for one in layer if "max_activ" in one.entry.pictures][:columns]
+        for column, one in enumerate(filters):
+            tile = one.image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             sheet.paste(tile, (MARGIN + column * (SIDE + GAP), top))
     return sheet
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from tests import helpers
 from tests.compared import PREPROCESS, network, store, trained, write_photos
+from tests.stored import places
 from torchlurk import Comparison, compare
 from torchlurk.cli.main import main
 from torchlurk.datasets.images import NOT_READ
@@ -132,8 +133,8 @@ BAD_STORES: dict[str, tuple[Callable[[Path], None], list[str], list[str]]] = {
         ["the scan of 'saved/two' is incomplete", "the same torchlurk precompute again"],
     ),
     "newer format": (
-        manifest(lambda m: m.update(format=2, more="of it")), ["saved/one", "saved/two"],
-        ["has format 2", "upgrade Torchlurk"],
+        manifest(lambda m: m.update(format=3, more="of it")), ["saved/one", "saved/two"],
+        ["has format 3", "upgrade Torchlurk"],
     ),
     "damaged manifest": (
         lambda here: (here / "saved/two/network.json").write_text("{") and None, ["saved/one", "saved/two"],
@@ -236,9 +237,10 @@ def test_networks_and_images_of_other_stores_are_refused(here: Path, name: str) 
 
 
 def test_the_error_names_a_damaged_picture(here: Path) -> None:
-    (here / "saved/two/max_activ/wide/0.jpg").write_bytes(b"no picture")
+    damaged = places(here / "saved/two")["max_activ/wide/0.jpg"]
+    damaged.spoil()
     line = refused(here, *NETWORKS, *FILES, *MODEL)
-    assert "saved/two/max_activ/wide/0.jpg" in line
+    assert f"max_activ of filter 0 in 'saved/two/pictures/wide/{damaged.path.name}'" in line
     assert "compute its store again" in line
 
 

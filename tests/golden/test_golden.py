@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.golden.run import EXPECTED, golden_run
+from tests.golden.run import EXPECTED, QUIET, golden_run
+from tests.stored import places, unpacked
 from torchlurk.errors import LurkError
+from torchlurk.pipeline.encoding import EncodedFilter
+from torchlurk.pipeline.stages.block_results import write_block
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.inspect import inspect
+from torchlurk.store.partial import PartialResults
 from torchlurk.store.read import read_manifest, read_progress
-from torchlurk.store.schema import picture_path
 from torchlurk.store.write import exclusive_lock
 
 
@@ -32,13 +38,19 @@ def files(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+def names(folder: Path) -> list[str]:
+    """Return the names of all files, without the digests in those of packs: pixels differ by rounding."""
+    return sorted(re.sub(r"\.[0-9a-f]{12}\.bin$", ".bin", name) for name in files(folder))
+
+
 def same(a: Any, b: Any) -> bool:
     """Return whether two JSON values are equal up to the rounding differences of processors."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(
-            # certificates are rounding noise themselves
+            # packs have the lengths and digests of pictures; certificates are rounding noise themselves
             max(a[k] or 0, b[k] or 0) < 1e-4 if k == "certificate" else same(a[k], b[k])
             for k in a
+            if k != "packs"
         )
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(same, a, b))
@@ -48,7 +60,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def test_the_files_are_the_expected_ones(made: Path) -> None:
-    assert sorted(files(made)) == sorted(files(EXPECTED))
+    assert names(made) == names(EXPECTED)
 
 
 def test_json_files_have_the_expected_content(made: Path) -> None:
@@ -59,15 +71,17 @@ def test_json_files_have_the_expected_content(made: Path) -> None:
 
 
 def test_pictures_have_the_expected_content(made: Path) -> None:
-    for path in sorted(EXPECTED.rglob("*.jpg")):
-        with Image.open(path) as a, Image.open(made / path.relative_to(EXPECTED)) as b:
+    found, expected = unpacked(made / "branching"), unpacked(EXPECTED / "branching")
+    assert found.keys() == expected.keys()
+    for name, data in expected.items():
+        with Image.open(io.BytesIO(data)) as a, Image.open(io.BytesIO(found[name])) as b:
             difference = np.abs(np.asarray(a).astype(int) - np.asarray(b).astype(int))
-        assert difference.mean() < 1, path
+        assert difference.mean() < 1, name
 
 
 def test_no_file_contains_the_path_of_the_store(made: Path) -> None:
     for name, data in files(made).items():
-        if not name.endswith(".jpg"):
+        if not name.endswith(".bin"):
             assert str(made).encode() not in data, name
 
 
@@ -114,7 +128,9 @@ def test_overwriting_one_stage_keeps_the_others(tmp_path: Path) -> None:
     assert set(map(str, stages.gradients.made.values())) == {"[(0, 1)]"}
     assert set(map(str, stages.ascent.made.values())) == {"[(0, 2)]"}
     assert inspect(tmp_path / "branching").problems == ()
-    assert not (tmp_path / "branching/max_grads/stem/1.jpg").exists()
+    left = unpacked(tmp_path / "branching")
+    assert {"max_grads/stem/0.jpg", "max_activ/stem/1.jpg", "thumbs/gradient/stem/0.jpg"} <= left.keys()
+    assert not {"max_grads/stem/1.jpg", "thumbs/gradient/stem/1.jpg"} & left.keys()
 
 
 @pytest.mark.parametrize(
@@ -135,27 +151,34 @@ def test_a_store_that_grew_has_the_bytes_of_one_run(tmp_path: Path, requests: li
 
 def test_a_run_computes_only_what_is_missing(tmp_path: Path) -> None:
     golden_run(tmp_path / "branching", filters=(1,), layers=("head",))
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
-    golden_run(tmp_path / "branching", filters=3)
-    assert before == {path: path.stat().st_mtime_ns for path in before}
+    before = unpacked(tmp_path / "branching")
+    bars: list[tuple[str, int]] = []
+
+    def bar(label: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], object]]:
+        bars.append((label, total))
+        return QUIET.bar(label, total, unit)
+
+    golden_run(tmp_path / "branching", filters=3, reporter=replace(QUIET, bar=bar))
+    after = unpacked(tmp_path / "branching")
+    assert before == {name: after[name] for name in before}
+    assert bars == [("max gradients", 11), ("avg gradients", 11), ("ascent", 11)]
     assert read_manifest(tmp_path / "branching").stages.ascent.made["head"] == [(0, 3)]
 
 
 def test_an_interrupted_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+    written = write_block
 
-    def stopped(kind: str, layer: str, channel: int) -> str:
-        calls.append((kind, layer, channel))
-        if kind == "max_activ" and layer == "right":
+    def stopped(partial: PartialResults, piece: str, results: Sequence[EncodedFilter]) -> None:
+        if partial.work == "ascent" and piece.startswith("right/"):
             raise KeyboardInterrupt
-        return picture_path(kind, layer, channel)
+        written(partial, piece, results)
 
     with monkeypatch.context() as patch:
-        patch.setattr("torchlurk.store.schema.picture_path", stopped)
+        patch.setattr("torchlurk.pipeline.stages.blocks.write_block", stopped)
         with pytest.raises(KeyboardInterrupt):
             golden_run(tmp_path / "a/branching")
     assert not read_manifest(tmp_path / "a/branching").stages.ascent.complete
-    done = tmp_path / "a/branching/max_activ/stem/0.jpg"
+    done = places(tmp_path / "a/branching")["max_activ/stem/0.jpg"].path
     before = done.stat().st_mtime_ns
     golden_run(tmp_path / "a/branching")
     assert done.stat().st_mtime_ns == before
@@ -222,17 +245,42 @@ def test_inspect_finds_a_changed_byte(tmp_path: Path, name: str) -> None:
         "cropped/stem/3.jpg",
         "max_grads/head/0.jpg",
         "max_activ/left/1.jpg",
+        "thumbs/cropped/right/2.jpg",
         "layers/stem.json",
     ],
 )
 def test_inspect_finds_missing_and_damaged_files(tmp_path: Path, name: str) -> None:
     golden_run(tmp_path / "branching")
     path = tmp_path / "branching" / name
+    if name.endswith(".jpg"):
+        place = places(tmp_path / "branching")[name]
+        path = place.path
+        place.spoil()
+        problems = inspect(tmp_path / "branching").problems
+        assert len(problems) == 2
+        assert any(f"{str(path)!r} is not what was written" in problem for problem in problems)
+        kind, item = Path(name).parts[-3 if "images" not in name else -2], Path(name).stem
+        what = f"image {item}" if kind == "images" else f"{kind} of filter {item}"
+        assert any(f"{what} in {str(path)!r} does not decode" in problem for problem in problems)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert any(name in p for p in inspect(tmp_path / "branching").problems)
+    assert any(path.name in p for p in inspect(tmp_path / "branching").problems)
     path.unlink()
-    assert any(name in p for p in inspect(tmp_path / "branching").problems)
+    assert any(path.name in p for p in inspect(tmp_path / "branching").problems)
+
+
+def test_inspect_finds_pictures_that_filters_and_packs_do_not_agree_on(tmp_path: Path) -> None:
+    golden_run(tmp_path / "branching")
+    path = tmp_path / "branching/layers/stem.json"
+    data = json.loads(path.read_text())
+    data["filters"][0]["pictures"].remove("max_activ")
+    data["filters"][3]["pictures"].append("max_activ")
+    path.write_text(json.dumps(data))
+    problems = [p for p in inspect(tmp_path / "branching").problems if "SHA256SUMS" not in p]
+    assert problems == [
+        "max_activ of filter 3 of 'stem' is listed, and no pack has it",
+        "a pack has max_activ of filter 0 of 'stem', which is not listed",
+    ]
 
 
 def test_progress_is_written_while_a_run_is_active(tmp_path: Path) -> None:
@@ -254,4 +302,4 @@ def test_progress_is_written_while_a_run_is_active(tmp_path: Path) -> None:
         "scan", "crops", "images", "max gradients", "avg gradients", "ascent",
     ]  # fmt: skip
     assert read_progress(out) is None
-    assert sorted(files(out)) == sorted(files(EXPECTED / "branching"))
+    assert names(out) == names(EXPECTED / "branching")

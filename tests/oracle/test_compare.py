@@ -16,6 +16,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from tests.compared import LAYERS, PREPROCESS, network, permuted, store, trained, write_photos
 from tests.networks import Branching, branching_maps
+from tests.stored import picture
 from torchlurk import Comparison, compare
 from torchlurk.comparing.moments import CELLS
 from torchlurk.datasets.batches import load_pixels
@@ -89,8 +90,8 @@ def test_a_network_compared_with_itself_gives_exact_zeros(
 
 def crops_of(path: Path, layer: schema.LayerRecord, entry: schema.Filter) -> list[Image.Image]:
     if "cropped" not in entry.pictures:
-        return [Image.open(path / schema.image_path(one.image)).convert("RGB") for one in entry.max]
-    strip = Image.open(path / schema.picture_path("cropped", layer.name, entry.channel)).convert("RGB")
+        return [picture(path, f"images/{one.image}.jpg").convert("RGB") for one in entry.max]
+    strip = picture(path, f"cropped/{layer.name}/{entry.channel}.jpg").convert("RGB")
     width = strip.width // len(entry.max)
     return [strip.crop((width * at, 0, width * (at + 1), strip.height)) for at in range(len(entry.max))]
 
@@ -122,8 +123,8 @@ def test_embedding_distances_are_those_of_each_crop_alone(
                 "embed_crops": [crops_of(p, layer, e) for p, e in zip(case.stores, entries, strict=True)]
             }
             if row.channel < 2:
-                paths = [p / schema.picture_path("max_activ", layer.name, row.channel) for p in case.stores]
-                pairs["embed_image"] = [[Image.open(path).convert("RGB")] for path in paths]
+                name = f"max_activ/{layer.name}/{row.channel}.jpg"
+                pairs["embed_image"] = [[picture(path, name).convert("RGB")] for path in case.stores]
             for measure, shown in pairs.items():
                 one, other = map(mean, shown)
                 expected = 1 - one @ other / np.sqrt((one @ one) * (other @ other))
@@ -275,8 +276,8 @@ def test_cross_activations_are_those_of_the_networks_on_the_files(moved: Case) -
             scores = []
             for model in (moved.before, moved.after):
                 for path in moved.stores:
-                    with Image.open(path / f"max_activ/{layer}/{row.channel}.jpg") as picture:
-                        x = (pil_to_tensor(picture).double() / 255 - 0.5) / 0.25
+                    image = picture(path, f"max_activ/{layer}/{row.channel}.jpg")
+                    x = (pil_to_tensor(image).double() / 255 - 0.5) / 0.25
                     scores.append(branching_maps(model, x[None])[layer][0, row.channel].mean().item())
             assert row.cross == pytest.approx(scores, rel=1e-4, abs=1e-5)
             if scores[0] > 0 and scores[3] > 0:

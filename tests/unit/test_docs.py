@@ -28,6 +28,7 @@ from torch import nn
 from torch.distributed.run import get_args_parser as launcher
 from torchvision import transforms as T
 
+from tests.stored import places
 from torchlurk.cli.main import main
 from torchlurk.store import comparison, schema
 
@@ -71,7 +72,7 @@ def python_snippets(document: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", document.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
-FILTER = "saved_model/mine/max_activ/features.3/2.jpg"
+FILTER = "saved_model/mine/thumbs/features.3/max_activ-0.*.bin"
 WRITTEN = {
     "README.md": [FILTER],
     "docs/how-to/python.md": [FILTER, "crop.png", "bee.png", "filter-3.png", "training.gif"],
@@ -112,7 +113,7 @@ def test_the_python_of_the_documents_runs(
         exec(compile(snippet, document, "exec"), names)
     pyplot.close("all")
     for name in WRITTEN[document]:
-        assert (tmp_path / name).is_file()
+        assert list(tmp_path.glob(name)), name
 
 
 RUN_ELSEWHERE = {
@@ -142,7 +143,8 @@ def test_the_commands_of_the_tutorial_run(tmp_path: Path, monkeypatch: pytest.Mo
         assert done.exit_code == 0, (line, done.output, done.exception)
         ran.append(command)
     assert ran == ["precompute", "inspect", "site", "precompute", "site"]
-    assert len(list((tmp_path / "saved_model/small/max_activ/features.3").iterdir())) == 8
+    kept = places(tmp_path / "saved_model/small")
+    assert len([name for name in kept if name.startswith("max_activ/features.3/")]) == 8
     assert (tmp_path / "_site/index.html").is_file()
 
 
@@ -209,7 +211,7 @@ KINDS = {
     "index.json": schema.Index,
     "toy/network.json": schema.Manifest,
     "toy/classes.json": schema.Classes,
-    "toy/images.json": schema.ImageEntries,
+    "toy/images.json": schema.ImagesFile,
     "toy/layers/0.json": schema.LayerFile,
     "comparisons.json": comparison.Comparisons,
     "toy-to-older/comparison.json": comparison.ComparisonRecord,
@@ -225,17 +227,23 @@ def test_the_example_of_the_format_fits_the_schema(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_schema_wants_every_key_of_the_example(name: str) -> None:
-    whole = example()[name]
-    if name == "toy/images.json":
-        whole = whole["0"]
+    whole, kind = example()[name], KINDS[name]
     for key in whole:
-        kind = schema.ImageEntry if name == "toy/images.json" else KINDS[name]
         optional = not next(f for f in msgspec.structs.fields(kind) if f.encode_name == key).required
         # Older stores do without the keys that came later.
         with nullcontext() if optional else pytest.raises(msgspec.ValidationError):
             msgspec.convert({k: v for k, v in whole.items() if k != key}, kind)
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert({**whole, "unknown": 1}, kind)
+
+
+def test_the_example_names_the_packs_of_its_pictures() -> None:
+    layer, images = example()["toy/layers/0.json"], example()["toy/images.json"]
+    for entry in layer["filters"]:
+        (pack,) = layer["packs"]["pictures"]
+        row = pack["lengths"][pack["items"].index(entry["channel"])]
+        assert [kind for kind, length in zip(pack["kinds"], row, strict=True) if length] == entry["pictures"]
+    assert [str(image) for pack in images["packs"] for image in pack["items"]] == sorted(images["images"])
 
 
 def keys(kind: Any) -> set[str]:

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 _PICTURE_HEIGHT = 96
 """Height in pixels at which pictures are displayed."""
@@ -18,12 +17,12 @@ class CardRow:
 
     Attributes:
         title: Text above the row.
-        pictures: JPEG files.
+        pictures: JPEG files; `None` for one that cannot be read.
         captions: One caption per picture.
     """
 
     title: str
-    pictures: Sequence[Path]
+    pictures: Sequence[bytes | None]
     captions: Sequence[str]
 
 
@@ -43,7 +42,7 @@ class Card:
 
 
 def render_card(card: Card) -> str:
-    """Return a card as HTML; pictures whose file is missing are left out."""
+    """Return a card as HTML; pictures that cannot be read are left out."""
     facts = " · ".join(escape(fact) for fact in card.facts)
     rows = "".join(_render_row(row) for row in card.rows)
     return (
@@ -55,18 +54,15 @@ def render_card(card: Card) -> str:
 
 def _render_row(row: CardRow) -> str:
     pairs = zip(row.pictures, row.captions, strict=True)
-    figures = "".join(_render_picture(path, caption) for path, caption in pairs)
+    figures = "".join(_render_picture(jpeg, caption) for jpeg, caption in pairs if jpeg is not None)
     return (
         f'<div style="margin-top:6px">{escape(row.title)}</div>'
         f'<div style="display:flex;gap:4px;flex-wrap:wrap">{figures}</div>'
     )
 
 
-def _render_picture(path: Path, caption: str) -> str:
-    try:
-        data = base64.b64encode(path.read_bytes()).decode()
-    except OSError:
-        return ""
+def _render_picture(jpeg: bytes, caption: str) -> str:
+    data = base64.b64encode(jpeg).decode()
     text = escape(caption, quote=True)
     return (
         f'<img src="data:image/jpeg;base64,{data}" alt="{text}" title="{text}" '

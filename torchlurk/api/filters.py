@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from PIL import Image
 
 from torchlurk.api.cards import Card, CardRow, render_card
 from torchlurk.errors import LurkError, Option
+from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.store import schema
-from torchlurk.store.read import PICTURE_FORMATS
+from torchlurk.store.pictures import StoredPicture
 
 if TYPE_CHECKING:
     from torchlurk.api.reading import LayerView
@@ -25,7 +25,7 @@ ListKind = Literal["max", "avg"]
 GradientKind = Literal["max", "avg", "crop"]
 """A gradient: of the unit with the highest activation, of the map's mean, or of the unit within its crop."""
 
-GRADIENT_FOLDERS: Mapping[str, str] = {"max": "max_grads", "avg": "avg_grads", "crop": "cropped_grad"}
+GRADIENT_PICTURES: Mapping[str, str] = {"max": "max_grads", "avg": "avg_grads", "crop": "cropped_grad"}
 """The kind of picture in the store of each kind of gradient."""
 
 
@@ -144,7 +144,7 @@ class FilterView:
         Raises:
             LurkError: It has not been computed.
         """
-        return _open_picture(self.file("max_activ"))
+        return self._find("max_activ").open()
 
     def photo(self, rank: int = 0, kind: ListKind = "max") -> Image.Image:
         """Return an image of a top list as the network saw it, resized and cropped.
@@ -162,7 +162,7 @@ class FilterView:
         """
         tops = lookup_kind(kind, {"max": self.max, "avg": self.avg})
         image = tops[self._check_rank(rank, len(tops))].image
-        return _open_picture(self.layer.store.path / schema.image_path(image))
+        return self.layer.store.image(image).open()
 
     def crop(self, rank: int = 0) -> Image.Image:
         """Return the receptive field of the unit with the highest activation in an image of the list `max`.
@@ -190,23 +190,35 @@ class FilterView:
         Raises:
             LurkError: It has not been computed, or there is no such rank.
         """
-        folder = lookup_kind(kind, GRADIENT_FOLDERS)
-        return self._tile(folder, rank, len(self.entry.avg if kind == "avg" else self.entry.max))
+        picture = lookup_kind(kind, GRADIENT_PICTURES)
+        return self._tile(picture, rank, len(self.entry.avg if kind == "avg" else self.entry.max))
 
-    def tiles(self, folder: str) -> Image.Image:
+    @renamed_arguments(folder="kind")
+    def tiles(self, kind: str) -> Image.Image:
         """Return all tiles of a kind of picture, side by side.
 
         Args:
-            folder: Its folder in the store: `cropped`, `max_grads`, `cropped_grad`, `avg_grads` or
-                `max_activ`.
+            kind: `cropped`, `max_grads`, `cropped_grad`, `avg_grads` or `max_activ`.
 
         Raises:
             LurkError: The pictures have not been computed.
         """
-        return _open_picture(self.file(folder))
+        return self._find(kind).open()
 
-    def _tile(self, folder: str, rank: int, count: int) -> Image.Image:
-        strip = self.tiles(folder)
+    @renamed_arguments(folder="kind")
+    def file(self, kind: str) -> bytes:
+        """Return a kind of picture as the JPEG file in the store.
+
+        Args:
+            kind: As in `tiles`.
+
+        Raises:
+            LurkError: The picture has not been computed.
+        """
+        return self._find(kind).read()
+
+    def _tile(self, kind: str, rank: int, count: int) -> Image.Image:
+        strip = self.tiles(kind)
         column, width = self._check_rank(rank, count), strip.width // count
         return strip.crop((column * width, 0, (column + 1) * width, strip.height))
 
@@ -216,22 +228,18 @@ class FilterView:
             raise LurkError(f"the list of filter {self.channel} has ranks 0 to {count - 1}, not {rank}")
         return rank % count
 
-    def file(self, folder: str) -> Path:
-        """Return the path of a kind of picture, see `tiles`.
-
-        Raises:
-            LurkError: The picture has not been computed; the hint has the call that computes it.
-        """
+    def _find(self, kind: str) -> StoredPicture:
+        """Return where a kind of picture is; the hint of the error has the call that computes it."""
         layer, channel = self.layer.name, self.channel
-        if folder in self.entry.pictures:
-            return self.layer.store.path / schema.picture_path(folder, layer, channel)
-        if folder == "cropped" or (folder == "cropped_grad" and "max_grads" in self.entry.pictures):
+        if kind in self.entry.pictures:
+            return self.layer.picture(channel, kind)
+        if kind == "cropped" or (kind == "cropped_grad" and "max_grads" in self.entry.pictures):
             raise LurkError(
                 f"the units of {layer!r} see the whole image, so there is no crop", "call photo()"
             )
-        method = "compute_viz" if folder == "max_activ" else "compute_grads"
+        method = "compute_viz" if kind == "max_activ" else "compute_grads"
         raise LurkError(
-            f"filter {channel} of {layer!r} has no {folder} yet",
+            f"filter {channel} of {layer!r} has no {kind} yet",
             f"call {method}(layers={layer!r}, filters=[{channel}])",
         )
 
@@ -258,12 +266,12 @@ class FilterView:
         store = self.layer.store
         rows = []
         for title, entries in (("highest activation", self.max), ("highest mean", self.avg)):
-            pictures = [store.path / schema.image_path(e.image) for e in entries]
+            pictures = [_read(store.image, e.image) for e in entries]
             rows.append(CardRow(title, pictures, [f"{e.label}, {e.score:.4g}" for e in entries]))
         strips = {"cropped": "receptive field", "cropped_grad": "its gradient", "max_activ": "filter image"}
-        for folder, title in strips.items():
-            if folder in self.entry.pictures:
-                rows.append(CardRow(title, [self.file(folder)], [title]))
+        for kind, title in strips.items():
+            if kind in self.entry.pictures:
+                rows.append(CardRow(title, [_read(self._find, kind)], [title]))
         return rows
 
 
@@ -278,10 +286,9 @@ def lookup_kind(kind: str, kinds: Mapping[str, _T]) -> _T:
     return kinds[kind]
 
 
-def _open_picture(path: Path) -> Image.Image:
+def _read(find: Callable[[_T], StoredPicture], key: _T) -> bytes | None:
+    """Return a picture as a JPEG file; `None` if it cannot be read."""
     try:
-        with Image.open(path, formats=PICTURE_FORMATS) as picture:
-            picture.load()
-            return picture.copy()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise LurkError(f"{str(path)!r} cannot be read ({problem})", "compute the store again") from problem
+        return find(key).read()
+    except LurkError:
+        return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torchlurk.api.filters import GRADIENT_FOLDERS, FilterView, GradientKind, ListKind, TopImage, lookup_kind
+from torchlurk.api.filters import GRADIENT_PICTURES, FilterView, GradientKind, ListKind, TopImage, lookup_kind
 from torchlurk.errors import LurkError, Option
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def plot_crop(view: FilterView, ax: Axes | None = None) -> Axes:
 
 def plot_grads(view: FilterView, kind: GradientKind, ax: Axes | None = None) -> Axes:
     """Draw the gradients of a top list side by side, with class and score."""
-    lookup_kind(kind, GRADIENT_FOLDERS)
+    lookup_kind(kind, GRADIENT_PICTURES)
     tops = view.avg if kind == "avg" else view.max
     tiles = [view.gradient(rank, kind) for rank in range(len(tops))]
     ax = _draw_strip(resolve_axes(ax, len(tiles)), tiles, tops)

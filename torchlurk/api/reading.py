@@ -15,6 +15,14 @@ from typing import SupportsIndex
 from torchlurk.api.filters import FilterView, GradientKind, ListKind, Profile, TopImage
 from torchlurk.errors import LurkError, Option
 from torchlurk.store import schema
+from torchlurk.store.pictures import (
+    IMAGE,
+    StoredPicture,
+    StoredPictures,
+    find_picture,
+    layer_pictures,
+    stored_images,
+)
 from torchlurk.store.read import read_images, read_layer, read_manifest
 from torchlurk.store.selection import check_channel, find_layer
 
@@ -49,8 +57,28 @@ class StoreView:
 
     @cached_property
     def images(self) -> schema.ImageEntries:
-        """Content of `images.json`: the images that some filter refers to, by id."""
+        """The images that some filter refers to, by id."""
+        return self.images_file.images
+
+    @cached_property
+    def images_file(self) -> schema.ImagesFile:
+        """Content of `images.json`, read at the first access."""
         return read_images(self.path)
+
+    def image(self, image: int) -> StoredPicture:
+        """Return where the store has an image that some filter refers to.
+
+        Args:
+            image: Its id.
+
+        Raises:
+            LurkError: The store does not have the image.
+        """
+        return find_picture(self._stored_images, image, IMAGE)
+
+    @cached_property
+    def _stored_images(self) -> StoredPictures:
+        return stored_images(self.path, self.images_file)
 
     def label(self, number: int) -> str:
         """Return the name of a class of the data set.
@@ -135,6 +163,27 @@ class LayerView:
     def data(self) -> schema.LayerFile:
         """Content of its file, read at the first access."""
         return read_layer(self.store.path, self.facts)
+
+    def picture(self, channel: int, kind: str) -> StoredPicture:
+        """Return where the store has a picture of a filter: a file, and the range of its bytes.
+
+        Args:
+            channel: The filter.
+            kind: Kind of the picture.
+
+        Raises:
+            LurkError: There is no such picture.
+        """
+        found = find_picture(self._pictures, channel, kind)
+        if found.path.is_file():
+            return found
+        # A run that extends the store replaces its packs.
+        file = read_layer(self.store.path, self.facts)
+        return find_picture(layer_pictures(self.store.path, file), channel, kind)
+
+    @cached_property
+    def _pictures(self) -> StoredPictures:
+        return layer_pictures(self.store.path, self.data)
 
     def __len__(self) -> int:
         return self.facts.channels

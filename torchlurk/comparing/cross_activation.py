@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from torchlurk.ascent.objectives import OBJECTIVES
 from torchlurk.comparing.assemble import StorePair
 from torchlurk.comparing.compatibility import Store
-from torchlurk.errors import LurkError
 from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner, activation
-from torchlurk.store.read import PICTURE_FORMATS
-from torchlurk.store.schema import picture_path
+from torchlurk.store.pictures import StoredPicture, find_picture, layer_pictures
 
 _FILTER_IMAGES_AT_ONCE = 8
 """Filter images in one forward."""
@@ -102,12 +98,11 @@ def _scores(
         torch.tensor(values, device=device).view(-1, 1, 1)
         for values in (network.preprocess.mean, network.preprocess.std)
     )
+    pictures = layer_pictures(store.path, store.file(layer))
     scores: dict[int, float] = {}
     for start in range(0, len(channels), _FILTER_IMAGES_AT_ONCE):
         chunk = channels[start : start + _FILTER_IMAGES_AT_ONCE]
-        images = torch.stack(
-            [_read(store.path / picture_path("max_activ", layer, c), network.shape[0]) for c in chunk]
-        )
+        images = torch.stack([_read(find_picture(pictures, c, "max_activ"), network.shape[0]) for c in chunk])
         x = (images.to(device) - mean) / std
         with runner.without_gradients():
             values = objective(activation(runner, layer, x).float(), torch.tensor(chunk, device=device))
@@ -115,14 +110,10 @@ def _scores(
     return scores
 
 
-def _read(path: Path, depth: int) -> Tensor:
+def _read(picture: StoredPicture, depth: int) -> Tensor:
     """Read a picture as a float32 tensor `(C, H, W)` with values in [0, 1]."""
-    try:
-        with Image.open(path, formats=PICTURE_FORMATS) as picture:
-            pixels: Tensor = pil_to_tensor(picture.convert("L" if depth == 1 else "RGB"))
-            return pixels.float() / 255
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise LurkError(f"cannot read {str(path)!r} ({problem})", "compute its store again") from problem
+    pixels: Tensor = pil_to_tensor(picture.open().convert("L" if depth == 1 else "RGB"))
+    return pixels.float() / 255
 
 
 def cross_activation_loss(cross: CrossActivations | None) -> float | None:

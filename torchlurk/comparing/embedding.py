@@ -7,22 +7,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.comparing.assemble import StorePair
-from torchlurk.comparing.compatibility import Store
 from torchlurk.datasets.inputs import ImageArray
 from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError, Option
 from torchlurk.graph import Graph, probe
 from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner, activation, outputs
-from torchlurk.store.read import PICTURE_FORMATS
-from torchlurk.store.schema import Filter, image_path, picture_path, round_float32
+from torchlurk.store.pictures import IMAGE, StoredPicture, StoredPictures, find_picture
+from torchlurk.store.schema import Filter, round_float32
 
 _CACHE_SIZE = 4096
 """Vectors kept in memory: many filters share a crop, and all filters of a layer share whole images."""
@@ -164,20 +162,30 @@ class PictureEmbedder:
         self._embedding = embedding
         self._batch_size = batch_size
         self._cache: OrderedDict[bytes, Tensor | None] = OrderedDict()
-        self._digest_of_file = lru_cache(maxsize=_CACHE_SIZE)(lambda path: _digest(_read(path)))
+        self._digest_of_file = lru_cache(maxsize=_CACHE_SIZE)(lambda picture: _digest(picture.read()))
 
-    def filter_image(self, store: Store, layer: str, entry: Filter) -> Pictures | None:
-        """Return the filter image of a filter; `None` if there is none."""
+    def filter_image(self, stored: StoredPictures, entry: Filter) -> Pictures | None:
+        """Return the filter image of a filter; `None` if there is none.
+
+        Args:
+            stored: The pictures of the filter's layer.
+            entry: The filter.
+        """
         if "max_activ" not in entry.pictures:
             return None
-        return (_hashed(_open(store.path / picture_path("max_activ", layer, entry.channel))),)
+        return (_hashed(_open(find_picture(stored, entry.channel, "max_activ"))),)
 
-    def crops(self, store: Store, layer: str, entry: Filter) -> Pictures:
-        """Return the crops of a filter, or whole images if its units see the whole input."""
+    def crops(self, stored: StoredPictures, entry: Filter) -> Pictures:
+        """Return the crops of a filter, or whole images if its units see the whole input.
+
+        Args:
+            stored: The pictures of the filter's layer, and the images of the store.
+            entry: The filter.
+        """
         if "cropped" not in entry.pictures:
-            paths = [store.path / image_path(top.image) for top in entry.max]
-            return tuple(HashedPicture(self._digest_of_file(path), partial(_open, path)) for path in paths)
-        strip = _open(store.path / picture_path("cropped", layer, entry.channel))
+            whole = [find_picture(stored, top.image, IMAGE) for top in entry.max]
+            return tuple(HashedPicture(self._digest_of_file(one), partial(_open, one)) for one in whole)
+        strip = _open(find_picture(stored, entry.channel, "cropped"))
         width = strip.width // len(entry.max)
         starts = range(0, width * len(entry.max), width)
         return tuple(_hashed(strip.crop((left, 0, left + width, strip.height))) for left in starts)
@@ -257,21 +265,6 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as problem:
-        raise _unreadable(path, problem) from problem
-
-
-def _open(path: Path) -> Image.Image:
+def _open(picture: StoredPicture) -> Image.Image:
     """Read a picture as RGB."""
-    try:
-        with Image.open(path, formats=PICTURE_FORMATS) as picture:
-            return picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise _unreadable(path, problem) from problem
-
-
-def _unreadable(path: Path, problem: Exception) -> LurkError:
-    return LurkError(f"cannot read {str(path)!r} ({problem})", "compute its store again")
+    return picture.open().convert("RGB")

@@ -34,6 +34,8 @@ from torchlurk.models.runner import Runner
 from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.comparison import EmbedderRecord
+from torchlurk.store.pictures import layer_pictures, stored_images
+from torchlurk.store.read import read_images
 from torchlurk.store.schema import LayerRecord, round_float32
 
 MeasuresByLayer = dict[tuple[str, StorePair], NetworkMeasures]
@@ -243,13 +245,17 @@ def _embedding_distances(
 ) -> dict[StorePair, Values]:  # fmt: skip
     """Return the distances between the pictures of a layer's filters, a few filters at a time."""
     result: dict[StorePair, Values] = {pair: {"embed_image": [], "embed_crops": []} for pair in pairs}
-    filters = [store.file(layer.name).filters for store in stores]
+    files = [store.file(layer.name) for store in stores]
+    stored = [
+        layer_pictures(store.path, file) | stored_images(store.path, read_images(store.path))
+        for store, file in zip(stores, files, strict=True)
+    ]
     for start in range(0, layer.channels, _FILTERS_AT_ONCE):
-        chunk = [entries[start : start + _FILTERS_AT_ONCE] for entries in filters]
+        chunk = [file.filters[start : start + _FILTERS_AT_ONCE] for file in files]
         for name, pictures_of in (("embed_image", embedder.filter_image), ("embed_crops", embedder.crops)):
             pictures = [
-                [pictures_of(store, layer.name, entry) for entry in entries]
-                for store, entries in zip(stores, chunk, strict=True)
+                [pictures_of(pictures_of_store, entry) for entry in entries]
+                for pictures_of_store, entries in zip(stored, chunk, strict=True)
             ]
             for pair, values in embedder.distances(pictures, pairs).items():
                 result[pair][name] += values

@@ -33,10 +33,11 @@ from torchlurk.pipeline.stages.context import (
     update_stage,
 )
 from torchlurk.pipeline.stages.manifest import new_manifest
-from torchlurk.pipeline.stages.writers import picture_writers
+from torchlurk.pipeline.stages.writers import picture_writers, writer_threads
 from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
 from torchlurk.runtime.distributed import ProcessGroup
 from torchlurk.runtime.reporting import Reporter
+from torchlurk.store.packs import remove_all_unnamed_packs
 from torchlurk.store.partial import PartialResults
 from torchlurk.store.schema import Manifest, Stage
 from torchlurk.store.write import (
@@ -95,7 +96,7 @@ def precompute(
         stack.enter_context(isolated(network.module, device, network.shape))
         stack.enter_context(deterministic_float32(device))
         stack.enter_context(cpu_threads(config.threads))
-        writers = stack.enter_context(picture_writers(config.workers))
+        writers = stack.enter_context(picture_writers(writer_threads(config.workers)))
         probes = probe_inputs(images, network.preprocess, PROBE_IMAGES).to(device)
         runner, graph = prepare(network.module, network.shape, config.scan.layers, probes)
         if "gradients" in config.stages or "ascent" in config.stages:
@@ -190,10 +191,11 @@ def _run_stage(context: RunContext, manifest: Manifest, name: str, stage: _Stage
 
 
 def _finish(context: RunContext, manifest: Manifest) -> None:
-    """Remove partial results of complete stages and write all digests, in case a killed run did not."""
+    """Remove what is not needed any more and write all digests, in case a killed run did not."""
     tasks = {"scan": scan.TASKS, "gradients": gradients.TASKS, "ascent": ascent.TASKS}
     for name, names in tasks.items():
         if getattr(manifest.stages, name).complete:
             for task in names:
                 PartialResults(context.out, task, "").remove_all()
+    remove_all_unnamed_packs(context.out, manifest)
     write_checksums(context.out)

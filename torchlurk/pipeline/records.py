@@ -99,6 +99,7 @@ def layer_state_to_record(
         names=None if names is None else list(names),
         filters=filters,
         images=None if int(images.sum()) == scanned else int(images.sum()),
+        packs=schema.LayerPacks(),
     )
 
 

@@ -43,16 +43,17 @@ def tile_sizes(layer: Layer, source: ImageSource) -> dict[str, PixelSize]:
     }
 
 
-def crop_pictures(
-    layer: Layer, filters: Sequence[Filter], source: ImageSource
-) -> Iterator[tuple[int, Pixels]]:
-    """Yield each filter's channel and the strip of the receptive fields of its `max` entries."""
+def crop_tile(layer: Layer, source: ImageSource, image: int, position: tuple[int, int]) -> Pixels:
+    """Return the receptive field of a unit in an image as a tile.
+
+    Args:
+        layer: The layer of the unit.
+        source: Loads the image.
+        image: Id of the image.
+        position: `(y, x)` of the unit in the feature map.
+    """
     size = tile_sizes(layer, source)["cropped"]
-    for entry in filters:
-        tiles = [
-            pictures.crop(source.picture(e.image), layer.field.window(*e.position), size) for e in entry.max
-        ]
-        yield entry.channel, pictures.strip(tiles)
+    return pictures.crop(source.picture(image), layer.field.window(*position), size)
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ class UnitPictures:
 
     Attributes:
         channel: The filter.
-        whole: Strip of the gradients with respect to the whole input.
-        cropped: Strip of the same gradients, cut to the receptive field.
+        whole: Tiles of the gradients with respect to the whole input.
+        cropped: Tiles of the same gradients, cut to the receptive field.
         scores: Activations of the units, computed again from the crops alone.
     """
 
     channel: int
-    whole: Pixels
-    cropped: Pixels
+    whole: tuple[Pixels, ...]
+    cropped: tuple[Pixels, ...]
     scores: tuple[float, ...]
 
 
@@ -81,7 +82,7 @@ def unit_pictures(
     *,
     images_per_batch: int,
 ) -> Iterator[UnitPictures]:
-    """Compute the gradient strips of the `max` entries of some filters, in the filters' order.
+    """Compute the gradient tiles of the `max` entries of some filters, in the filters' order.
 
     Args:
         model: The network, isolated.
@@ -117,8 +118,8 @@ def unit_pictures(
         ranks = range(first, first + len(entry.max))
         yield UnitPictures(
             entry.channel,
-            pictures.strip([whole[i] for i in ranks]),
-            pictures.strip([cropped[i] for i in ranks]),
+            tuple(whole[i] for i in ranks),
+            tuple(cropped[i] for i in ranks),
             tuple(scores[i] for i in ranks),
         )
         first += len(entry.max)
@@ -170,10 +171,10 @@ def crop_scores(
 
 def map_pictures(
     model: Runnable, layer: Layer, filters: Sequence[Filter], source: ImageSource, rule: ReluRule
-) -> Iterator[tuple[int, Pixels]]:
-    """Yield each filter's channel and the gradient strip of its `avg` entries.
+) -> Iterator[tuple[int, list[Pixels]]]:
+    """Yield each filter's channel and the gradient tiles of its `avg` entries.
 
-    One forward pass per image serves all filters. A strip is yielded when its last tile is computed.
+    One forward pass per image serves all filters. Tiles are yielded when the last one is computed.
     """
     entries_by_image: dict[int, list[tuple[int, int]]] = {}
     for entry in filters:
@@ -190,7 +191,7 @@ def map_pictures(
             remaining[channel] -= 1
             if not remaining[channel]:
                 ranks = sorted(r for c, r in tiles if c == channel)
-                yield channel, pictures.strip([tiles.pop((channel, r)) for r in ranks])
+                yield channel, [tiles.pop((channel, r)) for r in ranks]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 from torchlurk.errors import LurkError, Option
 from torchlurk.pipeline.config import config_to_record, same_results
 from torchlurk.pipeline.stages.context import RunContext
+from torchlurk.pipeline.upgrade import upgrade_store
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
 from torchlurk.store.partial import PARTIAL, count_partial_results, digest_records
@@ -41,15 +42,16 @@ def scan_identity(manifest: Manifest) -> str:
     scan_only = msgspec.structs.replace(manifest.stages, gradients=not_run, ascent=not_run)
     # Files that cannot be read do not affect the result.
     dataset = msgspec.structs.replace(manifest.dataset, skipped=[])
+    # The format concerns the pictures: shards of a run that an older version began are still valid.
     return digest_records(
-        msgspec.structs.replace(manifest, name="", title="", dataset=dataset, stages=scan_only)
+        msgspec.structs.replace(manifest, format=1, name="", title="", dataset=dataset, stages=scan_only)
     )
 
 
 def open_existing(context: RunContext, new: Manifest) -> Manifest | None:
     """Return the manifest of the store that the run continues; `None` for a new store.
 
-    If the run overwrites the scan, this deletes the store.
+    If the run overwrites the scan, this deletes the store. A store of an older format is upgraded.
 
     Args:
         context: The run.
@@ -69,7 +71,7 @@ def open_existing(context: RunContext, new: Manifest) -> Manifest | None:
     for name in ("gradients", "ascent"):
         if name in context.config.stages and not context.config.overwrite:
             _check_stage(context, existing, name)
-    return existing
+    return upgrade_store(context.out, existing, context.reporter.report)
 
 
 def _check_scan(context: RunContext, existing: Manifest, new: Manifest) -> None:
@@ -143,7 +145,7 @@ def _delete_store(out: Path) -> None:
     # The manifest first: without it there is no store, and nobody reads the rest.
     for name in ("network.json", "classes.json", "images.json", schema.CHECKSUMS, schema.PROGRESS):
         (out / name).unlink(missing_ok=True)
-    for name in (PARTIAL, "images", "layers", *schema.PICTURE_KINDS):
+    for name in (PARTIAL, "layers", schema.IMAGES, schema.PICTURES, schema.THUMBS, *schema.PICTURE_KINDS):
         shutil.rmtree(out / name, ignore_errors=True)
 
 

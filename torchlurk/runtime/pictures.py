@@ -27,6 +27,12 @@ MIN_TILE = 48
 MAX_TILE = 112
 """Tiles with a longer long side are reduced to this; a page shows four of them side by side."""
 
+THUMB_SIZE = 80
+"""Longest side of a small picture in pixels."""
+
+_THUMB_QUALITY = 78
+"""JPEG quality of small pictures: about 2 KB each."""
+
 _FULL_COLOUR_QUANTILE = 0.99
 """Quantile of a gradient's nonzero magnitudes that is drawn in full colour."""
 
@@ -72,8 +78,7 @@ def _resize(pixels: Pixels, size: PixelSize) -> Pixels:
         return pixels
     enlarged = size[0] > pixels.shape[0] or size[1] > pixels.shape[1]
     method = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
-    picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
-    resized = np.asarray(picture.resize((size[1], size[0]), method))
+    resized = np.asarray(_to_image(pixels).resize((size[1], size[0]), method))
     return resized.reshape(*size, pixels.shape[2])
 
 
@@ -140,15 +145,42 @@ def strip(tiles: Sequence[Pixels]) -> Pixels:
     return np.concatenate(list(tiles), axis=1)
 
 
-def jpeg(pixels: Pixels, quality: int = 85, *, sharp_colour: bool = False) -> bytes:
+def shows_single_pixels(natural: PixelSize) -> bool:
+    """Return whether a picture of `natural` size is so small that it is displayed enlarged."""
+    return max(natural) < MIN_TILE
+
+
+def thumb_jpeg(pixels: Pixels, *, sharp_colour: bool = False) -> bytes:
+    """Encode a picture as a small JPEG, reduced to at most 80 pixels.
+
+    Args:
+        pixels: `(H, W, 3)` or `(H, W, 1)`.
+        sharp_colour: As in `jpeg`.
+    """
+    height, width = pixels.shape[:2]
+    long = max(height, width)
+    if long > THUMB_SIZE:
+        size = max(1, round(width * THUMB_SIZE / long)), max(1, round(height * THUMB_SIZE / long))
+        reduced = np.asarray(_to_image(pixels).resize(size, Image.Resampling.LANCZOS))
+        pixels = reduced.reshape(*reduced.shape[:2], pixels.shape[2])
+    # Optimised tables: those of the standard are a fifth of such a small file.
+    return jpeg(pixels, _THUMB_QUALITY, sharp_colour=sharp_colour, optimize=True)
+
+
+def _to_image(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
+
+
+def jpeg(pixels: Pixels, quality: int = 85, *, sharp_colour: bool = False, optimize: bool = False) -> bytes:
     """Encode a picture as JPEG.
 
     Args:
         pixels: `(H, W, 3)` or `(H, W, 1)`.
         quality: Pillow's quality, 1 to 95.
         sharp_colour: Do not subsample the colour channels; small and enlarged pictures need this.
+        optimize: Compute the Huffman tables, which takes longer and saves some bytes.
     """
     buffer = io.BytesIO()
-    picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
-    picture.save(buffer, "JPEG", quality=quality, subsampling=0 if sharp_colour else 2)
+    subsampling = 0 if sharp_colour else 2
+    _to_image(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, optimize=optimize)
     return buffer.getvalue()

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from torchlurk.errors import LurkError
+from torchlurk.store.inspect_pictures import check_layer_pictures, check_packs, check_picture
+from torchlurk.store.pictures import IMAGE, stored_images
 from torchlurk.store.read import (
-    PICTURE_FORMATS,
-    quote_exception,
     read_checksums,
     read_classes,
     read_images,
@@ -25,11 +22,7 @@ from torchlurk.store.schema import (
     CHECKSUMS,
     PICTURE_KINDS,
     PROGRESS,
-    Filter,
-    LayerRecord,
     Manifest,
-    image_path,
-    picture_path,
     referenced_images,
 )
 
@@ -64,7 +57,7 @@ class StoreReport:
 
 
 def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> StoreReport:
-    """Read all of a store, and check that every file that the JSON names exists and decodes.
+    """Read all of a store, and check that all pictures that the JSON names exist and decode.
 
     Args:
         store: Folder of the store.
@@ -94,26 +87,13 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> St
             used.update(referenced_images(entry))
             for kind in entry.pictures:
                 pictures[kind] += 1
-            problems.extend(_check_filter_pictures(store, manifest, layer, entry))
+        problems.extend(check_layer_pictures(store, manifest, data))
     if full < filters:
         problems.append(f"{filters - full} filters have fewer than {expected} entries in a list")
     problems.extend(_check_images(store, manifest, used))
     problems.extend(_check_classes(store, manifest))
     worst = max(certificates, default=None)
     return StoreReport(manifest, filters, full, pictures, len(used), worst, tuple(problems))
-
-
-def _check_filter_pictures(
-    store: Path, manifest: Manifest, layer: LayerRecord, entry: Filter
-) -> Iterator[str]:
-    for kind in entry.pictures:
-        tiles = {"avg_grads": len(entry.avg), "max_activ": 1}.get(kind, len(entry.max))
-        path = store / picture_path(kind, layer.name, entry.channel)
-        if layer.name not in getattr(manifest.tiles, kind):
-            yield f"the manifest has no tile size for {str(path)!r}"
-            continue
-        height, width = getattr(manifest.tiles, kind)[layer.name]
-        yield from _check_picture(path, (width * tiles, height))
 
 
 def _check_checksums(store: Path, manifest: Manifest, sleep: Callable[[float], object]) -> Iterator[str]:
@@ -144,18 +124,21 @@ def _matches_checksum(store: Path, name: str, sleep: Callable[[float], object]) 
 
 def _check_images(store: Path, manifest: Manifest, used: set[int]) -> Iterator[str]:
     try:
-        listed = {int(name) for name in read_images(store)}
+        file = read_images(store)
     except LurkError as problem:
         yield problem.without_hint()
         return
-    except ValueError as problem:
-        yield str(problem)
-        return
+    listed = {int(image) for image in file.images}
     for image in sorted(used - listed):
         yield f"a filter refers to image {image}, which is not in images.json"
     height, width = manifest.input.shape[1:]
+    yield from check_packs(store, file.packs or ())
+    images = stored_images(store, file)
     for image in sorted(listed):
-        yield from _check_picture(store / image_path(image), (width, height))
+        if (image, IMAGE) in images:
+            yield from check_picture(images[image, IMAGE], (width, height))
+        else:
+            yield f"images.json lists image {image}, and no pack has it"
 
 
 def _check_classes(store: Path, manifest: Manifest) -> Iterator[str]:
@@ -170,19 +153,3 @@ def _check_classes(store: Path, manifest: Manifest) -> Iterator[str]:
         for layer, channel, _ in rows
     ):
         yield f"{str(store / 'classes.json')!r} names classes or filters that do not exist"
-
-
-def _check_picture(path: Path, size: tuple[int, int]) -> Iterator[str]:
-    try:
-        # The size is checked before decoding: a small file can claim more pixels than fit into memory.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=PICTURE_FORMATS) as picture:
-                if picture.size != size:
-                    yield f"{str(path)!r} is {picture.size} px, not {size}"
-                    return
-                picture.load()
-    except FileNotFoundError:
-        yield f"{str(path)!r} is missing"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        yield f"{str(path)!r} does not decode ({quote_exception(problem)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,10 +16,13 @@ from torchlurk.store.schema import (
     PROGRESS,
     Classes,
     ImageEntries,
+    ImagesFile,
     Index,
     LayerFile,
+    LayerPacks,
     LayerRecord,
     Manifest,
+    Pack,
     Progress,
 )
 
@@ -56,7 +60,7 @@ def read_json(path: Path, kind: type[_T]) -> _T:
         newer = _newer_format(data)
         if newer is not None:
             raise LurkError(
-                f"{str(path)!r} has format {newer}, and this version of Torchlurk reads format {FORMAT}",
+                f"{str(path)!r} has format {newer}, and this version of Torchlurk reads up to {FORMAT}",
                 "upgrade Torchlurk",
             ) from problem
         raise LurkError(f"{str(path)!r} is damaged ({quote_exception(problem)})", RECOMPUTE) from problem
@@ -123,13 +127,21 @@ def _inconsistency(manifest: Manifest) -> str:
     return ""
 
 
-def read_images(store: Path) -> ImageEntries:
+def read_images(store: Path) -> ImagesFile:
     """Read `images.json` of a store.
 
     Raises:
-        LurkError: The file is missing or damaged.
+        LurkError: The file is missing or damaged, or has a newer format.
     """
-    return read_json(store / "images.json", ImageEntries)
+    path = store / "images.json"
+    if "format" in read_json(path, dict[str, msgspec.Raw]):
+        file = read_json(path, ImagesFile)
+    else:  # format 1 has nothing but the images
+        file = ImagesFile(format=1, images=read_json(path, ImageEntries), packs=None)
+    check_pack_rows(path, file.packs or ())
+    if problem := _bad_ids(file.images):
+        raise LurkError(f"{str(path)!r} is damaged ({problem})", RECOMPUTE)
+    return file
 
 
 def read_classes(store: Path) -> Classes:
@@ -163,13 +175,40 @@ def read_layer(store: Path, layer: LayerRecord) -> LayerFile:
     # The numbers are compared as they come: a list of `channels` numbers may be as long as damage claims.
     fits = file.layer == layer.name and len(file.filters) == file.channels == layer.channels
     names_fit = file.names is None or len(file.names) == file.channels
+    packs = file.packs or LayerPacks()
     if not (fits and names_fit and all(f.channel == at for at, f in enumerate(file.filters))):
         raise LurkError(
             f"{str(store / layer.data)!r} is not the data of {_quote_name(layer.name)} with its "
             f"{layer.channels} filters",
             RECOMPUTE,
         )
+    check_pack_rows(store / layer.data, (*packs.pictures, *packs.thumbs))
     return file
+
+
+def check_pack_rows(path: Path, packs: Sequence[Pack]) -> None:
+    """Raise an error if a pack does not have one length for each item and kind.
+
+    Args:
+        path: Path of the JSON file, for the error.
+        packs: The packs that it names.
+
+    Raises:
+        LurkError: One does not.
+    """
+    for pack in packs:
+        rows_fit = all(len(row) == len(pack.kinds) for row in pack.lengths)
+        if len(pack.items) != len(pack.lengths) or not rows_fit:
+            raise LurkError(
+                f"{str(path)!r} is damaged (a pack does not have one length for each item and kind)",
+                RECOMPUTE,
+            )
+
+
+def _bad_ids(images: ImageEntries) -> str:
+    """Return what is wrong with the ids of images; empty if nothing is."""
+    bad = [image for image in images if not (image.isascii() and image.isdecimal())]
+    return f"{_quote_name(bad[0])} is not the id of an image" if bad else ""
 
 
 def read_checksums(store: Path) -> dict[str, str]:

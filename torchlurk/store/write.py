@@ -27,31 +27,60 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         LurkError: The file cannot be written; its previous content is unchanged.
     """
-    temporary: str | None = None
+    write_files([(path, data)])
+
+
+def write_files(files: Iterable[tuple[Path, bytes]]) -> None:
+    """Write files, each atomically, and none before the contents of all are flushed to the disk.
+
+    Flushing many files together is much faster than one by one.
+
+    Args:
+        files: Paths and contents. Each content is written before the next one is asked for.
+
+    Raises:
+        LurkError: A file cannot be written.
+    """
+    temporary: dict[Path, Path] = {}
+    current: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}-", suffix=TEMPORARY_SUFFIX, dir=path.parent
-        )
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-        temporary = None
+        for current, data in files:
+            current.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(
+                prefix=f".{current.name}-", suffix=TEMPORARY_SUFFIX, dir=current.parent
+            )
+            temporary[current] = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), 0o644)
+        for target, path in temporary.items():
+            current = target
+            _flush(path)
+        while temporary:
+            current = next(iter(temporary))
+            temporary[current].replace(current)
+            del temporary[current]
     except OSError as problem:
         raise LurkError(
-            f"cannot write {str(path)!r} ({problem.strerror or problem})",
+            f"cannot write {str(current)!r} ({problem.strerror or problem})",
             (
                 "free some space and start the same command again, which resumes, or choose another ",
                 Option("out"),
             ),
         ) from problem
     finally:
-        if temporary is not None:
+        for path in temporary.values():
             with suppress(OSError):  # on a disk that became read-only; the error above says why
-                Path(temporary).unlink()
+                path.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Flush the content of a file to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def remove_temporary_files(folder: Path) -> None:

@@ -25,7 +25,7 @@ from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
 from torchlurk.store.schema import SkippedFile, round_float32
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but
-from torchlurk.training.record import TransferImages, TransferOptions, TransferRecord
+from torchlurk.training.record import TRANSFER_FORMAT, TransferImages, TransferOptions, TransferRecord
 from torchlurk.training.split import Split, check_counts
 
 
@@ -117,7 +117,7 @@ def new_record(context: TrainingContext) -> TransferRecord:
     """Return the record of a run that has not started."""
     network, split = context.network, context.split
     return TransferRecord(
-        format=schema.FORMAT,
+        format=TRANSFER_FORMAT,
         model=schema.ModelRecord(
             source=network.source, weights=network.weights, weights_sha256=network.weights_sha256
         ),

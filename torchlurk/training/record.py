@@ -25,6 +25,8 @@ from torchlurk.store.write import write_json
 RECORD_FILE: Final = "transfer.json"
 """The file that makes a folder a run."""
 
+TRANSFER_FORMAT: Final = 1
+"""The version of the format of this file."""
 
 _OTHER_OUT = ("choose another ", Option("out"))
 

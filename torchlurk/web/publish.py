@@ -18,10 +18,19 @@ from torchlurk.errors import LurkError, Option
 from torchlurk.runtime.resources import site_folder
 from torchlurk.store.comparison import COMPARISON, COMPARISONS, ComparisonEntry, ComparisonRecord, Comparisons
 from torchlurk.store.comparisons import open_comparison, open_matching, sort_folders
-from torchlurk.store.previews import PREVIEWS, make_previews
+from torchlurk.store.previews import PREVIEW_THUMBS, PREVIEWS, make_previews
 from torchlurk.store.read import read_manifest
-from torchlurk.store.schema import FORMAT, PICTURE_KINDS, Index, Manifest, NetworkEntry
-from torchlurk.store.write import write_json
+from torchlurk.store.schema import (
+    FORMAT,
+    IMAGES,
+    PICTURE_KINDS,
+    PICTURES,
+    THUMBS,
+    Index,
+    Manifest,
+    NetworkEntry,
+)
+from torchlurk.store.write import write_bytes, write_json
 from torchlurk.web.page import STORES_FOLDER, render_page, static_files
 from torchlurk.web.sizes import FIRST_VIEW, FileTotals, measure_site
 
@@ -209,7 +218,9 @@ def _write_site(stores: Sequence[_Store], comparisons: Sequence[_Comparison], fo
     for store in stores:
         for path in _published_files(store.folder):
             _link(path, root / store.name / path.relative_to(store.folder))
-        write_json(root / store.name / PREVIEWS, make_previews(store.folder, store.manifest))
+        previews, thumbs = make_previews(store.folder, store.manifest)
+        write_bytes(root / store.name / PREVIEW_THUMBS, thumbs)
+        write_json(root / store.name / PREVIEWS, previews)
     for comparison in comparisons:
         for name in (COMPARISON, *(layer.data for layer in comparison.record.layers)):
             _link(comparison.folder / name, root / comparison.name / name)
@@ -224,8 +235,10 @@ def _write_site(stores: Sequence[_Store], comparisons: Sequence[_Comparison], fo
 
 def _published_files(store: Path) -> Iterator[Path]:
     """Yield the files of a store that the format names, and no others."""
-    patterns = ["network.json", "images.json", "classes.json", "images/*.jpg", "layers/*.json"]
-    patterns += [f"{folder}/*/*.jpg" for folder in PICTURE_KINDS]
+    patterns = ["network.json", "images.json", "classes.json", "layers/*.json"]
+    patterns += [f"{IMAGES}/*.bin", f"{PICTURES}/*/*.bin", f"{THUMBS}/*/*.bin"]
+    # A store of format 1 has a file for each picture.
+    patterns += [f"{IMAGES}/*.jpg", *(f"{folder}/*/*.jpg" for folder in PICTURE_KINDS)]
     for pattern in patterns:
         for path in sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != "."):
             # In a store from somewhere else, a link could publish any file of this machine.

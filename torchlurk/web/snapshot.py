@@ -12,7 +12,7 @@ import msgspec
 from torchlurk.errors import LurkError
 from torchlurk.store.comparison import COMPARISON, ComparisonEntry, Comparisons
 from torchlurk.store.comparisons import check_comparison
-from torchlurk.store.previews import choose_previews, read_preview_layer
+from torchlurk.store.previews import UNREADABLE, choose_previews, read_preview_layer
 from torchlurk.store.read import read_manifest, read_progress
 from torchlurk.store.schema import (
     FORMAT,
@@ -193,15 +193,15 @@ class StoreWatcher:
         layer = self.seen.get(path)
         if layer is None or layer.stamp != stamp:
             try:
-                filters = read_preview_layer(path).filters
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                preview = read_preview_layer(path)
+            except UNREADABLE:
                 return None
             made = {
-                kind: to_ranges(entry.channel for entry in filters if kind in entry.pictures)
+                kind: to_ranges(entry.channel for entry in preview.filters if kind in entry.pictures)
                 for kind in PICTURE_KINDS
             }
             nonempty = {kind: to_ranges for kind, to_ranges in made.items() if to_ranges}
-            layer = LiveLayer(record.data, stamp, nonempty, choose_previews(filters))
+            layer = LiveLayer(record.data, stamp, nonempty, choose_previews(preview))
             self.seen[path] = layer
         return layer
 

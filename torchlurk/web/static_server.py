@@ -1,4 +1,4 @@
-"""A local HTTP server: of one folder, or of the files that a function finds."""
+"""A local HTTP server: of one folder, or of the files that a function finds. It sends ranges of bytes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from torchlurk.errors import LurkError, Option
+from torchlurk.web.byte_ranges import UnsatisfiableRangeError, parse_range
 from torchlurk.web.page import CSP
 
 _TYPES = {
@@ -130,13 +131,32 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", tag)
             self.end_headers()
             return
-        self.send_response(HTTPStatus.OK)
+        try:
+            requested = self._requested_range(tag, len(content.data)) if body else None
+        except UnsatisfiableRangeError:
+            self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+            self.send_header("Content-Range", f"bytes */{len(content.data)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start, stop = requested or (0, len(content.data))
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if requested else HTTPStatus.OK)
+        if requested:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content.data)}")
         self.send_header("ETag", tag)
+        self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Type", _TYPES.get(content.suffix.lower(), "application/octet-stream"))
-        self.send_header("Content-Length", str(len(content.data)))
+        self.send_header("Content-Length", str(stop - start))
         self.end_headers()
         if body:
-            self.wfile.write(content.data)
+            self.wfile.write(memoryview(content.data)[start:stop])
+
+    def _requested_range(self, tag: str, size: int) -> tuple[int, int] | None:
+        """Return the range of bytes that the request asks for; `None` for the whole file."""
+        # A part of this version does not complete what the browser has of another one.
+        if self.headers.get("If-Range", tag) != tag:
+            return None
+        return parse_range(self.headers.get("Range", ""), size)
 
 
 def _parts(url: str) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ from typing import Any
 from tests.faults.long.commands import Outcome, difference, lurk, missing_setpriv, tree, unprivileged
 from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.pictures import BAD_IMAGES, garbled_exif, good
+from tests.stored import unpacked
 
 NET = """
 from pathlib import Path
@@ -99,9 +100,8 @@ def _compared(folder: Path, dirty: Outcome, clean: Outcome, order: list[str], ba
     if not wrong:
         clean_number = {path: at for at, path in enumerate(path for path in order if path not in bad)}
         new = {at: clean_number[path] for at, path in enumerate(order) if path in clean_number}
-        actual, expected = (tree(folder / name) for name in ("dirty", "clean"))
-        actual = _renumbered(actual, new.__getitem__)
-        expected = _renumbered(expected, lambda at: at)
+        actual = _renumbered(folder / "dirty", new.__getitem__)
+        expected = _renumbered(folder / "clean", lambda at: at)
         for name in sorted(actual.keys() | expected.keys()):
             if count := difference(actual.get(name, b""), expected.get(name, b"")):
                 differing += count
@@ -113,28 +113,30 @@ def _compared(folder: Path, dirty: Outcome, clean: Outcome, order: list[str], ba
     return Row(REST, rest, 0 if wrong else rest, differing, tracebacks, measured, tuple(wrong))
 
 
-def _renumbered(files: dict[str, bytes], new: Callable[[int], int]) -> dict[str, bytes]:
-    """Return the files of a store with its images renumbered and without the values that must differ."""
+def _renumbered(store: Path, new: Callable[[int], int]) -> dict[str, bytes]:
+    """Return JSON and pictures of a store with its images renumbered, without the values that must differ."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: new(item) if key == "image" else walk(item) for key, item in value.items()}
+            return {
+                key: new(item) if key == "image" else walk(item)
+                for key, item in value.items()
+                if key != "packs"  # they have the digests of packs, whose pictures are compared
+            }
         return [walk(item) for item in value] if isinstance(value, list) else value
 
     renumbered: dict[str, bytes] = {}
-    for name, data in files.items():
-        if name == "SHA256SUMS":
-            continue
-        if name.startswith("images/"):
-            name = f"images/{new(int(Path(name).stem))}.jpg"
-        elif name.endswith(".json"):
+    for name, data in tree(store).items():
+        if name.endswith(".json"):
             value = walk(json.loads(data))
             if name == "images.json":
-                value = {str(new(int(key))): item for key, item in value.items()}
+                value["images"] = {str(new(int(key))): item for key, item in value["images"].items()}
             elif name == "network.json":
                 value |= {"name": "", "dataset": value["dataset"] | {"digest": "", "skipped": []}}
-            data = json.dumps(value, sort_keys=True).encode()
-        renumbered[name] = data
+            renumbered[name] = json.dumps(value, sort_keys=True).encode()
+    for name, data in unpacked(store).items():
+        in_order = f"images/{new(int(Path(name).stem))}.jpg" if name.startswith("images/") else name
+        renumbered[in_order] = data
     return renumbered
 
 

@@ -25,7 +25,7 @@ from torchlurk.web.publish import build_site
 from torchlurk.web.snapshot import watch_stores
 
 JSON = "JSON of a store: changed, truncated, nested, duplicate keys"
-PICTURE = "picture of a store: changed, truncated"
+PICTURE = "pack of pictures of a store: changed, truncated"
 COMPARISON = "JSON of a comparison: changed, truncated, nested, duplicate keys"
 PIECE = "finished piece of an interrupted run: changed, truncated"
 TIMEOUT = 10
@@ -101,13 +101,13 @@ def read_damaged(trial: Trial) -> list[Row]:
     shutil.copytree(EXPECTED / "branching", store)
     good = b'{"format":1,"work":"scan","unit":"image","done":1,"total":9}'
     (store / "progress.json").write_bytes(good)
-    files = sorted(p for p in store.rglob("*") if p.is_file() and p.suffix != ".jpg")
-    pictures = sorted(store.rglob("*.jpg"))
+    files = sorted(p for p in store.rglob("*") if p.is_file() and p.suffix != ".bin")
+    packs = sorted(store.rglob("*.bin"))
     layers = {store / layer.data: layer for layer in read.read_manifest(store).layers}
     rows = []
     for fault, paths, mutations, count in (
         (JSON, files, JSON_MUTATIONS, trial.count),
-        (PICTURE, pictures, BYTE_MUTATIONS, trial.count // 10),
+        (PICTURE, packs, BYTE_MUTATIONS, trial.count // 10),
     ):
         wrong: list[str] = []
         tracebacks = reported = 0
@@ -115,14 +115,14 @@ def read_damaged(trial: Trial) -> list[Row]:
         for number in range(count):
             path = trial.random.choice(paths)
             original = path.read_bytes()
-            mutate = trial.random.choice(mutations if path.suffix in (".json", ".jpg") else BYTE_MUTATIONS)
+            mutate = trial.random.choice(mutations if path.suffix in (".json", ".bin") else BYTE_MUTATIONS)
             bad = mutate(original, trial.random)
             path.write_bytes(bad)
             start = time.monotonic()
             problems: list[str] = []
             readers = [*READERS.get(path.name, ()), _inspect]
-            if path.suffix == ".jpg":
-                readers.append(_python)
+            if path.suffix == ".bin":
+                readers += [_python, _site]
             if path in layers:
                 layer = layers[path]
                 readers = [
@@ -151,7 +151,7 @@ def read_damaged(trial: Trial) -> list[Row]:
                 )
             longest = max(longest, time.monotonic() - start)
             # A digest detects any change of the bytes, and the report names the file.
-            digested = path.suffix == ".json" and path.name != "progress.json"
+            digested = path.suffix in (".json", ".bin") and path.name != "progress.json"
             reported += bool(problems)
             if digested and bad != original and not any(path.name in line for line in problems):
                 wrong.append(f"{number} {mutate.__name__} of {path.name}: not detected")

@@ -29,7 +29,7 @@ LIVE = "request to the live server: the same kinds"
 SECRET = b"outside the folder"
 TIMEOUT = 5
 """Seconds to wait for the end of a response."""
-STATUSES = {100, 200, 304, 400, 404, 405, 408, 414, 431, 501, 505}
+STATUSES = {100, 200, 206, 304, 400, 404, 405, 408, 414, 416, 431, 501, 505}
 
 UP = ("..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..;", "%c0%ae%c0%ae", "%uff0e%uff0e", "..%00", "...",
       ".", "")  # fmt: skip
@@ -51,8 +51,10 @@ VERSIONS = ("HTTP/1.1",) * 40 + (
     "",
 )
 HEADERS = (
-    "Host: x", "Host: ", "Host: ../..", "Range: bytes=0-9999999999", "Range: bytes=-1", "If-None-Match: *",
-    'If-None-Match: "x"', "Content-Length: 5", "Content-Length: -1", "Content-Length: 99999999999999999999",
+    "Host: x", "Host: ", "Host: ../..", "Range: bytes=0-9999999999", "Range: bytes=-1", "Range: bytes=1-0",
+    "Range: bytes=9-99", "Range: bytes=0-1,5-6", "Range: bytes=9999999999-", 'If-Range: "x"',
+    "If-None-Match: *", 'If-None-Match: "x"', "Content-Length: 5", "Content-Length: -1",
+    "Content-Length: 99999999999999999999",
     "Transfer-Encoding: chunked", "Expect: 100-continue", "Connection: close", "Connection: upgrade",
     "Upgrade: websocket", "Accept-Encoding: gzip", "Origin: null", "X: " + "y" * 1000, "X: " + "y" * 70_000,
     "nonsense", ": empty", "X-\0: z", "X: \x80\xff", "X-Original-URL: /../secret.json", "X-Forwarded-For: x",
@@ -156,7 +158,9 @@ def find_problem(sent: bytes, data: bytes, allowed: set[bytes]) -> str:
             return f"no policy with {status}"
         if status == 200 and body not in allowed:
             return f"sends {body[:60]!r}, which is not a file of the folder"
-        if status == 200 and not re.match(rb"(GET|HEAD) ", sent):
+        if status == 206 and not any(body in file for file in allowed):
+            return f"sends {body[:60]!r}, which is not a part of a file of the folder"
+        if status in (200, 206) and not re.match(rb"(GET|HEAD) ", sent):
             return "answers a method other than GET and HEAD"
     if sent.startswith(b"HEAD ") and any(body for _, _, body in responses[:1]):
         return "sends a body for HEAD"
@@ -219,19 +223,20 @@ def fuzz_servers(trial: Trial) -> list[Row]:
     for directory in (trial.folder, trial.folder / "host", store.parent):
         (directory / "secret.json").write_bytes(SECRET)
         (directory / "0.jpg").write_bytes(SECRET)
+        (directory / "0.0123456789ab.bin").write_bytes(SECRET)
     inside = site / "saved_model/branching"
     for folder in (store, inside):
         (folder / "layers/out.json").symlink_to(trial.folder / "secret.json")
-        (folder / "cropped/away").symlink_to(trial.folder)
-        (folder / "images/77.jpg").symlink_to(folder / "images/77.jpg")
+        (folder / "pictures/away").symlink_to(trial.folder)
+        (folder / "images/77.0123456789ab.bin").symlink_to(folder / "images/77.0123456789ab.bin")
         (folder / ".hidden.json").write_bytes(SECRET)
     files = {name: data for name, data in tree(site).items() if SECRET not in data}
     before = tree(trial.folder)
     outside = [
         "layers/out.json",
-        "cropped/away/0.jpg",
-        "cropped/away/secret.json",
-        "images/77.jpg",
+        "pictures/away/0.0123456789ab.bin",
+        "pictures/away/secret.json",
+        "images/77.0123456789ab.bin",
         ".hidden.json",
     ]
     paths = seed_paths([*files, *(f"saved_model/branching/{name}" for name in outside * 20)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,7 +12,6 @@ from pathlib import Path
 from random import Random
 
 import msgspec
-from PIL import Image
 
 from tests.faults.long.commands import (
     Outcome,
@@ -27,6 +27,7 @@ from tests.faults.long.images import NET
 from tests.faults.long.pictures import good
 from torchlurk.errors import LurkError
 from torchlurk.store import read, schema
+from torchlurk.store.inspect_pictures import check_layer_pictures
 from torchlurk.store.partial import PARTIAL
 from torchlurk.store.write import TEMPORARY_SUFFIX
 
@@ -157,7 +158,7 @@ def damaged_files(store: Path, may_remain: Callable[[str], bool] = lambda _: Fal
         may_remain: whether an extra file of this name may remain because it cannot be deleted.
     """
     kinds = {
-        "images.json": schema.ImageEntries,
+        "images.json": schema.ImagesFile,
         "classes.json": schema.Classes,
         "network.json": schema.Manifest,
         "progress.json": schema.Progress,  # remains where files cannot be deleted
@@ -173,12 +174,9 @@ def damaged_files(store: Path, may_remain: Callable[[str], bool] = lambda _: Fal
                 msgspec.json.decode(path.read_bytes(), type=kinds.get(name, schema.LayerFile))
             except msgspec.DecodeError as problem:
                 yield f"{name}: {problem}"
-        elif path.suffix == ".jpg":
-            try:
-                with Image.open(path) as picture:
-                    picture.load()
-            except OSError as problem:
-                yield f"{name}: {problem}"
+        elif path.suffix == ".bin":
+            if hashlib.sha256(path.read_bytes()).hexdigest()[:12] not in path.name:
+                yield f"{name}: has another digest than its name"
         elif not may_remain(path.name):
             yield f"{name} is left over"
     if not (store / "network.json").exists():
@@ -186,10 +184,7 @@ def damaged_files(store: Path, may_remain: Callable[[str], bool] = lambda _: Fal
     try:
         manifest = read.read_manifest(store)
         for layer in manifest.layers if manifest.stages.scan.complete else ():
-            for entry in read.read_layer(store, layer).filters:
-                for kind in entry.pictures:
-                    if not (store / schema.picture_path(kind, layer.name, entry.channel)).exists():
-                        yield f"{layer.data} names a missing picture in {kind}"
+            yield from check_layer_pictures(store, manifest, read.read_layer(store, layer))
     except LurkError as problem:
         yield str(problem)
 

@@ -14,8 +14,10 @@ from tests.unit.cli.conftest import Run
 def test_inspect_fails_on_a_missing_file(scan: Run, run: Run, tmp_path: Path) -> None:
     scan(write_photos(tmp_path / "photos", "a.png"), "--stages", "scan")
     assert run("inspect", "saved_model/net").exit_code == 0
-    (tmp_path / "saved_model/net/images/0.jpg").unlink()
-    refused(run("inspect", "saved_model/net"), "damaged or incomplete: 1 problem;", "--overwrite")
+    (pack,) = (tmp_path / "saved_model/net/images").iterdir()
+    pack.unlink()
+    # the pack, and the only image in it
+    refused(run("inspect", "saved_model/net"), "damaged or incomplete: 2 problems;", "--overwrite")
 
 
 def test_a_closed_pipe_is_not_an_error() -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers import refused, write_photos
+from tests.stored import places
 from tests.unit.cli.conftest import Run
 from torchlurk.store.read import read_layer, read_manifest
 
@@ -69,8 +70,8 @@ def test_filter_images_can_be_made_for_one_position(scan: Run, tmp_path: Path) -
         layer = read_manifest(store).layers[0]
         entry = read_layer(store, layer).filters[0]
         assert entry.ascent is not None
-        picture = store / "max_activ" / layer.name / "0.jpg"
-        return picture.read_bytes(), entry.ascent.score, entry.ascent.ratio or 0
+        picture = places(store)[f"max_activ/{layer.name}/0.jpg"]
+        return picture.read(), entry.ascent.score, entry.ascent.ratio or 0
 
     mean, position = first_filter("mean"), first_filter("position")
     assert mean[0] != position[0]

@@ -52,7 +52,7 @@ def test_a_comparison_is_published_next_to_its_stores(folder: Path, tmp_path: Pa
     for name in own:
         assert written[name] == (folder.parent / name).read_bytes()
     listed = {"name": "one-to-two", "path": "one-to-two", "title": "one → two"}
-    assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [listed], "format": 1}
+    assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [listed], "format": 2}
     assert json.loads(written["saved_model/index.json"])["networks"][0]["name"] == "two"
 
 
@@ -92,7 +92,7 @@ def test_a_comparison_of_a_store_that_has_changed_is_refused(saved: Path, tmp_pa
     ("path", "text", "word"),
     [
         ("comparison.json", "{", "is damaged"),
-        ("comparison.json", '{"format": 2}', "format 2"),
+        ("comparison.json", '{"format": 3}', "format 3"),
         ("layers/a.json", None, "cannot read"),
         ("layers/a.json", "[]", "is damaged"),
     ],

@@ -19,7 +19,8 @@ from torchlurk.store.write import write_json
 FILES: dict[str, Any] = {
     "index.json": schema.Index,
     "network.json": schema.Manifest,
-    "images.json": schema.ImageEntries,
+    "images.json": schema.ImagesFile,
+    "images-of-format-1.json": schema.ImageEntries,
     "classes.json": schema.Classes,
     "progress.json": schema.Progress,
     "layer.json": schema.LayerFile,

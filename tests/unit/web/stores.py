@@ -25,13 +25,18 @@ def make_store(folder: Path, name: str = "toy", **manifest: object) -> Path:
         "network.json": manifest_of(name, **manifest),
         "images.json": "{}",
         "classes.json": "{}",
-        "images/0.jpg": "picture",
+        "images/0.0123456789ab.bin": "picture",
         "layers/a.json": "{}",
-        "cropped/a%20b/0.jpg": "crop",
-        "max_activ/a/0.jpg": "made",
+        "pictures/a%20b/0.0123456789ab.bin": "crop",
+        "thumbs/a/max_activ-64.0123456789ab.bin": "made",
+        # as in format 1
+        "images/0.jpg": "old picture",
+        "cropped/a%20b/0.jpg": "old crop",
         "shards/0.pt": "not to be published",
-        "cropped/a%20b/0.jpg.tmp": "nor this",
-        "cropped/a%20b/.1.jpg": "nor this",
+        "partial/crops/a/00000-0.block": "nor this",
+        "pictures/a%20b/0.0123456789ab.bin.tmp": "nor this",
+        "pictures/a%20b/.16.0123456789ab.bin-x.part": "nor this",
+        "pictures/a%20b/.16.0123456789ab.bin": "nor this",
         "SHA256SUMS": "nor this",
     }
     for path, text in files.items():

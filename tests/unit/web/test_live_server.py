@@ -21,8 +21,10 @@ def ask(store: Path, tmp_path: Path) -> Iterator[Ask]:
     (tmp_path / "secret.txt").write_text("secret")
     (tmp_path / "secret.json").write_text("secret")
     (store / "layers" / "out.json").symlink_to(tmp_path / "secret.json")
-    (store / "max_activ" / "away").symlink_to(tmp_path)
-    (tmp_path / "0.jpg").write_text("secret")
+    (store / "pictures" / "away").symlink_to(tmp_path)
+    (store / "cropped" / "away").symlink_to(tmp_path)
+    for name in ("0.jpg", "0.0123456789ab.bin"):
+        (tmp_path / name).write_text("secret")
     (store / "images" / "7.jpg").symlink_to(store / "images" / "7.jpg")
     with LiveServer([store]) as server:
         yield asking(server)
@@ -35,14 +37,25 @@ def test_it_serves_the_page_and_the_current_files(ask: Ask, store: Path) -> None
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert ask("/dist/app.js")[1]["Content-Type"].startswith("text/javascript")
-    assert ask("/saved_model/toy/images/0.jpg")[2] == b"picture"
-    assert ask("/saved_model/toy/cropped/a%2520b/0.jpg")[2] == b"crop"
-    (store / "images" / "1.jpg").write_text("new")
-    assert ask("/saved_model/toy/images/1.jpg")[2] == b"new"
+    assert ask("/saved_model/toy/images/0.0123456789ab.bin")[2] == b"picture"
+    assert ask("/saved_model/toy/pictures/a%2520b/0.0123456789ab.bin")[2] == b"crop"
+    assert ask("/saved_model/toy/thumbs/a/max_activ-64.0123456789ab.bin")[2] == b"made"
+    assert ask("/saved_model/toy/images/0.jpg")[2] == b"old picture"
+    assert ask("/saved_model/toy/cropped/a%2520b/0.jpg")[2] == b"old crop"
+    (store / "images" / "32.abcdef012345.bin").write_text("new")
+    assert ask("/saved_model/toy/images/32.abcdef012345.bin")[2] == b"new"
     assert json.loads(ask("/saved_model/index.json")[2]) == {
-        "format": 1,
+        "format": 2,
         "networks": [{"name": "toy", "path": "toy", "title": "TOY"}],
     }
+
+
+def test_a_range_of_a_pack_is_served(ask: Ask) -> None:
+    path = "/saved_model/toy/pictures/a%2520b/0.0123456789ab.bin"
+    status, headers, body = ask(path, Range="bytes=1-2")
+    assert (status, body) == (206, b"ro")
+    assert headers["Content-Range"] == "bytes 1-2/4"
+    assert headers["Content-Type"] == "application/octet-stream"
 
 
 def test_head_has_no_body(ask: Ask) -> None:
@@ -81,7 +94,11 @@ def test_other_methods_are_refused(ask: Ask, method: str) -> None:
         "//etc/passwd",
         "/etc/passwd",
         "/saved_model/toy/layers/out.json",
-        "/saved_model/toy/max_activ/away/0.jpg",
+        "/saved_model/toy/pictures/away/0.0123456789ab.bin",
+        "/saved_model/toy/cropped/away/0.jpg",
+        "/saved_model/toy/pictures/a%2520b/.16.0123456789ab.bin",
+        "/saved_model/toy/pictures/a%2520b/0.0123456789ab.bin.tmp",
+        "/saved_model/toy/partial/crops/a/00000-0.block",
         "/saved_model/toy/images/7.jpg",
         "/saved_model/toy/SHA256SUMS",
         "/saved_model/toy/shards/0.pt",
@@ -144,7 +161,7 @@ def test_closing_ends_open_connections(store: Path) -> None:
     server = LiveServer([store])
     connection = http.client.HTTPConnection(server.start().removeprefix("http://").rstrip("/"), timeout=5)
     connection.request("GET", "/saved_model/toy/images/0.jpg")
-    assert connection.getresponse().read() == b"picture"
+    assert connection.getresponse().read() == b"old picture"
     server.close()
 
     def again() -> None:

@@ -32,16 +32,19 @@ def test_a_site_has_the_files_of_the_format_and_the_page(store, tmp_path):
         "saved_model/toy/images.json",
         "saved_model/toy/classes.json",
         "saved_model/toy/previews.json",
-        "saved_model/toy/images/0.jpg",
+        "saved_model/toy/previews.bin",
+        "saved_model/toy/images/0.0123456789ab.bin",
         "saved_model/toy/layers/a.json",
+        "saved_model/toy/pictures/a%20b/0.0123456789ab.bin",
+        "saved_model/toy/thumbs/a/max_activ-64.0123456789ab.bin",
+        "saved_model/toy/images/0.jpg",
         "saved_model/toy/cropped/a%20b/0.jpg",
-        "saved_model/toy/max_activ/a/0.jpg",
     }
     assert json.loads(written["saved_model/index.json"]) == {
-        "format": 1,
+        "format": 2,
         "networks": [{"name": "toy", "path": "toy", "title": "TOY"}],
     }
-    assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [], "format": 1}
+    assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [], "format": 2}
     page = {"index.html", "dist/app.css", "dist/app.js", "js/theme.js", "mark.svg"}
     assert {name for name in written if "saved_model" not in name} == {*page, ".nojekyll", SITE_MARKER}
     assert set(static_files(site_folder())) == page - {"index.html"}
@@ -95,8 +98,8 @@ def test_rebuild_leaves_nothing_stale(store, tmp_path):
 
 def test_pictures_are_linked_where_possible(store, tmp_path):
     build_site([store], tmp_path / "site")
-    made = tmp_path / "site" / "saved_model" / "toy" / "images" / "0.jpg"
-    assert made.samefile(store / "images" / "0.jpg")
+    made = tmp_path / "site" / "saved_model" / "toy" / "images" / "0.0123456789ab.bin"
+    assert made.samefile(store / "images" / "0.0123456789ab.bin")
 
 
 def test_copies_where_links_are_not_possible(store, tmp_path, monkeypatch):
@@ -125,7 +128,7 @@ def test_no_store_is_rejected(tmp_path):
         (None, "network.json"),
         ("{", "is damaged"),
         ("[]", "is damaged"),
-        (manifest_of("toy", format=2), "has format 2"),
+        (manifest_of("toy", format=3), "has format 3"),
         (manifest_of("../toy"), "cannot be a folder"),
         (manifest_of(""), "cannot be a folder"),
         ('{"format": 1}', "missing required field"),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.unit.web.stores import make_store, manifest_of
+from torchlurk.store.schema import PreviewThumb
 from torchlurk.web.snapshot import to_ranges, watch_stores
 
 BEST = [{"image": 7, "position": [0, 1], "box": [0, 0, 3, 3], "score": 1.5}]
@@ -42,6 +43,25 @@ def test_a_snapshot_follows_a_growing_store(tmp_path: Path) -> None:
     assert stores.live().networks[0].layers["0"] is layer
     (store / "layers/0.json").write_text(LAYER + " ")
     assert stores.live().networks[0].layers["0"].stamp != layer.stamp
+
+
+def test_a_snapshot_names_the_thumbs_of_previews(tmp_path: Path) -> None:
+    store = tmp_path / "toy"
+    (store / "layers").mkdir(parents=True)
+    (store / "network.json").write_text(manifest_of("toy"))
+    pack = {"path": "thumbs/0/cropped-0.0123456789ab.bin", "items": [1, 3], "kinds": ["cropped"]}
+    layer = json.loads(LAYER)
+    layer["packs"] = {"pictures": [], "thumbs": [{**pack, "lengths": [[10], [20]]}]}
+    (store / "layers/0.json").write_text(json.dumps(layer))
+    (network,) = watch_stores([store]).live().networks
+    assert [one.thumb for one in network.layers["0"].best] == [
+        None,
+        PreviewThumb(path=pack["path"], offset=0, length=10),
+        PreviewThumb(path=pack["path"], offset=10, length=20),
+    ]
+    layer["packs"]["thumbs"][0]["lengths"] = [[10]]
+    (store / "layers/0.json").write_text(json.dumps(layer))
+    assert watch_stores([store]).live().networks[0].layers == {}
 
 
 def test_a_snapshot_has_the_progress_of_the_run(store: Path) -> None:

@@ -24,9 +24,9 @@ def served(store, tmp_path):
     (out / "way-out.txt").symlink_to(tmp_path / "secret.txt")
     server = make_server(out, port=0)
 
-    def ask(path: str, method: str = "GET"):
+    def ask(path: str, method: str = "GET", **headers: str):
         connection = http.client.HTTPConnection(*server.server_address, timeout=5)
-        connection.request(method, path)
+        connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
         response = connection.getresponse()
         answer = response.status, response.headers, response.read()
         connection.close()
@@ -45,8 +45,62 @@ def test_serves_files(served):
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert b"<main" in body
     status, headers, body = served("/saved_model/toy/cropped/a%2520b/0.jpg?x=1")
-    assert (status, headers["Content-Type"], body) == (200, "image/jpeg", b"crop")
+    assert (status, headers["Content-Type"], body) == (200, "image/jpeg", b"old crop")
+    status, headers, body = served("/saved_model/toy/pictures/a%2520b/0.0123456789ab.bin")
+    assert (status, headers["Content-Type"], body) == (200, "application/octet-stream", b"crop")
+    assert headers["Accept-Ranges"] == "bytes"
     assert served("/dist/app.js")[1]["Content-Type"].startswith("text/javascript")
+
+
+PACK = "/saved_model/toy/images/0.0123456789ab.bin"
+DATA = b"picture"
+
+
+@pytest.mark.parametrize(
+    ("range_", "part", "content_range"),
+    [
+        ("bytes=0-0", b"p", "bytes 0-0/7"),
+        ("bytes=2-4", b"ctu", "bytes 2-4/7"),
+        ("bytes=4-", b"ure", "bytes 4-6/7"),
+        ("bytes=4-99", b"ure", "bytes 4-6/7"),
+        ("bytes=-2", b"re", "bytes 5-6/7"),
+        ("bytes=-99", DATA, "bytes 0-6/7"),
+        ("bytes=0-6", DATA, "bytes 0-6/7"),
+    ],
+)
+def test_a_range_of_bytes_is_sent_alone(served, range_, part, content_range):
+    status, headers, body = served(PACK, Range=range_)
+    assert (status, body, headers["Content-Range"]) == (206, part, content_range)
+    assert headers["Content-Length"] == str(len(part))
+    assert headers["ETag"] == served(PACK)[1]["ETag"]
+
+
+@pytest.mark.parametrize(
+    "range_",
+    ["bytes=4-2", "bytes=0-1,3-4", "bytes=-", "bytes=a-b", "lines=0-1", "bytes", "bytes=0-" + "9" * 5000],
+)
+def test_a_range_that_is_not_understood_is_ignored(served, range_):
+    status, headers, body = served(PACK, Range=range_)
+    assert (status, body) == (200, DATA)
+    assert "Content-Range" not in headers
+
+
+@pytest.mark.parametrize("range_", ["bytes=7-", "bytes=99-100", "bytes=-0"])
+def test_a_range_after_the_end_is_refused(served, range_):
+    status, headers, body = served(PACK, Range=range_)
+    assert (status, body, headers["Content-Range"]) == (416, b"", "bytes */7")
+
+
+def test_a_range_of_another_version_is_not_sent(served):
+    tag = served(PACK)[1]["ETag"]
+    assert served(PACK, Range="bytes=0-1", If_Range=tag)[::2] == (206, b"pi")
+    assert served(PACK, Range="bytes=0-1", If_Range='"another"')[::2] == (200, DATA)
+    assert served(PACK, Range="bytes=0-1", If_None_Match=tag)[::2] == (304, b"")
+
+
+def test_head_ignores_a_range(served):
+    status, headers, body = served(PACK, "HEAD", Range="bytes=0-1")
+    assert (status, body, headers["Content-Length"]) == (200, b"", "7")
 
 
 def test_head_has_no_body(served):

@@ -16,6 +16,7 @@ from torchlurk.ascent.transforms import Jitter
 from torchlurk.graph import Layer
 from torchlurk.pipeline import rendering
 from torchlurk.pipeline.config import config_to_record
+from torchlurk.pipeline.encoding import FilterResult
 from torchlurk.pipeline.rendering import Ascend
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import (
@@ -24,8 +25,6 @@ from torchlurk.pipeline.stages.context import (
     missing,
     read_layer_files,
     requested_channels,
-    with_pictures,
-    write_picture,
 )
 from torchlurk.runtime.devices import BatchLimiter, retry_on_oom
 from torchlurk.runtime.pictures import PixelSize
@@ -51,7 +50,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
     ranking = OBJECTIVES[config.objective].ranking
     ascend_in_parts = _split_on_oom(context.limiter, strategy)
 
-    def compute(block: Block, advance: Advance) -> Iterator[Filter]:
+    def compute(block: Block, advance: Advance) -> Iterator[FilterResult]:
         by_channel = {entry.channel: entry for entry in block.filters}
         for result in rendering.ascent_pictures(
             block.layer,
@@ -62,16 +61,14 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
             config.seed,
             lambda entry: _best_score(entry, ranking),
         ):
-            write_picture(context, "max_activ", block.layer.name, result.channel, result.picture)
             record = schema.Ascent(
                 score=schema.round_float32(result.score),
                 ratio=None if result.ratio is None else schema.round_float32(result.ratio),
                 found=result.found,
             )
             advance(1)
-            yield with_pictures(
-                msgspec.structs.replace(by_channel[result.channel], ascent=record), "max_activ"
-            )
+            entry = msgspec.structs.replace(by_channel[result.channel], ascent=record)
+            yield FilterResult(entry, {"max_activ": [result.picture]})
 
     run_blocks(
         context,

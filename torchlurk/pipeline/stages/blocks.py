@@ -1,5 +1,8 @@
 """Work on the filters of layers, in blocks that processes share, save one by one and merge by layer.
 
+The partial result of a block holds its records and its pictures in one file, so that a block exists as a
+whole or not at all. Merging copies the pictures into the packs of the layer.
+
 Which filters form a block depends on their channel numbers alone, and a block is computed whole even if only
 some of its filters are requested: the last digits of a result depend on the batch size, and a filter's result
 must not depend on which others were requested, in this run or an earlier one.
@@ -9,17 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-import msgspec
+from functools import partial as bind
 
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer
+from torchlurk.pipeline.encoding import EncodedFilter, FilterResult, encode_result, natural_sizes
+from torchlurk.pipeline.stages.block_results import read_block, write_block
 from torchlurk.pipeline.stages.context import RunContext, read_layer_files, with_filters
 from torchlurk.store import schema
+from torchlurk.store.packs import write_layer
 from torchlurk.store.partial import PartialResults, digest_records
+from torchlurk.store.pictures import layer_pictures, layer_thumbs
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest
-from torchlurk.store.write import write_json_with_checksum
 
 POLL_INTERVAL = 0.5
 """Seconds between two looks for results that other processes have finished."""
@@ -47,14 +52,14 @@ class Block:
     def piece(self) -> str:
         """Name of its partial result, which depends on the requested channels."""
         channels = digest_records(self.requested)[:12]
-        return f"{schema.safe_name(self.layer.name)}/{self.number:05}-{channels}.json"
+        return f"{schema.safe_name(self.layer.name)}/{self.number:05}-{channels}.block"
 
 
 Advance = Callable[[int], object]
 """Advances a progress bar by a number of filters."""
 
-ComputeBlock = Callable[[Block, Advance], Iterator[Filter]]
-"""Computes a block: yields the requested filters with their new results, and advances the bar by each."""
+ComputeBlock = Callable[[Block, Advance], Iterator[FilterResult]]
+"""Computes a block: yields the new results of the requested filters, and advances the bar by each."""
 
 
 def split_into_blocks(
@@ -119,15 +124,14 @@ def run_blocks(
     remaining = [block for block in blocks if block.piece not in finished]
     filters = {block.piece: len(block.requested) for block in blocks}
     awaited = {block.piece: filters[block.piece] for block in remaining} if context.group.is_main else {}
-    merger = _Merger(context, manifest, partial, files, blocks) if context.group.is_main else None
+    layer_of = {block.piece: block.layer.name for block in blocks}
+    merger = _Merger(context, manifest, partial, files, layer_of) if context.group.is_main else None
     with context.reporter.bar(task, sum(filters.values()), "filter") as advance:
         advance(sum(filters[piece] for piece in finished))
         if merger:
             merger.merge(finished)
         for block in context.group.local_share(remaining):
-            results = list(compute(block, advance))
-            context.writers.finish()
-            partial.write(block.piece, msgspec.json.encode(results))
+            write_block(partial, block.piece, _compute_encoded(context, block, compute, advance))
             awaited.pop(block.piece, None)
             if merger:
                 merger.merge([block.piece, *collect_finished(context, partial, awaited, advance)])
@@ -139,6 +143,18 @@ def run_blocks(
         partial.remove_all()
         return files
     return read_layer_files(context, manifest)
+
+
+def _compute_encoded(
+    context: RunContext, block: Block, compute: ComputeBlock, advance: Advance
+) -> list[EncodedFilter]:
+    """Compute a block; its pictures are encoded by `context.writers` meanwhile."""
+    natural = natural_sizes(block.layer, context.source.shape[1:])
+    futures = [
+        context.writers.submit(bind(encode_result, result, natural)) for result in compute(block, advance)
+    ]
+    context.writers.finish()
+    return [future.result() for future in futures]
 
 
 def collect_finished(
@@ -166,48 +182,36 @@ class _Merger:
 
     Attributes:
         files: The layers' files, which are updated.
-        blocks: All blocks.
+        layer_of: The layer of each block, by the name of its partial result.
     """
 
     context: RunContext
     manifest: Manifest
     partial: PartialResults
     files: dict[str, LayerFile]
-    blocks: Sequence[Block]
+    layer_of: Mapping[str, str]
 
     def merge(self, finished: Sequence[str]) -> None:
         """Merge the layers that these partial results complete."""
-        layer_of = {block.piece: block.layer.name for block in self.blocks}
-        for name in dict.fromkeys(layer_of[piece] for piece in finished):
-            pieces = [piece for piece, layer in layer_of.items() if layer == name]
+        for name in dict.fromkeys(self.layer_of[piece] for piece in finished):
+            pieces = [piece for piece, layer in self.layer_of.items() if layer == name]
             if all(self.partial.has(piece) for piece in pieces):
                 self._merge_layer(name, pieces)
 
     def _merge_layer(self, name: str, pieces: Sequence[str]) -> None:
+        out, old = self.context.out, self.files[name]
         changed: dict[int, Filter] = {}
+        pictures, thumbs = layer_pictures(out, old), layer_thumbs(out, old)
         for piece in pieces:
-            for entry in msgspec.json.decode(self.partial.read(piece), type=list[Filter]):
-                changed[entry.channel] = entry
-                self._check_pictures(name, entry)
-        file = with_filters(self.files[name], changed)
-        write_json_with_checksum(self.context.out, schema.layer_path(name), file)
+            result = read_block(self.partial, piece)
+            changed |= {entry.channel: entry for entry in result.filters}
+            pictures |= result.pictures
+            thumbs |= result.thumbs
+        file = write_layer(out, with_filters(old, changed), pictures, thumbs)
         layer = next(layer for layer in self.manifest.layers if layer.name == name)
         # Partial results are removed only after the merged file has been read back.
-        if read_layer(self.context.out, layer) != file:
-            path = str(self.context.out / layer.data)
+        if read_layer(out, layer) != file:
+            path = str(out / layer.data)
             raise LurkError(f"{path!r} differs from what was written", _RESUME_HINT)
         self.files[name] = file
         self.partial.remove(pieces)
-
-    def _check_pictures(self, layer: str, entry: Filter) -> None:
-        """Check that the pictures of a filter still exist.
-
-        Raises:
-            LurkError: One is missing.
-        """
-        for kind in entry.pictures:
-            path = self.context.out / schema.picture_path(kind, layer, entry.channel)
-            if not path.is_file():
-                raise LurkError(
-                    f"{str(path)!r} was deleted while the run wrote the store", "start the same command again"
-                )

@@ -1,6 +1,5 @@
 """The state of a run: `RunContext`, and the functions that change the store in `RunContext.out`.
 
-- `write_picture` writes a picture file.
 - `update_stage` writes the manifest with a stage's new state.
 - `reset_stage` deletes the results of a stage.
 
@@ -9,7 +8,6 @@ All other functions compute something from their arguments and change nothing.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +22,16 @@ from torchlurk.pipeline import records
 from torchlurk.pipeline.config import RunConfig
 from torchlurk.pipeline.image_source import ImageSource
 from torchlurk.pipeline.stages.writers import PictureWriters
-from torchlurk.runtime import pictures
 from torchlurk.runtime.devices import BatchLimiter
 from torchlurk.runtime.distributed import ProcessGroup
-from torchlurk.runtime.pictures import Pixels
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.store import schema
+from torchlurk.store.packs import write_layer
 from torchlurk.store.partial import PartialResults
+from torchlurk.store.pictures import layer_pictures, layer_thumbs
 from torchlurk.store.read import read_layer
 from torchlurk.store.schema import Filter, LayerFile, Manifest, Stage
 from torchlurk.store.selection import selected_channels
-from torchlurk.store.write import write_bytes, write_checksums, write_json, write_json_with_checksum
+from torchlurk.store.write import write_checksums, write_json
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class RunContext:
         out: Folder of the store.
         config: Options of the run.
         reporter: Receives messages and progress.
-        writers: Threads that encode and write pictures.
+        writers: Threads that encode pictures.
         group: Processes that share the run.
         limiter: Batch size that fits into memory.
         sleep: Waits for a number of seconds.
@@ -83,20 +80,6 @@ REQUIRED_PICTURES: Mapping[str, tuple[str, ...]] = {
     "ascent": ("max_activ",),
 }
 """Kinds of pictures that a stage writes for every filter; units that see the whole input have no crop."""
-
-_SHARP_COLOUR = ("cropped", "cropped_grad", "max_activ")
-"""Kinds of pictures whose JPEG files keep colour at full resolution."""
-
-
-def write_picture(context: RunContext, kind: str, layer: str, channel: int, pixels: Pixels) -> None:
-    """Encode a picture of a filter and write it to its path in the store, in one of `context.writers`."""
-    sharp = kind in _SHARP_COLOUR
-    path = context.out / schema.picture_path(kind, layer, channel)
-
-    def write() -> None:
-        write_bytes(path, pictures.jpeg(pixels, 88 if sharp else 82, sharp_colour=sharp))
-
-    context.writers.submit(write)
 
 
 def update_stage(context: RunContext, manifest: Manifest, name: str, stage: Stage) -> Manifest:
@@ -133,16 +116,11 @@ def reset_stage(context: RunContext, manifest: Manifest, name: str, tasks: Seque
     # another configuration deletes the rest.
     config = getattr(manifest.stages, name).config
     manifest = update_stage(context, manifest, name, Stage(complete=False, config=config))
-    for layer, file in read_layer_files(context, manifest).items():
+    for file in read_layer_files(context, manifest).values():
         filters = [_without_stage(entry, name) for entry in file.filters]
         if context.group.is_main:
-            write_json_with_checksum(
-                context.out, schema.layer_path(layer), msgspec.structs.replace(file, filters=filters)
-            )
-    # Pictures are deleted after the JSON is written, which therefore never names a picture that is gone.
-    if context.group.is_main:
-        for kind in PICTURES_OF_STAGE[name]:
-            shutil.rmtree(context.out / kind, ignore_errors=True)
+            pictures, thumbs = layer_pictures(context.out, file), layer_thumbs(context.out, file)
+            write_layer(context.out, msgspec.structs.replace(file, filters=filters), pictures, thumbs)
     context.group.barrier()
     if context.group.is_main:
         for task in tasks:
@@ -173,12 +151,6 @@ def requested_channels(context: RunContext) -> dict[str, tuple[int, ...]]:
     """
     layers = [records.layer_to_record(layer) for layer in context.graph.layers]
     return selected_channels(context.config.selection, layers, context.graph.logits)
-
-
-def with_pictures(entry: Filter, *kinds: str) -> Filter:
-    """Return the filter with pictures of these kinds added to its list."""
-    present = [kind for kind in schema.PICTURE_KINDS if kind in entry.pictures or kind in kinds]
-    return msgspec.structs.replace(entry, pictures=present)
 
 
 def with_filters(file: LayerFile, changed: Mapping[int, Filter]) -> LayerFile:

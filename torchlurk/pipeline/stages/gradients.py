@@ -8,6 +8,7 @@ import msgspec
 
 from torchlurk.pipeline import records, rendering
 from torchlurk.pipeline.config import config_to_record
+from torchlurk.pipeline.encoding import FilterResult
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import (
     RunContext,
@@ -15,11 +16,9 @@ from torchlurk.pipeline.stages.context import (
     missing,
     read_layer_files,
     requested_channels,
-    with_pictures,
-    write_picture,
 )
 from torchlurk.runtime.devices import retry_on_oom
-from torchlurk.store.schema import Filter, LayerFile, Manifest
+from torchlurk.store.schema import LayerFile, Manifest
 
 TASKS: tuple[str, ...] = ("max gradients", "avg gradients", "certificates")
 """Names of the partial results of the stage."""
@@ -92,10 +91,9 @@ def _uncertified(context: RunContext, files: Mapping[str, LayerFile]) -> dict[st
     return {layer: numbers for layer, numbers in channels.items() if numbers}
 
 
-def _unit_gradients(context: RunContext, block: Block, advance: Advance) -> Iterator[Filter]:
+def _unit_gradients(context: RunContext, block: Block, advance: Advance) -> Iterator[FilterResult]:
     """Compute the gradients of the `max` entries of a block, and yield its requested filters."""
     config, layer = context.config.gradients, block.layer
-    kinds = ["max_grads"] if layer.sees_all else ["max_grads", "cropped_grad"]
     results = retry_on_oom(
         context.limiter,
         config.batch_size,
@@ -108,29 +106,28 @@ def _unit_gradients(context: RunContext, block: Block, advance: Advance) -> Iter
     for entry, result in zip(block.filters, results, strict=True):
         if entry.channel not in block.requested:
             continue
-        write_picture(context, "max_grads", layer.name, entry.channel, result.whole)
+        tiles = {"max_grads": result.whole}
         if not layer.sees_all:
-            write_picture(context, "cropped_grad", layer.name, entry.channel, result.cropped)
+            tiles["cropped_grad"] = result.cropped
         certified = [
             records.with_certificate(e, score) for e, score in zip(entry.max, result.scores, strict=True)
         ]
         advance(1)
-        yield with_pictures(msgspec.structs.replace(entry, max=certified), *kinds)
+        yield FilterResult(msgspec.structs.replace(entry, max=certified), tiles)
 
 
-def _map_gradients(context: RunContext, block: Block, advance: Advance) -> Iterator[Filter]:
+def _map_gradients(context: RunContext, block: Block, advance: Advance) -> Iterator[FilterResult]:
     """Compute the gradients of the `avg` entries of a block's requested filters, and yield these."""
     layer = block.layer
     by_channel = {entry.channel: entry for entry in block.filters if entry.channel in block.requested}
-    for channel, strip in rendering.map_pictures(
+    for channel, tiles in rendering.map_pictures(
         context.runner, layer, list(by_channel.values()), context.source, context.config.gradients.method
     ):
-        write_picture(context, "avg_grads", layer.name, channel, strip)
         advance(1)
-        yield with_pictures(by_channel[channel], "avg_grads")
+        yield FilterResult(by_channel[channel], {"avg_grads": tiles})
 
 
-def _certify(context: RunContext, block: Block, advance: Advance) -> Iterator[Filter]:
+def _certify(context: RunContext, block: Block, advance: Advance) -> Iterator[FilterResult]:
     """Yield the requested filters of a block with certificates for the crops that have none."""
     scores: dict[int, dict[int, float]] = {entry.channel: {} for entry in block.filters}
 
@@ -152,7 +149,7 @@ def _certify(context: RunContext, block: Block, advance: Advance) -> Iterator[Fi
                 for rank, e in enumerate(entry.max)
             ]
             advance(1)
-            yield msgspec.structs.replace(entry, max=certified)
+            yield FilterResult(msgspec.structs.replace(entry, max=certified))
 
 
 def _report_certificates(context: RunContext, files: Mapping[str, LayerFile]) -> None:

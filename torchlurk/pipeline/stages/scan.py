@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 import torch
@@ -10,24 +11,20 @@ import torch
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer, describe_skipped
 from torchlurk.pipeline import records, rendering
+from torchlurk.pipeline.encoding import FilterResult, encode_image_thumb
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
-from torchlurk.pipeline.stages.context import (
-    RunContext,
-    missing,
-    update_stage,
-    with_pictures,
-    write_picture,
-)
+from torchlurk.pipeline.stages.context import RunContext, update_stage
 from torchlurk.pipeline.stages.manifest import new_manifest
+from torchlurk.pipeline.stages.referenced_images import write_referenced_images
 from torchlurk.pipeline.stages.scan_shards import scan_images
-from torchlurk.runtime import pictures
+from torchlurk.runtime.pictures import Pixels
 from torchlurk.scan.shards import Shard
 from torchlurk.scan.state import candidate_images, with_lists_of
-from torchlurk.store import schema
 from torchlurk.store.partial import PartialResults
+from torchlurk.store.pictures import IMAGE
 from torchlurk.store.read import read_manifest
-from torchlurk.store.schema import Manifest
-from torchlurk.store.write import write_bytes, write_json_with_checksum
+from torchlurk.store.schema import LayerFile, Manifest
+from torchlurk.store.write import write_json_with_checksum
 
 SHARD_TASKS = ("scan", "rough", "again")
 """Names of the partial results of the pass over the images.
@@ -35,12 +32,18 @@ SHARD_TASKS = ("scan", "rough", "again")
 `scan` is a pass in float32; `rough` is one in bfloat16, and `again` scores its candidates in float32.
 """
 
-TASKS: tuple[str, ...] = (*SHARD_TASKS, "crops")
+TASKS: tuple[str, ...] = (*SHARD_TASKS, "crops", "images")
 """Names of all partial results of the stage."""
 
 _CANDIDATES_PER_ENTRY = 2
 """A scan in bfloat16 keeps this many times `k` candidates per list, as its ranks may be off by a few
 places."""
+
+_CACHED_TILES = 1024
+"""Tiles of crops kept in memory: at most 40 MB."""
+
+_CACHED_THUMBS = 4096
+"""Small pictures of images kept in memory: 8 MB."""
 
 _FILTERS_PER_BLOCK = 64
 """Filters per block of crops. Crops need no network, so a block takes a second or two."""
@@ -68,7 +71,7 @@ def run(context: RunContext, manifest: Manifest, device: torch.device) -> Manife
         _scan(context, device)
     manifest = read_manifest(context.out)
     files = _write_crops(context, manifest)
-    _write_images(context, files)
+    write_referenced_images(context, files)
     if context.group.is_main:
         # The layers' files hold the results of the shards, and have been read back for the crops.
         for task in SHARD_TASKS:
@@ -147,60 +150,45 @@ def _filter_names(context: RunContext, layer: Layer) -> tuple[str, ...] | None:
     return classes if layer.name == context.graph.logits and len(classes) == layer.shape[0] else None
 
 
-def _write_crops(context: RunContext, manifest: Manifest) -> dict[str, schema.LayerFile]:
-    """Write the crops of all filters that have none; return the layers' files, which now list them."""
-    # The crop of a unit that sees the whole input would be the image itself.
-    channels = {layer.name: range(layer.shape[0]) for layer in context.graph.layers if not layer.sees_all}
+def _write_crops(context: RunContext, manifest: Manifest) -> dict[str, LayerFile]:
+    """Write the crops and the small images of all filters that have none; return the layers' files."""
 
-    def compute(block: Block, advance: Advance) -> Iterator[schema.Filter]:
-        entries = [entry for entry in block.filters if entry.channel in block.requested]
-        crops = rendering.crop_pictures(block.layer, entries, context.source)
-        for entry, (channel, pixels) in zip(entries, crops, strict=True):
-            write_picture(context, "cropped", block.layer.name, channel, pixels)
-            advance(1)
-            yield with_pictures(entry, "cropped")
+    # The lists of a layer share images, and often units: in small maps, most tiles occur many times.
+    @lru_cache(maxsize=_CACHED_TILES)
+    def tile(layer: str, image: int, position: tuple[int, int]) -> Pixels:
+        return rendering.crop_tile(context.graph.layer(layer), context.source, image, position)
 
-    return run_blocks(
-        context,
-        manifest,
-        "crops",
-        None,
-        lambda files: missing(channels, files, "cropped"),
-        compute,
-        size=_FILTERS_PER_BLOCK,
-    )
+    @lru_cache(maxsize=_CACHED_THUMBS)
+    def image_thumb(image: int) -> bytes:
+        return encode_image_thumb(context.source.picture(image))
 
-
-def _write_images(context: RunContext, files: dict[str, schema.LayerFile]) -> None:
-    """Write the images that some filter refers to, unless they exist, and the list of them."""
-    used = sorted(
-        {image for file in files.values() for f in file.filters for image in schema.referenced_images(f)}
-    )
-    absent = context.group.broadcast(
-        lambda: [i for i in used if not (context.out / schema.image_path(i)).exists()]
-    )
-    local = context.group.local_share(absent)
-    with context.reporter.bar("images", len(local), "image") as advance:
-        for image in local:
-            _write_image(context, image)
-            advance(1)
-        context.writers.finish()
-    context.group.barrier()
-    if context.group.is_main:
-        entries = {
-            str(image): schema.ImageEntry(
-                path=context.images.paths[image], label=context.images.labels[image]
+    def compute(block: Block, advance: Advance) -> Iterator[FilterResult]:
+        for entry in block.filters:
+            if entry.channel not in block.requested:
+                continue
+            # The crop of a unit that sees the whole input would be the image itself.
+            tiles = (
+                []
+                if block.layer.sees_all
+                else [tile(block.layer.name, e.image, e.position) for e in entry.max]
             )
-            for image in used
-        }
-        write_json_with_checksum(context.out, "images.json", entries)
+            crops = {"cropped": tiles} if tiles else {}
+            advance(1)
+            yield FilterResult(entry, crops, {IMAGE: image_thumb(entry.max[0].image)})
+
+    return run_blocks(context, manifest, "crops", None, _without_crops, compute, size=_FILTERS_PER_BLOCK)
 
 
-def _write_image(context: RunContext, image: int) -> None:
-    pixels = context.source.picture(image)
-    path = context.out / schema.image_path(image)
-    # The page enlarges small images so that single pixels show.
-    small = max(pixels.shape[:2]) <= pictures.MAX_TILE
-    context.writers.submit(
-        lambda: write_bytes(path, pictures.jpeg(pixels, 95 if small else 88, sharp_colour=small))
-    )
+def _without_crops(files: Mapping[str, LayerFile]) -> dict[str, Sequence[int]]:
+    """Return the channels whose crops and small images are not written yet, by layer.
+
+    Both are written together, and every filter with a list has a small image.
+    """
+    channels: dict[str, Sequence[int]] = {}
+    for layer, file in files.items():
+        packs = file.packs.thumbs if file.packs is not None else ()
+        written = {channel for pack in packs if pack.kinds == [IMAGE] for channel in pack.items}
+        absent = [entry.channel for entry in file.filters if entry.max and entry.channel not in written]
+        if absent:
+            channels[layer] = absent
+    return channels

@@ -1,14 +1,18 @@
-"""Threads that encode and write pictures while the network computes."""
+"""Threads that encode pictures while the network computes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 _PENDING_PER_THREAD = 64
-"""Pictures per thread that may wait to be written; more would only fill the memory."""
+"""Pictures per thread that may wait to be encoded; more would only fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +29,27 @@ class PictureWriters:
     """
 
     pool: ThreadPoolExecutor | None
-    pending: list[Future[None]]
+    pending: list[Future[Any]]
     max_pending: int
 
-    def submit(self, work: Callable[[], None]) -> None:
-        """Run a function in the pool.
+    def submit(self, work: Callable[[], _T]) -> Future[_T]:
+        """Run a function in the pool; if too many wait already, wait for them first.
+
+        Returns:
+            Gives what the function returns.
 
         Raises:
-            Exception: An exception of an earlier function.
+            Exception: An exception of an earlier function, or of this one if there is no pool.
         """
         if self.pool is None:
-            work()
-            return
+            done: Future[_T] = Future()
+            done.set_result(work())
+            return done
         if len(self.pending) >= self.max_pending:
             self.finish()
-        self.pending.append(self.pool.submit(work))
+        future = self.pool.submit(work)
+        self.pending.append(future)
+        return future
 
     def finish(self) -> None:
         """Wait until all submitted functions have returned.
@@ -49,6 +59,15 @@ class PictureWriters:
         """
         while self.pending:
             self.pending.pop().result()
+
+
+def writer_threads(workers: int) -> int:
+    """Return the number of threads that encode pictures.
+
+    Args:
+        workers: Processes that decode images; 0 to do everything in the main thread.
+    """
+    return workers and max(workers, min(4, os.cpu_count() or 1))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ that names its place.
 |---|---|
 | `network` | `index.json` and the manifest, `network.json` |
 | `filters` | `layers/<layer>.json`, `images.json`, `classes.json` |
+| `packs` | files of many pictures, which layers and images name |
 | `progress` | `progress.json`, and `previews.json` of a site |
 | `paths` | names of files and folders |
 | `base` | what all records share |
@@ -36,6 +37,7 @@ from torchlurk.store.schema.filters import (
     Filter,
     ImageEntries,
     ImageEntry,
+    ImagesFile,
     LayerFile,
     MaxEntry,
     Stats,
@@ -59,24 +61,33 @@ from torchlurk.store.schema.network import (
     Tile,
     Tiles,
 )
+from torchlurk.store.schema.packs import LayerPacks, Pack
 from torchlurk.store.schema.paths import (
     CHECKSUMS,
+    IMAGES,
     LONGEST,
     PICTURE_KINDS,
+    PICTURES,
+    THUMB_KINDS,
+    THUMBS,
     image_path,
     layer_path,
     picture_path,
     safe_name,
 )
-from torchlurk.store.schema.progress import PROGRESS, Preview, Previews, Progress
+from torchlurk.store.schema.progress import PROGRESS, Preview, Previews, PreviewThumb, Progress
 
 __all__ = [
     "CHECKSUMS",
     "FORMAT",
+    "IMAGES",
     "LONGEST",
+    "PICTURES",
     "PICTURE_KINDS",
     "PROGRESS",
     "STAGES",
+    "THUMBS",
+    "THUMB_KINDS",
     "Ascent",
     "AvgEntry",
     "ClassProfile",
@@ -89,17 +100,21 @@ __all__ = [
     "Fraction",
     "ImageEntries",
     "ImageEntry",
+    "ImagesFile",
     "Index",
     "InputRecord",
     "LayerFile",
+    "LayerPacks",
     "LayerRecord",
     "Manifest",
     "MaxEntry",
     "ModelRecord",
     "NetworkEntry",
     "NonNegativeInt",
+    "Pack",
     "PositiveInt",
     "Preview",
+    "PreviewThumb",
     "Previews",
     "Progress",
     "ReceptiveField",

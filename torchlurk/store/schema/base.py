@@ -6,11 +6,11 @@ from typing import Annotated
 
 import msgspec
 
-FORMAT = 1
-"""Number of the format, in each JSON file."""
+FORMAT = 2
+"""Number of the format, in each JSON file. Format 1 has a file for each picture instead of packs."""
 
-Format = Annotated[int, msgspec.Meta(ge=FORMAT, le=FORMAT)]
-"""The number of the format, 1."""
+Format = Annotated[int, msgspec.Meta(ge=1, le=FORMAT)]
+"""The number of a format that can be read, 1 or 2."""
 
 NonNegativeInt = Annotated[int, msgspec.Meta(ge=0)]
 """An integer from 0."""

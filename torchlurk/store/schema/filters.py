@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from torchlurk.store.schema.base import Format, Fraction, NonNegativeInt, PositiveInt, Record
+from torchlurk.store.schema.packs import LayerPacks, Pack
 
 
 class MaxEntry(Record, frozen=True):
@@ -115,6 +116,7 @@ class LayerFile(Record, frozen=True, omit_defaults=True):
         names: Class names of the filters, if the layer gives the output of the network; else `None`.
         filters: The filters, in order.
         images: Number of images that reached the layer, if not all did; omitted otherwise.
+        packs: The files with the pictures of the filters; omitted in format 1.
     """
 
     format: Format
@@ -124,6 +126,7 @@ class LayerFile(Record, frozen=True, omit_defaults=True):
     names: list[str] | None
     filters: list[Filter]
     images: NonNegativeInt | None = None
+    packs: LayerPacks | None = None
 
 
 class ImageEntry(Record, frozen=True):
@@ -134,7 +137,21 @@ class ImageEntry(Record, frozen=True):
 
 
 ImageEntries = dict[str, ImageEntry]
-"""`images.json`: images by id."""
+"""Images by id; `images.json` of format 1."""
+
+
+class ImagesFile(Record, frozen=True):
+    """`images.json`: the images that filters refer to.
+
+    Attributes:
+        format: Number of the format.
+        images: The images, by id.
+        packs: The files with the images, of 32 images each; `None` for a store of format 1.
+    """
+
+    format: Format
+    images: ImageEntries
+    packs: list[Pack] | None
 
 
 class Classes(Record, frozen=True):

@@ -5,7 +5,20 @@ from __future__ import annotations
 import hashlib
 
 PICTURE_KINDS = ("cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ")
-"""Kinds of pictures, which are the names of their folders; `Filter.pictures` has this order."""
+"""Kinds of pictures, in the order of `Filter.pictures`; in format 1, the names of their folders."""
+
+THUMB_KINDS = ("cropped", "gradient", "max_activ", "image")
+"""Kinds of small pictures of a filter: its best crop, that crop's gradient, its filter image, and its best
+image as a whole."""
+
+PICTURES = "pictures"
+"""Folder of the packs with the pictures of the filters."""
+
+THUMBS = "thumbs"
+"""Folder of the packs with their small pictures."""
+
+IMAGES = "images"
+"""Folder of the packs with the images; in format 1, of the images."""
 
 CHECKSUMS = "SHA256SUMS"
 """Name of the file with the digests of the JSON files."""
@@ -43,10 +56,10 @@ def layer_path(layer: str) -> str:
 
 
 def picture_path(kind: str, layer: str, channel: int) -> str:
-    """Return the path of a picture of a filter in the store."""
+    """Return the path of a picture of a filter in a store of format 1."""
     return f"{kind}/{safe_name(layer)}/{channel}.jpg"
 
 
 def image_path(image: int) -> str:
-    """Return the path of an image in the store."""
+    """Return the path of an image in a store of format 1."""
     return f"images/{image}.jpg"

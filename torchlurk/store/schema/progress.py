@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torchlurk.store.schema.base import Format, NonNegativeInt, Record
+from torchlurk.store.schema.base import Format, NonNegativeInt, PositiveInt, Record, Relative
 
 PROGRESS = "progress.json"
 """Name of the progress file, which exists only during a run."""
@@ -26,13 +26,37 @@ class Progress(Record, frozen=True):
     total: NonNegativeInt
 
 
+class PreviewThumb(Record, frozen=True):
+    """Where a small picture is.
+
+    Attributes:
+        path: Path of the file, beside `previews.json` of a site, or in the store.
+        offset: Position of its first byte in the file.
+        length: Number of bytes.
+    """
+
+    path: Relative
+    offset: NonNegativeInt
+    length: PositiveInt
+
+
 class Preview(Record, frozen=True):
-    """The best image of a filter; `position` and `box` are those of `MaxEntry`."""
+    """The best image of a filter.
+
+    Attributes:
+        channel: The filter.
+        image: Id of the image.
+        position: As in `MaxEntry`.
+        box: As in `MaxEntry`.
+        thumb: The small picture of the crop, or of the image in a layer without crops; `None` if there is
+            none.
+    """
 
     channel: NonNegativeInt
     image: NonNegativeInt
     position: tuple[NonNegativeInt, NonNegativeInt]
     box: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
+    thumb: PreviewThumb | None = None
 
 
 class Previews(Record, frozen=True):
