@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from torchlurk.web.publish import build_site
 from torchlurk.web.static_server import make_server, serve_in_thread
 
 from .packed import pack_store
-from .publishing import publish
 
 K = 4
 EDGES = [-8, -4, -2, -1, -0.5, -0.25, 0.25, 0.5, 1, 2, 4, 8]
@@ -245,6 +245,6 @@ def residual(stages=(3, 4, 6, 3), channels=12) -> tuple[list[tuple[str, int]], l
 
 @contextmanager
 def served(stores: list[Path], folder: Path) -> Iterator[str]:
-    publish(stores, folder / PREFIX)
+    build_site(stores, folder / PREFIX)
     with serve_in_thread(make_server(folder, port=0)) as url:
         yield f"{url}{PREFIX}/"

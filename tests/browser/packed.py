@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from io import BytesIO
 from pathlib import Path
 
@@ -53,47 +53,65 @@ def thumb(data: bytes, width: int | None = None) -> bytes:
 
 def pack_store(store: Path) -> Path:
     """Turn a store of format 1 into one of format 2, in place, and return it."""
-    manifest = json.loads((store / "network.json").read_text("utf-8"))
-    images = json.loads((store / "images.json").read_text("utf-8"))
-    for layer in manifest["layers"]:
-        _pack_layer(store, manifest, layer)
-    whole = write_packs(store, "images/", sorted(map(int, images)), ["image"], 32, _file(store, "images"))
-    _write(store / "images.json", {"format": 2, "images": images, "packs": whole})
-    _write(store / "network.json", {**manifest, "format": 2})
+    manifest = read_json(store / "network.json")
+    records = {layer["data"]: pack_layer(store, store, layer) for layer in manifest["layers"]}
+    records["images.json"] = pack_images(store, store)
+    for name, record in {**records, "network.json": {**manifest, "format": 2}}.items():
+        (store / name).write_text(json.dumps(record, sort_keys=True), "utf-8")
     for path in store.rglob("*.jpg"):
         path.unlink()
     return store
 
 
-def _pack_layer(store: Path, manifest: dict, layer: dict) -> None:
-    path = store / layer["data"]
-    folder = path.stem
-    record = json.loads(path.read_text("utf-8"))
+def pack_images(source: Path, target: Path) -> dict:
+    """Write the packs of the images of a store of format 1; return images.json of format 2."""
+    images = read_json(source / "images.json")
+    packs = write_packs(target, "images/", sorted(map(int, images)), ["image"], 32, _file(source, "images"))
+    return {"format": 2, "images": images, "packs": packs}
+
+
+def pack_layer(source: Path, target: Path, layer: dict, chosen: Collection[str] = KINDS) -> dict:
+    """Write the packs of a layer of a store of format 1; return the layer's file of format 2.
+
+    Filters have pictures of the chosen kinds only.
+    """
+    tiles = read_json(source / "network.json")["tiles"]
+    record = read_json(source / layer["data"])
+    folder = Path(layer["data"]).stem
+    for one in record["filters"]:
+        one["pictures"] = [kind for kind in one["pictures"] if kind in chosen]
+        one["ascent"] = one["ascent"] if "max_activ" in chosen else None
     filters = {one["channel"]: one for one in record["filters"]}
-    named = {kind: _file(store, f"{kind}/{folder}") for kind in KINDS}
+    files = {kind: _file(source, f"{kind}/{folder}") for kind in KINDS}
+    image = _file(source, "images")
 
     def strip(channel: int, kind: str) -> bytes:
-        return named[kind](channel, kind) if kind in filters[channel]["pictures"] else b""
+        return files[kind](channel, kind) if kind in filters[channel]["pictures"] else b""
 
     def small(channel: int, kind: str) -> bytes:
-        one = filters[channel]
         if kind == "image":
-            best = one["max"][:1]
-            data = _file(store, "images")(best[0]["image"], kind) if best else b""
+            best = filters[channel]["max"][:1]
+            data = image(best[0]["image"], kind) if best else b""
             return thumb(data) if data else b""
-        crops = layer["name"] in manifest["tiles"]["cropped"]
-        source = ("cropped_grad" if crops else "max_grads") if kind == "gradient" else kind
-        data = strip(channel, source)
-        size = manifest["tiles"][source].get(layer["name"])
+        crops = layer["name"] in tiles["cropped"]
+        shown = ("cropped_grad" if crops else "max_grads") if kind == "gradient" else kind
+        data = strip(channel, shown)
+        size = tiles[shown].get(layer["name"])
         return thumb(data, size[1] if size else None) if data else b""
 
-    pictures = write_packs(store, f"pictures/{folder}/", filters, KINDS, 16, strip)
-    thumbs = [
-        pack
-        for kind in ("cropped", "gradient", "max_activ", "image")
-        for pack in write_packs(store, f"thumbs/{folder}/{kind}-", filters, [kind], 64, small)
-    ]
-    _write(path, {**record, "format": 2, "packs": {"pictures": pictures, "thumbs": thumbs}})
+    packs = {
+        "pictures": write_packs(target, f"pictures/{folder}/", filters, KINDS, 16, strip),
+        "thumbs": [
+            pack
+            for kind in ("cropped", "gradient", "max_activ", "image")
+            for pack in write_packs(target, f"thumbs/{folder}/{kind}-", filters, [kind], 64, small)
+        ],
+    }
+    return {**record, "format": 2, "packs": packs}
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text("utf-8"))
 
 
 def _file(store: Path, folder: str) -> Picture:
@@ -102,19 +120,3 @@ def _file(store: Path, folder: str) -> Picture:
         return path.read_bytes() if path.is_file() else b""
 
     return read
-
-
-def _write(path: Path, record: object) -> None:
-    path.write_text(json.dumps(record, sort_keys=True), "utf-8")
-
-
-def find_thumb(record: dict, channel: int) -> dict | None:
-    """Return where the thumb of a filter's best crop is, or of its best image; `None` if there is none."""
-    for kind in ("cropped", "image"):
-        for pack in record.get("packs", {}).get("thumbs", []):
-            if pack["kinds"] == [kind] and channel in pack["items"]:
-                row = pack["items"].index(channel)
-                lengths = [length for (length,) in pack["lengths"]]
-                if lengths[row]:
-                    return {"path": pack["path"], "offset": sum(lengths[:row]), "length": lengths[row]}
-    return None

@@ -14,6 +14,15 @@ def heading(page, text):
     expect(page.locator("h1")).to_have_text(text)
 
 
+def wait_for(page, condition):
+    """Wait until something has happened outside the page, such as a request."""
+    for _ in range(160):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not happen")
+
+
 def search(page, words):
     """Open the search with its keyboard shortcut and type the words."""
     page.keyboard.press("/")

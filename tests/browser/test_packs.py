@@ -14,12 +14,15 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from torchlurk.web.publish import build_site
+from torchlurk.web.static_server import make_server, serve_in_thread
+
 from .made_up_site import CHAIN, K, jpeg, make_store
 from .packed import thumb
-from .publishing import PlainHandler, RangeHandler, publish, serve_with
+from .plain_host import serve_plainly
 from .steps import LOADED, heading
 
-HANDLERS = {"ranges": RangeHandler, "no ranges": PlainHandler}
+HOSTS = {"ranges": lambda folder: serve_in_thread(make_server(folder, port=0)), "no ranges": serve_plainly}
 
 PIXELS = """(image) => {
     const canvas = document.createElement("canvas");
@@ -44,13 +47,13 @@ def folder(tmp_path_factory) -> Path:
     base = tmp_path_factory.mktemp("packs")
     edges = [(a[0], b[0]) for a, b in pairwise(CHAIN)]
     large = make_store(base / "stores", "large", [("conv", 4)], [], side=224)
-    publish([make_store(base / "stores", "chain", CHAIN, edges), large], base / "site")
+    build_site([make_store(base / "stores", "chain", CHAIN, edges), large], base / "site")
     return base / "site"
 
 
-@pytest.fixture(scope="module", params=HANDLERS)
+@pytest.fixture(scope="module", params=HOSTS)
 def host(request, folder) -> Iterator[str]:
-    with serve_with(HANDLERS[request.param], folder) as url:
+    with HOSTS[request.param](folder) as url:
         yield url
 
 
@@ -150,7 +153,7 @@ def test_views_make_few_requests(visitor, host, troubles):
 
 
 def test_a_host_without_ranges_sends_each_file_once(visitor, folder, troubles):
-    with serve_with(PlainHandler, folder) as url:
+    with serve_plainly(folder) as url:
         visitor.goto(f"{url}#/chain/conv2/17")
         heading(visitor, "Filter 17")
         scroll_to_end(visitor)
