@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 NODE_STAMP := node_modules/installed
 
-.PHONY: install demo serve site docs transfer transfer-photos test faults audit lint bench bench-ranks bench-site clean
+.PHONY: install demo serve site docs transfer transfer-photos test faults audit lint bundle bench bench-ranks bench-site clean
 
 install: $(STAMP)
 
@@ -76,7 +76,11 @@ lint: $(STAMP) $(NODE_STAMP)
 		> $(VENV)/types.txt || { cat $(VENV)/types.txt; exit 1; }
 	npm run --silent lint
 
-# The tools that check the page, pinned by package-lock.json. Nothing of them is served or installed.
+# The script and the stylesheet of the page, which are committed; `make lint` checks that they are up to date.
+bundle: $(NODE_STAMP)
+	npm run --silent bundle
+
+# The tools that check and bundle the page, pinned by package-lock.json. Nothing of them is served or installed.
 $(NODE_STAMP): package.json package-lock.json | npm
 	npm ci --no-audit --no-fund --silent
 	touch $@

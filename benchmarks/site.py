@@ -1,23 +1,19 @@
-"""`python -m benchmarks.site [FOLDER]`: check the size and speed of the page against budgets."""
+"""`python -m benchmarks.site [FOLDER]`: check the requests, size and speed of the page against budgets."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import os
-import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
-from torchlurk.comparing.assemble import NetworkResults, assemble
-from torchlurk.comparing.compatibility import open_stores
-from torchlurk.comparing.files import write_comparison
+from benchmarks.widened import compared, layers_of, widened
 from torchlurk.web.page import STORES_FOLDER
 from torchlurk.web.publish import build_site
 from torchlurk.web.static_server import make_server, serve_in_thread
@@ -25,6 +21,9 @@ from torchlurk.web.static_server import make_server, serve_in_thread
 CHROMIUM = "/usr/bin/chromium"
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 FILTERS_PER_FIGURE = 512
+FILTERS_MEASURED = 6
+
+GO = "(hash) => { location.hash = hash; }"
 
 # Measure from the arrival of a layer's data to the frame that shows its tiles. The second
 # animation frame after the insertion of the tiles starts when the first one is painted.
@@ -86,74 +85,118 @@ def packed(data: bytes) -> float:
     return len(gzip.compress(data, 6, mtime=0)) / 1000
 
 
-def layers_of(store: Path) -> list[dict[str, Any]]:
-    manifest: dict[str, Any] = json.loads((store / "network.json").read_text())
-    return list(manifest["layers"])
-
-
-def widened(store: Path, count: int, out: Path) -> Path:
-    """Write a store with one layer of `count` filters, which repeats the filters of the widest layer."""
-    manifest: dict[str, Any] = json.loads((store / "network.json").read_text())
-    widest = max(manifest["layers"], key=lambda layer: int(layer["channels"]))
-    data = json.loads((store / widest["data"]).read_text())
-    records = data["filters"]
-    filters = [{**records[i % len(records)], "channel": i} for i in range(count)]
-    name = Path(widest["data"]).stem
-    out.mkdir(parents=True)
-    (out / "layers").mkdir()
-    (out / widest["data"]).write_text(json.dumps({**data, "channels": count, "filters": filters}))
-    layer = {**widest, "channels": count, "shape": [count, *widest["shape"][1:]]}
-    wide = {**manifest, "name": out.name, "title": out.name, "layers": [layer], "edges": []}
-    (out / "network.json").write_text(json.dumps(wide))
-    os.link(store / "images.json", out / "images.json")
-    (out / "images").mkdir()
-    for path in (store / "images").glob("*.jpg"):
-        os.link(path, out / "images" / path.name)
-    for i, record in enumerate(filters):
-        for kind in record["pictures"]:
-            target = out / kind / name / f"{i}.jpg"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(store / kind / name / f"{i % len(records)}.jpg", target)
-    return out
-
-
-def compared(wide: Path) -> tuple[Path, Path]:
-    """Write the same store with its filters reversed, and the comparison of the two; return both."""
-    twin = wide.parent / f"{wide.name}-after"
-    shutil.copytree(wide, twin, copy_function=os.link)
-    manifest: dict[str, Any] = json.loads((wide / "network.json").read_text())
-    (layer,) = manifest["layers"]
-    data = json.loads((wide / layer["data"]).read_text())
-    records = [{**record, "channel": i} for i, record in enumerate(reversed(data["filters"]))]
-    for path, record in (
-        (twin / "network.json", {**manifest, "name": twin.name}),
-        (twin / layer["data"], {**data, "filters": records}),
-    ):
-        path.unlink()  # a hard link: writing to it would change the original
-        path.write_text(json.dumps(record))
-    out = wide.parent / f"{wide.name}-compared"
-    out.mkdir()
-    write_comparison(assemble(out.name, open_stores([wide, twin]), NetworkResults()), out)
-    return twin, out
-
-
 def fresh_page(browser: Browser) -> Page:
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(30_000)
     return page
 
 
-def first_view(browser: Browser, url: str) -> Figure:
-    """Measure the size of everything that the first view fetches, without images."""
-    page = fresh_page(browser)
-    responses: list[Response] = []
-    page.on("response", lambda response: responses.append(response))  # Playwright sets an attribute on it
-    page.goto(url)
+class Traffic:
+    """What a page fetches: a static host compresses texts, and sends pictures as they are."""
+
+    def __init__(self, page: Page) -> None:
+        self._responses: list[Response] = []
+        page.on("response", self._add)
+
+    def _add(self, response: Response) -> None:
+        if response.url.startswith("http"):  # a picture of a pack has an address of its own in the page
+            self._responses.append(response)
+
+    @property
+    def requests(self) -> int:
+        """Number of requests."""
+        return len(self._responses)
+
+    def kilobytes(self, *, pictures: bool = True) -> float:
+        """Return the size of the answers, with or without pictures."""
+        return sum(
+            len(response.body()) / 1000 if is_picture(response.url) else packed(response.body())
+            for response in self._responses
+            if pictures or not is_picture(response.url)
+        )
+
+    def figures(self, name: str, requests: int, kilobytes: int | None = None) -> list[Figure]:
+        """Return rows for the requests and, if there is a budget, for their size."""
+        rows = [Figure(f"{name}: requests", self.requests, "", requests)]
+        if kilobytes is not None:
+            rows.append(Figure(f"{name}: all that is sent", self.kilobytes(), "KB", kilobytes))
+        return rows
+
+
+def is_picture(url: str) -> bool:
+    return url.partition("?")[0].endswith((".jpg", ".png", ".bin"))
+
+
+def settle(page: Page) -> None:
     page.wait_for_selector(".view")
     page.wait_for_load_state("networkidle")
-    weight = sum(packed(r.body()) for r in responses if not r.url.endswith((".jpg", ".png")))
+
+
+def scroll_to_end(page: Page) -> None:
+    """Scroll down by half a window at a time, and wait for what is fetched."""
+    before = -1.0
+    while before != (before := float(page.evaluate("scrollY"))):
+        settle(page)
+        page.evaluate("scrollBy(0, innerHeight / 2)")
+        page.wait_for_timeout(100)
+    settle(page)
+
+
+def first_view(browser: Browser, url: str) -> list[Figure]:
+    """Measure what the view of the first network fetches."""
+    page = fresh_page(browser)
+    traffic = Traffic(page)
+    page.goto(url)
+    settle(page)
+    rows = [
+        Figure("first view without images", traffic.kilobytes(pictures=False), "KB gzip", 350),
+        *traffic.figures("network view", 40, 600),
+    ]
+    scroll_to_end(page)
+    rows += traffic.figures("network view, scrolled to its end", 40, 600)
     page.context.close()
-    return Figure("first view without images", weight, "KB gzip", 350)
+    return rows
+
+
+def layer_traffic(browser: Browser, url: str, route: str, layer: str, label: str) -> list[Figure]:
+    """Measure what a layer fetches that is opened from the view of its network and scrolled to its end."""
+    page = fresh_page(browser)
+    page.goto(f"{url}#/{route}")
+    settle(page)
+    traffic = Traffic(page)
+    page.evaluate(GO, f"#/{route}/{layer}")
+    page.wait_for_selector(".view.layer .tile")
+    scroll_to_end(page)
+    rows = traffic.figures(f"{label}, scrolled to its end", 20, 1500)
+    page.context.close()
+    return rows
+
+
+def filter_traffic(browser: Browser, url: str, layer: str, channels: Sequence[int]) -> list[Figure]:
+    """Measure what the page of a filter fetches, coming from its network: the most of some filters.
+
+    `layer` is the route of the layer, with its network.
+    """
+    network = layer.partition("/")[0]
+    opened: list[int] = []
+    scrolled: list[int] = []
+    for channel in channels:
+        page = fresh_page(browser)
+        page.goto(f"{url}#/{network}")
+        settle(page)
+        traffic = Traffic(page)
+        page.evaluate(GO, f"#/{layer}/{channel}")
+        page.wait_for_selector(".view.filter")
+        page.wait_for_timeout(1000)  # the neighbours are fetched when the browser has nothing else to do
+        settle(page)
+        opened.append(traffic.requests)
+        scroll_to_end(page)
+        scrolled.append(traffic.requests)
+        page.context.close()
+    return [
+        Figure("filter page: requests", max(opened), "", 12),
+        Figure("filter page, scrolled to its end: requests", max(scrolled), "", 16),
+    ]
 
 
 def heaviest_layer(stores: list[Path]) -> Figure:
@@ -209,19 +252,24 @@ def measure(folder: Path, repeats: int) -> list[Figure]:
             site = build_site(stores, workspace / "own").out
         figures: list[Figure] = []
         with serve_in_thread(make_server(site, port=0)) as url:
-            figures.append(first_view(browser, url))
+            figures += first_view(browser, url)
+            layer = max(layers_of(widest), key=lambda layer: int(layer["channels"]))
+            channels = [int(layer["channels"]) * i // FILTERS_MEASURED for i in range(FILTERS_MEASURED)]
+            figures += filter_traffic(browser, url, f"{widest.name}/{layer['name']}", channels)
         figures.append(heaviest_layer(stores))
-        for count in (512, 2048):
+        for count in (FILTERS_PER_FIGURE, 2048):
             wide = widened(widest, count, workspace / f"wide{count}")
             built = build_site([wide], workspace / f"site{count}").out
             with serve_in_thread(make_server(built, port=0)) as url:
-                layer = str(layers_of(wide)[0]["name"])
-                figures += opening(browser, url, wide.name, layer, f"{count} filters", repeats)
+                name = str(layers_of(wide)[0]["name"])
+                if count == FILTERS_PER_FIGURE:
+                    figures += layer_traffic(browser, url, wide.name, name, f"{count} filters")
+                figures += opening(browser, url, wide.name, name, f"{count} filters", repeats)
         twin, comparison = compared(wide)
         built = build_site([wide, twin, comparison], workspace / "compared").out
         with serve_in_thread(make_server(built, port=0)) as url:
             route = f"compare:{comparison.name}"
-            figures += opening(browser, url, route, layer, f"{count} filters compared", repeats)
+            figures += opening(browser, url, route, name, f"{count} filters compared", repeats)
         browser.close()
     return figures
 

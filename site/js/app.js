@@ -3,7 +3,9 @@
 import { closest, replace } from "./dom/dom.js";
 import { isInteracting, preserveView } from "./dom/preserve-view.js";
 import { truncateStart } from "./text/format.js";
+import { pictureLoading } from "./dom/picture-loading.js";
 import { viewDependencies, pollLive } from "./data/live.js";
+import { packLoader } from "./data/pack-loader.js";
 import { StoreError, openStore } from "./data/store.js";
 import { formatRoute, parseRoute, samePage, parentRoute } from "./data/route.js";
 import { classView } from "./views/class/view.js";
@@ -42,6 +44,7 @@ function viewOf(route) {
  */
 export function start(main, bar, index, liveUrl) {
   const store = openStore({ index });
+  const packs = packLoader();
   const name = document.title;
   /** @type {Route|null} */
   let shown = null; // the route that is drawn, and its view
@@ -96,7 +99,8 @@ export function start(main, bar, index, liveUrl) {
     main.setAttribute("aria-busy", "true");
     try {
       const route = await completeRoute(asked, signal);
-      const next = await viewOf(route)({ store, route, signal, current, go, search, memory });
+      const pictures = pictureLoading(packs, signal);
+      const next = await viewOf(route)({ store, route, signal, current, go, search, memory, ...pictures });
       if (signal.aborted) return;
       const place = await placeOf(route, signal);
       clearTimeout(timer);

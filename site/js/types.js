@@ -82,6 +82,12 @@
  * @property {PictureKind[]} pictures the kinds of pictures that the filter has
  * @property {{score: number, ratio: number|null, found: boolean}|null} ascent
  *
+ * @typedef {object} Pack a file with many pictures: its items in order, and within an item its kinds in order
+ * @property {string} path
+ * @property {number[]} items channels, or ids of images
+ * @property {string[]} kinds of pictures
+ * @property {number[][]} lengths in bytes, by item and kind; 0 where there is none
+ *
  * @typedef {object} LayerFile layers/NAME.json
  * @property {number} format
  * @property {string} layer
@@ -90,8 +96,11 @@
  * @property {string[]|null} [names] of the filters
  * @property {Filter[]} filters
  * @property {number} [images] number of images that reach the layer, if it is not all of them
+ * @property {{pictures: Pack[], thumbs: Pack[]}} [packs] the pictures; without it each is a file of its own
  *
- * @typedef {Record<string, {path: string, class: number|null}>} Images images.json, by image id
+ * @typedef {Record<string, {path: string, class: number|null}>} Images by image id
+ *
+ * @typedef {{images: Images, packs?: Pack[]|null}} ImagesFile images.json; in format 1 it is only the Images
  *
  * @typedef {object} Classes classes.json
  * @property {Array<Array<[number, number, number|null]>>} filters by class: layer, channel, selectivity
@@ -101,6 +110,7 @@
  * @property {number} image
  * @property {[number, number]} position
  * @property {Box} box
+ * @property {{path: string, offset: number, length: number}|null} [thumb] a small picture of it, as a part of a file
  *
  * @typedef {Record<string, Preview[]>} Previews previews.json: by layer, a few of its filters
  */
@@ -220,7 +230,7 @@
  * @property {(signal?: AbortSignal) => Promise<Index>} index
  * @property {(network: string, signal?: AbortSignal) => Promise<string>} folder its URL, with a slash at the end
  * @property {(network: string, signal?: AbortSignal) => Promise<Manifest>} network
- * @property {(network: string, signal?: AbortSignal) => Promise<Images>} images
+ * @property {(network: string, signal?: AbortSignal) => Promise<ImagesFile>} images
  * @property {(network: string, signal?: AbortSignal) => Promise<Classes>} classes
  * @property {(network: string, signal?: AbortSignal) => Promise<Previews>} previews
  * @property {(network: string, data: string, signal?: AbortSignal) => Promise<LayerFile>} layer
@@ -237,6 +247,8 @@
  * @property {(hash: string) => void} go
  * @property {() => void} search open the search dialog
  * @property {Map<string, any>} memory what views remember for the visitor's return
+ * @property {ShowPicture} show
+ * @property {(sources: Array<PictureSource|null>) => void} prefetch load pictures while the browser is idle
  *
  * What a view function returns.
  * @typedef {object} View
@@ -250,8 +262,32 @@
  *
  * @typedef {(context: Context) => Promise<View>} ViewFunction
  *
+ * A picture that is a file. In all sources `name` tells what the picture is, wherever it lies.
+ * @typedef {{name: string, url: string}} PictureFile
+ *
+ * A picture that is a part of a file, the bytes from `start` to `end`. It is fetched together with the others of its
+ * `item`, as the pictures of one filter, or, if `whole`, with all of the file.
+ * @typedef {{name: string, url: string, start: number, end: number, item?: [number, number], whole?: boolean}} Part
+ *
+ * A picture that must be looked for first.
+ * @typedef {{name: string, find: () => Promise<PictureSource|null>}} PictureToFind
+ *
+ * @typedef {PictureFile|Part|PictureToFind} PictureSource
+ *
+ * Where pictures lie; null where there is none.
+ * @typedef {object} PictureSources
+ * @property {boolean} isPacked whether there are small pictures
+ * @property {(kind: string, channel: number) => PictureSource|null} strip the pictures of a filter's best images
+ * @property {(kind: string, channel: number) => PictureSource|null} thumb a small picture of the first tile of the
+ *   strip, or of the best "image"
+ * @property {(id: number) => PictureSource|null} image
+ *
+ * Show a picture in an element, once it is near the window, or at once if `eager`. If that fails, the element gets the
+ * event "error".
+ * @typedef {(image: HTMLImageElement, source: PictureSource, eager?: boolean) => void} ShowPicture
+ *
  * A layer of a network; `root` is the URL of the network's folder.
- * @typedef {{manifest: Manifest, root: string, layer: Layer}} LayerScene
+ * @typedef {{manifest: Manifest, root: string, layer: Layer, sources: PictureSources, show: ShowPicture}} LayerScene
  *
  * What the parts of a filter's page are drawn from; a side of a comparison is one as well.
  * @typedef {LayerScene & {filter: Filter, images: Images}} Scene
@@ -265,8 +301,10 @@
  * @property {string} name
  * @property {Manifest} manifest
  * @property {string} root
+ * @property {ShowPicture} show
+ * @property {(layer: Layer) => Promise<LayerFile>} readLayer
  *
- * @typedef {Side & {layer: Layer, filters: Filter[], names?: string[]|null}} LayerSide
+ * @typedef {Side & LayerScene & {file: LayerFile, filters: Filter[], names?: string[]|null}} LayerSide
  *
  * @typedef {LayerSide & Scene} FilterSide
  *

@@ -9,6 +9,7 @@ from playwright import sync_api
 
 from .made_up_comparison import NAMES, make_comparison, make_moment
 from .made_up_site import BRANCH_EDGES, BRANCHES, CHAIN, HOSTILE, make_store, residual, served
+from .packed import pack_store
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGS = [
@@ -30,7 +31,7 @@ def stores(tmp_path_factory) -> list[Path]:
         make_store(folder, "chain", CHAIN, chain),
         make_store(folder, "fork", BRANCHES, BRANCH_EDGES, rich=2),
         make_store(folder, "hostile", BRANCHES, BRANCH_EDGES, text=HOSTILE),
-        make_store(folder, "old", CHAIN[::2], [("conv1", "conv3")], by_class=False),
+        make_store(folder, "old", CHAIN[::2], [("conv1", "conv3")], by_class=False, packed=False),
         make_store(folder, "residual", *residual(), rich=2),
     ]
 
@@ -59,6 +60,8 @@ def compared_stores(moments) -> list[Path]:
         make_comparison(moments, "alone", [stores[0], stores[2]], networks=False),
         make_comparison(moments, "strange", strange),
     ]
+    for store in (stores[0], stores[1], *strange):
+        pack_store(store)
     return [*stores, *strange, *comparisons]
 
 

@@ -33,7 +33,7 @@ def make_moment(folder: Path, name: str, moment: int, layers=LAYERS, **odd) -> P
     """
     flat = [layer for layer, _ in layers if layer == "logits"]
     edges = list(pairwise(layer for layer, _ in layers))
-    store = make_store(folder, name, layers, edges, flat=flat, **odd)
+    store = make_store(folder, name, layers, edges, flat=flat, packed=False, **odd)
     side = odd.get("side", 64)
     for i in range(POOL):
         put(store / "images" / f"{i}.jpg", jpeg(100 + i, side, side))

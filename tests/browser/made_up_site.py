@@ -14,6 +14,8 @@ from PIL import Image
 from torchlurk.web.publish import build_site
 from torchlurk.web.static_server import make_server, serve_in_thread
 
+from .packed import pack_store
+
 K = 4
 EDGES = [-8, -4, -2, -1, -0.5, -0.25, 0.25, 0.5, 1, 2, 4, 8]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -94,7 +96,7 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
 
     `text` is prepended to every string. Layers in `flat` output one number per image. The receptive field of
     the units in `whole` layers is the whole image. Images have `side` pixels per side. With `faint`, mean
-    responses are small and negative.
+    responses are small and negative. Without `packed`, each picture is a file of its own, as in format 1.
     """
     store = folder / name
     text = odd.get("text")
@@ -159,7 +161,7 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
     )
     done = {"complete": True, "config": {"k": K, "filters": rich, "method": "deconv"}}
     manifest = {
-        "format": odd.get("format", 1),
+        "format": 1,
         "name": name,
         "title": label(name.title()),
         "device": "cpu",
@@ -186,7 +188,7 @@ def make_store(folder: Path, name: str, layers: list[tuple[str, int]], edges, **
     put(store / "network.json", manifest)
     if odd.get("by_class", True):
         put(store / "classes.json", {"format": 1, "filters": by_class(layers, len(classes))})
-    return store
+    return pack_store(store) if odd.get("packed", True) else store
 
 
 def by_class(layers: list[tuple[str, int]], classes: int) -> list[list]:

@@ -2,10 +2,25 @@
 
 from playwright.sync_api import expect
 
+LOADED = """() => [...document.images].every((image) => {
+    const { top, bottom } = image.getBoundingClientRect(); // a picture far from the window is not loaded yet
+    return bottom < 0 || top > innerHeight || (image.complete && image.naturalWidth > 0);
+})"""
+"""JavaScript that returns whether all pictures in the window are loaded."""
+
 
 def heading(page, text):
     """Check that the heading of the view has this text."""
     expect(page.locator("h1")).to_have_text(text)
+
+
+def wait_for(page, condition):
+    """Wait until something has happened outside the page, such as a request."""
+    for _ in range(160):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not happen")
 
 
 def search(page, words):

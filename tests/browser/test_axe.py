@@ -49,7 +49,7 @@ def test_the_search_dialog_has_no_violations(page, site):
 
 
 def test_a_live_page_has_no_violations(page, tmp_path):
-    growing = Growing(tmp_path)
+    growing = Growing(tmp_path, packed=True)
     growing.stages()
     growing.progress("scan", "image", 120, 1234)
     with LiveServer([growing.store]) as server:

@@ -7,13 +7,14 @@ import pytest
 from playwright.sync_api import expect
 
 from .made_up_site import CHAIN, HOSTILE, make_store, served
-from .steps import heading, search
+from .steps import LOADED, heading, search
 
 
-@pytest.fixture
-def damaged(tmp_path):
-    """A store that the test damages before it is served."""
-    store = make_store(tmp_path / "store", "chain", [("conv1", 16), CHAIN[2]], [("conv1", "conv3")])
+@pytest.fixture(params=[True, False], ids=["packs", "files"])
+def damaged(request, tmp_path):
+    """A store, in either format, that the test damages before it is served."""
+    layers, edges = [("conv1", 16), CHAIN[2]], [("conv1", "conv3")]
+    store = make_store(tmp_path / "store", "chain", layers, edges, packed=request.param)
 
     class Damaged:
         folder = store
@@ -59,8 +60,24 @@ def test_missing_pictures_are_marked(page, damaged):
     with damaged.serve() as url:
         page.goto(f"{url}#/chain/conv1/0")
         expect(page.locator(".missing").first).to_have_text("missing")
+        page.locator(".figures").last.scroll_into_view_if_needed()
         expect(page.locator(".figures .missing")).to_have_count(8)
         expect(page.locator(".stat")).to_have_count(5)
+
+
+def test_a_file_that_is_cut_short_gives_what_is_in_it(page, tmp_path):
+    store = make_store(tmp_path / "store", "chain", [("conv1", 16)], [])
+    (pack,) = json.loads((store / "layers/conv1.json").read_text())["packs"]["pictures"]
+    path = store / pack["path"]
+    path.write_bytes(path.read_bytes()[: sum(map(sum, pack["lengths"][:3]))])
+    with served([store], tmp_path / "host") as url:
+        page.goto(f"{url}#/chain/conv1/2")
+        page.wait_for_function(LOADED)
+        expect(page.locator(".missing")).to_have_count(0)
+        page.click("a[rel=next]")
+        heading(page, "Filter 3")
+        expect(page.locator(".pair .missing")).to_have_count(8)
+        expect(page.locator(".figures .missing")).to_have_count(8)  # the images are whole
 
 
 def test_a_damaged_layer_file_is_reported(page, damaged):
@@ -75,10 +92,10 @@ def test_a_damaged_layer_file_is_reported(page, damaged):
 
 def test_a_newer_layer_format_is_reported(page, damaged):
     path = damaged.folder / "layers" / "conv1.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
     with damaged.serve() as url:
         page.goto(f"{url}#/chain/conv1")
-        expect(page.locator(".message")).to_contain_text("has format 2")
+        expect(page.locator(".message")).to_contain_text("has format 3")
 
 
 def test_a_failed_request_can_be_retried(page, damaged):

@@ -14,9 +14,9 @@ WAIT = 12_000
 """Milliseconds: a page polls every two seconds, and a busy browser may take longer."""
 
 
-@pytest.fixture
-def growing(tmp_path):
-    return Growing(tmp_path)
+@pytest.fixture(params=[True, False], ids=["packs", "files"])
+def growing(request, tmp_path):
+    return Growing(tmp_path, packed=request.param)
 
 
 GRADIENTS = ("cropped", "max_grads", "cropped_grad", "avg_grads")
@@ -84,9 +84,9 @@ def test_the_page_shows_a_store_as_it_is_written(page, growing, troubles):
         expect(page.locator(".filter-image img")).to_have_count(1, timeout=WAIT)
         expect(status).to_have_text("All is computed", timeout=WAIT)
 
-        # A page loads the pictures of the neighbouring filters when it has nothing else to do.
+        # A page loads the pictures of the next filters when it has nothing else to do.
         requests = []
-        page.on("request", lambda r: r.resource_type != "image" and requests.append(r.url))
+        page.on("request", lambda r: r.url.endswith((".jpg", ".bin")) or requests.append(r.url))
         page.wait_for_timeout(3000)
         assert requests == []
         assert page.evaluate("window.kept")
@@ -101,8 +101,8 @@ def test_a_layer_without_crops_shows_its_best_images(page, growing, troubles):
         growing.layer(name, "cropped")
     with LiveServer([growing.store]) as server:
         page.goto(server.url)
-        expect_loaded(page, ".card[data-layer=fc] img[src*='/images/']", 4)
-        expect_loaded(page, ".card[data-layer=conv1] img[src*='/cropped/']", 8)
+        expect_loaded(page, ".card[data-layer=fc] img[data-picture*='/image']", 4)
+        expect_loaded(page, ".card[data-layer=conv1] img[data-picture*='/cropped']", 8)
     assert troubles == []
 
 

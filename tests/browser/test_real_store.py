@@ -9,17 +9,17 @@ from playwright.sync_api import expect
 from tests.golden.run import EXPECTED
 
 from .made_up_site import served
-from .steps import heading, visit
+from .steps import LOADED, heading, visit
 
-BROKEN = "() => [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src)"
-LOADED = "() => [...document.images].every((i) => i.complete && i.naturalWidth > 0)"
+FORMAT_1 = EXPECTED.parent / "format1"
+BROKEN = "() => [...document.images].filter((i) => i.src && i.complete && !i.naturalWidth).map((i) => i.src)"
 HIDDEN_BARS = """() => [...document.querySelectorAll('g:has(> text.figure) > rect.mark')]
     .filter((bar) => { const box = bar.getBoundingClientRect(); return !box.width || !box.height; }).length"""
 
 
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    store = Path(EXPECTED) / "branching"
+@pytest.fixture(scope="module", params=[EXPECTED, FORMAT_1], ids=["format 2", "format 1"])
+def real(request, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    store = Path(request.param) / "branching"
     with served([store], tmp_path_factory.mktemp("real")) as url:
         yield url
 

@@ -99,7 +99,8 @@ def test_tiles_load_lazily(page, site):
     page.goto(f"{site}#/chain/conv2")
     page.wait_for_selector(".view .tile")
     page.wait_for_load_state("networkidle")
-    assert 0 < len([url for url in fetched if "/cropped/" in url]) < 400
+    packs = [url.rpartition("/")[2].partition(".")[0] for url in fetched if "/thumbs/conv2/" in url]
+    assert 0 < len(set(packs)) < 8
 
 
 def test_class_and_tile_kind_are_in_the_address(page, site, troubles):

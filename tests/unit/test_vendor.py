@@ -38,8 +38,11 @@ def test_readme_gives_version_and_hash(folder):
     assert hashlib.sha256(script.read_bytes()).hexdigest() in readme
 
 
-def test_the_page_loads_what_is_vendored():
-    page = (ROOT / "site" / "index.html").read_text()
+def test_the_script_of_the_page_contains_what_is_vendored():
+    bundle = (ROOT / "site" / "dist" / "app.js").read_text("utf-8")
+    head, _, _ = bundle.partition("*/")
     for folder in FOLDERS:
-        script = next(folder.glob("*.js"))
-        assert script.relative_to(ROOT / "site").as_posix() in page
+        script = next(folder.glob("*.js")).read_text("utf-8")
+        assert script.partition("//# sourceMappingURL")[0] in bundle
+        assert (folder / "LICENSE").read_text("utf-8").strip() in head
+    assert (ROOT / "LICENSE").read_text("utf-8").strip() in head

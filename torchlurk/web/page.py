@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +15,15 @@ TITLE = "Torchlurk"
 STORES_FOLDER = "saved_model"
 """Folder of the stores in a site."""
 
-CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'"
-"""Content security policy of the page."""
+CSP = "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'"
+"""Content security policy of the page; `blob:` is for pictures, which are parts of larger files."""
 
-_STATIC_PATTERNS = ("css/**/*.css", "js/**/*.js", "vendor/**/*", "*.svg")
+_ICON = "mark.svg"
+
+_BUNDLES = "dist"
+"""Folder of the script and the stylesheet that are made from the modules in `js` and the styles in `css`."""
+
+_STATIC_PATTERNS = (f"{_BUNDLES}/*", "js/theme.js", "*.svg")
 
 
 def static_files(source: Path) -> list[str]:
@@ -47,8 +53,9 @@ def render_page(source: Path, names: Sequence[str], live: str | None = None) -> 
     return environment.from_string((source / "index.html").read_text(encoding="utf-8")).render(
         title=TITLE,
         csp=CSP,
+        icon=f"data:image/svg+xml;base64,{base64.b64encode((source / _ICON).read_bytes()).decode()}",
         index=f"{STORES_FOLDER}/index.json",
         live=live,
         styles=[name for name in names if name.endswith(".css")],
-        modules=[name for name in names if re.fullmatch(r"js/(?!theme\.js|app\.js|types\.js).*\.js", name)],
+        scripts=[name for name in names if re.fullmatch(rf"{_BUNDLES}/.*\.js", name)],
     )

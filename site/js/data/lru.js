@@ -1,15 +1,26 @@
 /**
- * A small cache that evicts the least recently used entry. Uses no DOM.
+ * A small cache that evicts the least recently used entries. Uses no DOM.
  * @template T
  */
 export class Lru {
   #size;
+  #sizeOf;
+  #total = 0;
   /** @type {Map<string, T>} */
   #entries = new Map();
 
-  /** @param {number} size how many entries to keep */
-  constructor(size) {
+  /**
+   * @param {number} size how much to keep
+   * @param {(value: T) => number} [sizeOf] by default, each entry counts 1
+   */
+  constructor(size, sizeOf = () => 1) {
     this.#size = size;
+    this.#sizeOf = sizeOf;
+  }
+
+  /** All entries, the least recently used first. */
+  values() {
+    return this.#entries.values();
   }
 
   /**
@@ -26,6 +37,8 @@ export class Lru {
 
   /** @param {string} key */
   delete(key) {
+    if (!this.#entries.has(key)) return;
+    this.#total -= this.#sizeOf(this.#entries.get(key));
     this.#entries.delete(key);
   }
 
@@ -34,9 +47,10 @@ export class Lru {
    * @param {T} value
    */
   set(key, value) {
-    this.#entries.delete(key);
+    this.delete(key);
     this.#entries.set(key, value);
-    if (this.#entries.size > this.#size) this.#entries.delete(this.#entries.keys().next().value);
+    this.#total += this.#sizeOf(value);
+    while (this.#total > this.#size && this.#entries.size > 1) this.delete(this.#entries.keys().next().value);
     return value;
   }
 }

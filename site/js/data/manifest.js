@@ -130,6 +130,7 @@ export function defaultTile(manifest, layer) {
  * @property {number} channel
  * @property {number} [image] the id of an image
  * @property {{position: [number, number], box: Box}|null} [entry] where a crop is from, if known
+ * @property {Preview|null} [preview] what is known of the picture
  */
 
 /**
@@ -143,6 +144,7 @@ export function defaultTile(manifest, layer) {
  */
 export function previews(manifest, layer, most, { made = null, best = [] } = {}) {
   const few = Math.min(most, layer.channels);
+  if (manifest.format > 1) return packedPreviews(best, few, hasCrops(manifest, layer));
   const drawn = made ? (made.max_activ ?? []) : ascentRanges(manifest, layer);
   if (countIn(drawn) >= few) return sample(drawn, few).map((channel) => ({ kind: "max_activ", channel }));
   const scanned = manifest.stages.scan?.complete && hasCrops(manifest, layer);
@@ -154,6 +156,21 @@ export function previews(manifest, layer, most, { made = null, best = [] } = {})
   }
   const images = sample([[0, best.length]], few);
   return images.map((i) => ({ kind: "image", channel: best[i].channel, image: best[i].image }));
+}
+
+/**
+ * The small pictures that a packed store has in its previews: crops, or images where a layer has no crops.
+ * @param {Preview[]} best
+ * @param {number} few
+ * @param {boolean} crops
+ * @returns {PreviewPicture[]}
+ */
+function packedPreviews(best, few, crops) {
+  const some = best.filter(({ thumb }) => thumb);
+  return sample([[0, some.length]], few).map((at) => {
+    const { channel, image, position, box } = some[at];
+    return { kind: crops ? "cropped" : "image", channel, image, entry: { position, box }, preview: some[at] };
+  });
 }
 
 /** @param {Ranges} ranges */

@@ -2,8 +2,8 @@
 import { Lru } from "./lru.js";
 import { dedupe } from "./dedupe.js";
 
-/** The newest format that this site reads. */
-export const FORMAT = 1;
+/** The newest format that this site reads; it reads the older ones as well. */
+export const FORMAT = 2;
 
 /** @import { Live, PictureKind, Ranges, Store } from "../types.js" */
 
@@ -33,15 +33,15 @@ function check(value, what, fields) {
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     throw new StoreError("broken", `${what} is not an object.`);
   }
-  if (fields.includes("format") && value.format !== FORMAT) {
+  if (fields.includes("format") && !(Number.isInteger(value.format) && value.format >= 1 && value.format <= FORMAT)) {
     if (typeof value.format === "number" && value.format > FORMAT) {
       throw new StoreError(
         "format",
-        `${what} has format ${value.format}; this page reads format ${FORMAT}. ` +
+        `${what} has format ${value.format}; this page reads formats up to ${FORMAT}. ` +
           "Build the site again with a newer Torchlurk.",
       );
     }
-    throw new StoreError("broken", `${what} does not say that it has format ${FORMAT}.`);
+    throw new StoreError("broken", `${what} does not say which format it has.`);
   }
   for (const field of fields) {
     if (!(field in value)) throw new StoreError("broken", `${what} lacks “${field}”.`);
@@ -64,6 +64,9 @@ const REQUIRED = {
   changes: ["format", "layer", "pairs"],
   previews: ["format", "layers"],
 };
+
+/** The fields of images.json since format 2. */
+const IMAGES_FIELDS = ["format", "images", "packs"];
 
 /**
  * @param {object} options
@@ -178,7 +181,10 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     index: (signal) => once(cache, index, "index", signal),
     folder,
     network: async (name, signal) => once(cache, `${await folder(name, signal)}network.json`, "network", signal),
-    images: async (name, signal) => once(cache, `${await folder(name, signal)}images.json`, "images", signal),
+    images: async (name, signal) => {
+      const found = await once(cache, `${await folder(name, signal)}images.json`, "images", signal);
+      return "format" in found ? check(found, "images.json", IMAGES_FIELDS) : { images: found };
+    },
     classes: async (name, signal) => once(cache, `${await folder(name, signal)}classes.json`, "classes", signal),
     previews: async (name, signal) => {
       if (best) return best.get(name) ?? {};

@@ -1,7 +1,7 @@
 /** Pictures: one tile of a strip, or a whole image with a box. */
 import { h, s } from "./dom.js";
 
-/** @import { Box, Size } from "../types.js" */
+/** @import { Box, PictureSource, ShowPicture, Size } from "../types.js" */
 
 /** What replaces a picture that cannot be loaded. */
 function missing(label) {
@@ -11,22 +11,24 @@ function missing(label) {
 /**
  * A picture, loaded when it comes near the window.
  * @param {object} options
- * @param {string} options.src
+ * @param {PictureSource|null} options.source
+ * @param {ShowPicture} options.show
  * @param {string} options.alt
  * @param {[number, number]} [options.tile] of a strip: the index of the tile, and how many there are
  * @param {boolean} [options.eager] load it at once
  * @param {number} [options.tileWidth] width of the tile in its own pixels: much enlarged, it is drawn as pixels
  * @param {import("./crop-square.js").Part|null} [options.part] of the tile to show in a square frame, if not all
  */
-export function picture({ src, alt, tile = [0, 1], eager = false, tileWidth = 0, part = null }) {
+export function picture({ source, show, alt, tile = [0, 1], eager = false, tileWidth = 0, part = null }) {
+  const absent = () => missing(`Missing picture: ${alt}`);
+  if (!source) return absent();
   const image = h("img", {
-    src,
     alt,
-    loading: eager ? null : "lazy",
     decoding: "async",
     draggable: "false",
-    on: { error: () => image.replaceWith(missing(`Missing picture: ${alt}`)), load: () => sharpen(image, tileWidth) },
+    on: { error: () => image.replaceWith(absent()), load: () => sharpen(image, tileWidth) },
   });
+  show(image, source, eager);
   const [index, tiles] = tile;
   if (tiles > 1) image.classList.add("cut"); // hides the seam to the next tile
   if (tiles > 1) image.style.objectPosition = `${(index / (tiles - 1)) * 100}% 50%`;

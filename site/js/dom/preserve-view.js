@@ -9,7 +9,7 @@ export function isInteracting(main) {
 }
 
 /** @param {HTMLImageElement} image */
-const keyOf = (image) => [image.src, image.alt, image.style.cssText].join("\n");
+const keyOf = (image) => [image.dataset.picture ?? image.src, image.alt, image.style.cssText].join("\n");
 
 /** The loaded pictures, by key. */
 function loadedPictures(main) {

@@ -106,7 +106,9 @@ def test_pictures_load_lazily(page, site):
     page.wait_for_load_state("networkidle")
     tiles = page.locator(".tile").count()
     assert tiles > 100
-    assert 0 < len([url for url in fetched if "/cropped/" in url]) < tiles
+    assert 0 < page.locator(".tile img[src]").count() < tiles
+    layers = {url.partition("/thumbs/")[2].partition("/")[0] for url in fetched if "/thumbs/" in url}
+    assert 0 < len(layers) < page.locator(".class-layer").count()
 
 
 def test_a_class_that_no_filter_prefers(page, site, troubles):
@@ -162,9 +164,11 @@ def test_a_layer_without_crops_shows_the_images(page, tmp_path, troubles):
         page.goto(f"{url}#/flat?class=0")
         tile = page.locator(".class-layer[data-layer=logits] .tile")
         tile.nth(3).scroll_into_view_if_needed()
-        expect(tile.nth(3).locator("img")).to_have_attribute("src", re.compile(r"images/\d+\.jpg$"))
+        expect(tile.nth(3).locator("img")).to_have_attribute(
+            "data-picture", re.compile(r"/logits/image-\d+$")
+        )
         expect(tile.nth(3).locator(".fallback-label")).to_have_text("image")
         expect(page.locator(".class-layer[data-layer=conv1] .tile img").first).to_have_attribute(
-            "src", re.compile(r"cropped|max_activ")
+            "data-picture", re.compile(r"cropped|max_activ")
         )
     assert troubles == []

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ..made_up_comparison import NAMES, changes
-from ..steps import heading
+from ..steps import LOADED, heading
 
 
 def test_pictures_come_from_both_stores(page, compared, moments, troubles):
@@ -18,11 +18,9 @@ def test_pictures_come_from_both_stores(page, compared, moments, troubles):
     expect(sides).to_have_count(2)
     for side, name, images in zip(sides.all(), ("early", "later"), lists, strict=True):
         expect(side.locator(".side-head a")).to_have_attribute("href", f"#/{name}/deep/7")
-        shown = side.locator(".entry > .frame img").evaluate_all(
-            "(all) => all.map((e) => e.getAttribute('src'))"
-        )
+        shown = side.locator(".entry > .frame img").evaluate_all("(all) => all.map((e) => e.dataset.picture)")
         assert shown == [f"saved_model/{name}/images/{image}.jpg" for image in images]
-        crops = side.locator(".pair img").evaluate_all("(all) => all.map((e) => e.getAttribute('src'))")
+        crops = side.locator(".pair img").evaluate_all("(all) => all.map((e) => e.dataset.picture)")
         assert crops == [
             f"saved_model/{name}/{kind}/deep/7.jpg" for _ in images for kind in ("cropped", "cropped_grad")
         ]
@@ -39,7 +37,7 @@ def test_pictures_come_from_both_stores(page, compared, moments, troubles):
     made = (
         page.locator(".side-by-side")
         .first.locator("img")
-        .evaluate_all("(all) => all.map((e) => e.getAttribute('src'))")
+        .evaluate_all("(all) => all.map((e) => e.dataset.picture)")
     )
     assert made == [f"saved_model/{name}/max_activ/deep/7.jpg" for name in ("early", "later")]
     expect(page.locator(".cross-figure")).to_have_text(["9.50", "3.25", "4.13", "8.75"])
@@ -74,10 +72,16 @@ def test_class_profiles_are_side_by_side(page, compared, moments, troubles):
 def test_a_filter_over_time(page, compared, moments, troubles):
     page.goto(f"{compared}#/compare:early-to-last/deep/7?by=means")
     expect(page.locator(".network-moment .network-moment-head a")).to_have_text(list(NAMES))
-    shown = page.locator(".network-moment img").evaluate_all("(all) => all.map((e) => e.getAttribute('src'))")
+    shown = page.locator(".network-moment img").evaluate_all("(all) => all.map((e) => e.dataset.picture)")
     assert shown == [
-        f"saved_model/{name}/{kind}/deep/7.jpg" for name in NAMES for kind in ("max_activ", "cropped")
+        *(
+            f"saved_model/{name}/thumbs/deep/{kind}-7"
+            for name in NAMES[:2]
+            for kind in ("max_activ", "cropped")
+        ),
+        *(f"saved_model/last/{kind}/deep/7.jpg" for kind in ("max_activ", "cropped")),  # it has format 1
     ]
+    page.wait_for_function(LOADED)
     values = [changes(moments, "early-to-last", "deep", pair)["values"]["means"][7] for pair in range(3)]
     displayed = [float(text) for text in page.locator(".network-moment-line b").all_inner_texts()]
     assert displayed == pytest.approx([values[0], values[1], values[2]], abs=0.006)

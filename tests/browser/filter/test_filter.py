@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ..made_up_site import CLASSES, make_store, served
-from ..steps import heading
+from ..steps import LOADED, heading, wait_for
 
 VIEW = "#/chain/conv2/7"
 
@@ -84,13 +84,30 @@ def test_the_gallery_does_not_shift_the_layout(page, site):
 
 
 def test_neighbours_are_prefetched(page, site, troubles):
+    ranges = []
+    page.on("request", lambda r: "/pictures/conv2/" in r.url and ranges.append(r.headers["range"]))
+    page.goto(site + VIEW)
+    wait_for(page, lambda: len(ranges) == 2)  # its own pictures, and those of filter 8
+    page.click("a[rel=next]")
+    heading(page, "Filter 8")
+    page.wait_for_function(LOADED)
+    wait_for(page, lambda: len(ranges) == 3)
+    page.click("a[rel=prev]")
+    heading(page, "Filter 7")
+    page.wait_for_function(LOADED)
+    page.wait_for_timeout(500)
+    assert len(set(ranges)) == len(ranges) == 3
+    assert troubles == []
+
+
+def test_neighbours_are_prefetched_where_pictures_are_files(page, site, troubles):
     fetched = []
     page.on("request", lambda request: fetched.append(request.url))
-    with page.expect_request("**/max_grads/conv2/8.jpg"):
-        page.goto(site + VIEW)
+    with page.expect_request("**/max_grads/conv3/8.jpg"):
+        page.goto(f"{site}#/old/conv3/7")
     page.wait_for_load_state("networkidle")
-    assert any(url.endswith("/cropped/conv2/6.jpg") for url in fetched)
-    assert not any("/conv2/9.jpg" in url for url in fetched)
+    assert any(url.endswith("/cropped/conv3/6.jpg") for url in fetched)
+    assert not any("/conv3/9.jpg" in url for url in fetched)
     assert troubles == []
 
 

@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import expect
 
 from ..made_up_site import CUT, make_store, served
+from ..steps import LOADED
 
 LAYERS = [("stem", 8), ("mixed", 64), ("late", 16)]
-LOADED = "() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,11 @@ def mixed(tmp_path_factory):
 
 def test_every_card_has_pictures(page, mixed, troubles):
     page.goto(f"{mixed}#/net")
-    for name, kind in [("stem", "/cropped/"), ("mixed", "/images/"), ("late", "/images/")]:
+    for name, kind in [("stem", "cropped"), ("mixed", "image"), ("late", "image")]:
         pictures = page.locator(f".card[data-layer={name}] img")
         expect(pictures).to_have_count(8)
-        assert all(kind in source for source in pictures.evaluate_all("(all) => all.map((i) => i.src)"))
+        shown = pictures.evaluate_all("(all) => all.map((i) => i.dataset.picture)")
+        assert all(f"/thumbs/{name}/{kind}-" in picture for picture in shown)
     expect(page.locator(".card[data-layer=mixed]")).to_contain_text("whole input")
     page.wait_for_function(LOADED)
     assert troubles == []
@@ -35,10 +36,10 @@ def test_a_class_shows_images_where_there_are_no_crops(page, mixed, troubles):
     section = page.locator(".class-layer[data-layer=mixed]")
     section.scroll_into_view_if_needed()
     expect(section.locator(".fallback-label").first).to_have_text("image")
-    assert "/images/" in section.locator("img").first.get_attribute("src")
+    assert "/thumbs/mixed/image-" in section.locator("img").first.get_attribute("data-picture")
     page.click(".choice:text-is('Filter image')")
-    expect(section.locator("img[src*='/max_activ/']")).not_to_have_count(0)
-    expect(section.locator("img[src*='/images/']")).not_to_have_count(0)
+    expect(section.locator("img[data-picture*='/max_activ-']")).not_to_have_count(0)
+    expect(section.locator("img[data-picture*='/image-']")).not_to_have_count(0)
     page.locator(".class-layer[data-layer=late]").scroll_into_view_if_needed()
     page.wait_for_function(LOADED)
     expect(page.locator(".missing")).to_have_count(0)
@@ -54,7 +55,7 @@ def test_a_layer_has_a_tile_for_gradients(page, mixed, troubles):
     page.click(".choice:text-is('Gradient')")
     expect(page.locator(".lede")).to_contain_text("pixels of the best image")
     tiles = page.locator(".tile")
-    assert "/max_grads/" in tiles.nth(0).locator("img").get_attribute("src")
+    assert "/mixed/gradient-" in tiles.nth(0).locator("img").get_attribute("data-picture")
     expect(tiles.nth(6).locator(".fallback-label")).to_have_text("image")
     expect(page.locator(".status")).to_contain_text("58 without this picture")
     page.wait_for_function(LOADED)

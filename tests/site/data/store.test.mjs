@@ -180,7 +180,7 @@ for (const [name, changes, expected] of [
   ["not an object", { "s/my%20net/network.json": [] }, "broken"],
   ["without a field", { "s/my%20net/network.json": { format: 1 } }, "broken"],
   ["without a format", { "s/my%20net/network.json": { ...manifest, format: undefined } }, "broken"],
-  ["newer", { "s/my%20net/network.json": { ...manifest, format: 2 } }, "format"],
+  ["newer", { "s/my%20net/network.json": { ...manifest, format: 3 } }, "format"],
   ["no connection", { "s/my%20net/network.json": new TypeError("x") }, "offline"],
 ]) {
   test(`a manifest that is ${name}`, async () => {

@@ -36,7 +36,7 @@ def test_it_serves_the_page_and_the_current_files(ask: Ask, store: Path) -> None
     assert b'data-live="saved_model/live.json"' in body
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'self'" in headers["Content-Security-Policy"]
-    assert ask("/js/app.js")[1]["Content-Type"].startswith("text/javascript")
+    assert ask("/dist/app.js")[1]["Content-Type"].startswith("text/javascript")
     assert ask("/saved_model/toy/images/0.0123456789ab.bin")[2] == b"picture"
     assert ask("/saved_model/toy/pictures/a%2520b/0.0123456789ab.bin")[2] == b"crop"
     assert ask("/saved_model/toy/thumbs/a/max_activ-64.0123456789ab.bin")[2] == b"made"

@@ -45,9 +45,9 @@ def test_a_site_has_the_files_of_the_format_and_the_page(store, tmp_path):
         "networks": [{"name": "toy", "path": "toy", "title": "TOY"}],
     }
     assert json.loads(written["saved_model/comparisons.json"]) == {"comparisons": [], "format": 2}
-    assert {"index.html", ".nojekyll", SITE_MARKER, "js/app.js"} <= set(written)
-    assert {name for name in static_files(site_folder()) if name.endswith("base.css")} <= set(written)
-    assert any(name.endswith("base.css") for name in written)
+    page = {"index.html", "dist/app.css", "dist/app.js", "js/theme.js", "mark.svg"}
+    assert {name for name in written if "saved_model" not in name} == {*page, ".nojekyll", SITE_MARKER}
+    assert set(static_files(site_folder())) == page - {"index.html"}
     assert report.total.files == len(written)
     assert report.total.bytes == sum(map(len, written.values()))
     assert report.networks == ("toy",)
@@ -64,9 +64,9 @@ def test_page_refers_only_to_files_of_the_site(store, tmp_path):
     build_site([store], tmp_path / "site")
     page = (tmp_path / "site" / "index.html").read_text()
     references = re.findall(r'(?:src|href|data-index)="([^"]+)"', page)
-    assert len(references) > 20
+    assert {"dist/app.css", "js/theme.js", "dist/app.js", "mark.svg"} <= set(references)
     for reference in references:
-        if not reference.startswith("#"):
+        if not reference.startswith(("#", "data:image/svg+xml;base64,")):
             assert not reference.startswith(("/", "http", "."))
             assert (tmp_path / "site" / reference).is_file(), reference
     assert "default-src &#39;self&#39;" in page
@@ -191,7 +191,7 @@ def test_warns_of_sizes_that_hosts_refuse(store, tmp_path, monkeypatch):
     monkeypatch.setattr(sizes, "_MAX_FILE_BYTES", 200_000)
     monkeypatch.setattr(sizes, "_MAX_SITE_BYTES", 200_000)
     warnings = build_site([store], tmp_path / "site").warnings
-    assert any("d3.min.js" in warning for warning in warnings)
+    assert any("dist/app.js" in warning for warning in warnings)
     assert any("the site has" in warning for warning in warnings)
 
 

@@ -49,7 +49,7 @@ def test_serves_files(served):
     status, headers, body = served("/saved_model/toy/pictures/a%2520b/0.0123456789ab.bin")
     assert (status, headers["Content-Type"], body) == (200, "application/octet-stream", b"crop")
     assert headers["Accept-Ranges"] == "bytes"
-    assert served("/js/app.js")[1]["Content-Type"].startswith("text/javascript")
+    assert served("/dist/app.js")[1]["Content-Type"].startswith("text/javascript")
 
 
 PACK = "/saved_model/toy/images/0.0123456789ab.bin"

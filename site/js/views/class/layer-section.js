@@ -4,13 +4,14 @@ import { isPadded } from "../../dom/crop-square.js";
 import { frame } from "../../dom/pictures.js";
 import { rovingTabindex } from "../../dom/roving-tabindex.js";
 import { PICTURES, hasAscent, hasCrops } from "../../data/manifest.js";
+import { pictureSources } from "../../data/packs.js";
 import { savesData } from "../../data/prefetch.js";
 import { formatRoute } from "../../data/route.js";
 import { count, number, plural, truncate } from "../../text/format.js";
-import { bestImage, tilePicture } from "../shared/figures.js";
+import { bestImage, bestTile } from "../shared/figures.js";
 import { layerNumber } from "../shared/section.js";
 
-/** @import { Entry, Manifest, Store } from "../../types.js" */
+/** @import { Entry, Manifest, ShowPicture, Store } from "../../types.js" */
 
 /**
  * @param {import("../../data/classes.js").ClassLayer} classLayer
@@ -19,11 +20,14 @@ import { layerNumber } from "../shared/section.js";
  * @param {string} options.root the network's folder
  * @param {Store} options.store
  * @param {AbortSignal} options.signal
+ * @param {ShowPicture} options.show
  * @param {number} options.most how many tiles to show at first
  * @param {number} options.scale the share that fills the small bar
  */
-export function layerSection({ at, layer, filters, share }, { manifest, root, store, signal, most, scale }) {
-  const scene = { manifest, root, layer };
+export function layerSection({ at, layer, filters, share }, { manifest, root, store, signal, show, most, scale }) {
+  const read = () => store.layer(manifest.name, layer.data, signal);
+  const sources = pictureSources({ manifest, root, layer, read });
+  const scene = { manifest, root, layer, sources, show };
   const crops = hasCrops(manifest, layer);
   /** @type {Map<number, {box: HTMLElement, link: HTMLElement}>} */
   const cells = new Map();
@@ -77,9 +81,9 @@ export function layerSection({ at, layer, filters, share }, { manifest, root, st
     const square = folder === "cropped";
     replace(
       cell.box,
-      tilePicture(scene, folder, channel, {
+      bestTile(scene, folder, channel, {
         alt: `${PICTURES[folder]} of filter ${channel}`,
-        tile: [0, square ? manifest.k : 1],
+        tiles: square ? manifest.k : 1,
         square,
         entry,
       }),
@@ -119,7 +123,7 @@ export function layerSection({ at, layer, filters, share }, { manifest, root, st
   /** Read the layer's file: the best images, and the padding of crops at a border. */
   async function readBest() {
     try {
-      const data = await store.layer(manifest.name, layer.data, signal);
+      const data = await read();
       for (const filter of data.filters) {
         const entry = filter.max?.[0];
         if (!entry || (crops && !isPadded(layer, entry))) continue;

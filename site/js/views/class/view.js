@@ -189,7 +189,9 @@ export async function classView(ctx) {
   const most = initialTileCount(manifest.layers.length);
   const sections = all
     .filter(({ filters }) => filters.length)
-    .map((classLayer) => layerSection(classLayer, { manifest, root, store, signal, most, scale: sum.most.share }));
+    .map((classLayer) =>
+      layerSection(classLayer, { manifest, root, store, signal, show: ctx.show, most, scale: sum.most.share }),
+    );
   const meaning = h("p", { class: "chart-note", role: "status" });
   const hasFilterImages = manifest.layers.some((layer) => ascentCount(manifest, layer) > 0);
 

@@ -2,45 +2,45 @@
 import { h } from "../../dom/dom.js";
 import { pairName, pairOf } from "../../data/comparison.js";
 import { formatRoute } from "../../data/route.js";
+import { pictureSources } from "../../data/packs.js";
 import { StoreError } from "../../data/store.js";
 import { truncate } from "../../text/format.js";
 import { choices, selectControl } from "../shared/controls.js";
 import { layerOf, openNetwork } from "../shared/open.js";
 
 /** @import { ComparedScene, Comparison, Context, LayerSide, Measure, Pair, Route } from "../../types.js" */
-/** @import { Side, Store } from "../../types.js" */
+/** @import { Side } from "../../types.js" */
 
 const TAGS = ["before", "after"];
 
 /**
  * Networks of a comparison, as far as their manifests say.
- * @param {Store} store
+ * @param {Context} ctx
  * @param {Comparison} comparison
  * @param {number[]} indices of its stores; the first of two is before, the second after
- * @param {AbortSignal} signal
  * @returns {Promise<Side[]>}
  */
-export function openSides(store, comparison, indices, signal) {
+export function openSides({ store, signal, show }, comparison, indices) {
   return Promise.all(
     indices.map(async (at, i) => {
       const { name } = comparison.stores[at];
       const tag = indices.length === 2 ? TAGS[i] : `in ${name}`;
-      return { tag, name, ...(await openNetwork(store, name, signal)) };
+      const readLayer = (layer) => store.layer(name, layer.data, signal);
+      return { tag, name, show, readLayer, ...(await openNetwork(store, name, signal)) };
     }),
   );
 }
 
 /**
- * @param {Store} store
  * @param {Side} side
  * @param {string} name of the layer
- * @param {AbortSignal} signal
  * @returns {Promise<LayerSide>}
  */
-async function withLayer(store, side, name, signal) {
+async function withLayer(side, name) {
   const layer = layerOf(side.manifest, name);
-  const { filters, names } = await store.layer(side.name, layer.data, signal);
-  return { ...side, layer, filters, names };
+  const file = await side.readLayer(layer);
+  const sources = pictureSources({ ...side, layer, file, wholeThumbs: true });
+  return { ...side, layer, file, sources, filters: file.filters, names: file.names };
 }
 
 /**
@@ -48,7 +48,8 @@ async function withLayer(store, side, name, signal) {
  * @param {Context} ctx
  * @returns {Promise<ComparedScene>}
  */
-export async function openComparedLayer({ store, route, signal }) {
+export async function openComparedLayer(ctx) {
+  const { store, route, signal } = ctx;
   const comparison = await store.comparison(route.comparison, signal);
   const at = comparison.layers.findIndex(({ name }) => name === route.layer);
   const layer = comparison.layers[at];
@@ -58,8 +59,8 @@ export async function openComparedLayer({ store, route, signal }) {
   }
   const pair = pairOf(comparison, route.pair);
   const openLayers = async () => {
-    const sides = await openSides(store, comparison, [pair.from, pair.to], signal);
-    return Promise.all(sides.map((side) => withLayer(store, side, route.layer, signal)));
+    const sides = await openSides(ctx, comparison, [pair.from, pair.to]);
+    return Promise.all(sides.map((side) => withLayer(side, route.layer)));
   };
   const [sides, file] = await Promise.all([openLayers(), store.changes(route.comparison, layer.data, signal)]);
   return { comparison, at, layer, pair, sides, file, changes: file.pairs[pair.at] };

@@ -3,6 +3,7 @@ import { h, replace } from "../../dom/dom.js";
 import { preserveFocus } from "../../dom/preserve-view.js";
 import { changeRank, channelsByChange, measureOf, valuesOf } from "../../data/comparison.js";
 import { hasCrops, hasMap } from "../../data/manifest.js";
+import { pictureSources } from "../../data/packs.js";
 import { formatRoute } from "../../data/route.js";
 import { changeSummary, correlationText, rankText } from "../../text/changes.js";
 import { truncate, truncateStart } from "../../text/format.js";
@@ -31,11 +32,13 @@ async function open(ctx) {
   const sides = await Promise.all(
     scene.sides.map(async (side) => {
       const filter = filterOf(side.filters.slice(0, layer.channels), layer.name, channel);
-      return { ...side, filter, images: await openImages(store, side.name, signal) };
+      const images = await openImages(store, side.name, signal);
+      const sources = pictureSources({ ...side, images });
+      return { ...side, sources, filter, images: images?.images ?? {} };
     }),
   );
   const all = comparison.stores.map((_, i) => i);
-  const networks = all.length > 2 ? await openSides(store, comparison, all, signal) : [];
+  const networks = all.length > 2 ? await openSides(ctx, comparison, all) : [];
   return { ...scene, sides, channel, networks };
 }
 

@@ -2,7 +2,8 @@
 import { h } from "../../dom/dom.js";
 import { frame } from "../../dom/pictures.js";
 import { hasAscent, hasCrops } from "../../data/manifest.js";
-import { tilePicture } from "../shared/figures.js";
+import { pictureSources } from "../../data/packs.js";
+import { bestTile } from "../shared/figures.js";
 
 /** @import { Side } from "../../types.js" */
 
@@ -19,7 +20,7 @@ export function picturePair(before, after) {
 }
 
 /**
- * A filter's picture without the file of its layer: its filter image or its best crop.
+ * A filter's picture, its filter image or its best crop. The file of its layer is read only if it tells where that is.
  * @param {Side} side
  * @param {string} layerName
  * @param {number} channel
@@ -29,8 +30,10 @@ export function previewPicture(side, layerName, channel, kind) {
   const { manifest, tag } = side;
   const square = kind === "cropped";
   const tiles = square ? Math.min(manifest.k, manifest.dataset.images) : 1;
-  const scene = { ...side, layer: layerIn(side, layerName) };
-  return frame(null, tilePicture(scene, kind, channel, { alt: `filter ${channel} ${tag}`, tile: [0, tiles], square }));
+  const layer = layerIn(side, layerName);
+  const sources = pictureSources({ ...side, layer, read: () => side.readLayer(layer) });
+  const alt = `filter ${channel} ${tag}`;
+  return frame(null, bestTile({ ...side, layer, sources }, kind, channel, { alt, tiles, square }));
 }
 
 /**

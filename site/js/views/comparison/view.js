@@ -47,7 +47,7 @@ export async function comparisonView(ctx) {
   const { store, route, signal } = ctx;
   const [comparison, list] = await Promise.all([store.comparison(route.comparison, signal), store.comparisons(signal)]);
   const pair = pairOf(comparison, route.pair);
-  const sides = await openSides(store, comparison, [pair.from, pair.to], signal);
+  const sides = await openSides(ctx, comparison, [pair.from, pair.to]);
   const toolbar = h("div", { class: "toolbar" });
   const meaning = h("p", { class: "chart-note" });
   const chart = h("div", { class: "change-chart" });

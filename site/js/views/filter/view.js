@@ -1,9 +1,9 @@
 /** One filter: what excites it most, and its numbers. */
 import { h, replace } from "../../dom/dom.js";
-import { prefetchPictures } from "../../dom/prefetch-pictures.js";
 import { preserveFocus } from "../../dom/preserve-view.js";
 import { SORT_TEXTS, neighboursOf } from "../../data/filters.js";
-import { className, hasCrops, hasMap, imageUrl, pictureUrl } from "../../data/manifest.js";
+import { className, hasCrops, hasMap } from "../../data/manifest.js";
+import { pictureSources } from "../../data/packs.js";
 import { formatRoute } from "../../data/route.js";
 import { count, number, percent, sizeText, truncate, truncateStart } from "../../text/format.js";
 import { neighbours, showChoices } from "../shared/controls.js";
@@ -14,7 +14,7 @@ import { classSection } from "./classes.js";
 import { responseSection, statisticsSection } from "./numbers.js";
 import { averageFigures, filterImageSection, strongestFigures } from "./pictures.js";
 
-/** @import { Filter, Layer, Manifest, Route } from "../../types.js" */
+/** @import { Filter, Layer, Manifest, PictureSources, Route } from "../../types.js" */
 
 /**
  * What kind of filter this is, in one sentence.
@@ -37,16 +37,16 @@ function summary(manifest, layer, filter) {
 }
 
 /**
- * The URLs of all pictures of a filter's page.
- * @param {string} root
- * @param {Layer} layer
- * @param {Filter} filter
+ * The pictures to fetch before a neighbour is opened. Of packs these are those of the next filter, which come in one
+ * request; its images lie in many packs, and the previous filter is more often one that the visitor comes from.
+ * @param {PictureSources} sources
+ * @param {import("../../data/filters.js").Neighbours} neighbours
  */
-function picturesOf(root, layer, filter) {
-  return [
-    ...filter.pictures.map((kind) => pictureUrl(root, layer, kind, filter.channel)),
-    ...[...filter.max, ...filter.avg].map((entry) => imageUrl(root, entry.image)),
-  ];
+function picturesAhead(sources, { before, after }) {
+  const strips = (filter) => filter.pictures.map((kind) => sources.strip(kind, filter.channel));
+  const images = ({ max, avg }) => [...max, ...avg].map(({ image }) => sources.image(image));
+  if (sources.isPacked) return after ? strips(after) : [];
+  return [after, before].flatMap((filter) => (filter ? [...strips(filter), ...images(filter)] : []));
 }
 
 /**
@@ -100,12 +100,16 @@ export async function filterView(ctx) {
   const { store, route, signal } = ctx;
   const { manifest, root } = await openNetwork(store, route.network, signal);
   const layer = layerOf(manifest, route.layer);
-  const { filters, names } = await store.layer(route.network, layer.data, signal);
+  const [file, images] = await Promise.all([
+    store.layer(route.network, layer.data, signal),
+    openImages(store, route.network, signal),
+  ]);
+  const { filters, names } = file;
   const filter = filterOf(filters, layer.name, route.channel);
   const name = names?.[filter.channel];
   const title = `Filter ${filter.channel}${name ? `: ${truncate(name, 60)}` : ""}`;
-  const images = await openImages(store, route.network, signal);
-  const scene = { manifest, root, layer, filter, images, signal };
+  const sources = pictureSources({ manifest, root, layer, file, images });
+  const scene = { manifest, root, layer, sources, show: ctx.show, filter, images: images?.images ?? {}, signal };
   let near = neighboursOf(filters, route, filter.channel);
   const step = (other) =>
     other ? { href: formatRoute({ ...ctx.current(), channel: other.channel }), text: String(other.channel) } : null;
@@ -129,7 +133,7 @@ export async function filterView(ctx) {
     gradientMethod(manifest),
     "; mid-gray means none.",
   ];
-  const prefetched = [near.after, near.before].flatMap((other) => (other ? picturesOf(root, layer, other) : []));
+  const ahead = picturesAhead(sources, near);
   return {
     title: `${title}, ${layer.name}, ${manifest.title ?? manifest.name}`,
     crumbs: [
@@ -163,6 +167,6 @@ export async function filterView(ctx) {
       statisticsSection(scene),
     ),
     update: draw,
-    ready: () => prefetchPictures(prefetched, signal),
+    ready: () => ctx.prefetch(ahead),
   };
 }

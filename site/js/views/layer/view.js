@@ -5,6 +5,7 @@ import { frame } from "../../dom/pictures.js";
 import { preserveFocus } from "../../dom/preserve-view.js";
 import { SORT_TEXTS, classCounts, deadCount, selectFilters, sortValue } from "../../data/filters.js";
 import { className, defaultTile, hasCrops, hasMap } from "../../data/manifest.js";
+import { pictureSources } from "../../data/packs.js";
 import { formatRoute } from "../../data/route.js";
 import { count, number, percent, plural, sizeText, truncate, truncateStart } from "../../text/format.js";
 import { choices, neighbours, selectControl } from "../shared/controls.js";
@@ -123,7 +124,10 @@ export async function layerView(ctx) {
   const { manifest, root } = await openNetwork(store, route.network, signal);
   const layer = layerOf(manifest, route.layer);
   const at = manifest.layers.indexOf(layer);
-  const { filters, names, images } = await store.layer(route.network, layer.data, signal);
+  const file = await store.layer(route.network, layer.data, signal);
+  const { filters, names, images } = file;
+  const sources = pictureSources({ manifest, root, layer, file, wholeThumbs: true });
+  const scene = { manifest, root, layer, sources, show: ctx.show };
   const counts = classCounts(filters);
   const lede = h("p", { class: "lede" });
   const toolbar = h("div", { class: "toolbar" });
@@ -140,7 +144,7 @@ export async function layerView(ctx) {
       h(
         "a",
         { class: "tile", href: formatRoute({ ...drawn.now, channel: filter.channel }) },
-        bare ? frame(null) : filterTile({ manifest, root, layer }, filter, drawn.kind),
+        bare ? frame(null) : filterTile(scene, filter, drawn.kind),
         h(
           "span",
           { class: "tile-foot" },

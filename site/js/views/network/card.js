@@ -1,13 +1,14 @@
 /** A layer as a card: its name, a few pictures, and what it is. */
 import { breakable, h, s } from "../../dom/dom.js";
-import { frame } from "../../dom/pictures.js";
+import { frame, picture } from "../../dom/pictures.js";
 import { hasCrops, previews, receptiveFieldShare } from "../../data/manifest.js";
+import { previewSource } from "../../data/packs.js";
 import { formatRoute } from "../../data/route.js";
 import { count, sizeText, truncate, truncateStart } from "../../text/format.js";
-import { tilePicture, wholeImage } from "../shared/figures.js";
+import { bestTile, wholeImage } from "../shared/figures.js";
 import { layerNumber } from "../shared/section.js";
 
-/** @import { Manifest } from "../../types.js" */
+/** @import { LayerScene } from "../../types.js" */
 
 /** An icon: a square for the input, and in it the receptive field of a unit. */
 function receptiveFieldIcon(share) {
@@ -28,30 +29,31 @@ function receptiveFieldText(manifest, layer) {
 }
 
 /**
- * @param {import("../../types.js").LayerScene} scene
+ * @param {LayerScene} scene
  * @param {import("../../data/manifest.js").PreviewPicture} preview
  * @param {boolean} eager
  */
-function previewTile(scene, { kind, channel, image, entry }, eager) {
+function previewTile(scene, { kind, channel, image, entry, preview }, eager) {
+  const source = kind === "max_activ" ? null : previewSource(scene.root, scene.layer, kind, preview);
+  if (kind === "image" && source) return picture({ source, show: scene.show, alt: "", eager });
   if (kind === "image") return wholeImage(scene, image, "", eager);
   const square = kind === "cropped";
-  return tilePicture(scene, kind, channel, { alt: "", tile: [0, square ? 2 : 1], eager, square, entry });
+  return bestTile(scene, kind, channel, { alt: "", source, tiles: square ? 2 : 1, eager, square, entry });
 }
 
 /**
- * @param {Manifest} manifest
- * @param {string} root the network's folder
+ * @param {LayerScene} scene
  * @param {number} index of the layer
  * @param {object} options
  * @param {string|null} options.from the layers it follows, if not simply the previous one
  * @param {number} options.pictures how many
- * @param {import("../../data/manifest.js").PreviewSources} options.sources
+ * @param {import("../../data/manifest.js").PreviewSources} options.available
  */
-export function layerCard(manifest, root, index, { from, pictures: most, sources }) {
-  const layer = manifest.layers[index];
-  const pictures = previews(manifest, layer, most, sources);
+export function layerCard(scene, index, { from, pictures: most, available }) {
+  const { manifest, layer } = scene;
+  const pictures = previews(manifest, layer, most, available);
   // Empty frames for pictures that are not computed yet: cards have one height, and nothing jumps.
-  const awaited = sources.made && !pictures.length ? Math.min(most, layer.channels) : 0;
+  const awaited = available.made && !pictures.length ? Math.min(most, layer.channels) : 0;
   const href = formatRoute({ network: manifest.name, layer: layer.name });
   return h(
     "a",
@@ -75,7 +77,7 @@ export function layerCard(manifest, root, index, { from, pictures: most, sources
     h(
       "span",
       { class: "strip", "aria-hidden": "true" },
-      pictures.map((preview) => frame(null, previewTile({ manifest, root, layer }, preview, index < 4))),
+      pictures.map((preview) => frame(null, previewTile(scene, preview, index < 4))),
       Array.from({ length: awaited }, () => frame(null)),
     ),
     h(

@@ -4,6 +4,7 @@ import { closest, h } from "../../dom/dom.js";
 import { count, truncate, plural } from "../../text/format.js";
 import { isChain } from "../../layout/graph-layout.js";
 import { className, filterCount, previews, networkLabels } from "../../data/manifest.js";
+import { pictureSources } from "../../data/packs.js";
 import { layoutMode } from "../../layout/viewport.js";
 import { formatRoute } from "../../data/route.js";
 import { layerCard } from "./card.js";
@@ -162,18 +163,18 @@ export async function networkView(ctx) {
   const chain = isChain(names, edges);
   const inputs = (name) => edges.filter(([a, b]) => b === name && named.has(a)).map(([a]) => a);
   const pictures = layoutMode({ room: Infinity, layers: layers.length, chain }) === "map" ? PICTURES_ON_MAP : PICTURES;
-  const sources = ({ name }) => ({ made: store.made(route.network, name), best: best[name] });
+  const available = ({ name }) => ({ made: store.made(route.network, name), best: best[name] });
   const cards = layers.map((layer, i) =>
-    layerCard(manifest, root, i, {
+    layerCard({ manifest, root, layer, sources: pictureSources({ manifest, root, layer }), show: ctx.show }, i, {
       from: chain ? null : truncate(inputs(layer.name).join(", "), 120),
       pictures,
-      sources: sources(layer),
+      available: available(layer),
     }),
   );
   const label = `The layers of ${truncate(title)}, and which feeds which`;
   const drawing = networkGraph({ manifest, chain, cards, label, memory: ctx.memory, signal });
   prefetchOnHover(drawing.node, ctx, manifest);
-  const kind = layers.length ? previews(manifest, layers[0], PICTURES, sources(layers[0]))[0]?.kind : null;
+  const kind = layers.length ? previews(manifest, layers[0], PICTURES, available(layers[0]))[0]?.kind : null;
   return {
     title,
     crumbs: [],

@@ -2,10 +2,10 @@
 import { h } from "../../dom/dom.js";
 import { boxOverlay, frame, picture } from "../../dom/pictures.js";
 import { cropSquare } from "../../dom/crop-square.js";
-import { className, hasCrops, imageUrl, pictureUrl, tileSize } from "../../data/manifest.js";
+import { className, hasCrops, tileSize } from "../../data/manifest.js";
 import { truncate } from "../../text/format.js";
 
-/** @import { Entry, LayerScene, Scene } from "../../types.js" */
+/** @import { Entry, LayerScene, PictureSource, Scene } from "../../types.js" */
 
 /**
  * One tile of a filter's strip.
@@ -16,19 +16,32 @@ import { truncate } from "../../text/format.js";
  * @param {string} options.alt
  * @param {[number, number]} [options.tile] its index, and how many the strip has
  * @param {boolean} [options.eager]
- * @param {boolean} [options.square] show the part that fills a square
+ */
+export function tilePicture({ manifest, layer, sources, show }, kind, channel, { alt, tile, eager }) {
+  const tileWidth = tileSize(manifest, kind, layer)?.[1];
+  return picture({ source: sources.strip(kind, channel), show, alt, tile, eager, tileWidth });
+}
+
+/**
+ * The best tile of a filter, in a square: a small picture of it, or, where a store has none, the strip's first tile.
+ * @param {LayerScene} layerScene
+ * @param {string} kind a key of PICTURES
+ * @param {number} channel
+ * @param {object} options
+ * @param {string} options.alt
+ * @param {number} options.tiles how many the strip has
+ * @param {PictureSource|null} [options.source] the small picture, if it is known already
+ * @param {boolean} [options.eager]
+ * @param {boolean} [options.square] show the part that fills the square
  * @param {Pick<Entry, "position"|"box">|null} [options.entry] the image it is from, if known
  */
-export function tilePicture({ manifest, root, layer }, kind, channel, options) {
-  const { alt, tile, eager, square = false, entry = null } = options;
-  return picture({
-    src: pictureUrl(root, layer, kind, channel),
-    alt,
-    tile,
-    eager,
-    tileWidth: tileSize(manifest, kind, layer)?.[1],
-    part: square ? cropSquare(manifest, layer, kind, entry) : null,
-  });
+export function bestTile({ manifest, layer, sources, show }, kind, channel, options) {
+  const { alt, tiles, eager, square = false, entry = null } = options;
+  const part = square ? cropSquare(manifest, layer, kind, entry) : null;
+  const small = options.source ?? sources.thumb(kind, channel);
+  if (small) return picture({ source: small, show, alt, eager, part });
+  const tileWidth = tileSize(manifest, kind, layer)?.[1];
+  return picture({ source: sources.strip(kind, channel), show, alt, tile: [0, tiles], eager, tileWidth, part });
 }
 
 /**
@@ -38,8 +51,8 @@ export function tilePicture({ manifest, root, layer }, kind, channel, options) {
  * @param {string} alt
  * @param {boolean} [eager] load it at once
  */
-export function wholeImage({ manifest, root }, image, alt, eager = false) {
-  return picture({ src: imageUrl(root, image), alt, eager, tileWidth: manifest.input.shape[2] });
+export function wholeImage({ manifest, sources, show }, image, alt, eager = false) {
+  return picture({ source: sources.image(image), show, alt, eager, tileWidth: manifest.input.shape[2] });
 }
 
 /**
@@ -49,7 +62,10 @@ export function wholeImage({ manifest, root }, image, alt, eager = false) {
  * @param {Pick<Entry, "image">} entry
  */
 export function bestImage(layerScene, channel, { image }) {
-  const node = wholeImage(layerScene, image, `best image of filter ${channel}`);
+  const { sources, show } = layerScene;
+  const alt = `best image of filter ${channel}`;
+  const small = sources.thumb("image", channel);
+  const node = small ? picture({ source: small, show, alt }) : wholeImage(layerScene, image, alt);
   node.classList.add("whole");
   return node;
 }

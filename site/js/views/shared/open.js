@@ -2,7 +2,7 @@
 import { StoreError } from "../../data/store.js";
 import { truncate } from "../../text/format.js";
 
-/** @import { Filter, Images, Layer, Manifest, Store } from "../../types.js" */
+/** @import { Filter, ImagesFile, Layer, Manifest, Store } from "../../types.js" */
 
 /**
  * A network's manifest and the URL of its folder.
@@ -59,12 +59,12 @@ export async function optional(reading, fallback, signal) {
 }
 
 /**
- * The paths and classes of a network's images.
+ * The paths and classes of a network's images, and where they lie.
  * @param {Store} store
  * @param {string} name
  * @param {AbortSignal} signal
- * @returns {Promise<Images>}
+ * @returns {Promise<ImagesFile|null>} null where they cannot be read
  */
 export function openImages(store, name, signal) {
-  return optional(store.images(name, signal), {}, signal);
+  return optional(store.images(name, signal), null, signal);
 }

@@ -2,7 +2,7 @@
 import { externalLink, h } from "../../dom/dom.js";
 import { frame } from "../../dom/pictures.js";
 import { PICTURES, hasCrops, hasMap } from "../../data/manifest.js";
-import { bestImage, receptiveFieldBox, tilePicture } from "./figures.js";
+import { bestImage, bestTile, receptiveFieldBox } from "./figures.js";
 
 /** @import { Filter, Layer, Manifest } from "../../types.js" */
 
@@ -113,9 +113,9 @@ export function filterTile(scene, filter, kind) {
   const folder = [chosen, "cropped", "whole"].find((candidate) => hasPicture(filter, candidate));
   if (!folder) return frame(null, h("span", { class: "missing" }, "no picture"));
   const strip = () =>
-    tilePicture(scene, folder, channel, {
+    bestTile(scene, folder, channel, {
       alt: `${PICTURES[folder]} of filter ${channel}`,
-      tile: [0, folder === "max_activ" ? 1 : filter.max.length],
+      tiles: folder === "max_activ" ? 1 : filter.max.length,
       square: folder !== "max_activ",
       entry: filter.max[0],
     });
