@@ -98,7 +98,7 @@ def unit_pictures(
     units = [
         gradients.Unit(index[e.image], entry.channel, *e.position) for entry in filters for e in entry.max
     ]
-    images = [source.input(image) for image in used]
+    images = source.inputs(used)
     whole: dict[int, Pixels] = {}
     cropped: dict[int, Pixels] = {}
     scores: dict[int, float] = {}
@@ -161,7 +161,7 @@ def crop_scores(
             model,
             layer.name,
             layer.field,
-            [source.input(image) for image in group],
+            source.inputs(group),
             [gradients.Unit(index, channel, *position) for index, channel, _, position in entries],
             batch_pixels=images_per_batch * source.shape[1] * source.shape[2],
         )
