@@ -78,7 +78,9 @@ def preserve(model: nn.Module) -> Iterator[None]:
 def random_states() -> tuple[Any, ...]:
     """Return the states of the random number generators of torch, NumPy and Python, for comparison."""
     name, keys, *rest = np.random.get_state()
-    return torch.get_rng_state().tolist(), random.getstate(), name, np.asarray(keys).tolist(), *rest
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = [state.tolist() for state in torch.cuda.get_rng_state_all()] if started else []
+    return torch.get_rng_state().tolist(), cuda, random.getstate(), name, np.asarray(keys).tolist(), *rest
 
 
 @contextmanager
