@@ -115,7 +115,8 @@ def broken(settings, recorder):
 def good(settings, recorder):
     recorder.facts["found"] = 8
 
-gpu.parts_of = lambda settings: {"slow": slow, "stubborn": stubborn, "broken": broken, "good": good, "late": good}
+parts = {"slow": slow, "stubborn": stubborn, "broken": broken, "good": good, "late": good}
+gpu.parts_of = lambda settings: parts
 gpu._MERCY = 1.5
 out = Path(sys.argv[1])
 work = out / "work"
