@@ -3,6 +3,7 @@
 `pytest --device cuda tests/device` runs the tests with the marker `device` on a CUDA device.
 """
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -17,9 +18,13 @@ settings.load_profile("steady")
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Compute with one thread: the networks are small, and results are the same on every machine."""
+    """Compute with one thread: the networks are small, and results are the same on every machine.
+
+    The processes that tests start do so too; threads of theirs would wait for the other tests' cores.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
     yield
     torch.set_num_threads(threads)
 
