@@ -12,7 +12,9 @@ from tests.device.helpers import needs_cuda, no_synchronisation
 from tests.networks import BRANCHING_LAYERS, Branching, branching_maps, seeded
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import MEMORY_FORMATS, MemoryFormat, Runner
-from torchlurk.runtime.devices import BatchLimiter, copy_to_device
+from torchlurk.runtime.devices import BatchLimiter
+from torchlurk.runtime.transfer import copy_to_device
+from torchlurk.scan import scan as scanning
 from torchlurk.scan.scan import NonFiniteActivation, ScanBatch, scan
 from torchlurk.scan.state import (
     ACTIVATION_EDGES,
@@ -145,22 +147,19 @@ def test_a_scan_gives_the_same_bits_each_time(device: torch.device) -> None:
 
 
 def test_a_batch_is_added_without_waiting_for_the_device(device: torch.device) -> None:
-    """Only the check that all activations are finite waits."""
+    """The check that all activations are finite waits for an event, which is none of these waits."""
     needs_cuda(device)
     model = seeded(Branching)
     with isolated(model, device):
         start = initial_state(BRANCHING_LAYERS, CLASSES, K, device)
         ready = list(batches(images(), device, 8))
-        list(scan(model, start, ready[:1]))  # the first forward chooses algorithms
-        torch.cuda.synchronize(device)
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            with pytest.warns(UserWarning, match="synchronizing") as waits:
-                list(scan(model, start, ready))
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    # Two transfers for each batch: the flags of all layers, and whether one of them is not set.
-    assert len(waits) <= 2 * len(ready) + 2
+
+        def fed() -> Iterator[ScanBatch]:
+            yield ready[0]  # the first forward chooses algorithms
+            with no_synchronisation(device):
+                yield from ready[1:]
+
+        assert len(list(scan(model, start, fed()))) == len(ready)
 
 
 def test_copies_to_the_device_do_not_wait(device: torch.device) -> None:
@@ -226,8 +225,14 @@ def test_a_batch_that_does_not_fit_is_halved_and_counted_once(device: torch.devi
         torch.testing.assert_close(other.max.scores, layer.max.scores, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("in_flight", [None, 1, 3])
 @pytest.mark.parametrize("bad", [1, 17, COUNT - 1])
-def test_an_activation_that_is_not_finite_is_named(device: torch.device, bad: int) -> None:
+def test_an_activation_that_is_not_finite_is_named(
+    device: torch.device, bad: int, in_flight: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it is noticed only after later batches."""
+    if in_flight is not None:
+        monkeypatch.setattr(scanning, "batches_in_flight", lambda device: in_flight)
     x = images()
     x[bad, 1, 3, 3] = torch.nan
     with pytest.raises(NonFiniteActivation) as caught:

@@ -13,8 +13,9 @@ from torchlurk.datasets.batches import load_pixels
 from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import ImageArray, Input
 from torchlurk.models.network import Network
-from torchlurk.runtime.devices import copy_to_device, image_memory
+from torchlurk.runtime.devices import image_memory
 from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.transfer import copy_to_device
 
 
 @dataclass(frozen=True)

@@ -259,12 +259,3 @@ def is_out_of_memory(problem: BaseException) -> bool:
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(problem, RuntimeError) and any(text in str(problem) for text in _OUT_OF_MEMORY)
-
-
-def copy_to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy to a device without synchronising."""
-    if device.type != "cuda":
-        return values.to(device)
-    # Only copies from pinned memory run concurrently with computation; `pin_memory` returns pinned ones as
-    # they are.
-    return values.pin_memory().to(device, non_blocking=True)

@@ -73,13 +73,26 @@ def test_tensors_of_two_devices_and_waits_are_noticed(fake: None) -> None:
 @pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("images", [1, 8])
 def test_a_scan(fake: None, monkeypatch: pytest.MonkeyPatch, bfloat16: bool, images: int) -> None:
-    """Only the check of finite activations needs a value."""
-    monkeypatch.setattr(scanning, "_check_finite", lambda *flags: None)
+    """Only whether all activations are finite is needed as a value, and that later."""
+    asked: list[int] = []
+
+    def read_later(flag: Tensor) -> Callable[[], bool]:
+        assert (flag.device, flag.dtype, flag.dim()) == (CUDA, torch.bool, 0)
+        asked.append(0)
+        number = len(asked)
+
+        def wait() -> bool:
+            assert len(asked) == min(number + 1, 3), "the next forward has not been started"
+            return True
+
+        return wait
+
+    monkeypatch.setattr(scanning, "read_later", read_later)
     x = torch.randn(images, *SIZE, device=CUDA)
     ids = torch.arange(images, device=CUDA)
     start = initial_state(BRANCHING_LAYERS, 5, 4, CUDA)
-    states = list(scan(network(), start, [ScanBatch(ids, ids % 5, x)] * 2, bfloat16=bfloat16))
-    assert len(states) == 2
+    states = list(scan(network(), start, [ScanBatch(ids, ids % 5, x)] * 3, bfloat16=bfloat16))
+    assert len(states) == len(asked) == 3
     for name, channels in BRANCHING_LAYERS.items():
         layer = states[-1].layers[name]
         assert layer.max.scores.device == layer.avg.positions.device == CUDA

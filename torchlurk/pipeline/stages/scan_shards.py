@@ -12,7 +12,7 @@ from torchlurk.datasets.batches import Batch, batches
 from torchlurk.errors import LurkError
 from torchlurk.pipeline.stages.blocks import POLL_INTERVAL, collect_finished
 from torchlurk.pipeline.stages.context import RunContext
-from torchlurk.runtime.devices import copy_to_device
+from torchlurk.runtime.transfer import copy_to_device
 from torchlurk.scan.scan import NonFiniteActivation, ScanBatch, scan
 from torchlurk.scan.shards import Shard, merge_shards, to_bytes
 from torchlurk.scan.state import initial_state, state_to
