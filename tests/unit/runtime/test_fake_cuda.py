@@ -171,7 +171,7 @@ def test_gradients_of_units(
     assert done == [1, 1]
 
 
-def test_inputs_and_pictures(fake: None) -> None:
+def test_inputs_and_pictures(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """From bytes to a network's input, and from a gradient on the device to what is copied back."""
     arrays = torch.zeros(4, 20, 20, 3, dtype=torch.uint8, device=CUDA)
     for preprocess in (Preprocess(size=20, resize=20), Preprocess(size=20, resize=20, reciprocal=True)):
@@ -180,6 +180,10 @@ def test_inputs_and_pictures(fake: None) -> None:
         assert preprocess.normalise(preprocess.denormalise(x)).device == CUDA
     cut = pictures.crop_gradient(torch.zeros(3, 20, 20, device=CUDA), (-2, 4, 12, 18))
     assert (cut.device, tuple(cut.shape)) == (CUDA, (3, 14, 14))
+    monkeypatch.setattr(pictures, "to_pixels", lambda images: [images])
+    for size in ((20, 20), (10, 10), (60, 60)):
+        (drawn,) = pictures.gradient_tiles(torch.randn(4, 3, 20, 20, device=CUDA), size)
+        assert (drawn.device, tuple(drawn.shape)) == (CUDA, (4, 3, *size))
 
 
 @pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
