@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Final
@@ -53,7 +53,7 @@ def batches(
     workers: int = 2,
     shards: Sequence[int] | None = None,
     pin_memory: bool = False,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Decode a data set batch by batch, in its order.
 
     The data set is divided into shards and each shard into batches before anything is decoded. Which images
@@ -98,7 +98,9 @@ def batches(
     return _decode_in_workers(folder, preprocess, plan, workers, pin_memory)
 
 
-def _decode_in_process(folder: ImageSet, preprocess: Input, plan: Sequence[_Planned]) -> Iterator[Batch]:
+def _decode_in_process(
+    folder: ImageSet, preprocess: Input, plan: Sequence[_Planned]
+) -> Generator[Batch, None, None]:
     """Decode batches in this process."""
     for shard, indices in plan:
         yield _batch(folder, shard, indices, *_decode(folder, preprocess, indices))
@@ -106,7 +108,7 @@ def _decode_in_process(folder: ImageSet, preprocess: Input, plan: Sequence[_Plan
 
 def _decode_in_workers(
     folder: ImageSet, preprocess: Input, plan: Sequence[_Planned], workers: int, pin_memory: bool
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Decode batches in processes that live as long as the generator."""
     params = preprocess.resize_crop
     assert params is not None

@@ -26,13 +26,16 @@ class ImageSource:
         load: Returns what `preprocess` keeps of an image in memory, `(H, W, C)`, uint8 or float32.
         preprocess: Preprocessing of the network.
         device: Device of the network.
-        remember: Takes ids and decoded images `(N, H, W, C)`, and keeps them for `load` while there is room.
+        remember: Takes ids and decoded images `(N, H, W, C)`, keeps them for `load` while there is room, and
+            returns whether all are kept.
+        in_memory: Returns the ids of the images that `load` need not decode.
     """
 
     load: Callable[[int], ImageArray]
     preprocess: Input
     device: torch.device
-    remember: Callable[[Sequence[int], Tensor], None]
+    remember: Callable[[Sequence[int], Tensor], bool]
+    in_memory: Callable[[], set[int]]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,12 +93,17 @@ class _Cache:
             self._bytes -= self._images.popitem(last=False)[1].nbytes
         return array
 
-    def remember(self, images: Sequence[int], pixels: Tensor) -> None:
+    def remember(self, images: Sequence[int], pixels: Tensor) -> bool:
         """Keep images that are decoded already while there is room; none is dropped for them."""
         for image, array in zip(images, pixels.numpy(), strict=True):
             if image not in self._images and self._bytes + array.nbytes <= self.capacity:
                 self._images[image] = array.copy()  # a view would keep the whole batch in memory
                 self._bytes += array.nbytes
+        return all(image in self._images for image in images)
+
+    def in_memory(self) -> set[int]:
+        """Return the ids of the images that are kept."""
+        return set(self._images)
 
 
 def open_source(network: Network, images: ImageSet, device: torch.device) -> ImageSource:
@@ -112,4 +120,4 @@ def open_source(network: Network, images: ImageSet, device: torch.device) -> Ima
         return pixels
 
     cache = _Cache(decode, image_memory(device))
-    return ImageSource(cache.load, network.preprocess, device, cache.remember)
+    return ImageSource(cache.load, network.preprocess, device, cache.remember, cache.in_memory)

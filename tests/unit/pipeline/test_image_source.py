@@ -56,7 +56,9 @@ def test_what_is_decoded_already_is_kept_while_there_is_room(
 ) -> None:
     images = source(tmp_path, monkeypatch, room=3)
     pixels = load_pixels(list_images(tmp_path), golden_network().preprocess, range(5))
-    images.remember([4, 0, 1, 2, 3], pixels[[4, 0, 1, 2, 3]])
+    assert images.remember([4, 0], pixels[[4, 0]])
+    assert not images.remember([0, 1, 2, 3], pixels[:4])
+    assert images.in_memory() == {4, 0, 1}
     for image in (4, 0, 1):
         assert np.array_equal(images.load(image), pixels[image].numpy())
     assert decoded == []
@@ -88,3 +90,12 @@ def test_a_scan_decodes_for_the_pictures_as_well(tmp_path: Path, monkeypatch: py
     golden_run(tmp_path / "store/branching", workers=1)
     # In this process, only the images that the network is tried on; the scan decodes in another one.
     assert len(opened) <= 8
+    alone = tmp_path / "alone/branching"
+    golden_run(alone, workers=2, stages=("scan",))
+    opened.clear()
+    golden_run(alone, workers=2, stages=("gradients",))
+    assert len(opened) <= 8
+    golden_run(tmp_path / "serial/branching", stages=("scan",))
+    opened.clear()
+    golden_run(tmp_path / "serial/branching", stages=("gradients",))
+    assert len(opened) > 8
