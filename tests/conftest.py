@@ -1,4 +1,7 @@
-"""Settings of all tests: Hypothesis draws the same examples on every run, without a deadline."""
+"""Settings of all tests: Hypothesis draws the same examples on every run, without a deadline.
+
+`pytest --device cuda tests/device` runs the tests with the marker `device` on a CUDA device.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 from hypothesis import settings
+
+from torchlurk.runtime.devices import choose_device, deterministic_float32
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
@@ -22,3 +27,24 @@ def one_thread() -> Iterator[None]:
     os.environ["OMP_NUM_THREADS"] = "1"
     yield
     torch.set_num_threads(threads)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="device of the tests with the marker device")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With another device than the CPU, run only the tests that use it."""
+    if config.getoption("--device") == "cpu":
+        return
+    others = [item for item in items if item.get_closest_marker("device") is None]
+    items[:] = [item for item in items if item.get_closest_marker("device") is not None]
+    config.hook.pytest_deselected(items=others)
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """The device of `--device`; on CUDA, float32 is computed in full precision."""
+    chosen = choose_device(request.config.getoption("--device"))
+    with deterministic_float32(chosen):
+        yield chosen

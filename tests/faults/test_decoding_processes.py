@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from torchlurk.datasets.batches import batches
@@ -32,12 +33,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def room(images: int) -> torch.Tensor:
+    return torch.empty((images, *SMALL.resize_crop.size, 3), dtype=torch.uint8)
+
+
 @needs_proc
 def test_a_process_loads_no_torch_and_no_shared_memory(folder: Path) -> None:
     process = DecodingProcess(SMALL.resize_crop)
     try:
         process.send([str(path) for path in sorted(folder.iterdir())])
-        process.receive()
+        process.receive(room(12))
         maps = Path(f"/proc/{process._process.pid}/maps").read_text()
         status = Path(f"/proc/{process._process.pid}/status").read_text()
     finally:
@@ -54,7 +59,7 @@ def test_a_crash_is_reported_only_where_its_batch_is_received(folder: Path) -> N
     process = DecodingProcess(SMALL.resize_crop)
     try:
         process.send([str(folder / "00.png")])
-        process.receive()
+        process.receive(room(12))
         assert signal.getsignal(signal.SIGCHLD) == before
         os.kill(process._process.pid, signal.SIGSEGV)
         for _ in range(20):  # the caller computes
@@ -63,7 +68,7 @@ def test_a_crash_is_reported_only_where_its_batch_is_received(folder: Path) -> N
         with pytest.raises(
             LurkError, match=r"^a decoding process ended \(code -11\) at '.*01\.png' or soon after; "
         ):
-            process.receive()
+            process.receive(room(12))
     finally:
         process.close()
 

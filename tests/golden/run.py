@@ -21,6 +21,7 @@ from torchlurk.store.schema import STAGES
 from torchlurk.store.selection import Selection
 
 EXPECTED = Path(__file__).parent / "expected"
+CPU = torch.device("cpu")
 QUIET = Reporter(report=lambda line: None, bar=lambda label, total, unit: nullcontext(lambda n: None))
 
 
@@ -38,6 +39,7 @@ def golden_run(
     reporter: Reporter = QUIET,
     network: Network | None = None,
     group: ProcessGroup | None = None,
+    device: torch.device = CPU,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "waves"
@@ -52,7 +54,7 @@ def golden_run(
             overwrite=overwrite,
         )
         network = network or golden_network()
-        precompute(network, list_images(images), out, config, torch.device("cpu"), reporter, group)
+        precompute(network, list_images(images), out, config, device, reporter, group)
 
 
 if __name__ == "__main__":

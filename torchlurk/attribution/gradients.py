@@ -19,6 +19,7 @@ from torchlurk.attribution.backward import input_gradients, relu_rule
 from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.graph.receptive_field import Field
 from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
+from torchlurk.runtime.devices import is_out_of_memory
 
 _BATCH_PIXELS = 16 * 224 * 224
 """Pixels of input in one forward, by default."""
@@ -112,7 +113,7 @@ def unit_gradients(
         try:
             scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
         except (ForwardError, RuntimeError, ValueError) as problem:
-            if isinstance(problem, torch.OutOfMemoryError) or field.needs_whole_input:
+            if is_out_of_memory(problem) or field.needs_whole_input:
                 raise
             # A parallel branch may not accept an input as small as the cut: give it the whole image.
             members = [units[c.index] for c in block]
@@ -153,7 +154,7 @@ def unit_scores(
             with as_runner(model).without_gradients():
                 maps = activation(model, layer, _cut_images(images, first_units, block))
         except (ForwardError, RuntimeError, ValueError) as problem:
-            if isinstance(problem, torch.OutOfMemoryError) or field.needs_whole_input:
+            if is_out_of_memory(problem) or field.needs_whole_input:
                 raise
             indices = [index for cut in block for index in members[cut.index]]
             again = [units[index] for index in indices]

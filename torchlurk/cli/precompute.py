@@ -117,7 +117,7 @@ if TYPE_CHECKING:
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 4096),
-    help="Number of images per forward pass. [default: 8 on a CPU, 64 or 256 with CUDA]",
+    help="Number of images per forward pass. [default: 8 on a CPU, up to 256 with CUDA]",
 )
 @options.workers("decode images, and of threads that write pictures")
 @click.option(
@@ -129,9 +129,8 @@ if TYPE_CHECKING:
 @click.option(
     "--shard-size",
     type=click.IntRange(1, 1_000_000),
-    default=ScanConfig.shard_size,
     help="Number of images per shard of the scan. An interrupted run resumes with the shard that was not "
-    "finished.",
+    "finished. [default: 256 on a CPU, 1024 with CUDA]",
 )
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=AscentConfig.seed, help="Seed of the random numbers."
@@ -179,7 +178,7 @@ class _Arguments:
     batch_size: int | None
     workers: int | None
     threads: int | None
-    shard_size: int
+    shard_size: int | None
     seed: int
     strict: bool
     overwrite: bool
@@ -266,11 +265,13 @@ def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device
             layers=arguments.layers,
             k=arguments.top,
             batch_size=batch_size,
-            shard_size=arguments.shard_size,
+            shard_size=arguments.shard_size or devices.default_shard_size(device),
             precision=arguments.scan_precision,
         ),
         gradients=GradientsConfig(
-            method=arguments.method, certify=arguments.certify, batch_size=2 * batch_size
+            method=arguments.method,
+            certify=arguments.certify,
+            batch_size=devices.default_gradient_batch(device, batch_size),
         ),
         ascent=AscentConfig(
             strategy=arguments.ascent,

@@ -24,7 +24,8 @@ from torchlurk.errors import LurkError, Option
 from torchlurk.models.hooks import Observer
 from torchlurk.models.network import Network
 from torchlurk.models.runner import Runner, capture_outputs, forward_until
-from torchlurk.runtime.devices import BatchLimiter, copy_to_device, retry_on_oom
+from torchlurk.runtime.devices import BatchLimiter, retry_on_oom
+from torchlurk.runtime.transfer import copy_to_device
 
 
 def accumulate_moments(

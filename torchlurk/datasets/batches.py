@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +17,9 @@ from torchlurk.datasets.limits import BadImage
 from torchlurk.errors import LurkError
 
 SHARD_SIZE: Final = 256
+
+_SMALLEST_REQUEST: Final = 32
+"""Images that a process decodes at once, if a batch has that many."""
 
 _Planned = tuple[int, range]
 """A batch that is to be decoded: its shard, and the indices of its images."""
@@ -49,14 +52,16 @@ def batches(
     shard_size: int = SHARD_SIZE,
     workers: int = 2,
     shards: Sequence[int] | None = None,
-) -> Iterator[Batch]:
+    pin_memory: bool = False,
+) -> Generator[Batch, None, None]:
     """Decode a data set batch by batch, in its order.
 
     The data set is divided into shards and each shard into batches before anything is decoded. Which images
     share a batch therefore depends on the data set and the two sizes alone; a bad image makes its batch
-    smaller. Each worker is a process that decodes one batch ahead, so at most `workers` batches wait. The
-    processes end when the iterator is closed or dropped. Images that are not files, and inputs that only this
-    process can compute, are decoded in this process.
+    smaller. Each worker is a process that decodes ahead: a whole batch, or a part of at least 32 images, so
+    that all workers decode one batch. At most `workers` batches wait. The processes end when the iterator is
+    closed or dropped. Images that are not files, and inputs that only this process can compute, are decoded
+    in this process.
 
     Args:
         folder: The images.
@@ -65,6 +70,7 @@ def batches(
         shard_size: Number of images in a shard; no batch crosses into the next shard.
         workers: Decoding processes; 0 decodes in this process, between the batches.
         shards: Numbers of the shards to decode, in this order; `None` for all.
+        pin_memory: Put what workers decode into pinned memory, for copies to a CUDA device that do not wait.
 
     Yields:
         The batches.
@@ -89,37 +95,54 @@ def batches(
     indices = (index for _, batch in plan for index in batch)
     if not workers or preprocess.resize_crop is None or any(folder.file(index) is None for index in indices):
         return _decode_in_process(folder, preprocess, plan)
-    return _decode_in_workers(folder, preprocess, plan, min(workers, len(plan)))
+    return _decode_in_workers(folder, preprocess, plan, workers, pin_memory)
 
 
-def _decode_in_process(folder: ImageSet, preprocess: Input, plan: Sequence[_Planned]) -> Iterator[Batch]:
+def _decode_in_process(
+    folder: ImageSet, preprocess: Input, plan: Sequence[_Planned]
+) -> Generator[Batch, None, None]:
     """Decode batches in this process."""
     for shard, indices in plan:
         yield _batch(folder, shard, indices, *_decode(folder, preprocess, indices))
 
 
 def _decode_in_workers(
-    folder: ImageSet, preprocess: Input, plan: Sequence[_Planned], workers: int
-) -> Iterator[Batch]:
+    folder: ImageSet, preprocess: Input, plan: Sequence[_Planned], workers: int, pin_memory: bool
+) -> Generator[Batch, None, None]:
     """Decode batches in processes that live as long as the generator."""
-
-    def paths(number: int) -> list[str]:
-        # Listed for one batch at a time: the paths of a million images would take a gigabyte.
-        return [str(folder.file(index)) for index in plan[number][1]]
-
     params = preprocess.resize_crop
     assert params is not None
+    parts = [_split(indices, workers) for _, indices in plan]
+    requests = [part for of_batch in parts for part in of_batch]
+    workers = min(workers, len(requests))
+
+    def paths(number: int) -> list[str]:
+        # Listed for one request at a time: the paths of a million images would take a gigabyte.
+        return [str(folder.file(index)) for index in requests[number]]
+
     with ExitStack() as stack:
         pool = [stack.enter_context(closing(DecodingProcess(params))) for _ in range(workers)]
         for number, process in enumerate(pool):
             process.send(paths(number))
-        for number, (shard, indices) in enumerate(plan):
-            process = pool[number % workers]
-            reasons, pixels = process.receive()
-            # Request the next batch at once, so that it is decoded while the caller computes.
-            if number + workers < len(plan):
-                process.send(paths(number + workers))
-            yield _batch(folder, shard, indices, reasons, pixels)
+        number = 0
+        for (shard, indices), of_batch in zip(plan, parts, strict=True):
+            shape = (len(indices), *params.size, params.channels)
+            pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=pin_memory)
+            reasons: list[str | None] = []
+            for _ in of_batch:
+                process = pool[number % workers]
+                reasons += process.receive(pixels[reasons.count(None) :])
+                # Request the next images at once, so that they are decoded while the caller computes.
+                if number + workers < len(requests):
+                    process.send(paths(number + workers))
+                number += 1
+            yield _batch(folder, shard, indices, reasons, pixels[: reasons.count(None)])
+
+
+def _split(indices: range, workers: int) -> list[range]:
+    """Divide a batch into parts that processes decode at the same time."""
+    size = max(_SMALLEST_REQUEST, -(-len(indices) // workers))
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
 
 
 def _batch(

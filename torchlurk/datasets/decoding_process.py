@@ -87,26 +87,28 @@ class DecodingProcess:
             self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
 
-    def receive(self) -> tuple[list[str | None], torch.Tensor]:
+    def receive(self, pixels: torch.Tensor) -> list[str | None]:
         """Wait for the batch that was requested.
 
+        Args:
+            pixels: `(N, H, W, C)`, uint8, contiguous, with room for all images; the good ones are written
+                to its start.
+
         Returns:
-            `None` for each good image and a reason for each bad one; and the pixels of the good images,
-            `(N, H, W, C)`, uint8.
+            `None` for each good image and a reason for each bad one.
 
         Raises:
             LurkError: The process has died, because a decoder crashed or memory ran out.
         """
         line = self._replies.readline()
         reasons: list[str | None] = json.loads(line) if line.endswith(b"\n") else []
-        shape = (reasons.count(None), *self._params.size, self._params.channels)
-        pixels = torch.empty(shape, dtype=torch.uint8)
-        view = memoryview(pixels.numpy().data).cast("B") if pixels.numel() else memoryview(b"")
+        good = pixels[: reasons.count(None)]
+        view = memoryview(good.numpy().data).cast("B") if good.numel() else memoryview(b"")
         while view and (count := self._replies.readinto(view)):  # type: ignore[attr-defined]
             view = view[count:]
         if view or len(reasons) != len(self._paths):
             raise self._death()
-        return reasons, pixels
+        return reasons
 
     def _death(self) -> LurkError:
         """Return the error for a process that has died."""

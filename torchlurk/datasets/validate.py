@@ -34,7 +34,7 @@ def check_readable(folder: ImageSet, preprocess: Input, *, workers: int, bar: Pr
     first: SkippedImage | None = None
     count = len(unread)
     source = batches(folder, preprocess, batch_size=_BATCH_SIZE, workers=workers)
-    with bar("check", len(folder.paths), "image") as advance, closing(source) as feed:  # type: ignore[type-var]
+    with bar("check", len(folder.paths), "image") as advance, closing(source) as feed:
         for batch in feed:
             first = first or next(iter(batch.skipped), None)
             count += len(batch.skipped)

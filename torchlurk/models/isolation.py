@@ -53,6 +53,9 @@ def isolated(
     """
     device_types = {tensor.device.type for tensor in (*model.parameters(), *model.buffers())}
     with ExitStack() as stack:
+        if device is not None and device.type == "cuda":
+            # `preserve` restores the generators of the devices that the network is on, before it is moved.
+            stack.enter_context(torch.random.fork_rng(devices=[device]))
         stack.enter_context(preserve(model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())

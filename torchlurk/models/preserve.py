@@ -78,15 +78,16 @@ def preserve(model: nn.Module) -> Iterator[None]:
 def random_states() -> tuple[Any, ...]:
     """Return the states of the random number generators of torch, NumPy and Python, for comparison."""
     name, keys, *rest = np.random.get_state()
-    return torch.get_rng_state().tolist(), random.getstate(), name, np.asarray(keys).tolist(), *rest
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    states = (torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if started else ()))
+    return [s.tolist() for s in states], random.getstate(), name, np.asarray(keys).tolist(), *rest
 
 
 @contextmanager
 def reproducible(model: nn.Module) -> Iterator[None]:
     """Seed the random number generators of torch, NumPy and Python, and restore the network afterwards.
 
-    Every forward inside a block of its own gives the same output for the same input, even if the network
-    draws random numbers or changes with every forward.
+    So a network that draws random numbers, or changes with every forward, gives the same output each time.
     """
     with preserve(model):
         torch.manual_seed(0)

@@ -21,6 +21,7 @@ from torchlurk.models.network import Network
 from torchlurk.models.runner import ForwardError, Runner, original_exception
 from torchlurk.pipeline.config import RunConfig, config_to_record
 from torchlurk.pipeline.image_source import open_source
+from torchlurk.pipeline.preload import preload_images
 from torchlurk.pipeline.progress import report_progress
 from torchlurk.pipeline.resume import open_existing, report_interruption, scan_identity
 from torchlurk.pipeline.stages import ascent, gradients, scan
@@ -180,6 +181,8 @@ def _run_stage(context: RunContext, manifest: Manifest, name: str, stage: _Stage
     if context.group.broadcast(lambda: before.complete and stage.is_complete(context, manifest)):
         context.reporter.report(f"{name}: complete already")
         return manifest
+    if name == "gradients":
+        preload_images(context, manifest, name)
     runs = completed_runs(read_layer_files(context, manifest), name)
     running = Stage(complete=False, config=config, made=runs, fitted=before.fitted)
     manifest = stage.run(context, update_stage(context, manifest, name, running))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,11 @@ from torchlurk.store.schema import Filter
 
 _GRAY_SPREAD = 0.02
 """An image whose values in [0, 1] have a smaller standard deviation than this counts as gray."""
+
+_Key = TypeVar("_Key")
+
+_TILES_AT_ONCE = 64
+"""Gradients that are drawn together."""
 
 _IMAGES_AT_ONCE = 64
 """Images whose units are scored together: enough for cuts of equal size to share batches."""
@@ -99,20 +105,21 @@ def unit_pictures(
     units = [
         gradients.Unit(index[e.image], entry.channel, *e.position) for entry in filters for e in entry.max
     ]
-    images = [source.input(image) for image in used]
-    whole: dict[int, Pixels] = {}
-    cropped: dict[int, Pixels] = {}
+    images = source.inputs(used)
+    wholes: dict[int, Tensor] = {}
+    cuts: dict[int, Tensor] = {}
     scores: dict[int, float] = {}
     for result in gradients.unit_gradients(
         model, layer.name, layer.field, images, units, rule,
         batch_pixels=images_per_batch * source.shape[1] * source.shape[2],
     ):  # fmt: skip
         unit = units[result.index]
-        full = gradients.place_in_input(result, source.shape[1:])
-        cut = pictures.crop_gradient(full, layer.field.window(unit.y, unit.x))
-        whole[result.index] = _gradient_tile(source, full, sizes["max_grads"])
-        cropped[result.index] = _gradient_tile(source, cut, sizes["cropped_grad"])
+        wholes[result.index] = gradients.place_in_input(result, source.shape[1:])
+        window = layer.field.window(unit.y, unit.x)
+        cuts[result.index] = pictures.crop_gradient(wholes[result.index], window)
         scores[result.index] = result.score
+    whole = _gradient_tiles(source, wholes, sizes["max_grads"])
+    cropped = _gradient_tiles(source, cuts, sizes["cropped_grad"])
     first = 0
     for entry in filters:
         ranks = range(first, first + len(entry.max))
@@ -125,9 +132,16 @@ def unit_pictures(
         first += len(entry.max)
 
 
-def _gradient_tile(source: ImageSource, gradient: Tensor, size: PixelSize) -> Pixels:
-    """Return a gradient `(C, H, W)` as a tile."""
-    return pictures.gradient_tiles(source.display_channels(gradient[None]), size)[0]
+def _gradient_tiles(
+    source: ImageSource, gradients_by_key: Mapping[_Key, Tensor], size: PixelSize
+) -> dict[_Key, Pixels]:
+    """Return gradients `(C, H, W)` of one size as tiles; each group costs a GPU as much as a single one."""
+    keys = list(gradients_by_key)
+    tiles: list[Pixels] = []
+    for start in range(0, len(keys), _TILES_AT_ONCE):
+        stacked = torch.stack([gradients_by_key[key] for key in keys[start : start + _TILES_AT_ONCE]])
+        tiles += pictures.gradient_tiles(source.display_channels(stacked), size)
+    return dict(zip(keys, tiles, strict=True))
 
 
 def crop_scores(
@@ -162,7 +176,7 @@ def crop_scores(
             model,
             layer.name,
             layer.field,
-            [source.input(image) for image in group],
+            source.inputs(group),
             [gradients.Unit(index, channel, *position) for index, channel, _, position in entries],
             batch_pixels=images_per_batch * source.shape[1] * source.shape[2],
         )
@@ -186,8 +200,9 @@ def map_pictures(
     for image in sorted(entries_by_image):
         channels = [channel for channel, _ in entries_by_image[image]]
         results = gradients.map_gradients(model, layer.name, source.input(image), channels, rule)
-        for (channel, rank), gradient in zip(entries_by_image[image], results, strict=True):
-            tiles[channel, rank] = _gradient_tile(source, gradient, size)
+        by_entry = dict(zip(entries_by_image[image], results, strict=True))
+        tiles |= _gradient_tiles(source, by_entry, size)
+        for channel, _ in by_entry:
             remaining[channel] -= 1
             if not remaining[channel]:
                 ranks = sorted(r for c, r in tiles if c == channel)

@@ -33,6 +33,8 @@ from torchlurk.runtime.devices import (
     choose_device,
     default_ascent_batch,
     default_batch_size,
+    default_gradient_batch,
+    default_shard_size,
     default_workers,
     fastest_precision,
 )
@@ -138,8 +140,15 @@ def compute(
     """
     options, batch_size = session.options, session.batch_size
     config = RunConfig(
-        scan=ScanConfig(layers=options.layers, k=options.top, batch_size=batch_size),
-        gradients=replace(gradients or GradientsConfig(), batch_size=2 * batch_size),
+        scan=ScanConfig(
+            layers=options.layers,
+            k=options.top,
+            batch_size=batch_size,
+            shard_size=default_shard_size(session.device),
+        ),
+        gradients=replace(
+            gradients or GradientsConfig(), batch_size=default_gradient_batch(session.device, batch_size)
+        ),
         ascent=replace(
             ascent or AscentConfig(),
             batch_size=default_ascent_batch(session.device, batch_size),

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from torchlurk.errors import LurkError, Option
+from torchlurk.runtime.tensorfloat32 import without_tensorfloat32
 
 _T = TypeVar("_T")
 
@@ -37,19 +38,44 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 def fastest_precision(device: torch.device) -> str:
     """Return `bfloat16` if the device multiplies matrices faster in it than in float32, else `float32`."""
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        # From Ampere on; older cards emulate bfloat16, which `is_bf16_supported` counts as support.
+        return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float32"
     # oneDNN emulates bfloat16 on CPUs without instructions for it, which is slower than float32.
     native = (torch.cpu._is_amx_tile_supported, torch.cpu._is_avx512_bf16_supported)
     return "bfloat16" if any(supported() for supported in native) else "float32"
 
 
+_BYTES_PER_IMAGE = 120e6
+"""Memory for one image of a batch: twice what the scan of VGG16 at 224 pixels takes, which needs more than
+other common networks."""
+
+_MAX_CUDA_BATCH = 256
+"""Largest default batch; a larger one does not make a GPU faster."""
+
+
 def default_batch_size(device: torch.device) -> int:
-    """Return the number of images in one forward: 8 on a CPU, whose caches larger batches overflow."""
+    """Return the number of images in one forward: 8 on a CPU, whose caches larger batches overflow.
+
+    On CUDA it is a power of two from 16 to 256, by the memory of the device. The memory that is free does not
+    matter: a run that resumes must use the batch size that it was started with.
+    """
     if device.type != "cuda":
         return 8
-    # The scan of VGG16 at 224 px, which needs more than other common networks, takes about 60 MB per image.
-    memory = torch.cuda.get_device_properties(device).total_memory
-    return 256 if memory > 32e9 else 64
+    images = torch.cuda.get_device_properties(device).total_memory / _BYTES_PER_IMAGE
+    return _power_of_two(images, 16, _MAX_CUDA_BATCH)
+
+
+def default_gradient_batch(device: torch.device, batch_size: int) -> int:
+    """Return the number of images in one forward and backward of the gradients.
+
+    The filters of a block are computed together even if only some of them are requested, so a block is no
+    larger than it must be to keep the device busy.
+
+    Args:
+        device: The device.
+        batch_size: Images in one forward of the scan.
+    """
+    return 2 * batch_size if device.type != "cuda" else min(batch_size, 64)
 
 
 def default_ascent_batch(device: torch.device, batch_size: int) -> int:
@@ -61,9 +87,61 @@ def default_ascent_batch(device: torch.device, batch_size: int) -> int:
     return min(batch_size, 4 if device.type != "cuda" else 32)
 
 
+_SMALLEST_CANVAS = 48 * 48
+"""Pixels that a small image of the ascent counts as at least: the steps of smaller ones take as long."""
+
+
+def ascent_block(
+    device: torch.device, batch_size: int, canvas: tuple[int, int], input_size: tuple[int, int]
+) -> int:
+    """Return the number of filters of a layer in one block of the gradient ascent.
+
+    On CUDA, a step of a few small images takes as long as a step of many: the time goes into starting
+    kernels. So a block has as many pixels as `batch_size` images of the network's input, and the filters of
+    a shallow layer form one block. It depends on the layer alone, not on the filters that are requested.
+
+    Args:
+        device: The device.
+        batch_size: Filters in a block whose images have the size of the network's input.
+        canvas: `(H, W)` of the layer's images, in pixels.
+        input_size: `(H, W)` of the network's input, in pixels.
+    """
+    if device.type != "cuda":
+        return batch_size
+    pixels = max(canvas[0] * canvas[1], _SMALLEST_CANVAS)
+    ratio = max(1.0, input_size[0] * input_size[1] / pixels)
+    return batch_size * _power_of_two(ratio, 1, 1024)
+
+
+def default_shard_size(device: torch.device) -> int:
+    """Return the number of images in a shard of the scan: the seconds that an interrupted run may lose.
+
+    At the end of a shard its result is written, and a GPU waits. Processes that share a run take whole
+    shards.
+    """
+    return 256 if device.type != "cuda" else 1024
+
+
+def _power_of_two(value: float, lowest: int, highest: int) -> int:
+    """Return the largest power of two up to `value`, within limits that are powers of two themselves."""
+    return max(lowest, min(highest, 1 << (max(1, int(value)).bit_length() - 1)))
+
+
 def default_workers(device: torch.device) -> int:
     """Return the number of processes that decode images: 1 for a CPU that also computes, more for CUDA."""
     return 1 if device.type != "cuda" else max(1, min(16, (os.cpu_count() or 2) - 1))
+
+
+def image_memory(device: torch.device) -> int:
+    """Return the bytes of memory for decoded images: 300 MB, which are 2,000 images at 224 pixels.
+
+    With CUDA, where decoding takes longer than computing, all processes of a machine together may use an
+    eighth of its memory.
+    """
+    if device.type != "cuda":
+        return 300_000_000
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return memory // (8 * max(1, torch.cuda.device_count()))
 
 
 @contextmanager
@@ -76,8 +154,14 @@ def deterministic_float32(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    with without_tensorfloat32():
+        try:
+            cudnn.benchmark, cudnn.deterministic = False, True
+            yield
+        finally:
+            cudnn.benchmark, cudnn.deterministic = before
 
 
 @contextmanager
@@ -159,17 +243,19 @@ def retry_on_oom(limiter: BatchLimiter, batch_size: int, work: Callable[[int], _
             limiter.reduce(size, problem)
 
 
+_OUT_OF_MEMORY = (
+    "can't allocate memory",  # of the CPU
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUFFT_ALLOC_FAILED",
+)
+"""Parts of the messages of errors that have no exception class of their own: CUDA's libraries allocate memory
+beside torch."""
+
+
 def is_out_of_memory(problem: BaseException) -> bool:
     """Return whether an exception says that memory, of any device, was exhausted."""
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True
-    # For CPU memory torch has no exception class of its own.
-    return isinstance(problem, RuntimeError) and "can't allocate memory" in str(problem)
-
-
-def copy_to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy to a device without synchronising."""
-    if device.type != "cuda":
-        return values.to(device)
-    # Only copies from pinned memory run concurrently with computation.
-    return values.pin_memory().to(device, non_blocking=True)
+    return isinstance(problem, RuntimeError) and any(text in str(problem) for text in _OUT_OF_MEMORY)

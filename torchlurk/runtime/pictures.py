@@ -113,8 +113,11 @@ def gradient_tiles(gradients: Tensor, tile: PixelSize) -> list[Pixels]:
         enlarged = tile[0] > size[0] or tile[1] > size[1]
         mode = {"mode": "nearest"} if enlarged else {"mode": "bilinear", "antialias": True}
         gradients = F.interpolate(gradients, tile, **mode)
-    scaled = [gradient / _full_colour(gradient) for gradient in gradients]
-    return to_pixels((torch.stack(scaled) * (127 / 255) + GRAY / 255).clamp(0, 1))
+    if gradients.device.type == "cpu":
+        full = torch.stack([_full_colour(gradient) for gradient in gradients]).view(-1, 1, 1, 1)
+    else:
+        full = _full_colours(gradients)
+    return to_pixels((gradients / full * (127 / 255) + GRAY / 255).clamp(0, 1))
 
 
 def _full_colour(gradient: Tensor) -> Tensor:
@@ -124,6 +127,17 @@ def _full_colour(gradient: Tensor) -> Tensor:
     if not len(magnitudes):
         return torch.ones((), device=gradient.device)
     return magnitudes.kthvalue(max(1, round(len(magnitudes) * _FULL_COLOUR_QUANTILE))).values
+
+
+def _full_colours(gradients: Tensor) -> Tensor:
+    """Return `_full_colour` of each gradient as `(N, 1, 1, 1)`, without waiting for the device."""
+    magnitudes = gradients.abs().flatten(1)
+    ascending = magnitudes.where(magnitudes > 0, 0.0).sort(dim=1).values
+    positive = (ascending > 0).sum(dim=1, keepdim=True)
+    rank = (positive.double() * _FULL_COLOUR_QUANTILE).round().long().clamp(min=1)
+    index = (ascending.shape[1] - 1 - positive + rank).clamp(max=ascending.shape[1] - 1)
+    values = ascending.gather(1, index)
+    return values.where(positive > 0, 1.0).view(-1, 1, 1, 1)
 
 
 def to_pixels(images: Tensor) -> list[Pixels]:

@@ -116,8 +116,9 @@ def add_by_class_(sums: Tensor, labels: Tensor, values: Tensor) -> None:
     if sums.device.type == "cpu":
         sums.index_add_(0, labels, values)
     else:
-        # On CUDA `index_add_` is not deterministic; `index_put_` sorts its indices first.
-        sums.index_put_((labels,), values, accumulate=True)
+        # On CUDA, `index_add_` is not deterministic, and `index_put_` waits until its indices are checked.
+        classes = torch.arange(len(sums), device=labels.device)
+        sums.addmm_((labels == classes[:, None]).to(values), values)
 
 
 def _columns(state: ScanState) -> dict[str, slice]:

@@ -7,7 +7,8 @@ forward, all layers at once; a forward that fails leaves the state as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from torchlurk.errors import LurkError, Option
 from torchlurk.models.hooks import Observer
 from torchlurk.models.runner import Runnable, Runner, as_runner, capture_outputs, forward_until
 from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory, small_operations
+from torchlurk.runtime.transfer import batches_in_flight, read_later
 from torchlurk.scan.accumulate import Accumulator, LayerBatch
 from torchlurk.scan.reduce import positions_of_candidates, reduce_map
 from torchlurk.scan.state import ScanState
@@ -87,6 +89,7 @@ def scan(
     accumulator = Accumulator(start)
     sizes: dict[str, torch.Size] = {}
     limiter = limiter or BatchLimiter(report=lambda _: None)
+    checks: deque[Callable[[], None]] = deque()
     for batch in batches:
         pending = [batch]
         while pending:
@@ -113,9 +116,14 @@ def scan(
                 limiter.reduce(count, problem)
                 pending.insert(0, part)
             else:
-                _check_finite(reduced, part.images)
+                checks.append(_check_finite(reduced, part.images))
+                # A check waits for the device, so the next batch is prepared first.
+                while len(checks) > batches_in_flight(part.images.device):
+                    checks.popleft()()
                 accumulator.add(reduced, part.images, part.labels)
         yield accumulator.state
+    for check in checks:
+        check()
 
 
 def _reduce_layers(
@@ -176,21 +184,22 @@ class _RowCountError(BaseException):
         self.rows = rows
 
 
-def _check_finite(reduced: Mapping[str, LayerBatch], images: Tensor) -> None:
-    """Check the activations of a batch.
-
-    Raises:
-        NonFiniteActivation: One is NaN or infinite.
-    """
+def _check_finite(reduced: Mapping[str, LayerBatch], images: Tensor) -> Callable[[], None]:
+    """Return a check of the activations of a batch, which raises `NonFiniteActivation`."""
     if not reduced:
-        return
+        return lambda: None
     with small_operations():
         # A NaN or an infinity of either sign shows in the maximum, in the mean, or in both.
         sums = {name: layer.maxima + layer.means for name, layer in reduced.items()}
         # One transfer for all layers: each would synchronise with a CUDA device.
-        if torch.cat(list(sums.values()), dim=1).isfinite().all():
+        all_finite = read_later(torch.cat(list(sums.values()), dim=1).isfinite().all())
+
+    def check() -> None:
+        if all_finite():
             return
         for layer, values in sums.items():
             rows = (~values.isfinite().all(dim=1)).nonzero().flatten()
             if len(rows):
                 raise NonFiniteActivation(layer, int(images[rows[0]]))
+
+    return check

@@ -20,8 +20,8 @@ from torchlurk.models.isolation import copy_network, isolated, to_float32
 from torchlurk.models.network import Network
 from torchlurk.models.outputs import check_rows
 from torchlurk.models.validate import check_network
-from torchlurk.runtime.devices import copy_to_device
 from torchlurk.runtime.reporting import Reporter
+from torchlurk.runtime.transfer import copy_to_device
 from torchlurk.store import schema
 from torchlurk.store.schema import SkippedFile, round_float32
 from torchlurk.training.freeze import chosen_layers, find_head, freeze_all_but

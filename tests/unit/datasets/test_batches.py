@@ -47,6 +47,33 @@ def test_batches_depend_on_the_folder_and_the_sizes_alone(pets: Path) -> None:
     assert list(batches(images, SMALL, shards=())) == []
 
 
+def test_several_processes_decode_one_batch(pets: Path) -> None:
+    """Parts of a batch arrive one after the other; bad images leave no gap between them."""
+    images = list_images(pets)
+    many = images.take([index % len(images.paths) for index in range(150)])
+    found = list(batches(many, SMALL, batch_size=80, shard_size=100, workers=0))
+    assert [len(b.indices) + len(b.skipped) for b in found] == [80, 20, 50]
+    assert all(b.skipped for b in found)
+    for workers in (1, 2, 3, 9):
+        again = list(batches(many, SMALL, batch_size=80, shard_size=100, workers=workers))
+        assert flat(again) == flat(found)
+
+
+def test_pinned_memory_is_asked_for(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinning needs a CUDA device; what is asked of torch does not."""
+    asked = []
+    empty = torch.empty
+
+    def record(*size: object, pin_memory: bool = False, **more: object) -> torch.Tensor:
+        asked.append(pin_memory)
+        return empty(*size, **more)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch, "empty", record)
+    images = list_images(pets)
+    assert len(list(batches(images, SMALL, batch_size=8, workers=1, pin_memory=True))) == len(asked)
+    assert set(asked) == {True}
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_batch_of_bad_images_still_reports_them(pets: Path, workers: int) -> None:
     images = list_images(pets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -26,7 +26,7 @@ from torchlurk.pipeline.stages.context import (
     read_layer_files,
     requested_channels,
 )
-from torchlurk.runtime.devices import BatchLimiter, retry_on_oom
+from torchlurk.runtime.devices import BatchLimiter, ascent_block, retry_on_oom
 from torchlurk.runtime.pictures import PixelSize
 from torchlurk.store import schema
 from torchlurk.store.schema import Filter, Manifest
@@ -49,6 +49,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
     strategy = _naive(context) if config.strategy == "naive" else _fourier(context)
     ranking = OBJECTIVES[config.objective].ranking
     ascend_in_parts = _split_on_oom(context.limiter, strategy)
+    image_sizes = _image_sizes(context)
 
     def compute(block: Block, advance: Advance) -> Iterator[FilterResult]:
         by_channel = {entry.channel: entry for entry in block.filters}
@@ -77,11 +78,21 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
         config_to_record(config),
         lambda files: missing(channels, files, "max_activ"),
         compute,
-        size=config.batch_size,
+        size=_block_sizes(context, image_sizes),
     )
     # Sizes for all layers: an earlier run may have been interrupted before it wrote them.
-    tiles = msgspec.structs.replace(manifest.tiles, max_activ=_image_sizes(context))
+    tiles = msgspec.structs.replace(manifest.tiles, max_activ=image_sizes)
     return msgspec.structs.replace(manifest, tiles=tiles)
+
+
+def _block_sizes(context: RunContext, image_sizes: Mapping[str, PixelSize]) -> int | dict[str, int]:
+    """Return the number of filters in a block, by layer if the layers differ."""
+    batch, (_, *size) = context.config.ascent.batch_size, context.source.shape
+    whole = size[0], size[1]
+    sizes = {
+        name: ascent_block(context.source.device, batch, own, whole) for name, own in image_sizes.items()
+    }
+    return batch if set(sizes.values()) == {batch} else sizes
 
 
 def is_complete(context: RunContext, manifest: Manifest) -> bool:

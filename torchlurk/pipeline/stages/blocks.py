@@ -63,7 +63,10 @@ ComputeBlock = Callable[[Block, Advance], Iterator[FilterResult]]
 
 
 def split_into_blocks(
-    context: RunContext, files: Mapping[str, LayerFile], requested: Mapping[str, Sequence[int]], size: int
+    context: RunContext,
+    files: Mapping[str, LayerFile],
+    requested: Mapping[str, Sequence[int]],
+    size: int | Mapping[str, int],
 ) -> list[Block]:
     """Return the blocks that contain requested filters.
 
@@ -71,15 +74,16 @@ def split_into_blocks(
         context: The run.
         files: All layers, by name.
         requested: Channels, by layer.
-        size: Filters per block.
+        size: Filters per block, of every layer or by layer.
     """
     blocks = []
     for name, channels in requested.items():
-        for start in range(0, len(files[name].filters), size):
-            in_block = tuple(c for c in channels if start <= c < start + size)
+        count = size if isinstance(size, int) else size[name]
+        for start in range(0, len(files[name].filters), count):
+            in_block = tuple(c for c in channels if start <= c < start + count)
             if in_block:
-                filters = tuple(files[name].filters[start : start + size])
-                blocks.append(Block(context.graph.layer(name), start // size, filters, in_block))
+                filters = tuple(files[name].filters[start : start + count])
+                blocks.append(Block(context.graph.layer(name), start // count, filters, in_block))
     return blocks
 
 
@@ -91,7 +95,7 @@ def run_blocks(
     select: Callable[[Mapping[str, LayerFile]], Mapping[str, Sequence[int]]],
     compute: ComputeBlock,
     *,
-    size: int,
+    size: int | Mapping[str, int],
 ) -> dict[str, LayerFile]:
     """Compute results of filters block by block, and merge them into the layers' files.
 
@@ -104,7 +108,7 @@ def run_blocks(
         config: What affects the results, besides the run's identity.
         select: Returns the channels to compute, by layer.
         compute: Computes a block.
-        size: Filters per block.
+        size: Filters per block, of every layer or by layer.
 
     Returns:
         The layers' files afterwards, by layer.

@@ -12,7 +12,7 @@ from torchlurk.datasets.batches import Batch, batches
 from torchlurk.errors import LurkError
 from torchlurk.pipeline.stages.blocks import POLL_INTERVAL, collect_finished
 from torchlurk.pipeline.stages.context import RunContext
-from torchlurk.runtime.devices import copy_to_device
+from torchlurk.runtime.transfer import copy_to_device
 from torchlurk.scan.scan import NonFiniteActivation, ScanBatch, scan
 from torchlurk.scan.shards import Shard, merge_shards, to_bytes
 from torchlurk.scan.state import initial_state, state_to
@@ -88,9 +88,10 @@ def _scan_shard(
         for batch in loaded:
             skipped.extend(schema.SkippedFile(path=s.path, reason=s.reason) for s in batch.skipped)
             if batch.indices:
-                ids = torch.tensor([images[index] for index in batch.indices])
+                ids = [images[index] for index in batch.indices]
+                context.source.remember(ids, batch.pixels)
                 yield ScanBatch(
-                    copy_to_device(ids, device),
+                    copy_to_device(torch.tensor(ids), device),
                     copy_to_device(torch.tensor(batch.labels), device),
                     context.network.preprocess.to_input(copy_to_device(batch.pixels, device)),
                 )
@@ -125,4 +126,5 @@ def _load_batches(
         shard_size=context.config.scan.shard_size,
         workers=context.config.workers,
         shards=shards,
+        pin_memory=context.source.device.type == "cuda",
     )

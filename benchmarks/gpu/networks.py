@@ -1,0 +1,22 @@
+"""Networks of the measurement, as functions for `--model benchmarks/gpu/networks.py:NAME`."""
+
+from __future__ import annotations
+
+from torch import nn
+from torchvision import models, transforms
+
+IMAGENET = transforms.Compose(
+    [
+        transforms.Resize(256),
+        transforms.CenterCrop(224),
+        transforms.ToTensor(),
+        transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ]
+)
+
+
+def vgg16_trunk() -> tuple[nn.Module, transforms.Compose, tuple[str, ...]]:
+    """Return VGG16 without its classifier, its transform, and no class names."""
+    network = models.vgg16(weights=None, init_weights=False)
+    network.classifier = nn.Identity()
+    return network, IMAGENET, ()

@@ -1,0 +1,100 @@
+"""Whole runs on any device: the store of the CPU, and of an uninterrupted run after an interruption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.golden.network import golden_network
+from tests.golden.run import CPU, QUIET, golden_run
+from tests.golden.test_golden import files
+from tests.golden.test_resume import stopped_at
+from torchlurk.errors import Terminated
+from torchlurk.store.inspect import inspect
+from torchlurk.store.read import read_layer, read_manifest
+from torchlurk.store.schema import LayerFile
+
+pytestmark = pytest.mark.device
+
+
+def layers(store: Path) -> dict[str, LayerFile]:
+    return {layer.name: read_layer(store, layer) for layer in read_manifest(store).layers}
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory, device: torch.device) -> dict[str, Path]:
+    """The store of a run on the device, and that of one on the CPU."""
+    root = tmp_path_factory.mktemp("stores")
+    for name, where in (("device", device), ("cpu", CPU)):
+        golden_run(root / name / "branching", filters=None, workers=2, device=where)
+    return {name: root / name / "branching" for name in ("device", "cpu")}
+
+
+def test_lists_and_statistics_agree_with_the_cpu(stores: dict[str, Path]) -> None:
+    exchanged = 0
+    found, expected = (layers(stores[name]) for name in ("device", "cpu"))
+    assert found.keys() == expected.keys()
+    for name, file in expected.items():
+        for entry, other in zip(file.filters, found[name].filters, strict=True):
+            for kind in ("max", "avg"):
+                mine, theirs = getattr(entry, kind), getattr(other, kind)
+                assert [e.score for e in theirs] == pytest.approx([e.score for e in mine], rel=1e-4)
+                exchanged += sum(a.image != b.image for a, b in zip(mine, theirs, strict=True))
+            assert other.stats.mean == pytest.approx(entry.stats.mean, rel=1e-4, abs=1e-5)
+            assert other.stats.max_mean == pytest.approx(entry.stats.max_mean, rel=1e-4, abs=1e-5)
+            assert other.stats.active == entry.stats.active
+            assert all(e.certificate is not None and e.certificate < 1e-3 for e in other.max)
+            assert other.ascent is not None
+            assert entry.ascent is not None
+            assert other.ascent.found == entry.ascent.found
+    assert exchanged == 0
+
+
+def test_the_store_names_its_device_and_is_complete(stores: dict[str, Path], device: torch.device) -> None:
+    manifest = read_manifest(stores["device"])
+    assert manifest.device == device.type
+    assert all(stage.complete for stage in (manifest.stages.scan, manifest.stages.gradients))
+    assert inspect(stores["device"]).problems == ()
+
+
+def comparable(root: Path, device: torch.device) -> dict[str, Any]:
+    """Return the files of a store; on CUDA without filter images, see `docs/how-to/gpu.md`."""
+    found: dict[str, Any] = dict(files(root))
+    if device.type != "cuda":
+        return found
+    kept: dict[str, Any] = {}
+    for path, content in found.items():
+        if "max_activ" in path or path.endswith("SHA256SUMS"):
+            continue
+        kept[path] = content
+        if "/layers/" in path:
+            kept[path] = json.loads(content)
+            for entry in kept[path]["filters"]:
+                entry.pop("ascent", None)
+    return kept
+
+
+@pytest.mark.parametrize("stop", [3, 9, 20])
+def test_a_resumed_run_gives_the_store_of_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device, stop: int
+) -> None:
+    more = {"shard_size": 2, "batch_size": 2, "device": device}
+    golden_run(tmp_path / "whole/branching", **more)  # type: ignore[arg-type]
+    with stopped_at(stop, monkeypatch), pytest.raises(Terminated):
+        golden_run(tmp_path / "resumed/branching", **more)  # type: ignore[arg-type]
+    golden_run(tmp_path / "resumed/branching", **more)  # type: ignore[arg-type]
+    assert comparable(tmp_path / "resumed", device) == comparable(tmp_path / "whole", device)
+
+
+def test_the_network_comes_back_to_its_own_device(tmp_path: Path, device: torch.device) -> None:
+    network = golden_network()
+    memory = {name: tensor.data_ptr() for name, tensor in network.module.state_dict().items()}
+    golden_run(tmp_path / "store/branching", network=network, device=device, reporter=QUIET)
+    after = network.module.state_dict()
+    assert {name: tensor.data_ptr() for name, tensor in after.items()} == memory
+    assert {tensor.device.type for tensor in after.values()} == {"cpu"}
+    assert all(parameter.requires_grad for parameter in network.module.parameters())
