@@ -40,6 +40,7 @@ def golden_run(
     network: Network | None = None,
     group: ProcessGroup | None = None,
     device: torch.device = CPU,
+    resolutions: int = 3,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "waves"
@@ -47,7 +48,7 @@ def golden_run(
         config = RunConfig(
             scan=ScanConfig(k=3, batch_size=batch_size, shard_size=shard_size),
             gradients=GradientsConfig(method=method),
-            ascent=AscentConfig(steps=8),
+            ascent=AscentConfig(steps=8, resolutions=resolutions),
             selection=Selection(layers, filters),
             workers=workers,
             stages=stages,

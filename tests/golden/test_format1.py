@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ from torchlurk.web.publish import build_site
 
 FORMAT1 = Path(__file__).parent / "format1"
 STOPS = 12
+
+run = partial(golden_run, resolutions=1)
+"""A run with the options that the store was computed with; they are recorded since."""
 
 
 def pictures(store: Path) -> dict[str, bytes]:
@@ -65,19 +69,22 @@ def test_it_is_read_inspected_and_published(tmp_path: Path) -> None:
 
 
 def test_a_run_upgrades_it_without_changing_a_picture(old: Path) -> None:
-    golden_run(old)
+    run(old)
     assert read_manifest(old).format == 2
     assert without_thumbs(old) == pictures(FORMAT1 / "branching")
     assert inspect(old).problems == ()
     assert not list(old.rglob("*.jpg"))
     new = EXPECTED / "branching"
-    for name in ("network.json", "images.json", "classes.json"):
+    for name in ("images.json", "classes.json"):
         assert (old / name).read_bytes() == (new / name).read_bytes()
+    manifest = json.loads((new / "network.json").read_text())
+    del manifest["stages"]["ascent"]["config"]["resolutions"]
+    assert json.loads((old / "network.json").read_text()) == manifest
     assert unpacked(old).keys() == unpacked(new).keys()
 
 
 def test_the_small_pictures_of_an_upgrade_show_the_first_tile_of_the_decoded_pictures(old: Path) -> None:
-    golden_run(old)
+    run(old)
     kinds = {"cropped": "cropped", "gradient": "cropped_grad", "max_activ": "max_activ", "image": "images"}
     names = unpacked(old).keys()
     checked = 0
@@ -102,14 +109,14 @@ def test_the_small_pictures_of_an_upgrade_show_the_first_tile_of_the_decoded_pic
 
 
 def test_it_grows_to_the_pictures_of_one_run(old: Path, tmp_path: Path) -> None:
-    golden_run(old, filters=5)
-    golden_run(tmp_path / "new/branching", filters=5)
+    run(old, filters=5)
+    run(tmp_path / "new/branching", filters=5)
     assert inspect(old).problems == ()
     assert without_thumbs(old) == without_thumbs(tmp_path / "new/branching")
 
 
 def test_a_stage_of_it_is_computed_again(old: Path) -> None:
-    golden_run(old, filters=1, stages=("gradients",), method="guided", overwrite=True)
+    run(old, filters=1, stages=("gradients",), method="guided", overwrite=True)
     assert inspect(old).problems == ()
     left = without_thumbs(old)
     kept = {n: d for n, d in pictures(FORMAT1 / "branching").items() if "grad" not in n}
@@ -120,7 +127,7 @@ def test_a_stage_of_it_is_computed_again(old: Path) -> None:
 def test_a_refused_run_does_not_touch_it(old: Path) -> None:
     before = files(old)
     with pytest.raises(LurkError, match="method=deconv"):
-        golden_run(old, method="guided")
+        run(old, method="guided")
     assert files(old) == before
 
 
@@ -128,17 +135,17 @@ def test_an_upgrade_that_is_killed_at_any_file_is_resumed(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with stopped_at(-1, monkeypatch) as written:
-        golden_run(old)
+        run(old)
     whole, count = files(old), len(written)
     rng = random.Random(3)
     for at in sorted(rng.sample(range(count), STOPS)):
         store = tmp_path / str(at) / "branching"
         shutil.copytree(FORMAT1 / "branching", store)
         with stopped_at(at, monkeypatch), pytest.raises(Terminated):
-            golden_run(store)
+            run(store)
         # what is there can be read at any time, in whatever mixture of formats
         assert [p for p in inspect(store, sleep=lambda _: None).problems if "SHA256SUMS" not in p] == []
-        golden_run(store)
+        run(store)
         assert files(store) == whole, f"stopped at writing {at} of {count}"
 
 
