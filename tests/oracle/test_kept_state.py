@@ -260,8 +260,8 @@ def test_gradient_checkpointing(kind: Callable[[], nn.Module], tmp_path: Path) -
     plain = scan(net(Blocks)(), tmp_path / "plain")
     for layer in ("stem", "block.0", "block.2", "last"):
         check(found, net(Blocks), layer)
-        for kind in ("max_grads", "avg_grads"):
-            name = f"{kind}/{layer}/0.jpg"
+        for picture in ("max_grads", "avg_grads"):
+            name = f"{picture}/{layer}/0.jpg"
             assert places(found.out)[name].read() == places(plain.out)[name].read()
     check_gradients(net(kind), net(Blocks))
     for method in ("deconv", "guided"):
