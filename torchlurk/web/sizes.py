@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torchlurk.web.page import STORES_FOLDER
 
-FIRST_VIEW = ("page", "styles", "scripts", "vendor")
+FIRST_VIEW = ("page", "styles", "scripts")
 """Kinds of files that a visitor loads before any data or picture."""
 
 _TEXT_SUFFIXES = (".html", ".css", ".js", ".json", ".svg", ".md", ".txt", "")
@@ -65,8 +65,6 @@ def measure_site(folder: Path) -> tuple[dict[str, FileTotals], list[str]]:
 
 
 def _kind(name: str) -> str:
-    if name.startswith("vendor/"):
-        return "vendor"
     if name.startswith(f"{STORES_FOLDER}/"):
         return "data" if name.endswith(".json") else "pictures"
     by_suffix = {".html": "page", ".css": "styles", ".js": "scripts"}

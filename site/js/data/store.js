@@ -68,6 +68,20 @@ const REQUIRED = {
 /** The fields of images.json since format 2. */
 const IMAGES_FIELDS = ["format", "images", "packs"];
 
+/** Throw unless packs have one length for each of their items and kinds. */
+function checkPacks(packs, what) {
+  const isRow = (row, kinds) =>
+    Array.isArray(row) && row.length === kinds.length && row.every((length) => Number.isInteger(length) && length >= 0);
+  const isPack = ({ path, items, kinds, lengths }) =>
+    typeof path === "string" &&
+    [items, kinds, lengths].every(Array.isArray) &&
+    lengths.length === items.length &&
+    lengths.every((row) => isRow(row, kinds));
+  if (!Array.isArray(packs) || !packs.every((pack) => pack && isPack(pack))) {
+    throw new StoreError("broken", `${what} has a damaged list of files with pictures.`);
+  }
+}
+
 /**
  * @param {object} options
  * @param {string} options.index URL of index.json
@@ -120,7 +134,12 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     } catch {
       throw new StoreError("broken", `${what} is not valid JSON.`);
     }
-    return check(value, what, REQUIRED[kind]);
+    check(value, what, REQUIRED[kind]);
+    if (kind === "images" && "format" in value) check(value, what, IMAGES_FIELDS);
+    const packs = value.packs ?? [];
+    if (kind === "layer" && value.packs) checkPacks([packs.pictures, packs.thumbs].flat(), what);
+    if (kind === "images") checkPacks(packs, what);
+    return value;
   }
 
   /** Read a file unless a cache has it. */
@@ -183,7 +202,7 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     network: async (name, signal) => once(cache, `${await folder(name, signal)}network.json`, "network", signal),
     images: async (name, signal) => {
       const found = await once(cache, `${await folder(name, signal)}images.json`, "images", signal);
-      return "format" in found ? check(found, "images.json", IMAGES_FIELDS) : { images: found };
+      return "format" in found ? found : { images: found };
     },
     classes: async (name, signal) => once(cache, `${await folder(name, signal)}classes.json`, "classes", signal),
     previews: async (name, signal) => {

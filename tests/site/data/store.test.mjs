@@ -188,6 +188,66 @@ for (const [name, changes, expected] of [
   });
 }
 
+const pack = {
+  path: "p.bin",
+  items: [0, 2],
+  kinds: ["a", "b"],
+  lengths: [
+    [1, 0],
+    [2, 3],
+  ],
+};
+const packed = (pictures, thumbs = []) => ({ format: 2, layer: "a b", filters: [], packs: { pictures, thumbs } });
+
+test("the images are the same in both formats", async () => {
+  const images = { 4: { path: "cat/1.jpg", class: 0 } };
+  const old = world({ "s/my%20net/images.json": images });
+  assert.deepEqual(await old.store.images("n"), { images });
+  const file = { format: 2, images, packs: [pack] };
+  const now = world({ "s/my%20net/images.json": file });
+  assert.deepEqual(await now.store.images("n"), file);
+  for (const damaged of [
+    { ...file, format: 3 },
+    { format: 2, images },
+    { ...file, packs: [{}] },
+    { ...file, packs: {} },
+  ]) {
+    const { store } = world({ "s/my%20net/images.json": damaged });
+    await assert.rejects(store.images("n"), kind(damaged.format === 3 ? "format" : "broken"));
+  }
+});
+
+test("a layer whose packs are damaged is reported", async () => {
+  const read = (file) => world({ "s/my%20net/layers/a%2520b.json": file }).store.layer("n", "layers/a%20b.json");
+  assert.deepEqual((await read(packed([pack], [pack]))).packs.thumbs, [pack]);
+  for (const damaged of [
+    { ...pack, path: 3 },
+    { ...pack, items: [0] },
+    { ...pack, kinds: ["a"] },
+    { ...pack, lengths: [[1, 0], 2] },
+    {
+      ...pack,
+      lengths: [
+        [1, 0],
+        [-2, 3],
+      ],
+    },
+    {
+      ...pack,
+      lengths: [
+        [1, 0],
+        [2, "3"],
+      ],
+    },
+    null,
+    "p.bin",
+  ]) {
+    await assert.rejects(read(packed([pack], [damaged])), kind("broken"));
+    await assert.rejects(read(packed([damaged])), kind("broken"));
+  }
+  await assert.rejects(read({ ...packed([]), packs: {} }), kind("broken"));
+});
+
 test("a failure is not kept", async () => {
   const changes = { "s/index.json": new TypeError("x") };
   let down = true;
