@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from torchvision import models, transforms
 
@@ -17,6 +18,10 @@ IMAGENET = transforms.Compose(
 
 def vgg16_trunk() -> tuple[nn.Module, transforms.Compose, tuple[str, ...]]:
     """Return VGG16 without its classifier, its transform, and no class names."""
-    network = models.vgg16(weights=None, init_weights=False)
+    with torch.device("meta"):  # most of the time would go into random weights of the classifier
+        network = models.vgg16(weights=None, init_weights=False)
     network.classifier = nn.Identity()
+    network.to_empty(device="cpu")
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
     return network, IMAGENET, ()

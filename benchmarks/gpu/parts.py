@@ -194,7 +194,10 @@ def run_pipeline(
     """Run the pipeline with the defaults of a device, as `torchlurk precompute` does."""
     chosen = torch.device(device or settings.device)
     with recorder.stage("setup"):
-        folder = unpack_images(settings.archive, out.parent / "images", images, os.cpu_count() or 1)
+        folder = settings.work / f"images-{images}"
+        if not folder.exists():  # the same for all parts
+            draft = folder.with_suffix(".draft")
+            unpack_images(settings.archive, draft, images, os.cpu_count() or 1).replace(folder)
         network, listed = _network(settings), list_images(folder)
         batch = batch_size or devices.default_batch_size(chosen)
         out.parent.mkdir(parents=True, exist_ok=True)

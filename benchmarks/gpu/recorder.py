@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,8 @@ class Recorder:
 
     def _write_often(self) -> None:
         while not self._stop.wait(_INTERVAL):
-            self.write()
+            with suppress(RuntimeError):  # the part has added to a dict meanwhile
+                self.write()
 
     def _sample(self, smi: subprocess.Popen[str]) -> None:
         """Append what nvidia-smi prints; it may print anything, or end."""

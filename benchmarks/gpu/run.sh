@@ -17,7 +17,8 @@ trap 'rm -rf "$site"' EXIT
 if [ -d "$files/wheels" ]; then
     # The names without versions: pip chooses the wheel of the Python that runs.
     "$python" -m pip install --quiet --no-index --find-links "$files/wheels" --no-deps --no-compile \
-        --disable-pip-version-check --target "$site" --requirement "$files/packages.txt"
+        --disable-pip-version-check --target "$site" --requirement "$files/packages.txt" ||
+        echo "the wheels do not suit this Python; going on with the packages that are installed" >&2
 fi
 cd "$root"
 export PYTHONPATH="$root:$site${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1

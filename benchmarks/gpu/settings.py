@@ -58,7 +58,7 @@ class Settings:
             "agreement": 45,
             "few": 50,
             "all": 90,
-            "many": 125,
+            "many": 115,
             "fast": 60,
             "many-fast": 0,
         }

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tests.device.helpers import check_close
 from tests.networks import BRANCHING_LAYERS, Branching, seeded
 from torchlurk import graph
+from torchlurk.attribution import gradients
 from torchlurk.attribution.gradients import (
     Unit,
     map_gradients,
@@ -102,12 +103,18 @@ def test_unit_gradients_and_scores(device: torch.device, name: str, rule: ReluRu
         assert scores[index] == pytest.approx(value.item(), rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("at_once", [None, 1, 2, 8])
 @pytest.mark.parametrize("rule", RELU_RULES)
 @pytest.mark.parametrize("name", ["first", "last"])
-def test_map_gradients(device: torch.device, name: str, rule: ReluRule) -> None:
-    model, x, channels = seeded(Branching), images(1), [2, 0, 3]
+def test_map_gradients(
+    device: torch.device, name: str, rule: ReluRule, at_once: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if at_once is not None:
+        monkeypatch.setattr(gradients, "maps_at_once", lambda device: at_once)
+    model, x, channels = seeded(Branching), images(1), [2, 0, 3, 2, 5]
     with isolated(model, device):
         found = list(map_gradients(model, name, x[0].to(device), channels, rule))
+    assert len(found) == len(channels)
     for channel, gradient in zip(channels, found, strict=True):
         leaf = x.double().requires_grad_()
         (expected,) = torch.autograd.grad(reference(name, leaf, rule)[0, channel].mean(), leaf)

@@ -78,16 +78,20 @@ def comparable(root: Path, device: torch.device) -> dict[str, Any]:
     return kept
 
 
-@pytest.mark.parametrize("stop", [3, 9, 20])
 def test_a_resumed_run_gives_the_store_of_an_uninterrupted_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device, stop: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device
 ) -> None:
-    more = {"shard_size": 2, "batch_size": 2, "device": device}
-    golden_run(tmp_path / "whole/branching", **more)  # type: ignore[arg-type]
-    with stopped_at(stop, monkeypatch), pytest.raises(Terminated):
-        golden_run(tmp_path / "resumed/branching", **more)  # type: ignore[arg-type]
-    golden_run(tmp_path / "resumed/branching", **more)  # type: ignore[arg-type]
-    assert comparable(tmp_path / "resumed", device) == comparable(tmp_path / "whole", device)
+    def run(name: str) -> None:
+        golden_run(tmp_path / name / "branching", shard_size=2, batch_size=2, device=device)
+
+    with stopped_at(-1, monkeypatch) as written:
+        run("whole")
+    for share in (0.2, 0.5, 0.8):
+        with stopped_at(int(share * len(written)), monkeypatch), pytest.raises(Terminated):
+            run(f"resumed-{share}")
+        run(f"resumed-{share}")
+        found = comparable(tmp_path / f"resumed-{share}", device)
+        assert found == comparable(tmp_path / "whole", device)
 
 
 def test_the_network_comes_back_to_its_own_device(tmp_path: Path, device: torch.device) -> None:

@@ -19,7 +19,7 @@ from torchlurk.attribution.backward import input_gradients, relu_rule
 from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.graph.receptive_field import Field
 from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
-from torchlurk.runtime.devices import is_out_of_memory
+from torchlurk.runtime.devices import is_out_of_memory, maps_at_once
 
 _BATCH_PIXELS = 16 * 224 * 224
 """Pixels of input in one forward, by default."""
@@ -226,6 +226,11 @@ def map_gradients(
     Yields:
         `(C, H, W)` for each channel, in order.
     """
+    at_once = 1 if as_runner(model).one_by_one else maps_at_once(image.device)
+    if at_once > 1:
+        for start in range(0, len(channels), at_once):
+            yield from _map_gradients_at_once(model, layer, image, channels[start : start + at_once], rule)
+        return
     x = image[None].clone().requires_grad_()
     with torch.enable_grad(), relu_rule(rule):
         maps = activation(model, layer, x)
@@ -234,3 +239,15 @@ def map_gradients(
         with torch.enable_grad(), relu_rule(rule):
             (gradient,) = input_gradients(maps[0, channel].mean(), [x], retain_graph=not last)
         yield gradient[0]
+
+
+def _map_gradients_at_once(
+    model: Runnable, layer: str, image: Tensor, channels: Sequence[int], rule: ReluRule
+) -> Iterator[Tensor]:
+    """Compute `map_gradients` with a copy of the image for each channel, in one forward and one backward."""
+    x = image.expand(len(channels), *image.shape).clone().requires_grad_()
+    with torch.enable_grad(), relu_rule(rule):
+        maps = activation(model, layer, x)
+        means = [maps[row, channel].mean() for row, channel in enumerate(channels)]
+        (gradients,) = input_gradients(torch.stack(means).sum(), [x])
+    yield from gradients

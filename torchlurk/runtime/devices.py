@@ -78,6 +78,15 @@ def default_gradient_batch(device: torch.device, batch_size: int) -> int:
     return 2 * batch_size if device.type != "cuda" else min(batch_size, 64)
 
 
+def maps_at_once(device: torch.device) -> int:
+    """Return the number of feature maps whose gradients are computed in one backward pass.
+
+    On a CPU, one after the other, so that all maps of an image share a forward. A GPU takes about as long for
+    a backward of one image as for one of several, so each map gets a copy of the image.
+    """
+    return 1 if device.type != "cuda" else 16
+
+
 def default_ascent_batch(device: torch.device, batch_size: int) -> int:
     """Return the number of filters in one block of the gradient ascent, at most `batch_size`.
 
