@@ -255,7 +255,7 @@ def _load_network(
 
 
 def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device) -> RunConfig:
-    from torchlurk.pipeline.resume import default_threads
+    from torchlurk.pipeline.resume import default_gradients_precision, default_threads
     from torchlurk.runtime import devices
     from torchlurk.store.selection import Selection
 
@@ -270,7 +270,10 @@ def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device
             precision=arguments.scan_precision,
         ),
         gradients=GradientsConfig(
-            method=arguments.method, certify=arguments.certify, batch_size=2 * batch_size
+            method=arguments.method,
+            certify=arguments.certify,
+            batch_size=2 * batch_size,
+            precision=group.broadcast(lambda: default_gradients_precision(arguments.out, device)),
         ),
         ascent=AscentConfig(
             strategy=arguments.ascent,

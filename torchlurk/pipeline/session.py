@@ -28,7 +28,7 @@ from torchlurk.models.validate import as_module, check_module, check_network
 from torchlurk.models.weights import default_cache
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig, SessionOptions
 from torchlurk.pipeline.pipeline import precompute
-from torchlurk.pipeline.resume import default_threads
+from torchlurk.pipeline.resume import default_gradients_precision, default_threads
 from torchlurk.runtime.devices import (
     choose_device,
     default_ascent_batch,
@@ -139,7 +139,11 @@ def compute(
     options, batch_size = session.options, session.batch_size
     config = RunConfig(
         scan=ScanConfig(layers=options.layers, k=options.top, batch_size=batch_size),
-        gradients=replace(gradients or GradientsConfig(), batch_size=2 * batch_size),
+        gradients=replace(
+            gradients or GradientsConfig(),
+            batch_size=2 * batch_size,
+            precision=default_gradients_precision(session.out, session.device),
+        ),
         ascent=replace(
             ascent or AscentConfig(),
             batch_size=default_ascent_batch(session.device, batch_size),
