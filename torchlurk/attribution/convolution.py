@@ -66,11 +66,13 @@ class Convolution:
         return (self.weight.shape[2 + axis] - 1) * self.dilation[axis] + 1
 
     def taps(self, axis: int, span: range) -> tuple[range, _Pair]:
-        """Return which indices of the input some indices of the output see, and the padding on both sides."""
+        """Return which indices of the input some indices of the output see, and the padding on both sides.
+
+        The indices are none if they see nothing but padding.
+        """
         first = span.start * self.stride[axis] - self.before[axis]
         stop = (span.stop - 1) * self.stride[axis] - self.before[axis] + self._reach(axis)
-        start = min(max(first, 0), stop)
-        end = max(min(stop, self.x.shape[2 + axis]), start)
+        start, end = max(first, 0), min(stop, self.x.shape[2 + axis])
         return range(start, end), (start - first, stop - end)
 
 
@@ -115,8 +117,8 @@ def convolve_part(call: Convolution, rows: range, columns: range, *, bfloat16: b
 
     Args:
         call: The convolution.
-        rows: Rows of the output that are computed.
-        columns: Columns of the output that are computed.
+        rows: Rows of the output that are computed; they must see some of the input.
+        columns: Columns of the output that are computed, as `rows`.
         bfloat16: Whether float32 gradients with respect to the input are computed in bfloat16.
 
     Returns:

@@ -125,8 +125,9 @@ class NeededConvolutions(TorchFunctionMode):
         axes = self._axes_after(call, func, args, options)
         whole = (range(call.output_size[0]), range(call.output_size[1]))
         part = whole if axes is None else self._needed_part(axes)
-        least = max(_MIN_SAVED, _MIN_SHARE_SAVED * call.operations(*whole))
-        if call.operations(*whole) - call.operations(*part) < least or not call.operations(*part):
+        saved = call.operations(*whole) - call.operations(*part)
+        sees_input = all(part[axis] and call.taps(axis, part[axis])[0] for axis in (0, 1))
+        if saved < max(_MIN_SAVED, _MIN_SHARE_SAVED * call.operations(*whole)) or not sees_input:
             part = whole
         if part == whole and not (self._bfloat16 and call.operations(*whole) >= _MIN_SAVED):
             return self._tracker.call(func, args, options)
