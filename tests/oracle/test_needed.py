@@ -18,8 +18,10 @@ from torchlurk import graph
 from torchlurk.attribution import needed
 from torchlurk.attribution.convolution import Convolution, convolve_part
 from torchlurk.attribution.gradients import Unit, map_gradients, place_in_input, unit_gradients, unit_scores
+from torchlurk.attribution.needed import NeededConvolutions, needed_by
 from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
 from torchlurk.graph import Layer
+from torchlurk.graph.receptive_field import Field
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import ForwardError, MemoryFormat, Runner, activation
 
@@ -256,6 +258,21 @@ def test_zeros_that_are_divided_by_do_not_reach_a_gradient(parts: list[Part]) ->
 
     check_network(*prepared(Quotient, "last"))
     assert min(part.share for part in parts) < 0.5
+
+
+def test_the_forward_of_a_custom_function_is_computed_as_a_whole(parts: list[Part]) -> None:
+    """It records no gradients, and its backward may need every number."""
+    layer = conv(3, 2, 3, padding=1).requires_grad_(False)
+    x = torch.rand(1, *SIZE).requires_grad_()
+    with NeededConvolutions(needed_by(x, seen_by_first(layer), [((8, 9), (0, 0))])):
+        assert layer(x).count_nonzero() == 2
+        with torch.no_grad():
+            assert layer(x).count_nonzero() > 1000
+    assert [(part.rows, part.columns) for part in parts] == [(1, 1)]
+
+
+def seen_by_first(layer: nn.Conv2d) -> Field:
+    return graph.trace(nn.Sequential(layer), SIZE, lambda name, _: name == "0").layer("0").field
 
 
 def test_errors_of_torch_in_the_network_are_those_of_its_forward() -> None:
