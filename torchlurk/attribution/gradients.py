@@ -9,6 +9,7 @@ forward serves all filters of that image.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from torchlurk.attribution.backward import input_gradients, relu_rule
+from torchlurk.attribution.needed import Needed, NeededConvolutions, needed_by
 from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.graph.receptive_field import Field
 from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
@@ -77,6 +79,11 @@ class _Cut:
     def shape(self) -> tuple[int, int]:
         return self.bottom - self.top, self.right - self.left
 
+    @property
+    def group(self) -> tuple[int, int, int, int]:
+        """Its shape and the unit's position in it, which units of one forward have in common."""
+        return *self.shape, self.y, self.x
+
 
 def _cut(index: int, unit: Unit, field: Field) -> _Cut:
     top, bottom, y = field.rows.cut(unit.y)
@@ -93,6 +100,7 @@ def unit_gradients(
     rule: ReluRule,
     *,
     batch_pixels: int = _BATCH_PIXELS,
+    bfloat16: bool = False,
 ) -> Iterator[UnitGradient]:
     """Compute the gradient of each unit's activation with respect to the input.
 
@@ -104,6 +112,7 @@ def unit_gradients(
         units: The units.
         rule: How ReLUs pass the gradient back.
         batch_pixels: Pixels of input in one forward, which bounds memory.
+        bfloat16: Whether the backward pass of convolutions is computed in bfloat16. Scores are not.
 
     Yields:
         One gradient per unit, in no particular order.
@@ -111,15 +120,18 @@ def unit_gradients(
     for block in _blocks(units, field, batch_pixels):
         x = _cut_images(images, units, block)
         try:
-            scores, gradients = _backward(model, layer, x, [(units[c.index], c) for c in block], rule)
+            needed = _needed(x, field, units, block)
+            targets = [(units[c.index], c) for c in block]
+            scores, gradients = _backward(model, layer, x, targets, rule, needed, bfloat16=bfloat16)
         except (ForwardError, RuntimeError, ValueError) as problem:
             if is_out_of_memory(problem) or field.needs_whole_input:
                 raise
             # A parallel branch may not accept an input as small as the cut: give it the whole image.
             members = [units[c.index] for c in block]
             for result in unit_gradients(
-                model, layer, field.uncuttable, images, members, rule, batch_pixels=batch_pixels
-            ):
+                model, layer, field.uncuttable, images, members, rule,
+                batch_pixels=batch_pixels, bfloat16=bfloat16,
+            ):  # fmt: skip
                 yield replace(result, index=block[result.index].index)
             continue
         for cut, score, gradient in zip(block, scores, gradients, strict=True):
@@ -151,8 +163,10 @@ def unit_scores(
     scores = [0.0] * len(units)
     for block in _blocks(first_units, field, batch_pixels):
         try:
-            with as_runner(model).without_gradients():
-                maps = activation(model, layer, _cut_images(images, first_units, block))
+            x = _cut_images(images, first_units, block)
+            needed = _needed(x, field, first_units, block)
+            with as_runner(model).without_gradients(), NeededConvolutions(needed):
+                maps = activation(model, layer, x)
         except (ForwardError, RuntimeError, ValueError) as problem:
             if is_out_of_memory(problem) or field.needs_whole_input:
                 raise
@@ -171,12 +185,12 @@ def unit_scores(
 
 
 def _blocks(units: Sequence[Unit], field: Field, batch_pixels: int) -> Iterator[list[_Cut]]:
-    """Yield the units' cuts in blocks of equal size, of at most `batch_pixels` pixels in total."""
+    """Yield the units' cuts in blocks of equal size and position, of at most `batch_pixels` pixels."""
     cuts = sorted(
         (_cut(index, unit, field) for index, unit in enumerate(units)),
-        key=lambda cut: (cut.shape, cut.index),
+        key=lambda cut: (cut.group, cut.index),
     )
-    for (height, width), group in groupby(cuts, key=lambda cut: cut.shape):
+    for (height, width, _, _), group in groupby(cuts, key=lambda cut: cut.group):
         same_size = list(group)
         count = max(1, batch_pixels // (height * width))
         for start in range(0, len(same_size), count):
@@ -187,12 +201,44 @@ def _cut_images(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence
     return torch.stack([images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block])
 
 
+def _needed(x: Tensor, field: Field, units: Sequence[Unit], block: Sequence[_Cut]) -> Needed | None:
+    """Return what the units of a block need of their cuts `(N, C, h, w)`."""
+    targets = [(units[cut.index], cut) for cut in block]
+    return needed_by(x, field, [((unit.y, unit.x), (cut.top, cut.left)) for unit, cut in targets])
+
+
 def _backward(
-    model: Runnable, layer: str, x: Tensor, targets: Sequence[tuple[Unit, _Cut]], rule: ReluRule
+    model: Runnable,
+    layer: str,
+    x: Tensor,
+    targets: Sequence[tuple[Unit, _Cut]],
+    rule: ReluRule,
+    needed: Needed | None,
+    *,
+    bfloat16: bool,
 ) -> tuple[list[float], Tensor]:
-    x = x.requires_grad_()
+    """Return the activations of units and their gradients with respect to their cuts `(N, C, h, w)`."""
+    x.requires_grad_()
+    scores, gradient = _forward_backward(
+        model, layer, x, targets, rule, NeededConvolutions(needed, bfloat16=bfloat16)
+    )
+    if not gradient.isfinite().all():
+        # The zeros outside the needed part may have been divided by.
+        return _forward_backward(model, layer, x, targets, rule, nullcontext())
+    return scores, gradient
+
+
+def _forward_backward(
+    model: Runnable,
+    layer: str,
+    x: Tensor,
+    targets: Sequence[tuple[Unit, _Cut]],
+    rule: ReluRule,
+    convolutions: AbstractContextManager[object],
+) -> tuple[list[float], Tensor]:
     with torch.enable_grad(), relu_rule(rule):
-        maps = activation(model, layer, x)
+        with convolutions:
+            maps = activation(model, layer, x)
         rows = torch.arange(len(targets), device=x.device)
         channel, y, column = (
             torch.tensor(values, device=x.device)
@@ -212,7 +258,13 @@ def place_in_input(result: UnitGradient, size: tuple[int, int]) -> Tensor:
 
 
 def map_gradients(
-    model: Runnable, layer: str, image: Tensor, channels: Sequence[int], rule: ReluRule
+    model: Runnable,
+    layer: str,
+    image: Tensor,
+    channels: Sequence[int],
+    rule: ReluRule,
+    *,
+    bfloat16: bool = False,
 ) -> Iterator[Tensor]:
     """Compute the gradients of the means of feature maps of one image; one forward serves all.
 
@@ -222,6 +274,7 @@ def map_gradients(
         image: `(C, H, W)`, preprocessed.
         channels: The filters.
         rule: How ReLUs pass the gradient back.
+        bfloat16: Whether the backward pass of convolutions is computed in bfloat16.
 
     Yields:
         `(C, H, W)` for each channel, in order.
@@ -232,7 +285,7 @@ def map_gradients(
             yield from _map_gradients_at_once(model, layer, image, channels[start : start + at_once], rule)
         return
     x = image[None].clone().requires_grad_()
-    with torch.enable_grad(), relu_rule(rule):
+    with torch.enable_grad(), relu_rule(rule), NeededConvolutions(None, bfloat16=bfloat16):
         maps = activation(model, layer, x)
     for position, channel in enumerate(channels):
         last = position == len(channels) - 1

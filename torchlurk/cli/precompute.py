@@ -254,7 +254,7 @@ def _load_network(
 
 
 def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device) -> RunConfig:
-    from torchlurk.pipeline.resume import default_threads
+    from torchlurk.pipeline.resume import default_gradients_precision, default_threads
     from torchlurk.runtime import devices
     from torchlurk.store.selection import Selection
 
@@ -272,6 +272,7 @@ def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device
             method=arguments.method,
             certify=arguments.certify,
             batch_size=devices.default_gradient_batch(device, batch_size),
+            precision=group.broadcast(lambda: default_gradients_precision(arguments.out, device)),
         ),
         ascent=AscentConfig(
             strategy=arguments.ascent,

@@ -57,11 +57,14 @@ class GradientsConfig:
         certify: Which crops are scored again alone, to certify that they explain their scores: those of the
             `chosen` filters, or those of `all` filters of the chosen layers.
         batch_size: Number of pixels per batch, as a multiple of the pixels of one input image.
+        precision: `float32` or `bfloat16`, of the backward pass of large convolutions. Scores and
+            certificates are computed in float32. Stores record it only if it is not `float32`.
     """
 
     method: ReluRule = "deconv"
     certify: Certify = "chosen"
     batch_size: int = 16
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,15 @@ them."""
 
 def config_to_record(config: ScanConfig | GradientsConfig | AscentConfig) -> Config:
     """Return a stage's options as the manifest records them: those that affect the results of a filter."""
-    return {
+    record = {
         _RECORDED_NAMES.get(name, name): list(value) if isinstance(value, tuple) else value
         for name, value in asdict(config).items()
         if name not in _SELECTION_KEYS
     }
+    if isinstance(config, GradientsConfig) and config.precision == GradientsConfig.precision:
+        # Stores written by early versions have no precision, and are to be equal.
+        del record["precision"]
+    return record
 
 
 def same_results(first: Config | None, second: Config | None) -> bool:

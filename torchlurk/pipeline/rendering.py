@@ -87,6 +87,7 @@ def unit_pictures(
     rule: ReluRule,
     *,
     images_per_batch: int,
+    bfloat16: bool = False,
 ) -> Iterator[UnitPictures]:
     """Compute the gradient tiles of the `max` entries of some filters, in the filters' order.
 
@@ -98,6 +99,7 @@ def unit_pictures(
         source: Loads the images.
         rule: Rule for the backward pass of ReLUs.
         images_per_batch: Pixels per batch, in units of whole input images.
+        bfloat16: Whether the backward pass of convolutions is computed in bfloat16.
     """
     sizes = tile_sizes(layer, source)
     used = sorted({e.image for entry in filters for e in entry.max})
@@ -111,7 +113,7 @@ def unit_pictures(
     scores: dict[int, float] = {}
     for result in gradients.unit_gradients(
         model, layer.name, layer.field, images, units, rule,
-        batch_pixels=images_per_batch * source.shape[1] * source.shape[2],
+        batch_pixels=images_per_batch * source.shape[1] * source.shape[2], bfloat16=bfloat16,
     ):  # fmt: skip
         unit = units[result.index]
         wholes[result.index] = gradients.place_in_input(result, source.shape[1:])
@@ -184,7 +186,13 @@ def crop_scores(
 
 
 def map_pictures(
-    model: Runnable, layer: Layer, filters: Sequence[Filter], source: ImageSource, rule: ReluRule
+    model: Runnable,
+    layer: Layer,
+    filters: Sequence[Filter],
+    source: ImageSource,
+    rule: ReluRule,
+    *,
+    bfloat16: bool = False,
 ) -> Iterator[tuple[int, list[Pixels]]]:
     """Yield each filter's channel and the gradient tiles of its `avg` entries.
 
@@ -197,9 +205,11 @@ def map_pictures(
     size = tile_sizes(layer, source)["avg_grads"]
     tiles: dict[tuple[int, int], Pixels] = {}
     remaining = {entry.channel: len(entry.avg) for entry in filters}
-    for image in sorted(entries_by_image):
+    for image in entries_by_image:  # in the filters' order, so that strips are completed one after the other
         channels = [channel for channel, _ in entries_by_image[image]]
-        results = gradients.map_gradients(model, layer.name, source.input(image), channels, rule)
+        results = gradients.map_gradients(
+            model, layer.name, source.input(image), channels, rule, bfloat16=bfloat16
+        )
         by_entry = dict(zip(entries_by_image[image], results, strict=True))
         tiles |= _gradient_tiles(source, by_entry, size)
         for channel, _ in by_entry:

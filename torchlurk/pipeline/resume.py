@@ -11,9 +11,10 @@ import msgspec
 import torch
 
 from torchlurk.errors import LurkError, Option
-from torchlurk.pipeline.config import config_to_record, same_results
+from torchlurk.pipeline.config import GradientsConfig, config_to_record, same_results
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.pipeline.upgrade import upgrade_store
+from torchlurk.runtime.devices import fastest_precision
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
 from torchlurk.store.partial import PARTIAL, count_partial_results, digest_records
@@ -30,6 +31,17 @@ def default_threads(out: Path) -> int:
         return read_manifest(out).threads
     except LurkError:
         return torch.get_num_threads()
+
+
+def default_gradients_precision(out: Path, device: torch.device) -> str:
+    """Return the precision of the gradients that a store has, or the one that the device is fastest at."""
+    try:
+        config = read_manifest(out).stages.gradients.config
+    except LurkError:
+        config = None
+    if config is None:
+        return fastest_precision(device)
+    return str(config.get("precision", GradientsConfig.precision))
 
 
 def scan_identity(manifest: Manifest) -> str:

@@ -28,7 +28,7 @@ from torchlurk.models.validate import as_module, check_module, check_network
 from torchlurk.models.weights import default_cache
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig, SessionOptions
 from torchlurk.pipeline.pipeline import precompute
-from torchlurk.pipeline.resume import default_threads
+from torchlurk.pipeline.resume import default_gradients_precision, default_threads
 from torchlurk.runtime.devices import (
     choose_device,
     default_ascent_batch,
@@ -147,7 +147,9 @@ def compute(
             shard_size=default_shard_size(session.device),
         ),
         gradients=replace(
-            gradients or GradientsConfig(), batch_size=default_gradient_batch(session.device, batch_size)
+            gradients or GradientsConfig(),
+            batch_size=default_gradient_batch(session.device, batch_size),
+            precision=default_gradients_precision(session.out, session.device),
         ),
         ascent=replace(
             ascent or AscentConfig(),

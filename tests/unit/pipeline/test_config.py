@@ -28,6 +28,14 @@ def test_the_store_keeps_the_names_of_its_format() -> None:
     assert config_to_record(ScanConfig())["layers"] == ["kind:Conv2d"]
 
 
+def test_the_precision_of_gradients_is_recorded_if_it_is_not_that_of_early_versions() -> None:
+    early = {"method": "deconv", "batch_size": 16}
+    rounded = config_to_record(GradientsConfig(precision="bfloat16"))
+    assert rounded == {**early, "precision": "bfloat16"}
+    assert same_results(early, config_to_record(GradientsConfig()))
+    assert not same_results(early, rounded)
+
+
 def test_options_that_select_filters_do_not_affect_results() -> None:
     recorded = config_to_record(GradientsConfig())
     assert same_results(recorded, {**recorded, "certify": "all", "filters": 3})

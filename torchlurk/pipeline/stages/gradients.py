@@ -26,8 +26,10 @@ TASKS: tuple[str, ...] = ("max gradients", "avg gradients", "certificates")
 _TOLERANCE = 1e-3
 """Certificates above this relative difference are reported: the crop does not explain its score."""
 
-_MAPS_PER_BLOCK = 64
-"""Filters per block of map gradients; filters that have images in common share their forward passes."""
+_MAPS_PER_BLOCK = 512
+"""Filters per block of map gradients; filters that have images in common share their forward passes.
+
+Of 2,000 images, 2.3 entries of the lists of 512 filters share one; of those of 64 filters, 1.2."""
 
 _CROPS_PER_BLOCK = 64
 """Filters per block of certificates; they share forward passes."""
@@ -99,7 +101,13 @@ def _unit_gradients(context: RunContext, block: Block, advance: Advance) -> Iter
         config.batch_size,
         lambda limit: list(
             rendering.unit_pictures(
-                context.runner, layer, block.filters, context.source, config.method, images_per_batch=limit
+                context.runner,
+                layer,
+                block.filters,
+                context.source,
+                config.method,
+                images_per_batch=limit,
+                bfloat16=config.precision == "bfloat16",
             )
         ),
     )
@@ -118,11 +126,12 @@ def _unit_gradients(context: RunContext, block: Block, advance: Advance) -> Iter
 
 def _map_gradients(context: RunContext, block: Block, advance: Advance) -> Iterator[FilterResult]:
     """Compute the gradients of the `avg` entries of a block's requested filters, and yield these."""
-    layer = block.layer
+    layer, config = block.layer, context.config.gradients
     by_channel = {entry.channel: entry for entry in block.filters if entry.channel in block.requested}
     for channel, tiles in rendering.map_pictures(
-        context.runner, layer, list(by_channel.values()), context.source, context.config.gradients.method
-    ):
+        context.runner, layer, list(by_channel.values()), context.source, config.method,
+        bfloat16=config.precision == "bfloat16",
+    ):  # fmt: skip
         advance(1)
         yield FilterResult(by_channel[channel], {"avg_grads": tiles})
 
