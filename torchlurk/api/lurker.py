@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -203,7 +204,7 @@ class Lurk(StoreAccess):
         strategy: Strategy = AscentConfig.strategy,
         objective: ObjectiveName = AscentConfig.objective,
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
-        steps: int = AscentConfig.steps,
+        steps: int | None = None,
         overwrite: bool = False,
     ) -> None:
         """Compute filter images, the inputs that maximise a filter's activation, by gradient ascent.
@@ -219,8 +220,8 @@ class Lurk(StoreAccess):
                 map, the default, or its centre unit, `position`.
             precision: Precision of the steps; `auto`, the default, is bfloat16 where the device is fast at
                 it.
-            steps: Optimiser steps of the `fourier` strategy for an image that keeps its size. One that begins
-                smaller takes half as many.
+            steps: Optimiser steps of the `fourier` strategy for an image that keeps its size; one that begins
+                smaller takes half as many. By default 60, or those of the images that the store has.
             overwrite: First delete all filter images of the store, for example those of another strategy.
 
         Raises:
@@ -233,17 +234,20 @@ class Lurk(StoreAccess):
             (32, 32)
         """
         session = self._require_scan("compute_viz")
+        from torchlurk.pipeline.resume import default_ascent_config
         from torchlurk.pipeline.session import compute, resolve_precision
 
         check_choice("strategy", strategy, get_args(Strategy))
         check_choice("objective", objective, tuple(OBJECTIVES))
         check_choice("precision", precision, ("auto", "float32", "bfloat16"))
-        if steps < 1:
+        if steps is not None and steps < 1:
             raise LurkError("must be at least 1", option=Option("steps", steps))
-        config = AscentConfig(
+        default = default_ascent_config(self._out, overwrite=overwrite)
+        config = replace(
+            default,
             strategy=strategy,
             objective=objective,
-            steps=steps,
+            steps=default.steps if steps is None else steps,
             precision=resolve_precision(session, precision),
         )
         selection = select_filters(layers, filters)

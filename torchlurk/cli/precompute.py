@@ -7,7 +7,7 @@ field of `_Arguments` and the line of `_run_config` here.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,7 +254,11 @@ def _load_network(
 
 
 def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device) -> RunConfig:
-    from torchlurk.pipeline.resume import default_gradients_precision, default_threads
+    from torchlurk.pipeline.resume import (
+        default_ascent_config,
+        default_gradients_precision,
+        default_threads,
+    )
     from torchlurk.runtime import devices
     from torchlurk.store.selection import Selection
 
@@ -274,7 +278,8 @@ def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device
             batch_size=devices.default_gradient_batch(device, batch_size),
             precision=group.broadcast(lambda: default_gradients_precision(arguments.out, device)),
         ),
-        ascent=AscentConfig(
+        ascent=replace(
+            group.broadcast(lambda: default_ascent_config(arguments.out, overwrite=arguments.overwrite)),
             strategy=arguments.ascent,
             objective=arguments.objective,
             seed=arguments.seed,

@@ -141,7 +141,7 @@ class SessionOptions:
 _RECORDED_NAMES: Mapping[str, str] = MappingProxyType({"strategy": "way"})
 """Names in the store of options that are named otherwise in the code."""
 
-_FORMER_VALUES: Mapping[str, object] = MappingProxyType({"resolutions": 1})
+FORMER_VALUES: Mapping[str, object] = MappingProxyType({"resolutions": 1})
 """What stores without an option were computed with."""
 
 _SELECTION_KEYS = ("certify", "filters")
@@ -167,5 +167,5 @@ def same_results(first: Config | None, second: Config | None) -> bool:
     if first is None or second is None:
         return first is second
     names = (first.keys() | second.keys()) - set(_SELECTION_KEYS)
-    former = _FORMER_VALUES
+    former = FORMER_VALUES
     return all(first.get(name, former.get(name)) == second.get(name, former.get(name)) for name in names)

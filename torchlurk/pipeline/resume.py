@@ -6,12 +6,19 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import torch
 
 from torchlurk.errors import LurkError, Option
-from torchlurk.pipeline.config import GradientsConfig, config_to_record, same_results
+from torchlurk.pipeline.config import (
+    FORMER_VALUES,
+    AscentConfig,
+    GradientsConfig,
+    config_to_record,
+    same_results,
+)
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.pipeline.upgrade import upgrade_store
 from torchlurk.runtime.devices import fastest_precision
@@ -42,6 +49,24 @@ def default_gradients_precision(out: Path, device: torch.device) -> str:
     if config is None:
         return fastest_precision(device)
     return str(config.get("precision", GradientsConfig.precision))
+
+
+def default_ascent_config(out: Path, *, overwrite: bool) -> AscentConfig:
+    """Return the defaults, with the steps and sizes that the filter images of a store were made with.
+
+    Args:
+        out: Folder of the store.
+        overwrite: Whether the run replaces these images, so that they do not matter.
+    """
+    try:
+        config = None if overwrite else read_manifest(out).stages.ascent.config
+    except LurkError:
+        config = None
+    if config is None:
+        return AscentConfig()
+    steps = config.get("steps", AscentConfig.steps)
+    resolutions = config.get("resolutions", FORMER_VALUES["resolutions"])
+    return AscentConfig(steps=cast(int, steps), resolutions=cast(int, resolutions))
 
 
 def scan_identity(manifest: Manifest) -> str:
