@@ -23,7 +23,8 @@ from torchlurk.pipeline.stages.block_results import write_block
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store.inspect import inspect
 from torchlurk.store.partial import PartialResults
-from torchlurk.store.read import read_manifest, read_progress
+from torchlurk.store.read import read_layer, read_manifest, read_progress
+from torchlurk.store.schema import LayerFile, LayerRecord
 from torchlurk.store.write import exclusive_lock
 
 
@@ -281,6 +282,27 @@ def test_inspect_finds_pictures_that_filters_and_packs_do_not_agree_on(tmp_path:
         "max_activ of filter 3 of 'stem' is listed, and no pack has it",
         "a pack has max_activ of filter 0 of 'stem', which is not listed",
     ]
+
+
+def test_inspect_reads_a_layer_again_that_a_run_has_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "branching"
+    golden_run(store, filters=1)
+    read: list[str] = []
+
+    def grown_meanwhile(folder: Path, layer: LayerRecord) -> LayerFile:
+        file = read_layer(folder, layer)
+        read.append(layer.name)
+        if len(read) == 1:
+            golden_run(store)
+        return file
+
+    monkeypatch.setattr("torchlurk.store.inspect.read_layer", grown_meanwhile)
+    report = inspect(store, sleep=lambda _: None)
+    assert report.problems == ()
+    assert report.pictures["max_activ"] == 8
+    assert read == ["stem", "stem", "stem", "left", "right", "head"]
 
 
 def test_progress_is_written_while_a_run_is_active(tmp_path: Path) -> None:

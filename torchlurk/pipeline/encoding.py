@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import msgspec
@@ -26,12 +27,12 @@ class FilterResult:
     Attributes:
         entry: Its record; `pictures` need not list the new ones.
         tiles: The tiles of its new pictures, by kind.
-        thumbs: Small pictures that were encoded already, by kind.
+        thumbs: Small pictures that other filters may share, by kind; all others are made of `tiles`.
     """
 
     entry: Filter
     tiles: Mapping[str, Sequence[Pixels]] = field(default_factory=dict)
-    thumbs: Mapping[str, bytes] = field(default_factory=dict)
+    thumbs: Mapping[str, Future[bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,12 @@ def encode_result(result: FilterResult, natural: Mapping[str, PixelSize]) -> Enc
         result: The results of the filter.
         natural: Height and width of what a tile of each kind of picture shows, before it is resized.
     """
-    thumbs = dict(result.thumbs)
+    thumbs = {kind: shared.result() for kind, shared in result.thumbs.items()}
     for kind in THUMB_KINDS:
-        source = None if kind == IMAGE else thumb_source(kind, result.tiles)
+        source = None if kind in (IMAGE, *thumbs) else thumb_source(kind, result.tiles)
         if source is not None:
             tile = result.tiles[source][0]
-            size = natural.get(source, tile.shape[:2])
-            thumbs[kind] = pictures.thumb_jpeg(tile, sharp_colour=pictures.shows_single_pixels(size))
+            thumbs[kind] = encode_thumb(tile, natural.get(source, tile.shape[:2]))
     encoded = {kind: encode_picture(kind, pictures.strip(tiles)) for kind, tiles in result.tiles.items()}
     return EncodedFilter(with_pictures(result.entry, *encoded), encoded, thumbs)
 
@@ -80,9 +80,14 @@ def encode_image(pixels: Pixels) -> bytes:
     return pictures.jpeg(pixels, 95 if small else 88, sharp_colour=small)
 
 
-def encode_image_thumb(pixels: Pixels) -> bytes:
-    """Encode the small picture of an image as JPEG."""
-    return pictures.thumb_jpeg(pixels, sharp_colour=pictures.shows_single_pixels(pixels.shape[:2]))
+def encode_thumb(pixels: Pixels, natural: PixelSize) -> bytes:
+    """Encode a small picture as JPEG.
+
+    Args:
+        pixels: The tile or the image, `(H, W, C)`.
+        natural: Height and width of what it shows, before it was resized.
+    """
+    return pictures.thumb_jpeg(pixels, sharp_colour=pictures.shows_single_pixels(natural))
 
 
 def natural_sizes(layer: Layer, input_size: PixelSize) -> dict[str, PixelSize]:

@@ -15,8 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from torchlurk.pipeline.encoding import encode_image_thumb
-from torchlurk.runtime import pictures
+from torchlurk.pipeline.encoding import encode_thumb
 from torchlurk.runtime.pictures import Pixels
 from torchlurk.store.packs import thumb_source, write_images, write_layer
 from torchlurk.store.pictures import (
@@ -80,7 +79,8 @@ def _copy_pictures(store: Path, manifest: Manifest) -> None:
 
     @lru_cache(maxsize=_CACHED_THUMBS)
     def image_thumb(image: int) -> bytes:
-        return encode_image_thumb(_decode(find_picture(images, image, IMAGE)))
+        pixels = _decode(find_picture(images, image, IMAGE))
+        return encode_thumb(pixels, pixels.shape[:2])
 
     for layer in manifest.layers:
         file = read_layer(store, layer)
@@ -113,9 +113,7 @@ def _thumbs_of_pictures(
             natural = manifest.input.shape[1:]
         elif source != "max_activ" and layer.receptive_field is not None:
             natural = layer.receptive_field.size
-        thumbs[entry.channel, kind] = pictures.thumb_jpeg(
-            tile, sharp_colour=pictures.shows_single_pixels(natural)
-        )
+        thumbs[entry.channel, kind] = encode_thumb(tile, natural)
     return thumbs
 
 

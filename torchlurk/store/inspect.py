@@ -22,6 +22,8 @@ from torchlurk.store.schema import (
     CHECKSUMS,
     PICTURE_KINDS,
     PROGRESS,
+    LayerFile,
+    LayerRecord,
     Manifest,
     referenced_images,
 )
@@ -75,7 +77,7 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> St
     certificates: list[float] = []
     for layer in manifest.layers:
         try:
-            data = read_layer(store, layer)
+            data, layer_problems = _read_checked(store, manifest, layer, sleep)
         except LurkError as problem:
             problems.append(problem.without_hint())
             continue
@@ -87,13 +89,27 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> St
             used.update(referenced_images(entry))
             for kind in entry.pictures:
                 pictures[kind] += 1
-        problems.extend(check_layer_pictures(store, manifest, data))
+        problems.extend(layer_problems)
     if full < filters:
         problems.append(f"{filters - full} filters have fewer than {expected} entries in a list")
     problems.extend(_check_images(store, manifest, used))
     problems.extend(_check_classes(store, manifest))
     worst = max(certificates, default=None)
     return StoreReport(manifest, filters, full, pictures, len(used), worst, tuple(problems))
+
+
+def _read_checked(
+    store: Path, manifest: Manifest, layer: LayerRecord, sleep: Callable[[float], object]
+) -> tuple[LayerFile, list[str]]:
+    """Return the file of a layer, and what is wrong with its pictures."""
+    for _ in range(_RETRIES):
+        data = read_layer(store, layer)
+        problems = list(check_layer_pictures(store, manifest, data))
+        # A run removes packs that it has replaced: the file must still be the one that names them.
+        if not problems or read_layer(store, layer) == data:
+            break
+        sleep(_RETRY_SECONDS)
+    return data, problems
 
 
 def _check_checksums(store: Path, manifest: Manifest, sleep: Callable[[float], object]) -> Iterator[str]:

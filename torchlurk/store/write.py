@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from torchlurk.store.schema import CHECKSUMS, FORMAT, PROGRESS, Index, NetworkEn
 
 TEMPORARY_SUFFIX = ".part"
 """Suffix of temporary files."""
+
+_FLUSHING_THREADS = 4
+"""Threads that wait for the disk; more are not faster."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -53,9 +57,12 @@ def write_files(files: Iterable[tuple[Path, bytes]]) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 os.fchmod(file.fileno(), 0o644)
-        for target, path in temporary.items():
-            current = target
-            _flush(path)
+        # File systems write what several threads wait for in one go.
+        with ThreadPoolExecutor(_FLUSHING_THREADS) as pool:
+            flushes = {target: pool.submit(_flush, path) for target, path in temporary.items()}
+            for target, flush in flushes.items():
+                current = target
+                flush.result()
         while temporary:
             current = next(iter(temporary))
             temporary[current].replace(current)

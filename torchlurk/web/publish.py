@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -217,7 +218,9 @@ def _write_site(stores: Sequence[_Store], comparisons: Sequence[_Comparison], fo
     root = folder / STORES_FOLDER
     for store in stores:
         for path in _published_files(store.folder):
-            _link(path, root / store.name / path.relative_to(store.folder))
+            # A run removes packs that it has replaced.
+            with suppress(FileNotFoundError):
+                _link(path, root / store.name / path.relative_to(store.folder))
         previews, thumbs = make_previews(store.folder, store.manifest)
         write_bytes(root / store.name / PREVIEW_THUMBS, thumbs)
         write_json(root / store.name / PREVIEWS, previews)
@@ -234,12 +237,15 @@ def _write_site(stores: Sequence[_Store], comparisons: Sequence[_Comparison], fo
 
 
 def _published_files(store: Path) -> Iterator[Path]:
-    """Yield the files of a store that the format names, and no others."""
-    patterns = ["network.json", "images.json", "classes.json", "layers/*.json"]
-    patterns += [f"{IMAGES}/*.bin", f"{PICTURES}/*/*.bin", f"{THUMBS}/*/*.bin"]
+    """Yield the files of a store that the format names, and no others.
+
+    Packs are yielded before the JSON that names them, as a run may remove them meanwhile, and again after it,
+    as the run may have written others.
+    """
+    packs = [f"{IMAGES}/*.bin", f"{PICTURES}/*/*.bin", f"{THUMBS}/*/*.bin"]
     # A store of format 1 has a file for each picture.
-    patterns += [f"{IMAGES}/*.jpg", *(f"{folder}/*/*.jpg" for folder in PICTURE_KINDS)]
-    for pattern in patterns:
+    packs += [f"{IMAGES}/*.jpg", *(f"{folder}/*/*.jpg" for folder in PICTURE_KINDS)]
+    for pattern in (*packs, "network.json", "images.json", "classes.json", "layers/*.json", *packs):
         for path in sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != "."):
             # In a store from somewhere else, a link could publish any file of this machine.
             if not path.resolve().is_relative_to(store):
@@ -256,7 +262,9 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where that is not possible."""
+    """Hard-link a file, or copy it where that is not possible; do nothing if the target exists."""
+    if target.exists():
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         if source.is_symlink():

@@ -122,7 +122,7 @@ def read_damaged(trial: Trial) -> list[Row]:
             problems: list[str] = []
             readers = [*READERS.get(path.name, ()), _inspect]
             if path.suffix == ".bin":
-                readers += [_python, _site]
+                readers += [_python, *([_site] if "thumbs" in path.parts else [])]
             if path in layers:
                 layer = layers[path]
                 readers = [

@@ -22,6 +22,7 @@ from torch import nn
 from torchvision import transforms
 
 from tests.processes import run_without_torch
+from tests.stored import unpacked
 from torchlurk import Lurk
 from torchlurk.cli.main import main
 from torchlurk.errors import LurkError
@@ -202,6 +203,28 @@ def test_layers_and_filters_are_found_by_name_and_number(whole: Lurk) -> None:
     assert entry.gradient(-1, "avg").size == entry.gradient(0, "avg").size
     assert "filter 2" in repr(entry)
     assert "5 filters" in repr(layer)
+
+
+def test_file_gives_the_jpeg_file_of_a_picture(whole: Lurk) -> None:
+    kept = unpacked(whole.store.path)
+    entry = whole["3"][1]
+    for kind in entry.entry.pictures:
+        assert entry.file(kind) == kept[f"{kind}/3/1.jpg"]
+    best = entry.max[0].image
+    assert whole.store.image(best).read() == kept[f"images/{best}.jpg"]
+    with pytest.warns(DeprecationWarning, match="folder= is now kind="):
+        assert entry.file(folder="cropped") == kept["cropped/3/1.jpg"]
+
+
+def test_a_layer_that_was_read_before_the_store_grew_still_gives_its_pictures(make: Make) -> None:
+    lurker = make()
+    lurker.compute_top_imgs()
+    layer = lurker["3"]
+    before = layer[0].file("cropped")
+    packs = set(lurker.store.path.glob("pictures/3/*"))
+    lurker.compute_viz("3", [0])
+    assert packs.isdisjoint(lurker.store.path.glob("pictures/3/*"))
+    assert layer[0].file("cropped") == before
 
 
 def test_cards_embed_pictures_and_escape_text(whole: Lurk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import Future
 
 import msgspec
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.golden.run import EXPECTED
-from torchlurk.pipeline.encoding import FilterResult, encode_image, encode_image_thumb, encode_result
+from torchlurk.pipeline.encoding import FilterResult, encode_image, encode_result, encode_thumb
 from torchlurk.runtime.pictures import Pixels, thumb_jpeg
 from torchlurk.store.read import read_layer, read_manifest
 
@@ -67,7 +68,8 @@ def test_a_small_picture_of_a_photograph_has_about_2_kilobytes() -> None:
     sizes = []
     for path in sorted((EXPECTED.parents[2] / "data/photos").glob("*/*.jpg"))[::20]:
         with Image.open(path) as photo:
-            sizes.append(len(encode_image_thumb(np.asarray(photo.convert("RGB").resize((224, 224))))))
+            pixels = np.asarray(photo.convert("RGB").resize((224, 224)))
+        sizes.append(len(encode_thumb(pixels, (224, 224))))
     assert np.mean(sizes) < 2300
 
 
@@ -82,7 +84,9 @@ def test_the_small_pictures_are_of_the_first_tiles() -> None:
         for number, kind in enumerate(("cropped", "max_grads", "cropped_grad", "avg_grads"))
     }
     tiles["max_activ"] = [smooth(70, 70, 99)]
-    found = encode_result(FilterResult(ENTRY, tiles, {"image": b"x"}), NATURAL)
+    shared: Future[bytes] = Future()
+    shared.set_result(b"x")
+    found = encode_result(FilterResult(ENTRY, tiles, {"image": shared}), NATURAL)
     assert found.entry.pictures == ["cropped", "max_grads", "cropped_grad", "avg_grads", "max_activ"]
     assert found.thumbs.keys() == {"cropped", "gradient", "max_activ", "image"}
     assert found.thumbs["image"] == b"x"
@@ -108,7 +112,7 @@ def test_enlarged_single_pixels_keep_their_colours() -> None:
     for natural, expected in (((3, 3), 1), ((47, 20), 1), ((48, 48), 2)):
         found = encode_result(FilterResult(ENTRY, {"cropped": [tile] * 3}), {**NATURAL, "cropped": natural})
         assert subsampling(found.thumbs["cropped"]) == expected
-    assert subsampling(encode_image_thumb(smooth(32, 32, 1))) == 1
-    assert subsampling(encode_image_thumb(smooth(64, 64, 1))) == 2
+    assert subsampling(encode_thumb(smooth(32, 32, 1), (32, 32))) == 1
+    assert subsampling(encode_thumb(smooth(64, 64, 1), (64, 64))) == 2
     assert subsampling(encode_image(smooth(112, 112, 1))) == 1
     assert subsampling(encode_image(smooth(113, 112, 1))) == 2

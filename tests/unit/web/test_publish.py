@@ -102,6 +102,25 @@ def test_pictures_are_linked_where_possible(store, tmp_path):
     assert made.samefile(store / "images" / "0.0123456789ab.bin")
 
 
+def test_a_store_that_grows_meanwhile_is_published_with_the_packs_that_its_json_names(
+    store, tmp_path, monkeypatch
+):
+    pack, link = store / "images/0.0123456789ab.bin", publish._link
+
+    def growing(source, target):
+        if source == pack and not (store / "images/0.abcdef012345.bin").exists():
+            pack.unlink()
+            (store / "images/0.abcdef012345.bin").write_text("new")
+            (store / "images.json").write_text('{"format":2,"images":{},"packs":[]}')
+        link(source, target)
+
+    monkeypatch.setattr(publish, "_link", growing)
+    build_site([store], tmp_path / "site")
+    published = tmp_path / "site/saved_model/toy"
+    assert (published / "images/0.abcdef012345.bin").read_text() == "new"
+    assert "format" in (published / "images.json").read_text()
+
+
 def test_copies_where_links_are_not_possible(store, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from concurrent.futures import Future
+from functools import lru_cache, partial
 
 import msgspec
 import torch
@@ -11,7 +12,7 @@ import torch
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer, describe_skipped
 from torchlurk.pipeline import records, rendering
-from torchlurk.pipeline.encoding import FilterResult, encode_image_thumb
+from torchlurk.pipeline.encoding import FilterResult, encode_thumb, natural_sizes
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import RunContext, update_stage
 from torchlurk.pipeline.stages.manifest import new_manifest
@@ -159,22 +160,30 @@ def _write_crops(context: RunContext, manifest: Manifest) -> dict[str, LayerFile
         return rendering.crop_tile(context.graph.layer(layer), context.source, image, position)
 
     @lru_cache(maxsize=_CACHED_THUMBS)
-    def image_thumb(image: int) -> bytes:
-        return encode_image_thumb(context.source.picture(image))
+    def crop_thumb(layer: str, image: int, position: tuple[int, int]) -> Future[bytes]:
+        natural = natural_sizes(context.graph.layer(layer), context.source.shape[1:])["cropped"]
+        return context.writers.submit(partial(encode_thumb, tile(layer, image, position), natural))
+
+    @lru_cache(maxsize=_CACHED_THUMBS)
+    def image_thumb(image: int) -> Future[bytes]:
+        pixels = context.source.picture(image)
+        return context.writers.submit(partial(encode_thumb, pixels, pixels.shape[:2]))
 
     def compute(block: Block, advance: Advance) -> Iterator[FilterResult]:
+        name = block.layer.name
+        # The crop of a unit that sees the whole input would be the image itself.
+        cropped = not block.layer.sees_all
         for entry in block.filters:
             if entry.channel not in block.requested:
                 continue
-            # The crop of a unit that sees the whole input would be the image itself.
-            tiles = (
-                []
-                if block.layer.sees_all
-                else [tile(block.layer.name, e.image, e.position) for e in entry.max]
-            )
-            crops = {"cropped": tiles} if tiles else {}
+            best = entry.max[0]
+            tiles: dict[str, list[Pixels]] = {}
+            thumbs = {IMAGE: image_thumb(best.image)}
+            if cropped:
+                tiles["cropped"] = [tile(name, e.image, e.position) for e in entry.max]
+                thumbs["cropped"] = crop_thumb(name, best.image, best.position)
             advance(1)
-            yield FilterResult(entry, crops, {IMAGE: image_thumb(entry.max[0].image)})
+            yield FilterResult(entry, tiles, thumbs)
 
     return run_blocks(context, manifest, "crops", None, _without_crops, compute, size=_FILTERS_PER_BLOCK)
 
