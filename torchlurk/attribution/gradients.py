@@ -266,7 +266,9 @@ def map_gradients(
     *,
     bfloat16: bool = False,
 ) -> Iterator[Tensor]:
-    """Compute the gradients of the means of feature maps of one image; one forward serves all.
+    """Compute the gradients of the means of feature maps of one image.
+
+    On a CPU one forward serves all; on a GPU several share a backward, see `maps_at_once`.
 
     Args:
         model: The network, isolated.
@@ -280,27 +282,16 @@ def map_gradients(
         `(C, H, W)` for each channel, in order.
     """
     at_once = 1 if as_runner(model).one_by_one else maps_at_once(image.device)
-    if at_once > 1:
-        for start in range(0, len(channels), at_once):
-            yield from _map_gradients_at_once(model, layer, image, channels[start : start + at_once], rule)
-        return
-    x = image[None].clone().requires_grad_()
-    with torch.enable_grad(), relu_rule(rule), NeededConvolutions(None, bfloat16=bfloat16):
-        maps = activation(model, layer, x)
-    for position, channel in enumerate(channels):
-        last = position == len(channels) - 1
-        with torch.enable_grad(), relu_rule(rule):
-            (gradient,) = input_gradients(maps[0, channel].mean(), [x], retain_graph=not last)
-        yield gradient[0]
-
-
-def _map_gradients_at_once(
-    model: Runnable, layer: str, image: Tensor, channels: Sequence[int], rule: ReluRule
-) -> Iterator[Tensor]:
-    """Compute `map_gradients` with a copy of the image for each channel, in one forward and one backward."""
-    x = image.expand(len(channels), *image.shape).clone().requires_grad_()
-    with torch.enable_grad(), relu_rule(rule):
-        maps = activation(model, layer, x)
-        means = [maps[row, channel].mean() for row, channel in enumerate(channels)]
-        (gradients,) = input_gradients(torch.stack(means).sum(), [x])
-    yield from gradients
+    shared = at_once == 1  # one forward serves all channels; otherwise each has its own copy of the image
+    size = len(channels) if shared else at_once
+    for chunk in (channels[start : start + size] for start in range(0, len(channels), max(size, 1))):
+        x = image.expand(1 if shared else len(chunk), *image.shape).clone().requires_grad_()
+        needed = NeededConvolutions(None, bfloat16=bfloat16) if shared else nullcontext()
+        with torch.enable_grad(), relu_rule(rule), needed:
+            maps = activation(model, layer, x)
+            means = [maps[0 if shared else row, channel].mean() for row, channel in enumerate(chunk)]
+            values = means if shared else [torch.stack(means).sum()]
+        for position, value in enumerate(values):
+            with torch.enable_grad(), relu_rule(rule):
+                (gradient,) = input_gradients(value, [x], retain_graph=position < len(values) - 1)
+            yield from gradient
