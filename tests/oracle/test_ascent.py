@@ -168,16 +168,17 @@ def test_a_grown_image_repeats_the_smaller_one_around_its_centre(
 
 def test_the_sizes_of_an_ascent_take_equal_shares_of_its_time() -> None:
     # 5/8 and 13/16 of 176 are 110 and 143; 1 / 112² to 1 / 144² to 1 / 176² as 16.1 to 9.8 to 6.5.
-    assert size_schedule((176, 176), 32, 3) == [((112, 112), 16), ((144, 144), 10), ((176, 176), 6)]
+    assert size_schedule((176, 176), 64, 3) == [((112, 112), 16), ((144, 144), 10), ((176, 176), 6)]
     # 1 / 64² to 1 / 80² to 1 / 96² as 15.4 to 9.8 to 6.8.
-    assert size_schedule((96, 96), 32, 3) == [((64, 64), 15), ((80, 80), 10), ((96, 96), 7)]
+    assert size_schedule((96, 96), 64, 3) == [((64, 64), 15), ((80, 80), 10), ((96, 96), 7)]
     assert size_schedule((176, 176), 64, 1) == [((176, 176), 64)]
     # No side is below 48: both smaller sizes of 64 are 48, with 1 / 48² to 1 / 64² as 16 to 9.
-    assert size_schedule((64, 64), 25, 3) == [((48, 48), 16), ((64, 64), 9)]
-    assert size_schedule((48, 40), 32, 3) == [((48, 40), 32)]
-    assert size_schedule((176, 48), 32, 3) == [((112, 48), 13), ((144, 48), 11), ((176, 48), 8)]
+    assert size_schedule((64, 64), 50, 3) == [((48, 48), 16), ((64, 64), 9)]
+    assert size_schedule((48, 40), 64, 3) == [((48, 40), 64)]
+    assert size_schedule((176, 48), 64, 3) == [((112, 48), 13), ((144, 48), 11), ((176, 48), 8)]
     for steps in range(1, 9):
-        assert sum(count for _, count in size_schedule((176, 176), steps, 3)) == steps
+        counts = [count for _, count in size_schedule((176, 176), steps, 3)]
+        assert sum(counts) == -(-steps // 2)
 
 
 class FixedSize(nn.Module):
@@ -203,10 +204,10 @@ def test_a_network_of_one_size_is_run_at_that_size_alone(any_size: bool) -> None
     net = FixedSize()
     net.any_size = any_size
     generators = [filter_generator(0, "conv", 0)]
-    params = AscentParams(steps=10)
+    params = AscentParams(steps=20)
     found = ascend(net, "conv", [0], (64, 64), identity, channel_mean, params, generators)
     assert found.images.shape == (1, 3, 64, 64)
-    assert net.sizes == ([48] * 6 + [64] * 4 if any_size else [64] * 10)
+    assert net.sizes == ([48] * 6 + [64] * 4 if any_size else [64] * 20)
 
 
 def test_initial_spectra_depend_on_their_own_generator() -> None:

@@ -40,14 +40,14 @@ class AscentParams:
     """Parameters of gradient ascent.
 
     Attributes:
-        steps: Steps of the optimiser, Adam, at all sizes of the image together.
+        steps: Steps of the optimiser, Adam, for an image that keeps its size.
         rate: Its learning rate, in units of the spectrum's coefficients.
         jitter: Random movement at each step.
         waking: Number of first steps in which a share of the gradient passes inactive ReLUs.
         bfloat16: Whether to compute the steps in bfloat16; final scores are always computed in float32.
         resolutions: Number of sizes of the image. The first steps optimise a small image, which is then
-            repeated to fill a larger one; each size takes about the same time. 1 to take all steps at the
-            final size, as an objective needs that refers to positions.
+            repeated to fill a larger one. Half of the steps then suffice, and each size takes about the same
+            time. 1 to keep the size, as an objective needs that refers to positions.
 
     Examples:
         >>> from torchlurk.ascent.optimise import AscentParams
@@ -56,7 +56,7 @@ class AscentParams:
         (32, 32)
     """
 
-    steps: int = 32
+    steps: int = 60
     rate: float = 0.05
     jitter: Jitter = field(default_factory=Jitter)
     waking: int = 8
@@ -127,12 +127,14 @@ def size_schedule(size: tuple[int, int], steps: int, resolutions: int) -> list[t
 
     Args:
         size: `(H, W)` of the final image.
-        steps: Steps in total.
+        steps: Steps for an image that keeps its size; one of several sizes takes half of them.
         resolutions: Number of sizes; small images have fewer.
     """
     shares = [_FIRST_SHARE + (1 - _FIRST_SHARE) * i / (resolutions - 1) for i in range(resolutions - 1)]
     smaller = [(_shrink(size[0], share), _shrink(size[1], share)) for share in shares]
     sizes = [*dict.fromkeys(one for one in smaller if one != size), size]
+    if len(sizes) > 1:
+        steps = (steps + 1) // 2
     # The time of a step is proportional to the area.
     weights = [1 / (height * width) for height, width in sizes]
     ends = [round(steps * sum(weights[: i + 1]) / sum(weights)) for i in range(len(sizes))]

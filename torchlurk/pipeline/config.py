@@ -75,7 +75,7 @@ class AscentConfig:
         strategy: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), or `naive`
             for plain pixels (Erhan et al. 2009), whose hyperparameters are fixed. Stores record it as `way`.
         objective: What is maximised, a key of `objectives.OBJECTIVES`.
-        steps: Optimiser steps of the `fourier` strategy.
+        steps: Optimiser steps of the `fourier` strategy, half as many for an image of several sizes.
         resolutions: Number of sizes of the image during the `fourier` strategy, see `AscentParams`.
         seed: Seed of all random numbers.
         batch_size: Number of filters that are optimised together. It affects the last digits of scores.
@@ -84,7 +84,7 @@ class AscentConfig:
 
     strategy: Strategy = "fourier"
     objective: ObjectiveName = "mean"
-    steps: int = 32
+    steps: int = 60
     resolutions: int = 3
     seed: int = 0
     batch_size: int = 4

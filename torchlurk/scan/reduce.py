@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from torchlurk.runtime.devices import small_operations
 
@@ -25,7 +26,24 @@ class MapReductions:
 
 def reduce_map(x: Tensor) -> MapReductions:
     """Compute the maximum and the mean of each feature map of `(N, C, H, W)`, in float32."""
+    if _suits_pooling(x):
+        # Row by row: a sum over a whole map, number by number, would lose digits.
+        row = (1, x.shape[3])
+        return MapReductions(
+            F.max_pool2d(x, row).amax(dim=(2, 3)), F.avg_pool2d(x, row).mean(dim=(2, 3), dtype=torch.float32)
+        )
     return MapReductions(x.amax(dim=(2, 3)).float(), x.mean(dim=(2, 3), dtype=torch.float32))
+
+
+def _suits_pooling(x: Tensor) -> bool:
+    """Return whether pooling takes half the time of a reduction: for maps in channels_last on a CPU."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and x.numel() > 0
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and not x.is_contiguous()
+    )
 
 
 def positions_of_maxima(x: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
