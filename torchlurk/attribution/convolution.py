@@ -164,7 +164,7 @@ class _ConvolvePart(torch.autograd.Function):
         ctx.memory_format = _memory_format(x)
         ctx.bfloat16 = bfloat16 and x.dtype == torch.float32 and call.groups == 1
         whole = (*output.shape[:2], *call.output_size)
-        return _place(output, whole, rows, columns, _memory_format(output))
+        return _place(output, whole, rows, columns, _memory_format(output), output.dtype)
 
     @staticmethod
     @_without_modes
@@ -189,7 +189,7 @@ class _ConvolvePart(torch.autograd.Function):
         left, right, top, bottom = ctx.margins
         result = result[:, :, top : ctx.region[2] - bottom, left : ctx.region[3] - right]
         rows, columns = ctx.input_part
-        result = _place(result.to(gradient.dtype), ctx.whole, rows, columns, ctx.memory_format)
+        result = _place(result, ctx.whole, rows, columns, ctx.memory_format, gradient.dtype)
         return result, None, None, None, None
 
 
@@ -205,14 +205,17 @@ def _part(values: Tensor, rows: range, columns: range) -> Tensor:
 
 
 def _place(
-    values: Tensor, shape: Sequence[int], rows: range, columns: range, memory_format: torch.memory_format
+    values: Tensor,
+    shape: Sequence[int],
+    rows: range,
+    columns: range,
+    memory_format: torch.memory_format,
+    dtype: torch.dtype,
 ) -> Tensor:
     """Return a tensor of a shape that has the values at some rows and columns, and is zero elsewhere."""
     if values.shape == tuple(shape):
-        return values
-    whole = torch.empty(
-        list(shape), dtype=values.dtype, device=values.device, memory_format=memory_format
-    ).zero_()
+        return values.to(dtype)
+    whole = torch.empty(list(shape), dtype=dtype, device=values.device, memory_format=memory_format).zero_()
     _part(whole, rows, columns).copy_(values)
     return whole
 
@@ -220,8 +223,10 @@ def _place(
 def _few_nonzero_channels(gradient: Tensor) -> Tensor | None:
     """Return the channels of `(N, C, H, W)` that are not zero; `None` if they are many."""
     limit = gradient.shape[1] // _FEW
-    # One position rules most gradients out.
-    if gradient[:, :, gradient.shape[2] // 2, gradient.shape[3] // 2].any(0).count_nonzero() > limit:
+    # A few positions rule most gradients out.
+    height, width = gradient.shape[2:]
+    sample = gradient[:, :, :: max(1, height // 4), :: max(1, width // 4)]
+    if sample.abs().sum((0, 2, 3)).count_nonzero() > limit:
         return None
     channels = gradient.abs().sum((0, 2, 3)).nonzero().flatten()
     return channels if len(channels) <= limit else None
