@@ -221,7 +221,12 @@ def _place(
 
 
 def _few_nonzero_channels(gradient: Tensor) -> Tensor | None:
-    """Return the channels of `(N, C, H, W)` that are not zero; `None` if they are many."""
+    """Return the channels of `(N, C, H, W)` that are not zero; `None` if they are many.
+
+    On a GPU always `None`: to count them would wait for it, longer than the convolution takes.
+    """
+    if gradient.device.type != "cpu":
+        return None
     limit = gradient.shape[1] // _FEW
     # A few positions rule most gradients out.
     height, width = gradient.shape[2:]
