@@ -126,8 +126,8 @@ def test_a_user_network_gives_a_complete_store(
     # the number of workers and the order of the stages do not change the files
     assert scan(f"nets.py:{name}", "--workers", "2", "--stages", "scan", out="other/net").exit_code == 0
     files, others = unpacked(here / "saved/net"), unpacked(here / "other/net")
-    for name in (name for name in files if name.startswith(("images/", "cropped/"))):
-        assert files[name] == others[name], name
+    for file in (file for file in files if file.startswith(("images/", "cropped/"))):
+        assert files[file] == others[file], file
     assert (here / "saved/net/images.json").read_bytes() == (here / "other/net/images.json").read_bytes()
     assert "complete already" in scan(f"nets.py:{name}").stderr
 

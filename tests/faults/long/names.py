@@ -146,7 +146,7 @@ def check_store(folder: Path, out: Path, done: Outcome, before: Sequence[str]) -
         return "the live server does not list the store"
     published = set(tree(folder / "site/saved_model" / out.name))
     expected = {n.removeprefix(f"{inside}/") for n in new if n.startswith(f"{inside}/")}
-    expected = expected - {"SHA256SUMS"} | {"previews.json"}
+    expected = expected - {"SHA256SUMS"} | {"previews.json", "previews.bin"}
     if published != expected:
         return f"the site has other files: {sorted(published ^ expected)[:3]!r}"
     for line in done.out.splitlines() + done.err.splitlines():
