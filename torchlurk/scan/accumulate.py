@@ -45,7 +45,7 @@ class Accumulator:
         self._all = _concatenate(list(start.layers.values()))
         self._images = torch.stack([layer.images for layer in start.layers.values()])
         self._edges = torch.tensor(ACTIVATION_EDGES, device=start.images.device)
-        self.state = ScanState(
+        self.state: ScanState = ScanState(
             start.images.clone(),
             {
                 name: _view(self._all, columns, images)
