@@ -81,9 +81,10 @@ $(NODE_STAMP): package.json package-lock.json | npm
 	npm ci --no-audit --no-fund --silent
 	touch $@
 
+# Tests wait for browsers and processes as often as for a core, so there are more of them than two cores.
 test: lint chromium
 	node --test $$(find tests/site -name '*.test.mjs')
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 # Run the long fault tests and write their table into docs/explanation/reliability.md.
 faults: $(STAMP) chromium

@@ -70,14 +70,8 @@
  * @property {Box} [box] what the unit at that position sees, within the image
  * @property {number|null} [certificate] relative difference when the crop alone is run
  *
- * @typedef {object} Stats
- * @property {number} mean
- * @property {number} std
- * @property {number} max_mean
- * @property {number} max_std
- * @property {number} active share of the images with a positive activation
- * @property {number|null} selectivity
- * @property {Array<[number, number]>} distribution pairs of bin and number of images
+ * @typedef {{distribution: Array<[number, number]>, [name: string]: any}} Stats numbers by name, as in the record
+ *   `Stats` of torchlurk/store/schema/filters.py; `distribution` has pairs of bin and number of images
  *
  * @typedef {object} Filter
  * @property {number} channel

@@ -84,8 +84,9 @@ def test_the_page_shows_a_store_as_it_is_written(page, growing, troubles):
         expect(page.locator(".filter-image img")).to_have_count(1, timeout=WAIT)
         expect(status).to_have_text("All is computed", timeout=WAIT)
 
+        # A page loads the pictures of the neighbouring filters when it has nothing else to do.
         requests = []
-        page.on("request", lambda request: requests.append(request.url))
+        page.on("request", lambda r: r.resource_type != "image" and requests.append(r.url))
         page.wait_for_timeout(3000)
         assert requests == []
         assert page.evaluate("window.kept")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -18,9 +19,15 @@ from torchlurk.ascent.optimise import (
     ascend,
     canvas_size,
     filter_generator,
+    size_schedule,
     supported_canvas_size,
 )
-from torchlurk.ascent.parametrisation import decode_spectrum, frequency_scale, initial_spectrum
+from torchlurk.ascent.parametrisation import (
+    decode_spectrum,
+    frequency_scale,
+    grow_spectrum,
+    initial_spectrum,
+)
 from torchlurk.ascent.transforms import Jitter, draw_jitter, jitter_images
 from torchlurk.attribution.backward import LeakyRelu
 from torchlurk.graph.receptive_field import Field, input_axis, slide_window
@@ -142,6 +149,65 @@ def test_a_coefficient_is_a_wave_of_its_frequency(size: tuple[int, int]) -> None
     frequency = ((2 / height) ** 2 + (1 / width) ** 2) ** 0.5
     expected = 2 * 0.1 / frequency * wave / (height * width) ** 0.5
     torch.testing.assert_close(image, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [((6, 6), (9, 11)), ((8, 6), (16, 12)), ((7, 8), (7, 9)), ((8, 9), (8, 9))]
+)
+def test_a_grown_image_repeats_the_smaller_one_around_its_centre(
+    old: tuple[int, int], new: tuple[int, int]
+) -> None:
+    spectrum = torch.randn(2, 3, old[0], old[1] // 2 + 1, 2, generator=torch.Generator().manual_seed(0))
+    small = decode_spectrum(spectrum, old, frequency_scale(old), None)
+    grown = decode_spectrum(grow_spectrum(spectrum, old, new), new, frequency_scale(new), None)
+    tiles = np.tile(small.numpy(), (1, 1, 3, 3))
+    top, left = (side + side // 2 - longer // 2 for side, longer in zip(old, new, strict=True))
+    expected = tiles[:, :, top : top + new[0], left : left + new[1]]
+    torch.testing.assert_close(grown, torch.from_numpy(expected), rtol=0, atol=1e-5)
+
+
+def test_the_sizes_of_an_ascent_take_equal_shares_of_its_time() -> None:
+    # 5/8 and 13/16 of 176 are 110 and 143; 1 / 112² to 1 / 144² to 1 / 176² as 16.1 to 9.8 to 6.5.
+    assert size_schedule((176, 176), 64, 3) == [((112, 112), 16), ((144, 144), 10), ((176, 176), 6)]
+    # 1 / 64² to 1 / 80² to 1 / 96² as 15.4 to 9.8 to 6.8.
+    assert size_schedule((96, 96), 64, 3) == [((64, 64), 15), ((80, 80), 10), ((96, 96), 7)]
+    assert size_schedule((176, 176), 64, 1) == [((176, 176), 64)]
+    # No side is below 48: both smaller sizes of 64 are 48, with 1 / 48² to 1 / 64² as 16 to 9.
+    assert size_schedule((64, 64), 50, 3) == [((48, 48), 16), ((64, 64), 9)]
+    assert size_schedule((48, 40), 64, 3) == [((48, 40), 64)]
+    assert size_schedule((176, 48), 64, 3) == [((112, 48), 13), ((144, 48), 11), ((176, 48), 8)]
+    for steps in range(1, 9):
+        counts = [count for _, count in size_schedule((176, 176), steps, 3)]
+        assert sum(counts) == -(-steps // 2)
+
+
+class FixedSize(nn.Module):
+    """Accepts images of 64 x 64 px only; records the sizes of its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.conv = nn.Conv2d(3, 2, 3)
+        self.any_size = False
+        self.sizes: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.any_size and x.shape[2:] != (64, 64):
+            raise ValueError("the size must be 64 x 64")
+        if x.requires_grad:
+            self.sizes.append(x.shape[2])
+        return self.conv(x)
+
+
+@pytest.mark.parametrize("any_size", [False, True])
+def test_a_network_of_one_size_is_run_at_that_size_alone(any_size: bool) -> None:
+    net = FixedSize()
+    net.any_size = any_size
+    generators = [filter_generator(0, "conv", 0)]
+    params = AscentParams(steps=20)
+    found = ascend(net, "conv", [0], (64, 64), identity, channel_mean, params, generators)
+    assert found.images.shape == (1, 3, 64, 64)
+    assert net.sizes == ([48] * 6 + [64] * 4 if any_size else [64] * 20)
 
 
 def test_initial_spectra_depend_on_their_own_generator() -> None:

@@ -39,9 +39,6 @@ _FORMATS: Mapping[str, str] = {".gif": "GIF", ".webp": "WEBP"}
 _STRIP_FRAMES = 12
 """Maximum number of frames in a strip."""
 
-_ASCENT_STEPS = 32
-"""Optimiser steps for a frame, fewer than for a single image, as a recording has many frames."""
-
 DrawFrame = Callable[[], Pixels]
 """Draws a frame of the network in its current state: `(H, W, 3)` or `(H, W, 1)`, uint8."""
 
@@ -108,7 +105,7 @@ class FrameRecorder:
                 et al. 2014, arXiv:1412.6806); or `deconv` (Zeiler and Fergus 2013, arXiv:1311.2901).
             preprocess: See `FeatureVisualizer`.
             size: See `FeatureVisualizer`.
-            params: Parameters of filter images; by default `AscentParams` with 32 steps.
+            params: Parameters of filter images; by default `AscentParams()`.
             seed: Seed of filter images.
             duration: Duration of a frame in milliseconds.
 
@@ -128,7 +125,7 @@ class FrameRecorder:
         self.every: int = every
         self.duration: int = duration
         model = as_module(model)
-        params = params or AscentParams(steps=_ASCENT_STEPS)
+        params = params or AscentParams()
         visualizer = FeatureVisualizer(model, preprocess, size=size, params=params, seed=seed)
         network_input = None if image is None else _as_input(image, visualizer.preprocess)
         shape = visualizer.preprocess.shape if network_input is None else _shape(network_input)

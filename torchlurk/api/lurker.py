@@ -219,7 +219,8 @@ class Lurk(StoreAccess):
                 map, the default, or its centre unit, `position`.
             precision: Precision of the steps; `auto`, the default, is bfloat16 where the device is fast at
                 it.
-            steps: Optimiser steps of the `fourier` strategy, 64 by default.
+            steps: Optimiser steps of the `fourier` strategy for an image that keeps its size. One that begins
+                smaller takes half as many.
             overwrite: First delete all filter images of the store, for example those of another strategy.
 
         Raises:

@@ -31,7 +31,9 @@ from torchlurk.runtime.devices import default_batch_size, deterministic_float32
 LOGITS = "logits"
 """Name of the layer that computes the network's output."""
 
-WHOLE_IMAGE_PARAMS = AscentParams(rate=0.025, jitter=Jitter(shift=12.0, scale=0.2, turn=12.0))
+WHOLE_IMAGE_PARAMS = AscentParams(
+    steps=64, rate=0.025, jitter=Jitter(shift=12.0, scale=0.2, turn=12.0), resolutions=1
+)
 """Parameters for layers without feature maps, such as the logits.
 
 Their units see the whole image: with a higher learning rate or less jitter, colours become garish.
@@ -186,6 +188,8 @@ class FeatureVisualizer:
             stack.enter_context(runner.in_memory_format())
             check_channels(target.layer, channels)
             params = self._params(target, steps, jitter)
+            if position is not None or callable(objective):
+                params = replace(params, resolutions=1)  # it may refer to positions in the final map
             name = target.layer.name
             if diversity is not None:
                 generators = [filter_generator(seed, name, channels[0], n) for n in range(diversity)]

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,13 +14,22 @@ from torch import Tensor
 
 from torchlurk.ascent.diversity import DiversityPenalty, diversity_loss
 from torchlurk.ascent.objectives import Objective
-from torchlurk.ascent.parametrisation import colour_axes, decode_spectrum, frequency_scale, initial_spectrum
+from torchlurk.ascent.parametrisation import (
+    colour_axes,
+    decode_spectrum,
+    frequency_scale,
+    grow_spectrum,
+    initial_spectrum,
+)
 from torchlurk.ascent.transforms import Jitter, draw_jitter, jitter_images
 from torchlurk.attribution.backward import LeakyRelu, no_history, require_history
 from torchlurk.graph.receptive_field import Axis, Field
 from torchlurk.models.preserve import preserve
-from torchlurk.models.runner import ForwardError, Runnable, activation, activations, as_runner
+from torchlurk.models.runner import ForwardError, Runnable, Runner, activation, activations, as_runner
 from torchlurk.runtime.deprecation import former_names
+
+_FIRST_SHARE = 5 / 8
+"""The sides of the first image of an ascent, as a share of those of the last."""
 
 _LEAK = 0.1
 """The share of the gradient that passes an inactive ReLU in the first steps."""
@@ -30,11 +40,14 @@ class AscentParams:
     """Parameters of gradient ascent.
 
     Attributes:
-        steps: Steps of the optimiser, Adam.
+        steps: Steps of the optimiser, Adam, for an image that keeps its size.
         rate: Its learning rate, in units of the spectrum's coefficients.
         jitter: Random movement at each step.
         waking: Number of first steps in which a share of the gradient passes inactive ReLUs.
         bfloat16: Whether to compute the steps in bfloat16; final scores are always computed in float32.
+        resolutions: Number of sizes of the image. The first steps optimise a small image, which is then
+            repeated to fill a larger one. Half of the steps then suffice, and each size takes about the same
+            time. 1 to keep the size, as an objective needs that refers to positions.
 
     Examples:
         >>> from torchlurk.ascent.optimise import AscentParams
@@ -43,11 +56,12 @@ class AscentParams:
         (32, 32)
     """
 
-    steps: int = 64
+    steps: int = 60
     rate: float = 0.05
     jitter: Jitter = field(default_factory=Jitter)
     waking: int = 8
     bfloat16: bool = False
+    resolutions: int = 3
 
 
 @dataclass(frozen=True)
@@ -91,16 +105,46 @@ def supported_canvas_size(
         depth: C of the network's input.
     """
     size = canvas_size(field, input_size)
-    if size == input_size:
-        return input_size
+    return size if size == input_size or _accepts(model, layer, size, depth) else input_size
+
+
+def _accepts(model: Runnable, layer: str, size: tuple[int, int], depth: int) -> bool:
+    """Return whether the network accepts images of a size, as far as a layer."""
     runner = as_runner(model)
     like = next((p for p in runner.model.parameters() if p.is_floating_point()), torch.empty(0))
     try:
         with preserve(runner.model), runner.without_gradients():
             activation(model, layer, like.new_zeros(1, depth, *size))
     except (ForwardError, RuntimeError, ValueError):
-        return input_size
-    return size
+        return False
+    return True
+
+
+def size_schedule(size: tuple[int, int], steps: int, resolutions: int) -> list[tuple[tuple[int, int], int]]:
+    """Return the sizes of an image during an ascent, ascending, each with its number of steps.
+
+    The first size is five eighths of the last, but no side is shorter than 48 px.
+
+    Args:
+        size: `(H, W)` of the final image.
+        steps: Steps for an image that keeps its size; one of several sizes takes half of them.
+        resolutions: Number of sizes; small images have fewer.
+    """
+    shares = [_FIRST_SHARE + (1 - _FIRST_SHARE) * i / (resolutions - 1) for i in range(resolutions - 1)]
+    smaller = [(_shrink(size[0], share), _shrink(size[1], share)) for share in shares]
+    sizes = [*dict.fromkeys(one for one in smaller if one != size), size]
+    if len(sizes) > 1:
+        steps = (steps + 1) // 2
+    # The time of a step is proportional to the area.
+    weights = [1 / (height * width) for height, width in sizes]
+    ends = [round(steps * sum(weights[: i + 1]) / sum(weights)) for i in range(len(sizes))]
+    counts = [end - start for start, end in pairwise([0, *ends])]
+    return [(one, count) for one, count in zip(sizes, counts, strict=True) if count or one == size]
+
+
+def _shrink(side: int, share: float) -> int:
+    """Return a share of a side as a multiple of 16, the stride of deep layers, and at least 48."""
+    return min(side, max(48, round(side * share / 16) * 16))
 
 
 def _canvas_side(axis: Axis, extent: int) -> int:
@@ -151,24 +195,73 @@ def ascend(
     """
     runner = as_runner(model)
     device = next((p.device for p in runner.model.parameters()), torch.device("cpu"))
-    spectrum = initial_spectrum(list(generators), depth, size).to(device).requires_grad_()
+    schedule = size_schedule(size, params.steps, params.resolutions)
+    if not all(_accepts(model, layer, smaller, depth) for smaller, _ in schedule[:-1]):
+        schedule = [(size, params.steps)]
+    spectrum = initial_spectrum(list(generators), depth, schedule[0][0]).to(device)
     draws = draw_jitter(list(generators), params.steps).to(device)
-    scale = frequency_scale(size).to(device)
     colours = colour_axes(depth, device)
     own_channels = torch.tensor(list(channels), device=device)
+    done, before = 0, schedule[0][0]
+    for current, steps in schedule:
+        spectrum = _optimise(
+            runner,
+            layer,
+            grow_spectrum(spectrum, before, current) if current != before else spectrum,
+            current,
+            lambda images, step: normalise(jitter_images(images, draws[step], params.jitter)),
+            lambda maps: objective(maps, own_channels),
+            params,
+            range(done, done + steps),
+            colours,
+            diversity,
+        )
+        done, before = done + steps, current
+    with runner.without_gradients():
+        images = decode_spectrum(spectrum, size, frequency_scale(size).to(device), colours)
+        scores = objective(activation(model, layer, normalise(images)), own_channels).detach()
+    return AscentResult(images, scores)
+
+
+def _optimise(
+    runner: Runner,
+    layer: str,
+    spectrum: Tensor,
+    size: tuple[int, int],
+    network_input: Callable[[Tensor, int], Tensor],
+    score: Callable[[Tensor], Tensor],
+    params: AscentParams,
+    steps: range,
+    colours: Tensor | None,
+    diversity: DiversityPenalty | None,
+) -> Tensor:
+    """Take steps of the optimiser at one size, and return the spectra after them.
+
+    Args:
+        runner: How to run the network.
+        layer: Dotted name.
+        spectrum: The spectra before the first step.
+        size: `(H, W)` of the images.
+        network_input: From images and the number of a step to the network's input.
+        score: From feature maps to the scores of the images.
+        params: Learning rate, precision and first steps.
+        steps: Numbers of the steps.
+        colours: See `decode_spectrum`.
+        diversity: How to make the images differ.
+    """
+    spectrum = spectrum.clone().requires_grad_()
+    scale = frequency_scale(size).to(spectrum.device)
     optimiser = torch.optim.Adam([spectrum], lr=params.rate)
-    cast = torch.autocast(device.type, torch.bfloat16) if params.bfloat16 else nullcontext()
-    for step in range(params.steps):
-        optimiser.zero_grad()
+    cast = torch.autocast(spectrum.device.type, torch.bfloat16) if params.bfloat16 else nullcontext()
+    for step in steps:
         with torch.enable_grad():
-            images = decode_spectrum(spectrum, size, scale, colours)
-            x = normalise(jitter_images(images, draws[step], params.jitter))
+            x = network_input(decode_spectrum(spectrum, size, scale, colours), step)
             with cast, LeakyRelu(_LEAK) if step < params.waking else nullcontext():
                 if diversity is None:
-                    maps, compared = activation(model, layer, x), None
+                    maps, compared = activation(runner, layer, x), None
                 else:
-                    maps, compared = activations(model, (layer, diversity.layer), x)
-            scores = objective(maps.float(), own_channels)
+                    maps, compared = activations(runner, (layer, diversity.layer), x)
+            scores = score(maps.float())
             loss = -scores.sum()
             if diversity is not None and compared is not None:
                 loss = loss + diversity_loss(scores, compared, diversity.weight)
@@ -177,10 +270,7 @@ def ascend(
         if spectrum.grad is None:
             raise no_history()
         optimiser.step()
-    with runner.without_gradients():
-        images = decode_spectrum(spectrum, size, scale, colours).detach()
-        scores = objective(activation(model, layer, normalise(images)), own_channels).detach()
-    return AscentResult(images, scores)
+    return spectrum.detach()
 
 
 if not TYPE_CHECKING:  # with this function, type checkers would accept any name

@@ -73,6 +73,32 @@ def decode_spectrum(spectrum: Tensor, size: tuple[int, int], scale: Tensor, colo
     return image.sigmoid()
 
 
+def grow_spectrum(spectrum: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Compute the spectra of larger images, in which the images of some spectra are repeated like tiles.
+
+    The image of a spectrum is periodic, so its copies fit together without a seam. The centre stays in the
+    centre.
+
+    Args:
+        spectrum: `(N, C, H, W // 2 + 1, 2)`.
+        old: `(H, W)`, the size of its images.
+        new: `(H', W')`, at least as large.
+
+    Returns:
+        `(N, C, H', W' // 2 + 1, 2)`.
+    """
+    device = spectrum.device
+    scaled = torch.view_as_complex(spectrum) * frequency_scale(old).to(device)
+    images = torch.fft.irfft2(scaled, s=old, norm="ortho")
+    rows, columns = (
+        (torch.arange(after, device=device) + before // 2 - after // 2) % before
+        for before, after in zip(old, new, strict=True)
+    )
+    tiled = images[:, :, rows[:, None], columns]
+    grown = torch.fft.rfft2(tiled, norm="ortho") / frequency_scale(new).to(device)
+    return torch.view_as_real(grown).contiguous()
+
+
 def colour_axes(channels: int, device: torch.device) -> Tensor | None:
     """Return the axes of the colours of photographs, `(3, 3)`; `None` unless there are three channels."""
     if channels != 3:

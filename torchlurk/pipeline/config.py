@@ -72,7 +72,8 @@ class AscentConfig:
         strategy: `fourier` (Olah et al. 2017, https://distill.pub/2017/feature-visualization/), or `naive`
             for plain pixels (Erhan et al. 2009), whose hyperparameters are fixed. Stores record it as `way`.
         objective: What is maximised, a key of `objectives.OBJECTIVES`.
-        steps: Optimiser steps of the `fourier` strategy.
+        steps: Optimiser steps of the `fourier` strategy, half as many for an image of several sizes.
+        resolutions: Number of sizes of the image during the `fourier` strategy, see `AscentParams`.
         seed: Seed of all random numbers.
         batch_size: Number of filters that are optimised together. It affects the last digits of scores.
         precision: `float32` or `bfloat16`, of the optimiser steps.
@@ -80,7 +81,8 @@ class AscentConfig:
 
     strategy: Strategy = "fourier"
     objective: ObjectiveName = "mean"
-    steps: int = 64
+    steps: int = 60
+    resolutions: int = 3
     seed: int = 0
     batch_size: int = 4
     precision: str = "float32"
@@ -136,6 +138,9 @@ class SessionOptions:
 _RECORDED_NAMES: Mapping[str, str] = MappingProxyType({"strategy": "way"})
 """Names in the store of options that are named otherwise in the code."""
 
+_FORMER_VALUES: Mapping[str, object] = MappingProxyType({"resolutions": 1})
+"""What stores without an option were computed with."""
+
 _SELECTION_KEYS = ("certify", "filters")
 """Options that select filters and do not affect their results; stores written by early versions recorded
 them."""
@@ -154,8 +159,6 @@ def same_results(first: Config | None, second: Config | None) -> bool:
     """Return whether two recorded configurations give the same results for a filter."""
     if first is None or second is None:
         return first is second
-    return _without_selection(first) == _without_selection(second)
-
-
-def _without_selection(config: Config) -> Config:
-    return {name: value for name, value in config.items() if name not in _SELECTION_KEYS}
+    names = (first.keys() | second.keys()) - set(_SELECTION_KEYS)
+    former = _FORMER_VALUES
+    return all(first.get(name, former.get(name)) == second.get(name, former.get(name)) for name in names)

@@ -91,6 +91,17 @@ def cpu_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def small_operations() -> Iterator[None]:
+    """Run CPU operations on one thread within the context.
+
+    Several threads gain nothing on a few thousand numbers. While another process keeps a core busy, each such
+    operation would wait up to 40 ms for the thread on that core.
+    """
+    with cpu_threads(1):
+        yield
+
+
 @dataclass
 class BatchLimiter:
     """A limit on the batch size, halved whenever a batch does not fit into memory.

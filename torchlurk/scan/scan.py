@@ -1,13 +1,13 @@
 """One pass over the images, which updates the lists and statistics of all layers at once.
 
 Feature maps are reduced inside the forward hooks: an in-place ReLU may overwrite an output right after its
-hook has run, and keeping feature maps would make memory grow with the number of images.
+hook has run, and keeping feature maps would take memory. What is left of them is added to the state after the
+forward, all layers at once; a forward that fails leaves the state as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor
 from torchlurk.errors import LurkError, Option
 from torchlurk.models.hooks import Observer
 from torchlurk.models.runner import Runnable, Runner, as_runner, capture_outputs, forward_until
-from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory
-from torchlurk.scan.reduce import update_layer
-from torchlurk.scan.state import ACTIVATION_EDGES, LayerState, ScanState
+from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory, small_operations
+from torchlurk.scan.accumulate import Accumulator, LayerBatch
+from torchlurk.scan.reduce import positions_of_candidates, reduce_map
+from torchlurk.scan.state import ScanState
 
 _LEAVE_OUT = ("leave it out of ", Option("layers"))
 
@@ -75,7 +76,7 @@ def scan(
         limiter: The number of images that fit into memory; a batch that does not fit is halved and retried.
 
     Yields:
-        The state after each batch.
+        The state after each batch. The next batch changes its tensors in place; `start` is not changed.
 
     Raises:
         NonFiniteActivation: An activation is NaN or infinite, so scores have no order.
@@ -83,10 +84,8 @@ def scan(
             maps of different sizes.
     """
     runner = as_runner(model)
-    layers = dict(start.layers)
-    images = start.images
+    accumulator = Accumulator(start)
     sizes: dict[str, torch.Size] = {}
-    edges = torch.tensor(ACTIVATION_EDGES, device=images.device)
     limiter = limiter or BatchLimiter(report=lambda _: None)
     for batch in batches:
         pending = [batch]
@@ -97,55 +96,37 @@ def scan(
             if fits < count:
                 pending[:0] = [part.part(slice(0, fits)), part.part(slice(fits, None))]
                 continue
-            before = dict(layers)
             cast = torch.autocast(part.x.device.type, torch.bfloat16, enabled=bfloat16)
-            finite: dict[str, Tensor] = {}
             try:
-                with (
-                    runner.without_gradients(),
-                    cast,
-                    _updating(runner, layers, part, edges, finite, sizes),
-                ):
-                    forward_until(runner, part.x, start.layers)
+                with runner.without_gradients(), cast:
+                    reduced = _reduce_layers(runner, part, accumulator, sizes)
             except _RowCountError as problem:
                 # The path depends on the data; which row belongs to which image is known only one by one.
                 if count == 1:
                     raise LurkError(
                         f"layer {problem.layer!r} gives {problem.rows} rows for one image", _LEAVE_OUT
                     ) from None
-                layers.update(before)
                 pending[:0] = [part.part(slice(row, row + 1)) for row in range(count)]
-                continue
             except (RuntimeError, MemoryError) as problem:
                 if not is_out_of_memory(problem):
                     raise
-                # Some layers have counted these images already.
-                layers.update(before)
                 limiter.reduce(count, problem)
                 pending.insert(0, part)
-                continue
-            _check_finite(finite, part.images)
-            images = images.index_add(0, part.labels, torch.ones_like(part.labels))
-        yield ScanState(images, dict(layers))
+            else:
+                _check_finite(reduced, part.images)
+                accumulator.add(reduced, part.images, part.labels)
+        yield accumulator.state
 
 
-@contextmanager
-def _updating(
-    runner: Runner,
-    layers: dict[str, LayerState],
-    batch: ScanBatch,
-    edges: Tensor,
-    finite: dict[str, Tensor],
-    sizes: dict[str, torch.Size],
-) -> Iterator[None]:
-    """Update `layers` from the forward that runs inside the context.
+def _reduce_layers(
+    runner: Runner, batch: ScanBatch, accumulator: Accumulator, sizes: dict[str, torch.Size]
+) -> dict[str, LayerBatch]:
+    """Run a forward and return what it gives for each layer, in the order of the state.
 
     Args:
         runner: How to run the network.
-        layers: The state of each layer; changed in place.
         batch: The images of the forward.
-        edges: `ACTIVATION_EDGES` as a tensor.
-        finite: Receives for each layer `(N,)` bool, whether the activations of an image are finite.
+        accumulator: Knows which maxima may enter a list.
         sizes: The size of each layer's maps; filled by the first forward, checked by later ones.
 
     Raises:
@@ -153,6 +134,8 @@ def _updating(
         _RowCountError: A layer does not give one row for each image. A single image may give no row, which
             means that it does not reach the layer.
     """
+    layers = accumulator.state.layers
+    reduced: dict[str, LayerBatch] = {}
     remaining = set(layers)
 
     def observer(name: str) -> Observer:
@@ -169,18 +152,19 @@ def _updating(
                     _LEAVE_OUT,
                 )
             if len(maps) == len(batch.images):
-                layers[name], finite[name] = update_layer(
-                    layers[name], maps, batch.images, batch.labels, edges
-                )
+                found = reduce_map(maps)
+                positions = positions_of_candidates(maps, found.maxima, accumulator.lowest(name))
+                reduced[name] = LayerBatch(found.maxima, found.means, positions)
             elif len(maps) or len(batch.images) > 1:
                 raise _RowCountError(name, len(maps))
 
         return observe
 
     with capture_outputs(runner, {name: observer(name) for name in layers}):
-        yield
+        forward_until(runner, batch.x, layers)
     if remaining and len(batch.images) > 1:
         raise _RowCountError(min(remaining), 0)
+    return {name: reduced[name] for name in layers if name in reduced}
 
 
 class _RowCountError(BaseException):
@@ -192,11 +176,21 @@ class _RowCountError(BaseException):
         self.rows = rows
 
 
-def _check_finite(finite: dict[str, Tensor], images: Tensor) -> None:
-    if not finite:
+def _check_finite(reduced: Mapping[str, LayerBatch], images: Tensor) -> None:
+    """Check the activations of a batch.
+
+    Raises:
+        NonFiniteActivation: One is NaN or infinite.
+    """
+    if not reduced:
         return
-    # One transfer for all layers: each would synchronise with a CUDA device.
-    table = torch.stack(list(finite.values())).cpu()
-    if not table.all():
-        layer, row = (~table).nonzero()[0].tolist()
-        raise NonFiniteActivation(list(finite)[layer], int(images[row]))
+    with small_operations():
+        # A NaN or an infinity of either sign shows in the maximum, in the mean, or in both.
+        sums = {name: layer.maxima + layer.means for name, layer in reduced.items()}
+        # One transfer for all layers: each would synchronise with a CUDA device.
+        if torch.cat(list(sums.values()), dim=1).isfinite().all():
+            return
+        for layer, values in sums.items():
+            rows = (~values.isfinite().all(dim=1)).nonzero().flatten()
+            if len(rows):
+                raise NonFiniteActivation(layer, int(images[rows[0]]))

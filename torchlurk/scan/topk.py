@@ -7,7 +7,6 @@ shards or processes. (`torch.topk` breaks ties arbitrarily, so it cannot be used
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -68,54 +67,28 @@ def merge_topk(a: TopK, b: TopK) -> TopK:
     return TopK(scores.gather(1, best), images.gather(1, best), positions.gather(1, best))
 
 
-def push_located(state: TopK, scores: Tensor, images: Tensor, positions: Tensor) -> TopK:
-    """Add a batch of images whose positions are all known, without synchronising with the device.
+def push_(state: TopK, scores: Tensor, images: Tensor, positions: Tensor | None = None) -> None:
+    """Add a batch of images to lists, in place.
 
     Args:
         state: `(C, k)` lists.
         scores: `(N, C)` scores.
         images: `(N,)` int64 image ids, none of which is in the lists yet.
-        positions: `(N, C)` int64 positions of the scores.
-
-    Returns:
-        The new lists.
+        positions: `(N, C)` int64 positions of the scores. Those of scores below the lowest of a list are not
+            used. Without them all positions are 0.
     """
-    ids = images.to(state.images).expand(scores.shape[1], len(scores))
-    return merge_topk(state, TopK(scores.T.to(state.scores), ids, positions.T))
-
-
-def push(
-    state: TopK,
-    scores: Tensor,
-    images: Tensor,
-    locate: Callable[[Tensor, Tensor], Tensor] | None = None,
-) -> TopK:
-    """Add a batch of images.
-
-    Args:
-        state: `(C, k)` lists.
-        scores: `(N, C)` scores.
-        images: `(N,)` int64 image ids, none of which is in the lists yet.
-        locate: Takes `(M,)` rows of the batch and `(M,)` channels, and returns the `(M,)` positions of those
-            scores. It is called only for entries that enter a list. These are few once the lists are full,
-            and finding a position costs far more than finding a score. Without it all positions are 0.
-
-    Returns:
-        The new lists.
-    """
-    count, channels = scores.shape
-    rows = torch.arange(count, device=scores.device)
-    # The position of a new entry is its row in the batch, made negative to mark it, until it is located.
-    pending = (-1 - rows).expand(channels, count) if locate else torch.zeros_like(scores.T).long()
-    merged = merge_topk(
-        state,
-        TopK(scores.T.to(state.scores), images.to(state.images).expand(channels, count), pending),
-    )
-    if locate is None:
-        return merged
-    channel, rank = (merged.positions < 0).nonzero(as_tuple=True)
-    if not len(channel):
-        return merged
-    positions = merged.positions.clone()
-    positions[channel, rank] = locate(-1 - positions[channel, rank], channel)
-    return TopK(merged.scores, merged.images, positions)
+    scores = scores.T.to(state.scores)
+    ids = images.to(state.images).expand(scores.shape)
+    located = torch.zeros_like(ids) if positions is None else positions.T
+    if state.scores.device.type != "cpu":
+        # Which lists change is known on the device only; to merge all costs less than to wait for it.
+        merged = merge_topk(state, TopK(scores, ids, located))
+        for old, new in zip(vars(state).values(), vars(merged).values(), strict=True):
+            old.copy_(new)
+        return
+    # Few lists change once they are full, and sorting is most of the work.
+    rows = (scores >= state.scores[:, -1:]).any(dim=1).nonzero().flatten()
+    before = TopK(state.scores[rows], state.images[rows], state.positions[rows])
+    merged = merge_topk(before, TopK(scores[rows], ids[rows], located[rows]))
+    for old, new in zip(vars(state).values(), vars(merged).values(), strict=True):
+        old[rows] = new

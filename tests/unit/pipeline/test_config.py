@@ -21,7 +21,8 @@ from torchlurk.pipeline.config import (
 
 def test_the_store_keeps_the_names_of_its_format() -> None:
     assert config_to_record(AscentConfig(strategy="naive")) == {
-        "way": "naive", "objective": "mean", "steps": 64, "seed": 0, "batch_size": 4, "precision": "float32",
+        "way": "naive", "objective": "mean", "steps": 60, "resolutions": 3, "seed": 0, "batch_size": 4,
+        "precision": "float32",
     }  # fmt: skip
     assert config_to_record(GradientsConfig(certify="all")) == {"method": "deconv", "batch_size": 16}
     assert config_to_record(ScanConfig())["layers"] == ["kind:Conv2d"]
@@ -31,6 +32,11 @@ def test_options_that_select_filters_do_not_affect_results() -> None:
     recorded = config_to_record(GradientsConfig())
     assert same_results(recorded, {**recorded, "certify": "all", "filters": 3})
     assert not same_results(recorded, {**recorded, "method": "guided"})
+    # Earlier stores have images that were made at one size and do not say so.
+    former = {"way": "fourier", "steps": 64}
+    assert same_results(former, {**former, "resolutions": 1})
+    assert same_results({**former, "resolutions": 1}, former)
+    assert not same_results(former, {**former, "resolutions": 3})
     assert same_results(None, None)
     assert not same_results(recorded, None)
 

@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from torchlurk.scan import topk
 from torchlurk.scan.topk import NO_IMAGE, TopK
 
-WIDTH = 7
-"""Columns of the feature maps that positions refer to."""
-
 # Few values, so that ties are common; both zeros, which are equal; and the ends of the range.
 few_values = st.sampled_from([-3.5, -1.0, -0.0, 0.0, 1.0, 1.0000001, 2.5, 3e38, -3e38])
 scores = st.one_of(few_values, st.floats(width=32, allow_nan=False, allow_infinity=False))
@@ -57,15 +54,18 @@ def position_of(image: int, channel: int) -> int:
     return (image * 31 + channel * 7) % 1000
 
 
-def push_batch(case: Case, batch: list[int], state: TopK, *, located: bool) -> TopK:
-    table = torch.tensor([case.table[i] for i in batch]).reshape(len(batch), case.channels)
+def table_of(case: Case, batch: list[int]) -> torch.Tensor:
+    return torch.tensor([case.table[i] for i in batch]).reshape(len(batch), case.channels)
 
-    def locate(rows: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
-        pairs = zip(rows.tolist(), channels.tolist(), strict=True)
-        return torch.tensor([position_of(batch[row], channel) for row, channel in pairs])
 
+def positions_of(case: Case, batch: list[int]) -> torch.Tensor:
+    positions = torch.tensor([[position_of(i, c) for c in range(case.channels)] for i in batch])
+    return positions.reshape(len(batch), case.channels).long()
+
+
+def push_batch_(case: Case, batch: list[int], state: TopK, *, located: bool) -> None:
     images = torch.tensor(batch, dtype=torch.int64)
-    return topk.push(state, table, images, locate if located else None)
+    topk.push_(state, table_of(case, batch), images, positions_of(case, batch) if located else None)
 
 
 def merge_all(case: Case, *, located: bool = True) -> TopK:
@@ -73,7 +73,7 @@ def merge_all(case: Case, *, located: bool = True) -> TopK:
     for shard in case.order:
         state = topk.empty_topk(case.channels, case.k)
         for batch in case.shards[shard]:
-            state = push_batch(case, batch, state, located=located)
+            push_batch_(case, batch, state, located=located)
         total = topk.merge_topk(total, state)
     return total
 
@@ -85,16 +85,14 @@ def sort_all(case: Case, channel: int) -> list[tuple[float, int, int]]:
 
 
 @given(cases())
-def test_push_located_equals_push(case: Case) -> None:
+def test_a_push_equals_merging_all_lists(case: Case) -> None:
     state = topk.empty_topk(case.channels, case.k)
     for batch in (batch for shard in case.shards for batch in shard):
-        table = torch.tensor([case.table[i] for i in batch]).reshape(len(batch), case.channels)
-        positions = torch.tensor([[position_of(i, c) for c in range(case.channels)] for i in batch])
-        positions = positions.reshape(len(batch), case.channels).long()
-        asked = push_batch(case, batch, state, located=True)
-        state = topk.push_located(state, table, torch.tensor(batch, dtype=torch.int64), positions)
-        assert vars(state).keys() == vars(asked).keys()
-        assert all(torch.equal(vars(state)[key], vars(asked)[key]) for key in vars(state))
+        ids = torch.tensor(batch, dtype=torch.int64).expand(case.channels, len(batch))
+        new = TopK(table_of(case, batch).T, ids, positions_of(case, batch).T)
+        merged = topk.merge_topk(state, new)
+        push_batch_(case, batch, state, located=True)
+        assert all(torch.equal(vars(state)[key], vars(merged)[key]) for key in vars(merged))
 
 
 @given(cases())
@@ -126,7 +124,8 @@ def test_merge_topk_is_associative_and_commutative(a: Case, b: Case, c: Case) ->
         state = topk.empty_topk(2, 3)
         rows = torch.tensor([case.table[i] for i in case.ids])[:, :1].expand(-1, 2)
         images = torch.tensor(case.ids) * 3 + number  # no image is in two of them
-        states.append(topk.push(state, rows, images))
+        topk.push_(state, rows, images)
+        states.append(state)
     x, y, z = states
     straight = topk.merge_topk(topk.merge_topk(x, y), z)
     for other in (
@@ -144,36 +143,21 @@ def test_equal_scores_are_ordered_by_image(score: float, batch: int) -> None:
     ids = torch.tensor([8, 3, 5, 1, 9, 0, 4, 7, 2])
     state = topk.empty_topk(1, 4)
     for part in ids.split(batch):
-        state = topk.push(state, torch.full((len(part), 1), score), part)
+        topk.push_(state, torch.full((len(part), 1), score), part)
     assert state.images.tolist() == [[0, 1, 2, 3]]
 
 
 def test_positive_and_negative_zero_are_equal() -> None:
     table = torch.tensor([[0.0], [-0.0], [0.0], [-0.0]])
-    state = topk.push(topk.empty_topk(1, 3), table, torch.tensor([3, 2, 1, 0]))
+    state = topk.empty_topk(1, 3)
+    topk.push_(state, table, torch.tensor([3, 2, 1, 0]))
     assert state.images.tolist() == [[0, 1, 2]]
 
 
 def test_unused_slots_stay_empty() -> None:
-    state = topk.push(topk.empty_topk(2, 4), torch.tensor([[-1e30, 2.0]]), torch.tensor([6]))
+    state = topk.empty_topk(2, 4)
+    topk.push_(state, torch.tensor([[-1e30, 2.0]]), torch.tensor([6]))
     assert state.images.tolist() == [[6, NO_IMAGE, NO_IMAGE, NO_IMAGE]] * 2
     assert state.scores[:, 1:].eq(-math.inf).all()
     merged = topk.merge_topk(topk.empty_topk(2, 4), state)
     assert torch.equal(merged.images, state.images)
-
-
-def test_only_new_entries_are_located() -> None:
-    asked: list[tuple[list[int], list[int]]] = []
-
-    def locate(rows: torch.Tensor, channels: torch.Tensor) -> torch.Tensor:
-        asked.append((rows.tolist(), channels.tolist()))
-        return rows * WIDTH + channels
-
-    table = torch.tensor([[1.0, 5.0], [2.0, 1.0]])
-    state = topk.push(topk.empty_topk(2, 2), table, torch.tensor([0, 1]), locate)
-    assert state.positions.tolist() == [[1 * WIDTH, 0], [1, WIDTH + 1]]
-    state = topk.push(state, torch.tensor([[0.0, 0.0], [0.5, 3.0]]), torch.tensor([2, 3]), locate)
-    assert asked[1:] == [([1], [1])]
-    assert state.images.tolist() == [[1, 0], [0, 3]]
-    topk.push(state, torch.tensor([[0.0, 0.0]]), torch.tensor([4]), locate)
-    assert len(asked) == 2

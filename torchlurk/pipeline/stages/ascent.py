@@ -139,7 +139,9 @@ def _fourier(context: RunContext) -> Ascend:
     """Return the ascent in Fourier space (Olah et al. 2017)."""
     preprocess = context.network.preprocess
     config = context.config.ascent
-    params = AscentParams(steps=config.steps, bfloat16=config.precision == "bfloat16")
+    params = AscentParams(
+        steps=config.steps, resolutions=config.resolutions, bfloat16=config.precision == "bfloat16"
+    )
     depth, height, width = context.source.shape
     objective = OBJECTIVES[config.objective].score
 
