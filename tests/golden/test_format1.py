@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.golden.run import EXPECTED, golden_run
-from tests.golden.test_golden import files
+from tests.golden.test_golden import files, same
 from tests.golden.test_resume import stopped_at
 from tests.stored import picture, unpacked
 from torchlurk.api.reading import open_store
@@ -169,4 +169,9 @@ def test_an_interrupted_scan_of_it_is_completed(old: Path) -> None:
                 one["certificate"] = None
         layer.write_text(json.dumps(data))
     golden_run(old)
-    assert files(old) == files(EXPECTED / "branching")
+    assert inspect(old).problems == ()
+    # Its scores are those of an older version, and may differ in the last digits; its pictures are the same.
+    new = EXPECTED / "branching"
+    assert unpacked(old) == unpacked(new)
+    for path in (new / "layers").iterdir():
+        assert same(json.loads((old / "layers" / path.name).read_text()), json.loads(path.read_text()))
