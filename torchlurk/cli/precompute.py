@@ -254,16 +254,12 @@ def _load_network(
 
 
 def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device) -> RunConfig:
-    from torchlurk.pipeline.resume import (
-        default_ascent_config,
-        default_gradients_precision,
-        default_threads,
-    )
+    from torchlurk.pipeline import resume
     from torchlurk.runtime import devices
     from torchlurk.store.selection import Selection
 
+    out, precision = arguments.out, arguments.precision
     batch_size = arguments.batch_size or devices.default_batch_size(device)
-    precision = arguments.precision
     return RunConfig(
         scan=ScanConfig(
             layers=arguments.layers,
@@ -276,10 +272,10 @@ def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device
             method=arguments.method,
             certify=arguments.certify,
             batch_size=devices.default_gradient_batch(device, batch_size),
-            precision=group.broadcast(lambda: default_gradients_precision(arguments.out, device)),
+            precision=group.broadcast(lambda: resume.default_gradients_precision(out, device)),
         ),
         ascent=replace(
-            group.broadcast(lambda: default_ascent_config(arguments.out, overwrite=arguments.overwrite)),
+            group.broadcast(lambda: resume.default_ascent_config(out, overwrite=arguments.overwrite)),
             strategy=arguments.ascent,
             objective=arguments.objective,
             seed=arguments.seed,
@@ -289,7 +285,7 @@ def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device
         stages=arguments.stages,
         selection=Selection(filters=None if arguments.filters == "all" else int(arguments.filters)),
         workers=devices.default_workers(device) if arguments.workers is None else arguments.workers,
-        threads=arguments.threads or group.broadcast(lambda: default_threads(arguments.out)),
+        threads=arguments.threads or group.broadcast(lambda: resume.default_threads(out)),
         overwrite=arguments.overwrite,
     )
 

@@ -89,7 +89,8 @@ def _scan_shard(
             skipped.extend(schema.SkippedFile(path=s.path, reason=s.reason) for s in batch.skipped)
             if batch.indices:
                 ids = [images[index] for index in batch.indices]
-                context.source.remember(ids, batch.pixels)
+                if device.type == "cuda":  # where decoding takes longer than computing
+                    context.source.remember(ids, batch.pixels)
                 yield ScanBatch(
                     copy_to_device(torch.tensor(ids), device),
                     copy_to_device(torch.tensor(batch.labels), device),
