@@ -143,7 +143,7 @@ def test_an_upgrade_that_is_killed_at_any_file_is_resumed(
         shutil.copytree(FORMAT1 / "branching", store)
         with stopped_at(at, monkeypatch), pytest.raises(Terminated):
             run(store)
-        # what is there can be read at any time, in whatever mixture of formats
+        # The store can be read at any time, also while its files have different formats.
         assert [p for p in inspect(store, sleep=lambda _: None).problems if "SHA256SUMS" not in p] == []
         run(store)
         assert files(store) == whole, f"stopped at writing {at} of {count}"

@@ -1,4 +1,4 @@
-"""2-d convolutions of which only a part of the output is needed, and their gradients.
+"""2-d convolutions that compute a part of their output only, and their gradients.
 
 The values of the part, and the gradients with respect to the input, are those of the whole convolution. The
 input gradient is computed from this part alone, from its non-zero channels, and in bfloat16 if requested.

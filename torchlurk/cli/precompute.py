@@ -119,7 +119,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 4096),
     help="Number of images per forward pass. [default: 8 on a CPU, up to 256 with CUDA]",
 )
-@options.workers("decode images, and of threads that write pictures")
+@options.workers("decode images, and of threads that encode pictures")
 @click.option(
     "--threads",
     type=click.IntRange(1, 1024),

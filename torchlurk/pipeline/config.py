@@ -103,7 +103,7 @@ class RunConfig:
         selection: Filters that gradients and ascent are computed for. It decides which filters a store has
             pictures of, never what the pictures look like; pictures of filters that were selected earlier
             stay.
-        workers: Processes that decode images, and threads that write pictures; the result does not depend on
+        workers: Processes that decode images, and threads that encode pictures; the result does not depend on
             it.
         threads: CPU threads per operation; it affects the last digits of scores.
         overwrite: Recompute the requested stages even if the store has them.

@@ -63,7 +63,7 @@ class ImageSource:
 
 
 class _Cache:
-    """Decoded images, of which the least recently used are dropped.
+    """Decoded images; the least recently used ones are dropped.
 
     Attributes:
         capacity: The largest number of bytes.

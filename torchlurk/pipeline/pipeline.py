@@ -33,8 +33,8 @@ from torchlurk.pipeline.stages.context import (
     reset_stage,
     update_stage,
 )
+from torchlurk.pipeline.stages.encoders import encoder_threads, picture_encoders
 from torchlurk.pipeline.stages.manifest import new_manifest
-from torchlurk.pipeline.stages.writers import picture_writers, writer_threads
 from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
 from torchlurk.runtime.distributed import ProcessGroup
 from torchlurk.runtime.reporting import Reporter
@@ -97,7 +97,7 @@ def precompute(
         stack.enter_context(isolated(network.module, device, network.shape))
         stack.enter_context(deterministic_float32(device))
         stack.enter_context(cpu_threads(config.threads))
-        writers = stack.enter_context(picture_writers(writer_threads(config.workers)))
+        encoders = stack.enter_context(picture_encoders(encoder_threads(config.workers)))
         probes = probe_inputs(images, network.preprocess, PROBE_IMAGES).to(device)
         runner, graph = prepare(network.module, network.shape, config.scan.layers, probes)
         if "gradients" in config.stages or "ascent" in config.stages:
@@ -109,7 +109,7 @@ def precompute(
         source = open_source(network, images, device)
         limiter = BatchLimiter(reporter.report)
         context = RunContext(
-            network, images, graph, runner, source, out, config, reporter, writers, group, limiter, sleep
+            network, images, graph, runner, source, out, config, reporter, encoders, group, limiter, sleep
         )
         new = new_manifest(context, device, [])
         context = replace(context, identity=scan_identity(new))

@@ -218,7 +218,7 @@ class _Plan:
         stem: Its path without digest and suffix.
         kinds: Kinds of its pictures.
         pictures: Its pictures.
-        old: Packs of the same kinds, one of which may have exactly these pictures.
+        old: Packs of the same kinds. If one has exactly these pictures, it is kept.
     """
 
     stem: str

@@ -58,7 +58,7 @@ def write_files(files: Iterable[tuple[Path, bytes]]) -> None:
                 file.write(data)
                 os.fchmod(file.fileno(), 0o644)
         # File systems write what several threads wait for in one go.
-        with ThreadPoolExecutor(_FLUSHING_THREADS) as pool:
+        with ThreadPoolExecutor(min(_FLUSHING_THREADS, len(temporary) or 1)) as pool:
             flushes = {target: pool.submit(_flush, path) for target, path in temporary.items()}
             for target, flush in flushes.items():
                 current = target

@@ -110,7 +110,7 @@ def algorithms():
 
 def check(setting):
     exec(setting)
-    warnings.simplefilter("error")  # torch warns of its former interface, but not users of ours
+    warnings.simplefilter("error")  # Torch warns about its former interface; our users do not see this warning.
     torch.backends.cudnn.benchmark = True
     before = used(), algorithms()
     with deterministic_float32(torch.device("cuda")):

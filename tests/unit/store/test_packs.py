@@ -24,7 +24,7 @@ EXAMPLE = read_layer(EXPECTED / "branching", read_manifest(EXPECTED / "branching
 
 
 def layer_of(pictures: dict[int, list[str]], channels: int, name: str = "a b") -> LayerFile:
-    """A layer of which some filters list some pictures."""
+    """A layer in which some filters list some pictures."""
     filters = [
         msgspec.structs.replace(EXAMPLE.filters[0], channel=c, pictures=pictures.get(c, []))
         for c in range(channels)

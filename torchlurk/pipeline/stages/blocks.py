@@ -152,12 +152,12 @@ def run_blocks(
 def _compute_encoded(
     context: RunContext, block: Block, compute: ComputeBlock, advance: Advance
 ) -> list[EncodedFilter]:
-    """Compute a block; its pictures are encoded by `context.writers` meanwhile."""
+    """Compute a block; its pictures are encoded by `context.encoders` meanwhile."""
     natural = natural_sizes(block.layer, context.source.shape[1:])
     futures = [
-        context.writers.submit(bind(encode_result, result, natural)) for result in compute(block, advance)
+        context.encoders.submit(bind(encode_result, result, natural)) for result in compute(block, advance)
     ]
-    context.writers.finish()
+    context.encoders.finish()
     return [future.result() for future in futures]
 
 

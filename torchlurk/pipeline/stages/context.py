@@ -21,7 +21,7 @@ from torchlurk.models.runner import Runner
 from torchlurk.pipeline import records
 from torchlurk.pipeline.config import RunConfig
 from torchlurk.pipeline.image_source import ImageSource
-from torchlurk.pipeline.stages.writers import PictureWriters
+from torchlurk.pipeline.stages.encoders import PictureEncoders
 from torchlurk.runtime.devices import BatchLimiter
 from torchlurk.runtime.distributed import ProcessGroup
 from torchlurk.runtime.reporting import Reporter
@@ -47,7 +47,7 @@ class RunContext:
         out: Folder of the store.
         config: Options of the run.
         reporter: Receives messages and progress.
-        writers: Threads that encode pictures.
+        encoders: Threads that encode pictures.
         group: Processes that share the run.
         limiter: Batch size that fits into memory.
         sleep: Waits for a number of seconds.
@@ -62,7 +62,7 @@ class RunContext:
     out: Path
     config: RunConfig
     reporter: Reporter
-    writers: PictureWriters
+    encoders: PictureEncoders
     group: ProcessGroup
     limiter: BatchLimiter
     sleep: Callable[[float], object]

@@ -17,7 +17,7 @@ from torchlurk.store.pictures import IMAGE, StoredPictures, locate_pictures
 from torchlurk.store.read import read_images
 from torchlurk.store.schema import LayerFile, Pack
 
-_TASK = "images"
+IMAGES_TASK = "images"
 """Name of the partial results and of the progress bar."""
 
 
@@ -31,11 +31,12 @@ def write_referenced_images(context: RunContext, files: Mapping[str, LayerFile])
     )
     if context.group.broadcast(lambda: _are_written(context, used)):
         return
-    partial = PartialResults(context.out, _TASK, digest_records(context.identity, _TASK, used))
+    identity = digest_records(context.identity, IMAGES_TASK, used)
+    partial = PartialResults(context.out, IMAGES_TASK, identity)
     groups = {f"{number:05}": ids for number, ids in enumerate(split_images(used))}
     finished = context.group.broadcast(lambda: sorted(partial.collect_valid(groups, context.reporter.report)))
     local = context.group.local_share([piece for piece in groups if piece not in finished])
-    with context.reporter.bar(_TASK, sum(len(groups[piece]) for piece in local), "image") as advance:
+    with context.reporter.bar(IMAGES_TASK, sum(len(groups[piece]) for piece in local), "image") as advance:
         for piece in local:
             partial.write(piece, _encode(context, piece, groups[piece]))
             advance(len(groups[piece]))
@@ -69,10 +70,10 @@ def _are_written(context: RunContext, used: Sequence[int]) -> bool:
 def _encode(context: RunContext, piece: str, images: Sequence[int]) -> bytes:
     """Return some images as a pack, after its record."""
     futures = {
-        (image, IMAGE): context.writers.submit(bind(encode_image, context.source.picture(image)))
+        (image, IMAGE): context.encoders.submit(bind(encode_image, context.source.picture(image)))
         for image in images
     }
-    context.writers.finish()
+    context.encoders.finish()
     pack, data = join_pictures(piece, (IMAGE,), {key: future.result() for key, future in futures.items()})
     return msgspec.json.encode(pack) + b"\n" + data
 

@@ -16,7 +16,7 @@ from torchlurk.pipeline.encoding import FilterResult, encode_thumb, natural_size
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import RunContext, update_stage
 from torchlurk.pipeline.stages.manifest import new_manifest
-from torchlurk.pipeline.stages.referenced_images import write_referenced_images
+from torchlurk.pipeline.stages.referenced_images import IMAGES_TASK, write_referenced_images
 from torchlurk.pipeline.stages.scan_shards import scan_images
 from torchlurk.runtime.pictures import Pixels
 from torchlurk.scan.shards import Shard
@@ -33,7 +33,7 @@ SHARD_TASKS = ("scan", "rough", "again")
 `scan` is a pass in float32; `rough` is one in bfloat16, and `again` scores its candidates in float32.
 """
 
-TASKS: tuple[str, ...] = (*SHARD_TASKS, "crops", "images")
+TASKS: tuple[str, ...] = (*SHARD_TASKS, "crops", IMAGES_TASK)
 """Names of all partial results of the stage."""
 
 _CANDIDATES_PER_ENTRY = 2
@@ -162,12 +162,12 @@ def _write_crops(context: RunContext, manifest: Manifest) -> dict[str, LayerFile
     @lru_cache(maxsize=_CACHED_THUMBS)
     def crop_thumb(layer: str, image: int, position: tuple[int, int]) -> Future[bytes]:
         natural = natural_sizes(context.graph.layer(layer), context.source.shape[1:])["cropped"]
-        return context.writers.submit(partial(encode_thumb, tile(layer, image, position), natural))
+        return context.encoders.submit(partial(encode_thumb, tile(layer, image, position), natural))
 
     @lru_cache(maxsize=_CACHED_THUMBS)
     def image_thumb(image: int) -> Future[bytes]:
         pixels = context.source.picture(image)
-        return context.writers.submit(partial(encode_thumb, pixels, pixels.shape[:2]))
+        return context.encoders.submit(partial(encode_thumb, pixels, pixels.shape[:2]))
 
     def compute(block: Block, advance: Advance) -> Iterator[FilterResult]:
         name = block.layer.name

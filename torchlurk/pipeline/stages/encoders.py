@@ -16,7 +16,7 @@ _PENDING_PER_THREAD = 64
 
 
 @dataclass(frozen=True)
-class PictureWriters:
+class PictureEncoders:
     """Run functions in a pool of threads, in no particular order; without a pool, at once.
 
     Encoding a picture releases the interpreter lock, so threads suffice; processes would have to be sent each
@@ -61,7 +61,7 @@ class PictureWriters:
             self.pending.pop().result()
 
 
-def writer_threads(workers: int) -> int:
+def encoder_threads(workers: int) -> int:
     """Return the number of threads that encode pictures.
 
     Args:
@@ -71,13 +71,13 @@ def writer_threads(workers: int) -> int:
 
 
 @contextmanager
-def picture_writers(threads: int) -> Iterator[PictureWriters]:
-    """Yield writers with a number of threads, which end with the context; unstarted work is dropped."""
+def picture_encoders(threads: int) -> Iterator[PictureEncoders]:
+    """Yield encoders with a number of threads, which end with the context; unstarted work is dropped."""
     if not threads:
-        yield PictureWriters(None, [], 0)
+        yield PictureEncoders(None, [], 0)
         return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="torchlurk-writer")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="torchlurk-encoder")
     try:
-        yield PictureWriters(pool, [], _PENDING_PER_THREAD * threads)
+        yield PictureEncoders(pool, [], _PENDING_PER_THREAD * threads)
     finally:
         pool.shutdown(cancel_futures=True)
