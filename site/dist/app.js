@@ -141,17 +141,16 @@ a,`${await h(b,x)}${Q(w)}`,"layer",x),comparisons:d,comparison:async(b,w)=>m(s,`
 b,x)}${Q(w)}`,"changes",x)}}var Yt={max_activ:"filter image",cropped:"crop",cropped_grad:"gradient of the crop",max_grads:"gradient",avg_grads:"gradient of the average"};function jn(t){return t.layers.reduce((e,n)=>e+n.channels,0)}function Ke(t){return t.data.slice(t.data.lastIndexOf("/")+1).replace(/\.json$/,"")}function Fn(t,e,n,r){
 return`${t}${n}/${Q(Ke(e))}/${r}.jpg`}function Hn(t,e){return`${t}images/${encodeURIComponent(e)}.jpg`}function Xe(t,e){let{complete:n,config:r,made:s}=t.stages.
 ascent??{},a=s?.[e.name];if(Array.isArray(a))return a.filter(l=>Array.isArray(l)&&l[0]<l[1]);let o=r?.filters;if(!n||o===void 0)return[];let i=o==="all"?e.channels:
-Math.min(e.channels,Number(o)||0);return i>0?[[0,i]]:[]}function Ye(t,e){return Ve(Xe(t,e))}function Jt(t,e,n){return Xe(t,e).some(([r,s])=>r<=n&&n<s)}function U(t){
-return t.shape.slice(1).some(e=>e>1)}function q(t,e){return U(e)&&at(t,"cropped",e)!==null}function Zt(t,e){return q(t,e)?Ye(t,e)===e.channels?"ascent":"crop":"\
-image"}function Qt(t,e,n,{made:r=null,best:s=[]}={}){let a=Math.min(n,e.channels);if(t.format>1)return so(s,a,q(t,e));let o=r?r.max_activ??[]:Xe(t,e);if(Ve(o)>=
-a)return Xt(o,a).map(f=>({kind:"max_activ",channel:f}));let i=t.stages.scan?.complete&&q(t,e),l=r?r.cropped??[]:i?[[0,e.channels]]:[];if(Ve(l)){let f=m=>s.find(
-h=>h.channel===m)??null;return Xt(l,a).map(m=>({kind:"cropped",channel:m,entry:f(m)}))}return Xt([[0,s.length]],a).map(f=>({kind:"image",channel:s[f].channel,image:s[f].
-image}))}function so(t,e,n){let r=t.filter(({thumb:s})=>s);return Xt([[0,r.length]],e).map(s=>{let{channel:a,image:o,position:i,box:l}=r[s];return{kind:n?"cropp\
-ed":"image",channel:a,image:o,entry:{position:i,box:l},preview:r[s]}})}function Ve(t){return t.reduce((e,[n,r])=>e+r-n,0)}function Xt(t,e){let n=t.flatMap(([s,a])=>Array.
-from({length:a-s},(o,i)=>s+i)),r=Math.min(e,n.length);return Array.from({length:r},(s,a)=>n[Math.floor(a*n.length/r)])}function at(t,e,n){return t.tiles?.[e]?.[n.
-name]??null}function zn(t,e){if(!e.receptive_field)return 1;let[,n,r]=t.input.shape,[s,a]=e.receptive_field.size;return Math.min(1,Math.max(s/n,a/r))}function G(t,e){
-return e==null?"no class":t.dataset.classes[e]??`class ${e}`}function te(t){let e=n=>t.filter(r=>r.title===n).length>1;return t.map(({name:n,title:r})=>e(r)?`${r}\
- (${n})`:r)}function Je(t,e){let n=new Map;for(let{path:r,items:s,kinds:a,lengths:o}of e){let i=t+Q(r),l=0;s.forEach((u,f)=>{let m=[l,o[f].reduce((h,d)=>h+d,l)];a.forEach((h,d)=>{
+Math.min(e.channels,Number(o)||0);return i>0?[[0,i]]:[]}function Ye(t,e){return Ve(Xe(t,e))}function Jt(t,e,n){return Xe(t,e).some(([r,s])=>r<=n&&n<s)}function D(t){
+return t.shape.slice(1).some(e=>e>1)}function U(t,e){return D(e)&&at(t,"cropped",e)!==null}function Zt(t,e){return U(t,e)?Ye(t,e)===e.channels?"ascent":"crop":"\
+image"}function Qt(t,e,n,{made:r=null,best:s=[]}={}){let a=Math.min(n,e.channels);if(t.format>1)return so(s,a);let o=r?r.max_activ??[]:Xe(t,e);if(Ve(o)>=a)return Xt(
+o,a).map(f=>({kind:"max_activ",channel:f}));let i=t.stages.scan?.complete&&U(t,e),l=r?r.cropped??[]:i?[[0,e.channels]]:[];if(Ve(l)){let f=m=>s.find(h=>h.channel===
+m)??null;return Xt(l,a).map(m=>({kind:"cropped",channel:m,entry:f(m)}))}return Xt([[0,s.length]],a).map(f=>({kind:"image",channel:s[f].channel,image:s[f].image}))}
+function so(t,e){let n=t.filter(({thumb:r})=>r);return Xt([[0,n.length]],e).map(r=>{let{channel:s,image:a,position:o,box:i,thumb:l}=n[r];return{kind:l.kind,channel:s,
+image:a,entry:{position:o,box:i},preview:n[r]}})}function Ve(t){return t.reduce((e,[n,r])=>e+r-n,0)}function Xt(t,e){let n=t.flatMap(([s,a])=>Array.from({length:a-
+s},(o,i)=>s+i)),r=Math.min(e,n.length);return Array.from({length:r},(s,a)=>n[Math.floor(a*n.length/r)])}function at(t,e,n){return t.tiles?.[e]?.[n.name]??null}function zn(t,e){
+if(!e.receptive_field)return 1;let[,n,r]=t.input.shape,[s,a]=e.receptive_field.size;return Math.min(1,Math.max(s/n,a/r))}function G(t,e){return e==null?"no clas\
+s":t.dataset.classes[e]??`class ${e}`}function te(t){let e=n=>t.filter(r=>r.title===n).length>1;return t.map(({name:n,title:r})=>e(r)?`${r} (${n})`:r)}function Je(t,e){let n=new Map;for(let{path:r,items:s,kinds:a,lengths:o}of e){let i=t+Q(r),l=0;s.forEach((u,f)=>{let m=[l,o[f].reduce((h,d)=>h+d,l)];a.forEach((h,d)=>{
 let v=l+o[f][d];v>l&&n.set(`${h} ${u}`,{url:i,start:l,end:v,item:m}),l=v})})}return n}function Dn(t,e){let n=new Set(t.filter(o=>o.whole).map(({url:o})=>o)),r=[
 ...n].map(o=>({url:o})),s=t.filter(({url:o})=>!n.has(o)).map(({url:o,start:i,end:l,item:u=[i,l]})=>({url:o,start:u[0],end:u[1]})).sort((o,i)=>o.start-i.start||o.
 end-i.end),a=new Map;for(let{url:o,start:i,end:l}of s){let u=a.get(o);if(u&&i-u.end<=e)u.end=Math.max(u.end,l);else{let f={url:o,start:i,end:l};a.set(o,f),r.push(
@@ -214,7 +213,7 @@ t,n,e);return a?er(a,[0,0,a[1],a[0]]):null}function po(t){return c("span",{class
 part:o=null}){let i=()=>po(`Missing picture: ${n}`);if(!t)return i();let l=c("img",{alt:n,decoding:"async",draggable:"false",on:{error:()=>l.replaceWith(i()),load:()=>go(
 l,a)}});e(l,t,s);let[u,f]=r;if(f>1&&l.classList.add("cut"),f>1&&(l.style.objectPosition=`${u/(f-1)*100}% 50%`),o){l.classList.add("part");for(let[m,h]of Object.
 entries(o))l.style[m]=`${h*100}%`}return l}function go(t,e){let n=e||Math.min(t.naturalWidth,t.naturalHeight);n<=64&&t.clientWidth>n*2&&t.classList.add("pixels")}
-function D(t,...e){let n=c("span",{class:"frame"},e);return t&&t[0]!==t[1]&&(n.style.aspectRatio=`${t[1]} / ${t[0]}`),n}var wo=.08;function sr([t,e,n,r],[,s,a]){
+function q(t,...e){let n=c("span",{class:"frame"},e);return t&&t[0]!==t[1]&&(n.style.aspectRatio=`${t[1]} / ${t[0]}`),n}var wo=.08;function sr([t,e,n,r],[,s,a]){
 let[o,i]=[n-t,r-e],l=`M0,0H${a}V${s}H0Z`,u=`M${t},${e}V${r}H${n}V${e}Z`,f=Math.max(o/a,i/s)<wo,m={cx:t+o/2,cy:e+i/2,r:Math.max(a,s)*.055,"vector-effect":"non-sc\
 aling-stroke"},h={x:t,y:e,width:o,height:i,"vector-effect":"non-scaling-stroke"};return H("svg",{class:"box",viewBox:`0 0 ${a} ${s}`,preserveAspectRatio:"xMidYM\
 id meet","aria-hidden":"true"},f?null:H("path",{class:"dim",d:l+u,"fill-rule":"evenodd"}),f?[H("circle",{class:"halo",...m}),H("circle",{class:"line",...m})]:null,
@@ -223,23 +222,23 @@ function mt({manifest:t,layer:e,sources:n,show:r},s,a,o){let{alt:i,tiles:l,eager
 return ft({source:d,show:r,alt:i,eager:u,part:h});let v=at(t,s,e)?.[1];return ft({source:n.strip(s,a),show:r,alt:i,tile:[0,l],eager:u,tileWidth:v,part:h})}function At({
 manifest:t,sources:e,show:n},r,s,a=!1){return ft({source:e.image(r),show:n,alt:s,eager:a,tileWidth:t.input.shape[2]})}function le(t,e,{image:n}){let{sources:r,show:s}=t,
 a=`best image of filter ${e}`,o=r.thumb("image",e),i=o?ft({source:o,show:s,alt:a}):At(t,n,a);return i.classList.add("whole"),i}function Pt({manifest:t,layer:e},n){
-return n?.box&&q(t,e)?sr(n.box,t.input.shape):null}function Bt(t,e,n,r){let{manifest:s,filter:a}=t,[,o,i]=s.input.shape,l=e==="max"?"max_grads":"avg_grads",u=a[e],
-f=u[n],m=`${A(G(s,f.class),60)}, image ${f.image}`;if(r!=="image"&&!a.pictures.includes(l))return D([o,i],c("span",{class:"missing"},"gradient not computed"));let h=d=>sn(
-t,l,a.channel,{alt:d,tile:[n,u.length]});return r==="gradient"?D([o,i],h(`gradient for ${m}`)):D([o,i],At(t,f.image,m),r==="overlay"?c("span",{class:"overlay"},
+return n?.box&&U(t,e)?sr(n.box,t.input.shape):null}function Bt(t,e,n,r){let{manifest:s,filter:a}=t,[,o,i]=s.input.shape,l=e==="max"?"max_grads":"avg_grads",u=a[e],
+f=u[n],m=`${A(G(s,f.class),60)}, image ${f.image}`;if(r!=="image"&&!a.pictures.includes(l))return q([o,i],c("span",{class:"missing"},"gradient not computed"));let h=d=>sn(
+t,l,a.channel,{alt:d,tile:[n,u.length]});return r==="gradient"?q([o,i],h(`gradient for ${m}`)):q([o,i],At(t,f.image,m),r==="overlay"?c("span",{class:"overlay"},
 h("")):null,Pt(t,f))}function or(t,e,n){let{manifest:r,layer:s,filter:a,tag:o}=t;if(!a.pictures.includes(e))return null;let i=e==="cropped"?"crop":"gradient",l=`${i}\
- ${n+1} of filter ${a.channel}${o?` ${o}`:""}`;return c("span",{class:"small"},D(at(r,e,s),sn(t,e,a.channel,{alt:l,tile:[n,a.max.length]})),c("span",{class:"sma\
+ ${n+1} of filter ${a.channel}${o?` ${o}`:""}`;return c("span",{class:"small"},q(at(r,e,s),sn(t,e,a.channel,{alt:l,tile:[n,a.max.length]})),c("span",{class:"sma\
 ll-name"},i))}function ce(t,e){return c("div",{class:"pair"},or(t,"cropped",e),or(t,"cropped_grad",e))}function ue(t){let{manifest:e,layer:n,filter:r,tag:s}=t;if(!r.
-pictures.includes("max_activ"))return null;let a=`filter image of filter ${r.channel}${s?` ${s}`:""}`,o=[D(at(e,"max_activ",n),sn(t,"max_activ",r.channel,{alt:a,
+pictures.includes("max_activ"))return null;let a=`filter image of filter ${r.channel}${s?` ${s}`:""}`,o=[q(at(e,"max_activ",n),sn(t,"max_activ",r.channel,{alt:a,
 eager:!0}))];return r.ascent?.found===!1&&o.push(c("figcaption",null,c("span",{class:"detail"},"No picture was found that excites this filter: what is shown is \
 the last attempt."))),o}function ar({at:t,layer:e,filters:n,share:r},{manifest:s,root:a,store:o,signal:i,show:l,most:u,scale:f}){let m=()=>o.layer(s.name,e.data,i),h=tt({manifest:s,root:a,
-layer:e,read:m}),d={manifest:s,root:a,layer:e,sources:h,show:l},v=q(s,e),b=new Map,w=new Map,x=null,M=c("ol",{class:"class-layer-tiles","aria-label":`Filters of\
+layer:e,read:m}),d={manifest:s,root:a,layer:e,sources:h,show:l},v=U(s,e),b=new Map,w=new Map,x=null,M=c("ol",{class:"class-layer-tiles","aria-label":`Filters of\
  ${A(e.name)}`}),$=J(M,()=>[...M.querySelectorAll(".tile")]),L=c("button",{type:"button",class:"button",on:{click:()=>C(!0)}},`Show all ${j(n.length)}`),p=R({network:s.
 name,layer:e.name}),y=c("h2",{tabindex:"-1"},c("a",{href:p,title:e.name},A(e.name,60))),T=c("section",{class:"class-layer",data:{layer:e.name}},c("div",{class:"\
 class-layer-head"},Tt(t),y,c("span",{class:"class-layer-share","aria-hidden":"true"},c("span",{style:{width:`${r/f*100}%`}})),c("p",{class:"class-layer-count"},
 c("b",null,j(n.length)),` of ${F(e.channels,"filter")}`)),M,n.length>u?c("div",null,L):null);function g(E,N){let B=x==="ascent"&&Jt(s,e,N)?"max_activ":"cropped",
 V=w.get(N);if(B==="cropped"&&!v){let pt=()=>[le(d,N,V),c("span",{class:"fallback-label"},"image")];P(E.box,V?pt():[]);return}let Z=B==="cropped";P(E.box,mt(d,B,
 N,{alt:`${Yt[B]} of filter ${N}`,tiles:Z?s.k:1,square:Z,entry:V}),x==="ascent"&&Z?c("span",{class:"fallback-label"},"crop"):null)}function k({channel:E,selectivity:N}){
-let B=D(null),V=[c("span",{class:"tile-number"},E)];N!==null&&V.push(c("span",{class:"tile-value",title:"selectivity"},I(N,2)));let Z=c("a",{class:"tile",href:R(
+let B=q(null),V=[c("span",{class:"tile-number"},E)];N!==null&&V.push(c("span",{class:"tile-value",title:"selectivity"},I(N,2)));let Z=c("a",{class:"tile",href:R(
 {network:s.name,layer:e.name,channel:E}),tabindex:"-1"},B,c("span",{class:"tile-foot"},V)),pt={box:B,link:Z};b.set(E,pt),M.append(c("li",null,Z)),x&&g(pt,E)}function C(E){
 let N=n.slice(b.size);for(let B of N)k(B);L.parentElement?.remove(),E&&N.length&&b.get(N[0].channel).link.focus()}async function O(){try{let E=await m();for(let N of E.
 filters){let B=N.max?.[0];if(!B||v&&!nr(e,B))continue;w.set(N.channel,B);let V=b.get(N.channel);V&&x&&g(V,N.channel)}}catch{if(i.aborted)return;for(let{box:E}of b.
@@ -313,7 +312,7 @@ absent"},"No classes in this data set."));let o=[r,s].map(x=>x.map(([,M])=>M)),i
 u,u/l)>=Eo,m=f?[l,u]:[Math.max(l,u),Math.max(l,u)],h=_.extent([0,...o.flatMap((x,M)=>x.map(S=>S/m[M]))]),[d,v]=i.map(x=>I(x,2)),b=`Each network’s bars have a sc\
 ale of their own: the longest stands for ${d} before and ${v} after.`,w=x=>{let M=G(t[0].manifest,x.index);return c("li",null,c("span",{class:"paired-name",title:M},
 A(M,40)),c("span",{class:"paired-bars"},wr("before",x.before,m[0],h),wr("after",x.after,m[1],h)))};return c("div",{class:"panel"},c("h3",null,e),c("ul",{class:"\
-paired-classes"},a.map(w)),f?c("p",{class:"paired-note"},b):null)}function br(t){let e=U(t[0].layer),n=[e?"The mean, over the images of a class, of the stronges\
+paired-classes"},a.map(w)),f?c("p",{class:"paired-note"},b):null)}function br(t){let e=D(t[0].layer),n=[e?"The mean, over the images of a class, of the stronges\
 t response in each, and of the mean response.":"The mean response over the images of a class."," Each network lists its ten highest classes: – is none of them."],
 r=a=>[c("span",{class:"key",data:{side:a}}),a],s=c("p",{class:"legend"},r("before"),r("after"));return W({title:"Classes",text:n,legend:s},c("div",{class:"panel\
 s"},yr(t,e?"Strongest response":"Response","max"),e?yr(t,"Mean response","avg"):null))}var Co=["before","after"];function Ft({store:t,signal:e,show:n},r,s){return Promise.all(s.map(async(a,o)=>{let{name:i}=r.stores[a];return{tag:s.length===2?Co[o]:
@@ -337,10 +336,10 @@ path].filter(Boolean).join(`
 o,60)),c("span",{class:`rank-change ${l}`},i)),e==="max"?ce(t,n):null)}function un(t,e,n){let[r,s]=t.map(({filter:o})=>o[e]),a=[de(r,s),de(s,r)];return t.map((o,i)=>{
 let u=o.filter[e].map((f,m)=>_o(o,e,m,n,a[i][m])).map(f=>c("li",null,f));return xe(o,c("ol",{class:"side-entries"},u))})}function fn(t,e){let[n,r]=t.map(({filter:a})=>a[e]),
 s=de(n,r).filter(a=>a!==null).length;return s===n.length&&n.length===r.length?`All ${n.length} are in both lists.`:s?`${s} of ${n.length} ${s===1?"is":"are"} in\
- both lists.`:"None is in both lists."}function Po(t){let e=()=>D(at(t.manifest,"max_activ",t.layer),c("span",{class:"missing"},"not computed"));return xe(t,c("figure",{class:"entry"},ue(t)??e()))}function Bo(t,e){
+ both lists.`:"None is in both lists."}function Po(t){let e=()=>q(at(t.manifest,"max_activ",t.layer),c("span",{class:"missing"},"not computed"));return xe(t,c("figure",{class:"entry"},ue(t)??e()))}function Bo(t,e){
 let n=Math.max(...e,0)||1,r=l=>c("td",null,c("span",{class:"cross-figure"},I(l)),c("span",{class:"change-track","aria-hidden":"true"},c("span",{style:{width:`${Math.
 max(0,l)/n*100}%`}}))),s=(l,u)=>c("tr",null,c("th",{scope:"row"},l),u.map(r)),a=l=>c("th",{scope:"col"},l),o=t[0].manifest.stages.ascent?.config?.objective??"me\
-an",i=U(t[0].layer)&&o==="mean"?"mean activation":"activation";return c("table",{class:"cross"},c("caption",null,`How strongly each network’s filter responds to\
+an",i=D(t[0].layer)&&o==="mean"?"mean activation":"activation";return c("table",{class:"cross"},c("caption",null,`How strongly each network’s filter responds to\
  each picture (${i}). `,"A filter that still looks for the same responds to both pictures alike."),c("thead",null,c("tr",null,c("td"),a("picture before"),a("pic\
 ture after"))),c("tbody",null,s("filter before",e.slice(0,2)),s("filter after",e.slice(2))))}function vr(t,e){if(!t.some(({filter:r})=>r.pictures.includes("max_\
 activ")))return null;let n=["Made from noise to excite the filter as much as possible: a ",ot("https://distill.pub/2017/feature-visualization/","feature visuali\
@@ -348,9 +347,9 @@ zation"),"."];return W({title:"Filter images",text:n},c("div",{class:"filter-ima
 s===r?r+1:s],[$r-kr,kr]),i=_.line((u,f)=>a(f),o).defined(u=>u!==null).digits(2),l=(u,f)=>u===null?null:H("path",{class:n.includes(f)?"dot marked":"dot",d:`M${a(
 f)},${o(u).toFixed(2)}h0`,...hn});return H("svg",{class:"sparkline",viewBox:`0 0 ${mn*t.length} ${$r}`,preserveAspectRatio:"none",role:"img","aria-label":e},H("\
 path",{class:"zero",d:`M0,${o(0).toFixed(2)}H${mn*t.length}`,...hn}),H("path",{class:"course",d:i(t),...hn}),t.map(l))}var pn=({manifest:t},e)=>t.layers.find(n=>n.name===e);function ke(t,e){return c("span",{class:"picture-pair"},t,e)}function Me(t,e,n,r){let{manifest:s,tag:a}=t,
-o=r==="cropped",i=o?Math.min(s.k,s.dataset.images):1,l=pn(t,e),u=tt({...t,layer:l,read:()=>t.readLayer(l)}),f=`filter ${n} ${a}`;return D(null,mt({...t,layer:l,
+o=r==="cropped",i=o?Math.min(s.k,s.dataset.images):1,l=pn(t,e),u=tt({...t,layer:l,read:()=>t.readLayer(l)}),f=`filter ${n} ${a}`;return q(null,mt({...t,layer:l,
 sources:u},r,n,{alt:f,tiles:i,square:o}))}function Se(t,e,n){if(!t.every(a=>pn(a,e)))return[];let r=a=>t.every(o=>a(o.manifest,pn(o,e))),s=[];return r((a,o)=>Jt(
-a,o,n))&&s.push("max_activ"),r(q)&&s.push("cropped"),s}function jo({comparison:t,layer:e,file:n,channel:r,pair:s,networks:a},o){let i=Se(a,e.name,r),l=(...f)=>c("p",{class:"network-moment-line"},f),u=(f,m)=>l(f," ",
+a,o,n))&&s.push("max_activ"),r(U)&&s.push("cropped"),s}function jo({comparison:t,layer:e,file:n,channel:r,pair:s,networks:a},o){let i=Se(a,e.name,r),l=(...f)=>c("p",{class:"network-moment-line"},f),u=(f,m)=>l(f," ",
 c("b",null,ht(o,m)));return ln(t,n,o.name,r).map(({store:f,since:m,step:h})=>{let d=f===s.from?"before":f===s.to?"after":null;return c("li",{class:"network-mome\
 nt",data:d?{side:d}:null},c("p",{class:"network-moment-head"},lt(t.stores[f],{layer:e.name,channel:r}),d?c("span",{class:"side-tag"},d):null),c("span",{class:"n\
 etwork-moment-pictures"},i.map(v=>Me(a[f],e.name,r,v))),f?u("since the first",m):l("the first"),f>1?u("this step",h):null)})}function Fo({comparison:t,file:e,channel:n,
@@ -378,7 +377,7 @@ title:u.says},A(u.title,40)),c("dd",{class:"measure-value"},ht(u,h)),c("dd",{cla
 u.edges),{label:`The layer: ${Dt(f)}`,mark:h===null?-1:dn(u.edges,h)}),gn(u)))};return W({title:"The change in numbers",text:"Every measure is 0 where nothing c\
 hanged. Each plot shows the filters of this layer; the bar in color is the one that this filter is in."},c("dl",{class:"measure-list"},t.measures.map(i)))}async function Do(t){let{store:e,route:n,signal:r}=t,s=await be(t),{comparison:a,layer:o}=s,{channel:i}=n,l=await Promise.all(s.sides.map(async m=>{let h=ae(m.filters.
 slice(0,o.channels),o.name,i),d=await ie(e,m.name,r),v=tt({...m,images:d});return{...m,sources:v,filter:h,images:d?.images??{}}})),u=a.stores.map((m,h)=>h),f=u.
-length>2?await Ft(t,a,u):[];return{...s,sides:l,channel:i,networks:f}}function Uo(t){let[{manifest:e,layer:n}]=t,r=fn(t,"max");return U(n)?q(e,n)?["The images w\
+length>2?await Ft(t,a,u):[];return{...s,sides:l,channel:i,networks:f}}function Uo(t){let[{manifest:e,layer:n}]=t,r=fn(t,"max");return D(n)?U(e,n)?["The images w\
 ith the highest single activation; the box is the receptive field of the unit that responds. ",`Below each, that patch${t.some(({filter:a})=>a.pictures.includes(
 "cropped_grad"))?" and its gradient":""}. `,r]:["The images with the highest single activation. ",r]:["The images to which the filter gives the highest number. ",
 r]}function Go(t,e){if(!e||e[0]===t.filter.channel)return null;let[n,r]=e,s=R({network:t.name,layer:t.layer.name,channel:n});return[" After, ",c("a",{class:"tex\
@@ -392,7 +391,7 @@ se(y):null));let V=x.querySelector(".sparklines")?.scrollLeft??0;et(x,()=>P(x,Mr
 o,"max",y.show)),P(S,un(o,"avg",y.show))}L(e);let p=["The images that excite the filter most over their whole area. ",fn(o,"avg")];return{title:`${f}, ${s.name}\
 , ${r.title}`,crumbs:[{text:s.name,short:nt(s.name),href:R({...e,channel:null,show:"image"})},{text:String(l),href:R(e)}],steps:$,node:c("article",{class:"view \
 filter compared"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},f),b),c("p",{class:"lede"},gr(i,l,m),Go(o[1],i.partners?.[l])),w),
-r.pairs.length>1?d:null,x,vr(o,i.cross?.[l]??null),W({title:"Strongest responses",text:Uo(o)},v,M),U(o[0].layer)?W({title:"Highest on average",text:p},S):null,br(
+r.pairs.length>1?d:null,x,vr(o,i.cross?.[l]??null),W({title:"Strongest responses",text:Uo(o)},v,M),D(o[0].layer)?W({title:"Highest on average",text:p},S):null,br(
 o),Er(n)),update:L,focus:y=>Ct(d,y,e)}}function Ae(t,e,n){let r=matchMedia("(min-width: 641px)"),s=c("span",{class:"disclosure-state"}),a=c("details",{class:"disclosure",open:r.matches},c("summary",null,
 t,": ",s),e);return r.addEventListener("change",({matches:o})=>a.open=o,{signal:n}),{node:a,setState(o){s.textContent=o.filter(i=>i!==null).join(", ")}}}function Ir({count:t,width:e,view:n,rem:r=16,frames:s=1}){let a=n<=640?84:Math.min(168,Math.max(96,n*.084)),o=s===1?a:s*a*.9,i=Math.round(Math.min(14,Math.max(8,
 n*.008))),l=Math.max(1,Math.floor((e+i)/(o+i))),u=Math.max(1,Math.floor((e-i*(l-1))/l)),f=(u-6-(s-1)*3)/s,m=Math.ceil(f)+Math.ceil(r*.84*1.4)+9,h=Math.ceil(t/l);
@@ -419,17 +418,17 @@ l,i,y);T!==null&&(p.preventDefault(),p.stopPropagation(),L(T))}),{node:s,start()
 ()=>i?.width===s.clientWidth&&x(),{signal:n});let p=new ResizeObserver(()=>i?.width===s.clientWidth?x():$());p.observe(s),s.parentElement&&p.observe(s.parentElement),
 n.addEventListener("abort",()=>(p.disconnect(),clearTimeout(f)),{once:!0})},show(p){for(let y of[...a.keys()])b(y);o=p,l=0,i=null,s.clientWidth>0&&$()},reveal(p){
 return p<0||p>=o.length?null:(l=p,x(),d(p))}}}var wt={ascent:"Filter image",crop:"Best crop",image:"Best image",gradient:"Gradient"},Vo={ascent:"max_activ",crop:"cropped",gradient:"cropped_grad"},Ko={cropped:"\
-crop",whole:"image"};function Nr(t,e,n){return n==="image"?"whole":n==="gradient"&&!q(t,e)?"max_grads":Vo[n]}function _r(t,e){return e==="whole"?t.max.length>0:
+crop",whole:"image"};function Nr(t,e,n){return n==="image"?"whole":n==="gradient"&&!U(t,e)?"max_grads":Vo[n]}function _r(t,e){return e==="whole"?t.max.length>0:
 t.pictures.some(n=>n===e)}function Gt(t,e,n,r){return _r(n,Nr(t,e,r))}function Ce(t,e,n,r){return Object.keys(wt).filter(s=>s===r||n.some(a=>Gt(t,e,a,s)))}function Wt(t){
 let e=t.stages.gradients?.config??{},n=e.method??e.rule??"deconv";return n==="deconv"?ot("https://arxiv.org/abs/1311.2901","deconvolution"):n==="guided"?ot("htt\
-ps://arxiv.org/abs/1412.6806","guided backpropagation"):n==="vanilla"?"backpropagation":`the method “${n}”`}function Ie(t,e,n){let r=U(e),s=q(t,e),a={ascent:[
+ps://arxiv.org/abs/1412.6806","guided backpropagation"):n==="vanilla"?"backpropagation":`the method “${n}”`}function Ie(t,e,n){let r=D(e),s=U(t,e),a={ascent:[
 "Each tile is a picture made from noise, changed step by step until it excites the filter as much as it can: a ",ot("https://distill.pub/2017/feature-visualizat\
 ion/","feature visualization"),"."],crop:["Each tile is the patch of an image that excites the filter most: ","exactly what the unit sees, its receptive field."],
 image:["Each tile is the image that excites the filter most",s?"; the box is the part that the most excited unit sees, its receptive field.":r?". Each unit of t\
 his layer sees all of it.":"."],gradient:[`Each tile shows which pixels of the best ${s?"patch":"image"} excite the filter, found by `,Wt(t),"; mid-gray means n\
 o influence."]};return r?a[n]:[...a[n]," This layer has no map: each filter gives one number per image."]}function Oe(t,e,n){let{manifest:r,layer:s}=t,{channel:a}=e,
-o=Nr(r,s,n),i=[o,"cropped","whole"].find(u=>_r(e,u));return i?D(null,i==="whole"?[le(t,a,e.max[0]),Pt(t,e.max[0])]:mt(t,i,a,{alt:`${Yt[i]} of filter ${a}`,tiles:i===
-"max_activ"?1:e.max.length,square:i!=="max_activ",entry:e.max[0]}),i===o?null:c("span",{class:"fallback-label"},Ko[i])):D(null,c("span",{class:"missing"},"no pi\
+o=Nr(r,s,n),i=[o,"cropped","whole"].find(u=>_r(e,u));return i?q(null,i==="whole"?[le(t,a,e.max[0]),Pt(t,e.max[0])]:mt(t,i,a,{alt:`${Yt[i]} of filter ${a}`,tiles:i===
+"max_activ"?1:e.max.length,square:i!=="max_activ",entry:e.max[0]}),i===o?null:c("span",{class:"fallback-label"},Ko[i])):q(null,c("span",{class:"missing"},"no pi\
 cture"))}function Xo(t,e){if(t.tile)return t.tile;let[n,r]=e.map(({manifest:s,layer:a})=>Zt(s,a));return n===r?n:"crop"}function Yo({sides:t,layer:e},n,r,s){let[a,o]=t,i=({
 manifest:u,layer:f,filters:m},h)=>!Gt(u,f,m[h],s),l=a.filters.filter((u,f)=>t.some(m=>i(m,f))).length;return[Ie(o.manifest,o.layer,s)," On the left before, in ",
 lt(a,{layer:e.name}),"; on the right after, in ",lt(o,{layer:e.name}),". ",c("b",null,F(e.channels,"filter")),r?", sorted by the change of ":", in order of numb\
@@ -437,7 +436,7 @@ er: this layer has no measure of ",c("b",null,n.title),r?`, the largest first. T
 re and show another instead.`:null]}async function Pr(t){let{route:e,signal:n}=t,r=await be(t),{comparison:s,at:a,layer:o,pair:i,sides:l,changes:u}=r,{summary:f,
 distributions:m}=o.changes[i.at],{names:h}=l[0],d=c("div",{class:"toolbar"}),v=c("div",{class:"measures-slot"}),b=c("div",{class:"nav-slot"}),w=Ae("Choose what \
 is shown",d,n),x=c("p",{class:"status",role:"status"}),M={},S={kind:null,now:e,measure:null,values:[],order:[]},$=g=>h?.[g]?A(h[g],40):g,L=Ee({label:`Filters of\
- ${A(o.name)}, before and after`,frames:2,signal:n,make(g,k){let[C,O]=l.map(E=>k?D(null):Oe(E,E.filters[g],S.kind));return c("a",{class:"tile",href:R({...S.now,
+ ${A(o.name)}, before and after`,frames:2,signal:n,make(g,k){let[C,O]=l.map(E=>k?q(null):Oe(E,E.filters[g],S.kind));return c("a",{class:"tile",href:R({...S.now,
 channel:g})},ke(C,O),c("span",{class:"tile-foot"},c("span",{class:"tile-number",title:h?.[g]},$(g)),c("span",{class:"tile-value"},ht(S.measure,S.values[g]))))}});
 function p(g){let k=E=>E?{href:R({...g,layer:E.name}),text:E.name}:null,[C,O]=[k(s.layers[a-1]),k(s.layers[a+1])];Object.assign(M,{before:C?.href,after:O?.href}),
 P(b,it("layer",C,O))}function y(g,k){let[C]=l,O=l.flatMap(B=>B.filters),E=Ce(C.manifest,C.layer,O,k).map(B=>({value:B,text:wt[B],href:R({...g,tile:B})}));et(d,()=>P(
@@ -492,7 +491,7 @@ append("rect").attr("class","hit-area").attr("width",e).attr("height",Nt).attr("
 "0.35em").attr("text-anchor","end").text(m=>`${A(m.label,o)} `).filter(m=>m.label.length>o).append("title").text(m=>m.label),f.append("rect").attr("class",m=>`m\
 ark ${n}${m.value<0?" below":""}`).attr("x",m=>Math.min(u(0),u(m.value))).attr("y",5).attr("height",Nt-10).attr("width",m=>Math.max(1,Math.abs(u(m.value)-u(0)))).
 attr("rx",2),f.append("text").attr("class","figure").attr("x",m=>Math.max(u(0),u(m.value))+6).attr("y",Nt/2).attr("dy","0.35em").text(m=>I(m.value)),i.node()}var Gr=6,oa=70;function aa(t,e,{image:n,rank:r,entry:s}){let{manifest:a,images:o}=t,[,i,l]=a.input.shape,u=r?`${e}, number ${r} of this filter's strongest`:`${e}\
-, another image`;return c("figure",{class:r?"thumb own":"thumb",title:o[n]?.path},D([i,l],At(t,n,u),Pt(t,s)),c("figcaption",null,r?c("b",null,I(s.score)):c("spa\
+, another image`;return c("figure",{class:r?"thumb own":"thumb",title:o[n]?.path},q([i,l],At(t,n,u),Pt(t,s)),c("figcaption",null,r?c("b",null,I(s.score)):c("spa\
 n",{class:"detail"},"other")))}function Wr(t,e,n){let r=A(G(t.manifest,n),60),s=zr(e,t.images,n,Gr),a=s.filter(({rank:l})=>l!==null).length,o=s.length-a,i=[a?`${a}\
  among this filter's best (with score)`:"none among this filter's best",o?`${F(o,"other")} of the class`:null];return[c("p",{class:"gallery-head"},c("b",null,r),
 `: ${i.filter(Boolean).join(", ")}`),c("div",{class:"thumbs"},s.map(l=>aa(t,r,l)),Array.from({length:Gr-s.length},()=>c("span",{class:"thumb","aria-hidden":"tru\
@@ -505,7 +504,7 @@ with the arrow keys, to see images of its class."):Wr(t,s[n],o[p].index))}let b=
 index):null},$=p=>{let y=S(p);y!==null&&v(y)};x.addEventListener("focusin",$),x.addEventListener("click",$),x.addEventListener("pointerover",p=>{clearTimeout(m);
 let y=S(p);y!==null&&p.pointerType==="mouse"&&(m=setTimeout(v,oa,y))}),x.addEventListener("pointerleave",()=>clearTimeout(m));let L=c("div",{class:"panel"},c("h\
 3",null,e),x,u);return L.addEventListener("keydown",p=>{let y=S(p);if((p.key==="Enter"||p.key===" ")&&y!==null)v(y);else if(p.key==="Escape"&&f>=0)v(-1);else return;
-p.preventDefault()}),P(u,Wr(t,s[n],o[0].index)),L}function Kr(t){let e=U(t.layer);return W({title:"Classes",kind:"profile",text:[`The ten classes whose images e\
+p.preventDefault()}),P(u,Wr(t,s[n],o[0].index)),L}function Kr(t){let e=D(t.layer);return W({title:"Classes",kind:"profile",text:[`The ten classes whose images e\
 xcite the filter most: ${e?"the mean, over a class, of an image's strongest response and of its mean response.":"the mean response over a class."}`," Point at a\
  bar, or tap it, to see images of its class."]},c("div",{class:"panels"},Vr(t,e?"Strongest response":"Response","max"),e?Vr(t,"Mean response","avg"):null))}function He({label:t,usual:e,words:n,first:r,draw:s,signal:a}){let o=c("p",{class:"readout","aria-hidden":"true"},e),i=()=>[...l.querySelectorAll(".bin")],l=je(
 `${t}: ${e}`,f=>{let m=s(f);return m.querySelectorAll(".bin").forEach((h,d)=>{h.setAttribute("role","img"),h.setAttribute("aria-label",n[d]),h.setAttribute("tab\
@@ -521,29 +520,29 @@ n,d,{x:v,y:o+17,anchor:"middle",text:b=>I(b.to,2)}),Rt(n,["strongest response in
 t response. ","The scale is not even: each bar is a wider range than the one nearer to zero. ","Gray is below zero, where a ReLU lets nothing pass."],o=()=>He({
 label:"Histogram of the strongest response in each image",usual:`most images (${j(s.n)}): ${ct(s)}`,words:Xr(r),first:r.indexOf(s),draw:i=>Yr(r,i),signal:n});return W(
 {title:"All images",text:a},r.length?c("div",{class:"responses"},o()):c("p",{class:"absent"},"No distribution was recorded."))}function Zr({manifest:t,layer:e,filter:n}){
-let{stats:r}=n,s=U(e),a=n.max.map(u=>u.certificate).filter(Number.isFinite),o=(u,f,...m)=>c("div",{class:"stat"},c("dt",null,u),c("dd",{class:"stat-value"},f),c(
+let{stats:r}=n,s=D(e),a=n.max.map(u=>u.certificate).filter(Number.isFinite),o=(u,f,...m)=>c("div",{class:"stat"},c("dt",null,u),c("dd",{class:"stat-value"},f),c(
 "dd",{class:"stat-meaning"},m)),i=r.active===0?"No image gives a positive response anywhere: a dead filter.":`The share of images with a positive response${s?" \
 anywhere":""}.`,l=[o("Active",X(r.active),i),o("Class selectivity",I(r.selectivity,2),"0 when all classes excite it alike, 1 when only one does (",ot("https://a\
 rxiv.org/abs/1803.06959","Morcos et al. 2018"),")."),o(s?"Strongest response":"Response",`${I(r.max_mean)} ± ${I(r.max_std)}`,s?"Mean and standard deviation, o\
 ver the images, of the highest activation in each.":"Mean and standard deviation, over the images, of the one number that each gives.")];return s&&l.push(o("Mea\
-n response",`${I(r.mean)} ± ${I(r.std)}`,"Mean and standard deviation, over the images, of the activation averaged over each.")),a.length&&q(t,e)&&l.push(o("Cr\
+n response",`${I(r.mean)} ± ${I(r.std)}`,"Mean and standard deviation, over the images, of the activation averaged over each.")),a.length&&U(t,e)&&l.push(o("Cr\
 op check",I(Math.max(...a),2),"The largest relative difference when a crop alone is fed to the network again: ","near 0 proves that the crop is all the unit see\
 s.")),W({title:"Statistics",text:`Over ${F(t.dataset.images,"image")}.`},c("dl",{class:"stats"},l))}function yn(t){return c("p",{class:"absent"},c("b",null,t)," Not computed for this filter; run precompute with a larger ",c("code",null,"--filters"),".")}function Qr({
 manifest:t,images:e},n,r,s){let a=G(t,n.class),o=e[n.image]?.path;return c("figcaption",null,c("span",{class:"rank"},r+1),c("span",{class:"score",title:"activat\
 ion"},I(n.score)),c("span",{class:"class",title:o?`${a}
 ${o}`:a},A(a,60)),s?c("span",{class:"detail"},`map row ${s[0]}, column ${s[1]}`):null)}function ts(t){return c("div",{class:"figures",style:{"--entries":t.length}},
-t)}function es(t,e){let{filter:n,manifest:r,layer:s}=t,a=n.max.map((l,u)=>c("figure",{class:"entry"},Bt(t,"max",u,e),Qr(t,l,u,U(s)?l.position:null),ce(t,u))),o=l=>n.
-pictures.includes(l),i=o("max_grads")&&(o("cropped_grad")||!q(r,s));return[ts(a),i?null:yn("Gradients:")]}function ns(t,e){let{filter:n}=t,r=n.avg.map((a,o)=>c(
+t)}function es(t,e){let{filter:n,manifest:r,layer:s}=t,a=n.max.map((l,u)=>c("figure",{class:"entry"},Bt(t,"max",u,e),Qr(t,l,u,D(s)?l.position:null),ce(t,u))),o=l=>n.
+pictures.includes(l),i=o("max_grads")&&(o("cropped_grad")||!U(r,s));return[ts(a),i?null:yn("Gradients:")]}function ns(t,e){let{filter:n}=t,r=n.avg.map((a,o)=>c(
 "figure",{class:"entry"},Bt(t,"avg",o,e),Qr(t,a,o,null))),s=e==="image"||n.pictures.includes("avg_grads");return[ts(r),s?null:yn("Gradients of the average:")]}var ua={
 mean:"mean activation reached",position:"activation of the centre unit reached"};function fa({filter:{ascent:t},layer:e,manifest:n}){if(!t)return null;let{score:r,
-ratio:s}=t,a=s!=null,o=n.stages.ascent?.config?.objective??"mean",i=U(e)?ua[o]??`value of “${o}” reached`:"activation reached";return c("figcaption",null,c(
+ratio:s}=t,a=s!=null,o=n.stages.ascent?.config?.objective??"mean",i=D(e)?ua[o]??`value of “${o}” reached`:"activation reached";return c("figcaption",null,c(
 "span",{class:"score"},I(r)),c("span",{class:"class"},i),a?c("span",{class:"detail"},`${I(s,2)} times that of the best image of the data set`):null)}function rs(t){
 let e=ue(t),n=["Made from noise by gradient ascent to excite this filter: a ",ot("https://distill.pub/2017/feature-visualization/","feature visualization"),"."];
 return W({title:"Filter image",kind:e?"filter-image":"filter-image none",text:n},e?c("figure",{class:"entry"},e,fa(t)):yn("Filter image:"))}function ma(t,e,n){let{active:r,selectivity:s}=n.stats;if(r===0)return"No image of this data set excites this filter: it is dead here.";let a=n.classes.max[0],i=[
-`It responds ${U(e)?"somewhere in":"to"} ${r===1?"every image":`${X(r)} of the images`}`];if(a&&i.push(`, most of all to “${A(G(t,a[0]),60)}”`),s!=null){let l=s>
+`It responds ${D(e)?"somewhere in":"to"} ${r===1?"every image":`${X(r)} of the images`}`];if(a&&i.push(`, most of all to “${A(G(t,a[0]),60)}”`),s!=null){let l=s>
 .6?"strongly":s>.3?"moderately":"barely";i.push(`, and is ${l} selective for its class (${I(s,2)})`)}return`${i.join("")}.`}function ha(t,{before:e,after:n}){let r=a=>a.
 pictures.map(o=>t.strip(o,a.channel)),s=({max:a,avg:o})=>[...a,...o].map(({image:i})=>t.image(i));return t.isPacked?n?r(n):[]:[n,e].flatMap(a=>a?[...r(a),...s(a)]:
-[])}function pa(t,e){return U(e)?q(t,e)?["The images with the highest single activation; the box is the receptive field of the unit that responds (",e.receptive_field?
+[])}function pa(t,e){return D(e)?U(t,e)?["The images with the highest single activation; the box is the receptive field of the unit that responds (",e.receptive_field?
 `${vt(e.receptive_field.size)} pixels`:"the whole input","). Below each, that patch and its gradient."]:["The images with the highest single activation. Each un\
 it of this layer sees all of an image; ","a gradient shows which pixels excite the one that responds, by ",Wt(t),"; mid-gray means none."]:["This layer has no m\
 ap: each filter gives one number per image. These are the images with the highest; ","a gradient shows which pixels excite the filter, by ",Wt(t),"; mid-gray me\
@@ -557,7 +556,7 @@ et($,()=>P($,se(g))),P(M,es(b,g.show)),P(S,ns(b,g.show))}p(n);let y=["The images
 s excite it, by ",Wt(s),"; mid-gray means none."],T=ha(v,w);return{title:`${d}, ${o.name}, ${s.title??s.name}`,crumbs:[{text:o.name,short:nt(o.name),href:R({...n,
 channel:null,show:"image"})},{text:String(m.channel),href:R(n)}],get steps(){return{before:x(w.before)?.href,after:x(w.after)?.href}},node:c("article",{class:"v\
 iew filter"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},d),L),c("p",{class:"lede"},ma(s,o,m))),c("div",{class:"hero"},rs(b),W(
-{title:"Strongest responses",text:pa(s,o)},$,M)),U(o)?W({title:"Highest on average",text:y},S):null,c("div",{class:"plots"},Kr(b),Jr(b)),Zr(b)),update:p,ready:()=>t.
+{title:"Strongest responses",text:pa(s,o)},$,M)),D(o)?W({title:"Highest on average",text:y},S):null,c("div",{class:"plots"},Kr(b),Jr(b)),Zr(b)),update:p,ready:()=>t.
 prefetch(T)}}function as(t,e=I){let n=It(t);return`most (${j(n.n)}) have ${ct(n,e)}`}function is(t,e=I){return t.map(n=>`${ct(n,e)}: ${F(n.n,"filter")}`)}var os=76,ga={top:6,
 right:8,bottom:22,left:2};function ls(t,e,n){let{svg:r,...s}=Ot(e,os,ga),a=_.scaleLinear([t[0].from,t.at(-1).to],s.x),o=_.scaleLinear([0,_.max(t,l=>l.n)],s.y),i=l=>a(
 l.to)-a(l.from);return Fe(r,t,{x:l=>a(l.from),width:i,y:s.y}).append("rect").attr("class","mark max").attr("x",l=>a(l.from)+.5).attr("width",l=>Math.max(1,i(l)-
@@ -578,7 +577,7 @@ Least active",value:t=>t===null?I(t):X(t)},score:{name:"Strongest",value:t=>I(t)
 {value:"",text:"any class"},...a.map(([o,i])=>({value:o,text:`${A(G(e,o),40)} (${i})`}))],current:r.class??"",onChange:o=>t.go(R({...t.current(),class:o===""?null:
 Number(o)}))})}function $a(t,e,n,r){let s=a=>a?{href:R({network:t.name,layer:a.name}),text:a.name}:null;return c("header",{class:"intro"},c("div",{class:"title-\
 row"},c("h1",{tabindex:"-1",title:e.name},xt(A(e.name,80))),it("layer",s(t.layers[n-1]),s(t.layers[n+1]))),r)}function ka(t,e,n,r){let s=_.median(n,o=>o.stats.selectivity),
-a=q(t,e)&&e.receptive_field;return c("dl",{class:"facts"},K("filters",j(e.channels)),K("kind",c("span",{title:e.kind},A(e.kind,24))),K("map",U(e)?e.shape.slice(
+a=U(t,e)&&e.receptive_field;return c("dl",{class:"facts"},K("filters",j(e.channels)),K("kind",c("span",{title:e.kind},A(e.kind,24))),K("map",D(e)?e.shape.slice(
 1).join(" × "):"none"),K("a unit sees",a?`${vt(e.receptive_field.size)} px`:"all"),r===void 0?null:K("images that reach it",`${j(r)} of ${j(t.dataset.images)}`),
 K("dead filters",j(Be(n))),s===void 0?null:K("median selectivity",I(s,2)))}function Ma(t,e,n,r,s){let a=r.sort!=="channel"&&n.length&&n.every(l=>Pe(l,r.sort)===
 null),o=n.filter(l=>!Gt(t,e,l,s)).length,i=r.class===null?null:A(G(t,r.class),60);return[F(n.length,"filter"),i===null?null:` with an image of “${i}” among th\
@@ -586,7 +585,7 @@ e strongest`,a?", in order of number: what to sort by is not known here":n.lengt
 d`:null,"."]}async function fs(t){let{store:e,route:n,signal:r}=t,{manifest:s,root:a}=await ut(e,n.network,r),o=St(s,n.layer),i=s.layers.indexOf(o),l=await e.layer(
 n.network,o.data,r),{filters:u,names:f,images:m}=l,h=tt({manifest:s,root:a,layer:o,file:l,wholeThumbs:!0}),d={manifest:s,root:a,layer:o,sources:h,show:t.show},v=qr(
 u),b=c("p",{class:"lede"}),w=c("div",{class:"toolbar"}),x=Ae("Show and sort",w,r),M=c("p",{class:"status",role:"status"}),S=c("p",{class:"absent",hidden:!0}),$={
-kind:null,now:n,chosen:[]},L=Ee({label:`Filters of ${A(o.name)}`,signal:r,make:(g,k)=>c("a",{class:"tile",href:R({...$.now,channel:g.channel})},k?D(null):Oe(d,g,
+kind:null,now:n,chosen:[]},L=Ee({label:`Filters of ${A(o.name)}`,signal:r,make:(g,k)=>c("a",{class:"tile",href:R({...$.now,channel:g.channel})},k?q(null):Oe(d,g,
 $.kind),c("span",{class:"tile-foot"},c("span",{class:"tile-number",title:f?.[g.channel]},f?A(f[g.channel],40):g.channel),c("span",{class:"tile-value"},bn[$.now.
 sort].value(Pe(g,$.now.sort)))))});function p(g,k){let C=(E,N,B)=>({value:E,text:N,href:R({...g,...B})}),O=Ce(s,o,u,k);et(w,()=>P(w,rt("Show",O.map(E=>C(E,wt[E],
 {tile:E})),k),rt("Sort by",Object.entries(bn).map(([E,{name:N}])=>C(E,N,{sort:E})),g.sort),v.length?va(t,s,v,g):null))}function y(g){let k=g.tile??Zt(s,o),C=Ne(
@@ -640,15 +639,15 @@ max(.02,Math.min(1,r,s));return{k:a,x:(e.width-a*t.width)/2,y:(e.height-a*t.heig
 1&&n+t*r.height<=s.height+1}function Ts({k:t,x:e,y:n},r){return{x:-e/t,y:-n/t,width:r.width/t,height:r.height/t}}function As(t,e,n,{margin:r,corner:s}){let{k:a,
 x:o,y:i}=t,[l,u]=[o+a*e.x,i+a*e.y],[f,m]=[l+a*e.width,u+a*e.height],h=l>=r&&u>=r&&f<=n.width-r&&m<=n.height-r,d=s&&f>n.width-s.width&&m>n.height-s.height;return h&&
 !d?t:{k:a,x:n.width/2-a*(e.x+e.width/2),y:n.height/2-a*(e.y+e.height/2)}}function _a(t){let e=Math.max(1.5,22*t),n=12-e/2;return H("svg",{class:"field",viewBox:"0 0 24 24","aria-hidden":"true"},H("rect",{class:"input",x:1,y:1,width:22,
-height:22,rx:2}),H("rect",{class:"seen",x:n,y:n,width:e,height:e,rx:t===1?2:.5}))}function Pa(t,e){return e.receptive_field&&q(t,e)?`${vt(e.receptive_field.size)}\
- px`:"whole input"}function Ba(t,{kind:e,channel:n,image:r,entry:s,preview:a},o){let i=e==="max_activ"?null:Gn(t.root,t.layer,e,a);if(e==="image"&&i)return ft({
-source:i,show:t.show,alt:"",eager:o});if(e==="image")return At(t,r,"",o);let l=e==="cropped";return mt(t,e,n,{alt:"",source:i,tiles:l?2:1,eager:o,square:l,entry:s})}
-function Ls(t,e,{from:n,pictures:r,available:s}){let{manifest:a,layer:o}=t,i=Qt(a,o,r,s),l=s.made&&!i.length?Math.min(r,o.channels):0,u=R({network:a.name,layer:o.
-name});return c("a",{class:"card",href:u,draggable:"false",tabindex:e===0?"0":"-1",data:{layer:o.name}},c("span",{class:"card-head"},Tt(e),c("span",{class:"card\
--name",title:o.name},c("bdi",{class:"name-full"},A(o.name,80)),c("span",{class:"name-short","aria-hidden":"true"},xt(nt(o.name,22).replace("…","…⁠"))))),c(
-"span",{class:"strip","aria-hidden":"true"},i.map(f=>D(null,Ba(t,f,e<4))),Array.from({length:l},()=>D(null))),c("span",{class:"card-facts"},c("span",{class:"car\
-d-filters"},c("b",null,j(o.channels))," filters"),c("span",{class:"card-field"},_a(zn(a,o)),Pa(a,o))),c("span",{class:"card-kind"},c("span",{class:"card-type",title:o.
-kind},A(o.kind,40)),c("span",{class:"card-shape"},o.shape.join(" × "))),n?c("span",{class:"card-from"},`from ${n}`):null)}var ja=globalThis.dagre,kn=ja;var Es={width:220,height:150},Cs=24;function Is(t){let e=H("g",{class:"minimap-cards"}),n=H("rect",{class:"minimap-seen",rx:3,"vector-effect":"non-scaling-strok\
+height:22,rx:2}),H("rect",{class:"seen",x:n,y:n,width:e,height:e,rx:t===1?2:.5}))}function Pa(t,e){return e.receptive_field&&U(t,e)?`${vt(e.receptive_field.size)}\
+ px`:"whole input"}function Ba(t,{kind:e,channel:n,image:r,entry:s,preview:a},o){let i=Gn(t.root,t.layer,e,a);if(e==="image"&&i)return ft({source:i,show:t.show,
+alt:"",eager:o});if(e==="image")return At(t,r,"",o);let l=e==="cropped";return mt(t,e,n,{alt:"",source:i,tiles:l?2:1,eager:o,square:l,entry:s})}function Ls(t,e,{
+from:n,pictures:r,available:s}){let{manifest:a,layer:o}=t,i=Qt(a,o,r,s),l=s.made&&!i.length?Math.min(r,o.channels):0,u=R({network:a.name,layer:o.name});return c(
+"a",{class:"card",href:u,draggable:"false",tabindex:e===0?"0":"-1",data:{layer:o.name}},c("span",{class:"card-head"},Tt(e),c("span",{class:"card-name",title:o.name},
+c("bdi",{class:"name-full"},A(o.name,80)),c("span",{class:"name-short","aria-hidden":"true"},xt(nt(o.name,22).replace("…","…⁠"))))),c("span",{class:"strip",
+"aria-hidden":"true"},i.map(f=>q(null,Ba(t,f,e<4))),Array.from({length:l},()=>q(null))),c("span",{class:"card-facts"},c("span",{class:"card-filters"},c("b",null,
+j(o.channels))," filters"),c("span",{class:"card-field"},_a(zn(a,o)),Pa(a,o))),c("span",{class:"card-kind"},c("span",{class:"card-type",title:o.kind},A(o.kind,40)),
+c("span",{class:"card-shape"},o.shape.join(" × "))),n?c("span",{class:"card-from"},`from ${n}`):null)}var ja=globalThis.dagre,kn=ja;var Es={width:220,height:150},Cs=24;function Is(t){let e=H("g",{class:"minimap-cards"}),n=H("rect",{class:"minimap-seen",rx:3,"vector-effect":"non-scaling-strok\
 e"}),r=H("svg",{class:"minimap","aria-hidden":"true"},e,n),s=null;function a(o){let i=r.getBoundingClientRect(),{x:l,y:u,width:f,height:m}=r.viewBox.baseVal;t(l+
 (o.clientX-i.left)/i.width*f,u+(o.clientY-i.top)/i.height*m)}return r.addEventListener("pointerdown",o=>{o.button||(r.setPointerCapture(o.pointerId),a(o))}),r.addEventListener(
 "pointermove",o=>{r.hasPointerCapture(o.pointerId)&&a(o)}),{node:r,covers:()=>s&&r.style.display!=="none"?{width:s.width+Cs,height:s.height+Cs}:null,draw(o,i,l){

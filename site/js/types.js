@@ -110,7 +110,8 @@
  * @property {number} image
  * @property {[number, number]} position
  * @property {Box} box
- * @property {{path: string, offset: number, length: number}|null} [thumb] a small picture of it, as a part of a file
+ * @property {{path: string, offset: number, length: number, kind: "max_activ"|"cropped"|"image"}|null} [thumb] a small
+ *   picture of it, as a part of a file
  *
  * @typedef {Record<string, Preview[]>} Previews previews.json: by layer, a few of its filters
  */

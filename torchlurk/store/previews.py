@@ -68,12 +68,18 @@ def read_preview_layer(path: Path) -> PreviewLayer:
 def choose_previews(layer: PreviewLayer, limit: int = PREVIEWS_PER_LAYER) -> list[Preview]:
     """Return the best image of filters that are spread evenly over the channels.
 
+    They are filters with a filter image if there are enough of them.
+
     Args:
         layer: The layer.
         limit: Largest number of filters. Those without images are left out.
     """
     filters = layer.filters
     count = min(limit, len(filters))
+    drawn = [entry for entry in filters if "max_activ" in entry.pictures]
+    enough = len(drawn) >= count
+    filters = drawn if enough else filters
+    kinds: tuple[str, ...] = ("max_activ",) if enough else ("cropped", IMAGE)
     chosen = [filters[i * len(filters) // count] for i in range(count)]
     thumbs = _locate_thumbs(layer, {entry.channel for entry in chosen})
     return [
@@ -82,7 +88,7 @@ def choose_previews(layer: PreviewLayer, limit: int = PREVIEWS_PER_LAYER) -> lis
             image=best.image,
             position=best.position,
             box=best.box,
-            thumb=thumbs.get((entry.channel, "cropped")) or thumbs.get((entry.channel, IMAGE)),
+            thumb=next(filter(None, (thumbs.get((entry.channel, kind)) for kind in kinds)), None),
         )
         for entry in chosen
         for best in entry.max[:1]
@@ -92,7 +98,7 @@ def choose_previews(layer: PreviewLayer, limit: int = PREVIEWS_PER_LAYER) -> lis
 def _locate_thumbs(layer: PreviewLayer, channels: set[int]) -> dict[PictureKey, PreviewThumb]:
     """Return where the small pictures of some filters are in the store."""
     return {
-        (channel, kind): PreviewThumb(path=pack.path, offset=thumb.offset, length=thumb.length)
+        (channel, kind): PreviewThumb(path=pack.path, offset=thumb.offset, length=thumb.length, kind=kind)
         for pack in (layer.packs or LayerPacks()).thumbs
         for (channel, kind), thumb in locate_pictures(pack, Path(pack.path)).items()
         if channel in channels and thumb.length
@@ -124,6 +130,6 @@ def _move_thumb(store: Path, preview: Preview, thumbs: bytearray) -> Preview:
         with suppress(LurkError):  # a pack that is missing or damaged
             thumb = preview.thumb
             data = StoredPicture(store / thumb.path, thumb.offset, thumb.length, "a small picture").read()
-            moved = PreviewThumb(path=PREVIEW_THUMBS, offset=len(thumbs), length=len(data))
+            moved = msgspec.structs.replace(thumb, path=PREVIEW_THUMBS, offset=len(thumbs), length=len(data))
             thumbs += data
     return msgspec.structs.replace(preview, thumb=moved)

@@ -144,7 +144,7 @@ export function defaultTile(manifest, layer) {
  */
 export function previews(manifest, layer, most, { made = null, best = [] } = {}) {
   const few = Math.min(most, layer.channels);
-  if (manifest.format > 1) return packedPreviews(best, few, hasCrops(manifest, layer));
+  if (manifest.format > 1) return packedPreviews(best, few);
   const drawn = made ? (made.max_activ ?? []) : ascentRanges(manifest, layer);
   if (countIn(drawn) >= few) return sample(drawn, few).map((channel) => ({ kind: "max_activ", channel }));
   const scanned = manifest.stages.scan?.complete && hasCrops(manifest, layer);
@@ -159,17 +159,16 @@ export function previews(manifest, layer, most, { made = null, best = [] } = {})
 }
 
 /**
- * The small pictures that a packed store has in its previews: crops, or images where a layer has no crops.
+ * The small pictures that a packed store has in its previews.
  * @param {Preview[]} best
  * @param {number} few
- * @param {boolean} crops
  * @returns {PreviewPicture[]}
  */
-function packedPreviews(best, few, crops) {
+function packedPreviews(best, few) {
   const some = best.filter(({ thumb }) => thumb);
   return sample([[0, some.length]], few).map((at) => {
-    const { channel, image, position, box } = some[at];
-    return { kind: crops ? "cropped" : "image", channel, image, entry: { position, box }, preview: some[at] };
+    const { channel, image, position, box, thumb } = some[at];
+    return { kind: thumb.kind, channel, image, entry: { position, box }, preview: some[at] };
   });
 }
 

@@ -137,7 +137,7 @@ export function pictureSources({ manifest, root, layer, file = null, read, image
  * The small picture of a preview; null where a store does not have one.
  * @param {string} root the network's folder
  * @param {Pick<Layer, "data">} layer
- * @param {"cropped"|"image"} kind
+ * @param {"max_activ"|"cropped"|"image"} kind
  * @param {Preview|null|undefined} preview
  * @returns {Part|null}
  */

@@ -103,6 +103,27 @@ test("cards show the best images where a unit sees all, and crops without their 
   assert.deepEqual(previews(drawn, layer, 4, { best })[0].kind, "image", "a filter image short");
 });
 
+test("previews of packed stores are the small pictures that are there", () => {
+  const eight = { name: "a", channels: 8, shape: [8, 4, 4] };
+  const preview = (channel, kind) => ({
+    channel,
+    image: 1,
+    position: [0, 0],
+    box: [0, 0, 1, 1],
+    thumb: kind && { kind },
+  });
+  const best = [preview(0, "max_activ"), preview(3, null), preview(5, "max_activ"), preview(7, "cropped")];
+  const found = previews({ format: 2, stages: {} }, eight, 8, { best });
+  assert.deepEqual(
+    found.map(({ kind, channel }) => [kind, channel]),
+    [
+      ["max_activ", 0],
+      ["max_activ", 5],
+      ["cropped", 7],
+    ],
+  );
+});
+
 test("networks that share a title are told apart by name", () => {
   const list = [
     { name: "a", title: "VGG16" },

@@ -110,7 +110,7 @@ def algorithms():
 
 def check(setting):
     exec(setting)
-    warnings.simplefilter("error")  # Torch warns about its former interface; our users do not see this warning.
+    warnings.simplefilter("error")  # torch warns about its former interface, but we must not
     torch.backends.cudnn.benchmark = True
     before = used(), algorithms()
     with deterministic_float32(torch.device("cuda")):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from tests.golden.run import EXPECTED
 from tests.stored import unpacked
@@ -60,7 +61,7 @@ def test_previews_are_the_best_images_of_the_layers():
             best = known[one.channel].max[0]
             assert (one.image, one.position, one.box) == (best.image, best.position, best.box)
             assert one.thumb is not None
-            assert (one.thumb.path, one.thumb.offset) == ("previews.bin", end)
+            assert (one.thumb.path, one.thumb.offset, one.thumb.kind) == ("previews.bin", end, "cropped")
             end += one.thumb.length
             assert thumbs[one.thumb.offset : end] == stored[f"thumbs/cropped/{layer.name}/{one.channel}.jpg"]
     assert end == len(thumbs)
@@ -71,11 +72,31 @@ def test_a_preview_without_crop_has_the_thumb_of_its_image() -> None:
     images = Pack(path="thumbs/a/image-0.2.bin", items=[0, 1, 2], kinds=["image"], lengths=[[7], [8], [9]])
     found = choose_previews(layer_of(4, LayerPacks(thumbs=[crops, images])))
     assert [one.thumb for one in found] == [
-        PreviewThumb(path=images.path, offset=0, length=7),
-        PreviewThumb(path=crops.path, offset=0, length=5),
-        PreviewThumb(path=images.path, offset=15, length=9),
+        PreviewThumb(path=images.path, offset=0, length=7, kind="image"),
+        PreviewThumb(path=crops.path, offset=0, length=5, kind="cropped"),
+        PreviewThumb(path=images.path, offset=15, length=9, kind="image"),
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        ([1, 3, 4, 6], [(1, "max_activ"), (4, "max_activ")]),
+        ([2], [(0, "cropped"), (4, "cropped")]),
+    ],
+)
+def test_previews_are_filter_images_if_there_are_enough(
+    drawn: list[int], expected: list[tuple[int, str]]
+) -> None:
+    layer = layer_of(8, LayerPacks(thumbs=[
+        Pack(path="a.bin", items=drawn, kinds=["max_activ"], lengths=[[3]] * len(drawn)),
+        Pack(path="b.bin", items=list(range(8)), kinds=["cropped"], lengths=[[5]] * 8),
+    ]))  # fmt: skip
+    for channel in drawn:
+        layer.filters[channel].pictures.append("max_activ")
+    found = choose_previews(layer, limit=2)
+    assert [(one.channel, one.thumb and one.thumb.kind) for one in found] == expected
 
 
 def test_a_preview_of_a_missing_pack_has_no_thumb(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def test_a_snapshot_names_the_thumbs_of_previews(tmp_path: Path) -> None:
     (network,) = watch_stores([store]).live().networks
     assert [one.thumb for one in network.layers["0"].best] == [
         None,
-        PreviewThumb(path=pack["path"], offset=0, length=10),
-        PreviewThumb(path=pack["path"], offset=10, length=20),
+        PreviewThumb(path=pack["path"], offset=0, length=10, kind="cropped"),
+        PreviewThumb(path=pack["path"], offset=10, length=20, kind="cropped"),
     ]
     layer["packs"]["thumbs"][0]["lengths"] = [[10]]
     (store / "layers/0.json").write_text(json.dumps(layer))

@@ -33,11 +33,13 @@ class PreviewThumb(Record, frozen=True):
         path: Path of the file, beside `previews.json` of a site, or in the store.
         offset: Position of its first byte in the file.
         length: Number of bytes.
+        kind: Kind of the small picture, such as `max_activ`.
     """
 
     path: Relative
     offset: NonNegativeInt
     length: PositiveInt
+    kind: str
 
 
 class Preview(Record, frozen=True):
@@ -48,8 +50,8 @@ class Preview(Record, frozen=True):
         image: Id of the image.
         position: As in `MaxEntry`.
         box: As in `MaxEntry`.
-        thumb: The small picture of the crop, or of the image in a layer without crops; `None` if there is
-            none.
+        thumb: The small picture of the filter image, of the crop, or of the image in a layer without crops;
+            `None` if there is none.
     """
 
     channel: NonNegativeInt

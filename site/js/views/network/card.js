@@ -34,7 +34,7 @@ function receptiveFieldText(manifest, layer) {
  * @param {boolean} eager
  */
 function previewTile(scene, { kind, channel, image, entry, preview }, eager) {
-  const source = kind === "max_activ" ? null : previewSource(scene.root, scene.layer, kind, preview);
+  const source = previewSource(scene.root, scene.layer, kind, preview);
   if (kind === "image" && source) return picture({ source, show: scene.show, alt: "", eager });
   if (kind === "image") return wholeImage(scene, image, "", eager);
   const square = kind === "cropped";
