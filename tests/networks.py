@@ -19,6 +19,22 @@ def seeded(make: Callable[[], M], seed: int = 0) -> M:
         return make().eval()
 
 
+def colour_filters() -> nn.Sequential:
+    """Four filters that weigh colours: the best image of each has every channel at 0 or 1."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False))
+    weights = torch.tensor([[1.0, -1.0, 0.5], [-0.5, 2.0, -1.0], [1.0, 1.0, 1.0], [-1.0, -2.0, -0.5]])
+    with torch.no_grad():
+        net[0].weight.copy_(weights[:, :, None, None])
+    return net
+
+
+def two_convolutions() -> nn.Sequential:
+    return seeded(
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3)),
+        seed=3,
+    )
+
+
 class Branching(nn.Module):
     """Convolutions with an in-place ReLU, a pooling, a functional ReLU, two branches and a stride."""
 

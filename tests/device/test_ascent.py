@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.device.helpers import check_close, needs_cuda
-from tests.networks import seeded
+from tests.networks import colour_filters, two_convolutions
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import channel_mean
 from torchlurk.ascent.optimise import AscentParams, AscentResult, ascend, filter_generator
@@ -25,22 +25,6 @@ def identity(images: Tensor) -> Tensor:
     return images
 
 
-def colours() -> nn.Sequential:
-    """Four filters that weigh colours: the best image of each has every channel at 0 or 1."""
-    net = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False))
-    weights = torch.tensor([[1.0, -1.0, 0.5], [-0.5, 2.0, -1.0], [1.0, 1.0, 1.0], [-1.0, -2.0, -0.5]])
-    with torch.no_grad():
-        net[0].weight.copy_(weights[:, :, None, None])
-    return net
-
-
-def two_layers() -> nn.Sequential:
-    return seeded(
-        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3)),
-        seed=3,
-    )
-
-
 def run(
     net: nn.Module, layer: str, channels: list[int], device: torch.device, params: AscentParams
 ) -> AscentResult:
@@ -51,7 +35,7 @@ def run(
 
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_the_best_colour_is_found(device: torch.device, bfloat16: bool) -> None:
-    net = colours()
+    net = colour_filters()
     found = run(net, "0", [0, 1, 2, 3], device, AscentParams(steps=400, bfloat16=bfloat16))
     assert found.scores.device.type == found.images.device.type == device.type
     weights = net[0].weight[:, :, 0, 0]
@@ -63,7 +47,7 @@ def test_the_best_colour_is_found(device: torch.device, bfloat16: bool) -> None:
 
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_scores_are_those_of_the_images_in_float32(device: torch.device, bfloat16: bool) -> None:
-    net, channels = two_layers(), [0, 5, 2]
+    net, channels = two_convolutions(), [0, 5, 2]
     found = run(net, "3", channels, device, AscentParams(steps=12, bfloat16=bfloat16))
     with torch.no_grad():
         maps = net.double()(found.images.cpu().double())
@@ -76,15 +60,15 @@ def test_the_first_steps_are_those_of_the_cpu(device: torch.device) -> None:
     for jitter in (STILL, Jitter()):
         params = AscentParams(steps=2, jitter=jitter)
         found, expected = (
-            run(two_layers(), "3", [1, 4], where, params) for where in (device, torch.device("cpu"))
+            run(two_convolutions(), "3", [1, 4], where, params) for where in (device, torch.device("cpu"))
         )
         check_close(found.images, expected.images, device, relative=1e-3)
 
 
 def test_a_large_batch_gives_the_images_of_small_ones(device: torch.device) -> None:
     params = AscentParams(steps=4, jitter=STILL)
-    together = run(two_layers(), "3", [0, 1, 2, 3, 4, 5], device, params)
-    alone = [run(two_layers(), "3", [channel], device, params) for channel in range(6)]
+    together = run(two_convolutions(), "3", [0, 1, 2, 3, 4, 5], device, params)
+    alone = [run(two_convolutions(), "3", [channel], device, params) for channel in range(6)]
     check_close(together.images, torch.cat([one.images.cpu() for one in alone]), device, relative=1e-3)
 
 
@@ -98,7 +82,7 @@ def test_steps_do_not_wait_for_the_device(device: torch.device, monkeypatch: pyt
         return result
 
     monkeypatch.setattr(torch.optim.Adam, "step", forbid_waiting)
-    net, generators = two_layers(), [filter_generator(0, "3", channel) for channel in (0, 1)]
+    net, generators = two_convolutions(), [filter_generator(0, "3", channel) for channel in (0, 1)]
     with isolated(net, device):
         try:
             found = ascend(
@@ -111,7 +95,7 @@ def test_steps_do_not_wait_for_the_device(device: torch.device, monkeypatch: pyt
 
 
 def test_the_naive_method_finds_the_best_colour(device: torch.device) -> None:
-    net = colours()
+    net = colour_filters()
     generators = [filter_generator(0, "0", channel) for channel in (0, 1)]
     with isolated(net, device):
         found = naive_ascend(net, "0", [0, 1], SIZE, identity, identity, channel_mean, generators)

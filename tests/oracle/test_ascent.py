@@ -11,6 +11,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.networks import colour_filters, two_convolutions
 from torchlurk import graph
 from torchlurk.ascent.naive import naive_ascend
 from torchlurk.ascent.objectives import centre_unit, channel_mean
@@ -40,20 +41,6 @@ def identity(images: Tensor) -> Tensor:
     return images
 
 
-def colours() -> nn.Sequential:
-    """Four filters that weigh colours: the best image of each has every channel at 0 or 1."""
-    net = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False))
-    weights = torch.tensor([[1.0, -1.0, 0.5], [-0.5, 2.0, -1.0], [1.0, 1.0, 1.0], [-1.0, -2.0, -0.5]])
-    with torch.no_grad():
-        net[0].weight.copy_(weights[:, :, None, None])
-    return net
-
-
-def random_net() -> nn.Sequential:
-    torch.manual_seed(3)
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3))
-
-
 def run(net: nn.Module, layer: str, channels: list[int], *, seed: int = 0, steps: int = 48):
     with isolated(net):
         return ascend(
@@ -63,7 +50,7 @@ def run(net: nn.Module, layer: str, channels: list[int], *, seed: int = 0, steps
 
 
 def test_the_best_colour_is_found() -> None:
-    net = colours()
+    net = colour_filters()
     found = run(net, "0", [0, 1, 2, 3], steps=400)
     weights = net[0].weight[:, :, 0, 0]
     best = weights.clamp(min=0).sum(1)  # each colour in [0, 1], 1 where its weight is positive
@@ -76,7 +63,7 @@ def test_the_best_colour_is_found() -> None:
 
 
 def test_the_naive_method_finds_the_best_colour() -> None:
-    net = colours()
+    net = colour_filters()
     with isolated(net):
         found = naive_ascend(
             net,
@@ -94,7 +81,7 @@ def test_the_naive_method_finds_the_best_colour() -> None:
 
 
 def test_scores_are_those_of_the_images() -> None:
-    net = random_net()
+    net = two_convolutions()
     found = run(net, "3", [0, 5])
     with torch.no_grad():
         maps = net(found.images)
@@ -103,7 +90,7 @@ def test_scores_are_those_of_the_images() -> None:
 
 
 def test_every_filter_is_excited_more_than_by_noise() -> None:
-    net = random_net()
+    net = two_convolutions()
     found = run(net, "3", list(range(6)))
     with torch.no_grad():
         noise = net(torch.rand(64, 3, *SIZE, generator=torch.Generator().manual_seed(1)))
@@ -111,14 +98,14 @@ def test_every_filter_is_excited_more_than_by_noise() -> None:
 
 
 def test_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
-    net = random_net()
+    net = two_convolutions()
     together = run(net, "3", [1, 2, 4], steps=12)
     alone = run(net, "3", [2], steps=12)
     torch.testing.assert_close(together.images[1], alone.images[0], rtol=1e-3, atol=1e-4)
 
 
 def test_the_seed_decides_the_image() -> None:
-    net = random_net()
+    net = two_convolutions()
     first, again, other = (run(net, "3", [1], seed=s, steps=6).images for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.allclose(first, other, atol=1e-3)
