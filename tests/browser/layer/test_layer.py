@@ -174,6 +174,17 @@ def test_a_layer_without_a_map(page, wide, troubles):
     assert troubles == []
 
 
+def test_a_plot_that_is_not_yet_drawn_again_does_not_widen_the_page(page, wide):
+    visit(page, f"{wide}#/big/logits/0")
+    expect(page.locator(".plot svg").first).to_be_visible()
+    # The script ends before the observer of the width runs, so the plot still has its former width.
+    overflow = page.locator(".plot").first.evaluate(
+        """(plot) => { const parent = plot.parentElement; parent.style.width = "100px";
+             return parent.scrollWidth - parent.clientWidth; }"""
+    )
+    assert overflow == 0
+
+
 @pytest.mark.parametrize("width", [360, 1280, 2560])
 @pytest.mark.parametrize("view", ["wide", "logits", "logits/0"])
 def test_every_width_and_theme(tab, wide, width, view, tab_troubles):
