@@ -56,7 +56,7 @@ class AscentParams:
         (32, 32)
     """
 
-    steps: int = 60
+    steps: int = 50
     rate: float = 0.05
     jitter: Jitter = field(default_factory=Jitter)
     waking: int = 8

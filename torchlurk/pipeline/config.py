@@ -84,7 +84,7 @@ class AscentConfig:
 
     strategy: Strategy = "fourier"
     objective: ObjectiveName = "mean"
-    steps: int = 60
+    steps: int = 50
     resolutions: int = 3
     seed: int = 0
     batch_size: int = 4
