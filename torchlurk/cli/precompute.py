@@ -117,7 +117,8 @@ if TYPE_CHECKING:
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 4096),
-    help="Number of images per forward pass. [default: 8 on a CPU, up to 256 with CUDA]",
+    help="Number of images per forward pass. [default: on a CPU 8, in the scan up to 64 for small inputs; "
+    "with CUDA up to 256]",
 )
 @options.workers("decode images, and of threads that encode pictures")
 @click.option(
@@ -197,7 +198,7 @@ def _precompute(group: ProcessGroup, arguments: _Arguments) -> None:
         check_writable(arguments.out)
     images = _open_images(group, arguments, reporter)
     network = _load_network(group, arguments, images, reporter)
-    config = _run_config(group, arguments, device)
+    config = _run_config(group, arguments, device, network)
     processes = f", {group.size} processes" if group.size > 1 else ""
     reporter.report(
         f"{network.title} ({network.weights}) over {len(images.paths)} images on {device.type}{processes}"
@@ -240,31 +241,31 @@ def _load_network(
     # The main process downloads weights before the others look for them.
     return group.main_first(
         lambda: load_network(
-            arguments.model,
-            arguments.weights,
-            arguments.size,
-            default_cache(),
-            report=reporter.report,
-            seed=arguments.seed,
-            first=lambda: first_image(images),
-            display_channels=arguments.show_channels or (),
-            unsafe_pickle=arguments.allow_unsafe_pickle,
+            arguments.model, arguments.weights, arguments.size, default_cache(), report=reporter.report,
+            seed=arguments.seed, first=lambda: first_image(images),
+            display_channels=arguments.show_channels or (), unsafe_pickle=arguments.allow_unsafe_pickle,
         )
-    )
+    )  # fmt: skip
 
 
-def _run_config(group: ProcessGroup, arguments: _Arguments, device: torch.device) -> RunConfig:
+def _run_config(
+    group: ProcessGroup, arguments: _Arguments, device: torch.device, network: Network
+) -> RunConfig:
     from torchlurk.pipeline import resume
     from torchlurk.runtime import devices
     from torchlurk.store.selection import Selection
 
     out, precision = arguments.out, arguments.precision
+    replaced = arguments.overwrite and "scan" in arguments.stages
+    scan_batch = group.broadcast(
+        lambda: resume.default_scan_batch(out, device, network.shape[1:], overwrite=replaced)
+    )
     batch_size = arguments.batch_size or devices.default_batch_size(device)
     return RunConfig(
         scan=ScanConfig(
             layers=arguments.layers,
             k=arguments.top,
-            batch_size=batch_size,
+            batch_size=arguments.batch_size or scan_batch,
             shard_size=arguments.shard_size or devices.default_shard_size(device),
             precision=arguments.scan_precision,
         ),
