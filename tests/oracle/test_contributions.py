@@ -51,11 +51,17 @@ def by_layer(found: Contributions) -> dict[str, Tensor]:
 
 
 def check_definition(
-    model: nn.Module, x: Tensor, tolerance: float = EXACT, *, layers: int = 9, count: int = 5
+    model: nn.Module,
+    x: Tensor,
+    tolerance: float = EXACT,
+    *,
+    names: Sequence[str] = (),
+    layers: int = 9,
+    count: int = 5,
 ) -> None:
     """Compare with one backward pass for each unit, in which all layers are cut."""
     with isolated(model):
-        runner, own = prepared(model, x)
+        runner, own = prepared(model, x, names)
         units = {name: some(u, count) for name, u in strongest_units(runner, own, x).items() if len(u)}
         chosen = list(units)[:: max(1, len(units) // layers)]
         cuts = find_cuts(runner, own, x)
@@ -103,6 +109,24 @@ def check_sums(model: nn.Module, x: Tensor, tolerance: float, *, layers: int = 9
 @pytest.mark.parametrize("name", GRAPHS)
 def test_contributions_of_small_networks_are_the_definition(name: str) -> None:
     check_definition(seeded(GRAPHS[name]).double(), images(GRAPH_SIZE))
+
+
+CONTAINERS = {
+    "residual": ("0", "2.0", "2", "3.0.branches.0.0", "4"),
+    "inception": ("0", "1", "1.branches.1.0", "4"),
+    "squeeze and excitation": ("0", "1.branches.1", "1", "2"),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_contributions_to_and_of_containers_are_the_definition(name: str) -> None:
+    check_definition(seeded(GRAPHS[name]).double(), images(GRAPH_SIZE), names=CONTAINERS[name])
+
+
+def test_contributions_of_attention_are_the_definition() -> None:
+    names = [f"encoder.layers.encoder_layer_{number}" for number in range(3)]
+    model = made("vit_b_16")
+    check_definition(model, images((3, 64, 64)), names=["conv_proj", *names, f"{names[2]}.mlp", "heads.head"])
 
 
 DEFINED = ["resnet18", "densenet121", "efficientnet_b0", "vit_b_16", "reused and functional ReLUs"]

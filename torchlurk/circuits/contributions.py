@@ -230,6 +230,8 @@ def _add_gradients(
     values: Mapping[str, Tensor],
 ) -> None:
     """Add the contributions of any layers, by a backward pass from the kernels to the leaves."""
+    # One tensor for all products of a size: with a new one each time, most time goes into its memory.
+    products = {(leaf.shape, leaf.dtype): torch.empty_like(leaf.detach()) for _, leaf in leaves}
     for chosen in units.rounds():
         some = units.part(chosen)
         gradients = torch.autograd.grad(
@@ -241,7 +243,8 @@ def _add_gradients(
         )
         for (name, leaf), gradient in zip(leaves, gradients, strict=True):
             if gradient is not None:
-                values[name][chosen] += _sums(gradient * leaf.detach(), axes[name])[some.images]
+                product = torch.mul(gradient, leaf.detach(), out=products[leaf.shape, leaf.dtype])
+                values[name][chosen] += _sums(product, axes[name])[some.images]
 
 
 def _sums(values: Tensor, axes: MapAxes) -> Tensor:

@@ -20,6 +20,9 @@ from torchlurk.models.runner import Runner
 _Hook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 """A forward hook: takes a module, its inputs and its output, and may return another output."""
 
+_FRESH = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+"""Modules whose output is a new tensor that nobody else holds."""
+
 
 @dataclass(frozen=True)
 class Cuts:
@@ -65,7 +68,7 @@ class _Leaves:
 
     owners: dict[int, tuple[weakref.ref[Tensor], str]] = field(default_factory=dict)
 
-    def cut(self, layer: str, output: Any) -> Any:
+    def cut(self, layer: str, module: nn.Module, output: Any) -> Any:
         """Return an output whose first floating-point tensor comes from a new leaf."""
         values, structure = pytree.tree_flatten(output)
         index = next(
@@ -73,7 +76,10 @@ class _Leaves:
         )
         if index is None:
             return output
-        leaf = values[index].detach().clone().requires_grad_()
+        leaf = values[index].detach()
+        if type(module) not in _FRESH:  # an operation in place may reach an output that others hold
+            leaf = leaf.clone()
+        leaf.requires_grad_()
         self.owners[id(leaf)] = (weakref.ref(leaf), layer)
         # A copy, since an operation in place may follow, which a leaf does not allow.
         values[index] = leaf.clone()
@@ -132,7 +138,7 @@ def cut_forward(
     def cut(name: str) -> _Hook:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:  # noqa: ARG001
             # Inside no_grad, autograd does not see who reads the output.
-            return leaves.cut(name, output) if torch.is_grad_enabled() and not busy else output
+            return leaves.cut(name, module, output) if torch.is_grad_enabled() and not busy else output
 
         return hook
 

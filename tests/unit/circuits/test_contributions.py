@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tests.networks import Branching, Call, seeded, two_convolutions
 from tests.zoo import DataDependent, Reused
+from torchlurk.circuits import contributions
 from torchlurk.circuits.contributions import Units, strongest_units, unit_contributions
 from torchlurk.circuits.cuts import find_cuts
 from torchlurk.errors import LurkError
@@ -128,6 +129,34 @@ def test_a_convolution_after_pooling_needs_no_backward_pass(monkeypatch: pytest.
         monkeypatch.setattr(torch.autograd, "grad", None)
         found = unit_contributions(runner, layers, x, chosen, cuts=cuts)["3"].values
         assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("make", [two_convolutions, lambda: seeded(Flattened)])
+def test_the_quick_way_is_the_backward_pass(
+    make: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = make(), noise(3, 3, 20, 20)
+    with isolated(model):
+        runner, layers = ready(model, x)
+        chosen = strongest_units(runner, layers, x)
+        quick = unit_contributions(runner, layers, x, chosen)
+        monkeypatch.setattr(contributions, "is_channelwise", lambda *arguments: False)
+        slow = unit_contributions(runner, layers, x, chosen)
+    for name, found in quick.items():
+        scale = float(slow[name].values.abs().max()) if found.upstream else 1.0
+        torch.testing.assert_close(found.values, slow[name].values, rtol=0, atol=1e-6 * scale)
+
+
+class Flattened(nn.Module):
+    """A linear layer behind a flattened map, and another behind a ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.wide, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4 * 9 * 9, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.avg_pool2d(self.conv(x).relu_(), 2)
+        return self.head(self.wide(x.flatten(1)).relu())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
