@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torchlurk.api.contributions import Contribution, UnitContributions, contributions
     from torchlurk.api.filters import FilterView, TopImage
     from torchlurk.api.frames import FrameRecorder
     from torchlurk.api.lurker import Lurk
@@ -49,6 +50,7 @@ __all__ = [
     "ClassLogit",
     "Comparison",
     "ComparisonRow",
+    "Contribution",
     "Explanation",
     "FeatureVisualizer",
     "FilterView",
@@ -64,8 +66,10 @@ __all__ = [
     "StoreView",
     "TopImage",
     "Transferred",
+    "UnitContributions",
     "__version__",
     "compare",
+    "contributions",
     "explain",
     "gradients",
     "networks_folder",
@@ -80,6 +84,7 @@ _EXPORTS = {
     "ClassLogit": "torchlurk.attribution.targets:ClassLogit",
     "Comparison": "torchlurk.comparing.table:Comparison",
     "ComparisonRow": "torchlurk.comparing.row:ComparisonRow",
+    "Contribution": "torchlurk.api.contributions:Contribution",
     "Explanation": "torchlurk.explaining.explanation:Explanation",
     "FeatureVisualizer": "torchlurk.api.visualizer:FeatureVisualizer",
     "FilterView": "torchlurk.api.filters:FilterView",
@@ -95,7 +100,9 @@ _EXPORTS = {
     "StoreView": "torchlurk.api.reading:StoreView",
     "TopImage": "torchlurk.api.filters:TopImage",
     "Transferred": "torchlurk.training.api:Transferred",
+    "UnitContributions": "torchlurk.api.contributions:UnitContributions",
     "compare": "torchlurk.comparing.run:compare",
+    "contributions": "torchlurk.api.contributions:contributions",
     "explain": "torchlurk.explaining.run:explain",
     "gradients": "torchlurk.attribution.sensitivity:gradients",
     "networks_folder": "torchlurk.runtime.resources:networks_folder",

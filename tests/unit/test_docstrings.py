@@ -55,7 +55,8 @@ def test_every_export_has_a_docstring(name: str) -> None:
 
 
 WITHOUT_EXAMPLE = {
-    *("ComparisonRow", "Explanation", "FilterView", "Gradients", "LayerView", "StoreView", "TopImage"),
+    *("ComparisonRow", "Contribution", "Explanation", "FilterView", "Gradients", "LayerView", "StoreView"),
+    *("TopImage", "UnitContributions"),
     *("photos_folder", "networks_folder"),  # in the example of the package
     "__version__",
 }
