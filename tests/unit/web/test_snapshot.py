@@ -30,7 +30,7 @@ def test_a_snapshot_follows_a_growing_store(tmp_path: Path) -> None:
     (store / "network.json").write_text(manifest_of("toy", stages=stages))
     (network,) = stores.live().networks
     assert stores.live().waiting == []
-    assert network.stages == {"scan": False, "gradients": False, "ascent": False}
+    assert network.stages == {"scan": False, "circuits": False, "gradients": False, "ascent": False}
     assert set(network.files) == {"network.json"}
     assert network.layers == {}
     (store / "layers").mkdir()
