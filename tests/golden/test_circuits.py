@@ -260,7 +260,7 @@ def test_layers_without_connection_and_gradients_without_value(tmp_path: Path) -
     for name in ("first", "second"):
         assert (found[name].upstream, found[name].downstream) == ([], ["root"])
         assert all(entry.rest == entry.score for entry in found[name].filters)
-    assert any("contributions that are NaN or infinite" in line for line in lines)
+    assert any("contributions are NaN or infinite: " in line for line in lines)
     assert inspect(out).problems == ()
 
 

@@ -101,8 +101,9 @@ def upstream_table(file: CircuitFile, channel: int) -> UpstreamTable:
 
     def row(one: Contributor) -> UpstreamFilter:
         layer = file.upstream[one.upstream]
+        share = one.contribution / total if total > 0 else 0.0
         kernel = letters_to_kernel(one.kernel, entry.scale, layer.kernel or (0, 0))
-        return UpstreamFilter(layer.layer, one.channel, one.contribution, one.contribution / total, kernel)
+        return UpstreamFilter(layer.layer, one.channel, one.contribution, share, kernel)
 
     return UpstreamTable(row(one) for one in (*entry.excited_by, *entry.inhibited_by))
 

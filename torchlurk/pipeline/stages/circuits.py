@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 
@@ -54,6 +54,9 @@ TASKS: tuple[str, ...] = ("circuits",)
 _SUMS_IN_MEMORY = 30_000_000
 """Numbers in the merged sums of layers that are in memory together."""
 
+_MAX_REPORTED = 5
+"""Number of layers that a message names."""
+
 
 def run(context: RunContext, manifest: Manifest) -> Manifest:
     """Write the circuits of all filters.
@@ -61,6 +64,9 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
     Returns:
         The manifest, unchanged.
     """
+    if context.group.broadcast(lambda: is_complete(context, manifest)):
+        # They are written together, and deleted before their options change.
+        return manifest
     config, files = context.config.circuits, read_layer_files(context, manifest)
     selection = all_units(context) if config.images == "all" else listed_units(context, files)
     reaching = _reaching_images(files)
@@ -155,7 +161,7 @@ def _merge_layers(
     context: RunContext,
     manifest: Manifest,
     partial: PartialResults,
-    pieces: Iterable[str],
+    pieces: Collection[str],
     reaching: Mapping[str, int],
     cuts: Cuts,
 ) -> dict[str, CircuitFile]:
@@ -260,8 +266,9 @@ def _upstream_layer(name: str, kernels: Tensor | None) -> UpstreamLayer:
 def _report_left_out(context: RunContext, left_out: Mapping[str, int]) -> None:
     """Report units whose contributions are not finite, by layer."""
     if left_out:
-        first = next(iter(left_out))
+        counts = [f"{count} of {name!r}" for name, count in left_out.items()]
+        more = f" and of {len(counts) - _MAX_REPORTED} other layers" if len(counts) > _MAX_REPORTED else ""
         context.reporter.report(
-            f"circuits leave out {sum(left_out.values())} units, of {first!r} and {len(left_out) - 1} other "
-            "layers, which have contributions that are NaN or infinite"
+            "circuits leave out units whose contributions are NaN or infinite: "
+            f"{', '.join(counts[:_MAX_REPORTED])}{more}"
         )
