@@ -138,12 +138,12 @@ def compute_circuits(case: Case, model: nn.Module, folder: Path) -> None:
         for entry in layer:
             score = entry.circuit.score
             # A list has all images.
-            check(abs(score - entry.stats.max_mean) <= scale, "mean score of the units")
+            check(abs(score - entry.stats.max_mean) <= 2 * scale, "mean score of the units")
             size = abs(score) + entry.excitation - entry.inhibition
             error = abs(entry.excitation + entry.inhibition + entry.rest - score)
-            check(error <= 1e-5 * size, "sum of the parts of a score")
+            check(error <= 2e-5 * size, "sum of the parts of a score")
             used = sum(abs(row.share) for row in entry.made_of())
-            check(used <= 1 + 1e-5, "shares of what a filter is made of")
+            check(used <= 1 + 2e-5, "shares of what a filter is made of")
 
 
 def compute_grads(case: Case, model: nn.Module, folder: Path) -> None:
