@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torchlurk.api.circuits import DownstreamFilter, UpstreamFilter
     from torchlurk.api.contributions import Contribution, UnitContributions, contributions
     from torchlurk.api.filters import FilterView, TopImage
     from torchlurk.api.frames import FrameRecorder
@@ -51,6 +52,7 @@ __all__ = [
     "Comparison",
     "ComparisonRow",
     "Contribution",
+    "DownstreamFilter",
     "Explanation",
     "FeatureVisualizer",
     "FilterView",
@@ -67,6 +69,7 @@ __all__ = [
     "TopImage",
     "Transferred",
     "UnitContributions",
+    "UpstreamFilter",
     "__version__",
     "compare",
     "contributions",
@@ -85,6 +88,7 @@ _EXPORTS = {
     "Comparison": "torchlurk.comparing.table:Comparison",
     "ComparisonRow": "torchlurk.comparing.row:ComparisonRow",
     "Contribution": "torchlurk.api.contributions:Contribution",
+    "DownstreamFilter": "torchlurk.api.circuits:DownstreamFilter",
     "Explanation": "torchlurk.explaining.explanation:Explanation",
     "FeatureVisualizer": "torchlurk.api.visualizer:FeatureVisualizer",
     "FilterView": "torchlurk.api.filters:FilterView",
@@ -101,6 +105,7 @@ _EXPORTS = {
     "TopImage": "torchlurk.api.filters:TopImage",
     "Transferred": "torchlurk.training.api:Transferred",
     "UnitContributions": "torchlurk.api.contributions:UnitContributions",
+    "UpstreamFilter": "torchlurk.api.circuits:UpstreamFilter",
     "compare": "torchlurk.comparing.run:compare",
     "contributions": "torchlurk.api.contributions:contributions",
     "explain": "torchlurk.explaining.run:explain",

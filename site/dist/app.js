@@ -98,16 +98,17 @@ comparisons:r=[]}=t,s=[n.map(({name:u})=>u),r.map(({name:u})=>u)];if(e.compariso
 [s,r.find(({name:f})=>f===e.comparison),u])}let a=n.find(({name:u})=>u===(e.network??n[0].name));if(!a)return JSON.stringify(s);let{files:o,layers:i}=a,l=[s,o["\
 network.json"]];return e.channel!==null&&l.push(o["images.json"]),e.layer!==null?l.push(i[e.layer]?.stamp):l.push(Object.entries(i).map(([u,{stamp:f}])=>[u,f])),
 e.layer===null&&e.class!==null&&l.push(o["classes.json"]),JSON.stringify(l)}var to={scan:"Scanning the images",rough:"Scanning the images in bfloat16",again:"Sc\
-anning the best images again",crops:"Cutting out the crops",images:"Writing the images","max gradients":"Computing gradients of the strongest units","avg gradie\
-nts":"Computing gradients of the mean activations",certificates:"Checking the crops",ascent:"Making filter images"},On={scan:"scan",gradients:"gradients",ascent:"\
-filter images"};function Rn(t,e,n=0){let r=t.networks.find(l=>l.name===e)??t.networks[0];if(!r)return{text:`Waiting for the first results of ${t.waiting.join(",\
- ")}`,detail:"",share:null,state:"rests"};let{progress:s,stages:a}=r;if(s){let{work:l,unit:u,done:f,total:m}=s,h=to[l]??l,d=`${f} of ${m} ${u}${m===1?"":"s"}`,v=m>
-0?Math.min(1,f/m):null;if(n<12e4)return{text:h,detail:d,share:v,state:"runs"};let b=Math.floor(n/6e4);return{text:h,detail:`${d}, no news for ${b} minutes`,share:v,
-state:"rests"}}let o=Object.keys(On).filter(l=>!a[l]).map(l=>On[l]);return o.length?{text:"Nothing is running",detail:`not computed yet: ${o.join(", ")}`,share:null,
-state:"rests"}:{text:"All is computed",detail:"",share:null,state:"done"}}function Nn({url:t,onUpdate:e,fetch:n=globalThis.fetch.bind(globalThis),every:r=2e3,clock:s=()=>performance.
-now(),setTimer:a=(i,l)=>setTimeout(i,l),clearTimer:o=i=>clearTimeout(i)}){let i=null,l=null,u=null,f=s(),m=!1;async function h(){let v=null;try{let w=await n(t,
-{cache:"no-cache"}),x=w.ok?await w.text():null;v=JSON.parse(x),x!==u&&([u,f]=[x,s()])}catch{}let b=e(v,s()-f);o(i),i=null,!m&&!(v&&b&&Qs(v))&&(i=a(d,v?r:r*5))}function d(){
-return l??=h().finally(()=>l=null),l}return{check:d,pause(){m=!0,o(i),i=null},resume(){return m=!1,d()}}}function Kt(){let t=new Map;function e(r,s){let a=new AbortController,o=s(a.signal).finally(()=>{t.get(r)===i&&t.delete(r)}),i={control:a,waiting:0,result:o};return o.
+anning the best images again",crops:"Cutting out the crops",images:"Writing the images",circuits:"Computing what filters are made of","max gradients":"Computing\
+ gradients of the strongest units","avg gradients":"Computing gradients of the mean activations",certificates:"Checking the crops",ascent:"Making filter images"},
+On={scan:"scan",circuits:"circuits",gradients:"gradients",ascent:"filter images"};function Rn(t,e,n=0){let r=t.networks.find(l=>l.name===e)??t.networks[0];if(!r)
+return{text:`Waiting for the first results of ${t.waiting.join(", ")}`,detail:"",share:null,state:"rests"};let{progress:s,stages:a}=r;if(s){let{work:l,unit:u,done:f,
+total:m}=s,h=to[l]??l,d=`${f} of ${m} ${u}${m===1?"":"s"}`,v=m>0?Math.min(1,f/m):null;if(n<12e4)return{text:h,detail:d,share:v,state:"runs"};let b=Math.floor(n/
+6e4);return{text:h,detail:`${d}, no news for ${b} minutes`,share:v,state:"rests"}}let o=Object.keys(On).filter(l=>!a[l]).map(l=>On[l]);return o.length?{text:"No\
+thing is running",detail:`not computed yet: ${o.join(", ")}`,share:null,state:"rests"}:{text:"All is computed",detail:"",share:null,state:"done"}}function Nn({url:t,
+onUpdate:e,fetch:n=globalThis.fetch.bind(globalThis),every:r=2e3,clock:s=()=>performance.now(),setTimer:a=(i,l)=>setTimeout(i,l),clearTimer:o=i=>clearTimeout(i)}){
+let i=null,l=null,u=null,f=s(),m=!1;async function h(){let v=null;try{let w=await n(t,{cache:"no-cache"}),x=w.ok?await w.text():null;v=JSON.parse(x),x!==u&&([u,
+f]=[x,s()])}catch{}let b=e(v,s()-f);o(i),i=null,!m&&!(v&&b&&Qs(v))&&(i=a(d,v?r:r*5))}function d(){return l??=h().finally(()=>l=null),l}return{check:d,pause(){m=
+!0,o(i),i=null},resume(){return m=!1,d()}}}function Kt(){let t=new Map;function e(r,s){let a=new AbortController,o=s(a.signal).finally(()=>{t.get(r)===i&&t.delete(r)}),i={control:a,waiting:0,result:o};return o.
 catch(()=>{}),t.set(r,i),i}function n(r,s){s.waiting-=1,setTimeout(()=>{s.waiting>0||t.get(r)!==s||(t.delete(r),s.control.abort())})}return async(r,s,a)=>{s?.throwIfAborted();
 let o=t.get(r)??e(r,a);if(o.waiting+=1,!s)return o.result;let i,l=new Promise((u,f)=>{i=()=>f(s.reason),s.addEventListener("abort",i,{once:!0})});try{return await Promise.
 race([o.result,l])}catch(u){throw s.aborted?s.reason:u}finally{s.removeEventListener("abort",i),n(r,o)}}}var kt=class{#r;#e;#n=0;#t=new Map;constructor(e,n=()=>1){this.#r=e,this.#e=n}values(){return this.#t.values()}get(e){if(!this.#t.has(e))return;let n=this.#t.get(

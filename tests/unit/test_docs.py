@@ -210,6 +210,7 @@ def example() -> dict[str, Any]:
 KINDS = {
     "index.json": schema.Index,
     "toy/network.json": schema.Manifest,
+    "toy/circuits/0.json": schema.CircuitFile,
     "toy/classes.json": schema.Classes,
     "toy/images.json": schema.ImagesFile,
     "toy/layers/0.json": schema.LayerFile,

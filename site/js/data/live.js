@@ -50,13 +50,14 @@ const WORK = {
   again: "Scanning the best images again",
   crops: "Cutting out the crops",
   images: "Writing the images",
+  circuits: "Computing what filters are made of",
   "max gradients": "Computing gradients of the strongest units",
   "avg gradients": "Computing gradients of the mean activations",
   certificates: "Checking the crops",
   ascent: "Making filter images",
 };
 
-const STAGES = { scan: "scan", gradients: "gradients", ascent: "filter images" };
+const STAGES = { scan: "scan", circuits: "circuits", gradients: "gradients", ascent: "filter images" };
 
 /**
  * @typedef {object} ProgressText

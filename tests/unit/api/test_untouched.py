@@ -55,6 +55,16 @@ def viz(model: Awkward, folder: Path) -> None:
     lurker.compute_viz("logits", [1], strategy="naive", overwrite=True)
 
 
+def circuits(model: Awkward, folder: Path) -> None:
+    lurker = lurk(model, folder / "net")
+    lurker.compute_circuits()
+    lurker.compute_circuits("all", overwrite=True)
+
+
+def contributions(model: Awkward, folder: Path) -> None:
+    torchlurk.contributions(model, images()[:1], "body.last:1")
+
+
 def compare(model: Awkward, folder: Path) -> None:
     shutil.copytree(folder / "net", folder / "other")
     torchlurk.compare(
@@ -100,9 +110,11 @@ def transfer(model: Awkward, folder: Path) -> None:
 
 CALLS: dict[str, Callable[[Awkward, Path], None]] = {
     "Lurk.compute_top_imgs": scan,
+    "Lurk.compute_circuits": circuits,
     "Lurk.compute_grads": grads,
     "Lurk.compute_viz": viz,
     "compare": compare,
+    "contributions": contributions,
     "explain": explain,
     "gradients": gradients,
     "FeatureVisualizer": visualize,
@@ -110,9 +122,10 @@ CALLS: dict[str, Callable[[Awkward, Path], None]] = {
     "transfer": transfer,
 }
 WITHOUT_A_NETWORK = {
-    "AscentParams", "AttributionParams", "ClassLogit", "Comparison", "ComparisonRow", "Explanation",
-    "FilterView", "Gradients", "Jitter", "LayerUnit", "LayerView", "LiveServer", "LurkError", "Preprocess",
-    "StoreView", "TopImage", "Transferred", "__version__", "networks_folder", "open_store", "photos_folder",
+    "AscentParams", "AttributionParams", "ClassLogit", "Comparison", "ComparisonRow", "Contribution",
+    "DownstreamFilter", "Explanation", "FilterView", "Gradients", "Jitter", "LayerUnit", "LayerView",
+    "LiveServer", "LurkError", "Preprocess", "StoreView", "TopImage", "Transferred", "UnitContributions",
+    "UpstreamFilter", "__version__", "networks_folder", "open_store", "photos_folder",
 }  # fmt: skip
 
 
