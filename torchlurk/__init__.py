@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torchlurk.ascent.transforms import Jitter
     from torchlurk.attribution.sensitivity import Gradients, gradients
     from torchlurk.attribution.targets import ClassLogit, LayerUnit
+    from torchlurk.circuits.ablation_table import Ablation, ClassEffect, FilterEffect
     from torchlurk.comparing.row import ComparisonRow
     from torchlurk.comparing.run import compare
     from torchlurk.comparing.table import Comparison
@@ -44,13 +45,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Ablation",
     "AscentParams",
     "AttributionParams",
+    "ClassEffect",
     "ClassLogit",
     "Comparison",
     "ComparisonRow",
     "Explanation",
     "FeatureVisualizer",
+    "FilterEffect",
     "FilterView",
     "FrameRecorder",
     "Gradients",
@@ -75,13 +79,16 @@ __all__ = [
 ]
 
 _EXPORTS = {
+    "Ablation": "torchlurk.circuits.ablation_table:Ablation",
     "AscentParams": "torchlurk.ascent.optimise:AscentParams",
     "AttributionParams": "torchlurk.explaining.params:AttributionParams",
+    "ClassEffect": "torchlurk.circuits.ablation_table:ClassEffect",
     "ClassLogit": "torchlurk.attribution.targets:ClassLogit",
     "Comparison": "torchlurk.comparing.table:Comparison",
     "ComparisonRow": "torchlurk.comparing.row:ComparisonRow",
     "Explanation": "torchlurk.explaining.explanation:Explanation",
     "FeatureVisualizer": "torchlurk.api.visualizer:FeatureVisualizer",
+    "FilterEffect": "torchlurk.circuits.ablation_table:FilterEffect",
     "FilterView": "torchlurk.api.filters:FilterView",
     "FrameRecorder": "torchlurk.api.frames:FrameRecorder",
     "Gradients": "torchlurk.attribution.sensitivity:Gradients",

@@ -55,6 +55,12 @@ def viz(model: Awkward, folder: Path) -> None:
     lurker.compute_viz("logits", [1], strategy="naive", overwrite=True)
 
 
+def ablate(model: Awkward, folder: Path) -> None:
+    lurker = lurk(model, folder / "new")
+    lurker.ablate("body.wide", [1, 3])
+    lurker.ablate("norm", 0, "mean")
+
+
 def compare(model: Awkward, folder: Path) -> None:
     shutil.copytree(folder / "net", folder / "other")
     torchlurk.compare(
@@ -99,6 +105,7 @@ def transfer(model: Awkward, folder: Path) -> None:
 
 
 CALLS: dict[str, Callable[[Awkward, Path], None]] = {
+    "Lurk.ablate": ablate,
     "Lurk.compute_top_imgs": scan,
     "Lurk.compute_grads": grads,
     "Lurk.compute_viz": viz,
@@ -110,9 +117,10 @@ CALLS: dict[str, Callable[[Awkward, Path], None]] = {
     "transfer": transfer,
 }
 WITHOUT_A_NETWORK = {
-    "AscentParams", "AttributionParams", "ClassLogit", "Comparison", "ComparisonRow", "Explanation",
-    "FilterView", "Gradients", "Jitter", "LayerUnit", "LayerView", "LiveServer", "LurkError", "Preprocess",
-    "StoreView", "TopImage", "Transferred", "__version__", "networks_folder", "open_store", "photos_folder",
+    "Ablation", "AscentParams", "AttributionParams", "ClassEffect", "ClassLogit", "Comparison",
+    "ComparisonRow", "Explanation", "FilterEffect", "FilterView", "Gradients", "Jitter", "LayerUnit",
+    "LayerView", "LiveServer", "LurkError", "Preprocess", "StoreView", "TopImage", "Transferred",
+    "__version__", "networks_folder", "open_store", "photos_folder",
 }  # fmt: skip
 
 
