@@ -154,7 +154,7 @@ def _on_cpu(maxima: dict[str, Tensor], layers: Sequence[str], count: int) -> dic
         return {}
     together = torch.cat(list(reached.values()), dim=1).cpu()
     sizes = [values.shape[1] for values in reached.values()]
-    return dict(zip(reached, together.split(sizes, dim=1), strict=True))
+    return dict(zip(reached, torch.split(together, sizes, dim=1), strict=True))
 
 
 def _check_finite(result: ForwardResult, names: Sequence[str], fixed: FixedChannels | None) -> None:

@@ -87,7 +87,11 @@ class Ablation:
         ('features.17', 'classifier')
         >>> [effect.channel for effect in found.filters_of("features.17")[:2]]  # doctest: +SKIP
         [97, 5]
-        >>> lurker.ablate("features.14", 1, to="mean").values[0] > 0
+
+        The mean is that of the scan, where the layer returns plain feature maps:
+
+        >>> found = lurker.ablate("features.14", 1, to="mean")
+        >>> abs(found.values[0] - lurker["features.14"][1].stats.mean) < 1e-5
         True
     """
 

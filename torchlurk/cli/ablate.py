@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 )
 @click.option("--out", type=options.PATH, metavar="FILE.json", help="JSON file to write the result to.")
 @click.pass_context
-def ablate(context: click.Context, **arguments: Any) -> None:
+def ablate(context: click.Context, /, **arguments: Any) -> None:
     """Set filters of a layer to zero or to their mean, and show what changes in later layers and classes.
 
     The network is that of STORE, or that of --model. With STORE, --model and --weights are only needed for a
