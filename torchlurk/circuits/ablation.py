@@ -156,7 +156,7 @@ def _channel_sums(runner: Runner, layer: str, channels: Sequence[int], x: Tensor
         tensor = _first_tensor(layer, output)
         if tensor is not None and tensor.numel():
             dim = _channel_dim(runner, layer, module, tensor)
-            index = torch.tensor(channels, device=tensor.device)
+            index = torch.tensor(channels, dtype=torch.int64, device=tensor.device)
             values = tensor.detach().index_select(dim, index).movedim(dim, 0).flatten(1)
             calls.append((values.sum(dim=1, dtype=torch.float64).cpu(), values.shape[1]))
 
@@ -202,5 +202,5 @@ def _with_fixed_channels(output: Tensor, dim: int, fixed: FixedChannels) -> Tens
     shape, filled = [1] * output.dim(), list(output.shape)
     shape[dim] = filled[dim] = len(fixed.channels)
     values = torch.tensor(fixed.values, dtype=output.dtype, device=output.device)
-    index = torch.tensor(fixed.channels, device=output.device)
+    index = torch.tensor(fixed.channels, dtype=torch.int64, device=output.device)
     return output.index_copy(dim, index, values.view(shape).expand(filled))
