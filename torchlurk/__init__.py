@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torchlurk.ascent.transforms import Jitter
     from torchlurk.attribution.sensitivity import Gradients, gradients
     from torchlurk.attribution.targets import ClassLogit, LayerUnit
+    from torchlurk.circuits.ablation_table import Ablation, ClassEffect, FilterEffect
     from torchlurk.comparing.row import ComparisonRow
     from torchlurk.comparing.run import compare
     from torchlurk.comparing.table import Comparison
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Ablation",
     "AscentParams",
     "AttributionParams",
+    "ClassEffect",
     "ClassLogit",
     "Comparison",
     "ComparisonRow",
@@ -55,6 +58,7 @@ __all__ = [
     "DownstreamFilter",
     "Explanation",
     "FeatureVisualizer",
+    "FilterEffect",
     "FilterView",
     "FrameRecorder",
     "Gradients",
@@ -82,8 +86,10 @@ __all__ = [
 ]
 
 _EXPORTS = {
+    "Ablation": "torchlurk.circuits.ablation_table:Ablation",
     "AscentParams": "torchlurk.ascent.optimise:AscentParams",
     "AttributionParams": "torchlurk.explaining.params:AttributionParams",
+    "ClassEffect": "torchlurk.circuits.ablation_table:ClassEffect",
     "ClassLogit": "torchlurk.attribution.targets:ClassLogit",
     "Comparison": "torchlurk.comparing.table:Comparison",
     "ComparisonRow": "torchlurk.comparing.row:ComparisonRow",
@@ -91,6 +97,7 @@ _EXPORTS = {
     "DownstreamFilter": "torchlurk.api.circuits:DownstreamFilter",
     "Explanation": "torchlurk.explaining.explanation:Explanation",
     "FeatureVisualizer": "torchlurk.api.visualizer:FeatureVisualizer",
+    "FilterEffect": "torchlurk.circuits.ablation_table:FilterEffect",
     "FilterView": "torchlurk.api.filters:FilterView",
     "FrameRecorder": "torchlurk.api.frames:FrameRecorder",
     "Gradients": "torchlurk.attribution.sensitivity:Gradients",

@@ -76,6 +76,7 @@ FILTER = "saved_model/mine/thumbs/features.3/max_activ-0.*.bin"
 WRITTEN = {
     "README.md": [FILTER],
     "docs/how-to/python.md": [FILTER, "crop.png", "bee.png", "filter-3.png", "training.gif"],
+    "docs/how-to/ablate.md": [],
     "docs/how-to/explain.md": [],
     "docs/how-to/fine-tune.md": ["runs/mine/transfer.json"],
 }

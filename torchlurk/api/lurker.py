@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from torchlurk.api.ablation_methods import FilterAblation
 from torchlurk.api.reading import open_store
 from torchlurk.api.store_access import StoreAccess
 from torchlurk.ascent.objectives import OBJECTIVES, ObjectiveName
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from torchlurk.datasets.preprocess import PreprocessLike
 
 
-class Lurk(StoreAccess):
+class Lurk(StoreAccess, FilterAblation):
     """A network, the images that it is shown, and the store of the results.
 
     `lurker["features.28"]` is a layer, as is `lurker[12]`; `lurker["features.28"][7]` is a filter. Nothing of

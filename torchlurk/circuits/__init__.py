@@ -1,1 +1,1 @@
-"""Circuits: how the units of a layer depend on the filters of the layers directly upstream."""
+"""How filters are connected: contributions, kernels, ablation."""

@@ -65,6 +65,12 @@ def contributions(model: Awkward, folder: Path) -> None:
     torchlurk.contributions(model, images()[:1], "body.last:1")
 
 
+def ablate(model: Awkward, folder: Path) -> None:
+    lurker = lurk(model, folder / "new")
+    lurker.ablate("body.wide", [1, 3])
+    lurker.ablate("norm", 0, "mean")
+
+
 def compare(model: Awkward, folder: Path) -> None:
     shutil.copytree(folder / "net", folder / "other")
     torchlurk.compare(
@@ -109,6 +115,7 @@ def transfer(model: Awkward, folder: Path) -> None:
 
 
 CALLS: dict[str, Callable[[Awkward, Path], None]] = {
+    "Lurk.ablate": ablate,
     "Lurk.compute_top_imgs": scan,
     "Lurk.compute_circuits": circuits,
     "Lurk.compute_grads": grads,
@@ -122,10 +129,11 @@ CALLS: dict[str, Callable[[Awkward, Path], None]] = {
     "transfer": transfer,
 }
 WITHOUT_A_NETWORK = {
-    "AscentParams", "AttributionParams", "ClassLogit", "Comparison", "ComparisonRow", "Contribution",
-    "DownstreamFilter", "Explanation", "FilterView", "Gradients", "Jitter", "LayerUnit", "LayerView",
-    "LiveServer", "LurkError", "Preprocess", "StoreView", "TopImage", "Transferred", "UnitContributions",
-    "UpstreamFilter", "__version__", "networks_folder", "open_store", "photos_folder",
+    "Ablation", "AscentParams", "AttributionParams", "ClassEffect", "ClassLogit", "Comparison",
+    "ComparisonRow", "Contribution", "DownstreamFilter", "Explanation", "FilterEffect", "FilterView",
+    "Gradients", "Jitter", "LayerUnit", "LayerView", "LiveServer", "LurkError", "Preprocess", "StoreView",
+    "TopImage", "Transferred", "UnitContributions", "UpstreamFilter", "__version__", "networks_folder",
+    "open_store", "photos_folder",
 }  # fmt: skip
 
 
