@@ -1,0 +1,101 @@
+/** What is known of the node of a circuit that the visitor chose, and what can be done with it. */
+import { h, replace } from "../../dom/dom.js";
+import { frame } from "../../dom/pictures.js";
+import { filterKey, removeNode, toggleNode } from "../../data/circuit-tree.js";
+import { formatRoute } from "../../data/route.js";
+import { kernelPicture } from "../../plots/kernel.js";
+import { number, plural, truncate, truncateStart } from "../../text/format.js";
+import { signedPercent } from "../filter/circuit-rows.js";
+
+/** @import { TreeNode } from "../../data/circuit-tree.js" */
+/** @import { Route } from "../../types.js" */
+
+/** @param {Pick<TreeNode, "layer"|"channel">} filter */
+const shortName = ({ layer, channel }) => `${truncateStart(layer.name, 24)}:${channel}`;
+
+/**
+ * What a node gives to its parent, in words.
+ * @param {TreeNode} node
+ * @param {string} direction
+ */
+function meaning({ part, parent, copies, failed }, direction) {
+  const words = [];
+  if (part && direction === "up") {
+    const verb = part.share < 0 ? "inhibits" : "excites";
+    words.push(`It ${verb} ${shortName(parent)}: ${signedPercent(part.share)} of its sum (${number(part.value)}).`);
+  } else if (part) {
+    const verb = part.share < 0 ? "is inhibited by" : "is excited by";
+    words.push(`It ${verb} ${shortName(parent)}, which has ${signedPercent(part.share)} of its sum.`);
+  }
+  if (copies > 1) words.push(`It occurs ${plural(copies, "time")} here.`);
+  if (failed) words.push("Its circuit cannot be read.");
+  return words.join(" ");
+}
+
+/**
+ * @param {object} options
+ * @param {string} options.network
+ * @param {(route: Route) => void} options.go to another state of the circuit
+ * @param {() => Route} options.current
+ */
+export function nodePanel({ network, go, current }) {
+  const node = h("section", { class: "node-panel", "aria-label": "Chosen filter" });
+  const button = (text, click) => h("button", { type: "button", class: "button", on: { click } }, text);
+
+  return {
+    node,
+    /**
+     * @param {TreeNode} one
+     * @param {string|null} url of its picture
+     * @param {string|null} name of its class
+     */
+    show(one, url, name) {
+      const route = current();
+      const up = route.direction === "up";
+      const place = { network, layer: one.layer.name, channel: one.channel };
+      const { depth, width, direction } = route;
+      const beyond = up ? "what it is made of" : "what it is used for";
+      replace(
+        node,
+        h(
+          "div",
+          { class: "node-panel-pictures" },
+          url ? frame(null, h("img", { src: url, alt: `${filterKey(one)}, its best crop` })) : null,
+          one.part?.kernel ? kernelPicture(one.part.kernel, one.scale) : null,
+        ),
+        h(
+          "div",
+          { class: "node-panel-text" },
+          h(
+            "p",
+            { class: "node-panel-name" },
+            h("a", { class: "text-link", href: formatRoute(place), title: one.layer.name }, shortName(one)),
+            name ? ` ${truncate(name, 40)}` : null,
+          ),
+          h("p", null, meaning(one, direction) || "The root of this circuit."),
+        ),
+        one.parent
+          ? h(
+              "div",
+              { class: "actions" },
+              one.canOpen
+                ? button(one.isOpen ? "Hide inputs" : "Show inputs", () => go(toggleNode(current(), one)))
+                : null,
+              button("Remove", () => go(removeNode(current(), one))),
+              h(
+                "a",
+                {
+                  class: "button",
+                  href: formatRoute({ ...place, circuit: true, depth, width, direction }),
+                  title: `A circuit of its own: ${beyond}`,
+                },
+                "Make root",
+              ),
+            )
+          : null,
+      );
+      const toggle = node.querySelector("button");
+      if (toggle && one.canOpen && !up) toggle.textContent = one.isOpen ? "Hide users" : "Show users";
+    },
+  };
+}

@@ -1,0 +1,300 @@
+/** The circuit of a filter over several layers: what it is made of, or what it is used for, as a tree. */
+import { closest, h, replace } from "../../dom/dom.js";
+import { preserveFocus } from "../../dom/preserve-view.js";
+import { rovingTabindex } from "../../dom/roving-tabindex.js";
+import { circuitOf, circuitsPath, hasCircuits } from "../../data/circuits.js";
+import { buildTree, filterKey, keysOf, removeNode, toggleNode } from "../../data/circuit-tree.js";
+import { DEPTHS, WIDTHS, formatRoute } from "../../data/route.js";
+import { StoreError } from "../../data/store.js";
+import { rowsPlan, treePlan } from "../../layout/circuit-layout.js";
+import { plural, truncate, truncateStart } from "../../text/format.js";
+import { choices } from "../shared/controls.js";
+import { layerOf, openNetwork } from "../shared/open.js";
+import { zoomMap } from "../shared/zoom-map.js";
+import { drawCircuit } from "./drawing.js";
+import { nodePanel } from "./panel.js";
+import { download, pngFile, svgFile } from "./save.js";
+import { circuitThumbs } from "./thumbs.js";
+
+/** @import { Tree, TreeNode } from "../../data/circuit-tree.js" */
+/** @import { CircuitsFile, Context, Layer, Manifest, Route } from "../../types.js" */
+
+/** Below this width, in px, the nodes are rows. */
+const ROWS_BELOW = 620;
+
+const NOTE = "orange: excites; blue, dashed: inhibits; width and %: the share of the filter's sum";
+
+/**
+ * The circuits that have been read, by filter.
+ * @param {Context} ctx
+ * @param {Manifest} manifest
+ */
+function circuitReader({ store, signal }, manifest) {
+  /** @type {Map<Layer, CircuitsFile|null>} */
+  const files = new Map();
+  const found = new Map();
+  return {
+    failed: () => [...files].flatMap(([layer, file]) => (file ? [] : [layer.name])),
+    circuit(layer, channel) {
+      if (!files.has(layer)) return undefined;
+      const key = filterKey({ layer, channel });
+      const file = files.get(layer);
+      if (!found.has(key)) found.set(key, file && circuitOf(file, manifest, channel));
+      return found.get(key);
+    },
+    async read(layers) {
+      const reading = [...layers].map(async (layer) => {
+        const file = await store.circuits(manifest.name, circuitsPath(layer), signal).catch(() => null);
+        signal.throwIfAborted();
+        files.set(layer, file);
+      });
+      await Promise.all(reading);
+    },
+  };
+}
+
+/** @param {Route} now */
+function switches(now) {
+  const options = (key, values, text = (value) => String(value)) =>
+    values.map((value) => ({
+      value: `${key}-${value}`,
+      text: text(value),
+      href: formatRoute({ ...now, opened: null, folded: null, removed: null, [key]: value }),
+    }));
+  const made = { up: "Made of", down: "Used by" };
+  return [
+    choices(
+      "Direction",
+      options("direction", ["up", "down"], (value) => made[value]),
+      `direction-${now.direction}`,
+    ),
+    choices("Layers", options("depth", DEPTHS), `depth-${now.depth}`),
+    choices("Filters of each", options("width", WIDTHS), `width-${now.width}`),
+  ];
+}
+
+/** @type {import("../../types.js").ViewFunction} */
+export async function circuitView(ctx) {
+  const { store, route, signal, memory } = ctx;
+  const { manifest, root } = await openNetwork(store, route.network, signal);
+  const layer = layerOf(manifest, route.layer);
+  const name = filterKey({ layer, channel: route.channel });
+  const short = `${truncateStart(layer.name, 40)}:${route.channel}`;
+  if (route.channel >= layer.channels) throw new StoreError("unknown", `${truncate(name)} does not exist.`);
+  if (!hasCircuits(manifest)) {
+    throw new StoreError("unknown", "This store has no circuits; torchlurk precompute adds them.");
+  }
+  const own = await store.circuits(route.network, circuitsPath(layer), signal);
+  if (!circuitOf(own, manifest, route.channel)) {
+    throw new StoreError(
+      "broken",
+      `The circuits of ${truncate(layer.name)} do not say what filter ${route.channel} is.`,
+    );
+  }
+  const circuits = circuitReader(ctx, manifest);
+  const thumbs = circuitThumbs(ctx, manifest, root);
+  const go = (to) => ctx.go(formatRoute(to));
+  const panel = nodePanel({ network: manifest.name, go, current: ctx.current });
+
+  /** @type {Tree} */
+  let tree = null;
+  let chosen = ""; // the key of a node
+  let drawn = 0; // counts the states, of which only the last is drawn
+  const toolbar = h("div", { class: "toolbar" });
+  const lede = h("p", { class: "lede" });
+  const notes = h("p", { class: "chart-note", role: "status" });
+  const world = h("div", { class: "world" });
+  const map = h("div", { class: "circuit-map" }, world);
+  const frame = h("div", { class: "circuit-frame" }, map, panel.node);
+  const moving = zoomMap(map, world, {
+    memory,
+    name: `circuit ${manifest.name} ${name}`,
+    whole: "circuit",
+    item: ".node",
+    keyOf: (node) => node.dataset.key,
+    signal,
+  });
+  const items = () => /** @type {SVGElement[]} */ ([...world.querySelectorAll(".node")]);
+  // In a tree, from left to right and then down, as the arrow keys go.
+  const inRows = () => items().sort((a, b) => a.getAttribute("aria-level").localeCompare(b.getAttribute("aria-level")));
+  const roving = rovingTabindex(world, inRows, (node) => node.focus({ preventScroll: moving.on }));
+  const nodeOf = (element) => tree.nodes.find(({ key }) => key === element?.dataset.key);
+  const elementOf = (key) => items().find((element) => element.dataset.key === key);
+  const label = () => `${name}: ${ctx.current().direction === "up" ? "what it is made of" : "what it is used for"}`;
+
+  function mark() {
+    const node = tree.nodes.find(({ key }) => key === chosen) ?? tree.root;
+    chosen = node.key;
+    for (const element of items()) {
+      const isChosen = element.dataset.key === chosen;
+      element.setAttribute("aria-selected", String(isChosen));
+      element.classList.toggle("same", !isChosen && element.dataset.filter === filterKey(node));
+    }
+    panel.show(node, thumbs.url(node), thumbs.nameOf(node));
+  }
+
+  let size = null; // of the window that was drawn last
+  /** Draw the tree that is known, for the size of the window. */
+  function arrange() {
+    const room = map.clientWidth;
+    if (!room) return;
+    const active = world.contains(document.activeElement);
+    const asTree = room >= ROWS_BELOW;
+    map.classList.toggle("map", asTree);
+    tools.hidden = !asTree;
+    const plan = asTree ? treePlan(tree) : rowsPlan(tree, room);
+    replace(world, drawCircuit(plan, tree.nodes, thumbs, label()));
+    size = { width: map.clientWidth, height: map.clientHeight };
+    if (asTree) moving.begin({ width: plan.width, height: plan.height }, size, { width: 80, height: 112 }, plan.boxes);
+    else moving.end();
+    mark();
+    const element = elementOf(chosen);
+    roving.setCurrent(element);
+    if (active) element.focus({ preventScroll: true });
+    if (asTree && active) moving.show(element);
+  }
+
+  /** @param {Route} now */
+  async function draw(now) {
+    drawn += 1;
+    const mine = drawn;
+    /** @type {Tree} */
+    let next;
+    for (;;) {
+      next = buildTree({ manifest, layer, channel: route.channel, route: now, circuit: circuits.circuit });
+      if (!next.missing.size) break;
+      await circuits.read(next.missing);
+      if (mine !== drawn) return;
+    }
+    tree = next;
+    const up = now.direction === "up";
+    const removed = keysOf(now.removed).size;
+    preserveFocus(toolbar, () => replace(toolbar, switches(now)));
+    replace(
+      lede,
+      up ? "What this filter is made of: below each filter are those that contribute most to it. " : "",
+      up ? "" : "What this filter is used for: below each filter are those in whose sums it has the largest share. ",
+      h("span", { class: "circuit-key exciting" }, "Orange lines excite"),
+      ", ",
+      h("span", { class: "circuit-key inhibiting" }, "dashed blue lines inhibit"),
+      "; the width is the share.",
+    );
+    const failed = circuits.failed();
+    replace(
+      notes,
+      tree.root.isOpen
+        ? null
+        : `There is nothing ${up ? "upstream: this layer reads the input image" : "downstream"}. `,
+      failed.length ? `The circuits of ${failed.map((one) => truncateStart(one)).join(", ")} cannot be read. ` : null,
+      tree.full ? "There are more filters than fit; open those that you want to follow. " : null,
+      removed
+        ? [
+            `${plural(removed, "filter is", "filters are")} removed. `,
+            h("a", { class: "text-link", href: formatRoute({ ...now, removed: null }) }, "Show all again"),
+          ]
+        : null,
+    );
+    if (map.isConnected) arrange();
+    const done = (key) => {
+      for (const image of world.querySelectorAll("image")) {
+        const [layerName, channel] = [key.slice(0, key.lastIndexOf(":")), key.slice(key.lastIndexOf(":") + 1)];
+        if (image.dataset.filter === `${layerName}:${channel}`) {
+          const node = nodeOf(image.closest(".node"));
+          if (node && thumbs.url(node)) image.setAttribute("href", thumbs.url(node));
+        }
+      }
+      if (tree.nodes.some((node) => node.key === chosen && filterKey(node) === key)) mark();
+    };
+    thumbs.load(tree.nodes, done);
+  }
+
+  function act(event) {
+    const element = closest(event, ".node");
+    const node = element && nodeOf(element);
+    if (!node) return;
+    chosen = node.key;
+    mark();
+    if (!node.parent) return;
+    if (event.type === "click" && closest(event, ".node-handle")) go(toggleNode(ctx.current(), node));
+    if (event.type !== "keydown" || event.altKey || event.ctrlKey || event.metaKey) return;
+    if ((event.key === "Enter" || event.key === " ") && node.canOpen) go(toggleNode(ctx.current(), node));
+    else if (event.key === "Delete" || event.key === "Backspace") {
+      chosen = node.parent.key;
+      go(removeNode(ctx.current(), node));
+    } else return;
+    event.preventDefault();
+  }
+  for (const type of ["click", "focusin", "keydown"]) world.addEventListener(type, act);
+
+  const drawingFile = () =>
+    svgFile(
+      drawCircuit(treePlan(tree), tree.nodes, thumbs, label()),
+      `${manifest.title ?? manifest.name}, ${label()}`,
+      NOTE,
+    );
+  const fileName = (suffix) => `circuit-${manifest.name}-${layer.name}-${route.channel}.${suffix}`;
+  async function save(kind) {
+    const file = drawingFile();
+    const blob = kind === "png" ? await pngFile(file) : new Blob([file.text], { type: "image/svg+xml" });
+    download(blob, fileName(kind));
+  }
+  const saveButton = (kind, text) => {
+    const failed = () => replace(notes, "The picture could not be saved.");
+    return h("button", { type: "button", class: "button", on: { click: () => save(kind).catch(failed) } }, text);
+  };
+  const tools = h(
+    "div",
+    { class: "map-bar" },
+    h(
+      "p",
+      null,
+      "Drag to move about; the wheel, two fingers or the keys + and \u2212 zoom. Arrow keys go from filter to filter, ",
+      "Enter shows or hides what lies beyond one, Delete removes it.",
+    ),
+    moving.tools,
+  );
+  await draw(route);
+  const watch = new ResizeObserver(() => {
+    if (size?.width !== map.clientWidth || (moving.on && size.height !== map.clientHeight)) arrange();
+  });
+  signal.addEventListener("abort", () => watch.disconnect(), { once: true });
+  const page = { network: manifest.name, layer: layer.name };
+  return {
+    title: `Circuit of ${name}, ${manifest.title ?? manifest.name}`,
+    crumbs: [
+      { text: layer.name, short: truncateStart(layer.name), href: formatRoute(page) },
+      { text: String(route.channel), href: formatRoute({ ...page, channel: route.channel }) },
+      { text: "circuit", href: formatRoute(route) },
+    ],
+    node: h(
+      "article",
+      { class: "view circuit" },
+      h(
+        "header",
+        { class: "intro" },
+        h(
+          "div",
+          { class: "title-row" },
+          h("h1", { tabindex: "-1", title: name }, `Circuit of ${short}`),
+          h(
+            "div",
+            { class: "actions" },
+            h("a", { class: "button", href: formatRoute({ ...page, channel: route.channel }) }, "To the filter"),
+            saveButton("svg", "Save as SVG"),
+            saveButton("png", "Save as PNG"),
+          ),
+        ),
+        lede,
+      ),
+      toolbar,
+      notes,
+      tools,
+      frame,
+    ),
+    update: draw,
+    ready: () => {
+      arrange();
+      watch.observe(map);
+    },
+  };
+}
