@@ -17,7 +17,7 @@ export const SHOWS = ["image", "gradient", "overlay"];
 export const ORDERS = ["change", "place"];
 export const DIRECTIONS = ["up", "down"];
 export const DEPTHS = [1, 2, 3, 4];
-export const WIDTHS = [2, 3, 4, 6, 8];
+export const WIDTHS = [2, 3, 4, 6];
 
 /** What a circuit keeps in its address; the same names in a Route. */
 const CIRCUIT_KEYS = ["depth", "width", "direction", "opened", "folded", "removed"];

@@ -3,15 +3,27 @@ import d3 from "../vendored/d3.js";
 
 /** @import { Tree, TreeNode } from "../data/circuit-tree.js" */
 
-/** The sizes of a node, in px: of the tree and of rows. */
-export const CELL = { width: 80, height: 112, thumb: 64, root: 96, level: 178, gap: 20 };
+/** The sizes of a node, in px: of the lowest level of the tree, and of rows. */
+export const CELL = { width: 82, thumb: 66, text: 36, handle: 22, gap: 22, line: 54 };
 export const ROW = { height: 68, thumb: 52, indent: 26 };
+
+/** Nodes of levels that have few are larger, up to this factor; their text grows by half as much. */
+const LARGEST = 2;
+
+/** Lines are at most so many times as tall as need be to fill the window. */
+const STRETCH = 4;
 
 /** The widths of the thinnest and of the widest line, in px. */
 const LINES = { tree: [1.2, 15], rows: [1.2, 9] };
 
 /**
- * @typedef {{x: number, y: number, width: number, height: number}} NodeBox its upper left corner and its size
+ * @typedef {object} NodeBox
+ * @property {number} x of its upper left corner
+ * @property {number} y
+ * @property {number} width
+ * @property {number} height
+ * @property {number} thumb the side of its picture
+ * @property {number} text the factor of its text
  *
  * @typedef {object} CircuitPlan
  * @property {"tree"|"rows"} mode
@@ -33,41 +45,59 @@ function lineWidth({ nodes }, [least, most]) {
 }
 
 /**
+ * The factor of each level's nodes: what there is room for.
+ * @param {Tree} tree
+ */
+function levelSizes({ nodes }) {
+  const counts = [];
+  for (const { level } of nodes) counts[level] = (counts[level] ?? 0) + 1;
+  const most = Math.max(...counts);
+  return counts.map((count) => Math.min(LARGEST, Math.sqrt(most / count)));
+}
+
+/**
  * The root above its neighbours, these above theirs.
  * @param {Tree} tree
+ * @param {{width: number, height: number}} room the window, whose shape the tree takes if it can
  * @returns {CircuitPlan}
  */
-export function treePlan(tree) {
-  const { thumb, root: large, level, width, height, gap } = CELL;
+export function treePlan(tree, room) {
+  const { width: least, thumb, text, handle, gap, line } = CELL;
+  const levels = levelSizes(tree).map((size) => {
+    const factor = (1 + size) / 2;
+    return { thumb: thumb * size, text: factor, width: least * size, height: thumb * size + text * factor + handle };
+  });
   const hierarchy = d3.hierarchy(tree.root, (node) => node.children);
   /** @type {import("d3").HierarchyPointNode<TreeNode>} */
   const placed = d3
     .tree()
-    .nodeSize([width, level])
-    .separation((a, b) => (a.parent === b.parent ? 1 : 1 + gap / width))(/** @type {any} */ (hierarchy));
+    .nodeSize([1, 1])
+    .separation((a, b) => levels[a.depth].width + (a.parent === b.parent ? 0 : gap))(/** @type {any} */ (hierarchy));
   const all = placed.descendants();
-  const extent = d3.extent(all, ({ x }) => x);
-  const left = Math.min(extent[0], -large / 2) - width / 2;
-  const right = Math.max(extent[1], large / 2) + width / 2;
+  const left = Math.min(...all.map(({ x, depth }) => x - levels[depth].width / 2));
+  const right = Math.max(...all.map(({ x, depth }) => x + levels[depth].width / 2));
+  const width = right - left;
+  const nodesHeight = levels.reduce((sum, { height }) => sum + height, 0);
+  const wanted = (room.height * Math.max(1, width / room.width) - nodesHeight) / Math.max(1, levels.length - 1);
+  const between = Math.min(STRETCH * line, Math.max(line, wanted));
+  const tops = levels.map((_, at) => levels.slice(0, at).reduce((sum, { height }) => sum + height + between, 0));
   /** @type {Map<string, NodeBox>} */
-  const boxes = new Map();
-  for (const { x, y, data } of all) {
-    const extra = data === tree.root ? large - thumb : 0;
-    // All begin below the larger root.
-    const top = data === tree.root ? y : y + large - thumb;
-    const size = { width: width + extra, height: height + extra };
-    boxes.set(data.key, { x: x - left - size.width / 2, y: top, ...size });
-  }
+  const boxes = new Map(
+    all.map(({ x, depth, data }) => [
+      data.key,
+      { x: x - left - levels[depth].width / 2, y: tops[depth], ...levels[depth] },
+    ]),
+  );
   const widthOf = lineWidth(tree, LINES.tree);
   const lines = tree.nodes.slice(1).map((node) => {
     const [from, to] = [boxes.get(node.parent.key), boxes.get(node.key)];
-    const [x0, y0] = [from.x + from.width / 2, from.y + from.height];
+    const [x0, y0] = [from.x + from.width / 2, from.y + from.height - (node.parent.parent ? 0 : handle)];
     const [x1, y1] = [to.x + to.width / 2, to.y];
     const middle = (y0 + y1) / 2;
     return { node, width: widthOf(node), d: `M${x0},${y0}C${x0},${middle} ${x1},${middle} ${x1},${y1}` };
   });
-  const bottom = Math.max(...[...boxes.values()].map((box) => box.y + box.height));
-  return { mode: "tree", width: right - left, height: bottom, boxes, lines };
+  const last = levels.length - 1;
+  return { mode: "tree", width, height: tops[last] + levels[last].height, boxes, lines };
 }
 
 /**
@@ -78,12 +108,12 @@ export function treePlan(tree) {
  */
 export function rowsPlan(tree, width) {
   const { height, thumb, indent } = ROW;
-  const boxes = new Map(
-    tree.nodes.map((node, i) => {
-      const x = Math.min(node.level * indent, width / 2);
-      return [node.key, { x, y: i * height, width: width - x, height: height - 6 }];
-    }),
-  );
+  /** @type {Map<string, NodeBox>} */
+  const boxes = new Map();
+  tree.nodes.forEach(({ key, level }, i) => {
+    const x = Math.min(level * indent, width / 2);
+    boxes.set(key, { x, y: i * height, width: width - x, height: height - 6, thumb, text: 1 });
+  });
   const widthOf = lineWidth(tree, LINES.rows);
   const lines = tree.nodes.slice(1).map((node) => {
     const [from, to] = [boxes.get(node.parent.key), boxes.get(node.key)];

@@ -97,7 +97,7 @@ test("a large tree leaves filters closed; the visitor can open them", () => {
   const edges = many.slice(1).map((layer, i) => [many[i].name, layer.name]);
   const find = (layer, channel) => {
     const before = many[many.indexOf(layer) - 1];
-    const parts = Array.from({ length: 8 }, (_, i) => ({ layer: before, channel: i, value: 1, share: 0.1 }));
+    const parts = Array.from({ length: 6 }, (_, i) => ({ layer: before, channel: i, value: 1, share: 0.1 }));
     return { scale: 1, excitedBy: channel >= 0 && before ? parts : [], inhibitedBy: [], usedBy: [] };
   };
   const build = (query) =>
@@ -108,10 +108,10 @@ test("a large tree leaves filters closed; the visitor can open them", () => {
       route: parseRoute(`#/n/circuit/l5/0?${query}`),
       circuit: find,
     });
-  const large = build("depth=4&width=8");
+  const large = build("depth=4&width=6");
   assert.ok(large.full && large.nodes.length <= 400);
-  assert.equal(build("depth=2&width=8").full, false);
+  assert.equal(build("depth=2&width=6").full, false);
   const closed = large.nodes.find(({ level, isOpen }) => level === 3 && !isOpen);
-  const opened = build(`depth=4&width=8&opened=${closed.key}`);
-  assert.equal(opened.nodes.find(({ key }) => key === closed.key).children.length, 8);
+  const opened = build(`depth=4&width=6&opened=${closed.key}`);
+  assert.equal(opened.nodes.find(({ key }) => key === closed.key).children.length, 6);
 });

@@ -4,6 +4,8 @@ import "../d3.mjs";
 
 const { rowsPlan, treePlan } = await import("../../../site/js/layout/circuit-layout.js");
 
+const ROOM = { width: 1200, height: 700 };
+
 function tree(shape) {
   const nodes = [];
   const add = (children, key, parent) => {
@@ -25,7 +27,7 @@ const SHAPES = {
 for (const [name, shape] of Object.entries(SHAPES)) {
   test(`nothing overlaps and nothing is outside: ${name}`, () => {
     const some = tree(shape);
-    for (const plan of [treePlan(some), rowsPlan(some, 360)]) {
+    for (const plan of [treePlan(some, ROOM), rowsPlan(some, 360)]) {
       assert.equal(plan.boxes.size, some.nodes.length);
       assert.equal(plan.lines.length, some.nodes.length - 1);
       const boxes = [...plan.boxes.values()];
@@ -43,7 +45,7 @@ for (const [name, shape] of Object.entries(SHAPES)) {
 
 test("children stand below their parent, in order", () => {
   const some = tree([[[], []], []]);
-  const { boxes } = treePlan(some);
+  const { boxes } = treePlan(some, ROOM);
   for (const node of some.nodes) {
     const own = boxes.get(node.key);
     const xs = node.children.map(({ key }) => boxes.get(key).x);
@@ -55,10 +57,18 @@ test("children stand below their parent, in order", () => {
   }
 });
 
+test("a tree takes the shape of its window, and levels with few nodes are drawn larger", () => {
+  const some = tree(Array.from({ length: 4 }, () => [[], [], [], []]));
+  const [root, first, second] = some.nodes.map(({ key }) => treePlan(some, ROOM).boxes.get(key).thumb);
+  assert.ok(root >= first && first > second);
+  const [tall, flat] = [1000, 300].map((height) => treePlan(some, { width: 1200, height }).height);
+  assert.ok(tall > flat);
+});
+
 test("the width of a line follows the share, whatever its sign", () => {
   const some = tree([[], [], []]);
   [0.2, -0.1, 0.0001].forEach((share, i) => (some.nodes[i + 1].part = { share }));
-  const [first, second, third] = treePlan(some).lines.map(({ width }) => width);
+  const [first, second, third] = treePlan(some, ROOM).lines.map(({ width }) => width);
   assert.ok(Math.abs(first - 2 * second) < 1e-9);
   assert.ok(third > 0.5 && third < second);
 });

@@ -1,7 +1,7 @@
 /** The drawing of a circuit: nodes with pictures, lines by share and sign. It is the same on the page and in a file. */
 import { s } from "../../dom/dom.js";
 import { filterKey } from "../../data/circuit-tree.js";
-import { CELL, ROW } from "../../layout/circuit-layout.js";
+import { ROW } from "../../layout/circuit-layout.js";
 import { kernelCells } from "../../plots/kernel.js";
 import { truncateStart } from "../../text/format.js";
 import { signedPercent } from "../filter/circuit-rows.js";
@@ -69,31 +69,32 @@ function thumb(node, pictures, x, y, side) {
   ];
 }
 
-function treeNode(node, { width, height }, pictures) {
-  const side = node.parent ? CELL.thumb : CELL.root;
+function treeNode(node, { width, height, thumb: side, text }, pictures) {
   const middle = width / 2;
-  const name = pictures.nameOf(node);
+  const corner = middle - side / 2;
   const label = { x: middle, "text-anchor": "middle" };
-  const layer = name && !node.parent ? name : node.layer.name;
   return [
-    thumb(node, pictures, middle - side / 2, 0, side),
-    kernel(node, middle - side / 2, -1, 22),
+    thumb(node, pictures, corner, 0, side),
+    kernel(node, corner, 0, side * 0.34),
     copiesMark(node, middle + side / 2 - 8, 4),
-    s("text", { class: "node-layer", ...label, y: side + 14 }, truncateStart(layer, node.parent ? 12 : 18)),
     s(
       "text",
-      { class: "node-label", ...label, y: side + 29 },
+      { class: "node-layer", ...label, y: side + 14 * text, "font-size": 12 * text },
+      truncateStart((!node.parent && pictures.nameOf(node)) || node.layer.name, node.parent ? 12 : 20),
+    ),
+    s(
+      "text",
+      { class: "node-label", ...label, y: side + 30 * text, "font-size": 13 * text },
       s("tspan", { class: "node-channel" }, node.channel),
       node.part
         ? s("tspan", { class: node.part.share < 0 ? "inhibiting" : "exciting", dx: 5 }, signedPercent(node.part.share))
         : null,
     ),
-    handle(node, middle, height - 5),
+    handle(node, middle, height - 10),
   ];
 }
 
-function rowNode(node, { width }, pictures) {
-  const { thumb: side } = ROW;
+function rowNode(node, { width, thumb: side }, pictures) {
   const name = pictures.nameOf(node);
   const room = Math.max(6, Math.floor((width - side - 100) / 8));
   const text = side + 16;
@@ -101,10 +102,14 @@ function rowNode(node, { width }, pictures) {
     s("rect", { class: "node-row", width, height: ROW.height - 6, rx: 8 }),
     thumb(node, pictures, 5, 5, side),
     copiesMark(node, side - 4, 9),
-    s("text", { class: "node-label", x: text, y: 26 }, `${truncateStart(node.layer.name, room)}:${node.channel}`),
     s(
       "text",
-      { class: "node-layer", x: text, y: 45 },
+      { class: "node-label node-channel", x: text, y: 26, "font-size": 14 },
+      `${truncateStart(node.layer.name, room)}:${node.channel}`,
+    ),
+    s(
+      "text",
+      { class: "node-layer", x: text, y: 45, "font-size": 13 },
       node.part
         ? s("tspan", { class: node.part.share < 0 ? "inhibiting" : "exciting" }, signedPercent(node.part.share))
         : name && truncateStart(name, room + 6),
@@ -150,7 +155,6 @@ export function drawCircuit(plan, nodes, pictures, label) {
           transform: `translate(${box.x},${box.y})`,
           role: "treeitem",
           tabindex: "-1",
-          "aria-label": text,
           "aria-level": node.level + 1,
           "aria-expanded": node.canOpen ? String(node.isOpen) : null,
           data: { key: node.key, filter: filterKey(node) },

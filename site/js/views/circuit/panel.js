@@ -5,10 +5,11 @@ import { filterKey, removeNode, toggleNode } from "../../data/circuit-tree.js";
 import { formatRoute } from "../../data/route.js";
 import { kernelPicture } from "../../plots/kernel.js";
 import { number, plural, truncate, truncateStart } from "../../text/format.js";
+import { balanceSum } from "../shared/balance.js";
 import { signedPercent } from "../filter/circuit-rows.js";
 
 /** @import { TreeNode } from "../../data/circuit-tree.js" */
-/** @import { Route } from "../../types.js" */
+/** @import { Circuit, Route } from "../../types.js" */
 
 /** @param {Pick<TreeNode, "layer"|"channel">} filter */
 const shortName = ({ layer, channel }) => `${truncateStart(layer.name, 24)}:${channel}`;
@@ -48,13 +49,15 @@ export function nodePanel({ network, go, current }) {
      * @param {TreeNode} one
      * @param {string|null} url of its picture
      * @param {string|null} name of its class
+     * @param {Circuit|null|undefined} circuit of the filter
      */
-    show(one, url, name) {
+    show(one, url, name, circuit) {
       const route = current();
       const up = route.direction === "up";
       const place = { network, layer: one.layer.name, channel: one.channel };
       const { depth, width, direction } = route;
       const beyond = up ? "what it is made of" : "what it is used for";
+      node.classList.toggle("root", !one.parent);
       replace(
         node,
         h(
@@ -72,6 +75,7 @@ export function nodePanel({ network, go, current }) {
             h("a", { class: "text-link", href: formatRoute(place), title: one.layer.name }, shortName(one)),
             name ? ` ${truncate(name, 40)}` : null,
           ),
+          one.parent || !circuit?.upstream.length ? null : balanceSum(circuit),
           h("p", null, meaning(one, direction) || "The root of this circuit."),
         ),
         one.parent

@@ -27,6 +27,8 @@ function squareUrl(image, part, tiles) {
     ? [part.left * SIDE, part.top * SIDE, part.width * SIDE, part.height * SIDE]
     : [whole.left, whole.top, width * scale, height * scale];
   const pen = canvas.getContext("2d");
+  pen.fillStyle = "#808080"; // a JPEG has no transparent parts
+  pen.fillRect(0, 0, SIDE, SIDE);
   pen.imageSmoothingQuality = "high";
   pen.drawImage(image, 0, 0, width, height, x, y, w, t);
   return canvas.toDataURL("image/jpeg", 0.86);

@@ -9,7 +9,7 @@ import { StoreError } from "../../data/store.js";
 import { rowsPlan, treePlan } from "../../layout/circuit-layout.js";
 import { plural, truncate, truncateStart } from "../../text/format.js";
 import { choices } from "../shared/controls.js";
-import { layerOf, openNetwork } from "../shared/open.js";
+import { layerOf, openNetwork, optional } from "../shared/open.js";
 import { zoomMap } from "../shared/zoom-map.js";
 import { drawCircuit } from "./drawing.js";
 import { nodePanel } from "./panel.js";
@@ -21,6 +21,9 @@ import { circuitThumbs } from "./thumbs.js";
 
 /** Below this width, in px, the nodes are rows. */
 const ROWS_BELOW = 620;
+
+/** The shape of a drawing that is saved, in px. */
+const PAPER = { width: 1600, height: 1000 };
 
 const NOTE = "orange: excites; blue, dashed: inhibits; width and %: the share of the filter's sum";
 
@@ -84,7 +87,10 @@ export async function circuitView(ctx) {
   if (!hasCircuits(manifest)) {
     throw new StoreError("unknown", "This store has no circuits; torchlurk precompute adds them.");
   }
-  const own = await store.circuits(route.network, circuitsPath(layer), signal);
+  const [own, layerFile] = await Promise.all([
+    store.circuits(route.network, circuitsPath(layer), signal),
+    optional(store.layer(route.network, layer.data, signal), null, signal),
+  ]);
   if (!circuitOf(own, manifest, route.channel)) {
     throw new StoreError(
       "broken",
@@ -105,7 +111,7 @@ export async function circuitView(ctx) {
   const notes = h("p", { class: "chart-note", role: "status" });
   const world = h("div", { class: "world" });
   const map = h("div", { class: "circuit-map" }, world);
-  const frame = h("div", { class: "circuit-frame" }, map, panel.node);
+  const top = h("div", { class: "circuit-top" }, h("div", { class: "circuit-choices" }, lede, toolbar, notes));
   const moving = zoomMap(map, world, {
     memory,
     name: `circuit ${manifest.name} ${name}`,
@@ -120,7 +126,9 @@ export async function circuitView(ctx) {
   const roving = rovingTabindex(world, inRows, (node) => node.focus({ preventScroll: moving.on }));
   const nodeOf = (element) => tree.nodes.find(({ key }) => key === element?.dataset.key);
   const elementOf = (key) => items().find((element) => element.dataset.key === key);
-  const label = () => `${name}: ${ctx.current().direction === "up" ? "what it is made of" : "what it is used for"}`;
+  const className = layerFile?.names?.[route.channel] ?? null;
+  const label = () =>
+    `${name}${className ? ` (${className})` : ""}: ${ctx.current().direction === "up" ? "what it is made of" : "what it is used for"}`;
 
   function mark() {
     const node = tree.nodes.find(({ key }) => key === chosen) ?? tree.root;
@@ -130,7 +138,7 @@ export async function circuitView(ctx) {
       element.setAttribute("aria-selected", String(isChosen));
       element.classList.toggle("same", !isChosen && element.dataset.filter === filterKey(node));
     }
-    panel.show(node, thumbs.url(node), thumbs.nameOf(node));
+    panel.show(node, thumbs.url(node), thumbs.nameOf(node), circuits.circuit(node.layer, node.channel));
   }
 
   let size = null; // of the window that was drawn last
@@ -141,11 +149,13 @@ export async function circuitView(ctx) {
     const active = world.contains(document.activeElement);
     const asTree = room >= ROWS_BELOW;
     map.classList.toggle("map", asTree);
-    tools.hidden = !asTree;
-    const plan = asTree ? treePlan(tree) : rowsPlan(tree, room);
-    replace(world, drawCircuit(plan, tree.nodes, thumbs, label()));
+    if (asTree) top.append(panel.node);
+    else map.after(panel.node);
+    for (const node of [moving.tools, help]) node.hidden = !asTree;
     size = { width: map.clientWidth, height: map.clientHeight };
-    if (asTree) moving.begin({ width: plan.width, height: plan.height }, size, { width: 80, height: 112 }, plan.boxes);
+    const plan = asTree ? treePlan(tree, size) : rowsPlan(tree, room);
+    replace(world, drawCircuit(plan, tree.nodes, thumbs, label()));
+    if (asTree) moving.begin({ width: plan.width, height: plan.height }, size, { width: 82, height: 120 }, plan.boxes);
     else moving.end();
     mark();
     const element = elementOf(chosen);
@@ -172,8 +182,9 @@ export async function circuitView(ctx) {
     preserveFocus(toolbar, () => replace(toolbar, switches(now)));
     replace(
       lede,
-      up ? "What this filter is made of: below each filter are those that contribute most to it. " : "",
-      up ? "" : "What this filter is used for: below each filter are those in whose sums it has the largest share. ",
+      up
+        ? "Below each filter are those that contribute most to it. "
+        : "Below each filter are those in whose sums it has the largest share. ",
       h("span", { class: "circuit-key exciting" }, "Orange lines excite"),
       ", ",
       h("span", { class: "circuit-key inhibiting" }, "dashed blue lines inhibit"),
@@ -228,7 +239,7 @@ export async function circuitView(ctx) {
 
   const drawingFile = () =>
     svgFile(
-      drawCircuit(treePlan(tree), tree.nodes, thumbs, label()),
+      drawCircuit(treePlan(tree, PAPER), tree.nodes, thumbs, label()),
       `${manifest.title ?? manifest.name}, ${label()}`,
       NOTE,
     );
@@ -238,20 +249,23 @@ export async function circuitView(ctx) {
     const blob = kind === "png" ? await pngFile(file) : new Blob([file.text], { type: "image/svg+xml" });
     download(blob, fileName(kind));
   }
-  const saveButton = (kind, text) => {
+  const saveButton = (kind) => {
     const failed = () => replace(notes, "The picture could not be saved.");
-    return h("button", { type: "button", class: "button", on: { click: () => save(kind).catch(failed) } }, text);
+    const click = () => save(kind).catch(failed);
+    const text = `Save as ${kind.toUpperCase()}`;
+    return h(
+      "button",
+      { type: "button", class: "button", title: text, "aria-label": text, on: { click } },
+      kind.toUpperCase(),
+    );
   };
-  const tools = h(
-    "div",
-    { class: "map-bar" },
-    h(
-      "p",
-      null,
-      "Drag to move about; the wheel, two fingers or the keys + and \u2212 zoom. Arrow keys go from filter to filter, ",
-      "Enter shows or hides what lies beyond one, Delete removes it.",
-    ),
-    moving.tools,
+  const help = h(
+    "p",
+    { class: "chart-note" },
+    "Drag to move about; the wheel, two fingers or the keys + and \u2212 zoom. Arrow keys go from filter to filter, ",
+    "Enter shows or hides what lies beyond one, Delete removes it. The number under a picture is the filter, and its ",
+    "share of the sum of the one above; \u00d7 marks a filter that occurs several times. The small squares are the ",
+    "weights of the kernel between the two.",
   );
   await draw(route);
   const watch = new ResizeObserver(() => {
@@ -275,21 +289,23 @@ export async function circuitView(ctx) {
         h(
           "div",
           { class: "title-row" },
-          h("h1", { tabindex: "-1", title: name }, `Circuit of ${short}`),
+          h(
+            "h1",
+            { tabindex: "-1", title: label() },
+            className ? `Circuit of ${truncate(className, 60)}` : `Circuit of ${short}`,
+          ),
           h(
             "div",
             { class: "actions" },
             h("a", { class: "button", href: formatRoute({ ...page, channel: route.channel }) }, "To the filter"),
-            saveButton("svg", "Save as SVG"),
-            saveButton("png", "Save as PNG"),
+            saveButton("svg"),
+            saveButton("png"),
           ),
         ),
-        lede,
       ),
-      toolbar,
-      notes,
-      tools,
-      frame,
+      top,
+      h("div", { class: "circuit-frame" }, map, moving.tools),
+      help,
     ),
     update: draw,
     ready: () => {

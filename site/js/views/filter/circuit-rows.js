@@ -63,7 +63,13 @@ export function partRows({ manifest, root, show, signal }, store) {
     const [crop, image] = [frame(null), frame(null)];
     const name = h("span", { class: "part-label", title: layer.name });
     const label = (text) =>
-      replace(name, h("bdi", null, truncateStart(layer.name, 28)), ":", h("b", null, channel), text);
+      replace(
+        name,
+        h("bdi", null, truncateStart(layer.name, 28)),
+        h("wbr"),
+        h("span", { class: "part-channel" }, ":", h("b", null, channel)),
+        text,
+      );
     label(null);
     open(layer).then((found) => {
       const filter = found?.file.filters.find((candidate) => candidate.channel === channel);
@@ -105,12 +111,11 @@ export function partRows({ manifest, root, show, signal }, store) {
       ),
     /**
      * A few of some parts, and the others on demand.
-     * @param {HTMLElement|null} title
      * @param {CircuitPart[]} parts
      * @param {number} first how many are shown at first
      * @param {(shown: CircuitPart[]) => any} draw
      */
-    more(title, parts, first, draw) {
+    more(parts, first, draw) {
       const body = h("div", { class: "part-list" }, draw(parts.slice(0, first)));
       const rest = parts.length - first;
       const all = () => {
@@ -119,7 +124,7 @@ export function partRows({ manifest, root, show, signal }, store) {
         /** @type {HTMLElement|undefined} */ ([...body.querySelectorAll(".part-row")][first])?.focus();
       };
       const button = h("button", { type: "button", class: "button", on: { click: all } }, `Show ${rest} more`);
-      return h("div", { class: "part-group" }, title, body, rest > 0 ? button : null);
+      return h("div", { class: "part-group" }, body, rest > 0 ? button : null);
     },
   };
 }

@@ -2,7 +2,8 @@
 import { h, replace } from "../../dom/dom.js";
 import { circuitOf, circuitsPath, coveredShare, hasCircuits, partsByLayer } from "../../data/circuits.js";
 import { formatRoute } from "../../data/route.js";
-import { number, percent, terms, truncate, truncateStart } from "../../text/format.js";
+import { number, percent, truncate, truncateStart } from "../../text/format.js";
+import { balance } from "../shared/balance.js";
 import { section } from "../shared/section.js";
 import { partRows } from "./circuit-rows.js";
 
@@ -29,50 +30,6 @@ function whichImages({ overAllImages }, best) {
   return best === 1 ? "in this one image" : `in these ${inWords(best)} images`;
 }
 
-/**
- * The score as a sum: a sentence, and bars on one scale.
- * @param {Circuit} circuit
- */
-function balance({ score, excitation, inhibition, rest }) {
-  const [total, positive, negative, other] = terms([score, excitation, inhibition, rest]);
-  const [least, most] = [Math.min(0, score, excitation + inhibition), Math.max(0, score, excitation)];
-  const at = (value) => `${((value - least) / (most - least || 1)) * 100}%`;
-  const bar = (tone, from, to) =>
-    h("span", {
-      class: `balance-bar ${tone}`,
-      style: { left: at(Math.min(from, to)), width: `${(Math.abs(to - from) / (most - least || 1)) * 100}%` },
-    });
-  const sign = (value) => (value < 0 ? "\u2212" : "+");
-  const term = (tone, text) => h("span", { class: `balance-term ${tone}` }, text);
-  return h(
-    "div",
-    { class: "balance" },
-    h(
-      "p",
-      { class: "balance-sum" },
-      h("b", null, score < 0 ? "\u2212" : "", total),
-      " = ",
-      term("exciting", `${positive} excitation`),
-      " \u2212 ",
-      term("inhibiting", `${negative} inhibition`),
-      ` ${sign(rest)} `,
-      term("rest", `${other} rest`),
-    ),
-    h(
-      "div",
-      { class: "balance-bars", "aria-hidden": "true" },
-      h("span", { class: "balance-row" }, bar("exciting", 0, excitation)),
-      h(
-        "span",
-        { class: "balance-row" },
-        bar("inhibiting", excitation + inhibition, excitation),
-        bar("rest", excitation + inhibition, score),
-      ),
-      h("span", { class: "balance-score", style: { left: at(score) } }),
-    ),
-  );
-}
-
 /** The colours of kernels and what they stand for. */
 function kernelLegend({ scale, excitedBy, inhibitedBy }) {
   if (![...excitedBy, ...inhibitedBy].some(({ kernel }) => kernel)) return null;
@@ -97,11 +54,12 @@ function madeOf(rows, circuit, where, sign) {
   const exciting = sign === "excitation";
   const parts = exciting ? circuit.excitedBy : circuit.inhibitedBy;
   if (!parts.length) return null;
-  const title = h("h4", null, exciting ? "Exciting" : "Inhibiting");
+  const title = () => h("h4", null, exciting ? "Exciting" : "Inhibiting");
   const list = (shown) => {
     const share = percent(coveredShare(shown, circuit[sign]));
     const which = shown.length === 1 ? "This filter gives" : `These ${inWords(shown.length)} filters give`;
-    const sentence = h("p", { class: "chart-note" }, `${which} ${share} of the ${sign}, ${where}.`);
+    const text = h("p", { class: "chart-note" }, `${which} ${share} of the ${sign}, ${where}.`);
+    const sentence = h("div", { class: "part-head" }, title(), text);
     if (circuit.upstream.length < 2) return [sentence, rows.list(shown, circuit.scale)];
     return [
       sentence,
@@ -116,7 +74,7 @@ function madeOf(rows, circuit, where, sign) {
       ]),
     ];
   };
-  return rows.more(title, parts, exciting ? FIRST.exciting : FIRST.inhibiting, list);
+  return rows.more(parts, exciting ? FIRST.exciting : FIRST.inhibiting, list);
 }
 
 /**
@@ -131,7 +89,7 @@ function usedBy(rows, { usedBy: parts, downstream }) {
     { class: "chart-note" },
     "The filters in whose sums it has the largest share; a negative share inhibits.",
   );
-  return rows.more(null, parts, FIRST.users, (shown) => [text, rows.list(shown, 0)]);
+  return rows.more(parts, FIRST.users, (shown) => [text, rows.list(shown, 0)]);
 }
 
 /**
@@ -196,7 +154,8 @@ export function circuitSection(scene, store) {
   const body = h("div", { class: "circuit-body", "aria-busy": "true" });
   const text = [
     "How the filters directly upstream make up this one: a contribution is the gradient of the filter\u2019s ",
-    "strongest unit, times the activation of the filter upstream, summed over its map.",
+    "strongest unit, times the activation of the filter upstream, summed over its map. ",
+    "A percentage is the share of all contributions, exciting and inhibiting.",
   ];
 
   async function read() {
