@@ -140,9 +140,12 @@ def test_nodes_are_opened_folded_and_removed(page, site, troubles):
     page.click("text=Show all again")
     expect(nodes(page)).to_have_count(17)
     node(page, "1").click(position={"x": 40, "y": 30})
-    expect(page.locator(".node-panel")).to_contain_text(re.compile(r"It (excites|inhibits) conv3:7: .+ of its sum"))
+    expect(page.locator(".node-panel")).to_contain_text(
+        re.compile(r"It (excites|inhibits) conv3:7: .+ of its sum")
+    )
     page.click(".node-panel >> text=Hide inputs")
     expect(nodes(page)).to_have_count(13)
+    expect(page.locator(".node-panel >> text=Show inputs")).to_be_focused()
     page.click(".node-panel >> text=Make root")
     heading(page, re.compile(r"^Circuit of conv2:\d+$"))
     page.click("text=To the filter")
@@ -243,6 +246,9 @@ def test_circuits_have_no_violations(tab, site):
         open_section(tab, address)
         tab.wait_for_function(LOADED)
         assert_no_faults(tab)
+        for width in (2560, 360):
+            tab.set_viewport_size({"width": width, "height": 900})
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width, width
     for width in (1280, 360):
         tab.set_viewport_size({"width": width, "height": 900})
         visit(tab, f"{site}{CIRCUIT}?width=2")

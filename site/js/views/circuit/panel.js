@@ -1,7 +1,8 @@
 /** What is known of the node of a circuit that the visitor chose, and what can be done with it. */
 import { h, replace } from "../../dom/dom.js";
 import { frame } from "../../dom/pictures.js";
-import { filterKey, removeNode, toggleNode } from "../../data/circuit-tree.js";
+import { preserveFocus } from "../../dom/preserve-view.js";
+import { filterKey } from "../../data/circuit-tree.js";
 import { formatRoute } from "../../data/route.js";
 import { kernelPicture } from "../../plots/kernel.js";
 import { number, plural, truncate, truncateStart } from "../../text/format.js";
@@ -36,12 +37,14 @@ function meaning({ part, parent, copies, failed }, direction) {
 /**
  * @param {object} options
  * @param {string} options.network
- * @param {(route: Route) => void} options.go to another state of the circuit
  * @param {() => Route} options.current
+ * @param {(node: TreeNode) => void} options.toggle show or hide what lies beyond a node
+ * @param {(node: TreeNode) => void} options.remove
  */
-export function nodePanel({ network, go, current }) {
+export function nodePanel({ network, current, toggle, remove }) {
   const node = h("section", { class: "node-panel", "aria-label": "Chosen filter" });
-  const button = (text, click) => h("button", { type: "button", class: "button", on: { click } }, text);
+  const button = (value, text, click) =>
+    h("button", { type: "button", class: "button", data: { value }, on: { click } }, text);
 
   return {
     node,
@@ -52,14 +55,24 @@ export function nodePanel({ network, go, current }) {
      * @param {Circuit|null|undefined} circuit of the filter
      */
     show(one, url, name, circuit) {
-      const route = current();
-      const up = route.direction === "up";
+      const { depth, width, direction } = current();
+      const up = direction === "up";
       const place = { network, layer: one.layer.name, channel: one.channel };
-      const { depth, width, direction } = route;
-      const beyond = up ? "what it is made of" : "what it is used for";
-      node.classList.toggle("root", !one.parent);
-      replace(
-        node,
+      const further = up ? "inputs" : "users";
+      const actions = () => [
+        one.canOpen ? button("toggle", `${one.isOpen ? "Hide" : "Show"} ${further}`, () => toggle(one)) : null,
+        button("remove", "Remove", () => remove(one)),
+        h(
+          "a",
+          {
+            class: "button",
+            href: formatRoute({ ...place, circuit: true, depth, width, direction }),
+            title: `A circuit of its own: what it is ${up ? "made of" : "used for"}`,
+          },
+          "Make root",
+        ),
+      ];
+      const content = [
         h(
           "div",
           { class: "node-panel-pictures" },
@@ -78,28 +91,10 @@ export function nodePanel({ network, go, current }) {
           one.parent || !circuit?.upstream.length ? null : balanceSum(circuit),
           h("p", null, meaning(one, direction) || "The root of this circuit."),
         ),
-        one.parent
-          ? h(
-              "div",
-              { class: "actions" },
-              one.canOpen
-                ? button(one.isOpen ? "Hide inputs" : "Show inputs", () => go(toggleNode(current(), one)))
-                : null,
-              button("Remove", () => go(removeNode(current(), one))),
-              h(
-                "a",
-                {
-                  class: "button",
-                  href: formatRoute({ ...place, circuit: true, depth, width, direction }),
-                  title: `A circuit of its own: ${beyond}`,
-                },
-                "Make root",
-              ),
-            )
-          : null,
-      );
-      const toggle = node.querySelector("button");
-      if (toggle && one.canOpen && !up) toggle.textContent = one.isOpen ? "Hide users" : "Show users";
+        one.parent ? h("div", { class: "actions" }, actions()) : null,
+      ];
+      node.classList.toggle("root", !one.parent);
+      preserveFocus(node, () => replace(node, content));
     },
   };
 }

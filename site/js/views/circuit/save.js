@@ -68,7 +68,7 @@ export function svgFile(drawing, title, note) {
  * @param {ReturnType<typeof svgFile>} file
  * @returns {Promise<Blob>}
  */
-export async function pngFile({ text, width, height }) {
+async function pngFile({ text, width, height }) {
   const scale = Math.min(SCALE, MOST_PIXELS / Math.max(width, height));
   const image = h("img", { src: `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}` });
   await image.decode();
@@ -79,13 +79,26 @@ export async function pngFile({ text, width, height }) {
   );
 }
 
-/**
- * Offer a file for download.
- * @param {Blob} blob
- * @param {string} name
- */
-export function download(blob, name) {
+/** Offer a file for download. */
+function download(blob, name) {
   const href = URL.createObjectURL(blob);
   h("a", { href, download: name.replace(/[^\w.-]+/g, "-").slice(-120) }).click();
   setTimeout(() => URL.revokeObjectURL(href), 10_000);
+}
+
+/**
+ * @param {() => ReturnType<typeof svgFile>} file makes the drawing
+ * @param {string} name of the file, without a suffix
+ * @param {() => void} onError
+ */
+export function saveButtons(file, name, onError) {
+  const save = {
+    SVG: async () => download(new Blob([file().text], { type: "image/svg+xml" }), `${name}.svg`),
+    PNG: async () => download(await pngFile(file()), `${name}.png`),
+  };
+  return Object.entries(save).map(([kind, click]) => {
+    const label = `Save as ${kind}`;
+    const props = { type: "button", class: "button", title: label, "aria-label": label };
+    return h("button", { ...props, on: { click: () => click().catch(onError) } }, kind);
+  });
 }

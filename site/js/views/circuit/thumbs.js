@@ -90,7 +90,7 @@ export function circuitThumbs({ store, signal, show }, manifest, root) {
     /**
      * Load the pictures of filters; what is there already is not loaded again.
      * @param {Array<{layer: Layer, channel: number}>} filters
-     * @param {(key: string) => void} done called for each filter
+     * @param {(key: string, url: string|null) => void} done called for each filter
      */
     async load(filters, done) {
       const wanted = filters.filter((filter) => !urls.has(filterKey(filter)));
@@ -107,7 +107,7 @@ export function circuitThumbs({ store, signal, show }, manifest, root) {
           const key = filterKey({ layer, channel });
           if (file.names?.[channel]) names.set(key, file.names[channel]);
           urls.set(key, await load(sourceOf(layer, filter, sources)));
-          if (!signal.aborted) done(key);
+          if (!signal.aborted) done(key, urls.get(key));
         });
         await Promise.all(all);
       });

@@ -4,7 +4,7 @@ import { preserveFocus } from "../../dom/preserve-view.js";
 import { rovingTabindex } from "../../dom/roving-tabindex.js";
 import { circuitOf, circuitsPath, hasCircuits } from "../../data/circuits.js";
 import { buildTree, filterKey, keysOf, removeNode, toggleNode } from "../../data/circuit-tree.js";
-import { DEPTHS, WIDTHS, formatRoute } from "../../data/route.js";
+import { DEPTHS, WIDTHS, formatRoute, parentRoute } from "../../data/route.js";
 import { StoreError } from "../../data/store.js";
 import { rowsPlan, treePlan } from "../../layout/circuit-layout.js";
 import { plural, truncate, truncateStart } from "../../text/format.js";
@@ -13,11 +13,12 @@ import { layerOf, openNetwork, optional } from "../shared/open.js";
 import { zoomMap } from "../shared/zoom-map.js";
 import { drawCircuit } from "./drawing.js";
 import { nodePanel } from "./panel.js";
-import { download, pngFile, svgFile } from "./save.js";
+import { saveButtons, svgFile } from "./save.js";
+import { circuitReader } from "./reader.js";
 import { circuitThumbs } from "./thumbs.js";
 
 /** @import { Tree, TreeNode } from "../../data/circuit-tree.js" */
-/** @import { CircuitsFile, Context, Layer, Manifest, Route } from "../../types.js" */
+/** @import { Route } from "../../types.js" */
 
 /** Below this width, in px, the nodes are rows. */
 const ROWS_BELOW = 620;
@@ -26,35 +27,6 @@ const ROWS_BELOW = 620;
 const PAPER = { width: 1600, height: 1000 };
 
 const NOTE = "orange: excites; blue, dashed: inhibits; width and %: the share of the filter's sum";
-
-/**
- * The circuits that have been read, by filter.
- * @param {Context} ctx
- * @param {Manifest} manifest
- */
-function circuitReader({ store, signal }, manifest) {
-  /** @type {Map<Layer, CircuitsFile|null>} */
-  const files = new Map();
-  const found = new Map();
-  return {
-    failed: () => [...files].flatMap(([layer, file]) => (file ? [] : [layer.name])),
-    circuit(layer, channel) {
-      if (!files.has(layer)) return undefined;
-      const key = filterKey({ layer, channel });
-      const file = files.get(layer);
-      if (!found.has(key)) found.set(key, file && circuitOf(file, manifest, channel));
-      return found.get(key);
-    },
-    async read(layers) {
-      const reading = [...layers].map(async (layer) => {
-        const file = await store.circuits(manifest.name, circuitsPath(layer), signal).catch(() => null);
-        signal.throwIfAborted();
-        files.set(layer, file);
-      });
-      await Promise.all(reading);
-    },
-  };
-}
 
 /** @param {Route} now */
 function switches(now) {
@@ -99,12 +71,16 @@ export async function circuitView(ctx) {
   }
   const circuits = circuitReader(ctx, manifest);
   const thumbs = circuitThumbs(ctx, manifest, root);
-  const go = (to) => ctx.go(formatRoute(to));
-  const panel = nodePanel({ network: manifest.name, go, current: ctx.current });
+  let chosen = ""; // the key of a node
+  const toggle = (node) => ctx.go(formatRoute(toggleNode(ctx.current(), node)));
+  const remove = (node) => {
+    chosen = node.parent.key;
+    ctx.go(formatRoute(removeNode(ctx.current(), node)));
+  };
+  const panel = nodePanel({ network: manifest.name, current: ctx.current, toggle, remove });
 
   /** @type {Tree} */
   let tree = null;
-  let chosen = ""; // the key of a node
   let drawn = 0; // counts the states, of which only the last is drawn
   const toolbar = h("div", { class: "toolbar" });
   const lede = h("p", { class: "lede" });
@@ -122,7 +98,8 @@ export async function circuitView(ctx) {
   });
   const items = () => /** @type {SVGElement[]} */ ([...world.querySelectorAll(".node")]);
   // In a tree, from left to right and then down, as the arrow keys go.
-  const inRows = () => items().sort((a, b) => a.getAttribute("aria-level").localeCompare(b.getAttribute("aria-level")));
+  const levelOf = (element) => Number(element.getAttribute("aria-level"));
+  const inRows = () => (moving.on ? items().sort((a, b) => levelOf(a) - levelOf(b)) : items());
   const roving = rovingTabindex(world, inRows, (node) => node.focus({ preventScroll: moving.on }));
   const nodeOf = (element) => tree.nodes.find(({ key }) => key === element?.dataset.key);
   const elementOf = (key) => items().find((element) => element.dataset.key === key);
@@ -206,13 +183,9 @@ export async function circuitView(ctx) {
         : null,
     );
     if (map.isConnected) arrange();
-    const done = (key) => {
-      for (const image of world.querySelectorAll("image")) {
-        const [layerName, channel] = [key.slice(0, key.lastIndexOf(":")), key.slice(key.lastIndexOf(":") + 1)];
-        if (image.dataset.filter === `${layerName}:${channel}`) {
-          const node = nodeOf(image.closest(".node"));
-          if (node && thumbs.url(node)) image.setAttribute("href", thumbs.url(node));
-        }
+    const done = (key, url) => {
+      for (const image of url ? world.querySelectorAll("image") : []) {
+        if (image.dataset.filter === key) image.setAttribute("href", url);
       }
       if (tree.nodes.some((node) => node.key === chosen && filterKey(node) === key)) mark();
     };
@@ -226,39 +199,24 @@ export async function circuitView(ctx) {
     chosen = node.key;
     mark();
     if (!node.parent) return;
-    if (event.type === "click" && closest(event, ".node-handle")) go(toggleNode(ctx.current(), node));
+    if (event.type === "click" && closest(event, ".node-handle")) toggle(node);
     if (event.type !== "keydown" || event.altKey || event.ctrlKey || event.metaKey) return;
-    if ((event.key === "Enter" || event.key === " ") && node.canOpen) go(toggleNode(ctx.current(), node));
-    else if (event.key === "Delete" || event.key === "Backspace") {
-      chosen = node.parent.key;
-      go(removeNode(ctx.current(), node));
-    } else return;
+    if ((event.key === "Enter" || event.key === " ") && node.canOpen) toggle(node);
+    else if (event.key === "Delete" || event.key === "Backspace") remove(node);
+    else return;
     event.preventDefault();
   }
   for (const type of ["click", "focusin", "keydown"]) world.addEventListener(type, act);
 
-  const drawingFile = () =>
+  const file = () =>
     svgFile(
       drawCircuit(treePlan(tree, PAPER), tree.nodes, thumbs, label()),
       `${manifest.title ?? manifest.name}, ${label()}`,
       NOTE,
     );
-  const fileName = (suffix) => `circuit-${manifest.name}-${layer.name}-${route.channel}.${suffix}`;
-  async function save(kind) {
-    const file = drawingFile();
-    const blob = kind === "png" ? await pngFile(file) : new Blob([file.text], { type: "image/svg+xml" });
-    download(blob, fileName(kind));
-  }
-  const saveButton = (kind) => {
-    const failed = () => replace(notes, "The picture could not be saved.");
-    const click = () => save(kind).catch(failed);
-    const text = `Save as ${kind.toUpperCase()}`;
-    return h(
-      "button",
-      { type: "button", class: "button", title: text, "aria-label": text, on: { click } },
-      kind.toUpperCase(),
-    );
-  };
+  const saving = saveButtons(file, `circuit-${manifest.name}-${layer.name}-${route.channel}`, () =>
+    replace(notes, "The picture could not be saved."),
+  );
   const help = h(
     "p",
     { class: "chart-note" },
@@ -272,12 +230,12 @@ export async function circuitView(ctx) {
     if (size?.width !== map.clientWidth || (moving.on && size.height !== map.clientHeight)) arrange();
   });
   signal.addEventListener("abort", () => watch.disconnect(), { once: true });
-  const page = { network: manifest.name, layer: layer.name };
+  const filterRoute = parentRoute(route);
   return {
     title: `Circuit of ${name}, ${manifest.title ?? manifest.name}`,
     crumbs: [
-      { text: layer.name, short: truncateStart(layer.name), href: formatRoute(page) },
-      { text: String(route.channel), href: formatRoute({ ...page, channel: route.channel }) },
+      { text: layer.name, short: truncateStart(layer.name), href: formatRoute(parentRoute(filterRoute)) },
+      { text: String(route.channel), href: formatRoute(filterRoute) },
       { text: "circuit", href: formatRoute(route) },
     ],
     node: h(
@@ -297,9 +255,8 @@ export async function circuitView(ctx) {
           h(
             "div",
             { class: "actions" },
-            h("a", { class: "button", href: formatRoute({ ...page, channel: route.channel }) }, "To the filter"),
-            saveButton("svg"),
-            saveButton("png"),
+            h("a", { class: "button", href: formatRoute(filterRoute) }, "To the filter"),
+            saving,
           ),
         ),
       ),

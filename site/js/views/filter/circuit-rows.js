@@ -57,7 +57,7 @@ export function partRows({ manifest, root, show, signal }, store) {
 
   /**
    * @param {CircuitPart} part
-   * @param {number} scale
+   * @param {number|null} scale of the kernels; null where there are none, and then no filter image either
    */
   function row({ layer, channel, share, kernel }, scale) {
     const [crop, image] = [frame(null), frame(null)];
@@ -76,7 +76,7 @@ export function partRows({ manifest, root, show, signal }, store) {
       if (signal.aborted) return;
       if (!filter) return [crop, image].forEach((box) => replace(box, h("span", { class: "missing" }, "no picture")));
       replace(crop, bestPicture(found.scene, filter));
-      if (filter.pictures.includes("max_activ")) {
+      if (scale !== null && filter.pictures.includes("max_activ")) {
         const alt = `${PICTURES.max_activ} of filter ${channel}`;
         replace(image, bestTile(found.scene, "max_activ", channel, { alt, tiles: 1 }));
       } else image.remove();
@@ -92,7 +92,7 @@ export function partRows({ manifest, root, show, signal }, store) {
         h("span", { class: `part-share ${share < 0 ? "inhibiting" : "exciting"}` }, signedPercent(share)),
         kernel ? kernelPicture(kernel, scale) : null,
         crop,
-        image,
+        scale === null ? null : image,
         name,
       ),
     );
@@ -101,7 +101,7 @@ export function partRows({ manifest, root, show, signal }, store) {
   return {
     /**
      * @param {CircuitPart[]} parts
-     * @param {number} scale of the kernels
+     * @param {number|null} scale of the kernels; null without kernels and filter images
      */
     list: (parts, scale) =>
       h(

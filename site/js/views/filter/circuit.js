@@ -7,7 +7,7 @@ import { balance } from "../shared/balance.js";
 import { section } from "../shared/section.js";
 import { partRows } from "./circuit-rows.js";
 
-/** @import { Circuit, CircuitPart, FilterScene, Store } from "../../types.js" */
+/** @import { Circuit, CircuitPart, Context, FilterScene, Route } from "../../types.js" */
 /** @import { PartRows } from "./circuit-rows.js" */
 
 /** How many filters are shown before the visitor asks for more. */
@@ -68,7 +68,7 @@ function madeOf(rows, circuit, where, sign) {
           "p",
           { class: "part-layer" },
           h("b", { title: layer.name }, truncateStart(layer.name, 40)),
-          ` gives ${percent(Math.min(1, sum / circuit[sign]))} of the ${sign} (${number(sum)})`,
+          ` gives ${percent(Math.min(1, sum / circuit[sign] || 0))} of the ${sign} (${number(sum)})`,
         ),
         rows.list(some, circuit.scale),
       ]),
@@ -89,7 +89,7 @@ function usedBy(rows, { usedBy: parts, downstream }) {
     { class: "chart-note" },
     "The filters in whose sums it has the largest share; a negative share inhibits.",
   );
-  return rows.more(parts, FIRST.users, (shown) => [text, rows.list(shown, 0)]);
+  return rows.more(parts, FIRST.users, (shown) => [text, rows.list(shown, null)]);
 }
 
 /**
@@ -97,12 +97,14 @@ function usedBy(rows, { usedBy: parts, downstream }) {
  * @param {FilterScene} scene
  * @param {PartRows} rows
  * @param {Circuit} circuit
+ * @param {Route} route of the filter
  */
-function content({ manifest, layer, filter }, rows, circuit) {
+function content({ filter }, rows, circuit, route) {
   const where = whichImages(circuit, filter.max.length);
-  const route = { network: manifest.name, layer: layer.name, channel: filter.channel, circuit: true };
-  const link = (direction, text) =>
-    h("a", { class: "button", href: formatRoute({ ...route, direction }), data: { direction } }, text);
+  const link = (direction) => {
+    const href = formatRoute({ ...route, show: "image", circuit: true, direction });
+    return h("a", { class: "button", href, data: { direction } }, "Over several layers");
+  };
   const none = () =>
     h(
       "p",
@@ -125,19 +127,14 @@ function content({ manifest, layer, filter }, rows, circuit) {
         { class: "circuit-head" },
         h("h3", null, "Made of"),
         kernelLegend(circuit),
-        circuit.upstream.length ? link("up", "Over several layers") : null,
+        circuit.upstream.length ? link("up") : null,
       ),
       parts.some(Boolean) ? parts : none(),
     ),
     h(
       "div",
       { class: "circuit-part" },
-      h(
-        "div",
-        { class: "circuit-head" },
-        h("h3", null, "Used by"),
-        circuit.downstream.length ? link("down", "Over several layers") : null,
-      ),
+      h("div", { class: "circuit-head" }, h("h3", null, "Used by"), circuit.downstream.length ? link("down") : null),
       usedBy(rows, circuit),
     ),
   ];
@@ -146,9 +143,9 @@ function content({ manifest, layer, filter }, rows, circuit) {
 /**
  * A section that is read when it comes near the window; null if the store has no circuits.
  * @param {FilterScene} scene
- * @param {Store} store
+ * @param {Pick<Context, "store"|"current">} ctx
  */
-export function circuitSection(scene, store) {
+export function circuitSection(scene, { store, current }) {
   const { manifest, layer, filter, signal } = scene;
   if (!hasCircuits(manifest)) return null;
   const body = h("div", { class: "circuit-body", "aria-busy": "true" });
@@ -164,7 +161,7 @@ export function circuitSection(scene, store) {
       const circuit = circuitOf(file, manifest, filter.channel);
       if (!circuit)
         throw new Error("The file with the circuits of this layer does not say what this filter is made of.");
-      replace(body, content(scene, partRows(scene, store), circuit));
+      replace(body, content(scene, partRows(scene, store), circuit, current()));
     } catch (error) {
       if (signal.aborted) return;
       const why = error instanceof Error ? truncate(error.message, 200) : "";
