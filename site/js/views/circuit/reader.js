@@ -2,7 +2,7 @@
 import { circuitOf, circuitsPath } from "../../data/circuits.js";
 import { filterKey } from "../../data/circuit-tree.js";
 
-/** @import { Circuit, CircuitsFile, Context, Layer, Manifest } from "../../types.js" */
+/** @import { CircuitsFile, Context, Layer, Manifest } from "../../types.js" */
 
 /**
  * The circuits that have been read, by filter.
@@ -25,7 +25,7 @@ export function circuitReader({ store, signal }, manifest) {
     async read(layers) {
       const reading = [...layers].map(async (layer) => {
         const file = await store.circuits(manifest.name, circuitsPath(layer), signal).catch(() => null);
-        signal.throwIfAborted();
+        if (signal.aborted) return;
         files.set(layer, file);
       });
       await Promise.all(reading);

@@ -151,7 +151,7 @@ export async function circuitView(ctx) {
       next = buildTree({ manifest, layer, channel: route.channel, route: now, circuit: circuits.circuit });
       if (!next.missing.size) break;
       await circuits.read(next.missing);
-      if (mine !== drawn) return;
+      if (mine !== drawn || signal.aborted) return;
     }
     tree = next;
     const up = now.direction === "up";
