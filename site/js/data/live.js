@@ -36,7 +36,10 @@ export function viewDependencies(live, route) {
   const { files, layers } = network;
   /** @type {any[]} */
   const base = [names, files["network.json"]];
-  if (route.channel !== null) base.push(files["images.json"]);
+  if (route.channel !== null) {
+    base.push(files["images.json"]);
+    base.push(Object.entries(files).filter(([name]) => name.startsWith("circuits/")));
+  }
   if (route.layer !== null) base.push(layers[route.layer]?.stamp);
   else base.push(Object.entries(layers).map(([name, { stamp }]) => [name, stamp]));
   if (route.layer === null && route.class !== null) base.push(files["classes.json"]);
