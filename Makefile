@@ -103,6 +103,7 @@ audit:
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint requirements/constraints.txt
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --busy --only scan,command,gradients
 
 # Compare a scan by two processes with a scan by one process on one core.
 bench-ranks: $(STAMP)

@@ -16,7 +16,7 @@ from torchlurk.models.runner import activation
 from torchlurk.runtime.devices import fastest_precision
 
 
-def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
+def ascents_row(setting: Setting, per_layer: int) -> Row:
     """Measure the seconds per filter image, averaged over all filters, and compare the mean activations."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -29,7 +29,7 @@ def ascents_row(setting: Setting, per_layer: int, steps: int) -> Row:
     theirs: dict[str, float] = {}
     higher = 0
     shares: list[str] = []
-    params = AscentParams(steps=steps, bfloat16=fastest_precision(torch.device("cpu")) == "bfloat16")
+    params = AscentParams(bfloat16=fastest_precision(torch.device("cpu")) == "bfloat16")
     for name, channels in sample(setting, 8):
         layer = setting.graph.layer(name)
         with isolated(model):

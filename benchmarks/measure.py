@@ -6,8 +6,11 @@ import gc
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +51,17 @@ def interleaved(contestants: Mapping[str, Callable[[], object]], repeats: int) -
             run()
             seconds[name].append(time.perf_counter() - begin)
     return seconds
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Keep one core busy within the context, by a process that computes nothing of use."""
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        other.kill()
+        other.wait()
 
 
 def median(values: list[float]) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -14,6 +17,7 @@ from benchmarks.measure import Row, interleaved, median
 from benchmarks.setting import Setting, make_setting
 from torchlurk.datasets.batches import batches
 from torchlurk.models.isolation import isolated
+from torchlurk.models.runner import Runner
 from torchlurk.scan import scan
 from torchlurk.scan.state import ScanState, candidate_images, initial_state, with_lists_of
 
@@ -34,9 +38,9 @@ def run_scan(setting: Setting, images: Sequence[int], *, k: int = 4, bfloat16: b
 
     channels = {layer.name: layer.shape[0] for layer in setting.graph.layers}
     state = initial_state(channels, len(folder.classes), k)
-    model = setting.network.module
-    with isolated(model):
-        for current in scan.scan(model, state, stream(), bfloat16=bfloat16):
+    runner = Runner(setting.network.module, "channels_last")
+    with isolated(runner.model), runner.in_memory_format():
+        for current in scan.scan(runner, state, stream(), bfloat16=bfloat16):
             state = current
     return state
 
@@ -50,14 +54,43 @@ def rough_and_again(setting: Setting, count: int) -> ScanState:
 def bare(setting: Setting, count: int, *, bfloat16: bool = False) -> None:
     """Run only the forward, with the same batch size and memory format, on images in memory."""
     x = setting.images(BATCH)
-    with isolated(setting.network.module), torch.inference_mode():
+    runner = Runner(setting.network.module, "channels_last")
+    with isolated(runner.model), runner.in_memory_format(), torch.inference_mode():
         for _ in range(count // BATCH):
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 setting.trunk(x)
 
 
-def scan_rows(setting: Setting, count: int, repeats: int) -> list[Row]:
-    """Measure the scan and return its rows."""
+def scan_command(setting: Setting, count: int) -> None:
+    """Run `torchlurk precompute --stages scan` on copies of the photographs, in a process of its own."""
+    total = len(setting.folder.paths)
+    with tempfile.TemporaryDirectory() as scratch:
+        images = Path(scratch) / "images"
+        for i in range(count):
+            source = setting.folder.file(i % total)
+            copy = images / source.parent.name / f"{i // total}-{source.name}"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+        subprocess.run(
+            [sys.executable, "-m", "torchlurk", "precompute", "--model", "vgg16", "--weights", "trunk",
+             "--images", images, "--stages", "scan", "--device", "cpu", "--out", Path(scratch) / "store"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+
+def command_row(setting: Setting, count: int, goal: float) -> Row:
+    """Measure the command that scans, from its start to its end, beside the bare forward alone."""
+    seconds = interleaved(
+        {"ours": partial(scan_command, setting, count), "bare": partial(bare, setting, count)}, 1
+    )
+    ours, theirs = median(seconds["ours"]), median(seconds["bare"])
+    return Row(f"precompute --stages scan of {count} photographs, VGG16 at 224", "the bare forward", ours,
+               theirs, ours / theirs, f"at most {goal} times its time", ours / theirs <= goal,
+               "with its start, loading, crops, pictures and digests")  # fmt: skip
+
+
+def scan_rows(setting: Setting, count: int, repeats: int, goal: float) -> list[Row]:
+    """Measure the scan and return its rows; `goal` is the ratio to reach beside the bare forward."""
     run_scan(setting, range(2 * BATCH))
     bare(setting, 2 * BATCH)
     seconds = interleaved(
@@ -78,7 +111,7 @@ def scan_rows(setting: Setting, count: int, repeats: int) -> list[Row]:
     ratios = ", ".join(f"{a / b:.3f}" for a, b in zip(seconds["ours"], seconds["bare"], strict=True))
     return [
         Row(f"scan of {count} photographs, VGG16 at 224", "the bare forward", ours, theirs, ours / theirs,
-            "at most 1.15 times its time", ours / theirs <= 1.15, f"by repeat: {ratios}"),
+            f"at most {goal} times its time", ours / theirs <= goal, f"by repeat: {ratios}"),
         Row(f"scan of {count}", f"image by image, a loop over filters ({few} images, scaled)", ours, loop,
             loop / ours, "at least 4 times faster", loop / ours >= 4,
             f"the loop takes {loop / theirs:.2f} bare forwards"),

@@ -99,17 +99,17 @@ comparisons:r=[]}=t,s=[n.map(({name:u})=>u),r.map(({name:u})=>u)];if(e.compariso
 [s,r.find(({name:f})=>f===e.comparison),u])}let a=n.find(({name:u})=>u===(e.network??n[0].name));if(!a)return JSON.stringify(s);let{files:o,layers:l}=a,i=[s,o["\
 network.json"]];return e.channel!==null&&(i.push(o["images.json"]),i.push(Object.entries(o).filter(([u])=>u.startsWith("circuits/")))),e.layer!==null?i.push(l[e.
 layer]?.stamp):i.push(Object.entries(l).map(([u,{stamp:f}])=>[u,f])),e.layer===null&&e.class!==null&&i.push(o["classes.json"]),JSON.stringify(i)}var wa={scan:"S\
-canning the images",rough:"Scanning the images in bfloat16",again:"Scanning the best images again",crops:"Cutting out the crops",images:"Writing the images","ma\
-x gradients":"Computing gradients of the strongest units","avg gradients":"Computing gradients of the mean activations",certificates:"Checking the crops",ascent:"\
-Making filter images"},yr={scan:"scan",gradients:"gradients",ascent:"filter images"};function br(t,e,n=0){let r=t.networks.find(i=>i.name===e)??t.networks[0];if(!r)
-return{text:`Waiting for the first results of ${t.waiting.join(", ")}`,detail:"",share:null,state:"rests"};let{progress:s,stages:a}=r;if(s){let{work:i,unit:u,done:f,
-total:h}=s,m=wa[i]??i,p=`${f} of ${h} ${u}${h===1?"":"s"}`,x=h>0?Math.min(1,f/h):null;if(n<12e4)return{text:m,detail:p,share:x,state:"runs"};let $=Math.floor(n/
-6e4);return{text:m,detail:`${p}, no news for ${$} minutes`,share:x,state:"rests"}}let o=Object.keys(yr).filter(i=>!a[i]).map(i=>yr[i]);return o.length?{text:"No\
-thing is running",detail:`not computed yet: ${o.join(", ")}`,share:null,state:"rests"}:{text:"All is computed",detail:"",share:null,state:"done"}}function xr({url:t,
-onUpdate:e,fetch:n=globalThis.fetch.bind(globalThis),every:r=2e3,clock:s=()=>performance.now(),setTimer:a=(l,i)=>setTimeout(l,i),clearTimer:o=l=>clearTimeout(l)}){
-let l=null,i=null,u=null,f=s(),h=!1;async function m(){let x=null;try{let y=await n(t,{cache:"no-cache"}),g=y.ok?await y.text():null;x=JSON.parse(g),g!==u&&([u,
-f]=[g,s()])}catch{}let $=e(x,s()-f);o(l),l=null,!h&&!(x&&$&&ga(x))&&(l=a(p,x?r:r*5))}function p(){return i??=m().finally(()=>i=null),i}return{check:p,pause(){h=
-!0,o(l),l=null},resume(){return h=!1,p()}}}function ye(){let t=new Map;function e(r,s){let a=new AbortController,o=s(a.signal).finally(()=>{t.get(r)===l&&t.delete(r)}),l={control:a,waiting:0,result:o};return o.
+canning the images",rough:"Scanning the images in bfloat16",again:"Scanning the best images again",crops:"Cutting out the crops",images:"Writing the images",circuits:"\
+Computing what filters are made of","max gradients":"Computing gradients of the strongest units","avg gradients":"Computing gradients of the mean activations",certificates:"\
+Checking the crops",ascent:"Making filter images"},yr={scan:"scan",circuits:"circuits",gradients:"gradients",ascent:"filter images"};function br(t,e,n=0){let r=t.
+networks.find(i=>i.name===e)??t.networks[0];if(!r)return{text:`Waiting for the first results of ${t.waiting.join(", ")}`,detail:"",share:null,state:"rests"};let{
+progress:s,stages:a}=r;if(s){let{work:i,unit:u,done:f,total:h}=s,m=wa[i]??i,p=`${f} of ${h} ${u}${h===1?"":"s"}`,x=h>0?Math.min(1,f/h):null;if(n<12e4)return{text:m,
+detail:p,share:x,state:"runs"};let $=Math.floor(n/6e4);return{text:m,detail:`${p}, no news for ${$} minutes`,share:x,state:"rests"}}let o=Object.keys(yr).filter(
+i=>!a[i]).map(i=>yr[i]);return o.length?{text:"Nothing is running",detail:`not computed yet: ${o.join(", ")}`,share:null,state:"rests"}:{text:"All is computed",
+detail:"",share:null,state:"done"}}function xr({url:t,onUpdate:e,fetch:n=globalThis.fetch.bind(globalThis),every:r=2e3,clock:s=()=>performance.now(),setTimer:a=(l,i)=>setTimeout(
+l,i),clearTimer:o=l=>clearTimeout(l)}){let l=null,i=null,u=null,f=s(),h=!1;async function m(){let x=null;try{let y=await n(t,{cache:"no-cache"}),g=y.ok?await y.
+text():null;x=JSON.parse(g),g!==u&&([u,f]=[g,s()])}catch{}let $=e(x,s()-f);o(l),l=null,!h&&!(x&&$&&ga(x))&&(l=a(p,x?r:r*5))}function p(){return i??=m().finally(
+()=>i=null),i}return{check:p,pause(){h=!0,o(l),l=null},resume(){return h=!1,p()}}}function ye(){let t=new Map;function e(r,s){let a=new AbortController,o=s(a.signal).finally(()=>{t.get(r)===l&&t.delete(r)}),l={control:a,waiting:0,result:o};return o.
 catch(()=>{}),t.set(r,l),l}function n(r,s){s.waiting-=1,setTimeout(()=>{s.waiting>0||t.get(r)!==s||(t.delete(r),s.control.abort())})}return async(r,s,a)=>{s?.throwIfAborted();
 let o=t.get(r)??e(r,a);if(o.waiting+=1,!s)return o.result;let l,i=new Promise((u,f)=>{l=()=>f(s.reason),s.addEventListener("abort",l,{once:!0})});try{return await Promise.
 race([o.result,i])}catch(u){throw s.aborted?s.reason:u}finally{s.removeEventListener("abort",l),n(r,o)}}}var St=class{#r;#e;#n=0;#t=new Map;constructor(e,n=()=>1){this.#r=e,this.#e=n}values(){return this.#t.values()}get(e){if(!this.#t.has(e))return;let n=this.#t.get(
@@ -347,7 +347,7 @@ ng"))}function ms(t,e){let n=URL.createObjectURL(t);c("a",{href:n,download:e.rep
 1e4)}function ds(t,e,n){return Object.entries({SVG:async()=>ms(new Blob([t().text],{type:"image/svg+xml"}),`${e}.svg`),PNG:async()=>ms(await si(t()),`${e}.png`)}).
 map(([s,a])=>{let o=`Save as ${s}`;return c("button",{...{type:"button",class:"button",title:o,"aria-label":o},on:{click:()=>a().catch(n)}},s)})}function gs({store:t,signal:e},n){let r=new Map,s=new Map;return{failed:()=>[...r].flatMap(([a,o])=>o?[]:[a.name]),circuit(a,o){if(!r.has(a))return;let l=J({layer:a,
 channel:o}),i=r.get(a);return s.has(l)||s.set(l,i&&jt(i,n,o)),s.get(l)},async read(a){let o=[...a].map(async l=>{let i=await t.circuits(n.name,Ft(l),e).catch(()=>null);
-e.throwIfAborted(),r.set(l,i)});await Promise.all(o)}}}var ft=128,oi=16;function ai(t,e,n){let r=c("canvas",{width:ft,height:ft}),[s,a]=[t.naturalWidth/n,t.naturalHeight],o=ft/Math.min(s,a),l={left:(ft-s*o)/2,top:(ft-
+e.aborted||r.set(l,i)});await Promise.all(o)}}}var ft=128,oi=16;function ai(t,e,n){let r=c("canvas",{width:ft,height:ft}),[s,a]=[t.naturalWidth/n,t.naturalHeight],o=ft/Math.min(s,a),l={left:(ft-s*o)/2,top:(ft-
 a*o)/2},[i,u,f,h]=e?[e.left*ft,e.top*ft,e.width*ft,e.height*ft]:[l.left,l.top,s*o,a*o],m=r.getContext("2d");return m.fillStyle="#808080",m.fillRect(0,0,ft,ft),m.
 imageSmoothingQuality="high",m.drawImage(t,0,0,s,a,i,u,f,h),r.toDataURL("image/jpeg",.86)}function ws({store:t,signal:e,show:n},r,s){let a=new Map,o=new Map,l=new Map,
 i=h=>(a.has(h)||a.set(h,t.layer(r.name,h.data,e).catch(()=>null)),a.get(h));function u(h,m,p){let[x]=m.max,$=W(r,h)&&m.pictures.includes("cropped")?"cropped":"i\
@@ -374,24 +374,24 @@ de of":"what it is used for"}`;function dn(){let j=v.nodes.find(({key:tt})=>tt==
 let j=S.clientWidth;if(!j)return;let tt=b.contains(document.activeElement),Z=j>=ii;S.classList.toggle("map",Z),Z?d.append(g.node):S.after(g.node);for(let ge of[
 M.tools,ar])ge.hidden=!Z;Jt={width:S.clientWidth,height:S.clientHeight};let kt=Z?Nn(v,Jt):Xr(v,j);_(b,jn(kt,v.nodes,p,lt())),Z?M.begin({width:kt.width,height:kt.
 height},Jt,{width:82,height:120},kt.boxes):M.end(),dn();let Nt=G(x);N.setCurrent(Nt),tt&&Nt.focus({preventScroll:!0}),Z&&tt&&M.show(Nt)}async function or(j){T+=
-1;let tt=T,Z;for(;Z=qr({manifest:a,layer:l,channel:n.channel,route:j,circuit:m.circuit}),!!Z.missing.size;)if(await m.read(Z.missing),tt!==T)return;v=Z;let kt=j.
-direction==="up",Nt=zt(j.removed).size;st(k,()=>_(k,ui(j))),_(A,kt?"Below each filter are those that contribute most to it. ":"Below each filter are those in wh\
-ose sums it has the largest share. ",c("span",{class:"circuit-key exciting"},"Orange lines excite"),", ",c("span",{class:"circuit-key inhibiting"},"dashed blue \
-lines inhibit"),"; the width is the share.");let ge=m.failed();_(w,v.root.isOpen?null:`There is nothing ${kt?"upstream: this layer reads the input image":"downs\
-tream"}. `,ge.length?`The circuits of ${ge.map(we=>U(we)).join(", ")} cannot be read. `:null,v.full?"There are more filters than fit; open those that you want t\
-o follow. ":null,Nt?[`${z(Nt,"filter is","filters are")} removed. `,c("a",{class:"text-link",href:O({...j,removed:null})},"Show all again")]:null),S.isConnected&&
-gn();let ia=(we,lr)=>{for(let Zt of lr?b.querySelectorAll("image"):[])Zt.dataset.filter===we&&Zt.setAttribute("href",lr);v.nodes.some(Zt=>Zt.key===x&&J(Zt)===we)&&
-dn()};p.load(v.nodes,ia)}function oa(j){let tt=et(j,".node"),Z=tt&&B(tt);if(Z&&(x=Z.key,dn(),!!Z.parent&&(j.type==="click"&&et(j,".node-handle")&&$(Z),!(j.type!==
-"keydown"||j.altKey||j.ctrlKey||j.metaKey)))){if((j.key==="Enter"||j.key===" ")&&Z.canOpen)$(Z);else if(j.key==="Delete"||j.key==="Backspace")y(Z);else return;j.
-preventDefault()}}for(let j of["click","focusin","keydown"])b.addEventListener(j,oa);let aa=ds(()=>ps(jn(Nn(v,li),v.nodes,p,lt()),`${a.title??a.name}, ${lt()}`,
-ci),`circuit-${a.name}-${l.name}-${n.channel}`,()=>_(w,"The picture could not be saved.")),ar=c("p",{class:"chart-note"},"Drag to move about; the wheel, two fin\
-gers or the keys + and − zoom. Arrow keys go from filter to filter, ","Enter shows or hides what lies beyond one, Delete removes it. The number under a pictur\
-e is the filter, and its ","share of the sum of the one above; × marks a filter that occurs several times. The small squares are the ","weights of the kernel b\
-etween the two.");await or(n);let ir=new ResizeObserver(()=>{(Jt?.width!==S.clientWidth||M.on&&Jt.height!==S.clientHeight)&&gn()});r.addEventListener("abort",()=>ir.
-disconnect(),{once:!0});let wn=Et(n);return{title:`Circuit of ${i}, ${a.title??a.name}`,crumbs:[{text:l.name,short:U(l.name),href:O(Et(wn))},{text:String(n.channel),
-href:O(wn)},{text:"circuit",href:O(n)}],node:c("article",{class:"view circuit"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1",title:lt()},
-Q?`Circuit of ${E(Q,60)}`:`Circuit of ${u}`),c("div",{class:"actions"},c("a",{class:"button",href:O(wn)},"To the filter"),aa))),d,c("div",{class:"circuit-frame"},
-S,M.tools),ar),update:or,ready:()=>{gn(),ir.observe(S)}}}function bs(t,e,n){let r=t.layers.map((a,o)=>({at:o,layer:a,filters:[],share:0})),s=Array.isArray(e.filters)?e.filters[n]:null;for(let a of Array.isArray(s)?s:[]){
+1;let tt=T,Z;for(;Z=qr({manifest:a,layer:l,channel:n.channel,route:j,circuit:m.circuit}),!!Z.missing.size;)if(await m.read(Z.missing),tt!==T||r.aborted)return;v=
+Z;let kt=j.direction==="up",Nt=zt(j.removed).size;st(k,()=>_(k,ui(j))),_(A,kt?"Below each filter are those that contribute most to it. ":"Below each filter are \
+those in whose sums it has the largest share. ",c("span",{class:"circuit-key exciting"},"Orange lines excite"),", ",c("span",{class:"circuit-key inhibiting"},"d\
+ashed blue lines inhibit"),"; the width is the share.");let ge=m.failed();_(w,v.root.isOpen?null:`There is nothing ${kt?"upstream: this layer reads the input im\
+age":"downstream"}. `,ge.length?`The circuits of ${ge.map(we=>U(we)).join(", ")} cannot be read. `:null,v.full?"There are more filters than fit; open those that\
+ you want to follow. ":null,Nt?[`${z(Nt,"filter is","filters are")} removed. `,c("a",{class:"text-link",href:O({...j,removed:null})},"Show all again")]:null),S.
+isConnected&&gn();let ia=(we,lr)=>{for(let Zt of lr?b.querySelectorAll("image"):[])Zt.dataset.filter===we&&Zt.setAttribute("href",lr);v.nodes.some(Zt=>Zt.key===
+x&&J(Zt)===we)&&dn()};p.load(v.nodes,ia)}function oa(j){let tt=et(j,".node"),Z=tt&&B(tt);if(Z&&(x=Z.key,dn(),!!Z.parent&&(j.type==="click"&&et(j,".node-handle")&&
+$(Z),!(j.type!=="keydown"||j.altKey||j.ctrlKey||j.metaKey)))){if((j.key==="Enter"||j.key===" ")&&Z.canOpen)$(Z);else if(j.key==="Delete"||j.key==="Backspace")y(
+Z);else return;j.preventDefault()}}for(let j of["click","focusin","keydown"])b.addEventListener(j,oa);let aa=ds(()=>ps(jn(Nn(v,li),v.nodes,p,lt()),`${a.title??a.
+name}, ${lt()}`,ci),`circuit-${a.name}-${l.name}-${n.channel}`,()=>_(w,"The picture could not be saved.")),ar=c("p",{class:"chart-note"},"Drag to move about; th\
+e wheel, two fingers or the keys + and − zoom. Arrow keys go from filter to filter, ","Enter shows or hides what lies beyond one, Delete removes it. The numbe\
+r under a picture is the filter, and its ","share of the sum of the one above; × marks a filter that occurs several times. The small squares are the ","weights\
+ of the kernel between the two.");await or(n);let ir=new ResizeObserver(()=>{(Jt?.width!==S.clientWidth||M.on&&Jt.height!==S.clientHeight)&&gn()});r.addEventListener(
+"abort",()=>ir.disconnect(),{once:!0});let wn=Et(n);return{title:`Circuit of ${i}, ${a.title??a.name}`,crumbs:[{text:l.name,short:U(l.name),href:O(Et(wn))},{text:String(
+n.channel),href:O(wn)},{text:"circuit",href:O(n)}],node:c("article",{class:"view circuit"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"\
+-1",title:lt()},Q?`Circuit of ${E(Q,60)}`:`Circuit of ${u}`),c("div",{class:"actions"},c("a",{class:"button",href:O(wn)},"To the filter"),aa))),d,c("div",{class:"\
+circuit-frame"},S,M.tools),ar),update:or,ready:()=>{gn(),ir.observe(S)}}}function bs(t,e,n){let r=t.layers.map((a,o)=>({at:o,layer:a,filters:[],share:0})),s=Array.isArray(e.filters)?e.filters[n]:null;for(let a of Array.isArray(s)?s:[]){
 let[o,l,i]=Array.isArray(a)?a:[],u=r[o];!u||!Number.isInteger(l)||l<0||l>=u.layer.channels||u.filters.push({channel:l,selectivity:Number.isFinite(i)?i:null})}for(let a of r)
 a.share=a.filters.length/(a.layer.channels||1);return r}function xs(t){let e=t.filter(({filters:n})=>n.length);return{filters:e.reduce((n,{filters:r})=>n+r.length,
 0),layers:e.length,most:e.reduce((n,r)=>r.share>(n?.share??0)?r:n,null)}}function vs(t){return t>20?12:24}var fi=24;function _e(t,{label:e,first:n}){let r=t.length<=fi,s=t.map(({at:o,value:l,share:i,words:u,href:f,click:h})=>{let m=i>0?"layer-bar":"layer-bar none",p={

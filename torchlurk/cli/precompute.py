@@ -122,7 +122,8 @@ if TYPE_CHECKING:
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 4096),
-    help="Number of images per forward pass. [default: 8 on a CPU, up to 256 with CUDA]",
+    help="Number of images per forward pass. [default: on a CPU 8, in the scan up to 64 for small inputs; "
+    "with CUDA up to 256]",
 )
 @options.workers("decode images, and of threads that encode pictures")
 @click.option(
@@ -169,7 +170,7 @@ def _precompute(group: ProcessGroup, arguments: PrecomputeArguments) -> None:
         check_writable(arguments.out)
     images = _open_images(group, arguments, reporter)
     network = _load_network(group, arguments, images, reporter)
-    config = run_config(group, arguments, device)
+    config = run_config(group, arguments, device, network.shape[1:])
     processes = f", {group.size} processes" if group.size > 1 else ""
     reporter.report(
         f"{network.title} ({network.weights}) over {len(images.paths)} images on {device.type}{processes}"
@@ -212,17 +213,11 @@ def _load_network(
     # The main process downloads weights before the others look for them.
     return group.main_first(
         lambda: load_network(
-            arguments.model,
-            arguments.weights,
-            arguments.size,
-            default_cache(),
-            report=reporter.report,
-            seed=arguments.seed,
-            first=lambda: first_image(images),
-            display_channels=arguments.show_channels or (),
-            unsafe_pickle=arguments.allow_unsafe_pickle,
+            arguments.model, arguments.weights, arguments.size, default_cache(), report=reporter.report,
+            seed=arguments.seed, first=lambda: first_image(images),
+            display_channels=arguments.show_channels or (), unsafe_pickle=arguments.allow_unsafe_pickle,
         )
-    )
+    )  # fmt: skip
 
 
 def _print_summary(out: Path, manifest: Manifest) -> None:

@@ -48,25 +48,35 @@ class PrecomputeArguments:
     overwrite: bool
 
 
-def run_config(group: ProcessGroup, arguments: PrecomputeArguments, device: torch.device) -> RunConfig:
+def run_config(
+    group: ProcessGroup,
+    arguments: PrecomputeArguments,
+    device: torch.device,
+    input_size: tuple[int, int],
+) -> RunConfig:
     """Return the options of a run.
 
     Args:
         group: The processes that share it; the main one reads the store that they continue.
         arguments: Values of the command's options.
         device: Device to compute on, which decides the defaults of some.
+        input_size: `(H, W)` of the network's input, in pixels.
     """
     from torchlurk.pipeline import resume
     from torchlurk.runtime import devices
     from torchlurk.store.selection import Selection
 
     out, precision = arguments.out, arguments.precision
+    replaced = arguments.overwrite and "scan" in arguments.stages
+    scan_batch = group.broadcast(
+        lambda: resume.default_scan_batch(out, device, input_size, overwrite=replaced)
+    )
     batch_size = arguments.batch_size or devices.default_batch_size(device)
     return RunConfig(
         scan=ScanConfig(
             layers=arguments.layers,
             k=arguments.top,
-            batch_size=batch_size,
+            batch_size=arguments.batch_size or scan_batch,
             shard_size=arguments.shard_size or devices.default_shard_size(device),
             precision=arguments.scan_precision,
         ),

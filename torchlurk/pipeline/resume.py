@@ -21,7 +21,7 @@ from torchlurk.pipeline.config import (
 )
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.pipeline.upgrade import upgrade_store
-from torchlurk.runtime.devices import fastest_precision
+from torchlurk.runtime.devices import fastest_precision, scan_batch_size
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
 from torchlurk.store.partial import PARTIAL, count_partial_results, digest_records
@@ -38,6 +38,25 @@ def default_threads(out: Path) -> int:
         return read_manifest(out).threads
     except LurkError:
         return torch.get_num_threads()
+
+
+def default_scan_batch(
+    out: Path, device: torch.device, input_size: tuple[int, int], *, overwrite: bool
+) -> int:
+    """Return the batch size that the scan of a store was started with, or the one for the device.
+
+    Args:
+        out: Folder of the store.
+        device: Device of the run.
+        input_size: `(H, W)` of the network's input, in pixels.
+        overwrite: Whether the run replaces the scan, so that its batch size does not matter.
+    """
+    try:
+        config = None if overwrite else read_manifest(out).stages.scan.config
+    except LurkError:
+        config = None
+    batch_size = (config or {}).get("batch_size")
+    return batch_size if isinstance(batch_size, int) else scan_batch_size(device, input_size)
 
 
 def default_gradients_precision(out: Path, device: torch.device) -> str:

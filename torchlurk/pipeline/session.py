@@ -35,7 +35,7 @@ from torchlurk.pipeline.config import (
     SessionOptions,
 )
 from torchlurk.pipeline.pipeline import precompute
-from torchlurk.pipeline.resume import default_gradients_precision, default_threads
+from torchlurk.pipeline.resume import default_gradients_precision, default_scan_batch, default_threads
 from torchlurk.runtime.devices import (
     choose_device,
     default_ascent_batch,
@@ -79,7 +79,7 @@ class Session:
 
     @property
     def batch_size(self) -> int:
-        """Images per forward pass."""
+        """Images per forward pass, other than of the scan."""
         return self.options.batch_size or default_batch_size(self.device)
 
 
@@ -152,7 +152,13 @@ def compute(
         scan=ScanConfig(
             layers=options.layers,
             k=options.top,
-            batch_size=batch_size,
+            batch_size=options.batch_size
+            or default_scan_batch(
+                session.out,
+                session.device,
+                session.network.shape[1:],
+                overwrite=overwrite and stage == "scan",
+            ),
             shard_size=default_shard_size(session.device),
         ),
         circuits=circuits or CircuitsConfig(),

@@ -65,6 +65,27 @@ def default_batch_size(device: torch.device) -> int:
     return _power_of_two(images, 16, _MAX_CUDA_BATCH)
 
 
+_USUAL_PIXELS = 224 * 224
+"""Pixels of the inputs that most networks are trained on."""
+
+
+def scan_batch_size(device: torch.device, input_size: tuple[int, int]) -> int:
+    """Return the number of images in one forward of the scan.
+
+    On a CPU, a batch of small inputs has up to 64 images, about as many pixels as 8 images of 224 x 224.
+    Operations on fewer take so little time that starting them, and waiting for a core that another process
+    keeps busy, would take longer.
+
+    Args:
+        device: The device.
+        input_size: `(H, W)` of the network's input, in pixels.
+    """
+    images = default_batch_size(device)
+    if device.type == "cuda":
+        return images
+    return images * _power_of_two(_USUAL_PIXELS / (input_size[0] * input_size[1]), 1, 8)
+
+
 def default_gradient_batch(device: torch.device, batch_size: int) -> int:
     """Return the number of images in one forward and backward of the gradients.
 
