@@ -79,7 +79,7 @@ a,o);for(let i of t.querySelectorAll("img")){let u=n.get(hr(i))?.pop();u&&i.repl
 e();let o=[...t.querySelectorAll("[id], [data-value]")],l=i=>s?i.id===s:i.dataset.value===a;(s||a!==void 0)&&o.find(l)?.focus()}function I(t,e=3){if(t==null||!Number.isFinite(t))return"–";let n=Math.abs(t),r;if(n===0)r="0";else if(n>=1e6||n<1e-4)r=n.toExponential(Math.max(0,e-1));else{
 let s=Math.floor(Math.log10(n))+1;r=n.toFixed(Math.min(6,Math.max(0,e-s))),s>=5&&(r=H(Math.round(n)))}return t<0&&Number(r)!==0?"−"+r:r}function pr(t){let e=Math.
 max(...t.map(Math.abs));if(!(e>=.001&&e<1e6))return t.map(r=>I(Math.abs(r)));let n=Math.min(6,Math.max(0,3-Math.floor(Math.log10(e))));return t.map(r=>Math.abs(
-r).toFixed(n))}function H(t){return String(Math.round(t)).replace(/\B(?=(\d{3})+$)/g," ")}function V(t){let e=t*100;return e>0&&e<.1?"< 0.1 %":e<100&&e>99.9?
+r).toFixed(n))}function H(t){return String(Math.round(t)).replace(/\B(?=(\d{3})+$)/g," ")}function X(t){let e=t*100;return e>0&&e<.1?"< 0.1 %":e<100&&e>99.9?
 "> 99.9 %":`${e===0||e===100||e>=10&&e<99.5?e.toFixed(0):e.toFixed(1)} %`}function z(t,e,n=`${e}s`){return`${H(t)} ${t===1?e:n}`}var ua={one:"st",two:"nd",few:"\
 rd",other:"th"},fa=new Intl.PluralRules("en",{type:"ordinal"});function Qt(t){return`${t}${ua[fa.select(t)]}`}function E(t,e=60){let n=Array.from(t);return n.length>
 e?`${n.slice(0,e-1).join("")}…`:t}function U(t,e=32){let n=Array.from(t);if(n.length<=e)return t;let r=n.slice(1-e).join(""),s=r.indexOf(".");return`…${s>=0&&
@@ -144,15 +144,15 @@ y,v)}${at(g)}`,"layer",v),circuits:async(y,g,v)=>m(o,`${await p(y,v)}${at(g)}`,"
 .json`,"comparison",g),changes:async(y,g,v)=>m(a,`${await $(y,v)}${at(g)}`,"changes",v)}}var Tt={max_activ:"filter image",cropped:"crop",cropped_grad:"gradient of the crop",max_grads:"gradient",avg_grads:"gradient of the average"};function Mr(t){return t.layers.reduce((e,n)=>e+n.channels,0)}function te(t){return t.data.slice(t.data.lastIndexOf("/")+1).replace(/\.json$/,"")}function Sr(t,e,n,r){
 return`${t}${n}/${at(te(e))}/${r}.jpg`}function Tr(t,e){return`${t}images/${encodeURIComponent(e)}.jpg`}function $n(t,e){let{complete:n,config:r,made:s}=t.stages.
 ascent??{},a=s?.[e.name];if(Array.isArray(a))return a.filter(i=>Array.isArray(i)&&i[0]<i[1]);let o=r?.filters;if(!n||o===void 0)return[];let l=o==="all"?e.channels:
-Math.min(e.channels,Number(o)||0);return l>0?[[0,l]]:[]}function kn(t,e){return vn($n(t,e))}function xe(t,e,n){return $n(t,e).some(([r,s])=>r<=n&&n<s)}function X(t){
-return t.shape.slice(1).some(e=>e>1)}function W(t,e){return X(e)&&ct(t,"cropped",e)!==null}function ve(t,e){return W(t,e)?kn(t,e)===e.channels?"ascent":"crop":"\
+Math.min(e.channels,Number(o)||0);return l>0?[[0,l]]:[]}function kn(t,e){return vn($n(t,e))}function xe(t,e,n){return $n(t,e).some(([r,s])=>r<=n&&n<s)}function Y(t){
+return t.shape.slice(1).some(e=>e>1)}function W(t,e){return Y(e)&&ct(t,"cropped",e)!==null}function ve(t,e){return W(t,e)?kn(t,e)===e.channels?"ascent":"crop":"\
 image"}function $e(t,e,n,{made:r=null,best:s=[]}={}){let a=Math.min(n,e.channels);if(t.format>1)return va(s,a);let o=r?r.max_activ??[]:$n(t,e);if(vn(o)>=a)return be(
 o,a).map(f=>({kind:"max_activ",channel:f}));let l=t.stages.scan?.complete&&W(t,e),i=r?r.cropped??[]:l?[[0,e.channels]]:[];if(vn(i)){let f=h=>s.find(m=>m.channel===
 h)??null;return be(i,a).map(h=>({kind:"cropped",channel:h,entry:f(h)}))}return be([[0,s.length]],a).map(f=>({kind:"image",channel:s[f].channel,image:s[f].image}))}
 function va(t,e){let n=t.filter(({thumb:r})=>r);return be([[0,n.length]],e).map(r=>{let{channel:s,image:a,position:o,box:l,thumb:i}=n[r];return{kind:i.kind,channel:s,
 image:a,entry:{position:o,box:l},preview:n[r]}})}function vn(t){return t.reduce((e,[n,r])=>e+r-n,0)}function be(t,e){let n=t.flatMap(([s,a])=>Array.from({length:a-
 s},(o,l)=>s+l)),r=Math.min(e,n.length);return Array.from({length:r},(s,a)=>n[Math.floor(a*n.length/r)])}function ct(t,e,n){return t.tiles?.[e]?.[n.name]??null}function Ar(t,e){
-if(!e.receptive_field)return 1;let[,n,r]=t.input.shape,[s,a]=e.receptive_field.size;return Math.min(1,Math.max(s/n,a/r))}function Y(t,e){return e==null?"no clas\
+if(!e.receptive_field)return 1;let[,n,r]=t.input.shape,[s,a]=e.receptive_field.size;return Math.min(1,Math.max(s/n,a/r))}function J(t,e){return e==null?"no clas\
 s":t.dataset.classes[e]??`class ${e}`}function ke(t){let e=n=>t.filter(r=>r.title===n).length>1;return t.map(({name:n,title:r})=>e(r)?`${r} (${n})`:r)}function Mn(t,e){let n=new Map;for(let{path:r,items:s,kinds:a,lengths:o}of e){let l=t+at(r),i=0;s.forEach((u,f)=>{let h=[i,o[f].reduce((m,p)=>m+p,i)];a.forEach(
 (m,p)=>{let x=i+o[f][p];x>i&&n.set(`${m} ${u}`,{url:l,start:i,end:x,item:h}),i=x})})}return n}function Lr(t,e){let n=new Set(t.filter(o=>o.whole).map(({url:o})=>o)),
 r=[...n].map(o=>({url:o})),s=t.filter(({url:o})=>!n.has(o)).map(({url:o,start:l,end:i,item:u=[l,i]})=>({url:o,start:u[0],end:u[1]})).sort((o,l)=>o.start-l.start||
@@ -215,8 +215,8 @@ layer:T,channel:k,part:A=null,parent:w=null,scale:b=0})=>({key:v,layer:T,channel
 isOpen:!1,failed:!1,copies:1}),$=x("",{layer:e,channel:n}),y=[$];for(let v of y){let T=i.has(v.key);if(u.has(v.key)||!(T||v.level<a))continue;let k=s(v.layer,v.
 channel);if(!k){k===void 0?m.add(v.layer):[v.failed,v.canOpen]=[!0,!1];continue}let A=Fr(k,l).slice(0,o);if(v.canOpen=A.length>0,y.length+A.length>_a&&!T){p||=v.
 canOpen;continue}v.isOpen=v.canOpen,v.children=A.map((w,b)=>x(v.key?`${v.key}.${b}`:`${b}`,{...w,part:w,parent:v,scale:k.scale})).filter(({key:w})=>!f.has(w)),y.
-push(...v.children)}let g=new Map;for(let v of y)g.set(J(v),(g.get(J(v))??0)+1);for(let v of y)v.copies=g.get(J(v));return{root:$,nodes:Wr($),missing:m,full:p}}
-function Wr(t){return[t,...t.children.flatMap(Wr)]}function J({layer:t,channel:e}){return`${t.name}:${e}`}function Ur(t,{key:e,isOpen:n,level:r}){let[s,a]=[zt(t.
+push(...v.children)}let g=new Map;for(let v of y)g.set(Z(v),(g.get(Z(v))??0)+1);for(let v of y)v.copies=g.get(Z(v));return{root:$,nodes:Wr($),missing:m,full:p}}
+function Wr(t){return[t,...t.children.flatMap(Wr)]}function Z({layer:t,channel:e}){return`${t.name}:${e}`}function Ur(t,{key:e,isOpen:n,level:r}){let[s,a]=[zt(t.
 opened),zt(t.folded)];return!n&&!a.delete(e)&&s.add(e),n&&s.delete(e),n&&r<t.depth&&a.add(e),{...t,opened:ne(s),folded:ne(a)}}function Gr(t,{key:e}){let n=s=>s===
 e||s.startsWith(`${e}.`),r=s=>new Set([...zt(s)].filter(a=>!n(a)));return{...t,opened:ne(r(t.opened)),folded:ne(r(t.folded)),removed:ne(r(t.removed).add(e))}}var Ba=globalThis.d3,F=Ba;var Fa={width:82,thumb:66,text:36,handle:22,gap:22,line:54},Rn={height:68,thumb:52,indent:26},ja=2,za=4,Kr={tree:[1.2,15],rows:[1.2,9]};function Vr({nodes:t},[e,
 n]){let r=Math.max(1e-9,...t.map(({part:s})=>Math.abs(s?.share??0)));return({part:s})=>Math.max(e,Math.abs(s.share)/r*n)}function Ha({nodes:t}){let e=[];for(let{
@@ -286,14 +286,14 @@ return xt({source:p,show:r,alt:l,eager:u,part:m});let x=ct(t,s,e)?.[1];return xt
 manifest:t,sources:e,show:n},r,s,a=!1){return xt({source:e.image(r),show:n,alt:s,eager:a,tileWidth:t.input.shape[2]})}function Dt(t,e,{image:n}){let{sources:r,show:s}=t,
 a=`best image of filter ${e}`,o=r.thumb("image",e),l=o?xt({source:o,show:s,alt:a}):Ht(t,n,a);return l.classList.add("whole"),l}function se({manifest:t,layer:e},n){
 return n?.box&&W(t,e)?es(n.box,t.input.shape):null}function oe(t,e,n,r){let{manifest:s,filter:a}=t,[,o,l]=s.input.shape,i=e==="max"?"max_grads":"avg_grads",u=a[e],
-f=u[n],h=`${E(Y(s,f.class),60)}, image ${f.image}`;if(r!=="image"&&!a.pictures.includes(i))return q([o,l],c("span",{class:"missing"},"gradient not computed"));let m=p=>Fn(
+f=u[n],h=`${E(J(s,f.class),60)}, image ${f.image}`;if(r!=="image"&&!a.pictures.includes(i))return q([o,l],c("span",{class:"missing"},"gradient not computed"));let m=p=>Fn(
 t,i,a.channel,{alt:p,tile:[n,u.length]});return r==="gradient"?q([o,l],m(`gradient for ${h}`)):q([o,l],Ht(t,f.image,h),r==="overlay"?c("span",{class:"overlay"},
 m("")):null,se(t,f))}function ss(t,e,n){let{manifest:r,layer:s,filter:a,tag:o}=t;if(!a.pictures.includes(e))return null;let l=e==="cropped"?"crop":"gradient",i=`${l}\
  ${n+1} of filter ${a.channel}${o?` ${o}`:""}`;return c("span",{class:"small"},q(ct(r,e,s),Fn(t,e,a.channel,{alt:i,tile:[n,a.max.length]})),c("span",{class:"sma\
 ll-name"},l))}function Ne(t,e){return c("div",{class:"pair"},ss(t,"cropped",e),ss(t,"cropped_grad",e))}function Pe(t){let{manifest:e,layer:n,filter:r,tag:s}=t;if(!r.
 pictures.includes("max_activ"))return null;let a=`filter image of filter ${r.channel}${s?` ${s}`:""}`,o=[q(ct(e,"max_activ",n),Fn(t,"max_activ",r.channel,{alt:a,
 eager:!0}))];return r.ascent?.found===!1&&o.push(c("figcaption",null,c("span",{class:"detail"},"No picture was found that excites this filter: what is shown is \
-the last attempt."))),o}function vt(t){return`${t<0?"−":""}${V(Math.abs(t))}`}function Xa(t,e){let{channel:n,max:r,pictures:s}=e;if(!r.length)return c("span",{class:"missing"},"no pi\
+the last attempt."))),o}function vt(t){return`${t<0?"−":""}${X(Math.abs(t))}`}function Xa(t,e){let{channel:n,max:r,pictures:s}=e;if(!r.length)return c("span",{class:"missing"},"no pi\
 cture");if(!W(t.manifest,t.layer)||!s.includes("cropped"))return Dt(t,n,r[0]);let a=`${Tt.cropped} of filter ${n}`;return ut(t,"cropped",n,{alt:a,tiles:r.length,
 square:!0,entry:r[0]})}function os({manifest:t,root:e,show:n,signal:r},s){let a=new Map;function o(i){let u=async()=>{let f=await s.layer(t.name,i.data,r);return{
 file:f,scene:{manifest:t,root:e,layer:i,show:n,sources:nt({manifest:t,root:e,layer:i,file:f})}}};return a.has(i)||a.set(i,u().catch(()=>null)),a.get(i)}function l({
@@ -304,13 +304,13 @@ _(x,ut(g.scene,"max_activ",u,{alt:k,tiles:1}))}else x.remove();let T=g.file.name
 part-row",href:O({network:t.name,layer:i.name,channel:u})},c("span",{class:`part-share ${f<0?"inhibiting":"exciting"}`},vt(f)),h?Oe(h,m):null,p,m===null?null:x,
 $))}return{list:(i,u)=>c("ul",{class:"part-rows"},i.map(f=>l(f,u))),more(i,u,f){let h=c("div",{class:"part-list"},f(i.slice(0,u))),m=i.length-u,x=c("button",{type:"\
 button",class:"button",on:{click:()=>{_(h,f(i)),x.remove(),[...h.querySelectorAll(".part-row")][u]?.focus()}}},`Show ${m} more`);return c("div",{class:"part-gro\
-up"},h,m>0?x:null)}}}function Ya(t,e){let{part:n,parent:r,copies:s}=t,a=[`${J(t)}${e?`, ${e}`:""}`];return n&&a.push(`${vt(n.share)} of ${J(r)}`),n&&n.share<0&&a.push("inhibits"),s>
+up"},h,m>0?x:null)}}}function Ya(t,e){let{part:n,parent:r,copies:s}=t,a=[`${Z(t)}${e?`, ${e}`:""}`];return n&&a.push(`${vt(n.share)} of ${Z(r)}`),n&&n.share<0&&a.push("inhibits"),s>
 1&&a.push(`occurs ${s} times here`),t.failed&&a.push("what it is made of cannot be read"),a.join(", ")}function as({part:t,scale:e},n,r,s){if(!t?.kernel||!e)return null;
 let[a,o]=t.kernel.size,l=s/Math.max(a,o),[i,u]=[n+(s-l*o)/2,r+(s-l*a)/2];return P("g",{class:"node-kernel",transform:`translate(${i},${u}) scale(${l})`},Bn(t.kernel))}
 function is(t,e,n){return!t.canOpen||!t.parent?null:P("g",{class:"node-handle",transform:`translate(${e},${n})`},P("circle",{class:"node-handle-area",r:18}),P("\
 circle",{class:"node-handle-disc",r:9}),P("path",{d:t.isOpen?"M-4,0H4":"M-4,0H4M0,-4V4"}))}function ls({copies:t},e,n){return t<2?null:P("g",{class:"node-copies",
 transform:`translate(${e},${n})`},P("rect",{x:-13,y:-8,width:26,height:16,rx:8}),P("text",{"text-anchor":"middle",y:4},`×${t}`))}function cs(t,e,n,r,s){let a=e.
-url(t);return[P("rect",{class:"node-back",x:n,y:r,width:s,height:s,rx:6}),P("image",{x:n+2,y:r+2,width:s-4,height:s-4,href:a,data:{filter:J(t)}})]}function Ja(t,{
+url(t);return[P("rect",{class:"node-back",x:n,y:r,width:s,height:s,rx:6}),P("image",{x:n+2,y:r+2,width:s-4,height:s-4,href:a,data:{filter:Z(t)}})]}function Ja(t,{
 width:e,height:n,thumb:r,text:s},a){let o=e/2,l=o-r/2,i={x:o,"text-anchor":"middle"};return[cs(t,a,l,0,r),as(t,l,0,r*.34),ls(t,o+r/2-8,4),P("text",{class:"node-\
 layer",...i,y:r+14*s,"font-size":12*s},U(!t.parent&&a.nameOf(t)||t.layer.name,t.parent?12:20)),P("text",{class:"node-label",...i,y:r+30*s,"font-size":13*s},P("t\
 span",{class:"node-channel"},t.channel),t.part?P("tspan",{class:t.part.share<0?"inhibiting":"exciting",dx:5},vt(t.part.share)):null),is(t,o,n-10)]}function Za(t,{
@@ -320,7 +320,7 @@ font-size":13},t.part?P("tspan",{class:t.part.share<0?"inhibiting":"exciting"},v
 let s=t.mode==="tree"?Ja:Za;return P("svg",{class:`circuit-drawing ${t.mode}`,width:t.width,height:t.height,viewBox:`0 0 ${t.width} ${t.height}`,role:"tree","ar\
 ia-label":r},P("g",{class:"circuit-lines","aria-hidden":"true"},t.lines.map(({node:a,d:o,width:l})=>P("path",{d:o,class:a.part.share<0?"inhibiting":"exciting","\
 stroke-width":l.toFixed(2)}))),e.map(a=>{let o=t.boxes.get(a.key),l=Ya(a,n.nameOf(a));return P("g",{class:"node",transform:`translate(${o.x},${o.y})`,role:"tree\
-item",tabindex:"-1","aria-level":a.level+1,"aria-expanded":a.canOpen?String(a.isOpen):null,data:{key:a.key,filter:J(a)}},P("title",null,l),s(a,o,n))}))}function zn({score:t,excitation:e,inhibition:n,rest:r}){let[s,a,o,l]=pr([t,e,n,r]),i=(u,f)=>c("span",{class:`balance-term ${u}`},f);return c("p",{class:"balance\
+item",tabindex:"-1","aria-level":a.level+1,"aria-expanded":a.canOpen?String(a.isOpen):null,data:{key:a.key,filter:Z(a)}},P("title",null,l),s(a,o,n))}))}function zn({score:t,excitation:e,inhibition:n,rest:r}){let[s,a,o,l]=pr([t,e,n,r]),i=(u,f)=>c("span",{class:`balance-term ${u}`},f);return c("p",{class:"balance\
 -sum"},c("b",null,t<0?"−":"",s)," = ",i("exciting",`${a} excitation`)," − ",i("inhibiting",`${o} inhibition`),r<0?" − ":" + ",i("rest",`${l} rest`))}function us(t){
 let{score:e,excitation:n,inhibition:r}=t,[s,a]=[Math.min(0,e,n+r),Math.max(0,e,n)],o=i=>`${i/(a-s||1)*100}%`,l=(i,u,f)=>c("span",{class:`balance-bar ${i}`,style:{
 left:o(Math.min(u,f)-s),width:o(Math.abs(f-u))}});return c("div",{class:"balance"},zn(t),c("div",{class:"balance-bars","aria-hidden":"true"},c("span",{class:"ba\
@@ -331,7 +331,7 @@ network:t,current:e,toggle:n,remove:r}){let s=c("section",{class:"node-panel","a
 data:{value:o},on:{click:i}},l);return{node:s,show(o,l,i,u){let{depth:f,width:h,direction:m}=e(),p=m==="up",x={network:t,layer:o.layer.name,channel:o.channel},$=p?
 "inputs":"users",y=()=>[o.canOpen?a("toggle",`${o.isOpen?"Hide":"Show"} ${$}`,()=>n(o)):null,a("remove","Remove",()=>r(o)),c("a",{class:"button",href:O({...x,circuit:!0,
 depth:f,width:h,direction:m}),title:`A circuit of its own: what it is ${p?"made of":"used for"}`},"Make root")],g=[c("div",{class:"node-panel-pictures"},l?q(null,
-c("img",{src:l,alt:`${J(o)}, its best crop`})):null,o.part?.kernel?Oe(o.part.kernel,o.scale):null),c("div",{class:"node-panel-text"},c("p",{class:"node-panel-na\
+c("img",{src:l,alt:`${Z(o)}, its best crop`})):null,o.part?.kernel?Oe(o.part.kernel,o.scale):null),c("div",{class:"node-panel-text"},c("p",{class:"node-panel-na\
 me"},c("a",{class:"text-link",href:O(x),title:o.layer.name},Hn(o)),i?` ${E(i,40)}`:null),o.parent||!u?.upstream.length?null:zn(u),c("p",null,Qa(o,m)||"The root \
 of this circuit.")),o.parent?c("div",{class:"actions"},y()):null];s.classList.toggle("root",!o.parent),st(s,()=>_(s,g))}}}var ti=["fill","fill-opacity","stroke","stroke-width","stroke-opacity","stroke-dasharray","stroke-linecap","font-family","font-size","font-weight","text-anchor"],
 It=24,hs=62,ei=2,ni=12e3,ri=/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|\p{Surrogate}/gu;function ps(t,e,n){let[r,s]=["width","height"].map(u=>Number(
@@ -345,7 +345,7 @@ ni/Math.max(e,n)),s=c("img",{src:`data:image/svg+xml;charset=utf-8,${encodeURICo
 ceil(n*r)});return a.getContext("2d").drawImage(s,0,0,a.width,a.height),new Promise((o,l)=>a.toBlob(i=>i?o(i):l(new Error("The picture is too large.")),"image/p\
 ng"))}function ms(t,e){let n=URL.createObjectURL(t);c("a",{href:n,download:e.replace(/[^\w.-]+/g,"-").slice(-120)}).click(),setTimeout(()=>URL.revokeObjectURL(n),
 1e4)}function ds(t,e,n){return Object.entries({SVG:async()=>ms(new Blob([t().text],{type:"image/svg+xml"}),`${e}.svg`),PNG:async()=>ms(await si(t()),`${e}.png`)}).
-map(([s,a])=>{let o=`Save as ${s}`;return c("button",{...{type:"button",class:"button",title:o,"aria-label":o},on:{click:()=>a().catch(n)}},s)})}function gs({store:t,signal:e},n){let r=new Map,s=new Map;return{failed:()=>[...r].flatMap(([a,o])=>o?[]:[a.name]),circuit(a,o){if(!r.has(a))return;let l=J({layer:a,
+map(([s,a])=>{let o=`Save as ${s}`;return c("button",{...{type:"button",class:"button",title:o,"aria-label":o},on:{click:()=>a().catch(n)}},s)})}function gs({store:t,signal:e},n){let r=new Map,s=new Map;return{failed:()=>[...r].flatMap(([a,o])=>o?[]:[a.name]),circuit(a,o){if(!r.has(a))return;let l=Z({layer:a,
 channel:o}),i=r.get(a);return s.has(l)||s.set(l,i&&jt(i,n,o)),s.get(l)},async read(a){let o=[...a].map(async l=>{let i=await t.circuits(n.name,Ft(l),e).catch(()=>null);
 e.aborted||r.set(l,i)});await Promise.all(o)}}}var ft=128,oi=16;function ai(t,e,n){let r=c("canvas",{width:ft,height:ft}),[s,a]=[t.naturalWidth/n,t.naturalHeight],o=ft/Math.min(s,a),l={left:(ft-s*o)/2,top:(ft-
 a*o)/2},[i,u,f,h]=e?[e.left*ft,e.top*ft,e.width*ft,e.height*ft]:[l.left,l.top,s*o,a*o],m=r.getContext("2d");return m.fillStyle="#808080",m.fillRect(0,0,ft,ft),m.
@@ -353,14 +353,14 @@ imageSmoothingQuality="high",m.drawImage(t,0,0,s,a,i,u,f,h),r.toDataURL("image/j
 i=h=>(a.has(h)||a.set(h,t.layer(r.name,h.data,e).catch(()=>null)),a.get(h));function u(h,m,p){let[x]=m.max,$=W(r,h)&&m.pictures.includes("cropped")?"cropped":"i\
 mage",y=p.thumb($,m.channel);if($==="image")return{source:y??(x?p.image(x.image):null),tiles:1,part:null};let g=Re(r,h,$,x);if(y)return{source:y,tiles:1,part:g};
 let v=ct(r,$,h)?m.max.length:1;return{source:p.strip($,m.channel),tiles:v,part:g}}function f({source:h,tiles:m,part:p}){return new Promise(x=>{if(!h)return x(null);
-let $=c("img",{on:{load:()=>x(e.aborted?null:ai($,p,m)),error:()=>x(null)}});n($,h,!0)})}return{url:h=>o.get(J(h))??null,nameOf:h=>l.get(J(h))??null,async load(h,m){
-let p=h.filter(y=>!o.has(J(y)));for(let y of p)o.set(J(y),null);let x=[...new Map(p.map(y=>[J(y),y])).values()],$=[...new Set(x.map(({layer:y})=>y))].map(async y=>{
+let $=c("img",{on:{load:()=>x(e.aborted?null:ai($,p,m)),error:()=>x(null)}});n($,h,!0)})}return{url:h=>o.get(Z(h))??null,nameOf:h=>l.get(Z(h))??null,async load(h,m){
+let p=h.filter(y=>!o.has(Z(y)));for(let y of p)o.set(Z(y),null);let x=[...new Map(p.map(y=>[Z(y),y])).values()],$=[...new Set(x.map(({layer:y})=>y))].map(async y=>{
 let g=x.filter(A=>A.layer===y),v=await i(y);if(!v||e.aborted)return;let T=nt({manifest:r,root:s,layer:y,file:v,wholeThumbs:g.length>oi}),k=g.map(async({channel:A})=>{
-let w=v.filters.find(S=>S.channel===A);if(!w)return;let b=J({layer:y,channel:A});v.names?.[A]&&l.set(b,v.names[A]),o.set(b,await f(u(y,w,T))),e.aborted||m(b,o.get(
+let w=v.filters.find(S=>S.channel===A);if(!w)return;let b=Z({layer:y,channel:A});v.names?.[A]&&l.set(b,v.names[A]),o.set(b,await f(u(y,w,T))),e.aborted||m(b,o.get(
 b))});await Promise.all(k)});await Promise.all($)}}}var ii=620,li={width:1600,height:1e3},ci="orange: excites; blue, dashed: inhibits; width and %: the share of the filter's sum";function ui(t){let e=(r,s,a=o=>String(
 o))=>s.map(o=>({value:`${r}-${o}`,text:a(o),href:O({...t,opened:null,folded:null,removed:null,[r]:o})})),n={up:"Made of",down:"Used by"};return[it("Direction",e(
 "direction",["up","down"],r=>n[r]),`direction-${t.direction}`),it("Layers",e("depth",Ln),`depth-${t.depth}`),it("Filters of each",e("width",Cn),`width-${t.width}`)]}
-async function ys(t){let{store:e,route:n,signal:r,memory:s}=t,{manifest:a,root:o}=await dt(e,n.network,r),l=bt(a,n.layer),i=J({layer:l,channel:n.channel}),u=`${U(
+async function ys(t){let{store:e,route:n,signal:r,memory:s}=t,{manifest:a,root:o}=await dt(e,n.network,r),l=bt(a,n.layer),i=Z({layer:l,channel:n.channel}),u=`${U(
 l.name,40)}:${n.channel}`;if(n.channel>=l.channels)throw new D("unknown",`${E(i)} does not exist.`);if(!Se(a))throw new D("unknown","This store has no circuits;\
  torchlurk precompute adds them.");let[f,h]=await Promise.all([e.circuits(n.network,Ft(l),r),re(e.layer(n.network,l.data,r),null,r)]);if(!jt(f,a,n.channel))throw new D(
 "broken",`The circuits of ${E(l.name)} do not say what filter ${n.channel} is.`);let m=gs(t,a),p=ws(t,a,o),x="",$=j=>t.go(O(Ur(t.current(),j))),y=j=>{x=j.parent.
@@ -369,29 +369,29 @@ p",{class:"chart-note",role:"status"}),b=c("div",{class:"world"}),S=c("div",{cla
 ices"},A,k,w)),M=Ie(S,b,{memory:s,name:`circuit ${a.name} ${i}`,whole:"circuit",item:".node",keyOf:j=>j.dataset.key,signal:r}),L=()=>[...b.querySelectorAll(".no\
 de")],R=j=>Number(j.getAttribute("aria-level")),N=ot(b,()=>M.on?L().sort((j,tt)=>R(j)-R(tt)):L(),j=>j.focus({preventScroll:M.on})),B=j=>v.nodes.find(({key:tt})=>tt===
 j?.dataset.key),G=j=>L().find(tt=>tt.dataset.key===j),Q=h?.names?.[n.channel]??null,lt=()=>`${i}${Q?` (${Q})`:""}: ${t.current().direction==="up"?"what it is ma\
-de of":"what it is used for"}`;function dn(){let j=v.nodes.find(({key:tt})=>tt===x)??v.root;x=j.key;for(let tt of L()){let Z=tt.dataset.key===x;tt.setAttribute(
-"aria-selected",String(Z)),tt.classList.toggle("same",!Z&&tt.dataset.filter===J(j))}g.show(j,p.url(j),p.nameOf(j),m.circuit(j.layer,j.channel))}let Jt=null;function gn(){
-let j=S.clientWidth;if(!j)return;let tt=b.contains(document.activeElement),Z=j>=ii;S.classList.toggle("map",Z),Z?d.append(g.node):S.after(g.node);for(let ge of[
-M.tools,ar])ge.hidden=!Z;Jt={width:S.clientWidth,height:S.clientHeight};let kt=Z?Nn(v,Jt):Xr(v,j);_(b,jn(kt,v.nodes,p,lt())),Z?M.begin({width:kt.width,height:kt.
-height},Jt,{width:82,height:120},kt.boxes):M.end(),dn();let Nt=G(x);N.setCurrent(Nt),tt&&Nt.focus({preventScroll:!0}),Z&&tt&&M.show(Nt)}async function or(j){T+=
-1;let tt=T,Z;for(;Z=qr({manifest:a,layer:l,channel:n.channel,route:j,circuit:m.circuit}),!!Z.missing.size;)if(await m.read(Z.missing),tt!==T||r.aborted)return;v=
-Z;let kt=j.direction==="up",Nt=zt(j.removed).size;st(k,()=>_(k,ui(j))),_(A,kt?"Below each filter are those that contribute most to it. ":"Below each filter are \
-those in whose sums it has the largest share. ",c("span",{class:"circuit-key exciting"},"Orange lines excite"),", ",c("span",{class:"circuit-key inhibiting"},"d\
-ashed blue lines inhibit"),"; the width is the share.");let ge=m.failed();_(w,v.root.isOpen?null:`There is nothing ${kt?"upstream: this layer reads the input im\
-age":"downstream"}. `,ge.length?`The circuits of ${ge.map(we=>U(we)).join(", ")} cannot be read. `:null,v.full?"There are more filters than fit; open those that\
- you want to follow. ":null,Nt?[`${z(Nt,"filter is","filters are")} removed. `,c("a",{class:"text-link",href:O({...j,removed:null})},"Show all again")]:null),S.
-isConnected&&gn();let ia=(we,lr)=>{for(let Zt of lr?b.querySelectorAll("image"):[])Zt.dataset.filter===we&&Zt.setAttribute("href",lr);v.nodes.some(Zt=>Zt.key===
-x&&J(Zt)===we)&&dn()};p.load(v.nodes,ia)}function oa(j){let tt=et(j,".node"),Z=tt&&B(tt);if(Z&&(x=Z.key,dn(),!!Z.parent&&(j.type==="click"&&et(j,".node-handle")&&
-$(Z),!(j.type!=="keydown"||j.altKey||j.ctrlKey||j.metaKey)))){if((j.key==="Enter"||j.key===" ")&&Z.canOpen)$(Z);else if(j.key==="Delete"||j.key==="Backspace")y(
-Z);else return;j.preventDefault()}}for(let j of["click","focusin","keydown"])b.addEventListener(j,oa);let aa=ds(()=>ps(jn(Nn(v,li),v.nodes,p,lt()),`${a.title??a.
-name}, ${lt()}`,ci),`circuit-${a.name}-${l.name}-${n.channel}`,()=>_(w,"The picture could not be saved.")),ar=c("p",{class:"chart-note"},"Drag to move about; th\
-e wheel, two fingers or the keys + and − zoom. Arrow keys go from filter to filter, ","Enter shows or hides what lies beyond one, Delete removes it. The numbe\
-r under a picture is the filter, and its ","share of the sum of the one above; × marks a filter that occurs several times. The small squares are the ","weights\
- of the kernel between the two.");await or(n);let ir=new ResizeObserver(()=>{(Jt?.width!==S.clientWidth||M.on&&Jt.height!==S.clientHeight)&&gn()});r.addEventListener(
-"abort",()=>ir.disconnect(),{once:!0});let wn=Et(n);return{title:`Circuit of ${i}, ${a.title??a.name}`,crumbs:[{text:l.name,short:U(l.name),href:O(Et(wn))},{text:String(
-n.channel),href:O(wn)},{text:"circuit",href:O(n)}],node:c("article",{class:"view circuit"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"\
--1",title:lt()},Q?`Circuit of ${E(Q,60)}`:`Circuit of ${u}`),c("div",{class:"actions"},c("a",{class:"button",href:O(wn)},"To the filter"),aa))),d,c("div",{class:"\
-circuit-frame"},S,M.tools),ar),update:or,ready:()=>{gn(),ir.observe(S)}}}function bs(t,e,n){let r=t.layers.map((a,o)=>({at:o,layer:a,filters:[],share:0})),s=Array.isArray(e.filters)?e.filters[n]:null;for(let a of Array.isArray(s)?s:[]){
+de of":"what it is used for"}`;function dn(){let j=v.nodes.find(({key:tt})=>tt===x)??v.root;x=j.key;for(let tt of L()){let V=tt.dataset.key===x;tt.setAttribute(
+"aria-selected",String(V)),tt.classList.toggle("same",!V&&tt.dataset.filter===Z(j))}g.show(j,p.url(j),p.nameOf(j),m.circuit(j.layer,j.channel))}let Jt=null;function gn(){
+let j=S.clientWidth;if(!j)return;let tt=b.contains(document.activeElement),V=j>=ii;S.classList.toggle("map",V),V&&g.node.parentElement!==d&&d.append(g.node),!V&&
+g.node.previousElementSibling!==S&&S.after(g.node);for(let ge of[M.tools,ar])ge.hidden=!V;Jt={width:S.clientWidth,height:S.clientHeight};let kt=V?Nn(v,Jt):Xr(v,
+j);_(b,jn(kt,v.nodes,p,lt())),V?M.begin({width:kt.width,height:kt.height},Jt,{width:82,height:120},kt.boxes):M.end(),dn();let Nt=G(x);N.setCurrent(Nt),tt&&Nt.focus(
+{preventScroll:!0}),V&&tt&&M.show(Nt)}async function or(j){T+=1;let tt=T,V;for(;V=qr({manifest:a,layer:l,channel:n.channel,route:j,circuit:m.circuit}),!!V.missing.
+size;)if(await m.read(V.missing),tt!==T||r.aborted)return;v=V;let kt=j.direction==="up",Nt=zt(j.removed).size;st(k,()=>_(k,ui(j))),_(A,kt?"Below each filter are\
+ those that contribute most to it. ":"Below each filter are those in whose sums it has the largest share. ",c("span",{class:"circuit-key exciting"},"Orange line\
+s excite"),", ",c("span",{class:"circuit-key inhibiting"},"dashed blue lines inhibit"),"; the width is the share.");let ge=m.failed();_(w,v.root.isOpen?null:`Th\
+ere is nothing ${kt?"upstream: this layer reads the input image":"downstream"}. `,ge.length?`The circuits of ${ge.map(we=>U(we)).join(", ")} cannot be read. `:null,
+v.full?"There are more filters than fit; open those that you want to follow. ":null,Nt?[`${z(Nt,"filter is","filters are")} removed. `,c("a",{class:"text-link",
+href:O({...j,removed:null})},"Show all again")]:null),S.isConnected&&gn();let ia=(we,lr)=>{for(let Zt of lr?b.querySelectorAll("image"):[])Zt.dataset.filter===we&&
+Zt.setAttribute("href",lr);v.nodes.some(Zt=>Zt.key===x&&Z(Zt)===we)&&dn()};p.load(v.nodes,ia)}function oa(j){let tt=et(j,".node"),V=tt&&B(tt);if(V&&(x=V.key,dn(),
+!!V.parent&&(j.type==="click"&&et(j,".node-handle")&&$(V),!(j.type!=="keydown"||j.altKey||j.ctrlKey||j.metaKey)))){if((j.key==="Enter"||j.key===" ")&&V.canOpen)
+$(V);else if(j.key==="Delete"||j.key==="Backspace")y(V);else return;j.preventDefault()}}for(let j of["click","focusin","keydown"])b.addEventListener(j,oa);let aa=ds(
+()=>ps(jn(Nn(v,li),v.nodes,p,lt()),`${a.title??a.name}, ${lt()}`,ci),`circuit-${a.name}-${l.name}-${n.channel}`,()=>_(w,"The picture could not be saved.")),ar=c(
+"p",{class:"chart-note"},"Drag to move about; the wheel, two fingers or the keys + and − zoom. Arrow keys go from filter to filter, ","Enter shows or hides wh\
+at lies beyond one, Delete removes it. The number under a picture is the filter, and its ","share of the sum of the one above; × marks a filter that occurs seve\
+ral times. The small squares are the ","weights of the kernel between the two.");await or(n);let ir=new ResizeObserver(()=>{(Jt?.width!==S.clientWidth||M.on&&Jt.
+height!==S.clientHeight)&&gn()});r.addEventListener("abort",()=>ir.disconnect(),{once:!0});let wn=Et(n);return{title:`Circuit of ${i}, ${a.title??a.name}`,crumbs:[
+{text:l.name,short:U(l.name),href:O(Et(wn))},{text:String(n.channel),href:O(wn)},{text:"circuit",href:O(n)}],node:c("article",{class:"view circuit"},c("header",
+{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1",title:lt()},Q?`Circuit of ${E(Q,60)}`:`Circuit of ${u}`),c("div",{class:"actions"},c("a",{class:"\
+button",href:O(wn)},"To the filter"),aa))),d,c("div",{class:"circuit-frame"},S,M.tools),ar),update:or,ready:()=>{gn(),ir.observe(S)}}}function bs(t,e,n){let r=t.layers.map((a,o)=>({at:o,layer:a,filters:[],share:0})),s=Array.isArray(e.filters)?e.filters[n]:null;for(let a of Array.isArray(s)?s:[]){
 let[o,l,i]=Array.isArray(a)?a:[],u=r[o];!u||!Number.isInteger(l)||l<0||l>=u.layer.channels||u.filters.push({channel:l,selectivity:Number.isFinite(i)?i:null})}for(let a of r)
 a.share=a.filters.length/(a.layer.channels||1);return r}function xs(t){let e=t.filter(({filters:n})=>n.length);return{filters:e.reduce((n,{filters:r})=>n+r.length,
 0),layers:e.length,most:e.reduce((n,r)=>r.share>(n?.share??0)?r:n,null)}}function vs(t){return t>20?12:24}var fi=24;function _e(t,{label:e,first:n}){let r=t.length<=fi,s=t.map(({at:o,value:l,share:i,words:u,href:f,click:h})=>{let m=i>0?"layer-bar":"layer-bar none",p={
@@ -420,18 +420,18 @@ get(C)?.link??null;return N&&k.setCurrent(N),N}}}var hi={crop:"Best crop",ascent
 may come from another class: which class a filter prefers is an average over all images.",ascent:"A tile shows a picture that was made from noise to excite the \
 filter as much as it can; where there is none, the crop is shown instead."};function pi(t){return t.tile==="ascent"?"ascent":"crop"}async function di(t,e,n){try{
 return await t.classes(e,n)}catch(r){if(r instanceof D&&r.kind==="missing")return null;throw r}}function ks(t,e,n){return Lt({id:"class-choice",label:"Class",options:e.
-dataset.classes.map((r,s)=>({value:s,text:E(r,40)})),current:n,onChange:r=>t.go(O({...t.current(),class:Number(r)}))})}function Dn(t,e,n,r){let s=Y(t,e),{classes:a}=t.
+dataset.classes.map((r,s)=>({value:s,text:E(r,40)})),current:n,onChange:r=>t.go(O({...t.current(),class:Number(r)}))})}function Dn(t,e,n,r){let s=J(t,e),{classes:a}=t.
 dataset,o=l=>l<0||l>=a.length?null:{href:O({network:t.name,class:l}),text:E(a[l],24)};return c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"\
 -1",title:s},E(s,80)),pt("class",o(e-1),o(e+1),"classes")),r,n?.filters?c("dl",{class:"facts"},rt("filters",H(n.filters)),rt("layers",`${H(n.layers)} of ${H(t.layers.
 length)}`),rt("largest share",c("span",{title:n.most.layer.name},E(n.most.layer.name,40)))):null)}function gi(t,e){return c("section",{class:"message"},c("h2",null,
 "Not in this store"),c("p",null,"An earlier version of Torchlurk wrote this store, without the list of the filters for each class. ","Run the same ",c("code",null,
 "torchlurk precompute")," again to add it. ","Each layer can show the filters that have an image of this class among their best:"),c("ul",{class:"chips"},t.layers.
 map(({name:n})=>{let r=O({network:t.name,layer:n,class:e});return c("li",null,c("a",{class:"chip",href:r,title:n},E(n,32)))})))}function wi(t,e,n){let r=t.map(({
-at:a,layer:o,filters:l,share:i})=>({at:a,value:l.length?V(i):null,share:i/e.share,words:`${o.name}: ${H(l.length)} of ${z(o.channels,"filter")} (${V(i)})`,click:l.
+at:a,layer:o,filters:l,share:i})=>({at:a,value:l.length?X(i):null,share:i/e.share,words:`${o.name}: ${H(l.length)} of ${z(o.channels,"filter")} (${X(i)})`,click:l.
 length?()=>n(a):void 0})),s=e.layer.name.length>60?`layer ${e.at+1}`:e.layer.name;return c("section",{class:"layer-bars-section","aria-labelledby":"layer-shares"},
 c("h2",{id:"layer-shares"},"Where it lives"),c("p",{class:"chart-note"},"A bar for each layer, from the first to the last: the share of its filters that prefer \
-this class. ",`The highest, ${s}, stands for ${V(e.share)}. A bar leads to its filters.`),_e(r,{first:e.at}))}async function Ms(t){let{store:e,route:n,signal:r}=t,
-{manifest:s,root:a}=await dt(e,n.network,r),o=n.class,l=s.dataset.classes.length;if(o>=l)throw new D("unknown",`${E(s.name)} has no class ${o}.`);let i=Y(s,o),u=w=>w>=
+this class. ",`The highest, ${s}, stands for ${X(e.share)}. A bar leads to its filters.`),_e(r,{first:e.at}))}async function Ms(t){let{store:e,route:n,signal:r}=t,
+{manifest:s,root:a}=await dt(e,n.network,r),o=n.class,l=s.dataset.classes.length;if(o>=l)throw new D("unknown",`${E(s.name)} has no class ${o}.`);let i=J(s,o),u=w=>w>=
 0&&w<l?O({network:n.network,class:w}):null,f=(...w)=>({title:`${i}, ${s.title??s.name}`,crumbs:[{text:i,href:u(o)}],steps:{before:u(o-1),after:u(o+1)},node:c("a\
 rticle",{class:"view class"},w)}),h=await di(e,n.network,r);if(!h)return f(Dn(s,o,null),gi(s,o));let m=bs(s,h,o),p=xs(m),x=E(i,60),$=c("div",{class:"toolbar"});
 if(!p.filters){let b=`No filter responds more strongly to ${`images of “${x}”`} than to those of every other class.`;return $.append(ks(t,s,o)),f(Dn(s,o,p,c(
@@ -453,16 +453,16 @@ sort((f,h)=>u(h)-u(f)||f.index-h.index).slice(0,n)}function Wn({stores:t},{pairs
 return t.map((a,o)=>({store:o,since:s(0,o),step:s(Math.max(0,o-1),o)}))}function As({stores:t,pairs:e,layers:n},r,s){return t.map((a,o)=>{if(o===0)return 0;let l=e.
 findIndex(({from:i,to:u})=>i===0&&u===o);return n[r].changes[l]?.distributions[s]?.mean??null})}var yi="−";function $t({signed:t},e){return e==null?"–":t&&e>0?`+${I(e,2)}`:I(e,2)}function qe({high:t,signed:e}){return e?"0: no change; above it more, bel\
 ow it less":t===2?"0: no change, 1: nothing alike, 2: the opposite":t===1?"0: no change, 1: all of it":"0: no change"}function Un(t){if(t>.99&&t<1)return"over 0\
-.99";let e=Math.abs(t).toFixed(2);return t<0&&Number(e)!==0?yi+e:e}var ht=t=>Un(1-t);function Es(t){return t>2?`${I(t,2)} times`:V(t)}var De=t=>t>0?"higher":"lo\
+.99";let e=Math.abs(t).toFixed(2);return t<0&&Number(e)!==0?yi+e:e}var ht=t=>Un(1-t);function Es(t){return t>2?`${I(t,2)} times`:X(t)}var De=t=>t>0?"higher":"lo\
 wer";function Ls(t,e,n){let r=Math.round(t*e);return`${r} of its ${e} ${n} ${r===1?"was":"were"} replaced.`}var bi={maps:t=>`Its maps before and after correlate\
  at ${ht(t)}, over all images and positions.`,means:t=>`Image by image, its mean activation before and after correlates at ${ht(t)}.`,maxima:t=>`Image by image,\
  its highest activation before and after correlates at ${ht(t)}.`,difference:t=>`Its maps lie apart by ${Es(t)} ${t>2?"":"of "}how much they varied before.`,partner:(t,{
 partner:e,channel:n})=>e&&e[0]!==n?`After, filter ${e[0]} is most like it: their maps correlate at ${ht(t)}.`:`Its maps and those of the filter that is most lik\
 e it after correlate at ${ht(t)}.`,weights:t=>`Its weights moved by ${Es(t)} ${t>2?"":"of "}their length.`,direction:t=>`The cosine similarity of its weights be\
-fore and after is ${ht(t)}.`,cross:t=>t<1?`Each filter responds ${V(t)} less to the other’s filter image than to its own, on average.`:"On average, the two fi\
+fore and after is ${ht(t)}.`,cross:t=>t<1?`Each filter responds ${X(t)} less to the other’s filter image than to its own, on average.`:"On average, the two fi\
 lters do not respond to each other’s filter image.",top_max:(t,{k:e})=>Ls(t,e,"strongest images"),top_avg:(t,{k:e})=>Ls(t,e,"images that are highest on averag\
 e"),rank_max:t=>`The order of its strongest images before and after correlates at ${ht(t)}.`,rank_avg:t=>`The order of the images that are highest on average co\
-rrelates at ${ht(t)}.`,classes_max:t=>`By strongest response, ${V(t)} of its class profile moved to other classes.`,classes_avg:t=>`By mean response, ${V(t)} of\
+rrelates at ${ht(t)}.`,classes_max:t=>`By strongest response, ${X(t)} of its class profile moved to other classes.`,classes_avg:t=>`By mean response, ${X(t)} of\
  its class profile moved to other classes.`,mean_shift:t=>`Its mean activation is ${I(Math.abs(t),2)} standard deviations ${De(t)} after.`,max_shift:t=>`Its hig\
 hest activations are ${I(Math.abs(t),2)} standard deviations ${De(t)} after.`,active:t=>`The share of images that activate it is ${I(100*Math.abs(t),2)} percent\
 age points ${De(t)} after.`,selectivity:t=>`Its class selectivity is ${I(Math.abs(t),2)} ${De(t)} after.`,embed_image:t=>`In the embedding of a third network, t\
@@ -481,9 +481,9 @@ ed-room","aria-hidden":"true"},e===null?null:l()),e===null?c("span",{class:"pair
 paired-figure"},o))}function Ns(t,e,n){let[r,s]=t.map(({filter:g})=>g.classes[n]),a=Ts(r,s);if(!a.length)return c("div",{class:"panel"},c("h3",null,e),c("p",{class:"\
 absent"},"No classes in this data set."));let o=[r,s].map(g=>g.map(([,v])=>v)),l=o.map(g=>F.greatest(g,Math.abs)??0),[i,u]=l.map(g=>Math.abs(g)||1),f=Math.max(i/
 u,u/i)>=$i,h=f?[i,u]:[Math.max(i,u),Math.max(i,u)],m=F.extent([0,...o.flatMap((g,v)=>g.map(T=>T/h[v]))]),[p,x]=l.map(g=>I(g,2)),$=`Each network’s bars have a sc\
-ale of their own: the longest stands for ${p} before and ${x} after.`,y=g=>{let v=Y(t[0].manifest,g.index);return c("li",null,c("span",{class:"paired-name",title:v},
+ale of their own: the longest stands for ${p} before and ${x} after.`,y=g=>{let v=J(t[0].manifest,g.index);return c("li",null,c("span",{class:"paired-name",title:v},
 E(v,40)),c("span",{class:"paired-bars"},Rs("before",g.before,h[0],m),Rs("after",g.after,h[1],m)))};return c("div",{class:"panel"},c("h3",null,e),c("ul",{class:"\
-paired-classes"},a.map(y)),f?c("p",{class:"paired-note"},$):null)}function Ps(t){let e=X(t[0].layer),n=[e?"The mean, over the images of a class, of the stronges\
+paired-classes"},a.map(y)),f?c("p",{class:"paired-note"},$):null)}function Ps(t){let e=Y(t[0].layer),n=[e?"The mean, over the images of a class, of the stronges\
 t response in each, and of the mean response.":"The mean response over the images of a class."," Each network lists its ten highest classes: – is none of them."],
 r=a=>[c("span",{class:"key",data:{side:a}}),a],s=c("p",{class:"legend"},r("before"),r("after"));return K({title:"Classes",text:n,legend:s},c("div",{class:"panel\
 s"},Ns(t,e?"Strongest response":"Response","max"),e?Ns(t,"Mean response","avg"):null))}var ki=["before","after"];function ie({store:t,signal:e,show:n},r,s){return Promise.all(s.map(async(a,o)=>{let{name:l}=r.stores[a];return{tag:s.length===2?ki[o]:
@@ -501,7 +501,7 @@ data:{side:t}},c("span",{class:"side-tag"},t==="before"?"Before":"After")," ",wt
 before"?"Before":"After";return c("div",{class:"side",role:"group","aria-label":n},Ti(t),e)}function Ke(t,{href:e,current:n,plot:r,figure:s}){return c("a",{class:"\
 measure",href:e,title:t.says,tabindex:n?"0":"-1","aria-current":n?"true":null,data:{value:t.name}},c("span",{class:"measure-name"},E(t.title,32)),r,c("span",{class:"\
 measure-figure"},s))}function Ai(t,e,n){return n===null?t==="before"?{text:"left the list",tone:"gone"}:{text:"new",tone:"fresh"}:n===e?{text:"stays",tone:"kept"}:{text:t==="before"?
-`now ${Qt(n)}`:`was ${Qt(n)}`,tone:"kept"}}function Ei(t,e,n,r,s){let a=t.filter[e][n],o=Y(t.manifest,a.class),{text:l,tone:i}=Ai(t.tag,n+1,s),u=[o,t.images[a.image]?.
+`now ${Qt(n)}`:`was ${Qt(n)}`,tone:"kept"}}function Ei(t,e,n,r,s){let a=t.filter[e][n],o=J(t.manifest,a.class),{text:l,tone:i}=Ai(t.tag,n+1,s),u=[o,t.images[a.image]?.
 path].filter(Boolean).join(`
 `);return c("figure",{class:"entry"},oe(t,e,n,r),c("figcaption",null,c("span",{class:"score",title:"activation"},I(a.score)),c("span",{class:"class",title:u},E(
 o,60)),c("span",{class:`rank-change ${i}`},l)),e==="max"?Ne(t,n):null)}function Gn(t,e,n){let[r,s]=t.map(({filter:o})=>o[e]),a=[He(r,s),He(s,r)];return t.map((o,l)=>{
@@ -510,7 +510,7 @@ s=He(n,r).filter(a=>a!==null).length;return s===n.length&&n.length===r.length?`A
  both lists.`:"None is in both lists."}function Li(t){let e=()=>q(ct(t.manifest,"max_activ",t.layer),c("span",{class:"missing"},"not computed"));return Ge(t,c("figure",{class:"entry"},Pe(t)??e()))}function Ci(t,e){
 let n=Math.max(...e,0)||1,r=i=>c("td",null,c("span",{class:"cross-figure"},I(i)),c("span",{class:"change-track","aria-hidden":"true"},c("span",{style:{width:`${Math.
 max(0,i)/n*100}%`}}))),s=(i,u)=>c("tr",null,c("th",{scope:"row"},i),u.map(r)),a=i=>c("th",{scope:"col"},i),o=t[0].manifest.stages.ascent?.config?.objective??"me\
-an",l=X(t[0].layer)&&o==="mean"?"mean activation":"activation";return c("table",{class:"cross"},c("caption",null,`How strongly each network’s filter responds to\
+an",l=Y(t[0].layer)&&o==="mean"?"mean activation":"activation";return c("table",{class:"cross"},c("caption",null,`How strongly each network’s filter responds to\
  each picture (${l}). `,"A filter that still looks for the same responds to both pictures alike."),c("thead",null,c("tr",null,c("td"),a("picture before"),a("pic\
 ture after"))),c("tbody",null,s("filter before",e.slice(0,2)),s("filter after",e.slice(2))))}function Bs(t,e){if(!t.some(({filter:r})=>r.pictures.includes("max_\
 activ")))return null;let n=["Made from noise to excite the filter as much as possible: a ",mt("https://distill.pub/2017/feature-visualization/","feature visuali\
@@ -548,7 +548,7 @@ title:u.says},E(u.title,40)),c("dd",{class:"measure-value"},$t(u,m)),c("dd",{cla
 u.edges),{label:`The layer: ${fe(f)}`,mark:m===null?-1:Jn(u.edges,m)}),Zn(u)))};return K({title:"The change in numbers",text:"Every measure is 0 where nothing c\
 hanged. Each plot shows the filters of this layer; the bar in color is the one that this filter is in."},c("dl",{class:"measure-list"},t.measures.map(l)))}async function _i(t){let{store:e,route:n,signal:r}=t,s=await Ue(t),{comparison:a,layer:o}=s,{channel:l}=n,i=await Promise.all(s.sides.map(async h=>{let m=Ae(h.filters.
 slice(0,o.channels),o.name,l),p=await Ee(e,h.name,r),x=nt({...h,images:p});return{...h,sources:x,filter:m,images:p?.images??{}}})),u=a.stores.map((h,m)=>m),f=u.
-length>2?await ie(t,a,u):[];return{...s,sides:i,channel:l,networks:f}}function Bi(t){let[{manifest:e,layer:n}]=t,r=Kn(t,"max");return X(n)?W(e,n)?["The images w\
+length>2?await ie(t,a,u):[];return{...s,sides:i,channel:l,networks:f}}function Bi(t){let[{manifest:e,layer:n}]=t,r=Kn(t,"max");return Y(n)?W(e,n)?["The images w\
 ith the highest single activation; the box is the receptive field of the unit that responds. ",`Below each, that patch${t.some(({filter:a})=>a.pictures.includes(
 "cropped_grad"))?" and its gradient":""}. `,r]:["The images with the highest single activation. ",r]:["The images to which the filter gives the highest number. ",
 r]}function Fi(t,e){if(!e||e[0]===t.filter.channel)return null;let[n,r]=e,s=O({network:t.name,layer:t.layer.name,channel:n});return[" After, ",c("a",{class:"tex\
@@ -562,7 +562,7 @@ Te(b):null));let G=g.querySelector(".sparklines")?.scrollLeft??0;st(g,()=>_(g,zs
 o,"max",b.show)),_(T,Gn(o,"avg",b.show))}A(e);let w=["The images that excite the filter most over their whole area. ",Kn(o,"avg")];return{title:`${f}, ${s.name}\
 , ${r.title}`,crumbs:[{text:s.name,short:U(s.name),href:O({...e,channel:null,show:"image"})},{text:String(i),href:O(e)}],steps:k,node:c("article",{class:"view f\
 ilter compared"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},f),$),c("p",{class:"lede"},Os(l,i,h),Fi(o[1],l.partners?.[i])),y),
-r.pairs.length>1?p:null,g,Bs(o,l.cross?.[i]??null),K({title:"Strongest responses",text:Bi(o)},x,v),X(o[0].layer)?K({title:"Highest on average",text:w},T):null,Ps(
+r.pairs.length>1?p:null,g,Bs(o,l.cross?.[i]??null),K({title:"Strongest responses",text:Bi(o)},x,v),Y(o[0].layer)?K({title:"Highest on average",text:w},T):null,Ps(
 o),Us(n)),update:A,focus:b=>Gt(p,b,e)}}function Qe(t,e,n){let r=matchMedia("(min-width: 641px)"),s=c("span",{class:"disclosure-state"}),a=c("details",{class:"disclosure",open:r.matches},c("summary",null,
 t,": ",s),e);return r.addEventListener("change",({matches:o})=>a.open=o,{signal:n}),{node:a,setState(o){s.textContent=o.filter(l=>l!==null).join(", ")}}}function Ks({count:t,width:e,view:n,rem:r=16,frames:s=1}){let a=n<=640?84:Math.min(168,Math.max(96,n*.084)),o=s===1?a:s*a*.9,l=Math.round(Math.min(14,Math.max(8,
 n*.008))),i=Math.max(1,Math.floor((e+l)/(o+l))),u=Math.max(1,Math.floor((e-l*(i-1))/i)),f=(u-6-(s-1)*3)/s,h=Math.ceil(f)+Math.ceil(r*.84*1.4)+9,m=Math.ceil(t/i);
@@ -592,7 +592,7 @@ return w<0||w>=o.length?null:(i=w,g(),p(w))}}}var Ot={ascent:"Filter image",crop
 crop",whole:"image"};function Ys(t,e,n){return n==="image"?"whole":n==="gradient"&&!W(t,e)?"max_grads":zi[n]}function Js(t,e){return e==="whole"?t.max.length>0:
 t.pictures.some(n=>n===e)}function me(t,e,n,r){return Js(n,Ys(t,e,r))}function nn(t,e,n,r){return Object.keys(Ot).filter(s=>s===r||n.some(a=>me(t,e,a,s)))}function pe(t){
 let e=t.stages.gradients?.config??{},n=e.method??e.rule??"deconv";return n==="deconv"?mt("https://arxiv.org/abs/1311.2901","deconvolution"):n==="guided"?mt("htt\
-ps://arxiv.org/abs/1412.6806","guided backpropagation"):n==="vanilla"?"backpropagation":`the method “${n}”`}function rn(t,e,n){let r=X(e),s=W(t,e),a={ascent:[
+ps://arxiv.org/abs/1412.6806","guided backpropagation"):n==="vanilla"?"backpropagation":`the method “${n}”`}function rn(t,e,n){let r=Y(e),s=W(t,e),a={ascent:[
 "Each tile is a picture made from noise, changed step by step until it excites the filter as much as it can: a ",mt("https://distill.pub/2017/feature-visualizat\
 ion/","feature visualization"),"."],crop:["Each tile is the patch of an image that excites the filter most: ","exactly what the unit sees, its receptive field."],
 image:["Each tile is the image that excites the filter most",s?"; the box is the part that the most excited unit sees, its receptive field.":r?". Each unit of t\
@@ -653,10 +653,10 @@ e.set(r,(e.get(r)??0)+1);return[...e].sort((n,r)=>r[1]-n[1]||n[0]-r[0])}function
 String(t);function tl({overAllImages:t},e){return t?"over all images":e===1?"in this one image":`in these ${ao(e)} images`}function el({scale:t,excitedBy:e,inhibitedBy:n}){
 return[...e,...n].some(({kernel:r})=>r)?c("p",{class:"kernel-legend"},"Kernel weights ",c("span",{class:"kernel-legend-end"},I(-t,2)),c("span",{class:"kernel-sc\
 ale",role:"img","aria-label":"from inhibiting over zero to exciting"}),c("span",{class:"kernel-legend-end"},`+${I(t,2)}`)):null}function oo(t,e,n,r){let s=r==="\
-excitation",a=s?e.excitedBy:e.inhibitedBy;if(!a.length)return null;let o=()=>c("h4",null,s?"Exciting":"Inhibiting"),l=i=>{let u=V(jr(i,e[r])),f=i.length===1?"Th\
+excitation",a=s?e.excitedBy:e.inhibitedBy;if(!a.length)return null;let o=()=>c("h4",null,s?"Exciting":"Inhibiting"),l=i=>{let u=X(jr(i,e[r])),f=i.length===1?"Th\
 is filter gives":`These ${ao(i.length)} filters give`,h=c("p",{class:"chart-note"},`${f} ${u} of the ${r}, ${n}.`),m=c("div",{class:"part-head"},o(),h);return e.
 upstream.length<2?[m,t.list(i,e.scale)]:[m,zr(i,e.upstream,r).map(({layer:p,sum:x,parts:$})=>[c("p",{class:"part-layer"},c("b",{title:p.name},U(p.name,40)),` gi\
-ves ${V(Math.min(1,x/e[r]||0))} of the ${r} (${I(x)})`),t.list($,e.scale)])]};return t.more(a,s?tr.exciting:tr.inhibiting,l)}function nl(t,{usedBy:e,downstream:n}){
+ves ${X(Math.min(1,x/e[r]||0))} of the ${r} (${I(x)})`),t.list($,e.scale)])]};return t.more(a,s?tr.exciting:tr.inhibiting,l)}function nl(t,{usedBy:e,downstream:n}){
 if(!n.length)return c("p",{class:"chart-note"},"No layer reads this one: it is the last.");if(!e.length)return c("p",{class:"chart-note"},"No filter further on \
 depends on it.");let r=c("p",{class:"chart-note"},"The filters in whose sums it has the largest share; a negative share inhibits.");return t.more(e,tr.users,s=>[
 r,t.list(s,null)])}function rl({filter:t},e,n,r){let s=tl(n,t.max.length),a=i=>{let u=O({...r,show:"image",circuit:!0,direction:i});return c("a",{class:"button",
@@ -684,10 +684,10 @@ append("rect").attr("class","hit-area").attr("width",e).attr("height",Yt).attr("
 ark ${n}${h.value<0?" below":""}`).attr("x",h=>Math.min(u(0),u(h.value))).attr("y",5).attr("height",Yt-10).attr("width",h=>Math.max(1,Math.abs(u(h.value)-u(0)))).
 attr("rx",2),f.append("text").attr("class","figure").attr("x",h=>Math.max(u(0),u(h.value))+6).attr("y",Yt/2).attr("dy","0.35em").text(h=>I(h.value)),l.node()}var uo=6,sl=70;function ol(t,e,{image:n,rank:r,entry:s}){let{manifest:a,images:o}=t,[,l,i]=a.input.shape,u=r?`${e}, number ${r} of this filter's strongest`:`${e}\
 , another image`;return c("figure",{class:r?"thumb own":"thumb",title:o[n]?.path},q([l,i],Ht(t,n,u),se(t,s)),c("figcaption",null,r?c("b",null,I(s.score)):c("spa\
-n",{class:"detail"},"other")))}function fo(t,e,n){let r=E(Y(t.manifest,n),60),s=ro(e,t.images,n,uo),a=s.filter(({rank:i})=>i!==null).length,o=s.length-a,l=[a?`${a}\
+n",{class:"detail"},"other")))}function fo(t,e,n){let r=E(J(t.manifest,n),60),s=ro(e,t.images,n,uo),a=s.filter(({rank:i})=>i!==null).length,o=s.length-a,l=[a?`${a}\
  among this filter's best (with score)`:"none among this filter's best",o?`${z(o,"other")} of the class`:null];return[c("p",{class:"gallery-head"},c("b",null,r),
 `: ${l.filter(Boolean).join(", ")}`),c("div",{class:"thumbs"},s.map(i=>ol(t,r,i)),Array.from({length:uo-s.length},()=>c("span",{class:"thumb","aria-hidden":"tru\
-e"})))]}function ho(t,e,n){let{manifest:r,filter:s,signal:a}=t,o=s.classes[n].map(([w,b])=>({index:w,value:b,label:Y(r,w)}));if(!o.length)return c("div",{class:"\
+e"})))]}function ho(t,e,n){let{manifest:r,filter:s,signal:a}=t,o=s.classes[n].map(([w,b])=>({index:w,value:b,label:J(r,w)}));if(!o.length)return c("div",{class:"\
 panel"},c("h3",null,e),c("p",{class:"absent"},"No classes in this data set."));let l=`gallery-${n}`,i=`Images of a class, by ${e.toLowerCase()}`,u=c("div",{class:"\
 gallery",id:l,role:"region","aria-label":i}),f=0,h=0,m=()=>[...g.querySelectorAll(".class-bar")];function p(){for(let w of m())w.setAttribute("aria-pressed",String(
 Number(w.dataset.index)===f))}function x(w){if(clearTimeout(h),w===f)return;f=w,p(),_(u,w<0?c("p",{class:"gallery-head"},"Point at a bar, tap it, or move to it \
@@ -696,7 +696,7 @@ with the arrow keys, to see images of its class."):fo(t,s[n],o[w].index))}let $=
 index):null},k=w=>{let b=T(w);b!==null&&x(b)};g.addEventListener("focusin",k),g.addEventListener("click",k),g.addEventListener("pointerover",w=>{clearTimeout(h);
 let b=T(w);b!==null&&w.pointerType==="mouse"&&(h=setTimeout(x,sl,b))}),g.addEventListener("pointerleave",()=>clearTimeout(h));let A=c("div",{class:"panel"},c("h\
 3",null,e),g,u);return A.addEventListener("keydown",w=>{let b=T(w);if((w.key==="Enter"||w.key===" ")&&b!==null)x(b);else if(w.key==="Escape"&&f>=0)x(-1);else return;
-w.preventDefault()}),_(u,fo(t,s[n],o[0].index)),A}function mo(t){let e=X(t.layer);return K({title:"Classes",kind:"profile",text:[`The ten classes whose images e\
+w.preventDefault()}),_(u,fo(t,s[n],o[0].index)),A}function mo(t){let e=Y(t.layer);return K({title:"Classes",kind:"profile",text:[`The ten classes whose images e\
 xcite the filter most: ${e?"the mean, over a class, of an image's strongest response and of its mean response.":"the mean response over a class."}`," Point at a\
  bar, or tap it, to see images of its class."]},c("div",{class:"panels"},ho(t,e?"Strongest response":"Response","max"),e?ho(t,"Mean response","avg"):null))}function mn({label:t,usual:e,words:n,first:r,draw:s,signal:a}){let o=c("p",{class:"readout","aria-hidden":"true"},e),l=()=>[...i.querySelectorAll(".bin")],i=fn(
 `${t}: ${e}`,f=>{let h=s(f);return h.querySelectorAll(".bin").forEach((m,p)=>{m.setAttribute("role","img"),m.setAttribute("aria-label",n[p]),m.setAttribute("tab\
@@ -712,33 +712,33 @@ n,p,{x,y:o+17,anchor:"middle",text:$=>I($.to,2)}),Xt(n,["strongest response in t
 t response. ","The scale is not even: each bar is a wider range than the one nearer to zero. ","Gray is below zero, where a ReLU lets nothing pass."],o=()=>mn({
 label:"Histogram of the strongest response in each image",usual:`most images (${H(s.n)}): ${yt(s)}`,words:po(r),first:r.indexOf(s),draw:l=>go(r,l),signal:n});return K(
 {title:"All images",text:a},r.length?c("div",{class:"responses"},o()):c("p",{class:"absent"},"No distribution was recorded."))}function yo({manifest:t,layer:e,filter:n}){
-let{stats:r}=n,s=X(e),a=n.max.map(u=>u.certificate).filter(Number.isFinite),o=(u,f,...h)=>c("div",{class:"stat"},c("dt",null,u),c("dd",{class:"stat-value"},f),c(
+let{stats:r}=n,s=Y(e),a=n.max.map(u=>u.certificate).filter(Number.isFinite),o=(u,f,...h)=>c("div",{class:"stat"},c("dt",null,u),c("dd",{class:"stat-value"},f),c(
 "dd",{class:"stat-meaning"},h)),l=r.active===0?"No image gives a positive response anywhere: a dead filter.":`The share of images with a positive response${s?" \
-anywhere":""}.`,i=[o("Active",V(r.active),l),o("Class selectivity",I(r.selectivity,2),"0 when all classes excite it alike, 1 when only one does (",mt("https://a\
+anywhere":""}.`,i=[o("Active",X(r.active),l),o("Class selectivity",I(r.selectivity,2),"0 when all classes excite it alike, 1 when only one does (",mt("https://a\
 rxiv.org/abs/1803.06959","Morcos et al. 2018"),")."),o(s?"Strongest response":"Response",`${I(r.max_mean)} ± ${I(r.max_std)}`,s?"Mean and standard deviation, o\
 ver the images, of the highest activation in each.":"Mean and standard deviation, over the images, of the one number that each gives.")];return s&&i.push(o("Mea\
 n response",`${I(r.mean)} ± ${I(r.std)}`,"Mean and standard deviation, over the images, of the activation averaged over each.")),a.length&&W(t,e)&&i.push(o("Cr\
 op check",I(Math.max(...a),2),"The largest relative difference when a crop alone is fed to the network again: ","near 0 proves that the crop is all the unit see\
 s.")),K({title:"Statistics",text:`Over ${z(t.dataset.images,"image")}.`},c("dl",{class:"stats"},i))}function er(t){return c("p",{class:"absent"},c("b",null,t)," Not computed for this filter; run precompute with a larger ",c("code",null,"--filters"),".")}function bo({
-manifest:t,images:e},n,r,s){let a=Y(t,n.class),o=e[n.image]?.path;return c("figcaption",null,c("span",{class:"rank"},r+1),c("span",{class:"score",title:"activat\
+manifest:t,images:e},n,r,s){let a=J(t,n.class),o=e[n.image]?.path;return c("figcaption",null,c("span",{class:"rank"},r+1),c("span",{class:"score",title:"activat\
 ion"},I(n.score)),c("span",{class:"class",title:o?`${a}
 ${o}`:a},E(a,60)),s?c("span",{class:"detail"},`map row ${s[0]}, column ${s[1]}`):null)}function xo(t){return c("div",{class:"figures",style:{"--entries":t.length}},
-t)}function vo(t,e){let{filter:n,manifest:r,layer:s}=t,a=n.max.map((i,u)=>c("figure",{class:"entry"},oe(t,"max",u,e),bo(t,i,u,X(s)?i.position:null),Ne(t,u))),o=i=>n.
+t)}function vo(t,e){let{filter:n,manifest:r,layer:s}=t,a=n.max.map((i,u)=>c("figure",{class:"entry"},oe(t,"max",u,e),bo(t,i,u,Y(s)?i.position:null),Ne(t,u))),o=i=>n.
 pictures.includes(i),l=o("max_grads")&&(o("cropped_grad")||!W(r,s));return[xo(a),l?null:er("Gradients:")]}function $o(t,e){let{filter:n}=t,r=n.avg.map((a,o)=>c(
 "figure",{class:"entry"},oe(t,"avg",o,e),bo(t,a,o,null))),s=e==="image"||n.pictures.includes("avg_grads");return[xo(r),s?null:er("Gradients of the average:")]}var cl={
 mean:"mean activation reached",position:"activation of the centre unit reached"};function ul({filter:{ascent:t},layer:e,manifest:n}){if(!t)return null;let{score:r,
-ratio:s}=t,a=s!=null,o=n.stages.ascent?.config?.objective??"mean",l=X(e)?cl[o]??`value of “${o}” reached`:"activation reached";return c("figcaption",null,c(
+ratio:s}=t,a=s!=null,o=n.stages.ascent?.config?.objective??"mean",l=Y(e)?cl[o]??`value of “${o}” reached`:"activation reached";return c("figcaption",null,c(
 "span",{class:"score"},I(r)),c("span",{class:"class"},l),a?c("span",{class:"detail"},`${I(s,2)} times that of the best image of the data set`):null)}function ko(t){
 let e=Pe(t),n=["Made from noise by gradient ascent to excite this filter: a ",mt("https://distill.pub/2017/feature-visualization/","feature visualization"),"."];
 return K({title:"Filter image",kind:e?"filter-image":"filter-image none",text:n},e?c("figure",{class:"entry"},e,ul(t)):er("Filter image:"))}function fl(t,e,n){let{active:r,selectivity:s}=n.stats;if(r===0)return"No image of this data set excites this filter: it is dead here.";let a=n.classes.max[0],l=[
-`It responds ${X(e)?"somewhere in":"to"} ${r===1?"every image":`${V(r)} of the images`}`];if(a&&l.push(`, most of all to “${E(Y(t,a[0]),60)}”`),s!=null){let i=s>
+`It responds ${Y(e)?"somewhere in":"to"} ${r===1?"every image":`${X(r)} of the images`}`];if(a&&l.push(`, most of all to “${E(J(t,a[0]),60)}”`),s!=null){let i=s>
 .6?"strongly":s>.3?"moderately":"barely";l.push(`, and is ${i} selective for its class (${I(s,2)})`)}return`${l.join("")}.`}function hl(t,{before:e,after:n}){let r=a=>a.
 pictures.map(o=>t.strip(o,a.channel)),s=({max:a,avg:o})=>[...a,...o].map(({image:l})=>t.image(l));return t.isPacked?n?r(n):[]:[n,e].flatMap(a=>a?[...r(a),...s(a)]:
-[])}function ml(t,e){return X(e)?W(t,e)?["The images with the highest single activation; the box is the receptive field of the unit that responds (",e.receptive_field?
+[])}function ml(t,e){return Y(e)?W(t,e)?["The images with the highest single activation; the box is the receptive field of the unit that responds (",e.receptive_field?
 `${_t(e.receptive_field.size)} pixels`:"the whole input","). Below each, that patch and its gradient."]:["The images with the highest single activation. Each un\
 it of this layer sees all of an image; ","a gradient shows which pixels excite the one that responds, by ",pe(t),"; mid-gray means none."]:["This layer has no m\
 ap: each filter gives one number per image. These are the images with the highest; ","a gradient shows which pixels excite the filter, by ",pe(t),"; mid-gray me\
-ans none."]}function pl(t,e,{place:n,of:r,chosen:s}){if(e.sort==="channel"&&!s)return null;let a=s?` with an image of “${E(Y(t,e.class),40)}”`:"";return c("\
+ans none."]}function pl(t,e,{place:n,of:r,chosen:s}){if(e.sort==="channel"&&!s)return null;let a=s?` with an image of “${E(J(t,e.class),40)}”`:"";return c("\
 p",{class:"sorted-position"},`${H(n)} of ${H(r)} filters${a}, ${ln[e.sort]}`)}async function Mo(t){let{store:e,route:n,signal:r}=t,{manifest:s,root:a}=await dt(
 e,n.network,r),o=bt(s,n.layer),[l,i]=await Promise.all([e.layer(n.network,o.data,r),Ee(e,n.network,r)]),{filters:u,names:f}=l,h=Ae(u,o.name,n.channel),m=f?.[h.channel],
 p=`Filter ${h.channel}${m?`: ${E(m,60)}`:""}`,x=nt({manifest:s,root:a,layer:o,file:l,images:i}),$={manifest:s,root:a,layer:o,sources:x,show:t.show,filter:h,images:i?.
@@ -748,7 +748,7 @@ st(k,()=>_(k,Te(d))),_(v,vo($,d.show)),_(T,$o($,d.show))}w(n);let b=["The images
 s excite it, by ",pe(s),"; mid-gray means none."],S=hl(x,y);return{title:`${p}, ${o.name}, ${s.title??s.name}`,crumbs:[{text:o.name,short:U(o.name),href:O({...n,
 channel:null,show:"image"})},{text:String(h.channel),href:O(n)}],get steps(){return{before:g(y.before)?.href,after:g(y.after)?.href}},node:c("article",{class:"v\
 iew filter"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},p),A),c("p",{class:"lede"},fl(s,o,h))),c("div",{class:"hero"},ko($),K(
-{title:"Strongest responses",text:ml(s,o)},k,v)),X(o)?K({title:"Highest on average",text:b},T):null,c("div",{class:"plots"},mo($),wo($)),io($,t),yo($)),update:w,
+{title:"Strongest responses",text:ml(s,o)},k,v)),Y(o)?K({title:"Highest on average",text:b},T):null,c("div",{class:"plots"},mo($),wo($)),io($,t),yo($)),update:w,
 ready:()=>t.prefetch(S)}}function To(t,e=I){let n=Kt(t);return`most (${H(n.n)}) have ${yt(n,e)}`}function Ao(t,e=I){return t.map(n=>`${yt(n,e)}: ${z(n.n,"filter")}`)}var So=76,dl={top:6,
 right:8,bottom:22,left:2};function Eo(t,e,n){let{svg:r,...s}=Vt(e,So,dl),a=F.scaleLinear([t[0].from,t.at(-1).to],s.x),o=F.scaleLinear([0,F.max(t,i=>i.n)],s.y),l=i=>a(
 i.to)-a(i.from);return hn(r,t,{x:i=>a(i.from),width:l,y:s.y}).append("rect").attr("class","mark max").attr("x",i=>a(i.from)+.5).attr("width",i=>Math.max(1,l(i)-
@@ -757,22 +757,22 @@ e/90))),{x:a,y:So-6,anchor:i=>gl(a(i),e),text:n}),r.node()}function gl(t,e){retu
 filter(f=>Number.isFinite(f)),s=r(u=>u.stats.selectivity),a=r(u=>u.stats.active),o=r(u=>u.max[0]?.score),l=r(u=>u.ascent?.ratio);return[{title:"Class selectivit\
 y",values:s,domain:[0,1],text:u=>String(Math.round(u*100)/100),words:()=>["0: all classes excite it alike; 1: only one does. ",n(s,Lo)]},{title:"Share of active\
  images",values:a,domain:[0,1],text:yl,words:()=>["In how many of the images a filter responds. ",e?`${z(e,"filter responds","filters respond")} to none: dead.`:
-n(a,V).replace(" or more",F.median(a)===1?"":" or more")]},{title:"Strongest activation",values:o,text:u=>String(Number(u.toPrecision(3))),words:()=>["The highe\
+n(a,X).replace(" or more",F.median(a)===1?"":" or more")]},{title:"Strongest activation",values:o,text:u=>String(Number(u.toPrecision(3))),words:()=>["The highe\
 st response to any image. ",n(o,I)]},{title:"Filter image against images",values:l,clip:!0,text:u=>`${Math.round(u*100)/100}×`,words:()=>["How many times the m\
 ean response of the best image the made picture reaches. ",l.length<t.length?`Known for ${z(l.length,"filter")}.`:n(l,Lo)]}].filter(({values:u})=>u.length>=wl)}
 function Co(t,e,n){let r=bl(e).map(({title:s,values:a,domain:o,clip:l,text:i,words:u})=>{let f=qs(a,{domain:o,clip:l});return c("div",{class:"layer-histogram"},
 c("h2",null,s),mn({label:`Histogram of ${s.toLowerCase()} of ${z(a.length,"filter")}`,usual:To(f,i),words:Ao(f,i),first:f.indexOf(Kt(f)),draw:h=>Eo(f,h,i),signal:n}),
 c("p",null,u()))});return c("details",{class:"layer-numbers",open:matchMedia("(min-width: 700px)").matches},c("summary",null,"The layer in numbers"),t,r.length?
-c("div",{class:"layer-histograms"},r):null)}var nr={channel:{name:"Number",value:()=>""},selectivity:{name:"Selectivity",value:t=>I(t,2)},active:{name:"Most active",value:t=>t===null?I(t):V(t)},dead:{name:"\
-Least active",value:t=>t===null?I(t):V(t)},score:{name:"Strongest",value:t=>I(t)}};function xl(t,e,n,r){let a=r.class===null||n.some(([o])=>o===r.class)?n:[...n,
+c("div",{class:"layer-histograms"},r):null)}var nr={channel:{name:"Number",value:()=>""},selectivity:{name:"Selectivity",value:t=>I(t,2)},active:{name:"Most active",value:t=>t===null?I(t):X(t)},dead:{name:"\
+Least active",value:t=>t===null?I(t):X(t)},score:{name:"Strongest",value:t=>I(t)}};function xl(t,e,n,r){let a=r.class===null||n.some(([o])=>o===r.class)?n:[...n,
 [r.class,0]];return Lt({id:"class-choice",label:"Best images include",title:"Show only filters that have an image of this class among their strongest",options:[
-{value:"",text:"any class"},...a.map(([o,l])=>({value:o,text:`${E(Y(e,o),40)} (${l})`}))],current:r.class??"",onChange:o=>t.go(O({...t.current(),class:o===""?null:
+{value:"",text:"any class"},...a.map(([o,l])=>({value:o,text:`${E(J(e,o),40)} (${l})`}))],current:r.class??"",onChange:o=>t.go(O({...t.current(),class:o===""?null:
 Number(o)}))})}function vl(t,e,n,r){let s=a=>a?{href:O({network:t.name,layer:a.name}),text:a.name}:null;return c("header",{class:"intro"},c("div",{class:"title-\
 row"},c("h1",{tabindex:"-1",title:e.name},Pt(E(e.name,80))),pt("layer",s(t.layers[n-1]),s(t.layers[n+1]))),r)}function $l(t,e,n,r){let s=F.median(n,o=>o.stats.selectivity),
-a=W(t,e)&&e.receptive_field;return c("dl",{class:"facts"},rt("filters",H(e.channels)),rt("kind",c("span",{title:e.kind},E(e.kind,24))),rt("map",X(e)?e.shape.slice(
+a=W(t,e)&&e.receptive_field;return c("dl",{class:"facts"},rt("filters",H(e.channels)),rt("kind",c("span",{title:e.kind},E(e.kind,24))),rt("map",Y(e)?e.shape.slice(
 1).join(" × "):"none"),rt("a unit sees",a?`${_t(e.receptive_field.size)} px`:"all"),r===void 0?null:rt("images that reach it",`${H(r)} of ${H(t.dataset.images)}`),
 rt("dead filters",H(un(n))),s===void 0?null:rt("median selectivity",I(s,2)))}function kl(t,e,n,r,s){let a=r.sort!=="channel"&&n.length&&n.every(i=>cn(i,r.sort)===
-null),o=n.filter(i=>!me(t,e,i,s)).length,l=r.class===null?null:E(Y(t,r.class),60);return[z(n.length,"filter"),l===null?null:` with an image of “${l}” among th\
+null),o=n.filter(i=>!me(t,e,i,s)).length,l=r.class===null?null:E(J(t,r.class),60);return[z(n.length,"filter"),l===null?null:` with an image of “${l}” among th\
 e strongest`,a?", in order of number: what to sort by is not known here":n.length>1?`, ${ln[r.sort]}`:null,o?`; ${H(o)} without this picture show another instea\
 d`:null,"."]}async function Io(t){let{store:e,route:n,signal:r}=t,{manifest:s,root:a}=await dt(e,n.network,r),o=bt(s,n.layer),l=s.layers.indexOf(o),i=await e.layer(
 n.network,o.data,r),{filters:u,names:f,images:h}=i,m=nt({manifest:s,root:a,layer:o,file:i,wholeThumbs:!0}),p={manifest:s,root:a,layer:o,sources:m,show:t.show},x=so(
@@ -781,7 +781,7 @@ kind:null,now:n,chosen:[]},A=en({label:`Filters of ${E(o.name)}`,signal:r,make:(
 k.kind),c("span",{class:"tile-foot"},c("span",{class:"tile-number",title:f?.[d.channel]},f?E(f[d.channel],40):d.channel),c("span",{class:"tile-value"},nr[k.now.
 sort].value(cn(d,k.now.sort)))))});function w(d,M){let L=(C,N,B)=>({value:C,text:N,href:O({...d,...B})}),R=nn(s,o,u,M);st(y,()=>_(y,it("Show",R.map(C=>L(C,Ot[C],
 {tile:C})),M),it("Sort by",Object.entries(nr).map(([C,{name:N}])=>L(C,N,{sort:C})),d.sort),x.length?xl(t,s,x,d):null))}function b(d){let M=d.tile??ve(s,o),L=an(
-u,d);k={kind:M,now:d,chosen:L},_($,rn(s,o,M)),w(d,M),g.setState([Ot[M],nr[d.sort].name.toLowerCase(),d.class===null?null:E(Y(s,d.class),30)]),_(v,kl(s,o,L,d,M)),
+u,d);k={kind:M,now:d,chosen:L},_($,rn(s,o,M)),w(d,M),g.setState([Ot[M],nr[d.sort].name.toLowerCase(),d.class===null?null:E(J(s,d.class),30)]),_(v,kl(s,o,L,d,M)),
 T.hidden=L.length>0,_(T,"No filter to show. ",c("a",{class:"text-link",href:O({...d,class:null})},"Show all filters")),A.node.hidden=L.length===0,A.show(L)}b(n);
 let S=d=>d?O({network:n.network,layer:d.name}):null;return{title:`${o.name}, ${s.title??s.name}`,crumbs:[{text:o.name,short:U(o.name),href:S(o)}],steps:{before:S(
 s.layers[l-1]),after:S(s.layers[l+1])},node:c("article",{class:"view layer"},vl(s,o,l,$),Co($l(s,o,u,h),u,r),g.node,v,T,A.node),ready:A.start,update:b,focus:d=>d.
@@ -869,7 +869,7 @@ b)})),k=`The layers of ${E(m)}, and which feeds which`,A=Yo({manifest:o,chain:$,
 Jo,v(f[0]))[0]?.kind:null;return{title:m,crumbs:[],node:c("article",{class:"view network"},Wl(s.networks,o.name),on("What changed",a.comparisons),c("header",{class:"\
 intro"},c("h1",{tabindex:"-1",title:m},E(m,80)),c("p",{class:"lede"},`What does each filter of ${E(m,60)} look for? `,"Every card is a layer, in the order in wh\
 ich a picture ",`passes through the network, with ${Hl[w??"cropped"]}. `,"Open one to see all of them."),c("dl",{class:"facts"},rt("images",H(u.images)),rt("cla\
-sses",c("span",{title:u.classes.length?`${Y(o,0)}, …`:null},H(u.classes.length))),rt("layers",H(f.length)),rt("filters",H(Mr(o))),rt("input",`${o.input.shape.
+sses",c("span",{title:u.classes.length?`${J(o,0)}, …`:null},H(u.classes.length))),rt("layers",H(f.length)),rt("filters",H(Mr(o))),rt("input",`${o.input.shape.
 slice(1).join(" × ")} px`),rt("data set",c("span",{title:u.name},E(u.name,40)))),Ul(o,t.search),Dl(u.skipped),ql(o.layers_skipped??[])),A.node),ready:A.arrange,
 focus:b=>{let S=b?.network===n.network&&T.find(d=>d.dataset.layer===b.layer);return S&&A.show(S),S||null}}}function Kl(t,e,n,r){let s=t.layers.filter(a=>n<a.channels&&a.name.toLowerCase().includes(e));return s.sort((a,o)=>+(o.name===r)-+(a.name===r)),s.map(a=>({kind:"\
 filter",label:`Filter ${n}`,detail:a.name,to:{layer:a.name,channel:n,class:null}}))}function ea(t,e,n=null,r=8){let s=e.trim().toLowerCase(),a=t.layers.filter(h=>h.

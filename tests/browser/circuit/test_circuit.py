@@ -181,7 +181,7 @@ def test_a_filter_that_occurs_twice_is_marked(tab, site):
 def test_the_drawing_is_saved_with_its_pictures(page, site, tmp_path, troubles):
     visit(page, site + CIRCUIT)
     page.wait_for_function(
-        "[...document.querySelectorAll('.node image')].every((e) => e.hasAttribute('href'))"
+        "() => [...document.querySelectorAll('.node image')].every((e) => e.hasAttribute('href'))"
     )
     with page.expect_download() as saved:
         page.click("[aria-label='Save as SVG']")

@@ -126,8 +126,9 @@ export async function circuitView(ctx) {
     const active = world.contains(document.activeElement);
     const asTree = room >= ROWS_BELOW;
     map.classList.toggle("map", asTree);
-    if (asTree) top.append(panel.node);
-    else map.after(panel.node);
+    // Only if it is elsewhere: an element that is inserted again loses the focus.
+    if (asTree && panel.node.parentElement !== top) top.append(panel.node);
+    if (!asTree && panel.node.previousElementSibling !== map) map.after(panel.node);
     for (const node of [moving.tools, help]) node.hidden = !asTree;
     size = { width: map.clientWidth, height: map.clientHeight };
     const plan = asTree ? treePlan(tree, size) : rowsPlan(tree, room);
