@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import sys
 import tempfile
@@ -22,6 +23,8 @@ CHROMIUM = "/usr/bin/chromium"
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 FILTERS_PER_FIGURE = 512
 FILTERS_MEASURED = 6
+
+CIRCUIT = "() => document.querySelector('.circuit-section')?.scrollIntoView()"
 
 GO = "(hash) => { location.hash = hash; }"
 
@@ -172,10 +175,12 @@ def layer_traffic(browser: Browser, url: str, route: str, layer: str, label: str
     return rows
 
 
-def filter_traffic(browser: Browser, url: str, layer: str, channels: Sequence[int]) -> list[Figure]:
+def filter_traffic(
+    browser: Browser, url: str, layer: str, channels: Sequence[int], circuits: bool
+) -> list[Figure]:
     """Measure what the page of a filter fetches, coming from its network: the most of some filters.
 
-    `layer` is the route of the layer, with its network.
+    `layer` is the route of the layer, with its network. With `circuits`, the page has more pictures.
     """
     network = layer.partition("/")[0]
     opened: list[int] = []
@@ -195,8 +200,44 @@ def filter_traffic(browser: Browser, url: str, layer: str, channels: Sequence[in
         page.context.close()
     return [
         Figure("filter page: requests", max(opened), "", 12),
-        Figure("filter page, scrolled to its end: requests", max(scrolled), "", 16),
+        Figure("filter page, scrolled to its end: requests", max(scrolled), "", 56 if circuits else 16),
     ]
+
+
+def circuit_traffic(browser: Browser, url: str, layer: str, channels: Sequence[int]) -> list[Figure]:
+    """Measure what circuits fetch, on the page of a filter and in their own view: the most of some."""
+    network, _, name = layer.partition("/")
+    section: list[int] = []
+    view: list[int] = []
+    for channel in channels:
+        page = fresh_page(browser)
+        page.goto(f"{url}#/{layer}/{channel}")
+        settle(page)
+        traffic = Traffic(page)
+        page.evaluate(CIRCUIT)
+        page.wait_for_timeout(1000)
+        settle(page)
+        section.append(traffic.requests)
+        page.context.close()
+        page = fresh_page(browser)
+        page.goto(f"{url}#/{network}")
+        settle(page)
+        traffic = Traffic(page)
+        page.evaluate(GO, f"#/{network}/circuit/{name}/{channel}")
+        page.wait_for_selector(".view.circuit")
+        settle(page)
+        view.append(traffic.requests)
+        page.context.close()
+    return [
+        Figure("circuit of a filter page: requests", max(section), "", 40),
+        Figure("circuit over two layers: requests", max(view), "", 32),
+    ]
+
+
+def has_circuits(store: Path) -> bool:
+    """Return whether a store has circuits."""
+    stages = json.loads((store / "network.json").read_text("utf-8"))["stages"]
+    return bool(stages.get("circuits", {}).get("complete"))
 
 
 def heaviest_layer(stores: list[Path]) -> Figure:
@@ -255,7 +296,10 @@ def measure(folder: Path, repeats: int) -> list[Figure]:
             figures += first_view(browser, url)
             layer = max(layers_of(widest), key=lambda layer: int(layer["channels"]))
             channels = [int(layer["channels"]) * i // FILTERS_MEASURED for i in range(FILTERS_MEASURED)]
-            figures += filter_traffic(browser, url, f"{widest.name}/{layer['name']}", channels)
+            circuits = has_circuits(widest)
+            figures += filter_traffic(browser, url, f"{widest.name}/{layer['name']}", channels, circuits)
+            if circuits:
+                figures += circuit_traffic(browser, url, f"{widest.name}/{layer['name']}", channels)
         figures.append(heaviest_layer(stores))
         for count in (FILTERS_PER_FIGURE, 2048):
             wide = widened(widest, count, workspace / f"wide{count}")

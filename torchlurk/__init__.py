@@ -20,6 +20,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torchlurk.api.circuits import DownstreamFilter, UpstreamFilter
+    from torchlurk.api.contributions import Contribution, UnitContributions, contributions
     from torchlurk.api.filters import FilterView, TopImage
     from torchlurk.api.frames import FrameRecorder
     from torchlurk.api.lurker import Lurk
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from torchlurk.ascent.transforms import Jitter
     from torchlurk.attribution.sensitivity import Gradients, gradients
     from torchlurk.attribution.targets import ClassLogit, LayerUnit
+    from torchlurk.circuits.ablation_table import Ablation, ClassEffect, FilterEffect
     from torchlurk.comparing.row import ComparisonRow
     from torchlurk.comparing.run import compare
     from torchlurk.comparing.table import Comparison
@@ -44,13 +47,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Ablation",
     "AscentParams",
     "AttributionParams",
+    "ClassEffect",
     "ClassLogit",
     "Comparison",
     "ComparisonRow",
+    "Contribution",
+    "DownstreamFilter",
     "Explanation",
     "FeatureVisualizer",
+    "FilterEffect",
     "FilterView",
     "FrameRecorder",
     "Gradients",
@@ -64,8 +72,11 @@ __all__ = [
     "StoreView",
     "TopImage",
     "Transferred",
+    "UnitContributions",
+    "UpstreamFilter",
     "__version__",
     "compare",
+    "contributions",
     "explain",
     "gradients",
     "networks_folder",
@@ -75,13 +86,18 @@ __all__ = [
 ]
 
 _EXPORTS = {
+    "Ablation": "torchlurk.circuits.ablation_table:Ablation",
     "AscentParams": "torchlurk.ascent.optimise:AscentParams",
     "AttributionParams": "torchlurk.explaining.params:AttributionParams",
+    "ClassEffect": "torchlurk.circuits.ablation_table:ClassEffect",
     "ClassLogit": "torchlurk.attribution.targets:ClassLogit",
     "Comparison": "torchlurk.comparing.table:Comparison",
     "ComparisonRow": "torchlurk.comparing.row:ComparisonRow",
+    "Contribution": "torchlurk.api.contributions:Contribution",
+    "DownstreamFilter": "torchlurk.api.circuits:DownstreamFilter",
     "Explanation": "torchlurk.explaining.explanation:Explanation",
     "FeatureVisualizer": "torchlurk.api.visualizer:FeatureVisualizer",
+    "FilterEffect": "torchlurk.circuits.ablation_table:FilterEffect",
     "FilterView": "torchlurk.api.filters:FilterView",
     "FrameRecorder": "torchlurk.api.frames:FrameRecorder",
     "Gradients": "torchlurk.attribution.sensitivity:Gradients",
@@ -95,7 +111,10 @@ _EXPORTS = {
     "StoreView": "torchlurk.api.reading:StoreView",
     "TopImage": "torchlurk.api.filters:TopImage",
     "Transferred": "torchlurk.training.api:Transferred",
+    "UnitContributions": "torchlurk.api.contributions:UnitContributions",
+    "UpstreamFilter": "torchlurk.api.circuits:UpstreamFilter",
     "compare": "torchlurk.comparing.run:compare",
+    "contributions": "torchlurk.api.contributions:contributions",
     "explain": "torchlurk.explaining.run:explain",
     "gradients": "torchlurk.attribution.sensitivity:gradients",
     "networks_folder": "torchlurk.runtime.resources:networks_folder",

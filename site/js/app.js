@@ -8,6 +8,7 @@ import { viewDependencies, pollLive } from "./data/live.js";
 import { packLoader } from "./data/pack-loader.js";
 import { StoreError, openStore } from "./data/store.js";
 import { formatRoute, parseRoute, samePage, parentRoute } from "./data/route.js";
+import { circuitView } from "./views/circuit/view.js";
 import { classView } from "./views/class/view.js";
 import { comparisonFilterView } from "./views/comparison/filter-view.js";
 import { comparisonLayerView } from "./views/comparison/layer-view.js";
@@ -31,7 +32,7 @@ function viewOf(route) {
     if (route.channel !== null) return comparisonFilterView;
     return route.layer !== null ? comparisonLayerView : comparisonView;
   }
-  if (route.channel !== null) return filterView;
+  if (route.channel !== null) return route.circuit ? circuitView : filterView;
   if (route.layer !== null) return layerView;
   return route.class !== null ? classView : networkView;
 }

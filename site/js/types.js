@@ -57,7 +57,7 @@
  * @property {Array<[string, string]>} edges between names of layers
  * @property {Partial<Record<PictureKind, Record<string, Size>>>} tiles by kind and layer
  * @property {number[]} activation_edges the n edges of the n + 1 bins of `Stats.distribution`
- * @property {{scan: Stage, gradients: Stage, ascent: Stage}} stages
+ * @property {{scan: Stage, gradients: Stage, ascent: Stage, circuits?: Stage}} stages
  * @property {Array<{name: string, kind: string, reason: string}>} [layers_skipped]
  */
 
@@ -114,6 +114,31 @@
  *   picture of it, as a part of a file
  *
  * @typedef {Record<string, Preview[]>} Previews previews.json: by layer, a few of its filters
+ */
+
+/**
+ * @typedef {[number, number, number, string]} CircuitRow the index of a layer, a channel, its contribution, and the
+ *   letters of the kernel
+ *
+ * @typedef {object} CircuitRecord of one filter
+ * @property {number} score
+ * @property {number} excitation
+ * @property {number} inhibition
+ * @property {number} rest
+ * @property {Array<[number, number]>} sums by upstream layer: the positive and the negative contributions
+ * @property {number} scale the weight that the letter "q" stands for
+ * @property {CircuitRow[]} excited_by
+ * @property {CircuitRow[]} inhibited_by
+ * @property {Array<[number, number, number]>} used_by the index of a downstream layer, a channel, the share of its sum
+ *
+ * @typedef {object} CircuitsFile circuits/NAME.json
+ * @property {number} format
+ * @property {string} layer
+ * @property {"top"|"all"} images
+ * @property {Array<{layer: string, kernel: number[]|null}>} upstream
+ * @property {string[]} downstream
+ * @property {boolean} repeated
+ * @property {CircuitRecord[]} filters
  */
 
 /* ---- Records of a comparison -------------------------------------------------------------------------------- */
@@ -222,6 +247,13 @@
  * @property {string|null} by of a comparison: a measure's name; null for the first
  * @property {string|null} pair of a comparison: two of its stores, as "0-2"; null: the first and the last
  * @property {string} order of a comparison's layers, one of ORDERS
+ * @property {boolean} circuit whether this is the circuit of the filter
+ * @property {number} depth of a circuit: how many layers beyond the filter's, one of DEPTHS
+ * @property {number} width of a circuit: how many neighbours of each filter, one of WIDTHS
+ * @property {string} direction of a circuit, one of DIRECTIONS
+ * @property {string|null} opened of a circuit: nodes that are open beyond the depth, as in "0_2.1"
+ * @property {string|null} folded of a circuit: nodes within the depth that are closed
+ * @property {string|null} removed of a circuit: nodes that are left out
  *
  * What data/store.js reads. Every promise rejects with a StoreError, or with the signal's reason.
  * @typedef {object} Store
@@ -235,6 +267,7 @@
  * @property {(network: string, signal?: AbortSignal) => Promise<Classes>} classes
  * @property {(network: string, signal?: AbortSignal) => Promise<Previews>} previews
  * @property {(network: string, data: string, signal?: AbortSignal) => Promise<LayerFile>} layer
+ * @property {(network: string, path: string, signal?: AbortSignal) => Promise<CircuitsFile>} circuits
  * @property {(signal?: AbortSignal) => Promise<Comparisons>} comparisons
  * @property {(comparison: string, signal?: AbortSignal) => Promise<Comparison>} comparison
  * @property {(comparison: string, data: string, signal?: AbortSignal) => Promise<ChangesFile>} changes
@@ -318,6 +351,33 @@
  * @property {LayerSide[]} sides
  * @property {ChangesFile} file
  * @property {PairChanges} changes those of the pair
+ */
+
+/* ---- Circuits ------------------------------------------------------------------------------------------------ */
+
+/**
+ * A filter directly upstream or downstream of another.
+ * @typedef {object} CircuitPart
+ * @property {Layer} layer
+ * @property {number} channel
+ * @property {number} value its contribution; downstream its share
+ * @property {number} share of the sum of all absolute contributions, with the sign of its own
+ * @property {{levels: number[], size: Size}|null} kernel the weights in eighths of the scale, row by row
+ *
+ * What circuits/NAME.json says of one filter, checked. The score is the sum of excitation, inhibition and rest.
+ * @typedef {object} Circuit
+ * @property {number} score
+ * @property {number} excitation
+ * @property {number} inhibition not positive
+ * @property {number} rest
+ * @property {number} scale of the kernels
+ * @property {boolean} overAllImages or only over the strongest of the filter
+ * @property {boolean} repeated whether a layer is called more than once
+ * @property {Array<{layer: Layer, excitation: number, inhibition: number}>} upstream
+ * @property {Layer[]} downstream
+ * @property {CircuitPart[]} excitedBy the strongest first
+ * @property {CircuitPart[]} inhibitedBy
+ * @property {CircuitPart[]} usedBy
  */
 
 export {};

@@ -39,7 +39,7 @@ def stores(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="session")
 def site(stores, tmp_path_factory) -> Iterator[str]:
     """Serve the synthetic site and yield its URL."""
-    with served(stores, tmp_path_factory.mktemp("host")) as url:
+    with served(stores, tmp_path_factory.mktemp("host"), circuits=("chain", "fork", "hostile")) as url:
         yield url
 
 

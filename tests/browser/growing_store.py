@@ -7,6 +7,7 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
+from .made_up_circuits import add_circuits
 from .made_up_site import make_store
 from .packed import pack_images, pack_layer
 
@@ -37,6 +38,10 @@ class Growing:
             name: stage if name in complete else {"complete": False, "config": None}
             for name, stage in self.manifest["stages"].items()
         }
+        if "circuits" in complete:
+            add_circuits(self.whole)
+            shutil.copytree(self.whole / "circuits", self.store / "circuits")
+            stages["circuits"] = json.loads((self.whole / "network.json").read_text())["stages"]["circuits"]
         form = 2 if self.packed else 1
         self.put("network.json", {**self.manifest, "format": form, "stages": stages})
 

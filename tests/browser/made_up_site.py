@@ -1,7 +1,7 @@
 """A complete synthetic store, and the site built from it, served under a URL prefix."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from torchlurk.web.page import STORES_FOLDER
 from torchlurk.web.publish import build_site
 from torchlurk.web.static_server import make_server, serve_in_thread
 
+from .made_up_circuits import add_circuits
 from .packed import pack_store
 
 K = 4
@@ -244,7 +246,10 @@ def residual(stages=(3, 4, 6, 3), channels=12) -> tuple[list[tuple[str, int]], l
 
 
 @contextmanager
-def served(stores: list[Path], folder: Path) -> Iterator[str]:
-    build_site(stores, folder / PREFIX)
+def served(stores: list[Path], folder: Path, circuits: Collection[str] = ()) -> Iterator[str]:
+    """Serve a site of stores, and yield its URL; the stores named in `circuits` have circuits."""
+    site = build_site(stores, folder / PREFIX).out
+    for name in circuits:
+        add_circuits(site / STORES_FOLDER / name)
     with serve_in_thread(make_server(folder, port=0)) as url:
         yield f"{url}{PREFIX}/"

@@ -79,7 +79,7 @@ def test_the_page_shows_a_store_as_it_is_written(page, growing, troubles):
         growing.pictures(*ALL)
         for name, _ in LAYERS:
             growing.layer(name, *ALL)
-        growing.stages("scan", "gradients", "ascent")
+        growing.stages("scan", "circuits", "gradients", "ascent")
         (growing.store / "progress.json").unlink()
         expect(page.locator(".filter-image img")).to_have_count(1, timeout=WAIT)
         expect(status).to_have_text("All is computed", timeout=WAIT)

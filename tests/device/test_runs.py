@@ -13,7 +13,7 @@ from tests.golden.test_golden import files
 from tests.golden.test_resume import stopped_at
 from torchlurk.errors import Terminated
 from torchlurk.store.inspect import inspect
-from torchlurk.store.read import read_layer, read_manifest
+from torchlurk.store.read import read_circuits, read_layer, read_manifest
 from torchlurk.store.schema import LayerFile
 
 pytestmark = pytest.mark.device
@@ -50,6 +50,21 @@ def test_lists_and_statistics_agree_with_the_cpu(stores: dict[str, Path]) -> Non
             assert entry.ascent is not None
             assert other.ascent.found == entry.ascent.found
     assert exchanged == 0
+
+
+def test_circuits_agree_with_the_cpu(stores: dict[str, Path]) -> None:
+    found, expected = (
+        [read_circuits(stores[name], manifest, layer) for layer in manifest.layers]
+        for name in ("device", "cpu")
+        for manifest in [read_manifest(stores[name])]
+    )
+    for mine, theirs in zip(expected, found, strict=True):
+        assert theirs.upstream == mine.upstream
+        for entry, other in zip(mine.filters, theirs.filters, strict=True):
+            for key in ("score", "excitation", "inhibition", "rest", "scale"):
+                assert getattr(other, key) == pytest.approx(getattr(entry, key), rel=1e-4, abs=1e-4)
+            listed = [[(one.upstream, one.channel) for one in e.excited_by] for e in (entry, other)]
+            assert sorted(listed[0]) == sorted(listed[1])
 
 
 def test_the_store_names_its_device_and_is_complete(stores: dict[str, Path], device: torch.device) -> None:

@@ -128,6 +128,24 @@ def _check_list(entries: list[tuple[int, float]], values: Tensor, scale: float, 
         check(abs(score - float(values[image])) <= scale, f"image in {what}")
 
 
+def compute_circuits(case: Case, model: nn.Module, folder: Path) -> None:
+    """Check that the parts of each score have its sum."""
+    lurker = case.lurk(model, folder)
+    lurker.compute_top_imgs()
+    lurker.compute_circuits("all" if case.network.seed % 2 else "top")
+    for layer in lurker:
+        scale = max(float(case.reference.maps[layer.name].abs().max()), 1e-30) * CLOSE
+        for entry in layer:
+            score = entry.circuit.score
+            # A list has all images.
+            check(abs(score - entry.stats.max_mean) <= 2 * scale, "mean score of the units")
+            size = abs(score) + entry.excitation - entry.inhibition
+            error = abs(entry.excitation + entry.inhibition + entry.rest - score)
+            check(error <= 2e-5 * size, "sum of the parts of a score")
+            used = sum(abs(row.share) for row in entry.made_of())
+            check(used <= 1 + 2e-5, "shares of what a filter is made of")
+
+
 def compute_grads(case: Case, model: nn.Module, folder: Path) -> None:
     """Check that the crops reproduce their scores."""
     lurker = case.lurk(model, folder)
@@ -273,6 +291,7 @@ CALLS: dict[str, Call] = {
     "Lurk.compute_top_imgs": scan,
     "gradients": gradients,
     "explain": explain,
+    "Lurk.compute_circuits": compute_circuits,
     "Lurk.compute_grads": compute_grads,
     "Lurk.compute_viz": compute_viz,
     "FeatureVisualizer": visualize,

@@ -13,11 +13,11 @@ from tests.golden.network import golden_network, write_images
 from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.datasets.image_folder import list_images
 from torchlurk.models.network import Network
-from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
+from torchlurk.pipeline.config import AscentConfig, CircuitsConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.pipeline.pipeline import precompute
 from torchlurk.runtime.distributed import ProcessGroup
 from torchlurk.runtime.reporting import Reporter
-from torchlurk.store.schema import STAGES
+from torchlurk.store.schema import STAGES, CircuitImages
 from torchlurk.store.selection import Selection
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -41,12 +41,14 @@ def golden_run(
     group: ProcessGroup | None = None,
     device: torch.device = CPU,
     resolutions: int = 3,
+    circuits: CircuitImages = "top",
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "waves"
         write_images(images)
         config = RunConfig(
             scan=ScanConfig(k=3, batch_size=batch_size, shard_size=shard_size),
+            circuits=CircuitsConfig(circuits),
             gradients=GradientsConfig(method=method),
             ascent=AscentConfig(steps=8, resolutions=resolutions),
             selection=Selection(layers, filters),

@@ -321,7 +321,7 @@ def test_progress_is_written_while_a_run_is_active(tmp_path: Path) -> None:
 
     golden_run(out, reporter=Reporter(report=lambda line: None, bar=bar))
     assert list(dict.fromkeys(work for work, _ in told)) == [
-        "scan", "crops", "images", "max gradients", "avg gradients", "ascent",
+        "scan", "crops", "images", "circuits", "max gradients", "avg gradients", "ascent",
     ]  # fmt: skip
     assert read_progress(out) is None
     assert names(out) == names(EXPECTED / "branching")

@@ -19,15 +19,17 @@ from torchlurk.errors import LurkError
 from torchlurk.runtime.distributed import init_from_env
 from torchlurk.store.inspect import inspect
 from torchlurk.store.read import read_manifest
+from torchlurk.store.schema import STAGES
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_processes_that_share_a_run_write_the_bytes_of_one(tmp_path: Path) -> None:
     golden_run(tmp_path / "one/branching", shard_size=2, batch_size=2, filters=None)
+    golden_run(tmp_path / "one/all", shard_size=2, batch_size=2, stages=("scan", "circuits"), circuits="all")
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3",
-        "-m", "tests.golden.team", str(tmp_path / "three/branching"),
+        "-m", "tests.golden.team", str(tmp_path / "three/branching"), str(tmp_path / "three/all"),
     ]  # fmt: skip
     done = subprocess.run(
         command,
@@ -72,5 +74,5 @@ def test_batches_are_halved_until_they_fit_into_memory(tmp_path: Path) -> None:
     assert len([line for line in said if "does not fit" in line]) == 1
     assert model.refused == 0  # the count is restored after each forward pass
     stages = read_manifest(tmp_path / "branching").stages
-    assert (stages.scan.fitted, stages.gradients.fitted, stages.ascent.fitted) == (1, 1, 1)
+    assert [getattr(stages, name).fitted for name in STAGES] == [1, 1, 1, 1]
     assert inspect(tmp_path / "branching").problems == ()

@@ -76,6 +76,7 @@ FILTER = "saved_model/mine/thumbs/features.3/max_activ-0.*.bin"
 WRITTEN = {
     "README.md": [FILTER],
     "docs/how-to/python.md": [FILTER, "crop.png", "bee.png", "filter-3.png", "training.gif"],
+    "docs/how-to/ablate.md": [],
     "docs/how-to/explain.md": [],
     "docs/how-to/fine-tune.md": ["runs/mine/transfer.json"],
 }
@@ -210,6 +211,7 @@ def example() -> dict[str, Any]:
 KINDS = {
     "index.json": schema.Index,
     "toy/network.json": schema.Manifest,
+    "toy/circuits/0.json": schema.CircuitFile,
     "toy/classes.json": schema.Classes,
     "toy/images.json": schema.ImagesFile,
     "toy/layers/0.json": schema.LayerFile,

@@ -55,7 +55,9 @@ def test_every_export_has_a_docstring(name: str) -> None:
 
 
 WITHOUT_EXAMPLE = {
-    *("ComparisonRow", "Explanation", "FilterView", "Gradients", "LayerView", "StoreView", "TopImage"),
+    *("ClassEffect", "ComparisonRow", "Contribution", "DownstreamFilter", "Explanation", "FilterEffect"),
+    *("FilterView", "Gradients", "LayerView", "StoreView", "TopImage", "UnitContributions"),
+    "UpstreamFilter",
     *("photos_folder", "networks_folder"),  # in the example of the package
     "__version__",
 }

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from torchlurk.pipeline.stages import ascent, gradients, scan
+from torchlurk.pipeline.stages import ascent, circuits, gradients, scan
 
 LIVE = Path(__file__).parents[2] / "site/js/data/live.js"
 STAGES = Path(__file__).parents[2] / "torchlurk/pipeline/stages"
@@ -25,4 +25,4 @@ def test_every_task_has_a_text():
         for label in re.findall(r"\.bar\(\s*\"([^\"]+)\"", path.read_text("utf-8"))
     }
     assert labels == set()  # all report a name of TASKS
-    assert texts() == {*scan.TASKS, *gradients.TASKS, *ascent.TASKS}
+    assert texts() == {*scan.TASKS, *circuits.TASKS, *gradients.TASKS, *ascent.TASKS}

@@ -17,6 +17,7 @@ SAME_MEANING = {
     "inspect": "the click command, and the function that it calls",
     "precompute": "the click command, and the function that it calls",
     "transfer": "the click command, and the function of the Python API",
+    "delete_results": "the function of a stage of the pipeline that deletes what it has written",
     "run": "the function of a stage of the pipeline that runs it",
     "is_complete": "the function of a stage of the pipeline that checks whether a filter lacks anything",
     "TASKS": "the tasks of a stage of the pipeline, as partial results and progress name them",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from torchlurk.api.cards import Card, CardRow, render_card
+from torchlurk.api.cards import filter_card, render_card
+from torchlurk.api.circuits import DownstreamTable, UpstreamTable, downstream_table, upstream_table
+from torchlurk.api.kinds import GRADIENT_PICTURES, GradientKind, ListKind, lookup_kind
 from torchlurk.errors import LurkError, Option
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.store import schema
@@ -16,17 +17,6 @@ from torchlurk.store.pictures import StoredPicture
 
 if TYPE_CHECKING:
     from torchlurk.api.reading import LayerView
-
-_T = TypeVar("_T")
-
-ListKind = Literal["max", "avg"]
-"""A top list: by the highest activation of the feature map, or by its mean."""
-
-GradientKind = Literal["max", "avg", "crop"]
-"""A gradient: of the unit with the highest activation, of the map's mean, or of the unit within its crop."""
-
-GRADIENT_PICTURES: Mapping[str, str] = {"max": "max_grads", "avg": "avg_grads", "crop": "cropped_grad"}
-"""The kind of picture in the store of each kind of gradient."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +128,57 @@ class FilterView:
         return self.entry.stats
 
     @property
+    def circuit(self) -> schema.FilterCircuit:
+        """Its record in the file of its layer's circuits.
+
+        Raises:
+            LurkError: The store has no circuits.
+        """
+        return self.layer.circuits.filters[self.channel]
+
+    @property
+    def excitation(self) -> float:
+        """Sum of the positive contributions of the filters directly upstream, see `made_of`."""
+        return self.circuit.excitation
+
+    @property
+    def inhibition(self) -> float:
+        """Sum of the negative contributions, at most 0."""
+        return self.circuit.inhibition
+
+    @property
+    def rest(self) -> float:
+        """What excitation and inhibition do not explain of the score: biases, saturation and curvature."""
+        return self.circuit.rest
+
+    def made_of(self) -> UpstreamTable:
+        """Return the filters directly upstream that contribute most, exciting ones before inhibiting ones.
+
+        A contribution is the gradient of the score with respect to a feature map upstream, times that map,
+        summed over the map: the mean over the units in `max`, or over the strongest unit of every image.
+
+        Raises:
+            LurkError: The store has no circuits.
+
+        Examples:
+            >>> [(row.layer, row.channel, round(row.share, 2)) for row in edge.made_of()[:2]]
+            [('features.0', 7, 0.32), ('features.0', 28, 0.18)]
+        """
+        return upstream_table(self.layer.circuits, self.channel)
+
+    def used_by(self) -> DownstreamTable:
+        """Return the filters directly downstream in which this one has the largest shares.
+
+        Raises:
+            LurkError: The store has no circuits.
+
+        Examples:
+            >>> [(row.layer, row.channel, round(row.share, 2)) for row in edge.used_by()[:2]]
+            [('features.7', 39, 0.26), ('features.7', 49, 0.2)]
+        """
+        return downstream_table(self.layer.circuits, self.channel)
+
+    @property
     def image(self) -> Image.Image:
         """The filter image, found by gradient ascent: RGB, or gray for a network with one input channel.
 
@@ -247,48 +288,4 @@ class FilterView:
         return f"<filter {self.channel} of layer {self.layer.name!r}: {', '.join(self.entry.pictures)}>"
 
     def _repr_html_(self) -> str:
-        return render_card(self._card())
-
-    def _card(self) -> Card:
-        """Return the content of its card."""
-        store, stats = self.layer.store, self.stats
-        facts = [f"active on {stats.active:.0%} of images", f"mean of maxima {stats.max_mean:.4g}"]
-        if stats.selectivity is not None:
-            facts.append(f"class selectivity {stats.selectivity:.2f}")
-        if self.entry.ascent is not None and self.entry.ascent.ratio is not None:
-            facts.append(f"its image reaches {self.entry.ascent.ratio:.2g} times the best photograph")
-        classes = ", ".join(f"{name} {mean:.3g}" for name, mean in self.classes.max[:5])
-        name = f" ({self.name})" if self.name else ""
-        title = f"{store.manifest.title} · {self.layer.name} · filter {self.channel}{name}"
-        return Card(title, [*facts, f"classes: {classes}"], self._card_rows())
-
-    def _card_rows(self) -> list[CardRow]:
-        store = self.layer.store
-        rows = []
-        for title, entries in (("highest activation", self.max), ("highest mean", self.avg)):
-            pictures = [_read(store.image, e.image) for e in entries]
-            rows.append(CardRow(title, pictures, [f"{e.label}, {e.score:.4g}" for e in entries]))
-        strips = {"cropped": "receptive field", "cropped_grad": "its gradient", "max_activ": "filter image"}
-        for kind, title in strips.items():
-            if kind in self.entry.pictures:
-                rows.append(CardRow(title, [_read(self._find, kind)], [title]))
-        return rows
-
-
-def lookup_kind(kind: str, kinds: Mapping[str, _T]) -> _T:
-    """Return the value of a kind.
-
-    Raises:
-        LurkError: There is no such kind.
-    """
-    if kind not in kinds:
-        raise LurkError("unknown", f"choose one of {', '.join(kinds)}", Option("kind", repr(kind)))
-    return kinds[kind]
-
-
-def _read(find: Callable[[_T], StoredPicture], key: _T) -> bytes | None:
-    """Return a picture as a JPEG file; `None` if it cannot be read."""
-    try:
-        return find(key).read()
-    except LurkError:
-        return None
+        return render_card(filter_card(self))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from torchlurk.api.ablation_methods import FilterAblation
 from torchlurk.api.reading import open_store
 from torchlurk.api.store_access import StoreAccess
 from torchlurk.ascent.objectives import OBJECTIVES, ObjectiveName
@@ -15,11 +16,13 @@ from torchlurk.errors import LurkError, Option, as_texts, check_choice
 from torchlurk.pipeline.config import (
     AscentConfig,
     Certify,
+    CircuitsConfig,
     GradientsConfig,
     SessionOptions,
     Strategy,
 )
 from torchlurk.runtime.deprecation import renamed_arguments
+from torchlurk.store.schema import CircuitImages
 from torchlurk.store.selection import FiltersLike, LayersLike, select_filters
 
 # Modules that import torch are imported inside the methods that need them: reading a store needs no torch.
@@ -27,10 +30,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from torchlurk.datasets.preprocess import PreprocessLike
-    from torchlurk.pipeline.session import Session
 
 
-class Lurk(StoreAccess):
+class Lurk(StoreAccess, FilterAblation):
     """A network, the images that it is shown, and the store of the results.
 
     `lurker["features.28"]` is a layer, as is `lurker[12]`; `lurker["features.28"][7]` is a filter. Nothing of
@@ -110,8 +112,9 @@ class Lurk(StoreAccess):
             device=device, batch_size=batch_size, workers=workers, threads=threads, seed=seed,
             progress=progress,
         )  # fmt: skip
-        self._session: Session | None = open_session(model, preprocess, images, Path(out), options)
+        session = open_session(model, preprocess, images, Path(out), options)
         super().__init__(Path(out))
+        self._session = session
 
     @classmethod
     def load(cls, out: str | Path) -> Lurk:
@@ -130,7 +133,6 @@ class Lurk(StoreAccess):
         open_store(Path(out))
         lurk = cls.__new__(cls)
         StoreAccess.__init__(lurk, Path(out))
-        lurk._session = None
         return lurk
 
     def compute_top_imgs(self, *, overwrite: bool = False) -> None:
@@ -153,6 +155,30 @@ class Lurk(StoreAccess):
         from torchlurk.pipeline.session import compute
 
         compute(session, "scan", overwrite=overwrite)
+
+    def compute_circuits(
+        self, images: CircuitImages = CircuitsConfig.images, *, overwrite: bool = False
+    ) -> None:
+        """Compute what all filters are made of, and what they are used for.
+
+        If the store has it, nothing is computed.
+
+        Args:
+            images: The units over which contributions are averaged: `top`, the default, those of each
+                filter's list `max`; or `all`, the strongest unit of every filter in every image.
+            overwrite: First delete the circuits of the store, for example those of other units.
+
+        Raises:
+            LurkError: The scan is not complete, or the store has circuits of other units.
+
+        Examples:
+            >>> lurker.compute_circuits()
+        """
+        session = self._require_scan("compute_circuits")
+        from torchlurk.pipeline.session import compute
+
+        check_choice("images", images, get_args(CircuitImages))
+        compute(session, "circuits", circuits=CircuitsConfig(images), overwrite=overwrite)
 
     def compute_grads(
         self,
@@ -257,26 +283,3 @@ class Lurk(StoreAccess):
 
     def __repr__(self) -> str:
         return f"<Lurk of {str(self._out)!r}{'' if self._session else ', to read'}>"
-
-    def _require_session(self, method: str) -> Session:
-        """Return the session.
-
-        Raises:
-            LurkError: The store was opened with `load`.
-        """
-        if self._session is None:
-            raise LurkError(
-                f"{method}: {str(self._out)!r} was loaded without a network",
-                f"create it with Lurk(model, preprocess, images=..., out={str(self._out)!r})",
-            )
-        return self._session
-
-    def _require_scan(self, method: str) -> Session:
-        """Return the session.
-
-        Raises:
-            LurkError: The store was opened with `load`, or its scan is not complete.
-        """
-        session = self._require_session(method)
-        open_store(self._out)
-        return session

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torchlurk.api.filters import GRADIENT_PICTURES, FilterView, GradientKind, ListKind, TopImage, lookup_kind
+from torchlurk.api.filters import FilterView, TopImage
+from torchlurk.api.kinds import GRADIENT_PICTURES, GradientKind, ListKind, lookup_kind
 from torchlurk.errors import LurkError, Option
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import SupportsIndex
 
-from torchlurk.api.filters import FilterView, GradientKind, ListKind, Profile, TopImage
+from torchlurk.api.filters import FilterView, Profile, TopImage
+from torchlurk.api.kinds import GradientKind, ListKind
 from torchlurk.errors import LurkError, Option
 from torchlurk.store import schema
 from torchlurk.store.pictures import (
@@ -23,7 +24,7 @@ from torchlurk.store.pictures import (
     layer_pictures,
     stored_images,
 )
-from torchlurk.store.read import read_images, read_layer, read_manifest
+from torchlurk.store.read import read_circuits, read_images, read_layer, read_manifest
 from torchlurk.store.selection import check_channel, find_layer
 
 __all__ = [
@@ -163,6 +164,39 @@ class LayerView:
     def data(self) -> schema.LayerFile:
         """Content of its file, read at the first access."""
         return read_layer(self.store.path, self.facts)
+
+    @cached_property
+    def circuits(self) -> schema.CircuitFile:
+        """Content of the file of its circuits, read at the first access.
+
+        Raises:
+            LurkError: The store has no circuits, or the file is missing or damaged.
+        """
+        if not self.store.manifest.stages.circuits.complete:
+            raise LurkError(
+                f"{str(self.store.path)!r} has no circuits yet",
+                ("call compute_circuits(), or run torchlurk precompute with ", Option("stages", "circuits")),
+            )
+        return read_circuits(self.store.path, self.store.manifest, self.facts)
+
+    @property
+    def excitation(self) -> tuple[float, ...]:
+        """For each filter, the sum of the positive contributions of the filters directly upstream.
+
+        Raises:
+            LurkError: The store has no circuits.
+        """
+        return tuple(entry.excitation for entry in self.circuits.filters)
+
+    @property
+    def inhibition(self) -> tuple[float, ...]:
+        """For each filter, the sum of the negative contributions, at most 0."""
+        return tuple(entry.inhibition for entry in self.circuits.filters)
+
+    @property
+    def rest(self) -> tuple[float, ...]:
+        """For each filter, what excitation and inhibition do not explain of its score."""
+        return tuple(entry.rest for entry in self.circuits.filters)
 
     def picture(self, channel: int, kind: str) -> StoredPicture:
         """Return where the store has a picture of a filter: a file, and the range of its bytes.

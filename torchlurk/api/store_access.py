@@ -11,6 +11,7 @@ from torchlurk.api.reading import LayerView, StoreView, open_store
 from torchlurk.errors import LurkError
 
 if TYPE_CHECKING:
+    from torchlurk.pipeline.session import Session
     from torchlurk.web.live_server import LiveServer
 
 
@@ -25,6 +26,7 @@ class StoreAccess(FilterPlots):
         """
         self._out = out
         self._server: LiveServer | None = None
+        self._session: Session | None = None
 
     @property
     def store(self) -> StoreView:
@@ -88,3 +90,26 @@ class StoreAccess(FilterPlots):
         server, self._server = self._server, None
         if server is not None:
             server.close()
+
+    def _require_session(self, method: str) -> Session:
+        """Return the session.
+
+        Raises:
+            LurkError: The store was opened with `load`.
+        """
+        if self._session is None:
+            raise LurkError(
+                f"{method}: {str(self._out)!r} was loaded without a network",
+                f"create it with Lurk(model, preprocess, images=..., out={str(self._out)!r})",
+            )
+        return self._session
+
+    def _require_scan(self, method: str) -> Session:
+        """Return the session.
+
+        Raises:
+            LurkError: The store was opened with `load`, or its scan is not complete.
+        """
+        session = self._require_session(method)
+        open_store(self._out)
+        return session

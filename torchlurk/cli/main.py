@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import torchlurk
+from torchlurk.cli.ablate import ablate
 from torchlurk.cli.compare import compare
 from torchlurk.cli.data import data
 from torchlurk.cli.demo import demo
@@ -69,6 +70,6 @@ def main(debug: bool) -> None:
     """Show what the filters of a convolutional network respond to."""
 
 
-_COMMANDS = (precompute, explain, compare, demo, site, serve, transfer, inspect, data)
+_COMMANDS = (precompute, explain, ablate, compare, demo, site, serve, transfer, inspect, data)
 for _command in _COMMANDS:
     main.add_command(_command)

@@ -1,27 +1,26 @@
 """`torchlurk precompute`: from images and a network to a store.
 
 To add an option, add a field to the dataclass of its stage in `pipeline/config.py`; then add the option, the
-field of `_Arguments` and the line of `_run_config` here.
+field of `PrecomputeArguments` and the line of `run_config`.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from torchlurk.ascent.objectives import OBJECTIVES
 from torchlurk.attribution.relu_rules import RELU_RULES
 from torchlurk.cli import options, terminal
-from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
+from torchlurk.cli.precompute_config import PrecomputeArguments, run_config
+from torchlurk.pipeline.config import AscentConfig, CircuitsConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.runtime.names import check_store_name
+from torchlurk.store.schema import CircuitImages
 
 if TYPE_CHECKING:
-    import torch
-
     from torchlurk.datasets.images import ImageSet
     from torchlurk.models.network import Network
     from torchlurk.runtime.distributed import ProcessGroup
@@ -74,6 +73,12 @@ if TYPE_CHECKING:
     type=options.StagesType(),
     default=",".join(RunConfig.stages),
     help="Stages to run, separated by commas.",
+)
+@click.option(
+    "--circuits",
+    type=click.Choice(get_args(CircuitImages)),
+    default=CircuitsConfig.images,
+    help="Images over which circuits average. top: the best images of each filter; all: all images.",
 )
 @click.option(
     "--method",
@@ -149,43 +154,10 @@ def precompute(**arguments: Any) -> None:
     from torchlurk.runtime.distributed import init_from_env
 
     with init_from_env(os.environ) as group:
-        _precompute(group, _Arguments(**arguments))
+        _precompute(group, PrecomputeArguments(**arguments))
 
 
-@dataclass(frozen=True)
-class _Arguments:
-    """The values of the options."""
-
-    model: str
-    weights: str
-    allow_unsafe_pickle: bool
-    images: str
-    data_root: Path | None
-    out: Path
-    words: Path | None
-    layers: tuple[str, ...]
-    filters: int | str
-    top: int
-    size: int | tuple[int, int] | None
-    show_channels: tuple[int, ...] | None
-    stages: tuple[str, ...]
-    method: Any
-    certify: Any
-    device: str
-    ascent: Any
-    objective: Any
-    precision: Any
-    scan_precision: Any
-    batch_size: int | None
-    workers: int | None
-    threads: int | None
-    shard_size: int | None
-    seed: int
-    strict: bool
-    overwrite: bool
-
-
-def _precompute(group: ProcessGroup, arguments: _Arguments) -> None:
+def _precompute(group: ProcessGroup, arguments: PrecomputeArguments) -> None:
     from torchlurk.datasets.validate import check_readable, unreadable_images_error
     from torchlurk.pipeline.pipeline import precompute
     from torchlurk.runtime.devices import choose_device
@@ -198,7 +170,7 @@ def _precompute(group: ProcessGroup, arguments: _Arguments) -> None:
         check_writable(arguments.out)
     images = _open_images(group, arguments, reporter)
     network = _load_network(group, arguments, images, reporter)
-    config = _run_config(group, arguments, device, network)
+    config = run_config(group, arguments, device, network.shape[1:])
     processes = f", {group.size} processes" if group.size > 1 else ""
     reporter.report(
         f"{network.title} ({network.weights}) over {len(images.paths)} images on {device.type}{processes}"
@@ -216,7 +188,7 @@ def _precompute(group: ProcessGroup, arguments: _Arguments) -> None:
         _print_summary(arguments.out, manifest)
 
 
-def _open_images(group: ProcessGroup, arguments: _Arguments, reporter: Reporter) -> ImageSet:
+def _open_images(group: ProcessGroup, arguments: PrecomputeArguments, reporter: Reporter) -> ImageSet:
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
     from torchlurk.models.weights import default_cache
@@ -232,7 +204,7 @@ def _open_images(group: ProcessGroup, arguments: _Arguments, reporter: Reporter)
 
 
 def _load_network(
-    group: ProcessGroup, arguments: _Arguments, images: ImageSet, reporter: Reporter
+    group: ProcessGroup, arguments: PrecomputeArguments, images: ImageSet, reporter: Reporter
 ) -> Network:
     from torchlurk.datasets.batches import first_image
     from torchlurk.models.load import load_network
@@ -246,49 +218,6 @@ def _load_network(
             display_channels=arguments.show_channels or (), unsafe_pickle=arguments.allow_unsafe_pickle,
         )
     )  # fmt: skip
-
-
-def _run_config(
-    group: ProcessGroup, arguments: _Arguments, device: torch.device, network: Network
-) -> RunConfig:
-    from torchlurk.pipeline import resume
-    from torchlurk.runtime import devices
-    from torchlurk.store.selection import Selection
-
-    out, precision = arguments.out, arguments.precision
-    replaced = arguments.overwrite and "scan" in arguments.stages
-    scan_batch = group.broadcast(
-        lambda: resume.default_scan_batch(out, device, network.shape[1:], overwrite=replaced)
-    )
-    batch_size = arguments.batch_size or devices.default_batch_size(device)
-    return RunConfig(
-        scan=ScanConfig(
-            layers=arguments.layers,
-            k=arguments.top,
-            batch_size=arguments.batch_size or scan_batch,
-            shard_size=arguments.shard_size or devices.default_shard_size(device),
-            precision=arguments.scan_precision,
-        ),
-        gradients=GradientsConfig(
-            method=arguments.method,
-            certify=arguments.certify,
-            batch_size=devices.default_gradient_batch(device, batch_size),
-            precision=group.broadcast(lambda: resume.default_gradients_precision(out, device)),
-        ),
-        ascent=replace(
-            group.broadcast(lambda: resume.default_ascent_config(out, overwrite=arguments.overwrite)),
-            strategy=arguments.ascent,
-            objective=arguments.objective,
-            seed=arguments.seed,
-            batch_size=devices.default_ascent_batch(device, batch_size),
-            precision=devices.fastest_precision(device) if precision == "auto" else precision,
-        ),
-        stages=arguments.stages,
-        selection=Selection(filters=None if arguments.filters == "all" else int(arguments.filters)),
-        workers=devices.default_workers(device) if arguments.workers is None else arguments.workers,
-        threads=arguments.threads or group.broadcast(lambda: resume.default_threads(out)),
-        overwrite=arguments.overwrite,
-    )
 
 
 def _print_summary(out: Path, manifest: Manifest) -> None:

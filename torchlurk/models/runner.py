@@ -72,7 +72,10 @@ def _is_ours(error: BaseException) -> bool:
     """Return whether Torchlurk's own hooks raised an exception, and not the forward."""
     package = Path(__file__).parents[1]
     # The function modes, whose frames enclose the functions that a forward calls.
-    modes = ("attribution/backward.py", "attribution/needed.py", "graph/axes_tracker.py")
+    modes = (
+        *("attribution/backward.py", "attribution/needed.py", "circuits/linearise.py"),
+        "graph/axes_tracker.py",
+    )
     callers = (Path(__file__), *(package / mode for mode in modes))
     frames = (Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
     return any(frame.is_relative_to(package) and frame not in callers for frame in frames)

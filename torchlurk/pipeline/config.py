@@ -17,7 +17,7 @@ from typing import Literal
 
 from torchlurk.ascent.objectives import ObjectiveName
 from torchlurk.attribution.relu_rules import ReluRule
-from torchlurk.store.schema import STAGES, Config
+from torchlurk.store.schema import STAGES, CircuitImages, Config
 from torchlurk.store.selection import Selection
 
 Strategy = Literal["fourier", "naive"]
@@ -46,6 +46,18 @@ class ScanConfig:
     batch_size: int = 8
     shard_size: int = 256
     precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class CircuitsConfig:
+    """Options of the circuits.
+
+    Attributes:
+        images: The units whose contributions are averaged: those of the filters' `max` lists (`top`), or the
+            strongest unit of every filter in every image (`all`).
+    """
+
+    images: CircuitImages = "top"
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,8 @@ class RunConfig:
         scan: Options of the scan.
         gradients: Options of the gradients.
         ascent: Options of the gradient ascent.
-        stages: Which of `scan`, `gradients` and `ascent` to run.
+        circuits: Options of the circuits.
+        stages: Which of `scan`, `circuits`, `gradients` and `ascent` to run.
         selection: Filters that gradients and ascent are computed for. It decides which filters a store has
             pictures of, never what the pictures look like; pictures of filters that were selected earlier
             stay.
@@ -112,6 +125,7 @@ class RunConfig:
     scan: ScanConfig
     gradients: GradientsConfig
     ascent: AscentConfig
+    circuits: CircuitsConfig = field(default_factory=CircuitsConfig)
     stages: tuple[str, ...] = STAGES
     selection: Selection = field(default_factory=Selection)
     workers: int = 1
@@ -149,7 +163,7 @@ _SELECTION_KEYS = ("certify", "filters")
 them."""
 
 
-def config_to_record(config: ScanConfig | GradientsConfig | AscentConfig) -> Config:
+def config_to_record(config: ScanConfig | CircuitsConfig | GradientsConfig | AscentConfig) -> Config:
     """Return a stage's options as the manifest records them: those that affect the results of a filter."""
     record = {
         _RECORDED_NAMES.get(name, name): list(value) if isinstance(value, tuple) else value

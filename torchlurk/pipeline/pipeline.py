@@ -1,9 +1,12 @@
-"""The stages in their order: scan, gradients, ascent. Each leaves the store complete up to itself."""
+"""The stages in their order: scan, circuits, gradients, ascent.
+
+Each leaves the store complete up to itself.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +24,10 @@ from torchlurk.models.network import Network
 from torchlurk.models.runner import ForwardError, Runner, original_exception
 from torchlurk.pipeline.config import RunConfig, config_to_record
 from torchlurk.pipeline.image_source import open_source
-from torchlurk.pipeline.preload import preload_images
+from torchlurk.pipeline.preload import images_without_pictures, preload_images
 from torchlurk.pipeline.progress import report_progress
 from torchlurk.pipeline.resume import open_existing, report_interruption, scan_identity
-from torchlurk.pipeline.stages import ascent, gradients, scan
+from torchlurk.pipeline.stages import ascent, circuits, gradients, scan
 from torchlurk.pipeline.stages.context import (
     RunContext,
     completed_runs,
@@ -100,7 +103,7 @@ def precompute(
         encoders = stack.enter_context(picture_encoders(encoder_threads(config.workers)))
         probes = probe_inputs(images, network.preprocess, PROBE_IMAGES).to(device)
         runner, graph = prepare(network.module, network.shape, config.scan.layers, probes)
-        if "gradients" in config.stages or "ascent" in config.stages:
+        if set(config.stages) - {"scan"}:
             check_differentiable(runner, graph, probes[:1])
         stack.enter_context(runner.in_memory_format())
         if "ascent" in config.stages and config.ascent.precision == "bfloat16":
@@ -115,10 +118,9 @@ def precompute(
         context = replace(context, identity=scan_identity(new))
         requested_channels(context)  # refuses an impossible selection before anything is computed or deleted
         manifest = _run_scan(context, group.broadcast(lambda: open_existing(context, new)), new, device)
-        if "gradients" in config.stages:
-            manifest = _run_stage(context, manifest, "gradients", gradients)
-        if "ascent" in config.stages:
-            manifest = _run_stage(context, manifest, "ascent", ascent)
+        for name, stage in _LATER_STAGES.items():
+            if name in config.stages:
+                manifest = _run_stage(context, manifest, name, stage)
         if group.is_main:
             _finish(context, manifest)
             write_index(out.parent)
@@ -170,19 +172,26 @@ class _Stage(Protocol):
     def is_complete(self, context: RunContext, manifest: Manifest) -> bool:
         """Return whether the requested filters lack nothing."""
 
+    def delete_results(self, context: RunContext, manifest: Manifest) -> None:
+        """Delete what the stage has written."""
+
+
+_LATER_STAGES: Mapping[str, _Stage] = {"circuits": circuits, "gradients": gradients, "ascent": ascent}
+"""The stages after the scan, in order."""
+
 
 def _run_stage(context: RunContext, manifest: Manifest, name: str, stage: _Stage) -> Manifest:
     """Run a stage unless it is complete; return the manifest of the store."""
     config = config_to_record(getattr(context.config, name))
     before: Stage = getattr(manifest.stages, name)
     if before.config is not None and context.config.overwrite and "scan" not in context.config.stages:
-        manifest = reset_stage(context, manifest, name, stage.TASKS)
+        manifest = reset_stage(context, manifest, name, stage.TASKS, stage.delete_results)
         before = getattr(manifest.stages, name)
     if context.group.broadcast(lambda: before.complete and stage.is_complete(context, manifest)):
         context.reporter.report(f"{name}: complete already")
         return manifest
     if name == "gradients":
-        preload_images(context, manifest, name)
+        preload_images(context, images_without_pictures(context, manifest, name))
     runs = completed_runs(read_layer_files(context, manifest), name)
     running = Stage(complete=False, config=config, made=runs, fitted=before.fitted)
     manifest = stage.run(context, update_stage(context, manifest, name, running))
@@ -195,7 +204,7 @@ def _run_stage(context: RunContext, manifest: Manifest, name: str, stage: _Stage
 
 def _finish(context: RunContext, manifest: Manifest) -> None:
     """Remove what is not needed any more and write all digests, in case a killed run did not."""
-    tasks = {"scan": scan.TASKS, "gradients": gradients.TASKS, "ascent": ascent.TASKS}
+    tasks = {"scan": scan.TASKS} | {name: stage.TASKS for name, stage in _LATER_STAGES.items()}
     for name, names in tasks.items():
         if getattr(manifest.stages, name).complete:
             for task in names:

@@ -6,6 +6,7 @@ to be decoded in turn.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 
 from torchlurk.datasets.batches import batches
@@ -22,27 +23,33 @@ from torchlurk.store.schema import Manifest
 _BATCH_SIZE = 32
 
 
-def preload_images(context: RunContext, manifest: Manifest, stage: str) -> None:
-    """Decode the images of the filters that lack pictures of a stage, while there is room in memory.
-
-    With fewer than two decoding processes nothing would be gained, so nothing is done.
+def images_without_pictures(context: RunContext, manifest: Manifest, stage: str) -> Iterator[int]:
+    """Yield the ids of the images, some several times, of the filters that lack pictures of a stage.
 
     Args:
         context: The run.
         manifest: The manifest of the store.
         stage: Name of the stage.
     """
+    files, channels = read_layer_files(context, manifest), requested_channels(context)
+    for kind in REQUIRED_PICTURES[stage]:
+        for layer, numbers in missing(channels, files, kind).items():
+            for channel in numbers:
+                yield from schema.referenced_images(files[layer].filters[channel])
+
+
+def preload_images(context: RunContext, needed: Iterable[int]) -> None:
+    """Decode images while there is room in memory.
+
+    With fewer than two decoding processes nothing would be gained, so nothing is done.
+
+    Args:
+        context: The run.
+        needed: Ids of the images.
+    """
     if context.config.workers < 2 or context.network.preprocess.resize_crop is None:
         return
-    files, channels = read_layer_files(context, manifest), requested_channels(context)
-    needed = {
-        image
-        for kind in REQUIRED_PICTURES[stage]
-        for layer, numbers in missing(channels, files, kind).items()
-        for channel in numbers
-        for image in schema.referenced_images(files[layer].filters[channel])
-    }
-    images = sorted(needed - context.source.in_memory())
+    images = sorted(set(needed) - context.source.in_memory())
     if not images:
         return
     folder, workers = context.images.take(images), context.config.workers

@@ -99,9 +99,12 @@ def scan_identity(manifest: Manifest) -> str:
     # Files that cannot be read do not affect the result.
     dataset = msgspec.structs.replace(manifest.dataset, skipped=[])
     # The format concerns the pictures: shards of a run that an older version began are still valid.
-    return digest_records(
+    record = msgspec.to_builtins(
         msgspec.structs.replace(manifest, format=1, name="", title="", dataset=dataset, stages=scan_only)
     )
+    # So are those of a version without circuits.
+    del record["stages"]["circuits"]
+    return digest_records(record)
 
 
 def open_existing(context: RunContext, new: Manifest) -> Manifest | None:
@@ -124,7 +127,7 @@ def open_existing(context: RunContext, new: Manifest) -> Manifest | None:
         return None
     existing = read_manifest(context.out)
     _check_scan(context, existing, new)
-    for name in ("gradients", "ascent"):
+    for name in ("circuits", "gradients", "ascent"):
         if name in context.config.stages and not context.config.overwrite:
             _check_stage(context, existing, name)
     return upgrade_store(context.out, existing, context.reporter.report)
@@ -152,7 +155,7 @@ def _check_scan(context: RunContext, existing: Manifest, new: Manifest) -> None:
         raise _computed_from_other(context, "scan options", old_config, new_config)
 
 
-_RESULTS = {"scan": "scan results", "gradients": "gradients", "ascent": "filter images"}
+_RESULTS = {"circuits": "circuits", "gradients": "gradients", "ascent": "filter images"}
 """What each stage computes, for error messages."""
 
 
@@ -201,7 +204,8 @@ def _delete_store(out: Path) -> None:
     # The manifest first: without it there is no store, and nobody reads the rest.
     for name in ("network.json", "classes.json", "images.json", schema.CHECKSUMS, schema.PROGRESS):
         (out / name).unlink(missing_ok=True)
-    for name in (PARTIAL, "layers", schema.IMAGES, schema.PICTURES, schema.THUMBS, *schema.PICTURE_KINDS):
+    folders = (schema.CIRCUITS, schema.IMAGES, schema.PICTURES, schema.THUMBS, *schema.PICTURE_KINDS)
+    for name in (PARTIAL, "layers", *folders):
         shutil.rmtree(out / name, ignore_errors=True)
 
 

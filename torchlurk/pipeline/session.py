@@ -26,7 +26,14 @@ from torchlurk.models.load import load_network, network_from_module
 from torchlurk.models.network import Network
 from torchlurk.models.validate import as_module, check_module, check_network
 from torchlurk.models.weights import default_cache
-from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig, SessionOptions
+from torchlurk.pipeline.config import (
+    AscentConfig,
+    CircuitsConfig,
+    GradientsConfig,
+    RunConfig,
+    ScanConfig,
+    SessionOptions,
+)
 from torchlurk.pipeline.pipeline import precompute
 from torchlurk.pipeline.resume import default_gradients_precision, default_scan_batch, default_threads
 from torchlurk.runtime.devices import (
@@ -121,6 +128,7 @@ def compute(
     stage: str,
     *,
     selection: Selection | None = None,
+    circuits: CircuitsConfig | None = None,
     gradients: GradientsConfig | None = None,
     ascent: AscentConfig | None = None,
     overwrite: bool = False,
@@ -129,8 +137,9 @@ def compute(
 
     Args:
         session: The session.
-        stage: `scan`, `gradients` or `ascent`.
+        stage: `scan`, `circuits`, `gradients` or `ascent`.
         selection: Filters that gradients and ascent are computed for; all by default.
+        circuits: Options of the circuits.
         gradients: Options of the gradients; the batch size is the session's.
         ascent: Options of the ascent; batch size and seed are the session's.
         overwrite: Recompute the stage even if the store has it.
@@ -152,6 +161,7 @@ def compute(
             ),
             shard_size=default_shard_size(session.device),
         ),
+        circuits=circuits or CircuitsConfig(),
         gradients=replace(
             gradients or GradientsConfig(),
             batch_size=default_gradient_batch(session.device, batch_size),

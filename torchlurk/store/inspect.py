@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from torchlurk.errors import LurkError
+from torchlurk.store.inspect_circuits import check_circuits
 from torchlurk.store.inspect_pictures import check_layer_pictures, check_packs, check_picture
 from torchlurk.store.pictures import IMAGE, stored_images
 from torchlurk.store.read import (
@@ -25,6 +26,7 @@ from torchlurk.store.schema import (
     LayerFile,
     LayerRecord,
     Manifest,
+    circuit_path,
     referenced_images,
 )
 
@@ -94,6 +96,7 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> St
         problems.append(f"{filters - full} filters have fewer than {expected} entries in a list")
     problems.extend(_check_images(store, manifest, used))
     problems.extend(_check_classes(store, manifest))
+    problems.extend(check_circuits(store, manifest))
     worst = max(certificates, default=None)
     return StoreReport(manifest, filters, full, pictures, len(used), worst, tuple(problems))
 
@@ -116,7 +119,10 @@ def _check_checksums(store: Path, manifest: Manifest, sleep: Callable[[float], o
     if not (store / CHECKSUMS).is_file():
         yield f"{str(store / CHECKSUMS)!r} is missing"
         return
-    for name in ("network.json", "images.json", "classes.json", *(layer.data for layer in manifest.layers)):
+    names = ["network.json", "images.json", "classes.json", *(layer.data for layer in manifest.layers)]
+    if manifest.stages.circuits.complete:
+        names += [circuit_path(layer.name) for layer in manifest.layers]
+    for name in names:
         try:
             same = _matches_checksum(store, name, sleep)
         except OSError as problem:

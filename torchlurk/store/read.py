@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from torchlurk.store.schema import (
     FORMAT,
     PICTURE_KINDS,
     PROGRESS,
+    CircuitFile,
     Classes,
     ImageEntries,
     ImagesFile,
@@ -24,6 +25,7 @@ from torchlurk.store.schema import (
     Manifest,
     Pack,
     Progress,
+    circuit_path,
 )
 
 _T = TypeVar("_T")
@@ -184,6 +186,57 @@ def read_layer(store: Path, layer: LayerRecord) -> LayerFile:
         )
     check_pack_rows(store / layer.data, (*packs.pictures, *packs.thumbs))
     return file
+
+
+def read_circuits(store: Path, manifest: Manifest, layer: LayerRecord) -> CircuitFile:
+    """Read the circuits of a layer.
+
+    Args:
+        store: Folder of the store.
+        manifest: The manifest of the store.
+        layer: The layer in the manifest.
+
+    Raises:
+        LurkError: The file is missing or damaged, has a newer format, or is not that of the layer.
+    """
+    path = store / circuit_path(layer.name)
+    file = read_json(path, CircuitFile)
+    if file.layer != layer.name or len(file.filters) != layer.channels:
+        raise LurkError(
+            f"{str(path)!r} does not have the circuits of {_quote_name(layer.name)} with its "
+            f"{layer.channels} filters",
+            RECOMPUTE,
+        )
+    if problem := _dangling_reference(file, {other.name: other.channels for other in manifest.layers}):
+        raise LurkError(f"{str(path)!r} is damaged ({problem})", RECOMPUTE)
+    return file
+
+
+def _dangling_reference(file: CircuitFile, channels: Mapping[str, int]) -> str:
+    """Return which entry of a layer's circuits refers to nothing; empty if none does.
+
+    Args:
+        file: The circuits.
+        channels: Number of filters of each layer.
+    """
+    for name in (*(layer.layer for layer in file.upstream), *file.downstream):
+        if name not in channels:
+            return f"{_quote_name(name)} is not a layer"
+    above = [channels[layer.layer] for layer in file.upstream]
+    below = [channels[name] for name in file.downstream]
+    weights = [0 if layer.kernel is None else layer.kernel[0] * layer.kernel[1] for layer in file.upstream]
+    for channel, entry in enumerate(file.filters):
+        if len(entry.sums) != len(above):
+            return f"filter {channel} does not have one sum for each layer upstream"
+        for one in (*entry.excited_by, *entry.inhibited_by):
+            if one.upstream >= len(above) or one.channel >= above[one.upstream]:
+                return f"filter {channel} refers to a filter upstream that does not exist"
+            if len(one.kernel) not in (0, weights[one.upstream]):
+                return f"filter {channel} has a kernel of another size than its layer"
+        for use in entry.used_by:
+            if use.downstream >= len(below) or use.channel >= below[use.downstream]:
+                return f"filter {channel} refers to a filter downstream that does not exist"
+    return ""
 
 
 def check_pack_rows(path: Path, packs: Sequence[Pack]) -> None:

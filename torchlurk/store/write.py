@@ -14,7 +14,7 @@ import msgspec
 
 from torchlurk.errors import LurkError, Option
 from torchlurk.store.read import read_checksums, read_manifest
-from torchlurk.store.schema import CHECKSUMS, FORMAT, PROGRESS, Index, NetworkEntry
+from torchlurk.store.schema import CHECKSUMS, CIRCUITS, FORMAT, PROGRESS, Index, NetworkEntry
 
 TEMPORARY_SUFFIX = ".part"
 """Suffix of temporary files."""
@@ -103,7 +103,12 @@ def write_json(path: Path, record: object) -> None:
     Raises:
         LurkError: The file cannot be written.
     """
-    write_bytes(path, msgspec.json.encode(record, order="sorted") + b"\n")
+    write_bytes(path, encode_json(record))
+
+
+def encode_json(record: object) -> bytes:
+    """Return the content of a JSON file, see `write_json`."""
+    return msgspec.json.encode(record, order="sorted") + b"\n"
 
 
 def write_checksums(store: Path, changed: Iterable[str] | None = None) -> None:
@@ -117,7 +122,7 @@ def write_checksums(store: Path, changed: Iterable[str] | None = None) -> None:
         LurkError: The file cannot be written.
     """
     if changed is None:
-        files = [*store.glob("*.json"), *store.glob("layers/*.json")]
+        files = [*store.glob("*.json"), *store.glob("layers/*.json"), *store.glob(f"{CIRCUITS}/*.json")]
         digests = {}
         changed = [path.relative_to(store).as_posix() for path in files if path != store / PROGRESS]
     else:

@@ -22,6 +22,7 @@ from torchlurk.store.comparisons import open_comparison, open_matching, sort_fol
 from torchlurk.store.previews import PREVIEW_THUMBS, PREVIEWS, make_previews
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import (
+    CIRCUITS,
     FORMAT,
     IMAGES,
     PICTURE_KINDS,
@@ -245,7 +246,9 @@ def _published_files(store: Path) -> Iterator[Path]:
     packs = [f"{IMAGES}/*.bin", f"{PICTURES}/*/*.bin", f"{THUMBS}/*/*.bin"]
     # A store of format 1 has a file for each picture.
     packs += [f"{IMAGES}/*.jpg", *(f"{folder}/*/*.jpg" for folder in PICTURE_KINDS)]
-    for pattern in (*packs, "network.json", "images.json", "classes.json", "layers/*.json", *packs):
+    # What a manifest says is complete exists already when the manifest is read.
+    data = ("network.json", "images.json", "classes.json", "layers/*.json", f"{CIRCUITS}/*.json")
+    for pattern in (*packs, *data, *packs):
         for path in sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != "."):
             # In a store from somewhere else, a link could publish any file of this machine.
             if not path.resolve().is_relative_to(store):

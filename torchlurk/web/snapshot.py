@@ -24,10 +24,11 @@ from torchlurk.store.schema import (
     NetworkEntry,
     Preview,
     Progress,
+    circuit_path,
 )
 
 STORE_FILES = ("network.json", "images.json", "classes.json")
-"""JSON files of a store, without those of its layers."""
+"""JSON files of a store, without those of single layers."""
 
 
 class LiveLayer(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ class LiveNetwork(msgspec.Struct, frozen=True):
     Attributes:
         name: Name of the network.
         path: Name of its folder.
-        files: Stamps of those of `STORE_FILES` that exist.
+        files: Stamps of those of `STORE_FILES` that exist, and of the circuits of its layers.
         layers: Layers whose file exists, by name.
         stages: Whether each stage is complete.
         progress: Progress of the active run; `None` if there is none.
@@ -177,6 +178,8 @@ class StoreWatcher:
             manifest = read_manifest(folder)
         except LurkError:
             return None
+        circuits = [circuit_path(layer.name) for layer in manifest.layers]
+        stamps |= {name: stamp for name in circuits if (stamp := file_stamp(folder / name))}
         layers = {
             record.name: layer
             for record in manifest.layers

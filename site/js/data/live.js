@@ -36,7 +36,10 @@ export function viewDependencies(live, route) {
   const { files, layers } = network;
   /** @type {any[]} */
   const base = [names, files["network.json"]];
-  if (route.channel !== null) base.push(files["images.json"]);
+  if (route.channel !== null) {
+    base.push(files["images.json"]);
+    base.push(Object.entries(files).filter(([name]) => name.startsWith("circuits/")));
+  }
   if (route.layer !== null) base.push(layers[route.layer]?.stamp);
   else base.push(Object.entries(layers).map(([name, { stamp }]) => [name, stamp]));
   if (route.layer === null && route.class !== null) base.push(files["classes.json"]);
@@ -50,13 +53,14 @@ const WORK = {
   again: "Scanning the best images again",
   crops: "Cutting out the crops",
   images: "Writing the images",
+  circuits: "Computing what filters are made of",
   "max gradients": "Computing gradients of the strongest units",
   "avg gradients": "Computing gradients of the mean activations",
   certificates: "Checking the crops",
   ascent: "Making filter images",
 };
 
-const STAGES = { scan: "scan", gradients: "gradients", ascent: "filter images" };
+const STAGES = { scan: "scan", circuits: "circuits", gradients: "gradients", ascent: "filter images" };
 
 /**
  * @typedef {object} ProgressText

@@ -2,9 +2,10 @@
  * Routes: where the visitor is, as an object and as the hash of the address. Uses no DOM.
  *
  *     #/<network>/<layer>/<channel>?sort=…&tile=…&class=…&show=…
+ *     #/<network>/circuit/<layer>/<channel>?depth=…&width=…&direction=…&opened=…&folded=…&removed=…
  *     #/compare:<comparison>/<layer>/<channel>?by=…&pair=…&order=…&tile=…&show=…
  *
- * Without a layer, a class is a page of its own: the filters of all layers that prefer it. The hash of a network never
+ * A circuit has four parts, so that a layer may be named "circuit". Without a layer, a class is a page of its own: the filters of all layers that prefer it. The hash of a network never
  * begins with `compare:`, since a colon in its name is encoded as `%3A`.
  */
 
@@ -14,8 +15,20 @@ export const SORTS = ["channel", "selectivity", "active", "dead", "score"];
 export const TILES = ["ascent", "crop", "image", "gradient"];
 export const SHOWS = ["image", "gradient", "overlay"];
 export const ORDERS = ["change", "place"];
+export const DIRECTIONS = ["up", "down"];
+export const DEPTHS = [1, 2, 3, 4];
+export const WIDTHS = [2, 3, 4, 6];
+
+/** What a circuit keeps in its address; the same names in a Route. */
+const CIRCUIT_KEYS = ["depth", "width", "direction", "opened", "folded", "removed"];
 
 const COMPARE = "compare:";
+const CIRCUIT = "circuit";
+/** Nodes of a tree, as in "0_2.1": see TreeNode in circuit-tree.js. */
+const NODES = /^\d{1,2}(\.\d{1,2}){0,11}(_\d{1,2}(\.\d{1,2}){0,11}){0,399}$/;
+
+/** What makes another page; all else is a state of one. */
+const PAGE = ["network", "comparison", "layer", "channel", "pair", "circuit"];
 
 /** @type {Route} */
 const DEFAULTS = {
@@ -30,6 +43,13 @@ const DEFAULTS = {
   by: null,
   pair: null,
   order: "change",
+  circuit: false,
+  depth: 2,
+  width: 4,
+  direction: "up",
+  opened: null,
+  folded: null,
+  removed: null,
 };
 
 function decode(part) {
@@ -58,10 +78,13 @@ export function parseRoute(hash) {
   const mark = text.indexOf("?");
   const path = mark < 0 ? text : text.slice(0, mark);
   const query = new URLSearchParams(mark < 0 ? "" : text.slice(mark + 1));
-  const [first, layer, channel] = path.split("/");
+  const [first, ...rest] = path.split("/");
   const compared = first.startsWith(COMPARE) && first.length > COMPARE.length;
+  const circuit = !compared && rest.length === 3 && rest[0] === CIRCUIT && natural(rest[2]) !== null;
+  const [layer, channel] = circuit ? rest.slice(1) : rest;
   const place = decode(compared ? first.slice(COMPARE.length) : first) || null;
   const pair = query.get("pair");
+  const nodes = (key) => (NODES.test(query.get(key) ?? "") ? query.get(key) : null);
   return {
     network: compared ? null : place,
     comparison: compared ? place : null,
@@ -74,6 +97,13 @@ export function parseRoute(hash) {
     by: query.get("by") || null,
     pair: /^\d{1,4}-\d{1,4}$/.test(pair ?? "") ? pair : null,
     order: oneOf(ORDERS, query.get("order"), DEFAULTS.order),
+    circuit: Boolean(circuit && place && layer),
+    depth: oneOf(DEPTHS, natural(query.get("depth")), DEFAULTS.depth),
+    width: oneOf(WIDTHS, natural(query.get("width")), DEFAULTS.width),
+    direction: oneOf(DIRECTIONS, query.get("direction"), DEFAULTS.direction),
+    opened: nodes("opened"),
+    folded: nodes("folded"),
+    removed: nodes("removed"),
   };
 }
 
@@ -87,12 +117,15 @@ export function formatRoute(route) {
   const parts = [];
   if (full.comparison !== null) parts.push(COMPARE + encodeURIComponent(full.comparison));
   else if (full.network !== null) parts.push(encodeURIComponent(full.network));
+  const circuit = full.circuit && full.channel !== null;
   if (parts.length && full.layer !== null) {
+    if (circuit) parts.push(CIRCUIT);
     parts.push(encodeURIComponent(full.layer));
     if (full.channel !== null) parts.push(full.channel);
   }
   const query = new URLSearchParams();
-  for (const key of ["sort", "by", "pair", "order", "tile", "class", "show"]) {
+  const keys = ["sort", "by", "pair", "order", "tile", "class", "show"];
+  for (const key of circuit ? [...keys, ...CIRCUIT_KEYS] : keys) {
     if (full[key] !== DEFAULTS[key]) query.set(key, String(full[key]));
   }
   const search = query.toString();
@@ -105,6 +138,7 @@ export function formatRoute(route) {
  * @returns {Route|null}
  */
 export function parentRoute(route) {
+  if (route.circuit) return { ...route, circuit: false };
   if (route.channel !== null) return { ...route, channel: null };
   if (route.layer !== null || route.class !== null) return { ...route, layer: null, class: null };
   return null;
@@ -116,6 +150,6 @@ export function parentRoute(route) {
  * @param {Route|null} b
  */
 export function samePage(a, b) {
-  if (!a || !b || ["network", "comparison", "layer", "channel", "pair"].some((key) => a[key] !== b[key])) return false;
+  if (!a || !b || PAGE.some((key) => a[key] !== b[key])) return false;
   return a.layer !== null || a.class === b.class;
 }

@@ -50,7 +50,12 @@ function check(value, what, fields) {
 }
 
 /** What a visitor calls the content of a file. */
-const CONTENT = { layer: "This layer", changes: "What changed in this layer", classes: "What each class excites" };
+const CONTENT = {
+  layer: "This layer",
+  changes: "What changed in this layer",
+  classes: "What each class excites",
+  circuits: "What this filter is made of",
+};
 
 /** By kind of file, the fields that it must have. */
 const REQUIRED = {
@@ -63,6 +68,7 @@ const REQUIRED = {
   comparison: ["format", "name", "stores", "measures", "pairs", "layers"],
   changes: ["format", "layer", "pairs"],
   previews: ["format", "layers"],
+  circuits: ["format", "layer", "images", "upstream", "downstream", "filters"],
 };
 
 /** The fields of images.json since format 2. */
@@ -93,6 +99,7 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
   const base = index.slice(0, index.lastIndexOf("/") + 1);
   const cache = new Map();
   const layerCache = new Lru(cachedLayers);
+  const circuitCache = new Lru(2 * cachedLayers); // a view may show the circuits of many layers
   const share = dedupe();
   // Of stores that are being written:
   /** @type {Map<string, string>|null} */
@@ -193,6 +200,7 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
         if (now.get(url) === stamp) continue;
         cache.delete(url);
         layerCache.delete(url);
+        circuitCache.delete(url);
       }
       stamps = now;
     },
@@ -211,6 +219,8 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
     },
     layer: async (name, data, signal) =>
       once(layerCache, `${await folder(name, signal)}${urlOf(data)}`, "layer", signal),
+    circuits: async (name, path, signal) =>
+      once(circuitCache, `${await folder(name, signal)}${urlOf(path)}`, "circuits", signal),
     comparisons,
     comparison: async (name, signal) =>
       once(cache, `${await comparisonFolder(name, signal)}comparison.json`, "comparison", signal),

@@ -68,7 +68,7 @@ export function searchDialog({ current, placeOf, go }) {
                     null,
                     h(
                       "a",
-                      { href: formatRoute({ ...route, show: "image", ...hit.to }), title: hit.label },
+                      { href: formatRoute({ ...route, show: "image", circuit: false, ...hit.to }), title: hit.label },
                       h("b", null, truncate(hit.label, 60)),
                       " ",
                       h("span", null, truncate(hit.detail, 80)),

@@ -22,6 +22,17 @@ export function number(value, digits = 3) {
 }
 
 /**
+ * The terms of a sum with one number of decimals, so that they add up to the eye, without signs.
+ * @param {number[]} values
+ */
+export function terms(values) {
+  const largest = Math.max(...values.map(Math.abs));
+  if (!(largest >= 1e-3 && largest < 1e6)) return values.map((value) => number(Math.abs(value)));
+  const decimals = Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(largest))));
+  return values.map((value) => Math.abs(value).toFixed(decimals));
+}
+
+/**
  * A whole number with thin spaces between thousands.
  * @param {number} value
  */

@@ -79,6 +79,14 @@ def _python(store: Path) -> None:
                 unit.tiles(folder)
 
 
+def _circuits(store: Path) -> None:
+    view = open_store(store)
+    for layer in view.manifest.layers:
+        for unit in view.layer(layer.name):
+            unit.made_of()
+            unit.used_by()
+
+
 READERS: dict[str, tuple[Callable[[Path], object], ...]] = {
     "network.json": (read.read_manifest, _serve, _index, _site, _python),
     "images.json": (read.read_images, _serve, _python),
@@ -123,6 +131,8 @@ def read_damaged(trial: Trial) -> list[Row]:
             readers = [*READERS.get(path.name, ()), _inspect]
             if path.suffix == ".bin":
                 readers += [_python, *([_site] if "thumbs" in path.parts else [])]
+            if path.parent.name == "circuits":
+                readers = [_circuits, _serve, _site, _inspect]
             if path in layers:
                 layer = layers[path]
                 readers = [

@@ -171,7 +171,8 @@ def damaged_files(store: Path, may_remain: Callable[[str], bool] = lambda _: Fal
             continue  # contains its own digest; a damaged piece is computed again
         if path.suffix == ".json":
             try:
-                msgspec.json.decode(path.read_bytes(), type=kinds.get(name, schema.LayerFile))
+                one_per_layer = schema.CircuitFile if path.parent.name == "circuits" else schema.LayerFile
+                msgspec.json.decode(path.read_bytes(), type=kinds.get(name, one_per_layer))
             except msgspec.DecodeError as problem:
                 yield f"{name}: {problem}"
         elif path.suffix == ".bin":

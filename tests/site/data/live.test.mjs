@@ -9,7 +9,7 @@ import {
   viewDependencies,
 } from "../../../site/js/data/live.js";
 
-const DONE = { scan: true, gradients: true, ascent: true };
+const DONE = { scan: true, circuits: true, gradients: true, ascent: true };
 
 const layer = (stamp) => ({ data: "layers/a.json", stamp, made: { cropped: [[0, 8]] } });
 

@@ -55,6 +55,9 @@ const routes = [
   { network: "vgg16", layer: "features.28", sort: "score", tile: "ascent", class: 0 },
   { network: "vgg16", layer: "features.28", channel: 0, show: "overlay" },
   { network: "a/b?c#d", layer: "<script>&%2F", channel: 511, class: 3 },
+  { network: "n", layer: "circuit", channel: 3 },
+  { network: "n", layer: "circuit", channel: 0, circuit: true, depth: 4, width: 6, direction: "down" },
+  { network: "n", layer: "a/b", channel: 3, circuit: true, opened: "0.2_1", folded: "3", removed: "0_10.11.1" },
 ];
 
 for (const route of routes) {
@@ -85,6 +88,18 @@ test("up leads from filter to layer to network, and no further", () => {
   assert.equal(formatRoute(layer), "#/n/l?sort=score&class=2");
   assert.equal(parentRoute(layer).layer, null);
   assert.equal(parentRoute(parentRoute(layer)), null);
+});
+
+test("a circuit is a page of its own, above which is its filter", () => {
+  const circuit = parseRoute("#/n/circuit/l/3?depth=3&removed=0.1&sort=score");
+  assert.equal(formatRoute(parentRoute(circuit)), "#/n/l/3?sort=score");
+  assert.ok(!samePage(circuit, parseRoute("#/n/l/3")));
+  assert.ok(samePage(circuit, parseRoute("#/n/circuit/l/3?depth=2")));
+  const odd = parseRoute("#/n/circuit/l/3?depth=7&width=1&direction=left&opened=a&folded=0..1&removed=_");
+  assert.equal(formatRoute(odd), "#/n/circuit/l/3");
+  for (const hash of ["#/n/circuit/l/x", "#/n/circuit//3", "#/compare:n/circuit/l/3", "#/n/circuit"]) {
+    assert.equal(parseRoute(hash).circuit, false);
+  }
 });
 
 test("switches do not make another page", () => {

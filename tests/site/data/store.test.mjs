@@ -58,7 +58,7 @@ test("of stores that grow, a comparison is asked for only once it is there", asy
   assert.deepEqual(asked, ["s/comparisons.json"]);
 });
 
-const DONE = { scan: true, gradients: true, ascent: true };
+const DONE = { scan: true, circuits: true, gradients: true, ascent: true };
 
 const layer = (stamp) => ({ data: "layers/a.json", stamp, made: { cropped: [[0, 8]] } });
 

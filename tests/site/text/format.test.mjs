@@ -1,6 +1,22 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { count, number, ordinal, percent, plural, truncate, truncateStart } from "../../../site/js/text/format.js";
+import {
+  count,
+  number,
+  ordinal,
+  percent,
+  plural,
+  terms,
+  truncate,
+  truncateStart,
+} from "../../../site/js/text/format.js";
+
+test("the terms of a sum have one number of decimals, and no sign", () => {
+  assert.deepEqual(terms([55.5, 119.6, -64.2, 0.1]), ["55.5", "119.6", "64.2", "0.1"]);
+  assert.deepEqual(terms([0.0123456, -0.001]), ["0.01235", "0.00100"]);
+  assert.deepEqual(terms([123456.7, -1]), ["123457", "1"]);
+  assert.deepEqual(terms([0, 0]), ["0", "0"]);
+});
 
 test("numbers as people read them", () => {
   assert.equal(number(1234.5), "1235");

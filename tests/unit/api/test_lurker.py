@@ -124,6 +124,7 @@ def test_lurk_writes_the_bytes_of_the_command(make: Make, photos: Path, tmp_path
     lurker.compute_grads("3", filters=[1])
     lurker.compute_grads(filters=2)
     lurker.compute_layer_viz(filters=range(2))
+    lurker.compute_circuits()
     assert files(tmp_path / "lurk") == files(tmp_path / "command")
 
 

@@ -55,6 +55,22 @@ def viz(model: Awkward, folder: Path) -> None:
     lurker.compute_viz("logits", [1], strategy="naive", overwrite=True)
 
 
+def circuits(model: Awkward, folder: Path) -> None:
+    lurker = lurk(model, folder / "net")
+    lurker.compute_circuits()
+    lurker.compute_circuits("all", overwrite=True)
+
+
+def contributions(model: Awkward, folder: Path) -> None:
+    torchlurk.contributions(model, images()[:1], "body.last:1")
+
+
+def ablate(model: Awkward, folder: Path) -> None:
+    lurker = lurk(model, folder / "new")
+    lurker.ablate("body.wide", [1, 3])
+    lurker.ablate("norm", 0, "mean")
+
+
 def compare(model: Awkward, folder: Path) -> None:
     shutil.copytree(folder / "net", folder / "other")
     torchlurk.compare(
@@ -99,10 +115,13 @@ def transfer(model: Awkward, folder: Path) -> None:
 
 
 CALLS: dict[str, Callable[[Awkward, Path], None]] = {
+    "Lurk.ablate": ablate,
     "Lurk.compute_top_imgs": scan,
+    "Lurk.compute_circuits": circuits,
     "Lurk.compute_grads": grads,
     "Lurk.compute_viz": viz,
     "compare": compare,
+    "contributions": contributions,
     "explain": explain,
     "gradients": gradients,
     "FeatureVisualizer": visualize,
@@ -110,9 +129,11 @@ CALLS: dict[str, Callable[[Awkward, Path], None]] = {
     "transfer": transfer,
 }
 WITHOUT_A_NETWORK = {
-    "AscentParams", "AttributionParams", "ClassLogit", "Comparison", "ComparisonRow", "Explanation",
-    "FilterView", "Gradients", "Jitter", "LayerUnit", "LayerView", "LiveServer", "LurkError", "Preprocess",
-    "StoreView", "TopImage", "Transferred", "__version__", "networks_folder", "open_store", "photos_folder",
+    "Ablation", "AscentParams", "AttributionParams", "ClassEffect", "ClassLogit", "Comparison",
+    "ComparisonRow", "Contribution", "DownstreamFilter", "Explanation", "FilterEffect", "FilterView",
+    "Gradients", "Jitter", "LayerUnit", "LayerView", "LiveServer", "LurkError", "Preprocess", "StoreView",
+    "TopImage", "Transferred", "UnitContributions", "UpstreamFilter", "__version__", "networks_folder",
+    "open_store", "photos_folder",
 }  # fmt: skip
 
 

@@ -213,6 +213,7 @@ def test_a_later_stage_without_a_scan_is_refused(scan: Run, tmp_path: Path) -> N
         ("--top", "0"),
         ("--stages", "scan,paint"),
         ("--method", "magic"),
+        ("--circuits", "some"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(scan: Run, tmp_path: Path, option: str, value: str) -> None:

@@ -11,6 +11,7 @@ from tests.processes import run_without_torch
 from torchlurk import Lurk
 from torchlurk.pipeline.config import (
     AscentConfig,
+    CircuitsConfig,
     GradientsConfig,
     ScanConfig,
     SessionOptions,
@@ -64,6 +65,10 @@ def test_lurk_has_the_defaults_of_the_dataclasses(method: Any, options: Any) -> 
     assert len(shared) >= 2
     for name in shared:
         assert parameters[name].default == getattr(options, name), name
+
+
+def test_circuits_have_the_default_of_the_dataclass() -> None:
+    assert inspect.signature(Lurk.compute_circuits).parameters["images"].default == CircuitsConfig().images
 
 
 def test_the_defaults_are_read_without_torch() -> None:

@@ -24,6 +24,7 @@ FILES: dict[str, Any] = {
     "classes.json": schema.Classes,
     "progress.json": schema.Progress,
     "layer.json": schema.LayerFile,
+    "circuits.json": schema.CircuitFile,
 }
 
 
@@ -47,6 +48,8 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             )
         case inspect.StrType(pattern=None):
             return TEXT
+        case inspect.StrType(pattern=r"\A[a-q]*\Z"):
+            return st.text("abcdefghijklmnopq", max_size=9)
         case inspect.StrType(pattern=pattern):
             return PATHS if "A-Z" not in str(pattern) and "64" not in str(pattern) else st.just("0" * 64)
         case inspect.BoolType():

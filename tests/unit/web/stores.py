@@ -27,6 +27,7 @@ def make_store(folder: Path, name: str = "toy", **manifest: object) -> Path:
         "classes.json": "{}",
         "images/0.0123456789ab.bin": "picture",
         "layers/a.json": "{}",
+        "circuits/a.json": "{}",
         "pictures/a%20b/0.0123456789ab.bin": "crop",
         "thumbs/a/max_activ-64.0123456789ab.bin": "made",
         # as in format 1

@@ -40,6 +40,7 @@ def test_it_serves_the_page_and_the_current_files(ask: Ask, store: Path) -> None
     assert ask("/saved_model/toy/images/0.0123456789ab.bin")[2] == b"picture"
     assert ask("/saved_model/toy/pictures/a%2520b/0.0123456789ab.bin")[2] == b"crop"
     assert ask("/saved_model/toy/thumbs/a/max_activ-64.0123456789ab.bin")[2] == b"made"
+    assert ask("/saved_model/toy/circuits/a.json")[2] == b"{}"
     assert ask("/saved_model/toy/images/0.jpg")[2] == b"old picture"
     assert ask("/saved_model/toy/cropped/a%2520b/0.jpg")[2] == b"old crop"
     (store / "images" / "32.abcdef012345.bin").write_text("new")

@@ -34,6 +34,7 @@ def test_a_site_has_the_files_of_the_format_and_the_page(store, tmp_path):
         "saved_model/toy/previews.json",
         "saved_model/toy/previews.bin",
         "saved_model/toy/images/0.0123456789ab.bin",
+        "saved_model/toy/circuits/a.json",
         "saved_model/toy/layers/a.json",
         "saved_model/toy/pictures/a%20b/0.0123456789ab.bin",
         "saved_model/toy/thumbs/a/max_activ-64.0123456789ab.bin",

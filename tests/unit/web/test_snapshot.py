@@ -30,7 +30,7 @@ def test_a_snapshot_follows_a_growing_store(tmp_path: Path) -> None:
     (store / "network.json").write_text(manifest_of("toy", stages=stages))
     (network,) = stores.live().networks
     assert stores.live().waiting == []
-    assert network.stages == {"scan": False, "gradients": False, "ascent": False}
+    assert network.stages == {"scan": False, "circuits": False, "gradients": False, "ascent": False}
     assert set(network.files) == {"network.json"}
     assert network.layers == {}
     (store / "layers").mkdir()
@@ -41,6 +41,11 @@ def test_a_snapshot_follows_a_growing_store(tmp_path: Path) -> None:
     assert (layer.data, layer.made) == ("layers/0.json", {"cropped": [(0, 2), (3, 4)]})
     assert [(one.channel, one.image) for one in layer.best] == [(0, 7), (1, 7), (3, 7)]
     assert stores.live().networks[0].layers["0"] is layer
+    (store / "circuits").mkdir()
+    (store / "circuits/0.json").write_text("{}")
+    stamp = stores.live().networks[0].files["circuits/0.json"]
+    (store / "circuits/0.json").write_text("{} ")
+    assert stores.live().networks[0].files["circuits/0.json"] != stamp
     (store / "layers/0.json").write_text(LAYER + " ")
     assert stores.live().networks[0].layers["0"].stamp != layer.stamp
 

@@ -21,6 +21,7 @@ from torchlurk.pipeline.rendering import Ascend
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import (
     RunContext,
+    delete_pictures,
     has_requested_pictures,
     missing,
     read_layer_files,
@@ -98,6 +99,11 @@ def _block_sizes(context: RunContext, image_sizes: Mapping[str, PixelSize]) -> i
 def is_complete(context: RunContext, manifest: Manifest) -> bool:
     """Return whether all requested filters have an image."""
     return has_requested_pictures(context, read_layer_files(context, manifest), "ascent")
+
+
+def delete_results(context: RunContext, manifest: Manifest) -> None:
+    """Delete the images of all filters."""
+    delete_pictures(context, manifest, "ascent")
 
 
 def _best_score(entry: Filter, ranking: Literal["max", "avg"] | None) -> float:

@@ -100,14 +100,21 @@ def update_stage(context: RunContext, manifest: Manifest, name: str, stage: Stag
     return manifest
 
 
-def reset_stage(context: RunContext, manifest: Manifest, name: str, tasks: Sequence[str]) -> Manifest:
+def reset_stage(
+    context: RunContext,
+    manifest: Manifest,
+    name: str,
+    tasks: Sequence[str],
+    delete: Callable[[RunContext, Manifest], None],
+) -> Manifest:
     """Delete what a stage wrote, so that results of two configurations never mix in one store.
 
     Args:
         context: The run.
         manifest: The manifest of the store.
-        name: The stage, `gradients` or `ascent`.
+        name: The stage.
         tasks: Names of its partial results.
+        delete: Deletes its results; the main process calls it.
 
     Returns:
         The manifest that was written, in which the stage has no configuration.
@@ -116,16 +123,25 @@ def reset_stage(context: RunContext, manifest: Manifest, name: str, tasks: Seque
     # another configuration deletes the rest.
     config = getattr(manifest.stages, name).config
     manifest = update_stage(context, manifest, name, Stage(complete=False, config=config))
-    for file in read_layer_files(context, manifest).values():
-        filters = [_without_stage(entry, name) for entry in file.filters]
-        if context.group.is_main:
-            pictures, thumbs = layer_pictures(context.out, file), layer_thumbs(context.out, file)
-            write_layer(context.out, msgspec.structs.replace(file, filters=filters), pictures, thumbs)
-    context.group.barrier()
     if context.group.is_main:
+        delete(context, manifest)
         for task in tasks:
             PartialResults(context.out, task, "").remove_all()
     return update_stage(context, manifest, name, Stage(complete=False, config=None))
+
+
+def delete_pictures(context: RunContext, manifest: Manifest, name: str) -> None:
+    """Delete the pictures that a stage wrote, and its other results of filters.
+
+    Args:
+        context: The run.
+        manifest: The manifest of the store.
+        name: The stage, `gradients` or `ascent`.
+    """
+    for file in read_layer_files(context, manifest).values():
+        filters = [_without_stage(entry, name) for entry in file.filters]
+        pictures, thumbs = layer_pictures(context.out, file), layer_thumbs(context.out, file)
+        write_layer(context.out, msgspec.structs.replace(file, filters=filters), pictures, thumbs)
 
 
 def _without_stage(entry: Filter, name: str) -> Filter:
@@ -178,9 +194,11 @@ def has_requested_pictures(context: RunContext, files: Mapping[str, LayerFile], 
 def completed_runs(files: Mapping[str, LayerFile], name: str) -> dict[str, list[tuple[int, int]]]:
     """Return the channels that have the pictures of a stage, as runs `[start, stop)`, by layer.
 
-    Layers without such channels are left out.
+    Layers without such channels are left out; a stage without pictures has none.
     """
     runs_by_layer: dict[str, list[tuple[int, int]]] = {}
+    if name not in REQUIRED_PICTURES:
+        return runs_by_layer
     for layer, file in files.items():
         for entry in file.filters:
             if all(kind in entry.pictures for kind in REQUIRED_PICTURES[name]):

@@ -12,6 +12,7 @@ from torchlurk.pipeline.encoding import FilterResult
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import (
     RunContext,
+    delete_pictures,
     has_requested_pictures,
     missing,
     read_layer_files,
@@ -80,6 +81,11 @@ def is_complete(context: RunContext, manifest: Manifest) -> bool:
     """Return whether all requested filters have gradients, and all crops the requested certificates."""
     files = read_layer_files(context, manifest)
     return has_requested_pictures(context, files, "gradients") and not _uncertified(context, files)
+
+
+def delete_results(context: RunContext, manifest: Manifest) -> None:
+    """Delete the gradients and certificates of all filters."""
+    delete_pictures(context, manifest, "gradients")
 
 
 def _uncertified(context: RunContext, files: Mapping[str, LayerFile]) -> dict[str, list[int]]:

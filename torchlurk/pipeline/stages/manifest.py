@@ -64,6 +64,7 @@ def new_manifest(context: RunContext, device: torch.device, skipped: list[schema
         activation_edges=[schema.round_float32(edge) for edge in ACTIVATION_EDGES],
         stages=schema.Stages(
             scan=Stage(complete=False, config=config_to_record(context.config.scan)),
+            circuits=not_run,
             gradients=not_run,
             ascent=not_run,
         ),

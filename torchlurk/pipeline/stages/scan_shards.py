@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 
@@ -10,7 +10,7 @@ import torch
 
 from torchlurk.datasets.batches import Batch, batches
 from torchlurk.errors import LurkError
-from torchlurk.pipeline.stages.blocks import POLL_INTERVAL, collect_finished
+from torchlurk.pipeline.stages.blocks import POLL_INTERVAL, Advance, collect_finished
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.runtime.transfer import copy_to_device
 from torchlurk.scan.scan import NonFiniteActivation, ScanBatch, scan
@@ -42,7 +42,48 @@ def scan_images(
     partial = PartialResults(
         context.out, task, digest_records(context.identity, task, list(images) if task == "again" else [])
     )
-    lengths = {f"{n:06}": len(images[n * size : (n + 1) * size]) for n in range(-(-len(images) // size))}
+    lengths = shard_lengths(len(images), size)
+
+    def compute(shards: Sequence[int], advance: Advance) -> Generator[tuple[int, bytes], None, None]:
+        with closing(load_batches(context, images, shards, size)) as loaded:
+            for number, batches_of_shard in groupby(loaded, key=lambda batch: batch.shard):
+                shard = _scan_shard(context, device, images, batches_of_shard, k, bfloat16, advance)
+                yield number, to_bytes(shard)
+
+    compute_shards(context, partial, lengths, compute)
+    if not context.group.is_main:
+        return None
+    channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
+    return merge_shards(map(partial.read, lengths), channels, len(context.images.classes), k)
+
+
+def shard_lengths(images: int, size: int) -> dict[str, int]:
+    """Return the number of images in each shard, by the name of its partial result.
+
+    Args:
+        images: Number of images.
+        size: Images per shard; the last one may have fewer.
+    """
+    return {f"{n:06}": min(size, images - n * size) for n in range(-(-images // size))}
+
+
+ComputeShards = Callable[[Sequence[int], Advance], Generator[tuple[int, bytes], None, None]]
+"""Computes shards: yields number and content of each, in order, and advances the bar by their images."""
+
+
+def compute_shards(
+    context: RunContext, partial: PartialResults, lengths: Mapping[str, int], compute: ComputeShards
+) -> None:
+    """Compute the shards that have no partial result yet.
+
+    All processes of the run call this, and each computes its share. Afterwards all shards have one.
+
+    Args:
+        context: The run.
+        partial: The partial results; the progress bar has their name.
+        lengths: Number of images in each shard, see `shard_lengths`.
+        compute: Computes shards by their numbers.
+    """
     finished = context.group.broadcast(
         lambda: sorted(partial.collect_valid(lengths, context.reporter.report))
     )
@@ -50,24 +91,19 @@ def scan_images(
     local = context.group.local_share(remaining)
     awaited = {piece: lengths[piece] for piece in remaining} if context.group.is_main else {}
     with (
-        context.reporter.bar(task, len(images), "image") as advance,
-        closing(_load_batches(context, images, [int(piece) for piece in local])) as loaded,
+        context.reporter.bar(partial.work, sum(lengths.values()), "image") as advance,
+        closing(compute([int(piece) for piece in local], advance)) as computed,
     ):
         advance(sum(lengths[piece] for piece in finished))
-        for number, batches_of_shard in groupby(loaded, key=lambda batch: batch.shard):
+        for number, content in computed:
             piece = f"{number:06}"
-            shard = _scan_shard(context, device, images, batches_of_shard, k, bfloat16, advance)
-            partial.write(piece, to_bytes(shard))
+            partial.write(piece, content)
             awaited.pop(piece, None)
             collect_finished(context, partial, awaited, advance)
         while awaited:
             context.sleep(POLL_INTERVAL)
             collect_finished(context, partial, awaited, advance)
     context.group.barrier()
-    if not context.group.is_main:
-        return None
-    channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
-    return merge_shards(map(partial.read, lengths), channels, len(context.images.classes), k)
 
 
 def _scan_shard(
@@ -77,7 +113,7 @@ def _scan_shard(
     loaded: Iterable[Batch],
     k: int,
     bfloat16: bool,
-    advance: Callable[[int], object],
+    advance: Advance,
 ) -> Shard:
     """Scan one shard from its decoded batches."""
     channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
@@ -116,15 +152,22 @@ def _scan_shard(
     )
 
 
-def _load_batches(
-    context: RunContext, images: Sequence[int], shards: Sequence[int]
+def load_batches(
+    context: RunContext, images: Sequence[int], shards: Sequence[int], shard_size: int
 ) -> Generator[Batch, None, None]:
-    """Yield the decoded batches of some shards, one shard after the other."""
+    """Yield the decoded batches of some shards, one shard after the other.
+
+    Args:
+        context: The run.
+        images: Ids of the images.
+        shards: Numbers of the shards.
+        shard_size: Images per shard.
+    """
     yield from batches(
         context.images.take(images),
         context.network.preprocess,
         batch_size=context.config.scan.batch_size,
-        shard_size=context.config.scan.shard_size,
+        shard_size=shard_size,
         workers=context.config.workers,
         shards=shards,
         pin_memory=context.source.device.type == "cuda",

@@ -7,6 +7,7 @@ that names its place.
 |---|---|
 | `network` | `index.json` and the manifest, `network.json` |
 | `filters` | `layers/<layer>.json`, `images.json`, `classes.json` |
+| `circuits` | `circuits/<layer>.json` |
 | `packs` | files of many pictures, which layers and images name |
 | `progress` | `progress.json`, and `previews.json` of a site |
 | `paths` | names of files and folders |
@@ -28,6 +29,15 @@ from torchlurk.store.schema.base import (
     Record,
     Relative,
     round_float32,
+)
+from torchlurk.store.schema.circuits import (
+    CircuitFile,
+    CircuitImages,
+    Consumer,
+    Contributor,
+    FilterCircuit,
+    KernelLetters,
+    UpstreamLayer,
 )
 from torchlurk.store.schema.filters import (
     Ascent,
@@ -64,12 +74,14 @@ from torchlurk.store.schema.network import (
 from torchlurk.store.schema.packs import LayerPacks, Pack
 from torchlurk.store.schema.paths import (
     CHECKSUMS,
+    CIRCUITS,
     IMAGES,
     LONGEST,
     PICTURE_KINDS,
     PICTURES,
     THUMB_KINDS,
     THUMBS,
+    circuit_path,
     image_path,
     layer_path,
     picture_path,
@@ -79,6 +91,7 @@ from torchlurk.store.schema.progress import PROGRESS, Preview, Previews, Preview
 
 __all__ = [
     "CHECKSUMS",
+    "CIRCUITS",
     "FORMAT",
     "IMAGES",
     "LONGEST",
@@ -90,12 +103,17 @@ __all__ = [
     "THUMB_KINDS",
     "Ascent",
     "AvgEntry",
+    "CircuitFile",
+    "CircuitImages",
     "ClassProfile",
     "Classes",
     "Config",
+    "Consumer",
+    "Contributor",
     "Dataset",
     "Digest",
     "Filter",
+    "FilterCircuit",
     "Format",
     "Fraction",
     "ImageEntries",
@@ -103,6 +121,7 @@ __all__ = [
     "ImagesFile",
     "Index",
     "InputRecord",
+    "KernelLetters",
     "LayerFile",
     "LayerPacks",
     "LayerRecord",
@@ -127,6 +146,8 @@ __all__ = [
     "Stats",
     "Tile",
     "Tiles",
+    "UpstreamLayer",
+    "circuit_path",
     "image_path",
     "layer_path",
     "picture_path",

@@ -15,7 +15,7 @@ from torchlurk.store.schema.base import (
     Relative,
 )
 
-STAGES = ("scan", "gradients", "ascent")
+STAGES = ("scan", "circuits", "gradients", "ascent")
 """The stages of a run, in order."""
 
 Config = dict[str, int | float | bool | str | list[str] | None]
@@ -128,11 +128,12 @@ class Stage(Record, frozen=True):
 
 
 class Stages(Record, frozen=True):
-    """The states of the three stages."""
+    """The states of the stages; older stores have no `circuits`."""
 
     scan: Stage
     gradients: Stage
     ascent: Stage
+    circuits: Stage = Stage(complete=False, config=None)
 
 
 class Tiles(Record, frozen=True):

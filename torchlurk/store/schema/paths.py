@@ -20,6 +20,9 @@ THUMBS = "thumbs"
 IMAGES = "images"
 """Folder of the packs with the images; in format 1, of the images."""
 
+CIRCUITS = "circuits"
+"""Folder of the circuits of the layers."""
+
 CHECKSUMS = "SHA256SUMS"
 """Name of the file with the digests of the JSON files."""
 
@@ -53,6 +56,11 @@ def safe_name(name: str) -> str:
 def layer_path(layer: str) -> str:
     """Return the path of a layer's file in the store."""
     return f"layers/{safe_name(layer)}.json"
+
+
+def circuit_path(layer: str) -> str:
+    """Return the path of the file with a layer's circuits in the store."""
+    return f"{CIRCUITS}/{safe_name(layer)}.json"
 
 
 def picture_path(kind: str, layer: str, channel: int) -> str:

@@ -10,6 +10,7 @@ import { neighbours, showChoices } from "../shared/controls.js";
 import { filterOf, layerOf, openImages, openNetwork } from "../shared/open.js";
 import { section } from "../shared/section.js";
 import { gradientMethod } from "../shared/tile-pictures.js";
+import { circuitSection } from "./circuit.js";
 import { classSection } from "./classes.js";
 import { responseSection, statisticsSection } from "./numbers.js";
 import { averageFigures, filterImageSection, strongestFigures } from "./pictures.js";
@@ -164,6 +165,7 @@ export async function filterView(ctx) {
       ),
       hasMap(layer) ? section({ title: "Highest on average", text: averageText }, averages) : null,
       h("div", { class: "plots" }, classSection(scene), responseSection(scene)),
+      circuitSection(scene, ctx),
       statisticsSection(scene),
     ),
     update: draw,

@@ -4,7 +4,7 @@ import dagre from "../../vendored/dagre.js";
 import { foldToFit, layout, planColumnsTight } from "../../layout/graph-layout.js";
 import { layoutMode } from "../../layout/viewport.js";
 import { rovingTabindex } from "../../dom/roving-tabindex.js";
-import { networkMap } from "./map.js";
+import { zoomMap } from "../shared/zoom-map.js";
 
 const ROWS = { gapX: 36, gapY: 44, least: 268, most: 360 };
 /** With more shortcuts per layer than this, only those of the layer that is pointed at are drawn. */
@@ -61,7 +61,14 @@ export function networkGraph({ manifest, chain, cards, label, memory, signal }) 
     ),
   );
   const container = h("div", { class: "graph listed", role: "group", "aria-label": label }, world);
-  const moving = networkMap(container, world, { memory, name: manifest.name, signal });
+  const moving = zoomMap(container, world, {
+    memory,
+    name: manifest.name,
+    whole: "network",
+    item: ".card",
+    keyOf: (card) => card.dataset.layer,
+    signal,
+  });
   const bar = h(
     "div",
     { class: "map-bar", hidden: true },

@@ -1,4 +1,4 @@
-/** A zoomable map of the network: drag to pan; wheel, two fingers, keys and buttons zoom. */
+/** A zoomable map of a drawing: drag to pan; wheel, two fingers, keys and buttons zoom. */
 import d3 from "../../vendored/d3.js";
 import { closest, h, icon } from "../../dom/dom.js";
 import { READABLE, fitToView, reveal, showsAll } from "../../layout/viewport.js";
@@ -15,10 +15,13 @@ const SCROLL_MS = 250;
  * @param {HTMLElement} world the drawing
  * @param {object} options
  * @param {Map<string, any>} options.memory the last viewport of each map
- * @param {string} options.name of the network
+ * @param {string} options.name of the drawing, in `memory`
+ * @param {string} options.whole what the drawing is
+ * @param {string} options.item selector of what can have the focus
+ * @param {(item: HTMLElement) => string} options.keyOf the name of its box
  * @param {AbortSignal} options.signal
  */
-export function networkMap(container, world, { memory, name, signal }) {
+export function zoomMap(container, world, { memory, name, whole: what, item, keyOf, signal }) {
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   /** @type {import("d3").Selection<HTMLElement, unknown, null, undefined>} */
   const target = d3.select(container);
@@ -35,7 +38,7 @@ export function networkMap(container, world, { memory, name, signal }) {
     h("button", { type: "button", class: "map-button", "aria-label": label, title: label, on: { click } }, icon(path));
   const nearer = button("Zoom in (+)", "M12 5v14M5 12h14", () => zoom.scaleBy(animated(true), STEP));
   const farther = button("Zoom out (\u2212)", "M5 12h14", () => zoom.scaleBy(animated(true), 1 / STEP));
-  const fitButton = button("Show the whole network (0)", "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5", whole);
+  const fitButton = button(`Show the whole ${what} (0)`, "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5", whole);
   const tools = h("div", { class: "map-tools" }, nearer, farther, fitButton);
 
   /** @type {import("d3").ZoomBehavior<HTMLElement, unknown>} */
@@ -64,14 +67,14 @@ export function networkMap(container, world, { memory, name, signal }) {
   }
 
   function show(card, gently = false) {
-    const box = here.boxes.get(card.dataset.layer);
+    const box = here.boxes.get(keyOf(card));
     const { k, x, y } = now();
     const to = reveal({ k, x, y }, { ...box, ...here.card }, here.view, { margin: MARGIN, corner: small.covers() });
     if (to.x !== x || to.y !== y) go(to, gently);
   }
 
   container.addEventListener("focusin", (event) => {
-    const card = closest(event, ".card");
+    const card = closest(event, item);
     // A clicked card stays under the pointer.
     if (!here || !card?.matches(":focus-visible")) return;
     show(card, true);

@@ -1,0 +1,1 @@
+"""How filters are connected: contributions, kernels, ablation."""
