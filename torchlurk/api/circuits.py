@@ -79,14 +79,14 @@ class UpstreamTable(_FilterTable[UpstreamFilter]):
     """A tuple of `UpstreamFilter`: exciting ones, strongest first, then inhibiting ones, strongest first."""
 
     __slots__ = ()
-    columns = ("layer", "channel", "contribution", "share", "kernel")
+    columns: ClassVar[tuple[str, ...]] = ("layer", "channel", "contribution", "share", "kernel")
 
 
 class DownstreamTable(_FilterTable[DownstreamFilter]):
     """A tuple of `DownstreamFilter`, the largest magnitude of a share first."""
 
     __slots__ = ()
-    columns = ("layer", "channel", "share")
+    columns: ClassVar[tuple[str, ...]] = ("layer", "channel", "share")
 
 
 def upstream_table(file: CircuitFile, channel: int) -> UpstreamTable:
