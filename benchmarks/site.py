@@ -200,7 +200,7 @@ def filter_traffic(
         page.context.close()
     return [
         Figure("filter page: requests", max(opened), "", 12),
-        Figure("filter page, scrolled to its end: requests", max(scrolled), "", 56 if circuits else 16),
+        Figure("filter page, scrolled to its end: requests", max(scrolled), "", 32 if circuits else 16),
     ]
 
 
@@ -229,8 +229,8 @@ def circuit_traffic(browser: Browser, url: str, layer: str, channels: Sequence[i
         view.append(traffic.requests)
         page.context.close()
     return [
-        Figure("circuit of a filter page: requests", max(section), "", 40),
-        Figure("circuit over two layers: requests", max(view), "", 32),
+        Figure("circuit of a filter page: requests", max(section), "", 24),
+        Figure("circuit over two layers: requests", max(view), "", 20),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from torchlurk.errors import LurkError
+from torchlurk.runtime.optional import import_pandas
 from torchlurk.store.schema import CircuitFile, Contributor
 
 _Row = TypeVar("_Row")
@@ -55,7 +55,7 @@ class DownstreamFilter:
 
 
 class _FilterTable(tuple[_Row, ...]):
-    """Rows about filters, of which pandas makes a table."""
+    """Rows about filters, which can be converted to a `pandas.DataFrame`."""
 
     __slots__ = ()
     columns: ClassVar[tuple[str, ...]] = ()
@@ -66,13 +66,8 @@ class _FilterTable(tuple[_Row, ...]):
         Raises:
             LurkError: Pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as problem:
-            raise LurkError(
-                "pandas is not installed", "install it with pip install pandas to get a DataFrame"
-            ) from problem
-        return pd.DataFrame({name: [getattr(row, name) for row in self] for name in self.columns})
+        columns = {name: [getattr(row, name) for row in self] for name in self.columns}
+        return import_pandas().DataFrame(columns)
 
 
 class UpstreamTable(_FilterTable[UpstreamFilter]):

@@ -86,7 +86,7 @@ def contributions(
         model: A network.
         x: `(1, C, H, W)`, an input of the network, on its device.
         unit: A unit as `"features.28:7@6,3"`; without a position, the strongest unit of that filter.
-        layers: Patterns of the layers that count as upstream, as of `--layers`; by default all convolutions
+        layers: Patterns of the layers that count as upstream, see `--layers`; by default all convolutions
             and linear layers.
 
     Returns:

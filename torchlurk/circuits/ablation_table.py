@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from torchlurk.errors import LurkError
+from torchlurk.runtime.optional import import_pandas
 
 if TYPE_CHECKING:
     from torchlurk.circuits.ablation_means import LogitsEffect, MaximaEffect
@@ -127,15 +128,9 @@ class Ablation:
         Raises:
             LurkError: Pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as problem:
-            raise LurkError(
-                "pandas is not installed", "install it with pip install pandas to get a DataFrame"
-            ) from problem
         names = ("layer", "channel", "before", "after", "change", "relative")
         columns = {name: [getattr(effect, name) for effect in self.filters] for name in names}
-        return pd.DataFrame(columns).astype({"relative": "float64"})
+        return import_pandas().DataFrame(columns).astype({"relative": "float64"})
 
     def __repr__(self) -> str:
         return (

@@ -39,25 +39,10 @@ class ConnectionKernels:
     kernels: tuple[Tensor | None, ...]
 
 
-def connection_kernels(runner: Runner, layers: Sequence[Layer], layer: str, x: Tensor) -> ConnectionKernels:
-    """Return the kernels of a convolution as seen from each layer directly upstream.
-
-    Args:
-        runner: How to run the network, which is isolated.
-        layers: All scanned layers, in execution order.
-        layer: The layer of the kernels.
-        x: `(1, C, H, W)`, any input.
-
-    Raises:
-        LurkError: The network has no such layer, or the input does not reach it.
-    """
-    return network_kernels(runner, layers, [layer], x)[layer]
-
-
 def network_kernels(
     runner: Runner, layers: Sequence[Layer], names: Sequence[str], x: Tensor, *, cuts: Cuts | None = None
 ) -> dict[str, ConnectionKernels]:
-    """Return the kernels of several layers, in two forwards for all of them; see `connection_kernels`.
+    """Return the kernels of layers as seen from each layer directly upstream, in two forwards for all.
 
     Args:
         runner: How to run the network, which is isolated.

@@ -189,7 +189,7 @@ def _is_linear(call: Call, axes: MapAxes) -> bool:
 
 
 def _linear_kernels(weight: Tensor, x: Tensor, output: Tensor, axes: MapAxes) -> UnitKernels:
-    """Return how the units of a linear layer depend on its input, of which each sees one row of numbers."""
+    """Return how the units of a linear layer depend on its input; each unit reads one row of it."""
     count = output[..., 0].numel()
     numbers = torch.arange(count, device=x.device).view(*output.shape[:-1], 1)
     row_of = axes.map(numbers)[:, 0]  # by image and position in the feature map

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from torchlurk.comparing.row import ComparisonRow
-from torchlurk.errors import LurkError
+from torchlurk.runtime.optional import import_pandas
 from torchlurk.store.comparison import Measure
 
 
@@ -22,12 +22,7 @@ def to_frame(rows: Sequence[ComparisonRow], measures: Sequence[str], *, networks
     Raises:
         LurkError: Pandas is not installed.
     """
-    try:
-        import pandas as pd
-    except ImportError as problem:
-        raise LurkError(
-            "pandas is not installed", "install it with pip install pandas to get a DataFrame"
-        ) from problem
+    pd = import_pandas()
     columns: dict[str, list[Any]] = {
         "layer": [row.layer for row in rows], "channel": [row.channel for row in rows]
     }  # fmt: skip

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from tests.networks import Call, Together, add, cat, conv, half_and_half, seeded, shuffle, squeeze_excitation
 from torchlurk.circuits.contributions import strongest_units, unit_contributions
-from torchlurk.circuits.kernels import ConnectionKernels, connection_kernels, network_kernels
+from torchlurk.circuits.kernels import ConnectionKernels, network_kernels
 from torchlurk.errors import LurkError
 from torchlurk.graph import prepare
 from torchlurk.models.isolation import isolated
@@ -23,7 +23,7 @@ def kernels_of(model: nn.Module, layer: str, *names: str) -> ConnectionKernels:
     every = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     with isolated(model):
         runner, graph = prepare(model, (3, 24, 24), names or every, X)
-        return connection_kernels(runner, graph.layers, layer, X)
+        return network_kernels(runner, graph.layers, [layer], X)[layer]
 
 
 def only(found: ConnectionKernels) -> Tensor:

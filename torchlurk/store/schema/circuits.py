@@ -73,7 +73,8 @@ class FilterCircuit(Record, frozen=True):
         scale: The largest magnitude of a weight in the kernels of the lists; 0 without kernels.
         excited_by: The filters with the largest positive contributions, largest first.
         inhibited_by: The filters with the largest negative contributions, largest first.
-        used_by: The filters of which this one contributes the largest shares, largest magnitude first.
+        used_by: The downstream filters to which this one contributes the largest shares by magnitude, largest
+            first.
     """
 
     score: float

@@ -81,7 +81,7 @@ export async function circuitView(ctx) {
 
   /** @type {Tree} */
   let tree = null;
-  let drawn = 0; // counts the states, of which only the last is drawn
+  let drawn = 0; // number of the latest call of draw(); earlier ones stop
   const toolbar = h("div", { class: "toolbar" });
   const lede = h("p", { class: "lede" });
   const notes = h("p", { class: "chart-note", role: "status" });
