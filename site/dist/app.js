@@ -68,30 +68,30 @@ THE SOFTWARE.
 "use strict";(()=>{var la="http://www.w3.org/2000/svg";function cr(t,e,n){for(let[r,s]of Object.entries(e??{}))if(!(s==null||s===!1))if(r==="on")for(let[a,o]of Object.entries(s))t.
 addEventListener(a,o);else if(r==="style")for(let[a,o]of Object.entries(s))t.style.setProperty(a,o);else r==="data"?Object.assign(t.dataset,s):t.setAttribute(r,
 s===!0?"":String(s));return ur(t,n),t}function ur(t,e){for(let n of e.flat(1/0))n==null||n===!1||t.append(n instanceof Node?n:document.createTextNode(String(n)))}
-function c(t,e,...n){return cr(document.createElement(t),e,n)}function P(t,e,...n){return cr(document.createElementNS(la,t),e,n)}function _(t,...e){t.replaceChildren(),
-ur(t,e)}function Mt(...t){return P("svg",{class:"icon",viewBox:"0 0 24 24","aria-hidden":"true",focusable:"false"},t.map(e=>P("path",{d:e})))}function mt(t,e){return c(
-"a",{class:"text-link",href:t,rel:"noreferrer"},e)}function Pt(t){return t.split(/(?<=[./_-])/).flatMap((e,n)=>n?[c("wbr"),e]:[e])}function et({target:t},e){return t instanceof
+function c(t,e,...n){return cr(document.createElement(t),e,n)}function N(t,e,...n){return cr(document.createElementNS(la,t),e,n)}function P(t,...e){t.replaceChildren(),
+ur(t,e)}function Mt(...t){return N("svg",{class:"icon",viewBox:"0 0 24 24","aria-hidden":"true",focusable:"false"},t.map(e=>N("path",{d:e})))}function mt(t,e){return c(
+"a",{class:"text-link",href:t,rel:"noreferrer"},e)}function _t(t){return t.split(/(?<=[./_-])/).flatMap((e,n)=>n?[c("wbr"),e]:[e])}function et({target:t},e){return t instanceof
 Element?t.closest(e):null}function fr(t){return t.matches(":active")||t.querySelector("select:focus")!==null}var hr=t=>[t.dataset.picture??t.src,t.alt,t.style.cssText].join(`
 `);function ca(t){let e=new Map;for(let n of t.querySelectorAll("img")){if(!n.complete||n.naturalWidth===0)continue;let r=hr(n);e.set(r,[...e.get(r)??[],n])}return e}
 function mr(t,e){let n=ca(t),s=(t.contains(document.activeElement)?document.activeElement:null)?.getAttribute("href")??null,[a,o]=[scrollX,scrollY];e(),scrollTo(
 a,o);for(let i of t.querySelectorAll("img")){let u=n.get(hr(i))?.pop();u&&i.replaceWith(u)}if(s===null)return;[...t.querySelectorAll("a")].find(i=>i.getAttribute(
 "href")===s)?.focus({preventScroll:!0})}function st(t,e){let{activeElement:n}=document,r=n instanceof HTMLElement&&t.contains(n)?n:null,s=r?.id,a=r?.dataset.value;
-e();let o=[...t.querySelectorAll("[id], [data-value]")],l=i=>s?i.id===s:i.dataset.value===a;(s||a!==void 0)&&o.find(l)?.focus()}function I(t,e=3){if(t==null||!Number.isFinite(t))return"–";let n=Math.abs(t),r;if(n===0)r="0";else if(n>=1e6||n<1e-4)r=n.toExponential(Math.max(0,e-1));else{
+e();let o=[...t.querySelectorAll("[id], [data-value]")],l=i=>s?i.id===s:i.dataset.value===a;(s||a!==void 0)&&o.find(l)?.focus()}function O(t,e=3){if(t==null||!Number.isFinite(t))return"–";let n=Math.abs(t),r;if(n===0)r="0";else if(n>=1e6||n<1e-4)r=n.toExponential(Math.max(0,e-1));else{
 let s=Math.floor(Math.log10(n))+1;r=n.toFixed(Math.min(6,Math.max(0,e-s))),s>=5&&(r=H(Math.round(n)))}return t<0&&Number(r)!==0?"−"+r:r}function pr(t){let e=Math.
-max(...t.map(Math.abs));if(!(e>=.001&&e<1e6))return t.map(r=>I(Math.abs(r)));let n=Math.min(6,Math.max(0,3-Math.floor(Math.log10(e))));return t.map(r=>Math.abs(
+max(...t.map(Math.abs));if(!(e>=.001&&e<1e6))return t.map(r=>O(Math.abs(r)));let n=Math.min(6,Math.max(0,3-Math.floor(Math.log10(e))));return t.map(r=>Math.abs(
 r).toFixed(n))}function H(t){return String(Math.round(t)).replace(/\B(?=(\d{3})+$)/g," ")}function X(t){let e=t*100;return e>0&&e<.1?"< 0.1 %":e<100&&e>99.9?
 "> 99.9 %":`${e===0||e===100||e>=10&&e<99.5?e.toFixed(0):e.toFixed(1)} %`}function z(t,e,n=`${e}s`){return`${H(t)} ${t===1?e:n}`}var ua={one:"st",two:"nd",few:"\
-rd",other:"th"},fa=new Intl.PluralRules("en",{type:"ordinal"});function Qt(t){return`${t}${ua[fa.select(t)]}`}function E(t,e=60){let n=Array.from(t);return n.length>
+rd",other:"th"},fa=new Intl.PluralRules("en",{type:"ordinal"});function te(t){return`${t}${ua[fa.select(t)]}`}function C(t,e=60){let n=Array.from(t);return n.length>
 e?`${n.slice(0,e-1).join("")}…`:t}function U(t,e=32){let n=Array.from(t);if(n.length<=e)return t;let r=n.slice(1-e).join(""),s=r.indexOf(".");return`…${s>=0&&
-s<r.length/2?r.slice(s+1):r}`}function _t(t){return t?t.join(" × "):"whole input"}function dr({fetch:t,signal:e,idle:n=ha,wait:r=150}){let s=null,a=0,o=null;function l(){clearTimeout(a),s?.abort(),o=null}return e.addEventListener("abort",l,{once:!0}),
+s<r.length/2?r.slice(s+1):r}`}function Bt(t){return t?t.join(" × "):"whole input"}function dr({fetch:t,signal:e,idle:n=ha,wait:r=150}){let s=null,a=0,o=null;function l(){clearTimeout(a),s?.abort(),o=null}return e.addEventListener("abort",l,{once:!0}),
 {request(i){if(i===o||e.aborted)return;l(),o=i,s=new AbortController;let u=s.signal;a=setTimeout(()=>{n(()=>u.aborted||t(i,u).catch(()=>{}))},r)},cancel:l}}function ha(t){
-globalThis.requestIdleCallback?requestIdleCallback(t,{timeout:1e3}):setTimeout(t)}function Bt(){let{connection:t}=globalThis.navigator??{};return!!t?.saveData}var gr="400px",ma=4096,yn=globalThis.requestIdleCallback??(t=>setTimeout(t,300));function pa(t){return t.length>ma?URL.createObjectURL(new Blob([t],{type:"image\
+globalThis.requestIdleCallback?requestIdleCallback(t,{timeout:1e3}):setTimeout(t)}function Ft(){let{connection:t}=globalThis.navigator??{};return!!t?.saveData}var gr="400px",ma=4096,yn=globalThis.requestIdleCallback??(t=>setTimeout(t,300));function pa(t){return t.length>ma?URL.createObjectURL(new Blob([t],{type:"image\
 /jpeg"})):`data:image/jpeg;base64,${btoa(String.fromCharCode(...t))}`}function wr(t,e){let n=new Map,r=new WeakMap,s=new IntersectionObserver(i=>{for(let{isIntersecting:u,
 target:f}of i)u&&(s.unobserve(f),l(f,r.get(f)))},{rootMargin:gr,scrollMargin:gr});e.addEventListener("abort",a,{once:!0});function a(){s.disconnect();for(let i of n.
 values())i.then(u=>URL.revokeObjectURL(u)).catch(()=>{})}function o(i){let u=`${i.url}#${i.start}-${i.end}`;if(!n.has(u)){let f=t.load(i,e).then(pa);n.set(u,f),
 f.catch(()=>n.delete(u))}return n.get(u)}async function l(i,u){try{let f=u;for(;"find"in f;)f=await f.find();let h="start"in f?await o(f):f.url;e.aborted||(i.src=
 h)}catch{e.aborted||i.dispatchEvent(new Event("error"))}}return{show(i,u,f=!1){i.dataset.picture=u.name,"url"in u&&!("start"in u)?(f||(i.loading="lazy"),i.src=u.
-url):f?l(i,u):(r.set(i,u),s.observe(i))},prefetch(i){if(Bt())return;let u=i.filter(p=>p!==null),f=u.filter(p=>"start"in p),h=u.flatMap(p=>"url"in p&&!("start"in
+url):f?l(i,u):(r.set(i,u),s.observe(i))},prefetch(i){if(Ft())return;let u=i.filter(p=>p!==null),f=u.filter(p=>"start"in p),h=u.flatMap(p=>"url"in p&&!("start"in
 p)?[p.url]:[]),m=()=>{for(let p of f)t.load(p,e).catch(()=>{});da(h,e)};document.readyState==="complete"?yn(m):addEventListener("load",()=>yn(m),{once:!0,signal:e})}}}
 function da(t,e){let n=[...new Set(t)],r=[],s=()=>{let a=n.shift();if(a===void 0||e.aborted)return;let o=new Image;r.push(o),o.fetchPriority="low",o.onload=o.onerror=
 ()=>yn(s),o.src=a};e.addEventListener("abort",()=>{for(let a of r)a.complete||a.removeAttribute("src")},{once:!0}),s()}function ga({networks:t,waiting:e}){let n=({stages:r,progress:s})=>!s&&Object.values(r).every(Boolean);return e.length===0&&t.every(n)}function bn(t,e){let{networks:n,
@@ -103,13 +103,13 @@ canning the images",rough:"Scanning the images in bfloat16",again:"Scanning the 
 Computing what filters are made of","max gradients":"Computing gradients of the strongest units","avg gradients":"Computing gradients of the mean activations",certificates:"\
 Checking the crops",ascent:"Making filter images"},yr={scan:"scan",circuits:"circuits",gradients:"gradients",ascent:"filter images"};function br(t,e,n=0){let r=t.
 networks.find(i=>i.name===e)??t.networks[0];if(!r)return{text:`Waiting for the first results of ${t.waiting.join(", ")}`,detail:"",share:null,state:"rests"};let{
-progress:s,stages:a}=r;if(s){let{work:i,unit:u,done:f,total:h}=s,m=wa[i]??i,p=`${f} of ${h} ${u}${h===1?"":"s"}`,x=h>0?Math.min(1,f/h):null;if(n<12e4)return{text:m,
-detail:p,share:x,state:"runs"};let $=Math.floor(n/6e4);return{text:m,detail:`${p}, no news for ${$} minutes`,share:x,state:"rests"}}let o=Object.keys(yr).filter(
+progress:s,stages:a}=r;if(s){let{work:i,unit:u,done:f,total:h}=s,m=wa[i]??i,p=`${f} of ${h} ${u}${h===1?"":"s"}`,y=h>0?Math.min(1,f/h):null;if(n<12e4)return{text:m,
+detail:p,share:y,state:"runs"};let $=Math.floor(n/6e4);return{text:m,detail:`${p}, no news for ${$} minutes`,share:y,state:"rests"}}let o=Object.keys(yr).filter(
 i=>!a[i]).map(i=>yr[i]);return o.length?{text:"Nothing is running",detail:`not computed yet: ${o.join(", ")}`,share:null,state:"rests"}:{text:"All is computed",
 detail:"",share:null,state:"done"}}function xr({url:t,onUpdate:e,fetch:n=globalThis.fetch.bind(globalThis),every:r=2e3,clock:s=()=>performance.now(),setTimer:a=(l,i)=>setTimeout(
-l,i),clearTimer:o=l=>clearTimeout(l)}){let l=null,i=null,u=null,f=s(),h=!1;async function m(){let x=null;try{let y=await n(t,{cache:"no-cache"}),g=y.ok?await y.
-text():null;x=JSON.parse(g),g!==u&&([u,f]=[g,s()])}catch{}let $=e(x,s()-f);o(l),l=null,!h&&!(x&&$&&ga(x))&&(l=a(p,x?r:r*5))}function p(){return i??=m().finally(
-()=>i=null),i}return{check:p,pause(){h=!0,o(l),l=null},resume(){return h=!1,p()}}}function ye(){let t=new Map;function e(r,s){let a=new AbortController,o=s(a.signal).finally(()=>{t.get(r)===l&&t.delete(r)}),l={control:a,waiting:0,result:o};return o.
+l,i),clearTimer:o=l=>clearTimeout(l)}){let l=null,i=null,u=null,f=s(),h=!1;async function m(){let y=null;try{let b=await n(t,{cache:"no-cache"}),d=b.ok?await b.
+text():null;y=JSON.parse(d),d!==u&&([u,f]=[d,s()])}catch{}let $=e(y,s()-f);o(l),l=null,!h&&!(y&&$&&ga(y))&&(l=a(p,y?r:r*5))}function p(){return i??=m().finally(
+()=>i=null),i}return{check:p,pause(){h=!0,o(l),l=null},resume(){return h=!1,p()}}}function be(){let t=new Map;function e(r,s){let a=new AbortController,o=s(a.signal).finally(()=>{t.get(r)===l&&t.delete(r)}),l={control:a,waiting:0,result:o};return o.
 catch(()=>{}),t.set(r,l),l}function n(r,s){s.waiting-=1,setTimeout(()=>{s.waiting>0||t.get(r)!==s||(t.delete(r),s.control.abort())})}return async(r,s,a)=>{s?.throwIfAborted();
 let o=t.get(r)??e(r,a);if(o.waiting+=1,!s)return o.result;let l,i=new Promise((u,f)=>{l=()=>f(s.reason),s.addEventListener("abort",l,{once:!0})});try{return await Promise.
 race([o.result,i])}catch(u){throw s.aborted?s.reason:u}finally{s.removeEventListener("abort",l),n(r,o)}}}var St=class{#r;#e;#n=0;#t=new Map;constructor(e,n=()=>1){this.#r=e,this.#e=n}values(){return this.#t.values()}get(e){if(!this.#t.has(e))return;let n=this.#t.get(
@@ -125,65 +125,65 @@ de of"},ba={index:["format","networks"],network:["format","name","layers","edges
 let n=(s,a)=>Array.isArray(s)&&s.length===a.length&&s.every(o=>Number.isInteger(o)&&o>=0),r=({path:s,items:a,kinds:o,lengths:l})=>typeof s=="string"&&[a,o,l].every(
 Array.isArray)&&l.length===a.length&&l.every(i=>n(i,o));if(!Array.isArray(t)||!t.every(s=>s&&r(s)))throw new D("broken",`${e} has a damaged list of files with p\
 ictures.`)}function kr({index:t,fetch:e=globalThis.fetch.bind(globalThis),layers:n=6}){let r=t.slice(0,t.lastIndexOf("/")+1),s=new Map,a=new St(n),o=new St(2*n),
-l=ye(),i=null,u=null,f=null;async function h(y,g,v){let T=decodeURIComponent(y.slice(r.length));if(i&&!i.has(y))throw new D("waiting",`${ya[g]??T} is not comput\
-ed yet; it is shown here as soon as it is.`);let k;try{k=await e(y,{signal:v})}catch(S){throw v?.aborted?S:new D("offline",`${T} could not be fetched: the conne\
-ction failed.`)}if(!k.ok)throw new D("missing",`${T} could not be fetched (status ${k.status}).`);let A;try{A=await k.text()}catch(S){throw v?.aborted?S:new D("\
-offline",`${T} arrived only in part: the connection failed.`)}let w;try{w=JSON.parse(A)}catch{throw new D("broken",`${T} is not valid JSON.`)}vr(w,T,ba[g]),g===
-"images"&&"format"in w&&vr(w,T,xa);let b=w.packs??[];return g==="layer"&&w.packs&&$r([b.pictures,b.thumbs].flat(),T),g==="images"&&$r(b,T),w}async function m(y,g,v,T){
-let k=y.get(g);return k||l(g,T,async A=>{let w=i?.get(g),b=await h(g,v,A);return i?.get(g)===w&&y.set(g,b),b})}async function p(y,g){let{networks:v}=await m(s,t,
-"index",g),T=v.find(k=>k.name===y);if(!T)throw new D("unknown",`There is no network “${y}” here.`);return`${r}${at(T.path)}/`}let x=y=>m(s,`${r}comparisons.\
-json`,"comparisons",y);async function $(y,g){let v=(await x(g)).comparisons.find(T=>T.name===y);if(!v)throw new D("unknown",`There is no comparison “${y}” her\
-e.`);return`${r}${at(v.path)}/`}return{follow({networks:y,comparisons:g=[]}){let v=k=>JSON.stringify(k.map(({name:A,path:w})=>[A,w])),T=new Map([[t,v(y)],[`${r}\
-comparisons.json`,v(g)]]);for(let{path:k,files:A}of g)for(let[w,b]of Object.entries(A))T.set(`${r}${at(k)}/${at(w)}`,b);u=new Map,f=new Map;for(let{name:k,path:A,
-files:w,layers:b}of y){let S=`${r}${at(A)}/`;for(let[d,M]of Object.entries(w))T.set(S+at(d),M);for(let{data:d,stamp:M}of Object.values(b))T.set(S+at(d),M);u.set(
-k,new Map(Object.entries(b).map(([d,M])=>[d,M.made]))),f.set(k,Object.fromEntries(Object.entries(b).map(([d,M])=>[d,M.best])))}for(let[k,A]of i??[])T.get(k)!==A&&
-(s.delete(k),a.delete(k),o.delete(k));i=T},made:(y,g)=>u?u.get(y)?.get(g)??{}:null,index:y=>m(s,t,"index",y),folder:p,network:async(y,g)=>m(s,`${await p(y,g)}ne\
-twork.json`,"network",g),images:async(y,g)=>{let v=await m(s,`${await p(y,g)}images.json`,"images",g);return"format"in v?v:{images:v}},classes:async(y,g)=>m(s,`${await p(
-y,g)}classes.json`,"classes",g),previews:async(y,g)=>f?f.get(y)??{}:(await m(s,`${await p(y,g)}previews.json`,"previews",g)).layers,layer:async(y,g,v)=>m(a,`${await p(
-y,v)}${at(g)}`,"layer",v),circuits:async(y,g,v)=>m(o,`${await p(y,v)}${at(g)}`,"circuits",v),comparisons:x,comparison:async(y,g)=>m(s,`${await $(y,g)}comparison\
-.json`,"comparison",g),changes:async(y,g,v)=>m(a,`${await $(y,v)}${at(g)}`,"changes",v)}}var Tt={max_activ:"filter image",cropped:"crop",cropped_grad:"gradient of the crop",max_grads:"gradient",avg_grads:"gradient of the average"};function Mr(t){return t.layers.reduce((e,n)=>e+n.channels,0)}function te(t){return t.data.slice(t.data.lastIndexOf("/")+1).replace(/\.json$/,"")}function Sr(t,e,n,r){
-return`${t}${n}/${at(te(e))}/${r}.jpg`}function Tr(t,e){return`${t}images/${encodeURIComponent(e)}.jpg`}function $n(t,e){let{complete:n,config:r,made:s}=t.stages.
+l=be(),i=null,u=null,f=null;async function h(b,d,v){let A=decodeURIComponent(b.slice(r.length));if(i&&!i.has(b))throw new D("waiting",`${ya[d]??A} is not comput\
+ed yet; it is shown here as soon as it is.`);let M;try{M=await e(b,{signal:v})}catch(S){throw v?.aborted?S:new D("offline",`${A} could not be fetched: the conne\
+ction failed.`)}if(!M.ok)throw new D("missing",`${A} could not be fetched (status ${M.status}).`);let L;try{L=await M.text()}catch(S){throw v?.aborted?S:new D("\
+offline",`${A} arrived only in part: the connection failed.`)}let g;try{g=JSON.parse(L)}catch{throw new D("broken",`${A} is not valid JSON.`)}vr(g,A,ba[d]),d===
+"images"&&"format"in g&&vr(g,A,xa);let x=g.packs??[];return d==="layer"&&g.packs&&$r([x.pictures,x.thumbs].flat(),A),d==="images"&&$r(x,A),g}async function m(b,d,v,A){
+let M=b.get(d);return M||l(d,A,async L=>{let g=i?.get(d),x=await h(d,v,L);return i?.get(d)===g&&b.set(d,x),x})}async function p(b,d){let{networks:v}=await m(s,t,
+"index",d),A=v.find(M=>M.name===b);if(!A)throw new D("unknown",`There is no network “${b}” here.`);return`${r}${at(A.path)}/`}let y=b=>m(s,`${r}comparisons.\
+json`,"comparisons",b);async function $(b,d){let v=(await y(d)).comparisons.find(A=>A.name===b);if(!v)throw new D("unknown",`There is no comparison “${b}” her\
+e.`);return`${r}${at(v.path)}/`}return{follow({networks:b,comparisons:d=[]}){let v=M=>JSON.stringify(M.map(({name:L,path:g})=>[L,g])),A=new Map([[t,v(b)],[`${r}\
+comparisons.json`,v(d)]]);for(let{path:M,files:L}of d)for(let[g,x]of Object.entries(L))A.set(`${r}${at(M)}/${at(g)}`,x);u=new Map,f=new Map;for(let{name:M,path:L,
+files:g,layers:x}of b){let S=`${r}${at(L)}/`;for(let[w,k]of Object.entries(g))A.set(S+at(w),k);for(let{data:w,stamp:k}of Object.values(x))A.set(S+at(w),k);u.set(
+M,new Map(Object.entries(x).map(([w,k])=>[w,k.made]))),f.set(M,Object.fromEntries(Object.entries(x).map(([w,k])=>[w,k.best])))}for(let[M,L]of i??[])A.get(M)!==L&&
+(s.delete(M),a.delete(M),o.delete(M));i=A},made:(b,d)=>u?u.get(b)?.get(d)??{}:null,index:b=>m(s,t,"index",b),folder:p,network:async(b,d)=>m(s,`${await p(b,d)}ne\
+twork.json`,"network",d),images:async(b,d)=>{let v=await m(s,`${await p(b,d)}images.json`,"images",d);return"format"in v?v:{images:v}},classes:async(b,d)=>m(s,`${await p(
+b,d)}classes.json`,"classes",d),previews:async(b,d)=>f?f.get(b)??{}:(await m(s,`${await p(b,d)}previews.json`,"previews",d)).layers,layer:async(b,d,v)=>m(a,`${await p(
+b,v)}${at(d)}`,"layer",v),circuits:async(b,d,v)=>m(o,`${await p(b,v)}${at(d)}`,"circuits",v),comparisons:y,comparison:async(b,d)=>m(s,`${await $(b,d)}comparison\
+.json`,"comparison",d),changes:async(b,d,v)=>m(a,`${await $(b,v)}${at(d)}`,"changes",v)}}var Tt={max_activ:"filter image",cropped:"crop",cropped_grad:"gradient of the crop",max_grads:"gradient",avg_grads:"gradient of the average"};function Mr(t){return t.layers.reduce((e,n)=>e+n.channels,0)}function ee(t){return t.data.slice(t.data.lastIndexOf("/")+1).replace(/\.json$/,"")}function Sr(t,e,n,r){
+return`${t}${n}/${at(ee(e))}/${r}.jpg`}function Tr(t,e){return`${t}images/${encodeURIComponent(e)}.jpg`}function $n(t,e){let{complete:n,config:r,made:s}=t.stages.
 ascent??{},a=s?.[e.name];if(Array.isArray(a))return a.filter(i=>Array.isArray(i)&&i[0]<i[1]);let o=r?.filters;if(!n||o===void 0)return[];let l=o==="all"?e.channels:
-Math.min(e.channels,Number(o)||0);return l>0?[[0,l]]:[]}function kn(t,e){return vn($n(t,e))}function xe(t,e,n){return $n(t,e).some(([r,s])=>r<=n&&n<s)}function Y(t){
-return t.shape.slice(1).some(e=>e>1)}function W(t,e){return Y(e)&&ct(t,"cropped",e)!==null}function ve(t,e){return W(t,e)?kn(t,e)===e.channels?"ascent":"crop":"\
-image"}function $e(t,e,n,{made:r=null,best:s=[]}={}){let a=Math.min(n,e.channels);if(t.format>1)return va(s,a);let o=r?r.max_activ??[]:$n(t,e);if(vn(o)>=a)return be(
+Math.min(e.channels,Number(o)||0);return l>0?[[0,l]]:[]}function kn(t,e){return vn($n(t,e))}function ve(t,e,n){return $n(t,e).some(([r,s])=>r<=n&&n<s)}function Y(t){
+return t.shape.slice(1).some(e=>e>1)}function W(t,e){return Y(e)&&ct(t,"cropped",e)!==null}function $e(t,e){return W(t,e)?kn(t,e)===e.channels?"ascent":"crop":"\
+image"}function ke(t,e,n,{made:r=null,best:s=[]}={}){let a=Math.min(n,e.channels);if(t.format>1)return va(s,a);let o=r?r.max_activ??[]:$n(t,e);if(vn(o)>=a)return xe(
 o,a).map(f=>({kind:"max_activ",channel:f}));let l=t.stages.scan?.complete&&W(t,e),i=r?r.cropped??[]:l?[[0,e.channels]]:[];if(vn(i)){let f=h=>s.find(m=>m.channel===
-h)??null;return be(i,a).map(h=>({kind:"cropped",channel:h,entry:f(h)}))}return be([[0,s.length]],a).map(f=>({kind:"image",channel:s[f].channel,image:s[f].image}))}
-function va(t,e){let n=t.filter(({thumb:r})=>r);return be([[0,n.length]],e).map(r=>{let{channel:s,image:a,position:o,box:l,thumb:i}=n[r];return{kind:i.kind,channel:s,
-image:a,entry:{position:o,box:l},preview:n[r]}})}function vn(t){return t.reduce((e,[n,r])=>e+r-n,0)}function be(t,e){let n=t.flatMap(([s,a])=>Array.from({length:a-
+h)??null;return xe(i,a).map(h=>({kind:"cropped",channel:h,entry:f(h)}))}return xe([[0,s.length]],a).map(f=>({kind:"image",channel:s[f].channel,image:s[f].image}))}
+function va(t,e){let n=t.filter(({thumb:r})=>r);return xe([[0,n.length]],e).map(r=>{let{channel:s,image:a,position:o,box:l,thumb:i}=n[r];return{kind:i.kind,channel:s,
+image:a,entry:{position:o,box:l},preview:n[r]}})}function vn(t){return t.reduce((e,[n,r])=>e+r-n,0)}function xe(t,e){let n=t.flatMap(([s,a])=>Array.from({length:a-
 s},(o,l)=>s+l)),r=Math.min(e,n.length);return Array.from({length:r},(s,a)=>n[Math.floor(a*n.length/r)])}function ct(t,e,n){return t.tiles?.[e]?.[n.name]??null}function Ar(t,e){
 if(!e.receptive_field)return 1;let[,n,r]=t.input.shape,[s,a]=e.receptive_field.size;return Math.min(1,Math.max(s/n,a/r))}function J(t,e){return e==null?"no clas\
-s":t.dataset.classes[e]??`class ${e}`}function ke(t){let e=n=>t.filter(r=>r.title===n).length>1;return t.map(({name:n,title:r})=>e(r)?`${r} (${n})`:r)}function Mn(t,e){let n=new Map;for(let{path:r,items:s,kinds:a,lengths:o}of e){let l=t+at(r),i=0;s.forEach((u,f)=>{let h=[i,o[f].reduce((m,p)=>m+p,i)];a.forEach(
-(m,p)=>{let x=i+o[f][p];x>i&&n.set(`${m} ${u}`,{url:l,start:i,end:x,item:h}),i=x})})}return n}function Lr(t,e){let n=new Set(t.filter(o=>o.whole).map(({url:o})=>o)),
+s":t.dataset.classes[e]??`class ${e}`}function Me(t){let e=n=>t.filter(r=>r.title===n).length>1;return t.map(({name:n,title:r})=>e(r)?`${r} (${n})`:r)}function Mn(t,e){let n=new Map;for(let{path:r,items:s,kinds:a,lengths:o}of e){let l=t+at(r),i=0;s.forEach((u,f)=>{let h=[i,o[f].reduce((m,p)=>m+p,i)];a.forEach(
+(m,p)=>{let y=i+o[f][p];y>i&&n.set(`${m} ${u}`,{url:l,start:i,end:y,item:h}),i=y})})}return n}function Lr(t,e){let n=new Set(t.filter(o=>o.whole).map(({url:o})=>o)),
 r=[...n].map(o=>({url:o})),s=t.filter(({url:o})=>!n.has(o)).map(({url:o,start:l,end:i,item:u=[l,i]})=>({url:o,start:u[0],end:u[1]})).sort((o,l)=>o.start-l.start||
 o.end-l.end),a=new Map;for(let{url:o,start:l,end:i}of s){let u=a.get(o);if(u&&l-u.end<=e)u.end=Math.max(u.end,i);else{let f={url:o,start:l,end:i};a.set(o,f),r.push(
 f)}}return r}var Er={cropped:"cropped",cropped_grad:"gradient",max_grads:"gradient",max_activ:"max_activ",image:"image"};function Cr(t,e,n,r){return`${t}thumbs/${at(
-te(e))}/${n}-${r}`}function Sn(t,e,n,r=!1){return t.has(e)?{...t.get(e),name:n,whole:r}:null}function nt({manifest:t,root:e,layer:n,file:r=null,read:s,images:a=null,
+ee(e))}/${n}-${r}`}function Sn(t,e,n,r=!1){return t.has(e)?{...t.get(e),name:n,whole:r}:null}function nt({manifest:t,root:e,layer:n,file:r=null,read:s,images:a=null,
 wholeThumbs:o=!1}){let l=r?!!r.packs:t.format>1,i=r?.packs?Mn(e,r.packs.pictures):null,u=r?.packs?Mn(e,r.packs.thumbs):null,f=a?.packs?Mn(e,a.packs):null,h=null;
-function m(){return h??=s().then(p=>nt({manifest:t,root:e,layer:n,file:p,images:a,wholeThumbs:o})),h.catch(()=>h=null),h}return{isPacked:l,strip(p,x){let $=Sr(e,
-n,p,x);return l?i?Sn(i,`${p} ${x}`,$):s?{name:$,find:async()=>(await m()).strip(p,x)}:null:{url:$,name:$}},thumb(p,x){if(!l)return null;let $=Cr(e,n,Er[p],x);return u?
-Sn(u,`${Er[p]} ${x}`,$,o):s?{name:$,find:async()=>(await m()).thumb(p,x)}:null},image(p){let x=Tr(e,p);return f?Sn(f,`image ${p}`,x):a||!(t.format>1)?{url:x,name:x}:
+function m(){return h??=s().then(p=>nt({manifest:t,root:e,layer:n,file:p,images:a,wholeThumbs:o})),h.catch(()=>h=null),h}return{isPacked:l,strip(p,y){let $=Sr(e,
+n,p,y);return l?i?Sn(i,`${p} ${y}`,$):s?{name:$,find:async()=>(await m()).strip(p,y)}:null:{url:$,name:$}},thumb(p,y){if(!l)return null;let $=Cr(e,n,Er[p],y);return u?
+Sn(u,`${Er[p]} ${y}`,$,o):s?{name:$,find:async()=>(await m()).thumb(p,y)}:null},image(p){let y=Tr(e,p);return f?Sn(f,`image ${p}`,y):a||!(t.format>1)?{url:y,name:y}:
 null}}}function Ir(t,e,n,r){if(!r?.thumb)return null;let{path:s,offset:a,length:o}=r.thumb;return{url:t+at(s),start:a,end:a+o,name:Cr(t,e,n,r.channel)}}var $a=16e6,ka=32768,Tn=({url:t,start:e,bytes:n})=>({url:t,start:e,end:e+n.length}),An=({url:t,start:e,end:n})=>e===void 0?t:`${t}#${e}-${n}`;function En(t,e){return t.
 url===e.url&&(t.start===void 0||t.start<=e.start&&e.end<=t.end)}function Or({start:t,bytes:e},n){if(n.start<t||n.end>t+e.length)throw new D("broken",`${n.url} i\
 s shorter than its store says.`);return e.subarray(n.start-t,n.end-t)}function Rr({fetch:t=globalThis.fetch.bind(globalThis),kept:e=$a,gap:n=ka,soon:r=s=>setTimeout(
-s)}={}){let s=new St(e,({bytes:y})=>y.length),a=ye(),o=new Set,l=[],i=null,u=null,f=new Map;function h(){let y=l;l=[];let g=Lr(y.map(({part:v})=>v),n);for(let v of y)
-v.plan(g.find(T=>En(T,v.part)))}function m(y){return new Promise(g=>{l.length||r(h),l.push({part:y,plan:g})})}function p(y){for(let g of s.values())if(En(Tn(g),
-y))return s.get(An(Tn(g)));return null}async function x({url:y,start:g,end:v},T){let k=g!==void 0,A=t(y,{signal:T,headers:k?{Range:`bytes=${g}-${v-1}`}:{}});k&&
-i===null&&(u??=A.catch(()=>u=null));let w=await A;if(!w.ok)throw new D("missing",`${y} could not be fetched (status ${w.status}).`);let b=w.status===206;k&&(i=b);
-let S=w.arrayBuffer().then(d=>({url:y,start:b?g:0,bytes:new Uint8Array(d)}));return b||(f.set(y,S),S.catch(()=>{}).finally(()=>f.delete(y))),S}async function $(y,g){
-o.add(y);try{if(y.start===void 0)return await x(y,g);if(i===null&&u&&await u,g.throwIfAborted(),i!==!1)return await x(y,g);let v=await f.get(y.url)?.catch(()=>null);
-return v||await a(y.url,g,T=>$({url:y.url},T))}finally{o.delete(y)}}return{async load(y,g){g?.throwIfAborted();let v=p(y);if(v)return Or(v,y);let T=[...o].find(
-A=>En(A,y))??await m(y);g?.throwIfAborted();let k=await a(An(T),g,async A=>{let w=await $(T,A);return s.set(An(Tn(w)),w)});return Or(k,y)}}}var Ma=["channel","selectivity","active","dead","score"],Sa=["ascent","crop","image","gradient"],Ta=["image","gradient","overlay"],Aa=["change","place"],Ea=["up",
-"down"],Ln=[1,2,3,4],Cn=[2,3,4,6],La=["depth","width","direction","opened","folded","removed"],Me="compare:",Pr="circuit",Ca=/^\d{1,2}(\.\d{1,2}){0,11}(_\d{1,2}(\.\d{1,2}){0,11}){0,399}$/,
+s)}={}){let s=new St(e,({bytes:b})=>b.length),a=be(),o=new Set,l=[],i=null,u=null,f=new Map;function h(){let b=l;l=[];let d=Lr(b.map(({part:v})=>v),n);for(let v of b)
+v.plan(d.find(A=>En(A,v.part)))}function m(b){return new Promise(d=>{l.length||r(h),l.push({part:b,plan:d})})}function p(b){for(let d of s.values())if(En(Tn(d),
+b))return s.get(An(Tn(d)));return null}async function y({url:b,start:d,end:v},A){let M=d!==void 0,L=t(b,{signal:A,headers:M?{Range:`bytes=${d}-${v-1}`}:{}});M&&
+i===null&&(u??=L.catch(()=>u=null));let g=await L;if(!g.ok)throw new D("missing",`${b} could not be fetched (status ${g.status}).`);let x=g.status===206;M&&(i=x);
+let S=g.arrayBuffer().then(w=>({url:b,start:x?d:0,bytes:new Uint8Array(w)}));return x||(f.set(b,S),S.catch(()=>{}).finally(()=>f.delete(b))),S}async function $(b,d){
+o.add(b);try{if(b.start===void 0)return await y(b,d);if(i===null&&u&&await u,d.throwIfAborted(),i!==!1)return await y(b,d);let v=await f.get(b.url)?.catch(()=>null);
+return v||await a(b.url,d,A=>$({url:b.url},A))}finally{o.delete(b)}}return{async load(b,d){d?.throwIfAborted();let v=p(b);if(v)return Or(v,b);let A=[...o].find(
+L=>En(L,b))??await m(b);d?.throwIfAborted();let M=await a(An(A),d,async L=>{let g=await $(A,L);return s.set(An(Tn(g)),g)});return Or(M,b)}}}var Ma=["channel","selectivity","active","dead","score"],Sa=["ascent","crop","image","gradient"],Ta=["image","gradient","overlay"],Aa=["change","place"],Ea=["up",
+"down"],Ln=[1,2,3,4],Cn=[2,3,4,6],La=["depth","width","direction","opened","folded","removed"],Se="compare:",Pr="circuit",Ca=/^\d{1,2}(\.\d{1,2}){0,11}(_\d{1,2}(\.\d{1,2}){0,11}){0,399}$/,
 Ia=["network","comparison","layer","channel","pair","circuit"],gt={network:null,comparison:null,layer:null,channel:null,sort:"channel",tile:null,class:null,show:"\
 image",by:null,pair:null,order:"change",circuit:!1,depth:2,width:4,direction:"up",opened:null,folded:null,removed:null};function Nr(t){try{return decodeURIComponent(
-t)}catch{return t}}function ee(t){return/^\d{1,9}$/.test(t??"")?Number(t):null}function At(t,e,n){return t.includes(e)?e:n}function _r(t){let e=t.replace(/^#?\/?/,
-""),n=e.indexOf("?"),r=n<0?e:e.slice(0,n),s=new URLSearchParams(n<0?"":e.slice(n+1)),[a,...o]=r.split("/"),l=a.startsWith(Me)&&a.length>Me.length,i=!l&&o.length===
-3&&o[0]===Pr&&ee(o[2])!==null,[u,f]=i?o.slice(1):o,h=Nr(l?a.slice(Me.length):a)||null,m=s.get("pair"),p=x=>Ca.test(s.get(x)??"")?s.get(x):null;return{network:l?
-null:h,comparison:l?h:null,layer:h&&u&&Nr(u)||null,channel:h&&u?ee(f):null,sort:At(Ma,s.get("sort"),gt.sort),tile:At(Sa,s.get("tile"),gt.tile),class:ee(s.get("c\
+t)}catch{return t}}function ne(t){return/^\d{1,9}$/.test(t??"")?Number(t):null}function At(t,e,n){return t.includes(e)?e:n}function _r(t){let e=t.replace(/^#?\/?/,
+""),n=e.indexOf("?"),r=n<0?e:e.slice(0,n),s=new URLSearchParams(n<0?"":e.slice(n+1)),[a,...o]=r.split("/"),l=a.startsWith(Se)&&a.length>Se.length,i=!l&&o.length===
+3&&o[0]===Pr&&ne(o[2])!==null,[u,f]=i?o.slice(1):o,h=Nr(l?a.slice(Se.length):a)||null,m=s.get("pair"),p=y=>Ca.test(s.get(y)??"")?s.get(y):null;return{network:l?
+null:h,comparison:l?h:null,layer:h&&u&&Nr(u)||null,channel:h&&u?ne(f):null,sort:At(Ma,s.get("sort"),gt.sort),tile:At(Sa,s.get("tile"),gt.tile),class:ne(s.get("c\
 lass")),show:At(Ta,s.get("show"),gt.show),by:s.get("by")||null,pair:/^\d{1,4}-\d{1,4}$/.test(m??"")?m:null,order:At(Aa,s.get("order"),gt.order),circuit:!!(i&&h&&
-u),depth:At(Ln,ee(s.get("depth")),gt.depth),width:At(Cn,ee(s.get("width")),gt.width),direction:At(Ea,s.get("direction"),gt.direction),opened:p("opened"),folded:p(
-"folded"),removed:p("removed")}}function O(t){let e={...gt,...t},n=[];e.comparison!==null?n.push(Me+encodeURIComponent(e.comparison)):e.network!==null&&n.push(encodeURIComponent(
+u),depth:At(Ln,ne(s.get("depth")),gt.depth),width:At(Cn,ne(s.get("width")),gt.width),direction:At(Ea,s.get("direction"),gt.direction),opened:p("opened"),folded:p(
+"folded"),removed:p("removed")}}function I(t){let e={...gt,...t},n=[];e.comparison!==null?n.push(Se+encodeURIComponent(e.comparison)):e.network!==null&&n.push(encodeURIComponent(
 e.network));let r=e.circuit&&e.channel!==null;n.length&&e.layer!==null&&(r&&n.push(Pr),n.push(encodeURIComponent(e.layer)),e.channel!==null&&n.push(e.channel));
 let s=new URLSearchParams,a=["sort","by","pair","order","tile","class","show"];for(let l of r?[...a,...La]:a)e[l]!==gt[l]&&s.set(l,String(e[l]));let o=s.toString();
 return`#/${n.join("/")}${o?`?${o}`:""}`}function Et(t){return t.circuit?{...t,circuit:!1}:t.channel!==null?{...t,channel:null}:t.layer!==null||t.class!==null?{...t,
@@ -193,151 +193,151 @@ o=a.findIndex(i=>i===document.activeElement);if(o<0)return;let l=Oa(a,o,s.key);l
 setCurrent:r}}function Oa(t,e,n){switch(n){case"ArrowRight":return Math.min(t.length-1,e+1);case"ArrowLeft":return Math.max(0,e-1);case"Home":return 0;case"End":
 return t.length-1;case"ArrowDown":return Br(t,e,1);case"ArrowUp":return Br(t,e,-1);default:return null}}function Br(t,e,n){let r=t[e].getBoundingClientRect(),s=e,
 a=1/0;for(let o=e+n;o>=0&&o<t.length;o+=n){let l=t[o].getBoundingClientRect(),i=(l.top-r.top)*n;if(i<r.height/2)continue;let u=i*4+Math.abs(l.left-r.left);if(u<
-a)[s,a]=[o,u];else if(i*4>a)break}return s}var Ra=105,On=8;function Se(t){return t.stages.circuits?.complete===!0}function Ft(t){return`circuits/${te(t)}.json`}function Na(t,e){if(typeof t!="string"||!e||
+a)[s,a]=[o,u];else if(i*4>a)break}return s}var Ra=105,On=8;function Te(t){return t.stages.circuits?.complete===!0}function jt(t){return`circuits/${ee(t)}.json`}function Na(t,e){if(typeof t!="string"||!e||
 !t||t.length!==e[0]*e[1])return null;let n=Array.from(t,r=>r.charCodeAt(0)-Ra);return n.every(r=>Math.abs(r)<=On)?n:null}function Pa(t){let e=n=>Number.isInteger(
-n)&&n>0&&n<100;return!Array.isArray(t)||!t.length||t.length>2||!t.every(e)?null:t.length===1?[1,t[0]]:[t[0],t[1]]}function jt(t,e,n){let s=[t.filters,t.upstream,
+n)&&n>0&&n<100;return!Array.isArray(t)||!t.length||t.length>2||!t.every(e)?null:t.length===1?[1,t[0]]:[t[0],t[1]]}function zt(t,e,n){let s=[t.filters,t.upstream,
 t.downstream].every(Array.isArray)?t.filters[n]:null;if(!s)return null;let{score:a,excitation:o,inhibition:l,rest:i,scale:u}=s;if(![a,o,l,i].every(Number.isFinite))
-return null;let f=new Map(e.layers.map(g=>[g.name,g])),h=t.upstream.map(g=>({layer:f.get(g?.layer),kernel:Pa(g?.kernel)})),m=t.downstream.map(g=>({layer:f.get(g),
-kernel:null})),p=o-l,x=(g,v,T)=>(Array.isArray(g)?g:[]).flatMap(k=>{let[A,w,b,S]=Array.isArray(k)?k:[],{layer:d,kernel:M}=v[A]??{};if(!(d&&Number.isInteger(w)&&
-w>=0&&w<d.channels)||!Number.isFinite(b)||b===0)return[];let R=Na(S,M);return[{layer:d,channel:w,value:b,share:T(b),kernel:R&&{levels:R,size:M}}]}),$=g=>p>0?g/p:
-0,y=g=>Number.isFinite(g)?g:0;return{score:a,excitation:o,inhibition:l,rest:i,scale:Number.isFinite(u)?u:0,overAllImages:t.images==="all",repeated:t.repeated===
-!0,upstream:h.flatMap(({layer:g},v)=>{let[T,k]=s.sums?.[v]??[];return g?[{layer:g,excitation:y(T),inhibition:y(k)}]:[]}),downstream:m.flatMap(({layer:g})=>g?[g]:
-[]),excitedBy:x(s.excited_by,h,$).filter(({value:g})=>g>0),inhibitedBy:x(s.inhibited_by,h,$).filter(({value:g})=>g<0),usedBy:x(s.used_by,m,g=>g)}}function Fr(t,e){
+return null;let f=new Map(e.layers.map(d=>[d.name,d])),h=t.upstream.map(d=>({layer:f.get(d?.layer),kernel:Pa(d?.kernel)})),m=t.downstream.map(d=>({layer:f.get(d),
+kernel:null})),p=o-l,y=(d,v,A)=>(Array.isArray(d)?d:[]).flatMap(M=>{let[L,g,x,S]=Array.isArray(M)?M:[],{layer:w,kernel:k}=v[L]??{};if(!(w&&Number.isInteger(g)&&
+g>=0&&g<w.channels)||!Number.isFinite(x)||x===0)return[];let B=Na(S,k);return[{layer:w,channel:g,value:x,share:A(x),kernel:B&&{levels:B,size:k}}]}),$=d=>p>0?d/p:
+0,b=d=>Number.isFinite(d)?d:0;return{score:a,excitation:o,inhibition:l,rest:i,scale:Number.isFinite(u)?u:0,overAllImages:t.images==="all",repeated:t.repeated===
+!0,upstream:h.flatMap(({layer:d},v)=>{let[A,M]=s.sums?.[v]??[];return d?[{layer:d,excitation:b(A),inhibition:b(M)}]:[]}),downstream:m.flatMap(({layer:d})=>d?[d]:
+[]),excitedBy:y(s.excited_by,h,$).filter(({value:d})=>d>0),inhibitedBy:y(s.inhibited_by,h,$).filter(({value:d})=>d<0),usedBy:y(s.used_by,m,d=>d)}}function Fr(t,e){
 return[...e==="down"?t.usedBy:[...t.excitedBy,...t.inhibitedBy]].sort((r,s)=>Math.abs(s.share)-Math.abs(r.share))}function jr(t,e){return e===0?0:Math.min(1,Math.
 max(0,t.reduce((n,{value:r})=>n+r,0)/e))}function zr(t,e,n){return e.map(r=>({layer:r.layer,sum:r[n],parts:t.filter(({layer:s})=>s===r.layer)})).filter(r=>r.parts.
-length).sort((r,s)=>Math.abs(s.sum)-Math.abs(r.sum))}function Hr({levels:t,size:[e,n]},r){let s=t.reduce((m,p,x)=>Math.abs(p)>Math.abs(t[m])?x:m,0),a=(m,p,x)=>p<
-3?"":x[Math.min(2,Math.floor(m*3/p))],o=a(Math.floor(s/n),e,["top","middle","bottom"]),l=a(s%n,n,["left","centre","right"]),i=t.filter(m=>m>0).length,u=t.filter(
+length).sort((r,s)=>Math.abs(s.sum)-Math.abs(r.sum))}function Hr({levels:t,size:[e,n]},r){let s=t.reduce((m,p,y)=>Math.abs(p)>Math.abs(t[m])?y:m,0),a=(m,p,y)=>p<
+3?"":y[Math.min(2,Math.floor(m*3/p))],o=a(Math.floor(s/n),e,["top","middle","bottom"]),l=a(s%n,n,["left","centre","right"]),i=t.filter(m=>m>0).length,u=t.filter(
 m=>m<0).length,f=[o,l].filter(Boolean).join(" ").replace("middle centre","centre"),h=f?`, at the ${f}`:"";return`kernel of ${e} by ${n} weights, ${i} positive a\
 nd ${u} negative; the largest is ${r(t[s]/On)}${h}`}function Dr({levels:t,size:[,e]}){let n=new Map;return t.forEach((r,s)=>{let a=`M${s%e},${Math.floor(s/e)}h1\
-v1h-1z`;r&&n.set(r,(n.get(r)??"")+a)}),[...n].map(([r,s])=>({level:r/On,d:s}))}var _a=400;function zt(t){return new Set(t?t.split("_"):[])}function ne(t){return[...t].sort().join("_")||null}function qr({manifest:t,layer:e,channel:n,route:r,
-circuit:s}){let{depth:a,width:o,direction:l}=r,[i,u,f]=[r.opened,r.folded,r.removed].map(zt),h=new Set(t.edges.map(([v,T])=>l==="down"?v:T)),m=new Set,p=!1,x=(v,{
-layer:T,channel:k,part:A=null,parent:w=null,scale:b=0})=>({key:v,layer:T,channel:k,part:A,scale:b,parent:w,level:w?w.level+1:0,children:[],canOpen:h.has(T.name),
-isOpen:!1,failed:!1,copies:1}),$=x("",{layer:e,channel:n}),y=[$];for(let v of y){let T=i.has(v.key);if(u.has(v.key)||!(T||v.level<a))continue;let k=s(v.layer,v.
-channel);if(!k){k===void 0?m.add(v.layer):[v.failed,v.canOpen]=[!0,!1];continue}let A=Fr(k,l).slice(0,o);if(v.canOpen=A.length>0,y.length+A.length>_a&&!T){p||=v.
-canOpen;continue}v.isOpen=v.canOpen,v.children=A.map((w,b)=>x(v.key?`${v.key}.${b}`:`${b}`,{...w,part:w,parent:v,scale:k.scale})).filter(({key:w})=>!f.has(w)),y.
-push(...v.children)}let g=new Map;for(let v of y)g.set(Z(v),(g.get(Z(v))??0)+1);for(let v of y)v.copies=g.get(Z(v));return{root:$,nodes:Wr($),missing:m,full:p}}
-function Wr(t){return[t,...t.children.flatMap(Wr)]}function Z({layer:t,channel:e}){return`${t.name}:${e}`}function Ur(t,{key:e,isOpen:n,level:r}){let[s,a]=[zt(t.
-opened),zt(t.folded)];return!n&&!a.delete(e)&&s.add(e),n&&s.delete(e),n&&r<t.depth&&a.add(e),{...t,opened:ne(s),folded:ne(a)}}function Gr(t,{key:e}){let n=s=>s===
-e||s.startsWith(`${e}.`),r=s=>new Set([...zt(s)].filter(a=>!n(a)));return{...t,opened:ne(r(t.opened)),folded:ne(r(t.folded)),removed:ne(r(t.removed).add(e))}}var Ba=globalThis.d3,F=Ba;var Fa={width:82,thumb:66,text:36,handle:22,gap:22,line:54},Rn={height:68,thumb:52,indent:26},ja=2,za=4,Kr={tree:[1.2,15],rows:[1.2,9]};function Vr({nodes:t},[e,
+v1h-1z`;r&&n.set(r,(n.get(r)??"")+a)}),[...n].map(([r,s])=>({level:r/On,d:s}))}var _a=400;function Ht(t){return new Set(t?t.split("_"):[])}function re(t){return[...t].sort().join("_")||null}function qr({manifest:t,layer:e,channel:n,route:r,
+circuit:s}){let{depth:a,width:o,direction:l}=r,[i,u,f]=[r.opened,r.folded,r.removed].map(Ht),h=new Set(t.edges.map(([v,A])=>l==="down"?v:A)),m=new Set,p=!1,y=(v,{
+layer:A,channel:M,part:L=null,parent:g=null,scale:x=0})=>({key:v,layer:A,channel:M,part:L,scale:x,parent:g,level:g?g.level+1:0,children:[],canOpen:h.has(A.name),
+isOpen:!1,failed:!1,copies:1}),$=y("",{layer:e,channel:n}),b=[$];for(let v of b){let A=i.has(v.key);if(u.has(v.key)||!(A||v.level<a))continue;let M=s(v.layer,v.
+channel);if(!M){M===void 0?m.add(v.layer):[v.failed,v.canOpen]=[!0,!1];continue}let L=Fr(M,l).slice(0,o);if(v.canOpen=L.length>0,b.length+L.length>_a&&!A){p||=v.
+canOpen;continue}v.isOpen=v.canOpen,v.children=L.map((g,x)=>y(v.key?`${v.key}.${x}`:`${x}`,{...g,part:g,parent:v,scale:M.scale})).filter(({key:g})=>!f.has(g)),b.
+push(...v.children)}let d=new Map;for(let v of b)d.set(Z(v),(d.get(Z(v))??0)+1);for(let v of b)v.copies=d.get(Z(v));return{root:$,nodes:Wr($),missing:m,full:p}}
+function Wr(t){return[t,...t.children.flatMap(Wr)]}function Z({layer:t,channel:e}){return`${t.name}:${e}`}function Ur(t,{key:e,isOpen:n,level:r}){let[s,a]=[Ht(t.
+opened),Ht(t.folded)];return!n&&!a.delete(e)&&s.add(e),n&&s.delete(e),n&&r<t.depth&&a.add(e),{...t,opened:re(s),folded:re(a)}}function Gr(t,{key:e}){let n=s=>s===
+e||s.startsWith(`${e}.`),r=s=>new Set([...Ht(s)].filter(a=>!n(a)));return{...t,opened:re(r(t.opened)),folded:re(r(t.folded)),removed:re(r(t.removed).add(e))}}var Ba=globalThis.d3,F=Ba;var Fa={width:82,thumb:66,text:36,handle:22,gap:22,line:54},Rn={height:68,thumb:52,indent:26},ja=2,za=4,Kr={tree:[1.2,15],rows:[1.2,9]};function Vr({nodes:t},[e,
 n]){let r=Math.max(1e-9,...t.map(({part:s})=>Math.abs(s?.share??0)));return({part:s})=>Math.max(e,Math.abs(s.share)/r*n)}function Ha({nodes:t}){let e=[];for(let{
 level:r}of t)e[r]=(e[r]??0)+1;let n=Math.max(...e);return e.map(r=>Math.min(ja,Math.sqrt(n/r)))}function Nn(t,e){let{width:n,thumb:r,text:s,handle:a,gap:o,line:l}=Fa,
-i=Ha(t).map(b=>{let S=(1+b)/2;return{thumb:r*b,text:S,width:n*b,height:r*b+s*S+a}}),u=F.hierarchy(t.root,b=>b.children),h=F.tree().nodeSize([1,1]).separation((b,S)=>i[b.
-depth].width+(b.parent===S.parent?0:o))(u).descendants(),m=Math.min(...h.map(({x:b,depth:S})=>b-i[S].width/2)),x=Math.max(...h.map(({x:b,depth:S})=>b+i[S].width/
-2))-m,$=i.reduce((b,{height:S})=>b+S,0),y=(e.height*Math.max(1,x/e.width)-$)/Math.max(1,i.length-1),g=Math.min(za*l,Math.max(l,y)),v=i.map((b,S)=>i.slice(0,S).reduce(
-(d,{height:M})=>d+M+g,0)),T=new Map(h.map(({x:b,depth:S,data:d})=>[d.key,{x:b-m-i[S].width/2,y:v[S],...i[S]}])),k=Vr(t,Kr.tree),A=t.nodes.slice(1).map(b=>{let[S,
-d]=[T.get(b.parent.key),T.get(b.key)],[M,L]=[S.x+S.width/2,S.y+S.height-(b.parent.parent?0:a)],[R,C]=[d.x+d.width/2,d.y],N=(L+C)/2;return{node:b,width:k(b),d:`M${M}\
-,${L}C${M},${N} ${R},${N} ${R},${C}`}}),w=i.length-1;return{mode:"tree",width:x,height:v[w]+i[w].height,boxes:T,lines:A}}function Xr(t,e){let{height:n,thumb:r,indent:s}=Rn,
+i=Ha(t).map(x=>{let S=(1+x)/2;return{thumb:r*x,text:S,width:n*x,height:r*x+s*S+a}}),u=F.hierarchy(t.root,x=>x.children),h=F.tree().nodeSize([1,1]).separation((x,S)=>i[x.
+depth].width+(x.parent===S.parent?0:o))(u).descendants(),m=Math.min(...h.map(({x,depth:S})=>x-i[S].width/2)),y=Math.max(...h.map(({x,depth:S})=>x+i[S].width/2))-
+m,$=i.reduce((x,{height:S})=>x+S,0),b=(e.height*Math.max(1,y/e.width)-$)/Math.max(1,i.length-1),d=Math.min(za*l,Math.max(l,b)),v=i.map((x,S)=>i.slice(0,S).reduce(
+(w,{height:k})=>w+k+d,0)),A=new Map(h.map(({x,depth:S,data:w})=>[w.key,{x:x-m-i[S].width/2,y:v[S],...i[S]}])),M=Vr(t,Kr.tree),L=t.nodes.slice(1).map(x=>{let[S,w]=[
+A.get(x.parent.key),A.get(x.key)],[k,T]=[S.x+S.width/2,S.y+S.height-(x.parent.parent?0:a)],[B,E]=[w.x+w.width/2,w.y],R=(T+E)/2;return{node:x,width:M(x),d:`M${k}\
+,${T}C${k},${R} ${B},${R} ${B},${E}`}}),g=i.length-1;return{mode:"tree",width:y,height:v[g]+i[g].height,boxes:A,lines:L}}function Xr(t,e){let{height:n,thumb:r,indent:s}=Rn,
 a=new Map;t.nodes.forEach(({key:i,level:u},f)=>{let h=Math.min(u*s,e/2);a.set(i,{x:h,y:f*n,width:e-h,height:n-6,thumb:r,text:1})});let o=Vr(t,Kr.rows),l=t.nodes.
 slice(1).map(i=>{let[u,f]=[a.get(i.parent.key),a.get(i.key)],h=u.x+s/2;return{node:i,width:o(i),d:`M${h},${u.y+5+r}V${f.y+5+r/2}H${f.x+5}`}});return{mode:"rows",
 width:e,height:t.nodes.length*n,boxes:a,lines:l}}function it(t,e,n){return c("div",{class:"choices",role:"group","aria-label":t},c("span",{class:"choices-label","aria-hidden":"true"},t),c("span",{class:"choice\
 s-row"},e.map(({value:r,text:s,href:a,title:o})=>c("a",{class:"choice",href:a,title:o,"aria-current":r===n?"true":null,data:{value:r}},s))))}function Lt({id:t,label:e,
 title:n,options:r,current:s,onChange:a}){let o=c("select",{id:t,title:n,on:{change:()=>a(o.value)}},r.map(({value:l,text:i})=>c("option",{value:l,selected:l===s},
-i)));return c("label",{class:"select"},c("span",{class:"choices-label"},e),o)}var Da={image:"Image",gradient:"Gradient",overlay:"Overlay"};function Te(t){let e=Object.
-entries(Da).map(([n,r])=>({value:n,text:r,href:O({...t,show:n})}));return it("Show",e,t.show)}function pt(t,e,n,r=`${t}s`){let s=(a,o,l,i)=>{if(!o)return null;let u=`${i}\
+i)));return c("label",{class:"select"},c("span",{class:"choices-label"},e),o)}var Da={image:"Image",gradient:"Gradient",overlay:"Overlay"};function Ae(t){let e=Object.
+entries(Da).map(([n,r])=>({value:n,text:r,href:I({...t,show:n})}));return it("Show",e,t.show)}function pt(t,e,n,r=`${t}s`){let s=(a,o,l,i)=>{if(!o)return null;let u=`${i}\
  ${t}: ${o.text}`,f=a==="before"?"prev":"next";return c("a",{class:`button step ${a} ${t}`,href:o.href,rel:f,"aria-label":u,title:u},a==="before"?Mt(l):null,c("\
 span",{class:"step-text"},c("bdi",null,o.text)),a==="after"?Mt(l):null)};return c("nav",{class:"neighbours","aria-label":`Neighbouring ${r}`},s("before",e,"M15 \
 5l-7 7 7 7","Previous"),s("after",n,"M9 5l7 7-7 7","Next"))}async function dt(t,e,n){let[r,s]=await Promise.all([t.network(e,n),t.folder(e,n)]);return{manifest:r,root:s}}function bt(t,e){let n=t.layers.find(r=>r.name===e);
-if(n)return n;throw new D("unknown",`${E(t.name)} has no layer “${E(e)}”.`)}function Ae(t,e,n){let r=t.find(s=>s.channel===n);if(r)return r;throw new D("unk\
-nown",`${E(e)} has no filter ${n}: they are numbered from 0 to ${t.length-1}.`)}async function re(t,e,n){try{return await t}catch(r){if(n.aborted)throw r;return e}}
-function Ee(t,e,n){return re(t.images(e,n),null,n)}function Le({room:t,layers:e,chain:n}){return t<620?"list":n||e<16?"rows":"map"}function Pn(t,e,n){let r=(e.width-2*n)/t.width,s=(e.height-2*n)/t.height,a=Math.
+if(n)return n;throw new D("unknown",`${C(t.name)} has no layer “${C(e)}”.`)}function Ee(t,e,n){let r=t.find(s=>s.channel===n);if(r)return r;throw new D("unk\
+nown",`${C(e)} has no filter ${n}: they are numbered from 0 to ${t.length-1}.`)}async function se(t,e,n){try{return await t}catch(r){if(n.aborted)throw r;return e}}
+function Le(t,e,n){return se(t.images(e,n),null,n)}function Ce({room:t,layers:e,chain:n}){return t<620?"list":n||e<16?"rows":"map"}function Pn(t,e,n){let r=(e.width-2*n)/t.width,s=(e.height-2*n)/t.height,a=Math.
 max(.02,Math.min(1,r,s));return{k:a,x:(e.width-a*t.width)/2,y:(e.height-a*t.height)/2}}function _n({k:t,x:e,y:n},r,s){return e>=-1&&n>=-1&&e+t*r.width<=s.width+
 1&&n+t*r.height<=s.height+1}function Yr({k:t,x:e,y:n},r){return{x:-e/t,y:-n/t,width:r.width/t,height:r.height/t}}function Jr(t,e,n,{margin:r,corner:s}){let{k:a,
 x:o,y:l}=t,[i,u]=[o+a*e.x,l+a*e.y],[f,h]=[i+a*e.width,u+a*e.height],m=i>=r&&u>=r&&f<=n.width-r&&h<=n.height-r,p=s&&f>n.width-s.width&&h>n.height-s.height;return m&&
-!p?t:{k:a,x:n.width/2-a*(e.x+e.width/2),y:n.height/2-a*(e.y+e.height/2)}}var Zr={width:220,height:150},Qr=24;function ts(t){let e=P("g",{class:"minimap-cards"}),n=P("rect",{class:"minimap-seen",rx:3,"vector-effect":"non-scaling-strok\
-e"}),r=P("svg",{class:"minimap","aria-hidden":"true"},e,n),s=null;function a(o){let l=r.getBoundingClientRect(),{x:i,y:u,width:f,height:h}=r.viewBox.baseVal;t(i+
+!p?t:{k:a,x:n.width/2-a*(e.x+e.width/2),y:n.height/2-a*(e.y+e.height/2)}}var Zr={width:220,height:150},Qr=24;function ts(t){let e=N("g",{class:"minimap-cards"}),n=N("rect",{class:"minimap-seen",rx:3,"vector-effect":"non-scaling-strok\
+e"}),r=N("svg",{class:"minimap","aria-hidden":"true"},e,n),s=null;function a(o){let l=r.getBoundingClientRect(),{x:i,y:u,width:f,height:h}=r.viewBox.baseVal;t(i+
 (o.clientX-l.left)/l.width*f,u+(o.clientY-l.top)/l.height*h)}return r.addEventListener("pointerdown",o=>{o.button||(r.setPointerCapture(o.pointerId),a(o))}),r.addEventListener(
 "pointermove",o=>{r.hasPointerCapture(o.pointerId)&&a(o)}),{node:r,covers:()=>s&&r.style.display!=="none"?{width:s.width+Qr,height:s.height+Qr}:null,draw(o,l,i){
 let u=Math.max(o.width,o.height)*.03,f={width:o.width+2*u,height:o.height+2*u},h=Math.min(Zr.width/f.width,Zr.height/f.height);s={width:Math.round(f.width*h),height:Math.
 round(f.height*h)},r.setAttribute("viewBox",`${-u} ${-u} ${f.width} ${f.height}`),r.style.width=`${s.width}px`,r.style.height=`${s.height}px`;let m={width:i.width,
-height:i.height,rx:14};e.replaceChildren(...l.map(({x:p,y:x})=>P("rect",{x:p,y:x,...m})))},show(o,l,i){r.style.display=i?"none":"";for(let[u,f]of Object.entries(
-Yr(o,l)))n.setAttribute(u,String(f))}}}var Ct=24,Wa=1.6,Ce=1.5,Ua=250;function Ie(t,e,{memory:n,name:r,whole:s,item:a,keyOf:o,signal:l}){let i=matchMedia("(prefers-reduced-motion: reduce)"),u=F.select(
-t),f=null,h=-1/0,m=()=>F.zoomTransform(t),p=d=>d&&!i.matches?u.transition().duration(220):u.interrupt(),x=({k:d,x:M,y:L},R)=>w.transform(p(R),F.zoomIdentity.translate(
-M,L).scale(d)),$=ts((d,M)=>w.translateTo(u.interrupt(),d,M)),y=()=>x(Pn(f.world,f.view,Ct),!0),g=(d,M,L)=>c("button",{type:"button",class:"map-button","aria-lab\
-el":d,title:d,on:{click:L}},Mt(M)),v=g("Zoom in (+)","M12 5v14M5 12h14",()=>w.scaleBy(p(!0),Ce)),T=g("Zoom out (−)","M5 12h14",()=>w.scaleBy(p(!0),1/Ce)),k=g(
-`Show the whole ${s} (0)`,"M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",y),A=c("div",{class:"map-tools"},v,T,k),w=F.zoom();w.filter(d=>et(d,".minimap")?!1:d.type==="\
-wheel"?d.ctrlKey||performance.now()-h>Ua:!d.ctrlKey&&!d.button).on("zoom",({transform:d})=>b(d));function b({k:d,x:M,y:L}){if(!f)return;e.style.transform=`trans\
-late(${M}px, ${L}px) scale(${d})`;let R=2**(Math.round(Math.log2(d)*4)/4);R!==f.step&&e.style.setProperty("--k",String(R)),f.step=R,t.classList.toggle("zoomed-o\
-ut",d<.7),$.show({k:d,x:M,y:L},f.view,_n({k:d,x:M,y:L},f.world,f.view));let[C,N]=w.scaleExtent();v.toggleAttribute("data-end",d>=N-1e-6),T.toggleAttribute("data\
--end",d<=C+1e-6),n.set(r,{k:d,x:M,y:L,world:f.world,view:f.view})}function S(d,M=!1){let L=f.boxes.get(o(d)),{k:R,x:C,y:N}=m(),B=Jr({k:R,x:C,y:N},{...L,...f.card},
-f.view,{margin:Ct,corner:$.covers()});(B.x!==C||B.y!==N)&&x(B,M)}return t.addEventListener("focusin",d=>{let M=et(d,a);!f||!M?.matches(":focus-visible")||(S(M,!0),
-requestAnimationFrame(()=>f&&t.scrollIntoView({block:"nearest"})))}),t.addEventListener("keydown",d=>{if(!(!f||d.altKey||d.ctrlKey||d.metaKey)){if(d.key==="+"||
-d.key==="=")w.scaleBy(p(!0),Ce);else if(d.key==="-"||d.key==="_")w.scaleBy(p(!0),1/Ce);else if(d.key==="0")y();else return;d.preventDefault(),d.stopPropagation()}}),
-addEventListener("scroll",()=>h=performance.now(),{passive:!0,signal:l}),{tools:A,get on(){return f!==null},begin(d,M,L,R){let C=f?null:n.get(r),N=f&&!_n(m(),f.
-world,f.view)?m():null;f={world:d,view:M,boxes:R,card:{width:L.width,height:L.height},step:null},e.style.width=`${d.width}px`,e.style.height=`${d.height}px`;let B=Pn(
-d,M,Ct);w.extent([[0,0],[M.width,M.height]]).scaleExtent([B.k,Wa]).translateExtent([[-Ct/B.k,-Ct/B.k],[d.width+Ct/B.k,d.height+Ct/B.k]]).duration(i.matches?0:220),
-t.tabIndex=-1,$.node.isConnected||(t.append($.node),u.call(w)),$.draw(d,[...R.values()],L);let G=C&&C.view.width===M.width&&C.world.width===d.width;x(N??(G?C:B))},
-end(){if(f){f=null,u.interrupt().on(".zoom",null),t.removeAttribute("tabindex"),t.classList.remove("zoomed-out"),$.node.remove();for(let d of["transform","width",
-"height","--k"])e.style.removeProperty(d)}},show:S}}function Bn(t){let[e,n]=t.size;return[P("rect",{class:"kernel-zero",width:n,height:e}),Dr(t).map(({level:r,d:s})=>P("path",{d:s,class:r>0?"exciting":"inhibiting",
-"fill-opacity":Math.abs(r)})),P("rect",{class:"kernel-edge",width:n,height:e,"vector-effect":"non-scaling-stroke"})]}function Oe(t,e){let[n,r]=t.size,s=Hr(t,a=>I(
-a*e,2));return P("svg",{class:"kernel",viewBox:`0 0 ${r} ${n}`,role:"img","aria-label":s},P("title",null,s),Bn(t))}function Ga(t){return c("span",{class:"missing",role:"img","aria-label":t,title:t},"missing")}function xt({source:t,show:e,alt:n,tile:r=[0,1],eager:s=!1,tileWidth:a=0,
+height:i.height,rx:14};e.replaceChildren(...l.map(({x:p,y})=>N("rect",{x:p,y,...m})))},show(o,l,i){r.style.display=i?"none":"";for(let[u,f]of Object.entries(Yr(
+o,l)))n.setAttribute(u,String(f))}}}var Ct=24,Wa=1.6,Ie=1.5,Ua=250;function Oe(t,e,{memory:n,name:r,whole:s,item:a,keyOf:o,signal:l}){let i=matchMedia("(prefers-reduced-motion: reduce)"),u=F.select(
+t),f=null,h=-1/0,m=()=>F.zoomTransform(t),p=w=>w&&!i.matches?u.transition().duration(220):u.interrupt(),y=({k:w,x:k,y:T},B)=>g.transform(p(B),F.zoomIdentity.translate(
+k,T).scale(w)),$=ts((w,k)=>g.translateTo(u.interrupt(),w,k)),b=()=>y(Pn(f.world,f.view,Ct),!0),d=(w,k,T)=>c("button",{type:"button",class:"map-button","aria-lab\
+el":w,title:w,on:{click:T}},Mt(k)),v=d("Zoom in (+)","M12 5v14M5 12h14",()=>g.scaleBy(p(!0),Ie)),A=d("Zoom out (−)","M5 12h14",()=>g.scaleBy(p(!0),1/Ie)),M=d(
+`Show the whole ${s} (0)`,"M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",b),L=c("div",{class:"map-tools"},v,A,M),g=F.zoom();g.filter(w=>et(w,".minimap")?!1:w.type==="\
+wheel"?w.ctrlKey||performance.now()-h>Ua:!w.ctrlKey&&!w.button).on("zoom",({transform:w})=>x(w));function x({k:w,x:k,y:T}){if(!f)return;e.style.transform=`trans\
+late(${k}px, ${T}px) scale(${w})`;let B=2**(Math.round(Math.log2(w)*4)/4);B!==f.step&&e.style.setProperty("--k",String(B)),f.step=B,t.classList.toggle("zoomed-o\
+ut",w<.7),$.show({k:w,x:k,y:T},f.view,_n({k:w,x:k,y:T},f.world,f.view));let[E,R]=g.scaleExtent();v.toggleAttribute("data-end",w>=R-1e-6),A.toggleAttribute("data\
+-end",w<=E+1e-6),n.set(r,{k:w,x:k,y:T,world:f.world,view:f.view})}function S(w,k=!1){let T=f.boxes.get(o(w)),{k:B,x:E,y:R}=m(),_=Jr({k:B,x:E,y:R},{...T,...f.card},
+f.view,{margin:Ct,corner:$.covers()});(_.x!==E||_.y!==R)&&y(_,k)}return t.addEventListener("focusin",w=>{let k=et(w,a);!f||!k?.matches(":focus-visible")||(S(k,!0),
+requestAnimationFrame(()=>f&&t.scrollIntoView({block:"nearest"})))}),t.addEventListener("keydown",w=>{if(!(!f||w.altKey||w.ctrlKey||w.metaKey)){if(w.key==="+"||
+w.key==="=")g.scaleBy(p(!0),Ie);else if(w.key==="-"||w.key==="_")g.scaleBy(p(!0),1/Ie);else if(w.key==="0")b();else return;w.preventDefault(),w.stopPropagation()}}),
+addEventListener("scroll",()=>h=performance.now(),{passive:!0,signal:l}),{tools:L,get on(){return f!==null},begin(w,k,T,B){let E=f?null:n.get(r),R=f&&!_n(m(),f.
+world,f.view)?m():null;f={world:w,view:k,boxes:B,card:{width:T.width,height:T.height},step:null},e.style.width=`${w.width}px`,e.style.height=`${w.height}px`;let _=Pn(
+w,k,Ct);g.extent([[0,0],[k.width,k.height]]).scaleExtent([_.k,Wa]).translateExtent([[-Ct/_.k,-Ct/_.k],[w.width+Ct/_.k,w.height+Ct/_.k]]).duration(i.matches?0:220),
+t.tabIndex=-1,$.node.isConnected||(t.append($.node),u.call(g)),$.draw(w,[...B.values()],T);let Q=E&&E.view.width===k.width&&E.world.width===w.width;y(R??(Q?E:_))},
+end(){if(f){f=null,u.interrupt().on(".zoom",null),t.removeAttribute("tabindex"),t.classList.remove("zoomed-out"),$.node.remove();for(let w of["transform","width",
+"height","--k"])e.style.removeProperty(w)}},show:S}}function Bn(t){let[e,n]=t.size;return[N("rect",{class:"kernel-zero",width:n,height:e}),Dr(t).map(({level:r,d:s})=>N("path",{d:s,class:r>0?"exciting":"inhibiting",
+"fill-opacity":Math.abs(r)})),N("rect",{class:"kernel-edge",width:n,height:e,"vector-effect":"non-scaling-stroke"})]}function Re(t,e){let[n,r]=t.size,s=Hr(t,a=>O(
+a*e,2));return N("svg",{class:"kernel",viewBox:`0 0 ${r} ${n}`,role:"img","aria-label":s},N("title",null,s),Bn(t))}function Ga(t){return c("span",{class:"missing",role:"img","aria-label":t,title:t},"missing")}function xt({source:t,show:e,alt:n,tile:r=[0,1],eager:s=!1,tileWidth:a=0,
 part:o=null}){let l=()=>Ga(`Missing picture: ${n}`);if(!t)return l();let i=c("img",{alt:n,decoding:"async",draggable:"false",on:{error:()=>i.replaceWith(l()),load:()=>Ka(
 i,a)}});e(i,t,s);let[u,f]=r;if(f>1&&i.classList.add("cut"),f>1&&(i.style.objectPosition=`${u/(f-1)*100}% 50%`),o){i.classList.add("part");for(let[h,m]of Object.
 entries(o))i.style[h]=`${m*100}%`}return i}function Ka(t,e){let n=e||Math.min(t.naturalWidth,t.naturalHeight);n<=64&&t.clientWidth>n*2&&t.classList.add("pixels")}
 function q(t,...e){let n=c("span",{class:"frame"},e);return t&&t[0]!==t[1]&&(n.style.aspectRatio=`${t[1]} / ${t[0]}`),n}var Va=.08;function es([t,e,n,r],[,s,a]){
 let[o,l]=[n-t,r-e],i=`M0,0H${a}V${s}H0Z`,u=`M${t},${e}V${r}H${n}V${e}Z`,f=Math.max(o/a,l/s)<Va,h={cx:t+o/2,cy:e+l/2,r:Math.max(a,s)*.055,"vector-effect":"non-sc\
-aling-stroke"},m={x:t,y:e,width:o,height:l,"vector-effect":"non-scaling-stroke"};return P("svg",{class:"box",viewBox:`0 0 ${a} ${s}`,preserveAspectRatio:"xMidYM\
-id meet","aria-hidden":"true"},f?null:P("path",{class:"dim",d:i+u,"fill-rule":"evenodd"}),f?[P("circle",{class:"halo",...h}),P("circle",{class:"line",...h})]:null,
-P("rect",{class:"halo",...m}),P("rect",{class:"line",...m}))}function ns([t,e],[n,r,s,a]){let o=Math.min(s-n,a-r);if(o<=0||o===e&&o===t)return null;let[l,i]=[n+(s-n-o)/2,r+(a-r-o)/2];return{width:e/o,height:t/o,left:0-l/o,
-top:0-i/o}}function rs(t,{box:[e,n,r,s]}){let a=t.receptive_field;return!!a&&(s-n<a.size[0]||r-e<a.size[1])}function Re(t,e,n,r=null){let s=e.receptive_field;if(n.
+aling-stroke"},m={x:t,y:e,width:o,height:l,"vector-effect":"non-scaling-stroke"};return N("svg",{class:"box",viewBox:`0 0 ${a} ${s}`,preserveAspectRatio:"xMidYM\
+id meet","aria-hidden":"true"},f?null:N("path",{class:"dim",d:i+u,"fill-rule":"evenodd"}),f?[N("circle",{class:"halo",...h}),N("circle",{class:"line",...h})]:null,
+N("rect",{class:"halo",...m}),N("rect",{class:"line",...m}))}function ns([t,e],[n,r,s,a]){let o=Math.min(s-n,a-r);if(o<=0||o===e&&o===t)return null;let[l,i]=[n+(s-n-o)/2,r+(a-r-o)/2];return{width:e/o,height:t/o,left:0-l/o,
+top:0-i/o}}function rs(t,{box:[e,n,r,s]}){let a=t.receptive_field;return!!a&&(s-n<a.size[0]||r-e<a.size[1])}function Ne(t,e,n,r=null){let s=e.receptive_field;if(n.
 startsWith("cropped")&&s&&r?.position&&r.box){let[o,l]=[0,1].map(m=>r.position[m]*s.stride[m]+s.offset[m]),[i,u,f,h]=r.box;return ns(s.size,[i-l,u-o,f-l,h-o])}let a=ct(
 t,n,e);return a?ns(a,[0,0,a[1],a[0]]):null}function Fn({manifest:t,layer:e,sources:n,show:r},s,a,{alt:o,tile:l,eager:i}){let u=ct(t,s,e)?.[1];return xt({source:n.strip(s,a),show:r,alt:o,tile:l,eager:i,tileWidth:u})}
-function ut({manifest:t,layer:e,sources:n,show:r},s,a,o){let{alt:l,tiles:i,eager:u,square:f=!1,entry:h=null}=o,m=f?Re(t,e,s,h):null,p=o.source??n.thumb(s,a);if(p)
-return xt({source:p,show:r,alt:l,eager:u,part:m});let x=ct(t,s,e)?.[1];return xt({source:n.strip(s,a),show:r,alt:l,tile:[0,i],eager:u,tileWidth:x,part:m})}function Ht({
-manifest:t,sources:e,show:n},r,s,a=!1){return xt({source:e.image(r),show:n,alt:s,eager:a,tileWidth:t.input.shape[2]})}function Dt(t,e,{image:n}){let{sources:r,show:s}=t,
-a=`best image of filter ${e}`,o=r.thumb("image",e),l=o?xt({source:o,show:s,alt:a}):Ht(t,n,a);return l.classList.add("whole"),l}function se({manifest:t,layer:e},n){
-return n?.box&&W(t,e)?es(n.box,t.input.shape):null}function oe(t,e,n,r){let{manifest:s,filter:a}=t,[,o,l]=s.input.shape,i=e==="max"?"max_grads":"avg_grads",u=a[e],
-f=u[n],h=`${E(J(s,f.class),60)}, image ${f.image}`;if(r!=="image"&&!a.pictures.includes(i))return q([o,l],c("span",{class:"missing"},"gradient not computed"));let m=p=>Fn(
-t,i,a.channel,{alt:p,tile:[n,u.length]});return r==="gradient"?q([o,l],m(`gradient for ${h}`)):q([o,l],Ht(t,f.image,h),r==="overlay"?c("span",{class:"overlay"},
-m("")):null,se(t,f))}function ss(t,e,n){let{manifest:r,layer:s,filter:a,tag:o}=t;if(!a.pictures.includes(e))return null;let l=e==="cropped"?"crop":"gradient",i=`${l}\
+function ut({manifest:t,layer:e,sources:n,show:r},s,a,o){let{alt:l,tiles:i,eager:u,square:f=!1,entry:h=null}=o,m=f?Ne(t,e,s,h):null,p=o.source??n.thumb(s,a);if(p)
+return xt({source:p,show:r,alt:l,eager:u,part:m});let y=ct(t,s,e)?.[1];return xt({source:n.strip(s,a),show:r,alt:l,tile:[0,i],eager:u,tileWidth:y,part:m})}function Dt({
+manifest:t,sources:e,show:n},r,s,a=!1){return xt({source:e.image(r),show:n,alt:s,eager:a,tileWidth:t.input.shape[2]})}function qt(t,e,{image:n}){let{sources:r,show:s}=t,
+a=`best image of filter ${e}`,o=r.thumb("image",e),l=o?xt({source:o,show:s,alt:a}):Dt(t,n,a);return l.classList.add("whole"),l}function oe({manifest:t,layer:e},n){
+return n?.box&&W(t,e)?es(n.box,t.input.shape):null}function ae(t,e,n,r){let{manifest:s,filter:a}=t,[,o,l]=s.input.shape,i=e==="max"?"max_grads":"avg_grads",u=a[e],
+f=u[n],h=`${C(J(s,f.class),60)}, image ${f.image}`;if(r!=="image"&&!a.pictures.includes(i))return q([o,l],c("span",{class:"missing"},"gradient not computed"));let m=p=>Fn(
+t,i,a.channel,{alt:p,tile:[n,u.length]});return r==="gradient"?q([o,l],m(`gradient for ${h}`)):q([o,l],Dt(t,f.image,h),r==="overlay"?c("span",{class:"overlay"},
+m("")):null,oe(t,f))}function ss(t,e,n){let{manifest:r,layer:s,filter:a,tag:o}=t;if(!a.pictures.includes(e))return null;let l=e==="cropped"?"crop":"gradient",i=`${l}\
  ${n+1} of filter ${a.channel}${o?` ${o}`:""}`;return c("span",{class:"small"},q(ct(r,e,s),Fn(t,e,a.channel,{alt:i,tile:[n,a.max.length]})),c("span",{class:"sma\
-ll-name"},l))}function Ne(t,e){return c("div",{class:"pair"},ss(t,"cropped",e),ss(t,"cropped_grad",e))}function Pe(t){let{manifest:e,layer:n,filter:r,tag:s}=t;if(!r.
+ll-name"},l))}function Pe(t,e){return c("div",{class:"pair"},ss(t,"cropped",e),ss(t,"cropped_grad",e))}function _e(t){let{manifest:e,layer:n,filter:r,tag:s}=t;if(!r.
 pictures.includes("max_activ"))return null;let a=`filter image of filter ${r.channel}${s?` ${s}`:""}`,o=[q(ct(e,"max_activ",n),Fn(t,"max_activ",r.channel,{alt:a,
 eager:!0}))];return r.ascent?.found===!1&&o.push(c("figcaption",null,c("span",{class:"detail"},"No picture was found that excites this filter: what is shown is \
 the last attempt."))),o}function vt(t){return`${t<0?"−":""}${X(Math.abs(t))}`}function Xa(t,e){let{channel:n,max:r,pictures:s}=e;if(!r.length)return c("span",{class:"missing"},"no pi\
-cture");if(!W(t.manifest,t.layer)||!s.includes("cropped"))return Dt(t,n,r[0]);let a=`${Tt.cropped} of filter ${n}`;return ut(t,"cropped",n,{alt:a,tiles:r.length,
+cture");if(!W(t.manifest,t.layer)||!s.includes("cropped"))return qt(t,n,r[0]);let a=`${Tt.cropped} of filter ${n}`;return ut(t,"cropped",n,{alt:a,tiles:r.length,
 square:!0,entry:r[0]})}function os({manifest:t,root:e,show:n,signal:r},s){let a=new Map;function o(i){let u=async()=>{let f=await s.layer(t.name,i.data,r);return{
 file:f,scene:{manifest:t,root:e,layer:i,show:n,sources:nt({manifest:t,root:e,layer:i,file:f})}}};return a.has(i)||a.set(i,u().catch(()=>null)),a.get(i)}function l({
-layer:i,channel:u,share:f,kernel:h},m){let[p,x]=[q(null),q(null)],$=c("span",{class:"part-label",title:i.name}),y=g=>_($,c("bdi",null,U(i.name,28)),c("wbr"),c("\
-span",{class:"part-channel"},":",c("b",null,u)),g);return y(null),o(i).then(g=>{let v=g?.file.filters.find(k=>k.channel===u);if(r.aborted)return;if(!v)return[p,
-x].forEach(k=>_(k,c("span",{class:"missing"},"no picture")));if(_(p,Xa(g.scene,v)),m!==null&&v.pictures.includes("max_activ")){let k=`${Tt.max_activ} of filter ${u}`;
-_(x,ut(g.scene,"max_activ",u,{alt:k,tiles:1}))}else x.remove();let T=g.file.names?.[u];T&&y(c("span",{class:"part-title"},E(T,40)))}),c("li",null,c("a",{class:"\
-part-row",href:O({network:t.name,layer:i.name,channel:u})},c("span",{class:`part-share ${f<0?"inhibiting":"exciting"}`},vt(f)),h?Oe(h,m):null,p,m===null?null:x,
-$))}return{list:(i,u)=>c("ul",{class:"part-rows"},i.map(f=>l(f,u))),more(i,u,f){let h=c("div",{class:"part-list"},f(i.slice(0,u))),m=i.length-u,x=c("button",{type:"\
-button",class:"button",on:{click:()=>{_(h,f(i)),x.remove(),[...h.querySelectorAll(".part-row")][u]?.focus()}}},`Show ${m} more`);return c("div",{class:"part-gro\
-up"},h,m>0?x:null)}}}function Ya(t,e){let{part:n,parent:r,copies:s}=t,a=[`${Z(t)}${e?`, ${e}`:""}`];return n&&a.push(`${vt(n.share)} of ${Z(r)}`),n&&n.share<0&&a.push("inhibits"),s>
+layer:i,channel:u,share:f,kernel:h},m){let[p,y]=[q(null),q(null)],$=c("span",{class:"part-label",title:i.name}),b=d=>P($,c("bdi",null,U(i.name,28)),c("wbr"),c("\
+span",{class:"part-channel"},":",c("b",null,u)),d);return b(null),o(i).then(d=>{let v=d?.file.filters.find(M=>M.channel===u);if(r.aborted)return;if(!v)return[p,
+y].forEach(M=>P(M,c("span",{class:"missing"},"no picture")));if(P(p,Xa(d.scene,v)),m!==null&&v.pictures.includes("max_activ")){let M=`${Tt.max_activ} of filter ${u}`;
+P(y,ut(d.scene,"max_activ",u,{alt:M,tiles:1}))}else y.remove();let A=d.file.names?.[u];A&&b(c("span",{class:"part-title"},C(A,40)))}),c("li",null,c("a",{class:"\
+part-row",href:I({network:t.name,layer:i.name,channel:u})},c("span",{class:`part-share ${f<0?"inhibiting":"exciting"}`},vt(f)),h?Re(h,m):null,p,m===null?null:y,
+$))}return{list:(i,u)=>c("ul",{class:"part-rows"},i.map(f=>l(f,u))),more(i,u,f){let h=c("div",{class:"part-list"},f(i.slice(0,u))),m=i.length-u,y=c("button",{type:"\
+button",class:"button",on:{click:()=>{P(h,f(i)),y.remove(),[...h.querySelectorAll(".part-row")][u]?.focus()}}},`Show ${m} more`);return c("div",{class:"part-gro\
+up"},h,m>0?y:null)}}}function Ya(t,e){let{part:n,parent:r,copies:s}=t,a=[`${Z(t)}${e?`, ${e}`:""}`];return n&&a.push(`${vt(n.share)} of ${Z(r)}`),n&&n.share<0&&a.push("inhibits"),s>
 1&&a.push(`occurs ${s} times here`),t.failed&&a.push("what it is made of cannot be read"),a.join(", ")}function as({part:t,scale:e},n,r,s){if(!t?.kernel||!e)return null;
-let[a,o]=t.kernel.size,l=s/Math.max(a,o),[i,u]=[n+(s-l*o)/2,r+(s-l*a)/2];return P("g",{class:"node-kernel",transform:`translate(${i},${u}) scale(${l})`},Bn(t.kernel))}
-function is(t,e,n){return!t.canOpen||!t.parent?null:P("g",{class:"node-handle",transform:`translate(${e},${n})`},P("circle",{class:"node-handle-area",r:18}),P("\
-circle",{class:"node-handle-disc",r:9}),P("path",{d:t.isOpen?"M-4,0H4":"M-4,0H4M0,-4V4"}))}function ls({copies:t},e,n){return t<2?null:P("g",{class:"node-copies",
-transform:`translate(${e},${n})`},P("rect",{x:-13,y:-8,width:26,height:16,rx:8}),P("text",{"text-anchor":"middle",y:4},`×${t}`))}function cs(t,e,n,r,s){let a=e.
-url(t);return[P("rect",{class:"node-back",x:n,y:r,width:s,height:s,rx:6}),P("image",{x:n+2,y:r+2,width:s-4,height:s-4,href:a,data:{filter:Z(t)}})]}function Ja(t,{
-width:e,height:n,thumb:r,text:s},a){let o=e/2,l=o-r/2,i={x:o,"text-anchor":"middle"};return[cs(t,a,l,0,r),as(t,l,0,r*.34),ls(t,o+r/2-8,4),P("text",{class:"node-\
-layer",...i,y:r+14*s,"font-size":12*s},U(!t.parent&&a.nameOf(t)||t.layer.name,t.parent?12:20)),P("text",{class:"node-label",...i,y:r+30*s,"font-size":13*s},P("t\
-span",{class:"node-channel"},t.channel),t.part?P("tspan",{class:t.part.share<0?"inhibiting":"exciting",dx:5},vt(t.part.share)):null),is(t,o,n-10)]}function Za(t,{
-width:e,thumb:n},r){let s=r.nameOf(t),a=Math.max(6,Math.floor((e-n-100)/8)),o=n+16;return[P("rect",{class:"node-row",width:e,height:Rn.height-6,rx:8}),cs(t,r,5,
-5,n),ls(t,n-4,9),P("text",{class:"node-label node-channel",x:o,y:26,"font-size":14},`${U(t.layer.name,a)}:${t.channel}`),P("text",{class:"node-layer",x:o,y:45,"\
-font-size":13},t.part?P("tspan",{class:t.part.share<0?"inhibiting":"exciting"},vt(t.part.share)):s&&U(s,a+6)),as(t,e-84,14,34),is(t,e-24,31)]}function jn(t,e,n,r){
-let s=t.mode==="tree"?Ja:Za;return P("svg",{class:`circuit-drawing ${t.mode}`,width:t.width,height:t.height,viewBox:`0 0 ${t.width} ${t.height}`,role:"tree","ar\
-ia-label":r},P("g",{class:"circuit-lines","aria-hidden":"true"},t.lines.map(({node:a,d:o,width:l})=>P("path",{d:o,class:a.part.share<0?"inhibiting":"exciting","\
-stroke-width":l.toFixed(2)}))),e.map(a=>{let o=t.boxes.get(a.key),l=Ya(a,n.nameOf(a));return P("g",{class:"node",transform:`translate(${o.x},${o.y})`,role:"tree\
-item",tabindex:"-1","aria-level":a.level+1,"aria-expanded":a.canOpen?String(a.isOpen):null,data:{key:a.key,filter:Z(a)}},P("title",null,l),s(a,o,n))}))}function zn({score:t,excitation:e,inhibition:n,rest:r}){let[s,a,o,l]=pr([t,e,n,r]),i=(u,f)=>c("span",{class:`balance-term ${u}`},f);return c("p",{class:"balance\
+let[a,o]=t.kernel.size,l=s/Math.max(a,o),[i,u]=[n+(s-l*o)/2,r+(s-l*a)/2];return N("g",{class:"node-kernel",transform:`translate(${i},${u}) scale(${l})`},Bn(t.kernel))}
+function is(t,e,n){return!t.canOpen||!t.parent?null:N("g",{class:"node-handle",transform:`translate(${e},${n})`},N("circle",{class:"node-handle-area",r:18}),N("\
+circle",{class:"node-handle-disc",r:9}),N("path",{d:t.isOpen?"M-4,0H4":"M-4,0H4M0,-4V4"}))}function ls({copies:t},e,n){return t<2?null:N("g",{class:"node-copies",
+transform:`translate(${e},${n})`},N("rect",{x:-13,y:-8,width:26,height:16,rx:8}),N("text",{"text-anchor":"middle",y:4},`×${t}`))}function cs(t,e,n,r,s){let a=e.
+url(t);return[N("rect",{class:"node-back",x:n,y:r,width:s,height:s,rx:6}),N("image",{x:n+2,y:r+2,width:s-4,height:s-4,href:a,data:{filter:Z(t)}})]}function Ja(t,{
+width:e,height:n,thumb:r,text:s},a){let o=e/2,l=o-r/2,i={x:o,"text-anchor":"middle"};return[cs(t,a,l,0,r),as(t,l,0,r*.34),ls(t,o+r/2-8,4),N("text",{class:"node-\
+layer",...i,y:r+14*s,"font-size":12*s},U(!t.parent&&a.nameOf(t)||t.layer.name,t.parent?12:20)),N("text",{class:"node-label",...i,y:r+30*s,"font-size":13*s},N("t\
+span",{class:"node-channel"},t.channel),t.part?N("tspan",{class:t.part.share<0?"inhibiting":"exciting",dx:5},vt(t.part.share)):null),is(t,o,n-10)]}function Za(t,{
+width:e,thumb:n},r){let s=r.nameOf(t),a=Math.max(6,Math.floor((e-n-100)/8)),o=n+16;return[N("rect",{class:"node-row",width:e,height:Rn.height-6,rx:8}),cs(t,r,5,
+5,n),ls(t,n-4,9),N("text",{class:"node-label node-channel",x:o,y:26,"font-size":14},`${U(t.layer.name,a)}:${t.channel}`),N("text",{class:"node-layer",x:o,y:45,"\
+font-size":13},t.part?N("tspan",{class:t.part.share<0?"inhibiting":"exciting"},vt(t.part.share)):s&&U(s,a+6)),as(t,e-84,14,34),is(t,e-24,31)]}function jn(t,e,n,r){
+let s=t.mode==="tree"?Ja:Za;return N("svg",{class:`circuit-drawing ${t.mode}`,width:t.width,height:t.height,viewBox:`0 0 ${t.width} ${t.height}`,role:"tree","ar\
+ia-label":r},N("g",{class:"circuit-lines","aria-hidden":"true"},t.lines.map(({node:a,d:o,width:l})=>N("path",{d:o,class:a.part.share<0?"inhibiting":"exciting","\
+stroke-width":l.toFixed(2)}))),e.map(a=>{let o=t.boxes.get(a.key),l=Ya(a,n.nameOf(a));return N("g",{class:"node",transform:`translate(${o.x},${o.y})`,role:"tree\
+item",tabindex:"-1","aria-level":a.level+1,"aria-expanded":a.canOpen?String(a.isOpen):null,data:{key:a.key,filter:Z(a)}},N("title",null,l),s(a,o,n))}))}function zn({score:t,excitation:e,inhibition:n,rest:r}){let[s,a,o,l]=pr([t,e,n,r]),i=(u,f)=>c("span",{class:`balance-term ${u}`},f);return c("p",{class:"balance\
 -sum"},c("b",null,t<0?"−":"",s)," = ",i("exciting",`${a} excitation`)," − ",i("inhibiting",`${o} inhibition`),r<0?" − ":" + ",i("rest",`${l} rest`))}function us(t){
 let{score:e,excitation:n,inhibition:r}=t,[s,a]=[Math.min(0,e,n+r),Math.max(0,e,n)],o=i=>`${i/(a-s||1)*100}%`,l=(i,u,f)=>c("span",{class:`balance-bar ${i}`,style:{
 left:o(Math.min(u,f)-s),width:o(Math.abs(f-u))}});return c("div",{class:"balance"},zn(t),c("div",{class:"balance-bars","aria-hidden":"true"},c("span",{class:"ba\
 lance-row"},l("exciting",0,n)),c("span",{class:"balance-row"},l("inhibiting",n+r,n),l("rest",n+r,e)),c("span",{class:"balance-score",style:{left:o(e-s)}})))}var Hn=({layer:t,channel:e})=>`${U(t.name,24)}:${e}`;function Qa({part:t,parent:e,copies:n,failed:r},s){let a=[];if(t&&s==="up"){let o=t.share<0?"inhibits":"exc\
-ites";a.push(`It ${o} ${Hn(e)}: ${vt(t.share)} of its sum (${I(t.value)}).`)}else if(t){let o=t.share<0?"is inhibited by":"is excited by";a.push(`It ${o} ${Hn(e)}\
+ites";a.push(`It ${o} ${Hn(e)}: ${vt(t.share)} of its sum (${O(t.value)}).`)}else if(t){let o=t.share<0?"is inhibited by":"is excited by";a.push(`It ${o} ${Hn(e)}\
 , which has ${vt(t.share)} of its sum.`)}return n>1&&a.push(`It occurs ${z(n,"time")} here.`),r&&a.push("Its circuit cannot be read."),a.join(" ")}function fs({
 network:t,current:e,toggle:n,remove:r}){let s=c("section",{class:"node-panel","aria-label":"Chosen filter"}),a=(o,l,i)=>c("button",{type:"button",class:"button",
-data:{value:o},on:{click:i}},l);return{node:s,show(o,l,i,u){let{depth:f,width:h,direction:m}=e(),p=m==="up",x={network:t,layer:o.layer.name,channel:o.channel},$=p?
-"inputs":"users",y=()=>[o.canOpen?a("toggle",`${o.isOpen?"Hide":"Show"} ${$}`,()=>n(o)):null,a("remove","Remove",()=>r(o)),c("a",{class:"button",href:O({...x,circuit:!0,
-depth:f,width:h,direction:m}),title:`A circuit of its own: what it is ${p?"made of":"used for"}`},"Make root")],g=[c("div",{class:"node-panel-pictures"},l?q(null,
-c("img",{src:l,alt:`${Z(o)}, its best crop`})):null,o.part?.kernel?Oe(o.part.kernel,o.scale):null),c("div",{class:"node-panel-text"},c("p",{class:"node-panel-na\
-me"},c("a",{class:"text-link",href:O(x),title:o.layer.name},Hn(o)),i?` ${E(i,40)}`:null),o.parent||!u?.upstream.length?null:zn(u),c("p",null,Qa(o,m)||"The root \
-of this circuit.")),o.parent?c("div",{class:"actions"},y()):null];s.classList.toggle("root",!o.parent),st(s,()=>_(s,g))}}}var ti=["fill","fill-opacity","stroke","stroke-width","stroke-opacity","stroke-dasharray","stroke-linecap","font-family","font-size","font-weight","text-anchor"],
+data:{value:o},on:{click:i}},l);return{node:s,show(o,l,i,u){let{depth:f,width:h,direction:m}=e(),p=m==="up",y={network:t,layer:o.layer.name,channel:o.channel},$=p?
+"inputs":"users",b=()=>[o.canOpen?a("toggle",`${o.isOpen?"Hide":"Show"} ${$}`,()=>n(o)):null,a("remove","Remove",()=>r(o)),c("a",{class:"button",href:I({...y,circuit:!0,
+depth:f,width:h,direction:m}),title:`A circuit of its own: what it is ${p?"made of":"used for"}`},"Make root")],d=[c("div",{class:"node-panel-pictures"},l?q(null,
+c("img",{src:l,alt:`${Z(o)}, its best crop`})):null,o.part?.kernel?Re(o.part.kernel,o.scale):null),c("div",{class:"node-panel-text"},c("p",{class:"node-panel-na\
+me"},c("a",{class:"text-link",href:I(y),title:o.layer.name},Hn(o)),i?` ${C(i,40)}`:null),o.parent||!u?.upstream.length?null:zn(u),c("p",null,Qa(o,m)||"The root \
+of this circuit.")),o.parent?c("div",{class:"actions"},b()):null];s.classList.toggle("root",!o.parent),st(s,()=>P(s,d))}}}var ti=["fill","fill-opacity","stroke","stroke-width","stroke-opacity","stroke-dasharray","stroke-linecap","font-family","font-size","font-weight","text-anchor"],
 It=24,hs=62,ei=2,ni=12e3,ri=/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|\p{Surrogate}/gu;function ps(t,e,n){let[r,s]=["width","height"].map(u=>Number(
 t.getAttribute(u))),a={width:Math.max(520,r+2*It),height:s+hs+2*It};t.setAttribute("x",String((a.width-r)/2)),t.setAttribute("y",String(hs+It)),t.setAttribute("\
-overflow","visible");for(let u of t.querySelectorAll(".node-handle"))u.remove();let o=P("svg",{class:"circuit-paper",...a,viewBox:`0 0 ${a.width} ${a.height}`},
-P("title",null,e),P("rect",{class:"paper",width:a.width,height:a.height}),P("text",{class:"paper-title",x:It,y:It+16},e),P("text",{class:"paper-note",x:It,y:It+
+overflow","visible");for(let u of t.querySelectorAll(".node-handle"))u.remove();let o=N("svg",{class:"circuit-paper",...a,viewBox:`0 0 ${a.width} ${a.height}`},
+N("title",null,e),N("rect",{class:"paper",width:a.width,height:a.height}),N("text",{class:"paper-title",x:It,y:It+16},e),N("text",{class:"paper-note",x:It,y:It+
 38},n),t),l=c("div",{class:"circuit-desk","aria-hidden":"true"},o);document.body.append(l);for(let u of o.querySelectorAll("*")){let f=getComputedStyle(u);for(let h of ti)
 u.setAttribute(h,f.getPropertyValue(h));for(let{name:h}of[...u.attributes])/^(class|role|tabindex|aria-.*|data-.*)$/.test(h)&&u.removeAttribute(h)}return l.remove(),
 o.removeAttribute("class"),{text:new XMLSerializer().serializeToString(o).replace(ri,"�"),...a}}async function si({text:t,width:e,height:n}){let r=Math.min(ei,
@@ -346,114 +346,114 @@ ceil(n*r)});return a.getContext("2d").drawImage(s,0,0,a.width,a.height),new Prom
 ng"))}function ms(t,e){let n=URL.createObjectURL(t);c("a",{href:n,download:e.replace(/[^\w.-]+/g,"-").slice(-120)}).click(),setTimeout(()=>URL.revokeObjectURL(n),
 1e4)}function ds(t,e,n){return Object.entries({SVG:async()=>ms(new Blob([t().text],{type:"image/svg+xml"}),`${e}.svg`),PNG:async()=>ms(await si(t()),`${e}.png`)}).
 map(([s,a])=>{let o=`Save as ${s}`;return c("button",{...{type:"button",class:"button",title:o,"aria-label":o},on:{click:()=>a().catch(n)}},s)})}function gs({store:t,signal:e},n){let r=new Map,s=new Map;return{failed:()=>[...r].flatMap(([a,o])=>o?[]:[a.name]),circuit(a,o){if(!r.has(a))return;let l=Z({layer:a,
-channel:o}),i=r.get(a);return s.has(l)||s.set(l,i&&jt(i,n,o)),s.get(l)},async read(a){let o=[...a].map(async l=>{let i=await t.circuits(n.name,Ft(l),e).catch(()=>null);
+channel:o}),i=r.get(a);return s.has(l)||s.set(l,i&&zt(i,n,o)),s.get(l)},async read(a){let o=[...a].map(async l=>{let i=await t.circuits(n.name,jt(l),e).catch(()=>null);
 e.aborted||r.set(l,i)});await Promise.all(o)}}}var ft=128,oi=16;function ai(t,e,n){let r=c("canvas",{width:ft,height:ft}),[s,a]=[t.naturalWidth/n,t.naturalHeight],o=ft/Math.min(s,a),l={left:(ft-s*o)/2,top:(ft-
 a*o)/2},[i,u,f,h]=e?[e.left*ft,e.top*ft,e.width*ft,e.height*ft]:[l.left,l.top,s*o,a*o],m=r.getContext("2d");return m.fillStyle="#808080",m.fillRect(0,0,ft,ft),m.
 imageSmoothingQuality="high",m.drawImage(t,0,0,s,a,i,u,f,h),r.toDataURL("image/jpeg",.86)}function ws({store:t,signal:e,show:n},r,s){let a=new Map,o=new Map,l=new Map,
-i=h=>(a.has(h)||a.set(h,t.layer(r.name,h.data,e).catch(()=>null)),a.get(h));function u(h,m,p){let[x]=m.max,$=W(r,h)&&m.pictures.includes("cropped")?"cropped":"i\
-mage",y=p.thumb($,m.channel);if($==="image")return{source:y??(x?p.image(x.image):null),tiles:1,part:null};let g=Re(r,h,$,x);if(y)return{source:y,tiles:1,part:g};
-let v=ct(r,$,h)?m.max.length:1;return{source:p.strip($,m.channel),tiles:v,part:g}}function f({source:h,tiles:m,part:p}){return new Promise(x=>{if(!h)return x(null);
-let $=c("img",{on:{load:()=>x(e.aborted?null:ai($,p,m)),error:()=>x(null)}});n($,h,!0)})}return{url:h=>o.get(Z(h))??null,nameOf:h=>l.get(Z(h))??null,async load(h,m){
-let p=h.filter(y=>!o.has(Z(y)));for(let y of p)o.set(Z(y),null);let x=[...new Map(p.map(y=>[Z(y),y])).values()],$=[...new Set(x.map(({layer:y})=>y))].map(async y=>{
-let g=x.filter(A=>A.layer===y),v=await i(y);if(!v||e.aborted)return;let T=nt({manifest:r,root:s,layer:y,file:v,wholeThumbs:g.length>oi}),k=g.map(async({channel:A})=>{
-let w=v.filters.find(S=>S.channel===A);if(!w)return;let b=Z({layer:y,channel:A});v.names?.[A]&&l.set(b,v.names[A]),o.set(b,await f(u(y,w,T))),e.aborted||m(b,o.get(
-b))});await Promise.all(k)});await Promise.all($)}}}var ii=620,li={width:1600,height:1e3},ci="orange: excites; blue, dashed: inhibits; width and %: the share of the filter's sum";function ui(t){let e=(r,s,a=o=>String(
-o))=>s.map(o=>({value:`${r}-${o}`,text:a(o),href:O({...t,opened:null,folded:null,removed:null,[r]:o})})),n={up:"Made of",down:"Used by"};return[it("Direction",e(
+i=h=>(a.has(h)||a.set(h,t.layer(r.name,h.data,e).catch(()=>null)),a.get(h));function u(h,m,p){let[y]=m.max,$=W(r,h)&&m.pictures.includes("cropped")?"cropped":"i\
+mage",b=p.thumb($,m.channel);if($==="image")return{source:b??(y?p.image(y.image):null),tiles:1,part:null};let d=Ne(r,h,$,y);if(b)return{source:b,tiles:1,part:d};
+let v=ct(r,$,h)?m.max.length:1;return{source:p.strip($,m.channel),tiles:v,part:d}}function f({source:h,tiles:m,part:p}){return new Promise(y=>{if(!h)return y(null);
+let $=c("img",{on:{load:()=>y(e.aborted?null:ai($,p,m)),error:()=>y(null)}});n($,h,!0)})}return{url:h=>o.get(Z(h))??null,nameOf:h=>l.get(Z(h))??null,async load(h,m){
+let p=h.filter(b=>!o.has(Z(b)));for(let b of p)o.set(Z(b),null);let y=[...new Map(p.map(b=>[Z(b),b])).values()],$=[...new Set(y.map(({layer:b})=>b))].map(async b=>{
+let d=y.filter(L=>L.layer===b),v=await i(b);if(!v||e.aborted)return;let A=nt({manifest:r,root:s,layer:b,file:v,wholeThumbs:d.length>oi}),M=d.map(async({channel:L})=>{
+let g=v.filters.find(S=>S.channel===L);if(!g)return;let x=Z({layer:b,channel:L});v.names?.[L]&&l.set(x,v.names[L]),o.set(x,await f(u(b,g,A))),e.aborted||m(x,o.get(
+x))});await Promise.all(M)});await Promise.all($)}}}var ii=620,li={width:1600,height:1e3},ci="orange: excites; blue, dashed: inhibits; width and %: the share of the filter's sum";function ui(t){let e=(r,s,a=o=>String(
+o))=>s.map(o=>({value:`${r}-${o}`,text:a(o),href:I({...t,opened:null,folded:null,removed:null,[r]:o})})),n={up:"Made of",down:"Used by"};return[it("Direction",e(
 "direction",["up","down"],r=>n[r]),`direction-${t.direction}`),it("Layers",e("depth",Ln),`depth-${t.depth}`),it("Filters of each",e("width",Cn),`width-${t.width}`)]}
 async function ys(t){let{store:e,route:n,signal:r,memory:s}=t,{manifest:a,root:o}=await dt(e,n.network,r),l=bt(a,n.layer),i=Z({layer:l,channel:n.channel}),u=`${U(
-l.name,40)}:${n.channel}`;if(n.channel>=l.channels)throw new D("unknown",`${E(i)} does not exist.`);if(!Se(a))throw new D("unknown","This store has no circuits;\
- torchlurk precompute adds them.");let[f,h]=await Promise.all([e.circuits(n.network,Ft(l),r),re(e.layer(n.network,l.data,r),null,r)]);if(!jt(f,a,n.channel))throw new D(
-"broken",`The circuits of ${E(l.name)} do not say what filter ${n.channel} is.`);let m=gs(t,a),p=ws(t,a,o),x="",$=j=>t.go(O(Ur(t.current(),j))),y=j=>{x=j.parent.
-key,t.go(O(Gr(t.current(),j)))},g=fs({network:a.name,current:t.current,toggle:$,remove:y}),v=null,T=0,k=c("div",{class:"toolbar"}),A=c("p",{class:"lede"}),w=c("\
-p",{class:"chart-note",role:"status"}),b=c("div",{class:"world"}),S=c("div",{class:"circuit-map"},b),d=c("div",{class:"circuit-top"},c("div",{class:"circuit-cho\
-ices"},A,k,w)),M=Ie(S,b,{memory:s,name:`circuit ${a.name} ${i}`,whole:"circuit",item:".node",keyOf:j=>j.dataset.key,signal:r}),L=()=>[...b.querySelectorAll(".no\
-de")],R=j=>Number(j.getAttribute("aria-level")),N=ot(b,()=>M.on?L().sort((j,tt)=>R(j)-R(tt)):L(),j=>j.focus({preventScroll:M.on})),B=j=>v.nodes.find(({key:tt})=>tt===
-j?.dataset.key),G=j=>L().find(tt=>tt.dataset.key===j),Q=h?.names?.[n.channel]??null,lt=()=>`${i}${Q?` (${Q})`:""}: ${t.current().direction==="up"?"what it is ma\
-de of":"what it is used for"}`;function dn(){let j=v.nodes.find(({key:tt})=>tt===x)??v.root;x=j.key;for(let tt of L()){let V=tt.dataset.key===x;tt.setAttribute(
-"aria-selected",String(V)),tt.classList.toggle("same",!V&&tt.dataset.filter===Z(j))}g.show(j,p.url(j),p.nameOf(j),m.circuit(j.layer,j.channel))}let Jt=null;function gn(){
-let j=S.clientWidth;if(!j)return;let tt=b.contains(document.activeElement),V=j>=ii;S.classList.toggle("map",V),V&&g.node.parentElement!==d&&d.append(g.node),!V&&
-g.node.previousElementSibling!==S&&S.after(g.node);for(let ge of[M.tools,ar])ge.hidden=!V;Jt={width:S.clientWidth,height:S.clientHeight};let kt=V?Nn(v,Jt):Xr(v,
-j);_(b,jn(kt,v.nodes,p,lt())),V?M.begin({width:kt.width,height:kt.height},Jt,{width:82,height:120},kt.boxes):M.end(),dn();let Nt=G(x);N.setCurrent(Nt),tt&&Nt.focus(
-{preventScroll:!0}),V&&tt&&M.show(Nt)}async function or(j){T+=1;let tt=T,V;for(;V=qr({manifest:a,layer:l,channel:n.channel,route:j,circuit:m.circuit}),!!V.missing.
-size;)if(await m.read(V.missing),tt!==T||r.aborted)return;v=V;let kt=j.direction==="up",Nt=zt(j.removed).size;st(k,()=>_(k,ui(j))),_(A,kt?"Below each filter are\
+l.name,40)}:${n.channel}`;if(n.channel>=l.channels)throw new D("unknown",`${C(i)} does not exist.`);if(!Te(a))throw new D("unknown","This store has no circuits;\
+ torchlurk precompute adds them.");let[f,h]=await Promise.all([e.circuits(n.network,jt(l),r),se(e.layer(n.network,l.data,r),null,r)]);if(!zt(f,a,n.channel))throw new D(
+"broken",`The circuits of ${C(l.name)} do not say what filter ${n.channel} is.`);let m=gs(t,a),p=ws(t,a,o),y="",$=j=>t.go(I(Ur(t.current(),j))),b=j=>{y=j.parent.
+key,t.go(I(Gr(t.current(),j)))},d=fs({network:a.name,current:t.current,toggle:$,remove:b}),v=null,A=0,M=c("div",{class:"toolbar"}),L=c("p",{class:"lede"}),g=c("\
+p",{class:"chart-note",role:"status"}),x=c("div",{class:"world"}),S=c("div",{class:"circuit-map"},x),w=c("div",{class:"circuit-top"},c("div",{class:"circuit-cho\
+ices"},L,M,g)),k=Oe(S,x,{memory:s,name:`circuit ${a.name} ${i}`,whole:"circuit",item:".node",keyOf:j=>j.dataset.key,signal:r}),T=()=>[...x.querySelectorAll(".no\
+de")],B=j=>Number(j.getAttribute("aria-level")),R=ot(x,()=>k.on?T().sort((j,tt)=>B(j)-B(tt)):T(),j=>j.focus({preventScroll:k.on})),_=j=>v.nodes.find(({key:tt})=>tt===
+j?.dataset.key),Q=j=>T().find(tt=>tt.dataset.key===j),K=h?.names?.[n.channel]??null,lt=()=>`${i}${K?` (${K})`:""}: ${t.current().direction==="up"?"what it is ma\
+de of":"what it is used for"}`;function Nt(){let j=v.nodes.find(({key:tt})=>tt===y)??v.root;y=j.key;for(let tt of T()){let V=tt.dataset.key===y;tt.setAttribute(
+"aria-selected",String(V)),tt.classList.toggle("same",!V&&tt.dataset.filter===Z(j))}d.show(j,p.url(j),p.nameOf(j),m.circuit(j.layer,j.channel))}let Zt=null;function gn(){
+let j=S.clientWidth;if(!j)return;let tt=x.contains(document.activeElement),V=j>=ii;S.classList.toggle("map",V),V&&d.node.parentElement!==w&&w.append(d.node),!V&&
+d.node.previousElementSibling!==S&&S.after(d.node);for(let we of[k.tools,ar])we.hidden=!V;Zt={width:S.clientWidth,height:S.clientHeight};let kt=V?Nn(v,Zt):Xr(v,
+j);P(x,jn(kt,v.nodes,p,lt())),V?k.begin({width:kt.width,height:kt.height},Zt,{width:82,height:120},kt.boxes):k.end(),Nt();let Pt=Q(y);R.setCurrent(Pt),tt&&Pt.focus(
+{preventScroll:!0}),V&&tt&&k.show(Pt)}async function or(j){A+=1;let tt=A,V;for(;V=qr({manifest:a,layer:l,channel:n.channel,route:j,circuit:m.circuit}),!!V.missing.
+size;)if(await m.read(V.missing),tt!==A||r.aborted)return;v=V;let kt=j.direction==="up",Pt=Ht(j.removed).size;st(M,()=>P(M,ui(j))),P(L,kt?"Below each filter are\
  those that contribute most to it. ":"Below each filter are those in whose sums it has the largest share. ",c("span",{class:"circuit-key exciting"},"Orange line\
-s excite"),", ",c("span",{class:"circuit-key inhibiting"},"dashed blue lines inhibit"),"; the width is the share.");let ge=m.failed();_(w,v.root.isOpen?null:`Th\
-ere is nothing ${kt?"upstream: this layer reads the input image":"downstream"}. `,ge.length?`The circuits of ${ge.map(we=>U(we)).join(", ")} cannot be read. `:null,
-v.full?"There are more filters than fit; open those that you want to follow. ":null,Nt?[`${z(Nt,"filter is","filters are")} removed. `,c("a",{class:"text-link",
-href:O({...j,removed:null})},"Show all again")]:null),S.isConnected&&gn();let ia=(we,lr)=>{for(let Zt of lr?b.querySelectorAll("image"):[])Zt.dataset.filter===we&&
-Zt.setAttribute("href",lr);v.nodes.some(Zt=>Zt.key===x&&Z(Zt)===we)&&dn()};p.load(v.nodes,ia)}function oa(j){let tt=et(j,".node"),V=tt&&B(tt);if(V&&(x=V.key,dn(),
+s excite"),", ",c("span",{class:"circuit-key inhibiting"},"dashed blue lines inhibit"),"; the width is the share.");let we=m.failed();P(g,v.root.isOpen?null:`Th\
+ere is nothing ${kt?"upstream: this layer reads the input image":"downstream"}. `,we.length?`The circuits of ${we.map(ye=>U(ye)).join(", ")} cannot be read. `:null,
+v.full?"There are more filters than fit; open those that you want to follow. ":null,Pt?[`${z(Pt,"filter is","filters are")} removed. `,c("a",{class:"text-link",
+href:I({...j,removed:null})},"Show all again")]:null),S.isConnected&&gn();let ia=(ye,lr)=>{for(let Qt of lr?x.querySelectorAll("image"):[])Qt.dataset.filter===ye&&
+Qt.setAttribute("href",lr);v.nodes.some(Qt=>Qt.key===y&&Z(Qt)===ye)&&Nt()};p.load(v.nodes,ia)}function oa(j){let tt=et(j,".node"),V=tt&&_(tt);if(V&&(y=V.key,Nt(),
 !!V.parent&&(j.type==="click"&&et(j,".node-handle")&&$(V),!(j.type!=="keydown"||j.altKey||j.ctrlKey||j.metaKey)))){if((j.key==="Enter"||j.key===" ")&&V.canOpen)
-$(V);else if(j.key==="Delete"||j.key==="Backspace")y(V);else return;j.preventDefault()}}for(let j of["click","focusin","keydown"])b.addEventListener(j,oa);let aa=ds(
-()=>ps(jn(Nn(v,li),v.nodes,p,lt()),`${a.title??a.name}, ${lt()}`,ci),`circuit-${a.name}-${l.name}-${n.channel}`,()=>_(w,"The picture could not be saved.")),ar=c(
+$(V);else if(j.key==="Delete"||j.key==="Backspace")b(V);else return;j.preventDefault()}}for(let j of["click","focusin","keydown"])x.addEventListener(j,oa);let aa=ds(
+()=>ps(jn(Nn(v,li),v.nodes,p,lt()),`${a.title??a.name}, ${lt()}`,ci),`circuit-${a.name}-${l.name}-${n.channel}`,()=>P(g,"The picture could not be saved.")),ar=c(
 "p",{class:"chart-note"},"Drag to move about; the wheel, two fingers or the keys + and − zoom. Arrow keys go from filter to filter, ","Enter shows or hides wh\
 at lies beyond one, Delete removes it. The number under a picture is the filter, and its ","share of the sum of the one above; × marks a filter that occurs seve\
-ral times. The small squares are the ","weights of the kernel between the two.");await or(n);let ir=new ResizeObserver(()=>{(Jt?.width!==S.clientWidth||M.on&&Jt.
+ral times. The small squares are the ","weights of the kernel between the two.");await or(n);let ir=new ResizeObserver(()=>{(Zt?.width!==S.clientWidth||k.on&&Zt.
 height!==S.clientHeight)&&gn()});r.addEventListener("abort",()=>ir.disconnect(),{once:!0});let wn=Et(n);return{title:`Circuit of ${i}, ${a.title??a.name}`,crumbs:[
-{text:l.name,short:U(l.name),href:O(Et(wn))},{text:String(n.channel),href:O(wn)},{text:"circuit",href:O(n)}],node:c("article",{class:"view circuit"},c("header",
-{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1",title:lt()},Q?`Circuit of ${E(Q,60)}`:`Circuit of ${u}`),c("div",{class:"actions"},c("a",{class:"\
-button",href:O(wn)},"To the filter"),aa))),d,c("div",{class:"circuit-frame"},S,M.tools),ar),update:or,ready:()=>{gn(),ir.observe(S)}}}function bs(t,e,n){let r=t.layers.map((a,o)=>({at:o,layer:a,filters:[],share:0})),s=Array.isArray(e.filters)?e.filters[n]:null;for(let a of Array.isArray(s)?s:[]){
+{text:l.name,short:U(l.name),href:I(Et(wn))},{text:String(n.channel),href:I(wn)},{text:"circuit",href:I(n)}],node:c("article",{class:"view circuit"},c("header",
+{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1",title:lt()},K?`Circuit of ${C(K,60)}`:`Circuit of ${u}`),c("div",{class:"actions"},c("a",{class:"\
+button",href:I(wn)},"To the filter"),aa))),w,c("div",{class:"circuit-frame"},S,k.tools),ar),update:or,ready:()=>{gn(),ir.observe(S)}}}function bs(t,e,n){let r=t.layers.map((a,o)=>({at:o,layer:a,filters:[],share:0})),s=Array.isArray(e.filters)?e.filters[n]:null;for(let a of Array.isArray(s)?s:[]){
 let[o,l,i]=Array.isArray(a)?a:[],u=r[o];!u||!Number.isInteger(l)||l<0||l>=u.layer.channels||u.filters.push({channel:l,selectivity:Number.isFinite(i)?i:null})}for(let a of r)
 a.share=a.filters.length/(a.layer.channels||1);return r}function xs(t){let e=t.filter(({filters:n})=>n.length);return{filters:e.reduce((n,{filters:r})=>n+r.length,
-0),layers:e.length,most:e.reduce((n,r)=>r.share>(n?.share??0)?r:n,null)}}function vs(t){return t>20?12:24}var fi=24;function _e(t,{label:e,first:n}){let r=t.length<=fi,s=t.map(({at:o,value:l,share:i,words:u,href:f,click:h})=>{let m=i>0?"layer-bar":"layer-bar none",p={
-class:m,title:u,tabindex:o===n?"0":"-1"},x=[c("span",{class:"layer-bar-room","aria-hidden":"true"},r&&l!==null?c("span",{class:"layer-bar-value"},l):null,c("spa\
+0),layers:e.length,most:e.reduce((n,r)=>r.share>(n?.share??0)?r:n,null)}}function vs(t){return t>20?12:24}var fi=24;function Be(t,{label:e,first:n}){let r=t.length<=fi,s=t.map(({at:o,value:l,share:i,words:u,href:f,click:h})=>{let m=i>0?"layer-bar":"layer-bar none",p={
+class:m,title:u,tabindex:o===n?"0":"-1"},y=[c("span",{class:"layer-bar-room","aria-hidden":"true"},r&&l!==null?c("span",{class:"layer-bar-value"},l):null,c("spa\
 n",{class:"layer-bar-mark",style:{height:`calc((100% - var(--above)) * ${i})`}})),c("span",{class:"layer-bar-number","aria-hidden":"true"},o+1),c("span",{class:"\
-visually-hidden"},u)];return f!==void 0?c("li",null,c("a",{...p,href:f},x)):h?c("li",null,c("button",{...p,type:"button",on:{click:h}},x)):c("li",null,c("span",
-{class:m,title:u},x))}),a=c("ol",{class:r?"layer-bars":"layer-bars many","aria-label":e},s);return ot(a,()=>[...a.querySelectorAll("a"),...a.querySelectorAll("b\
-utton")]),a}function K({title:t,text:e,legend:n=null,kind:r="",id:s},...a){return c("section",{class:`block ${r}`.trim(),"aria-labelledby":s},c("header",{class:"block-head"},
-c("h2",{id:s},t),c("p",null,e),n),a)}function rt(t,...e){return c("div",{class:"fact"},c("dt",null,t),c("dd",null,e))}function qt(t){return c("span",{class:"car\
+visually-hidden"},u)];return f!==void 0?c("li",null,c("a",{...p,href:f},y)):h?c("li",null,c("button",{...p,type:"button",on:{click:h}},y)):c("li",null,c("span",
+{class:m,title:u},y))}),a=c("ol",{class:r?"layer-bars":"layer-bars many","aria-label":e},s);return ot(a,()=>[...a.querySelectorAll("a"),...a.querySelectorAll("b\
+utton")]),a}function G({title:t,text:e,legend:n=null,kind:r="",id:s},...a){return c("section",{class:`block ${r}`.trim(),"aria-labelledby":s},c("header",{class:"block-head"},
+c("h2",{id:s},t),c("p",null,e),n),a)}function rt(t,...e){return c("div",{class:"fact"},c("dt",null,t),c("dd",null,e))}function Wt(t){return c("span",{class:"car\
 d-number","aria-hidden":"true"},String(t+1).padStart(2,"0"))}function $s({at:t,layer:e,filters:n,share:r},{manifest:s,root:a,store:o,signal:l,show:i,most:u,scale:f}){let h=()=>o.layer(s.name,e.data,l),m=nt({manifest:s,root:a,
-layer:e,read:h}),p={manifest:s,root:a,layer:e,sources:m,show:i},x=W(s,e),$=new Map,y=new Map,g=null,v=c("ol",{class:"class-layer-tiles","aria-label":`Filters of\
- ${E(e.name)}`}),k=ot(v,()=>[...v.querySelectorAll(".tile")]),A=c("button",{type:"button",class:"button",on:{click:()=>L(!0)}},`Show all ${H(n.length)}`),w=O({network:s.
-name,layer:e.name}),b=c("h2",{tabindex:"-1"},c("a",{href:w,title:e.name},E(e.name,60))),S=c("section",{class:"class-layer",data:{layer:e.name}},c("div",{class:"\
-class-layer-head"},qt(t),b,c("span",{class:"class-layer-share","aria-hidden":"true"},c("span",{style:{width:`${r/f*100}%`}})),c("p",{class:"class-layer-count"},
-c("b",null,H(n.length)),` of ${z(e.channels,"filter")}`)),v,n.length>u?c("div",null,A):null);function d(C,N){let B=g==="ascent"&&xe(s,e,N)?"max_activ":"cropped",
-G=y.get(N);if(B==="cropped"&&!x){let lt=()=>[Dt(p,N,G),c("span",{class:"fallback-label"},"image")];_(C.box,G?lt():[]);return}let Q=B==="cropped";_(C.box,ut(p,B,
-N,{alt:`${Tt[B]} of filter ${N}`,tiles:Q?s.k:1,square:Q,entry:G}),g==="ascent"&&Q?c("span",{class:"fallback-label"},"crop"):null)}function M({channel:C,selectivity:N}){
-let B=q(null),G=[c("span",{class:"tile-number"},C)];N!==null&&G.push(c("span",{class:"tile-value",title:"selectivity"},I(N,2)));let Q=c("a",{class:"tile",href:O(
-{network:s.name,layer:e.name,channel:C}),tabindex:"-1"},B,c("span",{class:"tile-foot"},G)),lt={box:B,link:Q};$.set(C,lt),v.append(c("li",null,Q)),g&&d(lt,C)}function L(C){
-let N=n.slice($.size);for(let B of N)M(B);A.parentElement?.remove(),C&&N.length&&$.get(N[0].channel).link.focus()}async function R(){try{let C=await h();for(let N of C.
-filters){let B=N.max?.[0];if(!B||x&&!rs(e,B))continue;y.set(N.channel,B);let G=$.get(N.channel);G&&g&&d(G,N.channel)}}catch{if(l.aborted)return;for(let{box:C}of $.
-values())C.firstElementChild||_(C,c("span",{class:"missing"},"no picture"))}}for(let C of n.slice(0,u))M(C);if(k.reset(),!x||e.receptive_field&&!Bt()){let C=new IntersectionObserver(
-([N])=>{N.isIntersecting&&(C.disconnect(),R())});C.observe(S),l.addEventListener("abort",()=>C.disconnect(),{once:!0})}return{at:t,name:e.name,node:S,draw(C){if(C!==
-g){g=C;for(let[N,B]of $)d(B,N)}},enter(){S.scrollIntoView({block:"start"}),b.focus({preventScroll:!0})},find(C){!$.has(C)&&n.some(B=>B.channel===C)&&L(!1);let N=$.
-get(C)?.link??null;return N&&k.setCurrent(N),N}}}var hi={crop:"Best crop",ascent:"Filter image"},mi={crop:"A tile shows the one patch that excites the filter most, or the image where a unit sees all of it. It \
+layer:e,read:h}),p={manifest:s,root:a,layer:e,sources:m,show:i},y=W(s,e),$=new Map,b=new Map,d=null,v=c("ol",{class:"class-layer-tiles","aria-label":`Filters of\
+ ${C(e.name)}`}),M=ot(v,()=>[...v.querySelectorAll(".tile")]),L=c("button",{type:"button",class:"button",on:{click:()=>T(!0)}},`Show all ${H(n.length)}`),g=I({network:s.
+name,layer:e.name}),x=c("h2",{tabindex:"-1"},c("a",{href:g,title:e.name},C(e.name,60))),S=c("section",{class:"class-layer",data:{layer:e.name}},c("div",{class:"\
+class-layer-head"},Wt(t),x,c("span",{class:"class-layer-share","aria-hidden":"true"},c("span",{style:{width:`${r/f*100}%`}})),c("p",{class:"class-layer-count"},
+c("b",null,H(n.length)),` of ${z(e.channels,"filter")}`)),v,n.length>u?c("div",null,L):null);function w(E,R){let _=d==="ascent"&&ve(s,e,R)?"max_activ":"cropped",
+Q=b.get(R);if(_==="cropped"&&!y){let lt=()=>[qt(p,R,Q),c("span",{class:"fallback-label"},"image")];P(E.box,Q?lt():[]);return}let K=_==="cropped";P(E.box,ut(p,_,
+R,{alt:`${Tt[_]} of filter ${R}`,tiles:K?s.k:1,square:K,entry:Q}),d==="ascent"&&K?c("span",{class:"fallback-label"},"crop"):null)}function k({channel:E,selectivity:R}){
+let _=q(null),Q=[c("span",{class:"tile-number"},E)];R!==null&&Q.push(c("span",{class:"tile-value",title:"selectivity"},O(R,2)));let K=c("a",{class:"tile",href:I(
+{network:s.name,layer:e.name,channel:E}),tabindex:"-1"},_,c("span",{class:"tile-foot"},Q)),lt={box:_,link:K};$.set(E,lt),v.append(c("li",null,K)),d&&w(lt,E)}function T(E){
+let R=n.slice($.size);for(let _ of R)k(_);L.parentElement?.remove(),E&&R.length&&$.get(R[0].channel).link.focus()}async function B(){try{let E=await h();for(let R of E.
+filters){let _=R.max?.[0];if(!_||y&&!rs(e,_))continue;b.set(R.channel,_);let Q=$.get(R.channel);Q&&d&&w(Q,R.channel)}}catch{if(l.aborted)return;for(let{box:E}of $.
+values())E.firstElementChild||P(E,c("span",{class:"missing"},"no picture"))}}for(let E of n.slice(0,u))k(E);if(M.reset(),!y||e.receptive_field&&!Ft()){let E=new IntersectionObserver(
+([R])=>{R.isIntersecting&&(E.disconnect(),B())});E.observe(S),l.addEventListener("abort",()=>E.disconnect(),{once:!0})}return{at:t,name:e.name,node:S,draw(E){if(E!==
+d){d=E;for(let[R,_]of $)w(_,R)}},enter(){S.scrollIntoView({block:"start"}),x.focus({preventScroll:!0})},find(E){!$.has(E)&&n.some(_=>_.channel===E)&&T(!1);let R=$.
+get(E)?.link??null;return R&&M.setCurrent(R),R}}}var hi={crop:"Best crop",ascent:"Filter image"},mi={crop:"A tile shows the one patch that excites the filter most, or the image where a unit sees all of it. It \
 may come from another class: which class a filter prefers is an average over all images.",ascent:"A tile shows a picture that was made from noise to excite the \
 filter as much as it can; where there is none, the crop is shown instead."};function pi(t){return t.tile==="ascent"?"ascent":"crop"}async function di(t,e,n){try{
 return await t.classes(e,n)}catch(r){if(r instanceof D&&r.kind==="missing")return null;throw r}}function ks(t,e,n){return Lt({id:"class-choice",label:"Class",options:e.
-dataset.classes.map((r,s)=>({value:s,text:E(r,40)})),current:n,onChange:r=>t.go(O({...t.current(),class:Number(r)}))})}function Dn(t,e,n,r){let s=J(t,e),{classes:a}=t.
-dataset,o=l=>l<0||l>=a.length?null:{href:O({network:t.name,class:l}),text:E(a[l],24)};return c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"\
--1",title:s},E(s,80)),pt("class",o(e-1),o(e+1),"classes")),r,n?.filters?c("dl",{class:"facts"},rt("filters",H(n.filters)),rt("layers",`${H(n.layers)} of ${H(t.layers.
-length)}`),rt("largest share",c("span",{title:n.most.layer.name},E(n.most.layer.name,40)))):null)}function gi(t,e){return c("section",{class:"message"},c("h2",null,
+dataset.classes.map((r,s)=>({value:s,text:C(r,40)})),current:n,onChange:r=>t.go(I({...t.current(),class:Number(r)}))})}function Dn(t,e,n,r){let s=J(t,e),{classes:a}=t.
+dataset,o=l=>l<0||l>=a.length?null:{href:I({network:t.name,class:l}),text:C(a[l],24)};return c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"\
+-1",title:s},C(s,80)),pt("class",o(e-1),o(e+1),"classes")),r,n?.filters?c("dl",{class:"facts"},rt("filters",H(n.filters)),rt("layers",`${H(n.layers)} of ${H(t.layers.
+length)}`),rt("largest share",c("span",{title:n.most.layer.name},C(n.most.layer.name,40)))):null)}function gi(t,e){return c("section",{class:"message"},c("h2",null,
 "Not in this store"),c("p",null,"An earlier version of Torchlurk wrote this store, without the list of the filters for each class. ","Run the same ",c("code",null,
 "torchlurk precompute")," again to add it. ","Each layer can show the filters that have an image of this class among their best:"),c("ul",{class:"chips"},t.layers.
-map(({name:n})=>{let r=O({network:t.name,layer:n,class:e});return c("li",null,c("a",{class:"chip",href:r,title:n},E(n,32)))})))}function wi(t,e,n){let r=t.map(({
+map(({name:n})=>{let r=I({network:t.name,layer:n,class:e});return c("li",null,c("a",{class:"chip",href:r,title:n},C(n,32)))})))}function wi(t,e,n){let r=t.map(({
 at:a,layer:o,filters:l,share:i})=>({at:a,value:l.length?X(i):null,share:i/e.share,words:`${o.name}: ${H(l.length)} of ${z(o.channels,"filter")} (${X(i)})`,click:l.
 length?()=>n(a):void 0})),s=e.layer.name.length>60?`layer ${e.at+1}`:e.layer.name;return c("section",{class:"layer-bars-section","aria-labelledby":"layer-shares"},
 c("h2",{id:"layer-shares"},"Where it lives"),c("p",{class:"chart-note"},"A bar for each layer, from the first to the last: the share of its filters that prefer \
-this class. ",`The highest, ${s}, stands for ${X(e.share)}. A bar leads to its filters.`),_e(r,{first:e.at}))}async function Ms(t){let{store:e,route:n,signal:r}=t,
-{manifest:s,root:a}=await dt(e,n.network,r),o=n.class,l=s.dataset.classes.length;if(o>=l)throw new D("unknown",`${E(s.name)} has no class ${o}.`);let i=J(s,o),u=w=>w>=
-0&&w<l?O({network:n.network,class:w}):null,f=(...w)=>({title:`${i}, ${s.title??s.name}`,crumbs:[{text:i,href:u(o)}],steps:{before:u(o-1),after:u(o+1)},node:c("a\
-rticle",{class:"view class"},w)}),h=await di(e,n.network,r);if(!h)return f(Dn(s,o,null),gi(s,o));let m=bs(s,h,o),p=xs(m),x=E(i,60),$=c("div",{class:"toolbar"});
-if(!p.filters){let b=`No filter responds more strongly to ${`images of “${x}”`} than to those of every other class.`;return $.append(ks(t,s,o)),f(Dn(s,o,p,c(
-"p",{class:"lede"},b)),$)}let y=vs(s.layers.length),g=m.filter(({filters:w})=>w.length).map(w=>$s(w,{manifest:s,root:a,store:e,signal:r,show:t.show,most:y,scale:p.
-most.share})),v=c("p",{class:"chart-note",role:"status"}),T=s.layers.some(w=>kn(s,w)>0);function k(w){let b=pi(w),S=Object.entries(hi).map(([d,M])=>({value:d,text:M,
-href:O({...w,tile:d==="crop"?null:d})}));st($,()=>_($,T?it("Show",S,b):null,ks(t,s,o))),v.textContent=mi[b];for(let d of g)d.draw(b)}k(n);let A=c("p",{class:"le\
-de"},`${z(p.filters,"filter responds","filters respond")} more strongly to images of “${x}” `,"than to those of any other class (on average, each image coun\
+this class. ",`The highest, ${s}, stands for ${X(e.share)}. A bar leads to its filters.`),Be(r,{first:e.at}))}async function Ms(t){let{store:e,route:n,signal:r}=t,
+{manifest:s,root:a}=await dt(e,n.network,r),o=n.class,l=s.dataset.classes.length;if(o>=l)throw new D("unknown",`${C(s.name)} has no class ${o}.`);let i=J(s,o),u=g=>g>=
+0&&g<l?I({network:n.network,class:g}):null,f=(...g)=>({title:`${i}, ${s.title??s.name}`,crumbs:[{text:i,href:u(o)}],steps:{before:u(o-1),after:u(o+1)},node:c("a\
+rticle",{class:"view class"},g)}),h=await di(e,n.network,r);if(!h)return f(Dn(s,o,null),gi(s,o));let m=bs(s,h,o),p=xs(m),y=C(i,60),$=c("div",{class:"toolbar"});
+if(!p.filters){let x=`No filter responds more strongly to ${`images of “${y}”`} than to those of every other class.`;return $.append(ks(t,s,o)),f(Dn(s,o,p,c(
+"p",{class:"lede"},x)),$)}let b=vs(s.layers.length),d=m.filter(({filters:g})=>g.length).map(g=>$s(g,{manifest:s,root:a,store:e,signal:r,show:t.show,most:b,scale:p.
+most.share})),v=c("p",{class:"chart-note",role:"status"}),A=s.layers.some(g=>kn(s,g)>0);function M(g){let x=pi(g),S=Object.entries(hi).map(([w,k])=>({value:w,text:k,
+href:I({...g,tile:w==="crop"?null:w})}));st($,()=>P($,A?it("Show",S,x):null,ks(t,s,o))),v.textContent=mi[x];for(let w of d)w.draw(x)}M(n);let L=c("p",{class:"le\
+de"},`${z(p.filters,"filter responds","filters respond")} more strongly to images of “${y}” `,"than to those of any other class (on average, each image coun\
 ted by its highest response). ","The number under a tile is the filter’s selectivity: ","1 if only this class excites it, 0 if all classes do alike. Each laye\
-r begins with its most selective.");return{...f(Dn(s,o,p,A),wi(m,p.most,w=>g.find(b=>b.at===w)?.enter()),$,v,g.map(({node:w})=>w)),update:k,focus:w=>w.network!==
-n.network||w.channel===null?null:g.find(b=>b.name===w.layer)?.find(w.channel)??null}}function Wt({measures:t},e){return t.find(n=>n.name===e)??t[0]}function Be({pairs:t,stores:e},n){let r=o=>t.findIndex(l=>ae(l)===o),s=n===null?-1:r(n),a=Math.max(
-0,s>=0?s:r(`0-${e.length-1}`));return{at:a,...t[a]}}function ae({from:t,to:e}){return`${t}-${e}`}function qn({layers:t},e,n,r="place"){let s=t.map((o,l)=>{let i=o.
+r begins with its most selective.");return{...f(Dn(s,o,p,L),wi(m,p.most,g=>d.find(x=>x.at===g)?.enter()),$,v,d.map(({node:g})=>g)),update:M,focus:g=>g.network!==
+n.network||g.channel===null?null:d.find(x=>x.name===g.layer)?.find(g.channel)??null}}function Ut({measures:t},e){return t.find(n=>n.name===e)??t[0]}function Fe({pairs:t,stores:e},n){let r=o=>t.findIndex(l=>ie(l)===o),s=n===null?-1:r(n),a=Math.max(
+0,s>=0?s:r(`0-${e.length-1}`));return{at:a,...t[a]}}function ie({from:t,to:e}){return`${t}-${e}`}function qn({layers:t},e,n,r="place"){let s=t.map((o,l)=>{let i=o.
 changes[e];return{at:l,layer:o,change:i,distribution:i.distributions[n]??null}}),a=({distribution:o})=>o?.mean??-1;return r==="place"?s:s.sort((o,l)=>a(l)-a(o)||
-o.at-l.at)}function Fe({values:t},e,n){return t[e]??Array.from({length:n},()=>null)}function Ss({layers:t}){return t.reduce((e,{channels:n})=>e+n,0)}function je(t){
-let e=n=>t[n]===null?-1:Math.abs(t[n]);return t.map((n,r)=>r).sort((n,r)=>e(r)-e(n)||n-r)}function ze(t,e){if((t[e]??null)===null)return null;let n=Math.abs(t[e]),
-r=t.filter(a=>a!==null).map(Math.abs),s=a=>r.filter(a).length;return{rank:1+s(a=>a>n),of:r.length,equal:s(a=>a===n)}}function He(t,e){return t.map(({image:n})=>e.
+o.at-l.at)}function je({values:t},e,n){return t[e]??Array.from({length:n},()=>null)}function Ss({layers:t}){return t.reduce((e,{channels:n})=>e+n,0)}function ze(t){
+let e=n=>t[n]===null?-1:Math.abs(t[n]);return t.map((n,r)=>r).sort((n,r)=>e(r)-e(n)||n-r)}function He(t,e){if((t[e]??null)===null)return null;let n=Math.abs(t[e]),
+r=t.filter(a=>a!==null).map(Math.abs),s=a=>r.filter(a).length;return{rank:1+s(a=>a>n),of:r.length,equal:s(a=>a===n)}}function De(t,e){return t.map(({image:n})=>e.
 findIndex(r=>r.image===n)+1||null)}function Ts(t,e,n=12){let[r,s]=[new Map(t),new Map(e)],a=f=>Math.max(...[...f.values()].map(Math.abs),0)||1,[o,l]=[a(r),a(s)],
 i=[...new Set([...r.keys(),...s.keys()])].map(f=>({index:f,before:r.get(f)??null,after:s.get(f)??null})),u=f=>Math.max((f.before??-1/0)/o,(f.after??-1/0)/l);return i.
 sort((f,h)=>u(h)-u(f)||f.index-h.index).slice(0,n)}function Wn({stores:t},{pairs:e},n,r){let s=(a,o)=>a===o?0:e.find(i=>i.from===a&&i.to===o)?.values[n]?.[r]??null;
 return t.map((a,o)=>({store:o,since:s(0,o),step:s(Math.max(0,o-1),o)}))}function As({stores:t,pairs:e,layers:n},r,s){return t.map((a,o)=>{if(o===0)return 0;let l=e.
-findIndex(({from:i,to:u})=>i===0&&u===o);return n[r].changes[l]?.distributions[s]?.mean??null})}var yi="−";function $t({signed:t},e){return e==null?"–":t&&e>0?`+${I(e,2)}`:I(e,2)}function qe({high:t,signed:e}){return e?"0: no change; above it more, bel\
+findIndex(({from:i,to:u})=>i===0&&u===o);return n[r].changes[l]?.distributions[s]?.mean??null})}var yi="−";function $t({signed:t},e){return e==null?"–":t&&e>0?`+${O(e,2)}`:O(e,2)}function We({high:t,signed:e}){return e?"0: no change; above it more, bel\
 ow it less":t===2?"0: no change, 1: nothing alike, 2: the opposite":t===1?"0: no change, 1: all of it":"0: no change"}function Un(t){if(t>.99&&t<1)return"over 0\
-.99";let e=Math.abs(t).toFixed(2);return t<0&&Number(e)!==0?yi+e:e}var ht=t=>Un(1-t);function Es(t){return t>2?`${I(t,2)} times`:X(t)}var De=t=>t>0?"higher":"lo\
+.99";let e=Math.abs(t).toFixed(2);return t<0&&Number(e)!==0?yi+e:e}var ht=t=>Un(1-t);function Es(t){return t>2?`${O(t,2)} times`:X(t)}var qe=t=>t>0?"higher":"lo\
 wer";function Ls(t,e,n){let r=Math.round(t*e);return`${r} of its ${e} ${n} ${r===1?"was":"were"} replaced.`}var bi={maps:t=>`Its maps before and after correlate\
  at ${ht(t)}, over all images and positions.`,means:t=>`Image by image, its mean activation before and after correlates at ${ht(t)}.`,maxima:t=>`Image by image,\
  its highest activation before and after correlates at ${ht(t)}.`,difference:t=>`Its maps lie apart by ${Es(t)} ${t>2?"":"of "}how much they varied before.`,partner:(t,{
@@ -463,329 +463,329 @@ fore and after is ${ht(t)}.`,cross:t=>t<1?`Each filter responds ${X(t)} less to 
 lters do not respond to each other’s filter image.",top_max:(t,{k:e})=>Ls(t,e,"strongest images"),top_avg:(t,{k:e})=>Ls(t,e,"images that are highest on averag\
 e"),rank_max:t=>`The order of its strongest images before and after correlates at ${ht(t)}.`,rank_avg:t=>`The order of the images that are highest on average co\
 rrelates at ${ht(t)}.`,classes_max:t=>`By strongest response, ${X(t)} of its class profile moved to other classes.`,classes_avg:t=>`By mean response, ${X(t)} of\
- its class profile moved to other classes.`,mean_shift:t=>`Its mean activation is ${I(Math.abs(t),2)} standard deviations ${De(t)} after.`,max_shift:t=>`Its hig\
-hest activations are ${I(Math.abs(t),2)} standard deviations ${De(t)} after.`,active:t=>`The share of images that activate it is ${I(100*Math.abs(t),2)} percent\
-age points ${De(t)} after.`,selectivity:t=>`Its class selectivity is ${I(Math.abs(t),2)} ${De(t)} after.`,embed_image:t=>`In the embedding of a third network, t\
+ its class profile moved to other classes.`,mean_shift:t=>`Its mean activation is ${O(Math.abs(t),2)} standard deviations ${qe(t)} after.`,max_shift:t=>`Its hig\
+hest activations are ${O(Math.abs(t),2)} standard deviations ${qe(t)} after.`,active:t=>`The share of images that activate it is ${O(100*Math.abs(t),2)} percent\
+age points ${qe(t)} after.`,selectivity:t=>`Its class selectivity is ${O(Math.abs(t),2)} ${qe(t)} after.`,embed_image:t=>`In the embedding of a third network, t\
 he cosine similarity of its two filter images is ${ht(t)}.`,embed_crops:t=>`In the embedding of a third network, the cosine similarity of its crops before and a\
 fter is ${ht(t)}.`};function Is(t,e,n){return e===null?"Not defined for this filter, or it could not be computed.":e===0?"Nothing changed.":bi[t.name]?.(e,n)??`${t.
-says}: ${I(e,2)}.`}var Cs=[[.99,"It responds almost exactly as before"],[.9,"It responds much as before"],[.6,"It responds only partly as before"],[.2,"It respo\
+says}: ${O(e,2)}.`}var Cs=[[.99,"It responds almost exactly as before"],[.9,"It responds much as before"],[.6,"It responds only partly as before"],[.2,"It respo\
 nds to little of what it did before"],[-1,"It responds to other things than before"]];function Os({values:t},e,n){let r=i=>t[i]?.[e]??null,s=Object.keys(t).map(
 r).filter(i=>i!==null);if(!s.length)return"No measure is defined for this filter.";if(s.every(i=>i===0))return"Nothing changed in this filter, by any measure.";
 let a=[],o=r("maps");if(o===0)a.push("Its maps are the same on every image.");else if(o!==null){let[,i]=Cs.find(([u])=>1-o>=u)??Cs.at(-1);a.push(`${i}: its maps\
  correlate at ${ht(o)}.`)}let l=r("top_max");return l!==null&&a.push(l===0?"Its strongest images are the same.":xi(Math.round(l*n),n)),a.join(" ")||`${z(s.filter(
 i=>i!==0).length,"measure")} changed.`}function xi(t,e){return t===e?e===1?"Its strongest image was replaced.":`All ${e} of its strongest images were replaced.`:
-`${t} of its ${e} strongest images ${t===1?"was":"were"} replaced.`}var vi=["","","second ","third "];function We({rank:t,of:e,equal:n}){return t===1&&n>1?`one \
-of the ${n} most changed of ${z(e,"filter")}`:`the ${vi[t]??`${Qt(t)} `}most changed of ${z(e,"filter")}`}var $i=4;function Rs(t,e,n,[r,s]){let a=i=>`${i/(s-r||1)*100}%`,o=e===null?"not among its ten highest":I(e),l=()=>{let i={"margin-left":a(Math.min(e/n,0)-r),width:a(
+`${t} of its ${e} strongest images ${t===1?"was":"were"} replaced.`}var vi=["","","second ","third "];function Ue({rank:t,of:e,equal:n}){return t===1&&n>1?`one \
+of the ${n} most changed of ${z(e,"filter")}`:`the ${vi[t]??`${te(t)} `}most changed of ${z(e,"filter")}`}var $i=4;function Rs(t,e,n,[r,s]){let a=i=>`${i/(s-r||1)*100}%`,o=e===null?"not among its ten highest":O(e),l=()=>{let i={"margin-left":a(Math.min(e/n,0)-r),width:a(
 Math.abs(e/n))};return c("span",{style:i})};return c("span",{class:"paired-bar",data:{side:t}},c("span",{class:"visually-hidden"},`${t} `),c("span",{class:"pair\
 ed-room","aria-hidden":"true"},e===null?null:l()),e===null?c("span",{class:"paired-figure",title:o},"–",c("span",{class:"visually-hidden"},o)):c("span",{class:"\
-paired-figure"},o))}function Ns(t,e,n){let[r,s]=t.map(({filter:g})=>g.classes[n]),a=Ts(r,s);if(!a.length)return c("div",{class:"panel"},c("h3",null,e),c("p",{class:"\
-absent"},"No classes in this data set."));let o=[r,s].map(g=>g.map(([,v])=>v)),l=o.map(g=>F.greatest(g,Math.abs)??0),[i,u]=l.map(g=>Math.abs(g)||1),f=Math.max(i/
-u,u/i)>=$i,h=f?[i,u]:[Math.max(i,u),Math.max(i,u)],m=F.extent([0,...o.flatMap((g,v)=>g.map(T=>T/h[v]))]),[p,x]=l.map(g=>I(g,2)),$=`Each network’s bars have a sc\
-ale of their own: the longest stands for ${p} before and ${x} after.`,y=g=>{let v=J(t[0].manifest,g.index);return c("li",null,c("span",{class:"paired-name",title:v},
-E(v,40)),c("span",{class:"paired-bars"},Rs("before",g.before,h[0],m),Rs("after",g.after,h[1],m)))};return c("div",{class:"panel"},c("h3",null,e),c("ul",{class:"\
-paired-classes"},a.map(y)),f?c("p",{class:"paired-note"},$):null)}function Ps(t){let e=Y(t[0].layer),n=[e?"The mean, over the images of a class, of the stronges\
+paired-figure"},o))}function Ns(t,e,n){let[r,s]=t.map(({filter:d})=>d.classes[n]),a=Ts(r,s);if(!a.length)return c("div",{class:"panel"},c("h3",null,e),c("p",{class:"\
+absent"},"No classes in this data set."));let o=[r,s].map(d=>d.map(([,v])=>v)),l=o.map(d=>F.greatest(d,Math.abs)??0),[i,u]=l.map(d=>Math.abs(d)||1),f=Math.max(i/
+u,u/i)>=$i,h=f?[i,u]:[Math.max(i,u),Math.max(i,u)],m=F.extent([0,...o.flatMap((d,v)=>d.map(A=>A/h[v]))]),[p,y]=l.map(d=>O(d,2)),$=`Each network’s bars have a sc\
+ale of their own: the longest stands for ${p} before and ${y} after.`,b=d=>{let v=J(t[0].manifest,d.index);return c("li",null,c("span",{class:"paired-name",title:v},
+C(v,40)),c("span",{class:"paired-bars"},Rs("before",d.before,h[0],m),Rs("after",d.after,h[1],m)))};return c("div",{class:"panel"},c("h3",null,e),c("ul",{class:"\
+paired-classes"},a.map(b)),f?c("p",{class:"paired-note"},$):null)}function Ps(t){let e=Y(t[0].layer),n=[e?"The mean, over the images of a class, of the stronges\
 t response in each, and of the mean response.":"The mean response over the images of a class."," Each network lists its ten highest classes: – is none of them."],
-r=a=>[c("span",{class:"key",data:{side:a}}),a],s=c("p",{class:"legend"},r("before"),r("after"));return K({title:"Classes",text:n,legend:s},c("div",{class:"panel\
-s"},Ns(t,e?"Strongest response":"Response","max"),e?Ns(t,"Mean response","avg"):null))}var ki=["before","after"];function ie({store:t,signal:e,show:n},r,s){return Promise.all(s.map(async(a,o)=>{let{name:l}=r.stores[a];return{tag:s.length===2?ki[o]:
+r=a=>[c("span",{class:"key",data:{side:a}}),a],s=c("p",{class:"legend"},r("before"),r("after"));return G({title:"Classes",text:n,legend:s},c("div",{class:"panel\
+s"},Ns(t,e?"Strongest response":"Response","max"),e?Ns(t,"Mean response","avg"):null))}var ki=["before","after"];function le({store:t,signal:e,show:n},r,s){return Promise.all(s.map(async(a,o)=>{let{name:l}=r.stores[a];return{tag:s.length===2?ki[o]:
 `in ${l}`,name:l,show:n,readLayer:f=>t.layer(l,f.data,e),...await dt(t,l,e)}}))}async function Mi(t,e){let n=bt(t.manifest,e),r=await t.readLayer(n),s=nt({...t,
-layer:n,file:r,wholeThumbs:!0});return{...t,layer:n,file:r,sources:s,filters:r.filters,names:r.names}}async function Ue(t){let{store:e,route:n,signal:r}=t,s=await e.
-comparison(n.comparison,r),a=s.layers.findIndex(({name:h})=>h===n.layer),o=s.layers[a];if(!o){let h=E(s.title);throw new D("unknown",`${h} compares no layer “${E(
-n.layer)}”.`)}let l=Be(s,n.pair),i=async()=>{let h=await ie(t,s,[l.from,l.to]);return Promise.all(h.map(m=>Mi(m,n.layer)))},[u,f]=await Promise.all([i(),e.changes(
-n.comparison,o.data,r)]);return{comparison:s,at:a,layer:o,pair:l,sides:u,file:f,changes:f.pairs[l.at]}}var Si=3;function Ut(t,e,n,r){if(e.pairs.length<2)return null;
-let s=e.stores.map(({name:u})=>E(u,24)),a=ae(n),o=e.pairs.map(u=>({value:ae(u),text:`${s[u.from]} → ${s[u.to]}`,href:O({...r,pair:ae(u)})})),l="From → to";return o.
-length<=Si?it(l,o,a):Lt({id:"pair-choice",label:l,options:o,current:a,onChange:u=>t.go(O({...t.current(),pair:u}))})}function _s(t,{measures:e},n){return Lt({id:"\
-measure-choice",label:"Change of",options:e.map(({name:r,title:s})=>({value:r,text:E(s,40)})),current:n.name,onChange:r=>t.go(O({...t.current(),by:r}))})}function Gt(t,e,n){
+layer:n,file:r,wholeThumbs:!0});return{...t,layer:n,file:r,sources:s,filters:r.filters,names:r.names}}async function Ge(t){let{store:e,route:n,signal:r}=t,s=await e.
+comparison(n.comparison,r),a=s.layers.findIndex(({name:h})=>h===n.layer),o=s.layers[a];if(!o){let h=C(s.title);throw new D("unknown",`${h} compares no layer “${C(
+n.layer)}”.`)}let l=Fe(s,n.pair),i=async()=>{let h=await le(t,s,[l.from,l.to]);return Promise.all(h.map(m=>Mi(m,n.layer)))},[u,f]=await Promise.all([i(),e.changes(
+n.comparison,o.data,r)]);return{comparison:s,at:a,layer:o,pair:l,sides:u,file:f,changes:f.pairs[l.at]}}var Si=3;function Gt(t,e,n,r){if(e.pairs.length<2)return null;
+let s=e.stores.map(({name:u})=>C(u,24)),a=ie(n),o=e.pairs.map(u=>({value:ie(u),text:`${s[u.from]} → ${s[u.to]}`,href:I({...r,pair:ie(u)})})),l="From → to";return o.
+length<=Si?it(l,o,a):Lt({id:"pair-choice",label:l,options:o,current:a,onChange:u=>t.go(I({...t.current(),pair:u}))})}function _s(t,{measures:e},n){return Lt({id:"\
+measure-choice",label:"Change of",options:e.map(({name:r,title:s})=>({value:r,text:C(s,40)})),current:n.name,onChange:r=>t.go(I({...t.current(),by:r}))})}function Kt(t,e,n){
 return["comparison","layer","channel"].every(s=>e[s]===n[s])&&e.pair!==n.pair?t.querySelector("#pair-choice, .choice[aria-current]"):null}function wt({name:t},e={}){
-let n=O({network:t,...e});return c("a",{class:"text-link",href:n,title:t},E(t,40))}function Ti({tag:t,name:e,layer:n,filter:r}){return c("p",{class:"side-head",
-data:{side:t}},c("span",{class:"side-tag"},t==="before"?"Before":"After")," ",wt({name:e},{layer:n.name,channel:r.channel}))}function Ge(t,...e){let n=t.tag==="\
-before"?"Before":"After";return c("div",{class:"side",role:"group","aria-label":n},Ti(t),e)}function Ke(t,{href:e,current:n,plot:r,figure:s}){return c("a",{class:"\
-measure",href:e,title:t.says,tabindex:n?"0":"-1","aria-current":n?"true":null,data:{value:t.name}},c("span",{class:"measure-name"},E(t.title,32)),r,c("span",{class:"\
+let n=I({network:t,...e});return c("a",{class:"text-link",href:n,title:t},C(t,40))}function Ti({tag:t,name:e,layer:n,filter:r}){return c("p",{class:"side-head",
+data:{side:t}},c("span",{class:"side-tag"},t==="before"?"Before":"After")," ",wt({name:e},{layer:n.name,channel:r.channel}))}function Ke(t,...e){let n=t.tag==="\
+before"?"Before":"After";return c("div",{class:"side",role:"group","aria-label":n},Ti(t),e)}function Ve(t,{href:e,current:n,plot:r,figure:s}){return c("a",{class:"\
+measure",href:e,title:t.says,tabindex:n?"0":"-1","aria-current":n?"true":null,data:{value:t.name}},c("span",{class:"measure-name"},C(t.title,32)),r,c("span",{class:"\
 measure-figure"},s))}function Ai(t,e,n){return n===null?t==="before"?{text:"left the list",tone:"gone"}:{text:"new",tone:"fresh"}:n===e?{text:"stays",tone:"kept"}:{text:t==="before"?
-`now ${Qt(n)}`:`was ${Qt(n)}`,tone:"kept"}}function Ei(t,e,n,r,s){let a=t.filter[e][n],o=J(t.manifest,a.class),{text:l,tone:i}=Ai(t.tag,n+1,s),u=[o,t.images[a.image]?.
+`now ${te(n)}`:`was ${te(n)}`,tone:"kept"}}function Ei(t,e,n,r,s){let a=t.filter[e][n],o=J(t.manifest,a.class),{text:l,tone:i}=Ai(t.tag,n+1,s),u=[o,t.images[a.image]?.
 path].filter(Boolean).join(`
-`);return c("figure",{class:"entry"},oe(t,e,n,r),c("figcaption",null,c("span",{class:"score",title:"activation"},I(a.score)),c("span",{class:"class",title:u},E(
-o,60)),c("span",{class:`rank-change ${i}`},l)),e==="max"?Ne(t,n):null)}function Gn(t,e,n){let[r,s]=t.map(({filter:o})=>o[e]),a=[He(r,s),He(s,r)];return t.map((o,l)=>{
-let u=o.filter[e].map((f,h)=>Ei(o,e,h,n,a[l][h])).map(f=>c("li",null,f));return Ge(o,c("ol",{class:"side-entries"},u))})}function Kn(t,e){let[n,r]=t.map(({filter:a})=>a[e]),
-s=He(n,r).filter(a=>a!==null).length;return s===n.length&&n.length===r.length?`All ${n.length} are in both lists.`:s?`${s} of ${n.length} ${s===1?"is":"are"} in\
- both lists.`:"None is in both lists."}function Li(t){let e=()=>q(ct(t.manifest,"max_activ",t.layer),c("span",{class:"missing"},"not computed"));return Ge(t,c("figure",{class:"entry"},Pe(t)??e()))}function Ci(t,e){
-let n=Math.max(...e,0)||1,r=i=>c("td",null,c("span",{class:"cross-figure"},I(i)),c("span",{class:"change-track","aria-hidden":"true"},c("span",{style:{width:`${Math.
+`);return c("figure",{class:"entry"},ae(t,e,n,r),c("figcaption",null,c("span",{class:"score",title:"activation"},O(a.score)),c("span",{class:"class",title:u},C(
+o,60)),c("span",{class:`rank-change ${i}`},l)),e==="max"?Pe(t,n):null)}function Gn(t,e,n){let[r,s]=t.map(({filter:o})=>o[e]),a=[De(r,s),De(s,r)];return t.map((o,l)=>{
+let u=o.filter[e].map((f,h)=>Ei(o,e,h,n,a[l][h])).map(f=>c("li",null,f));return Ke(o,c("ol",{class:"side-entries"},u))})}function Kn(t,e){let[n,r]=t.map(({filter:a})=>a[e]),
+s=De(n,r).filter(a=>a!==null).length;return s===n.length&&n.length===r.length?`All ${n.length} are in both lists.`:s?`${s} of ${n.length} ${s===1?"is":"are"} in\
+ both lists.`:"None is in both lists."}function Li(t){let e=()=>q(ct(t.manifest,"max_activ",t.layer),c("span",{class:"missing"},"not computed"));return Ke(t,c("figure",{class:"entry"},_e(t)??e()))}function Ci(t,e){
+let n=Math.max(...e,0)||1,r=i=>c("td",null,c("span",{class:"cross-figure"},O(i)),c("span",{class:"change-track","aria-hidden":"true"},c("span",{style:{width:`${Math.
 max(0,i)/n*100}%`}}))),s=(i,u)=>c("tr",null,c("th",{scope:"row"},i),u.map(r)),a=i=>c("th",{scope:"col"},i),o=t[0].manifest.stages.ascent?.config?.objective??"me\
 an",l=Y(t[0].layer)&&o==="mean"?"mean activation":"activation";return c("table",{class:"cross"},c("caption",null,`How strongly each network’s filter responds to\
  each picture (${l}). `,"A filter that still looks for the same responds to both pictures alike."),c("thead",null,c("tr",null,c("td"),a("picture before"),a("pic\
 ture after"))),c("tbody",null,s("filter before",e.slice(0,2)),s("filter after",e.slice(2))))}function Bs(t,e){if(!t.some(({filter:r})=>r.pictures.includes("max_\
 activ")))return null;let n=["Made from noise to excite the filter as much as possible: a ",mt("https://distill.pub/2017/feature-visualization/","feature visuali\
-zation"),"."];return K({title:"Filter images",text:n},c("div",{class:"filter-image-pair"},c("div",{class:"side-by-side"},t.map(Li)),e?Ci(t,e):null))}var Vn=20,Fs=40,js=4,Xn={"vector-effect":"non-scaling-stroke"};function Ve(t,{label:e,marks:n=[]}){let[r,s]=F.extent([0,...t]),a=u=>Vn*(u+.5),o=F.scaleLinear([r,
-s===r?r+1:s],[Fs-js,js]),l=F.line((u,f)=>a(f),o).defined(u=>u!==null).digits(2),i=(u,f)=>u===null?null:P("path",{class:n.includes(f)?"dot marked":"dot",d:`M${a(
-f)},${o(u).toFixed(2)}h0`,...Xn});return P("svg",{class:"sparkline",viewBox:`0 0 ${Vn*t.length} ${Fs}`,preserveAspectRatio:"none",role:"img","aria-label":e},P("\
-path",{class:"zero",d:`M0,${o(0).toFixed(2)}H${Vn*t.length}`,...Xn}),P("path",{class:"course",d:l(t),...Xn}),t.map(i))}var Yn=({manifest:t},e)=>t.layers.find(n=>n.name===e);function Xe(t,e){return c("span",{class:"picture-pair"},t,e)}function Ye(t,e,n,r){let{manifest:s,tag:a}=t,
+zation"),"."];return G({title:"Filter images",text:n},c("div",{class:"filter-image-pair"},c("div",{class:"side-by-side"},t.map(Li)),e?Ci(t,e):null))}var Vn=20,Fs=40,js=4,Xn={"vector-effect":"non-scaling-stroke"};function Xe(t,{label:e,marks:n=[]}){let[r,s]=F.extent([0,...t]),a=u=>Vn*(u+.5),o=F.scaleLinear([r,
+s===r?r+1:s],[Fs-js,js]),l=F.line((u,f)=>a(f),o).defined(u=>u!==null).digits(2),i=(u,f)=>u===null?null:N("path",{class:n.includes(f)?"dot marked":"dot",d:`M${a(
+f)},${o(u).toFixed(2)}h0`,...Xn});return N("svg",{class:"sparkline",viewBox:`0 0 ${Vn*t.length} ${Fs}`,preserveAspectRatio:"none",role:"img","aria-label":e},N("\
+path",{class:"zero",d:`M0,${o(0).toFixed(2)}H${Vn*t.length}`,...Xn}),N("path",{class:"course",d:l(t),...Xn}),t.map(i))}var Yn=({manifest:t},e)=>t.layers.find(n=>n.name===e);function Ye(t,e){return c("span",{class:"picture-pair"},t,e)}function Je(t,e,n,r){let{manifest:s,tag:a}=t,
 o=r==="cropped",l=o?Math.min(s.k,s.dataset.images):1,i=Yn(t,e),u=nt({...t,layer:i,read:()=>t.readLayer(i)}),f=`filter ${n} ${a}`;return q(null,ut({...t,layer:i,
-sources:u},r,n,{alt:f,tiles:l,square:o}))}function Je(t,e,n){if(!t.every(a=>Yn(a,e)))return[];let r=a=>t.every(o=>a(o.manifest,Yn(o,e))),s=[];return r((a,o)=>xe(
-a,o,n))&&s.push("max_activ"),r(W)&&s.push("cropped"),s}function Ii({comparison:t,layer:e,file:n,channel:r,pair:s,networks:a},o){let l=Je(a,e.name,r),i=(...f)=>c("p",{class:"network-moment-line"},f),u=(f,h)=>i(f," ",
+sources:u},r,n,{alt:f,tiles:l,square:o}))}function Ze(t,e,n){if(!t.every(a=>Yn(a,e)))return[];let r=a=>t.every(o=>a(o.manifest,Yn(o,e))),s=[];return r((a,o)=>ve(
+a,o,n))&&s.push("max_activ"),r(W)&&s.push("cropped"),s}function Ii({comparison:t,layer:e,file:n,channel:r,pair:s,networks:a},o){let l=Ze(a,e.name,r),i=(...f)=>c("p",{class:"network-moment-line"},f),u=(f,h)=>i(f," ",
 c("b",null,$t(o,h)));return Wn(t,n,o.name,r).map(({store:f,since:h,step:m})=>{let p=f===s.from?"before":f===s.to?"after":null;return c("li",{class:"network-mome\
 nt",data:p?{side:p}:null},c("p",{class:"network-moment-head"},wt(t.stores[f],{layer:e.name,channel:r}),p?c("span",{class:"side-tag"},p):null),c("span",{class:"n\
-etwork-moment-pictures"},l.map(x=>Ye(a[f],e.name,r,x))),f?u("since the first",h):i("the first"),f>1?u("this step",m):null)})}function Oi({comparison:t,file:e,channel:n,
+etwork-moment-pictures"},l.map(y=>Je(a[f],e.name,r,y))),f?u("since the first",h):i("the first"),f>1?u("this step",m):null)})}function Oi({comparison:t,file:e,channel:n,
 pair:r},s,a){let o=t.measures.flatMap(u=>{let f=Wn(t,e,u.name,n).map(({since:m})=>m);if(f.slice(1).every(m=>m===null))return[];let h=f.map(m=>$t(u,m)).join(", ");
-return Ke(u,{href:a(u.name),current:u===s,plot:Ve(f,{label:h,marks:[r.from,r.to]}),figure:["last ",c("b",null,$t(u,f.at(-1)))]})});o.length&&!o.some(u=>u.tabIndex===
+return Ve(u,{href:a(u.name),current:u===s,plot:Xe(f,{label:h,marks:[r.from,r.to]}),figure:["last ",c("b",null,$t(u,f.at(-1)))]})});o.length&&!o.some(u=>u.tabIndex===
 0)&&(o[0].tabIndex=0);let i=c("div",{class:"sparklines",role:"group","aria-label":"Every measure, as change since the first"},o);return ot(i,()=>o),i}function zs(t,e,n){
 let{stores:r}=t.comparison;if(r.length<3)return null;let s=`This filter in each of the ${r.length} networks, in their order: its pictures, and the change of ${e.
-title} since the first.`;return K({title:"Over time",text:s},c("ol",{class:"network-history"},Ii(t,e)),Oi(t,e,n))}function Hs(t,e){return t.map((n,r)=>({from:e[r-1]??-1/0,to:e[r]??1/0,n}))}function Ds(t,e){if(!t.length)return[];let n=new Map(t),[r,s]=F.extent(n.keys());return Hs(
-F.range(e.length+1).map(a=>n.get(a)??0),e).slice(Math.max(0,r-1),s+2)}function Jn(t,e){return F.bisectRight(t,e)}function le(t,e){let n=Jn(e,0);return Hs(t,e).map(
+title} since the first.`;return G({title:"Over time",text:s},c("ol",{class:"network-history"},Ii(t,e)),Oi(t,e,n))}function Hs(t,e){return t.map((n,r)=>({from:e[r-1]??-1/0,to:e[r]??1/0,n}))}function Ds(t,e){if(!t.length)return[];let n=new Map(t),[r,s]=F.extent(n.keys());return Hs(
+F.range(e.length+1).map(a=>n.get(a)??0),e).slice(Math.max(0,r-1),s+2)}function Jn(t,e){return F.bisectRight(t,e)}function ce(t,e){let n=Jn(e,0);return Hs(t,e).map(
 (r,s)=>({...r,same:s===n}))}var Ri=12,Ni=20;function qs(t,{domain:e=null,clip:n=!1}={}){let r=t.filter(Number.isFinite);if(!r.length)return[];let s=e?Ni:Ri,[a,o]=e??
 F.extent(r);if(a===o)return[{from:a,to:a+F.tickStep(0,Math.abs(a)||1,s),n:r.length,more:!1}];let l=n?a+3*(F.quantile(r,.9)-a):o,[i,u]=F.nice(a,l>a?Math.min(o,l):
 o,s),h=F.bin().domain([i,u]).thresholds(F.ticks(i,u,s).filter(m=>m>i&&m<u))(r.map(m=>Math.min(m,u)));return h.map((m,p)=>({from:m.x0,to:m.x1,n:m.length,more:p===
-h.length-1&&o>u}))}function Kt(t){return F.greatest(t,({n:e})=>e)}function yt({from:t,to:e,more:n=!1},r=I){return t===-1/0?`below ${r(e)}`:e===1/0||n?`${r(t)} o\
-r more`:`${r(t)} to ${r(e)}`}var ce=10,Ze=40;function ue(t,{label:e,mark:n=null}){let r=F.scaleLinear([0,Math.max(1,F.max(t,({n:a})=>a))],[0,Ze]),s=(a,o)=>{let l=a.n?Math.max(2,r(a.n)):0,i=n!==
-null&&o!==n?"dim":a.same?"still":"moved",u=a.same?"unchanged":yt(a,f=>I(f,2));return P("g",null,P("title",null,`${u}: ${z(a.n,"filter")}`),P("rect",{class:"hit-\
-area",x:o*ce,y:0,width:ce,height:Ze}),P("rect",{class:`mark ${i}`,x:o*ce+.6,y:Ze-l,width:ce-1.2,height:l}))};return P("svg",{class:"change-histogram",viewBox:`0\
- 0 ${t.length*ce} ${Ze}`,preserveAspectRatio:"none",role:"img","aria-label":e},t.map(s))}function fe({counted:t,unchanged:e,median:n,max:r}){return e===t?`all ${z(
-t,"filter")} unchanged`:`${e?`${e} of ${z(t,"filter")} unchanged, `:""}half of them changed by ${I(n,2)} or more, at most ${I(r,2)}`}function Zn({signed:t,edges:e}){let n=`≥ ${I(e.at(-1),2)}`,r=t?[`≤ ${I(e[0],2)}`,"same",n]:["same",n];return c("span",{class:"change-ends","aria-hidden":"tr\
-ue"},r.map(s=>c("span",null,s)))}function Ws({measures:t},e,n,r){let s=t.filter(({name:o})=>e[o]).map(o=>{let l=e[o.name],i=le(l.histogram,o.edges);return Ke(o,
-{href:r(o.name),current:o.name===n,plot:ue(i,{label:fe(l)}),figure:[c("b",null,I(l.mean,2))," on average"]})});s.length&&!e[n]&&(s[0].tabIndex=0);let a=c("div",
+h.length-1&&o>u}))}function Vt(t){return F.greatest(t,({n:e})=>e)}function yt({from:t,to:e,more:n=!1},r=O){return t===-1/0?`below ${r(e)}`:e===1/0||n?`${r(t)} o\
+r more`:`${r(t)} to ${r(e)}`}var ue=10,Qe=40;function fe(t,{label:e,mark:n=null}){let r=F.scaleLinear([0,Math.max(1,F.max(t,({n:a})=>a))],[0,Qe]),s=(a,o)=>{let l=a.n?Math.max(2,r(a.n)):0,i=n!==
+null&&o!==n?"dim":a.same?"still":"moved",u=a.same?"unchanged":yt(a,f=>O(f,2));return N("g",null,N("title",null,`${u}: ${z(a.n,"filter")}`),N("rect",{class:"hit-\
+area",x:o*ue,y:0,width:ue,height:Qe}),N("rect",{class:`mark ${i}`,x:o*ue+.6,y:Qe-l,width:ue-1.2,height:l}))};return N("svg",{class:"change-histogram",viewBox:`0\
+ 0 ${t.length*ue} ${Qe}`,preserveAspectRatio:"none",role:"img","aria-label":e},t.map(s))}function he({counted:t,unchanged:e,median:n,max:r}){return e===t?`all ${z(
+t,"filter")} unchanged`:`${e?`${e} of ${z(t,"filter")} unchanged, `:""}half of them changed by ${O(n,2)} or more, at most ${O(r,2)}`}function Zn({signed:t,edges:e}){let n=`≥ ${O(e.at(-1),2)}`,r=t?[`≤ ${O(e[0],2)}`,"same",n]:["same",n];return c("span",{class:"change-ends","aria-hidden":"tr\
+ue"},r.map(s=>c("span",null,s)))}function Ws({measures:t},e,n,r){let s=t.filter(({name:o})=>e[o]).map(o=>{let l=e[o.name],i=ce(l.histogram,o.edges);return Ve(o,
+{href:r(o.name),current:o.name===n,plot:fe(i,{label:he(l)}),figure:[c("b",null,O(l.mean,2))," on average"]})});s.length&&!e[n]&&(s[0].tabIndex=0);let a=c("div",
 {class:"measures",role:"group","aria-label":"Change of"},s);return ot(a,()=>s),a}var Pi=t=>t[0].toUpperCase()+t.slice(1);function Us({comparison:t,layer:e,pair:n,
 changes:r,channel:s}){let{distributions:a}=e.changes[n.at],o={k:Math.min(t.k,t.dataset.images),partner:r.partners?.[s]??null,channel:s},l=u=>{let f=a[u.name];if(!f)
-return null;let h=r.values[u.name],m=h?.[s]??null,p=m?c("span",{class:"measure-rank"},` ${Pi(We(ze(h,s)))}.`):null;return c("div",{class:"measure-row"},c("dt",{
-title:u.says},E(u.title,40)),c("dd",{class:"measure-value"},$t(u,m)),c("dd",{class:"measure-text"},Is(u,m,o),p),c("dd",{class:"measure-histogram"},ue(le(f.histogram,
-u.edges),{label:`The layer: ${fe(f)}`,mark:m===null?-1:Jn(u.edges,m)}),Zn(u)))};return K({title:"The change in numbers",text:"Every measure is 0 where nothing c\
-hanged. Each plot shows the filters of this layer; the bar in color is the one that this filter is in."},c("dl",{class:"measure-list"},t.measures.map(l)))}async function _i(t){let{store:e,route:n,signal:r}=t,s=await Ue(t),{comparison:a,layer:o}=s,{channel:l}=n,i=await Promise.all(s.sides.map(async h=>{let m=Ae(h.filters.
-slice(0,o.channels),o.name,l),p=await Ee(e,h.name,r),x=nt({...h,images:p});return{...h,sources:x,filter:m,images:p?.images??{}}})),u=a.stores.map((h,m)=>m),f=u.
-length>2?await ie(t,a,u):[];return{...s,sides:i,channel:l,networks:f}}function Bi(t){let[{manifest:e,layer:n}]=t,r=Kn(t,"max");return Y(n)?W(e,n)?["The images w\
+return null;let h=r.values[u.name],m=h?.[s]??null,p=m?c("span",{class:"measure-rank"},` ${Pi(Ue(He(h,s)))}.`):null;return c("div",{class:"measure-row"},c("dt",{
+title:u.says},C(u.title,40)),c("dd",{class:"measure-value"},$t(u,m)),c("dd",{class:"measure-text"},Is(u,m,o),p),c("dd",{class:"measure-histogram"},fe(ce(f.histogram,
+u.edges),{label:`The layer: ${he(f)}`,mark:m===null?-1:Jn(u.edges,m)}),Zn(u)))};return G({title:"The change in numbers",text:"Every measure is 0 where nothing c\
+hanged. Each plot shows the filters of this layer; the bar in color is the one that this filter is in."},c("dl",{class:"measure-list"},t.measures.map(l)))}async function _i(t){let{store:e,route:n,signal:r}=t,s=await Ge(t),{comparison:a,layer:o}=s,{channel:l}=n,i=await Promise.all(s.sides.map(async h=>{let m=Ee(h.filters.
+slice(0,o.channels),o.name,l),p=await Le(e,h.name,r),y=nt({...h,images:p});return{...h,sources:y,filter:m,images:p?.images??{}}})),u=a.stores.map((h,m)=>m),f=u.
+length>2?await le(t,a,u):[];return{...s,sides:i,channel:l,networks:f}}function Bi(t){let[{manifest:e,layer:n}]=t,r=Kn(t,"max");return Y(n)?W(e,n)?["The images w\
 ith the highest single activation; the box is the receptive field of the unit that responds. ",`Below each, that patch${t.some(({filter:a})=>a.pictures.includes(
 "cropped_grad"))?" and its gradient":""}. `,r]:["The images with the highest single activation. ",r]:["The images to which the filter gives the highest number. ",
-r]}function Fi(t,e){if(!e||e[0]===t.filter.channel)return null;let[n,r]=e,s=O({network:t.name,layer:t.layer.name,channel:n});return[" After, ",c("a",{class:"tex\
+r]}function Fi(t,e){if(!e||e[0]===t.filter.channel)return null;let[n,r]=e,s=I({network:t.name,layer:t.layer.name,channel:n});return[" After, ",c("a",{class:"tex\
 t-link",href:s},`filter ${n}`),` is more like it than the one in its own place: their maps correlate at ${Un(r)}.`]}async function Gs(t){let{route:e}=t,n=await _i(
-t),{comparison:r,layer:s,pair:a,sides:o,changes:l,channel:i}=n,u=o[0].names?.[i],f=`Filter ${i}${u?`: ${E(u,60)}`:""}`,h=Math.min(r.k,r.dataset.images),m=o.some(
-({filter:b})=>b.pictures.some(S=>S==="max_grads"||S==="avg_grads")),p=c("div",{class:"toolbar"},Ut(t,r,a,e)),x=c("div",{class:"toolbar"}),$=c("div",{class:"nav-\
-slot"}),y=c("p",{class:"status"}),g=c("div",{class:"history"}),v=c("div",{class:"side-by-side"}),T=c("div",{class:"side-by-side"}),k={};function A(b){let S=Wt(r,
-b.by),d=Fe(l,S.name,s.channels),M=je(d),L=M.indexOf(i),R=Q=>Q===void 0?null:{href:O({...b,channel:Q}),text:String(Q)},[C,N]=[R(M[L-1]),R(M[L+1])];Object.assign(
-k,{before:C?.href,after:N?.href}),_($,pt("filter",C,N));let B=ze(d,i);_(y,B&&d[i]?`By ${S.title}, ${We(B)} in this layer.`:null),st(x,()=>_(x,m||b.show!=="image"?
-Te(b):null));let G=g.querySelector(".sparklines")?.scrollLeft??0;st(g,()=>_(g,zs(n,S,Q=>O({...b,by:Q})))),G&&(g.querySelector(".sparklines").scrollLeft=G),_(v,Gn(
-o,"max",b.show)),_(T,Gn(o,"avg",b.show))}A(e);let w=["The images that excite the filter most over their whole area. ",Kn(o,"avg")];return{title:`${f}, ${s.name}\
-, ${r.title}`,crumbs:[{text:s.name,short:U(s.name),href:O({...e,channel:null,show:"image"})},{text:String(i),href:O(e)}],steps:k,node:c("article",{class:"view f\
-ilter compared"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},f),$),c("p",{class:"lede"},Os(l,i,h),Fi(o[1],l.partners?.[i])),y),
-r.pairs.length>1?p:null,g,Bs(o,l.cross?.[i]??null),K({title:"Strongest responses",text:Bi(o)},x,v),Y(o[0].layer)?K({title:"Highest on average",text:w},T):null,Ps(
-o),Us(n)),update:A,focus:b=>Gt(p,b,e)}}function Qe(t,e,n){let r=matchMedia("(min-width: 641px)"),s=c("span",{class:"disclosure-state"}),a=c("details",{class:"disclosure",open:r.matches},c("summary",null,
+t),{comparison:r,layer:s,pair:a,sides:o,changes:l,channel:i}=n,u=o[0].names?.[i],f=`Filter ${i}${u?`: ${C(u,60)}`:""}`,h=Math.min(r.k,r.dataset.images),m=o.some(
+({filter:x})=>x.pictures.some(S=>S==="max_grads"||S==="avg_grads")),p=c("div",{class:"toolbar"},Gt(t,r,a,e)),y=c("div",{class:"toolbar"}),$=c("div",{class:"nav-\
+slot"}),b=c("p",{class:"status"}),d=c("div",{class:"history"}),v=c("div",{class:"side-by-side"}),A=c("div",{class:"side-by-side"}),M={};function L(x){let S=Ut(r,
+x.by),w=je(l,S.name,s.channels),k=ze(w),T=k.indexOf(i),B=K=>K===void 0?null:{href:I({...x,channel:K}),text:String(K)},[E,R]=[B(k[T-1]),B(k[T+1])];Object.assign(
+M,{before:E?.href,after:R?.href}),P($,pt("filter",E,R));let _=He(w,i);P(b,_&&w[i]?`By ${S.title}, ${Ue(_)} in this layer.`:null),st(y,()=>P(y,m||x.show!=="image"?
+Ae(x):null));let Q=d.querySelector(".sparklines")?.scrollLeft??0;st(d,()=>P(d,zs(n,S,K=>I({...x,by:K})))),Q&&(d.querySelector(".sparklines").scrollLeft=Q),P(v,Gn(
+o,"max",x.show)),P(A,Gn(o,"avg",x.show))}L(e);let g=["The images that excite the filter most over their whole area. ",Kn(o,"avg")];return{title:`${f}, ${s.name}\
+, ${r.title}`,crumbs:[{text:s.name,short:U(s.name),href:I({...e,channel:null,show:"image"})},{text:String(i),href:I(e)}],steps:M,node:c("article",{class:"view f\
+ilter compared"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},f),$),c("p",{class:"lede"},Os(l,i,h),Fi(o[1],l.partners?.[i])),b),
+r.pairs.length>1?p:null,d,Bs(o,l.cross?.[i]??null),G({title:"Strongest responses",text:Bi(o)},y,v),Y(o[0].layer)?G({title:"Highest on average",text:g},A):null,Ps(
+o),Us(n)),update:L,focus:x=>Kt(p,x,e)}}function tn(t,e,n){let r=matchMedia("(min-width: 641px)"),s=c("span",{class:"disclosure-state"}),a=c("details",{class:"disclosure",open:r.matches},c("summary",null,
 t,": ",s),e);return r.addEventListener("change",({matches:o})=>a.open=o,{signal:n}),{node:a,setState(o){s.textContent=o.filter(l=>l!==null).join(", ")}}}function Ks({count:t,width:e,view:n,rem:r=16,frames:s=1}){let a=n<=640?84:Math.min(168,Math.max(96,n*.084)),o=s===1?a:s*a*.9,l=Math.round(Math.min(14,Math.max(8,
 n*.008))),i=Math.max(1,Math.floor((e+l)/(o+l))),u=Math.max(1,Math.floor((e-l*(i-1))/i)),f=(u-6-(s-1)*3)/s,h=Math.ceil(f)+Math.ceil(r*.84*1.4)+9,m=Math.ceil(t/i);
-return{count:t,width:e,columns:i,rows:m,tileWidth:u,tileHeight:h,gap:l,height:Math.max(0,m*(h+l)-l)}}function he({columns:t,tileWidth:e,tileHeight:n,gap:r},s){return{
-x:s%t*(e+r),y:Math.floor(s/t)*(n+r)}}function tn({count:t,columns:e,rows:n,tileHeight:r,gap:s},a,o,l=0){let i=m=>Math.floor(m/(r+s)),u=m=>Math.max(0,Math.min(n,
+return{count:t,width:e,columns:i,rows:m,tileWidth:u,tileHeight:h,gap:l,height:Math.max(0,m*(h+l)-l)}}function me({columns:t,tileWidth:e,tileHeight:n,gap:r},s){return{
+x:s%t*(e+r),y:Math.floor(s/t)*(n+r)}}function en({count:t,columns:e,rows:n,tileHeight:r,gap:s},a,o,l=0){let i=m=>Math.floor(m/(r+s)),u=m=>Math.max(0,Math.min(n,
 m)),f=u(i(a)-l),h=Math.max(f,u(i(o)+1+l));return[Math.min(t,f*e),Math.min(t,h*e)]}function Vs(t,e,{count:n,columns:r,rows:s},a){let o=l=>{let[i,u]=[Math.floor(e/
 r),e%r],f=Math.max(0,Math.min(s-1,i+l));return Math.min(n-1,f*r+u)};switch(t){case"ArrowRight":return Math.min(n-1,e+1);case"ArrowLeft":return Math.max(0,e-1);case"\
 ArrowDown":return o(1);case"ArrowUp":return o(-1);case"PageDown":return o(Math.max(1,a));case"PageUp":return o(-Math.max(1,a));case"Home":return 0;case"End":return n-
-1;default:return null}}var ji=3,Xs=120;function en({label:t,make:e,signal:n,frames:r=1}){let s=c("ol",{class:"tiles",role:"list","aria-label":t}),a=new Map,o=[],l=null,i=0,u=0,f=0,h=-1/0,
-m=new Set,p=w=>a.get(w)?.firstElementChild??null,x=()=>s.contains(document.activeElement);function $(w){let b=a.get(w);for(let S of b.querySelectorAll("img"))S.
-complete||S.removeAttribute("src");b.remove(),a.delete(w),m.delete(w)}function y(w,b,S){let{x:d,y:M}=he(l,w),L=e(o[w],S);S&&m.add(w),L.tabIndex=-1;let R=c("li",
-{"aria-posinset":w+1,"aria-setsize":o.length},L);R.dataset.index=w,R.style.transform=`translate(${d}px, ${M}px)`,a.set(w,R),s.insertBefore(R,b)}function g(){if(!l)
-return;let w=-s.getBoundingClientRect().top,b=a.size>0&&Math.abs(w-u)>innerHeight,S=b&&performance.now()-h<Xs;b&&(h=performance.now()),u=w,clearTimeout(f),b&&(f=
-setTimeout(g,Xs));let[d,M]=tn(l,w,w+innerHeight,b?0:ji),L=new Set(Array.from({length:M-d},(N,B)=>d+B));i<o.length&&L.add(i);let R=x()&&m.has(i)&&!S;for(let N of[
-...a.keys()])(!L.has(N)||m.has(N)&&!S)&&$(N);let C=s.firstElementChild;for(let N of[...L].sort((B,G)=>B-G))a.get(N)===C&&C?C=C.nextElementSibling:y(N,C,S&&N!==i);
-R&&p(i).focus({preventScroll:!0}),v(w)}function v(w){let[b,S]=tn(l,Math.max(0,w+l.tileHeight/2),w+innerHeight-l.tileHeight/2),d=i>=b&&i<S,M=p(x()||d||S<=b?i:b);
-for(let L of s.querySelectorAll('[tabindex="0"]'))L!==M&&L.setAttribute("tabindex","-1");M&&(M.tabIndex=0)}function T(){let w=parseFloat(getComputedStyle(document.
-documentElement).fontSize);l=Ks({count:o.length,width:s.clientWidth,view:innerWidth,rem:w,frames:r}),s.style.height=`${l.height}px`,s.style.setProperty("--tile",
-`${l.tileWidth}px`)}function k(){if(s.clientWidth===0)return;let w=l,b=w?u:0,[S]=w&&b>0?tn(w,b,b):[0],d=w&&b>0?b-he(w,S).y:0;T();for(let[M,L]of a){let{x:R,y:C}=he(
-l,M);L.style.transform=`translate(${R}px, ${C}px)`}if(w&&b>0){let M=-s.getBoundingClientRect().top;scrollBy(0,he(l,S).y+d-M)}g()}function A(w){i=w,g();let b=p(w);
-b.focus({preventScroll:!0}),b.scrollIntoView({block:"nearest"})}return s.addEventListener("focusin",w=>{let b=et(w,"li");b&&(i=Number(b.dataset.index),v(-s.getBoundingClientRect().
-top))}),s.addEventListener("keydown",w=>{if(w.altKey||w.ctrlKey||w.metaKey||w.shiftKey||!l)return;let b=Math.floor(innerHeight/(l.tileHeight+l.gap))-1,S=Vs(w.key,
-i,l,b);S!==null&&(w.preventDefault(),w.stopPropagation(),A(S))}),{node:s,start(){k(),addEventListener("scroll",g,{passive:!0,signal:n}),addEventListener("resize",
-()=>l?.width===s.clientWidth&&g(),{signal:n});let w=new ResizeObserver(()=>l?.width===s.clientWidth?g():k());w.observe(s),s.parentElement&&w.observe(s.parentElement),
-n.addEventListener("abort",()=>(w.disconnect(),clearTimeout(f)),{once:!0})},show(w){for(let b of[...a.keys()])$(b);o=w,i=0,l=null,s.clientWidth>0&&k()},reveal(w){
-return w<0||w>=o.length?null:(i=w,g(),p(w))}}}var Ot={ascent:"Filter image",crop:"Best crop",image:"Best image",gradient:"Gradient"},zi={ascent:"max_activ",crop:"cropped",gradient:"cropped_grad"},Hi={cropped:"\
+1;default:return null}}var ji=3,Xs=120;function nn({label:t,make:e,signal:n,frames:r=1}){let s=c("ol",{class:"tiles",role:"list","aria-label":t}),a=new Map,o=[],l=null,i=0,u=0,f=0,h=-1/0,
+m=new Set,p=g=>a.get(g)?.firstElementChild??null,y=()=>s.contains(document.activeElement);function $(g){let x=a.get(g);for(let S of x.querySelectorAll("img"))S.
+complete||S.removeAttribute("src");x.remove(),a.delete(g),m.delete(g)}function b(g,x,S){let{x:w,y:k}=me(l,g),T=e(o[g],S);S&&m.add(g),T.tabIndex=-1;let B=c("li",
+{"aria-posinset":g+1,"aria-setsize":o.length},T);B.dataset.index=g,B.style.transform=`translate(${w}px, ${k}px)`,a.set(g,B),s.insertBefore(B,x)}function d(){if(!l)
+return;let g=-s.getBoundingClientRect().top,x=a.size>0&&Math.abs(g-u)>innerHeight,S=x&&performance.now()-h<Xs;x&&(h=performance.now()),u=g,clearTimeout(f),x&&(f=
+setTimeout(d,Xs));let[w,k]=en(l,g,g+innerHeight,x?0:ji),T=new Set(Array.from({length:k-w},(R,_)=>w+_));i<o.length&&T.add(i);let B=y()&&m.has(i)&&!S;for(let R of[
+...a.keys()])(!T.has(R)||m.has(R)&&!S)&&$(R);let E=s.firstElementChild;for(let R of[...T].sort((_,Q)=>_-Q))a.get(R)===E&&E?E=E.nextElementSibling:b(R,E,S&&R!==i);
+B&&p(i).focus({preventScroll:!0}),v(g)}function v(g){let[x,S]=en(l,Math.max(0,g+l.tileHeight/2),g+innerHeight-l.tileHeight/2),w=i>=x&&i<S,k=p(y()||w||S<=x?i:x);
+for(let T of s.querySelectorAll('[tabindex="0"]'))T!==k&&T.setAttribute("tabindex","-1");k&&(k.tabIndex=0)}function A(){let g=parseFloat(getComputedStyle(document.
+documentElement).fontSize);l=Ks({count:o.length,width:s.clientWidth,view:innerWidth,rem:g,frames:r}),s.style.height=`${l.height}px`,s.style.setProperty("--tile",
+`${l.tileWidth}px`)}function M(){if(s.clientWidth===0)return;let g=l,x=g?u:0,[S]=g&&x>0?en(g,x,x):[0],w=g&&x>0?x-me(g,S).y:0;A();for(let[k,T]of a){let{x:B,y:E}=me(
+l,k);T.style.transform=`translate(${B}px, ${E}px)`}if(g&&x>0){let k=-s.getBoundingClientRect().top;scrollBy(0,me(l,S).y+w-k)}d()}function L(g){i=g,d();let x=p(g);
+x.focus({preventScroll:!0}),x.scrollIntoView({block:"nearest"})}return s.addEventListener("focusin",g=>{let x=et(g,"li");x&&(i=Number(x.dataset.index),v(-s.getBoundingClientRect().
+top))}),s.addEventListener("keydown",g=>{if(g.altKey||g.ctrlKey||g.metaKey||g.shiftKey||!l)return;let x=Math.floor(innerHeight/(l.tileHeight+l.gap))-1,S=Vs(g.key,
+i,l,x);S!==null&&(g.preventDefault(),g.stopPropagation(),L(S))}),{node:s,start(){M(),addEventListener("scroll",d,{passive:!0,signal:n}),addEventListener("resize",
+()=>l?.width===s.clientWidth&&d(),{signal:n});let g=new ResizeObserver(()=>l?.width===s.clientWidth?d():M());g.observe(s),s.parentElement&&g.observe(s.parentElement),
+n.addEventListener("abort",()=>(g.disconnect(),clearTimeout(f)),{once:!0})},show(g){for(let x of[...a.keys()])$(x);o=g,i=0,l=null,s.clientWidth>0&&M()},reveal(g){
+return g<0||g>=o.length?null:(i=g,d(),p(g))}}}var Ot={ascent:"Filter image",crop:"Best crop",image:"Best image",gradient:"Gradient"},zi={ascent:"max_activ",crop:"cropped",gradient:"cropped_grad"},Hi={cropped:"\
 crop",whole:"image"};function Ys(t,e,n){return n==="image"?"whole":n==="gradient"&&!W(t,e)?"max_grads":zi[n]}function Js(t,e){return e==="whole"?t.max.length>0:
-t.pictures.some(n=>n===e)}function me(t,e,n,r){return Js(n,Ys(t,e,r))}function nn(t,e,n,r){return Object.keys(Ot).filter(s=>s===r||n.some(a=>me(t,e,a,s)))}function pe(t){
+t.pictures.some(n=>n===e)}function pe(t,e,n,r){return Js(n,Ys(t,e,r))}function rn(t,e,n,r){return Object.keys(Ot).filter(s=>s===r||n.some(a=>pe(t,e,a,s)))}function de(t){
 let e=t.stages.gradients?.config??{},n=e.method??e.rule??"deconv";return n==="deconv"?mt("https://arxiv.org/abs/1311.2901","deconvolution"):n==="guided"?mt("htt\
-ps://arxiv.org/abs/1412.6806","guided backpropagation"):n==="vanilla"?"backpropagation":`the method “${n}”`}function rn(t,e,n){let r=Y(e),s=W(t,e),a={ascent:[
+ps://arxiv.org/abs/1412.6806","guided backpropagation"):n==="vanilla"?"backpropagation":`the method “${n}”`}function sn(t,e,n){let r=Y(e),s=W(t,e),a={ascent:[
 "Each tile is a picture made from noise, changed step by step until it excites the filter as much as it can: a ",mt("https://distill.pub/2017/feature-visualizat\
 ion/","feature visualization"),"."],crop:["Each tile is the patch of an image that excites the filter most: ","exactly what the unit sees, its receptive field."],
 image:["Each tile is the image that excites the filter most",s?"; the box is the part that the most excited unit sees, its receptive field.":r?". Each unit of t\
-his layer sees all of it.":"."],gradient:[`Each tile shows which pixels of the best ${s?"patch":"image"} excite the filter, found by `,pe(t),"; mid-gray means n\
-o influence."]};return r?a[n]:[...a[n]," This layer has no map: each filter gives one number per image."]}function sn(t,e,n){let{manifest:r,layer:s}=t,{channel:a}=e,
-o=Ys(r,s,n),l=[o,"cropped","whole"].find(u=>Js(e,u));return l?q(null,l==="whole"?[Dt(t,a,e.max[0]),se(t,e.max[0])]:ut(t,l,a,{alt:`${Tt[l]} of filter ${a}`,tiles:l===
+his layer sees all of it.":"."],gradient:[`Each tile shows which pixels of the best ${s?"patch":"image"} excite the filter, found by `,de(t),"; mid-gray means n\
+o influence."]};return r?a[n]:[...a[n]," This layer has no map: each filter gives one number per image."]}function on(t,e,n){let{manifest:r,layer:s}=t,{channel:a}=e,
+o=Ys(r,s,n),l=[o,"cropped","whole"].find(u=>Js(e,u));return l?q(null,l==="whole"?[qt(t,a,e.max[0]),oe(t,e.max[0])]:ut(t,l,a,{alt:`${Tt[l]} of filter ${a}`,tiles:l===
 "max_activ"?1:e.max.length,square:l!=="max_activ",entry:e.max[0]}),l===o?null:c("span",{class:"fallback-label"},Hi[l])):q(null,c("span",{class:"missing"},"no pi\
-cture"))}function Di(t,e){if(t.tile)return t.tile;let[n,r]=e.map(({manifest:s,layer:a})=>ve(s,a));return n===r?n:"crop"}function qi({sides:t,layer:e},n,r,s){let[a,o]=t,l=({
-manifest:u,layer:f,filters:h},m)=>!me(u,f,h[m],s),i=a.filters.filter((u,f)=>t.some(h=>l(h,f))).length;return[rn(o.manifest,o.layer,s)," On the left before, in ",
+cture"))}function Di(t,e){if(t.tile)return t.tile;let[n,r]=e.map(({manifest:s,layer:a})=>$e(s,a));return n===r?n:"crop"}function qi({sides:t,layer:e},n,r,s){let[a,o]=t,l=({
+manifest:u,layer:f,filters:h},m)=>!pe(u,f,h[m],s),i=a.filters.filter((u,f)=>t.some(h=>l(h,f))).length;return[sn(o.manifest,o.layer,s)," On the left before, in ",
 wt(a,{layer:e.name}),"; on the right after, in ",wt(o,{layer:e.name}),". ",c("b",null,z(e.channels,"filter")),r?", sorted by the change of ":", in order of numb\
-er: this layer has no measure of ",c("b",null,n.title),r?`, the largest first. The number is that change: ${n.says} (${qe(n)}).`:".",i?` ${H(i)} lack this pictu\
-re and show another instead.`:null]}async function Zs(t){let{route:e,signal:n}=t,r=await Ue(t),{comparison:s,at:a,layer:o,pair:l,sides:i,changes:u}=r,{summary:f,
-distributions:h}=o.changes[l.at],{names:m}=i[0],p=c("div",{class:"toolbar"}),x=c("div",{class:"measures-slot"}),$=c("div",{class:"nav-slot"}),y=Qe("Choose what \
-is shown",p,n),g=c("p",{class:"status",role:"status"}),v={},T={kind:null,now:e,measure:null,values:[],order:[]},k=d=>m?.[d]?E(m[d],40):d,A=en({label:`Filters of\
- ${E(o.name)}, before and after`,frames:2,signal:n,make(d,M){let[L,R]=i.map(C=>M?q(null):sn(C,C.filters[d],T.kind));return c("a",{class:"tile",href:O({...T.now,
-channel:d})},Xe(L,R),c("span",{class:"tile-foot"},c("span",{class:"tile-number",title:m?.[d]},k(d)),c("span",{class:"tile-value"},$t(T.measure,T.values[d]))))}});
-function w(d){let M=C=>C?{href:O({...d,layer:C.name}),text:C.name}:null,[L,R]=[M(s.layers[a-1]),M(s.layers[a+1])];Object.assign(v,{before:L?.href,after:R?.href}),
-_($,pt("layer",L,R))}function b(d,M){let[L]=i,R=i.flatMap(B=>B.filters),C=nn(L.manifest,L.layer,R,M).map(B=>({value:B,text:Ot[B],href:O({...d,tile:B})}));st(p,()=>_(
-p,Ut(t,s,l,d),it("Show",C,M)));let N=s.pairs.length>1?i.map(B=>E(B.name,20)).join(" → "):null;y.setState([N,Ot[M]])}function S(d){let M=Di(d,i),L=Wt(s,d.by),R=Fe(
-u,L.name,o.channels);T={kind:M,now:d,measure:L,values:R,order:je(R)},w(d),b(d,M);let C=x.firstElementChild?.scrollLeft??0;st(x,()=>{let N=Ws(s,h,L.name,B=>O({...d,
-by:B}));_(x,N),N.scrollLeft=C}),_(g,qi(r,L,L.name in h,M)),A.show(T.order)}return S(e),{title:`${o.name}, ${s.title}`,crumbs:[{text:o.name,short:U(o.name),href:O(
-e)}],steps:v,node:c("article",{class:"view layer compared"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1",title:o.name},Pt(E(o.name,
-80))),$),c("p",{class:"lede"},f)),x,y.node,g,A.node),ready(){A.start();let d=x.firstElementChild,M=d.querySelector("[aria-current]"),L=d.offsetLeft;M&&(d.scrollLeft=
-M.offsetLeft+M.offsetWidth-L-d.clientWidth)},update:S,focus:d=>{if(d.comparison===e.comparison&&d.layer===e.layer&&d.channel!==null&&e.channel===null)return A.reveal(
-T.order.indexOf(d.channel));let L=Gt(p,d,e);return L&&(y.node.open=!0),L}}}function on(t,e){if(!e.length)return null;let n=ke(e);return c("nav",{class:"by-class","aria-label":"Comparisons"},c("span",{class:"by-class-label"},t),c("ul",null,
-e.map(({name:r},s)=>c("li",null,c("a",{class:"chip",href:O({comparison:r}),title:n[s]},E(n[s],60))))))}var Qs=t=>Math.max(...t.map(({distribution:e})=>e?.mean??0))||1;function to(t,e){let n=Qs(t),r=t.map(({at:s,layer:a,distribution:o})=>{let l=o?.mean??null;return{
-at:s,value:I(l,2),share:(l??0)/n,words:`${a.name}: ${l===null?"not known":I(l,2)}`,href:O({...e,layer:a.name})}});return _e(r,{label:"Layers, from the first to \
-the last",first:0})}function Wi(t,e,n){let r=n?.max?n.most:null,[s]=r===null?[]:Je(t,e.name,r);if(!s)return null;let[a,o]=t.map(l=>Ye(l,e.name,r,s));return c("s\
-pan",{class:"change-example"},Xe(a,o),c("span",{class:"change-note"},`most: filter ${r}, ${I(n.max,2)}`))}function Ui({comparison:t,pair:e,measure:n},r){if(t.stores.
-length<3)return null;let s=As(t,r,n.name),a=s.map(o=>I(o,2)).join(", ");return Ve(s,{label:`Change since the first network: ${a}`,marks:[e.from,e.to]})}function Gi({
-at:t,layer:e,change:n,distribution:r},s,a){let{measure:o,sides:l,now:i}=s,u=r?.mean??null,f=O({...i,layer:e.name}),h=c("a",{class:"change-link",href:f,title:e.name},
-E(e.name,60)),m=r?`${H(r.counted-r.unchanged)} of ${H(r.counted)} changed`:"no filter has this measure",p=()=>[ue(le(r.histogram,o.edges),{label:`The distributi\
-on over its filters: ${fe(r)}`}),Zn(o)];return c("li",{class:"change-row",data:{layer:e.name}},c("div",{class:"change-head"},qt(t),c("h3",null,h),c("span",{class:"\
-change-kind"},`${E(e.kind,24)}, ${z(e.channels,"filter")}`)),c("div",{class:"change-size"},c("span",{class:"change-figure"},I(u,2)),c("span",{class:"change-trac\
+er: this layer has no measure of ",c("b",null,n.title),r?`, the largest first. The number is that change: ${n.says} (${We(n)}).`:".",i?` ${H(i)} lack this pictu\
+re and show another instead.`:null]}async function Zs(t){let{route:e,signal:n}=t,r=await Ge(t),{comparison:s,at:a,layer:o,pair:l,sides:i,changes:u}=r,{summary:f,
+distributions:h}=o.changes[l.at],{names:m}=i[0],p=c("div",{class:"toolbar"}),y=c("div",{class:"measures-slot"}),$=c("div",{class:"nav-slot"}),b=tn("Choose what \
+is shown",p,n),d=c("p",{class:"status",role:"status"}),v={},A={kind:null,now:e,measure:null,values:[],order:[]},M=w=>m?.[w]?C(m[w],40):w,L=nn({label:`Filters of\
+ ${C(o.name)}, before and after`,frames:2,signal:n,make(w,k){let[T,B]=i.map(E=>k?q(null):on(E,E.filters[w],A.kind));return c("a",{class:"tile",href:I({...A.now,
+channel:w})},Ye(T,B),c("span",{class:"tile-foot"},c("span",{class:"tile-number",title:m?.[w]},M(w)),c("span",{class:"tile-value"},$t(A.measure,A.values[w]))))}});
+function g(w){let k=E=>E?{href:I({...w,layer:E.name}),text:E.name}:null,[T,B]=[k(s.layers[a-1]),k(s.layers[a+1])];Object.assign(v,{before:T?.href,after:B?.href}),
+P($,pt("layer",T,B))}function x(w,k){let[T]=i,B=i.flatMap(_=>_.filters),E=rn(T.manifest,T.layer,B,k).map(_=>({value:_,text:Ot[_],href:I({...w,tile:_})}));st(p,()=>P(
+p,Gt(t,s,l,w),it("Show",E,k)));let R=s.pairs.length>1?i.map(_=>C(_.name,20)).join(" → "):null;b.setState([R,Ot[k]])}function S(w){let k=Di(w,i),T=Ut(s,w.by),B=je(
+u,T.name,o.channels);A={kind:k,now:w,measure:T,values:B,order:ze(B)},g(w),x(w,k);let E=y.firstElementChild?.scrollLeft??0;st(y,()=>{let R=Ws(s,h,T.name,_=>I({...w,
+by:_}));P(y,R),R.scrollLeft=E}),P(d,qi(r,T,T.name in h,k)),L.show(A.order)}return S(e),{title:`${o.name}, ${s.title}`,crumbs:[{text:o.name,short:U(o.name),href:I(
+e)}],steps:v,node:c("article",{class:"view layer compared"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1",title:o.name},_t(C(o.name,
+80))),$),c("p",{class:"lede"},f)),y,b.node,d,L.node),ready(){L.start();let w=y.firstElementChild,k=w.querySelector("[aria-current]"),T=w.offsetLeft;k&&(w.scrollLeft=
+k.offsetLeft+k.offsetWidth-T-w.clientWidth)},update:S,focus:w=>{if(w.comparison===e.comparison&&w.layer===e.layer&&w.channel!==null&&e.channel===null)return L.reveal(
+A.order.indexOf(w.channel));let T=Kt(p,w,e);return T&&(b.node.open=!0),T}}}function an(t,e){if(!e.length)return null;let n=Me(e);return c("nav",{class:"by-class","aria-label":"Comparisons"},c("span",{class:"by-class-label"},t),c("ul",null,
+e.map(({name:r},s)=>c("li",null,c("a",{class:"chip",href:I({comparison:r}),title:n[s]},C(n[s],60))))))}var Qs=t=>Math.max(...t.map(({distribution:e})=>e?.mean??0))||1;function to(t,e){let n=Qs(t),r=t.map(({at:s,layer:a,distribution:o})=>{let l=o?.mean??null;return{
+at:s,value:O(l,2),share:(l??0)/n,words:`${a.name}: ${l===null?"not known":O(l,2)}`,href:I({...e,layer:a.name})}});return Be(r,{label:"Layers, from the first to \
+the last",first:0})}function Wi(t,e,n){let r=n?.max?n.most:null,[s]=r===null?[]:Ze(t,e.name,r);if(!s)return null;let[a,o]=t.map(l=>Je(l,e.name,r,s));return c("s\
+pan",{class:"change-example"},Ye(a,o),c("span",{class:"change-note"},`most: filter ${r}, ${O(n.max,2)}`))}function Ui({comparison:t,pair:e,measure:n},r){if(t.stores.
+length<3)return null;let s=As(t,r,n.name),a=s.map(o=>O(o,2)).join(", ");return Xe(s,{label:`Change since the first network: ${a}`,marks:[e.from,e.to]})}function Gi({
+at:t,layer:e,change:n,distribution:r},s,a){let{measure:o,sides:l,now:i}=s,u=r?.mean??null,f=I({...i,layer:e.name}),h=c("a",{class:"change-link",href:f,title:e.name},
+C(e.name,60)),m=r?`${H(r.counted-r.unchanged)} of ${H(r.counted)} changed`:"no filter has this measure",p=()=>[fe(ce(r.histogram,o.edges),{label:`The distributi\
+on over its filters: ${he(r)}`}),Zn(o)];return c("li",{class:"change-row",data:{layer:e.name}},c("div",{class:"change-head"},Wt(t),c("h3",null,h),c("span",{class:"\
+change-kind"},`${C(e.kind,24)}, ${z(e.channels,"filter")}`)),c("div",{class:"change-size"},c("span",{class:"change-figure"},O(u,2)),c("span",{class:"change-trac\
 k","aria-hidden":"true"},c("span",{style:{width:`${(u??0)/a*100}%`}})),c("span",{class:"change-note"},m),Ui(s,t)),c("div",{class:"change-distribution"},r?p():null),
 Wi(l,e,r),c("p",{class:"change-summary"},n.summary))}function eo(t,e){let n=Qs(t),r=c("ol",{class:"change-rows"},t.map(l=>Gi(l,e,n))),s=()=>[...r.querySelectorAll(
 ".change-link")],a=ot(r,s);for(let l of s())l.tabIndex=-1;a.reset();let o=l=>l.closest("li").dataset.layer;return{node:r,linkTo:l=>s().find(i=>o(i)===l)??null,setCurrent:a.
 setCurrent}}var Ki={change:"Most changed first",place:"In order"};function Vi(t,e,n){let{dataset:r,layers:s,note:a}=t,o=z(Ss(t),"filter");return c("header",{class:"intro"},
-c("h1",{tabindex:"-1",title:t.title},E(t.title,80)),c("p",{class:"lede"},`How each of ${o} in ${z(s.length,"layer")} changed, from `,wt(e[0])," (before) to ",wt(
+c("h1",{tabindex:"-1",title:t.title},C(t.title,80)),c("p",{class:"lede"},`How each of ${o} in ${z(s.length,"layer")} changed, from `,wt(e[0])," (before) to ",wt(
 e[1])," (after), over the same ",c("span",{title:r.name},z(r.images,"image")),`. ${n.summary}`),a?c("p",{class:"absent"},a):null)}async function no(t){let{store:e,
-route:n,signal:r}=t,[s,a]=await Promise.all([e.comparison(n.comparison,r),e.comparisons(r)]),o=Be(s,n.pair),l=await ie(t,s,[o.from,o.to]),i=c("div",{class:"tool\
+route:n,signal:r}=t,[s,a]=await Promise.all([e.comparison(n.comparison,r),e.comparisons(r)]),o=Fe(s,n.pair),l=await le(t,s,[o.from,o.to]),i=c("div",{class:"tool\
 bar"}),u=c("p",{class:"chart-note"}),f=c("div",{class:"change-chart"}),h=c("div"),m=["The mean change of a layer’s filters",s.stores.length>2?`, and its cours\
 e over the ${s.stores.length} networks`:null,"; how many filters changed by how much (gray: not at all); and the filter that changed most, before and after."],p=null;
-function x(y){let g=Wt(s,y.by),v=Object.entries(Ki).map(([k,A])=>({value:k,text:A,href:O({...y,order:k})}));st(i,()=>_(i,Ut(t,s,o,y),_s(t,s,g),it("Rows",v,y.order))),
-_(u,"A bar for each layer, from the first to the last: how much its filters changed on average; it leads to them. ","The change is that of ",c("b",null,g.title),
-`: ${g.says} (${qe(g)}).`),_(f,to(qn(s,o.at,g.name),y));let T=qn(s,o.at,g.name,y.order);p=eo(T,{comparison:s,pair:o,measure:g,sides:l,now:y}),_(h,p.node)}x(n);let $=a.
-comparisons.filter(({name:y})=>y!==s.name);return{title:s.title,crumbs:[],node:c("article",{class:"view comparison"},Vi(s,l,o),c("section",{class:"layer-bars-se\
-ction","aria-labelledby":"where"},c("h2",{id:"where"},"Where it changed"),f,u),i,K({title:"Layer by layer",text:m,id:"layers"},h),on("Other comparisons",$)),update:x,
-focus:y=>{let v=y.comparison===n.comparison&&y.layer!==null?p.linkTo(y.layer):null;return v&&p.setCurrent(v),v??Gt(i,y,n)}}}var Xi={channel:null,selectivity:t=>t.stats.selectivity,active:t=>t.stats.active,dead:t=>t.stats.active,score:t=>t.max[0]?.score},ln={channel:"in order of numbe\
+function y(b){let d=Ut(s,b.by),v=Object.entries(Ki).map(([M,L])=>({value:M,text:L,href:I({...b,order:M})}));st(i,()=>P(i,Gt(t,s,o,b),_s(t,s,d),it("Rows",v,b.order))),
+P(u,"A bar for each layer, from the first to the last: how much its filters changed on average; it leads to them. ","The change is that of ",c("b",null,d.title),
+`: ${d.says} (${We(d)}).`),P(f,to(qn(s,o.at,d.name),b));let A=qn(s,o.at,d.name,b.order);p=eo(A,{comparison:s,pair:o,measure:d,sides:l,now:b}),P(h,p.node)}y(n);let $=a.
+comparisons.filter(({name:b})=>b!==s.name);return{title:s.title,crumbs:[],node:c("article",{class:"view comparison"},Vi(s,l,o),c("section",{class:"layer-bars-se\
+ction","aria-labelledby":"where"},c("h2",{id:"where"},"Where it changed"),f,u),i,G({title:"Layer by layer",text:m,id:"layers"},h),an("Other comparisons",$)),update:y,
+focus:b=>{let v=b.comparison===n.comparison&&b.layer!==null?p.linkTo(b.layer):null;return v&&p.setCurrent(v),v??Kt(i,b,n)}}}var Xi={channel:null,selectivity:t=>t.stats.selectivity,active:t=>t.stats.active,dead:t=>t.stats.active,score:t=>t.max[0]?.score},cn={channel:"in order of numbe\
 r",selectivity:"most selective for one class first",active:"active in most images first",dead:"active in fewest images first, so dead ones lead",score:"stronges\
-t activation first"},Yi=new Set(["dead"]);function cn(t,e){return Xi[e]?.(t)??null}function Ji(t,e){return t.max.some(n=>n.class===e)}function an(t,{sort:e,class:n}){
-let r=n===null?t.slice():t.filter(o=>Ji(o,n)),s=Yi.has(e)?-1:1,a=o=>{let l=cn(o,e);return l===null?-1/0:s*l};return r.sort((o,l)=>{let[i,u]=[a(o),a(l)];return(i===
-u?0:u-i)||o.channel-l.channel})}function Qn(t,e,n){let r=an(t,e),s=e.class!==null&&r.some(l=>l.channel===n),a=s||e.class===null?r:an(t,{...e,class:null}),o=a.findIndex(
+t activation first"},Yi=new Set(["dead"]);function un(t,e){return Xi[e]?.(t)??null}function Ji(t,e){return t.max.some(n=>n.class===e)}function ln(t,{sort:e,class:n}){
+let r=n===null?t.slice():t.filter(o=>Ji(o,n)),s=Yi.has(e)?-1:1,a=o=>{let l=un(o,e);return l===null?-1/0:s*l};return r.sort((o,l)=>{let[i,u]=[a(o),a(l)];return(i===
+u?0:u-i)||o.channel-l.channel})}function Qn(t,e,n){let r=ln(t,e),s=e.class!==null&&r.some(l=>l.channel===n),a=s||e.class===null?r:ln(t,{...e,class:null}),o=a.findIndex(
 l=>l.channel===n);return{place:o+1,of:a.length,chosen:s,before:a[o-1]??null,after:a[o+1]??null}}function ro(t,e,n,r=6){let s=[],a=new Set;t.forEach((o,l)=>{o.class!==
 n||a.has(o.image)||(a.add(o.image),s.push({image:o.image,rank:l+1,entry:o}))});for(let o of Object.keys(e)){if(s.length>=r)break;e[o].class!==n||a.has(Number(o))||
 s.push({image:Number(o),rank:null,entry:null})}return s.slice(0,r)}function so(t){let e=new Map;for(let n of t)for(let r of new Set(n.max.map(s=>s.class)))r!=null&&
-e.set(r,(e.get(r)??0)+1);return[...e].sort((n,r)=>r[1]-n[1]||n[0]-r[0])}function un(t){return t.filter(e=>e.stats.active===0).length}var tr={exciting:6,inhibiting:3,users:6},Zi="300px",Qi=["no","one","two","three","four","five","six","seven","eight","nine","ten","eleven","twelve"],ao=t=>Qi[t]??
+e.set(r,(e.get(r)??0)+1);return[...e].sort((n,r)=>r[1]-n[1]||n[0]-r[0])}function fn(t){return t.filter(e=>e.stats.active===0).length}var tr={exciting:6,inhibiting:3,users:6},Zi="300px",Qi=["no","one","two","three","four","five","six","seven","eight","nine","ten","eleven","twelve"],ao=t=>Qi[t]??
 String(t);function tl({overAllImages:t},e){return t?"over all images":e===1?"in this one image":`in these ${ao(e)} images`}function el({scale:t,excitedBy:e,inhibitedBy:n}){
-return[...e,...n].some(({kernel:r})=>r)?c("p",{class:"kernel-legend"},"Kernel weights ",c("span",{class:"kernel-legend-end"},I(-t,2)),c("span",{class:"kernel-sc\
-ale",role:"img","aria-label":"from inhibiting over zero to exciting"}),c("span",{class:"kernel-legend-end"},`+${I(t,2)}`)):null}function oo(t,e,n,r){let s=r==="\
+return[...e,...n].some(({kernel:r})=>r)?c("p",{class:"kernel-legend"},"Kernel weights ",c("span",{class:"kernel-legend-end"},O(-t,2)),c("span",{class:"kernel-sc\
+ale",role:"img","aria-label":"from inhibiting over zero to exciting"}),c("span",{class:"kernel-legend-end"},`+${O(t,2)}`)):null}function oo(t,e,n,r){let s=r==="\
 excitation",a=s?e.excitedBy:e.inhibitedBy;if(!a.length)return null;let o=()=>c("h4",null,s?"Exciting":"Inhibiting"),l=i=>{let u=X(jr(i,e[r])),f=i.length===1?"Th\
 is filter gives":`These ${ao(i.length)} filters give`,h=c("p",{class:"chart-note"},`${f} ${u} of the ${r}, ${n}.`),m=c("div",{class:"part-head"},o(),h);return e.
-upstream.length<2?[m,t.list(i,e.scale)]:[m,zr(i,e.upstream,r).map(({layer:p,sum:x,parts:$})=>[c("p",{class:"part-layer"},c("b",{title:p.name},U(p.name,40)),` gi\
-ves ${X(Math.min(1,x/e[r]||0))} of the ${r} (${I(x)})`),t.list($,e.scale)])]};return t.more(a,s?tr.exciting:tr.inhibiting,l)}function nl(t,{usedBy:e,downstream:n}){
+upstream.length<2?[m,t.list(i,e.scale)]:[m,zr(i,e.upstream,r).map(({layer:p,sum:y,parts:$})=>[c("p",{class:"part-layer"},c("b",{title:p.name},U(p.name,40)),` gi\
+ves ${X(Math.min(1,y/e[r]||0))} of the ${r} (${O(y)})`),t.list($,e.scale)])]};return t.more(a,s?tr.exciting:tr.inhibiting,l)}function nl(t,{usedBy:e,downstream:n}){
 if(!n.length)return c("p",{class:"chart-note"},"No layer reads this one: it is the last.");if(!e.length)return c("p",{class:"chart-note"},"No filter further on \
 depends on it.");let r=c("p",{class:"chart-note"},"The filters in whose sums it has the largest share; a negative share inhibits.");return t.more(e,tr.users,s=>[
-r,t.list(s,null)])}function rl({filter:t},e,n,r){let s=tl(n,t.max.length),a=i=>{let u=O({...r,show:"image",circuit:!0,direction:i});return c("a",{class:"button",
+r,t.list(s,null)])}function rl({filter:t},e,n,r){let s=tl(n,t.max.length),a=i=>{let u=I({...r,show:"image",circuit:!0,direction:i});return c("a",{class:"button",
 href:u,data:{direction:i}},"Over several layers")},o=()=>c("p",{class:"chart-note"},n.upstream.length?"No filter directly upstream contributes to it.":"This lay\
 er reads the input image directly."),l=[oo(e,n,s,"excitation"),oo(e,n,s,"inhibition")];return[n.upstream.length?us(n):null,n.repeated?c("p",{class:"chart-note"},
 "A layer here is called more than once; this is its first call."):null,c("div",{class:"circuit-part"},c("div",{class:"circuit-head"},c("h3",null,"Made of"),el(n),
 n.upstream.length?a("up"):null),l.some(Boolean)?l:o()),c("div",{class:"circuit-part"},c("div",{class:"circuit-head"},c("h3",null,"Used by"),n.downstream.length?
-a("down"):null),nl(e,n))]}function io(t,{store:e,current:n}){let{manifest:r,layer:s,filter:a,signal:o}=t;if(!Se(r))return null;let l=c("div",{class:"circuit-bod\
+a("down"):null),nl(e,n))]}function io(t,{store:e,current:n}){let{manifest:r,layer:s,filter:a,signal:o}=t;if(!Te(r))return null;let l=c("div",{class:"circuit-bod\
 y","aria-busy":"true"}),i=["How the filters directly upstream make up this one: a contribution is the gradient of the filter’s ","strongest unit, times the ac\
 tivation of the filter upstream, summed over its map. ","A percentage is the share of all contributions, exciting and inhibiting."];async function u(){try{let h=await e.
-circuits(r.name,Ft(s),o),m=jt(h,r,a.channel);if(!m)throw new Error("The file with the circuits of this layer does not say what this filter is made of.");_(l,rl(
-t,os(t,e),m,n()))}catch(h){if(o.aborted)return;let m=h instanceof Error?E(h.message,200):"";_(l,c("p",{class:"chart-note"},`The circuit cannot be shown. ${m}`))}
+circuits(r.name,jt(s),o),m=zt(h,r,a.channel);if(!m)throw new Error("The file with the circuits of this layer does not say what this filter is made of.");P(l,rl(
+t,os(t,e),m,n()))}catch(h){if(o.aborted)return;let m=h instanceof Error?C(h.message,200):"";P(l,c("p",{class:"chart-note"},`The circuit cannot be shown. ${m}`))}
 l.removeAttribute("aria-busy")}let f=new IntersectionObserver(([h])=>{h.isIntersecting&&(f.disconnect(),u())},{rootMargin:Zi});return f.observe(l),o.addEventListener(
-"abort",()=>f.disconnect(),{once:!0}),K({title:"Circuit",kind:"circuit-section",text:i},l)}function fn(t,e,n,r="img"){let s=c("div",{class:"plot",role:r,"aria-label":t}),a=0,o=new ResizeObserver(([l])=>{let i=Math.floor(l.contentRect.width);i===a||i<40||
-(a=i,s.replaceChildren(e(i)))});return o.observe(s),n.addEventListener("abort",()=>o.disconnect(),{once:!0}),s}function Vt(t,e,{top:n,right:r,bottom:s,left:a}){
-return{svg:F.create("svg").attr("width",t).attr("height",e),x:[a,t-r],y:[e-s,n]}}function de(t,e,[n,r],s){t.append("g").selectAll("line").data(s).join("line").attr(
-"class",e).attr("x1",n).attr("x2",r).attr("y1",a=>a).attr("y2",a=>a)}function Xt(t,e,{x:n,y:r,anchor:s,text:a}){return t.append("g").attr("aria-hidden","true").
-selectAll("text").data(e).join("text").attr("class","figure").attr("x",n).attr("y",r).attr("text-anchor",s).text(a)}function hn(t,e,{x:n,width:r,y:[s,a]}){let o=t.
+"abort",()=>f.disconnect(),{once:!0}),G({title:"Circuit",kind:"circuit-section",text:i},l)}function hn(t,e,n,r="img"){let s=c("div",{class:"plot",role:r,"aria-label":t}),a=0,o=new ResizeObserver(([l])=>{let i=Math.floor(l.contentRect.width);i===a||i<40||
+(a=i,s.replaceChildren(e(i)))});return o.observe(s),n.addEventListener("abort",()=>o.disconnect(),{once:!0}),s}function Xt(t,e,{top:n,right:r,bottom:s,left:a}){
+return{svg:F.create("svg").attr("width",t).attr("height",e),x:[a,t-r],y:[e-s,n]}}function ge(t,e,[n,r],s){t.append("g").selectAll("line").data(s).join("line").attr(
+"class",e).attr("x1",n).attr("x2",r).attr("y1",a=>a).attr("y2",a=>a)}function Yt(t,e,{x:n,y:r,anchor:s,text:a}){return t.append("g").attr("aria-hidden","true").
+selectAll("text").data(e).join("text").attr("class","figure").attr("x",n).attr("y",r).attr("text-anchor",s).text(a)}function mn(t,e,{x:n,width:r,y:[s,a]}){let o=t.
 selectAll("g.bin").data(e).join("g").attr("class","bin");return o.append("rect").attr("class","hit-area").attr("x",n).attr("width",r).attr("y",a).attr("height",
-s-a),o}var Yt=26,lo=7.8;function co(t,e,n,r){let s=Math.min(190,Math.max(84,e*.34)),a=Math.max(56,10+lo*F.max(t,h=>I(h.value).length)),o=Math.floor(s/lo),{svg:l,...i}=Vt(
-e,t.length*Yt,{top:0,right:a,bottom:0,left:s+10}),u=F.scaleLinear(F.extent([0,...t.map(h=>h.value)]),i.x),f=l.selectAll("g").data(t).join("g").attr("class","cla\
-ss-bar").attr("role","button").attr("tabindex","-1").attr("aria-controls",r).attr("data-index",(h,m)=>m).attr("transform",(h,m)=>`translate(0,${m*Yt})`);return f.
-append("rect").attr("class","hit-area").attr("width",e).attr("height",Yt).attr("rx",5),f.append("text").attr("class","name").attr("x",s).attr("y",Yt/2).attr("dy",
-"0.35em").attr("text-anchor","end").text(h=>`${E(h.label,o)} `).filter(h=>h.label.length>o).append("title").text(h=>h.label),f.append("rect").attr("class",h=>`m\
-ark ${n}${h.value<0?" below":""}`).attr("x",h=>Math.min(u(0),u(h.value))).attr("y",5).attr("height",Yt-10).attr("width",h=>Math.max(1,Math.abs(u(h.value)-u(0)))).
-attr("rx",2),f.append("text").attr("class","figure").attr("x",h=>Math.max(u(0),u(h.value))+6).attr("y",Yt/2).attr("dy","0.35em").text(h=>I(h.value)),l.node()}var uo=6,sl=70;function ol(t,e,{image:n,rank:r,entry:s}){let{manifest:a,images:o}=t,[,l,i]=a.input.shape,u=r?`${e}, number ${r} of this filter's strongest`:`${e}\
-, another image`;return c("figure",{class:r?"thumb own":"thumb",title:o[n]?.path},q([l,i],Ht(t,n,u),se(t,s)),c("figcaption",null,r?c("b",null,I(s.score)):c("spa\
-n",{class:"detail"},"other")))}function fo(t,e,n){let r=E(J(t.manifest,n),60),s=ro(e,t.images,n,uo),a=s.filter(({rank:i})=>i!==null).length,o=s.length-a,l=[a?`${a}\
+s-a),o}var Jt=26,lo=7.8;function co(t,e,n,r){let s=Math.min(190,Math.max(84,e*.34)),a=Math.max(56,10+lo*F.max(t,h=>O(h.value).length)),o=Math.floor(s/lo),{svg:l,...i}=Xt(
+e,t.length*Jt,{top:0,right:a,bottom:0,left:s+10}),u=F.scaleLinear(F.extent([0,...t.map(h=>h.value)]),i.x),f=l.selectAll("g").data(t).join("g").attr("class","cla\
+ss-bar").attr("role","button").attr("tabindex","-1").attr("aria-controls",r).attr("data-index",(h,m)=>m).attr("transform",(h,m)=>`translate(0,${m*Jt})`);return f.
+append("rect").attr("class","hit-area").attr("width",e).attr("height",Jt).attr("rx",5),f.append("text").attr("class","name").attr("x",s).attr("y",Jt/2).attr("dy",
+"0.35em").attr("text-anchor","end").text(h=>`${C(h.label,o)} `).filter(h=>h.label.length>o).append("title").text(h=>h.label),f.append("rect").attr("class",h=>`m\
+ark ${n}${h.value<0?" below":""}`).attr("x",h=>Math.min(u(0),u(h.value))).attr("y",5).attr("height",Jt-10).attr("width",h=>Math.max(1,Math.abs(u(h.value)-u(0)))).
+attr("rx",2),f.append("text").attr("class","figure").attr("x",h=>Math.max(u(0),u(h.value))+6).attr("y",Jt/2).attr("dy","0.35em").text(h=>O(h.value)),l.node()}var uo=6,sl=70;function ol(t,e,{image:n,rank:r,entry:s}){let{manifest:a,images:o}=t,[,l,i]=a.input.shape,u=r?`${e}, number ${r} of this filter's strongest`:`${e}\
+, another image`;return c("figure",{class:r?"thumb own":"thumb",title:o[n]?.path},q([l,i],Dt(t,n,u),oe(t,s)),c("figcaption",null,r?c("b",null,O(s.score)):c("spa\
+n",{class:"detail"},"other")))}function fo(t,e,n){let r=C(J(t.manifest,n),60),s=ro(e,t.images,n,uo),a=s.filter(({rank:i})=>i!==null).length,o=s.length-a,l=[a?`${a}\
  among this filter's best (with score)`:"none among this filter's best",o?`${z(o,"other")} of the class`:null];return[c("p",{class:"gallery-head"},c("b",null,r),
 `: ${l.filter(Boolean).join(", ")}`),c("div",{class:"thumbs"},s.map(i=>ol(t,r,i)),Array.from({length:uo-s.length},()=>c("span",{class:"thumb","aria-hidden":"tru\
-e"})))]}function ho(t,e,n){let{manifest:r,filter:s,signal:a}=t,o=s.classes[n].map(([w,b])=>({index:w,value:b,label:J(r,w)}));if(!o.length)return c("div",{class:"\
+e"})))]}function ho(t,e,n){let{manifest:r,filter:s,signal:a}=t,o=s.classes[n].map(([g,x])=>({index:g,value:x,label:J(r,g)}));if(!o.length)return c("div",{class:"\
 panel"},c("h3",null,e),c("p",{class:"absent"},"No classes in this data set."));let l=`gallery-${n}`,i=`Images of a class, by ${e.toLowerCase()}`,u=c("div",{class:"\
-gallery",id:l,role:"region","aria-label":i}),f=0,h=0,m=()=>[...g.querySelectorAll(".class-bar")];function p(){for(let w of m())w.setAttribute("aria-pressed",String(
-Number(w.dataset.index)===f))}function x(w){if(clearTimeout(h),w===f)return;f=w,p(),_(u,w<0?c("p",{class:"gallery-head"},"Point at a bar, tap it, or move to it \
-with the arrow keys, to see images of its class."):fo(t,s[n],o[w].index))}let $=o.slice(0,3).map(w=>`${E(w.label,40)} ${I(w.value)}`),y=w=>{let b=co(o,w,n,l);return queueMicrotask(
-()=>{p(),v.setCurrent(m()[Math.max(0,f)])}),b},g=fn(`${e}, by class: ${$.join(", ")}`,y,a,"group"),v=ot(g,m),T=w=>{let b=et(w,".class-bar");return b?Number(b.dataset.
-index):null},k=w=>{let b=T(w);b!==null&&x(b)};g.addEventListener("focusin",k),g.addEventListener("click",k),g.addEventListener("pointerover",w=>{clearTimeout(h);
-let b=T(w);b!==null&&w.pointerType==="mouse"&&(h=setTimeout(x,sl,b))}),g.addEventListener("pointerleave",()=>clearTimeout(h));let A=c("div",{class:"panel"},c("h\
-3",null,e),g,u);return A.addEventListener("keydown",w=>{let b=T(w);if((w.key==="Enter"||w.key===" ")&&b!==null)x(b);else if(w.key==="Escape"&&f>=0)x(-1);else return;
-w.preventDefault()}),_(u,fo(t,s[n],o[0].index)),A}function mo(t){let e=Y(t.layer);return K({title:"Classes",kind:"profile",text:[`The ten classes whose images e\
+gallery",id:l,role:"region","aria-label":i}),f=0,h=0,m=()=>[...d.querySelectorAll(".class-bar")];function p(){for(let g of m())g.setAttribute("aria-pressed",String(
+Number(g.dataset.index)===f))}function y(g){if(clearTimeout(h),g===f)return;f=g,p(),P(u,g<0?c("p",{class:"gallery-head"},"Point at a bar, tap it, or move to it \
+with the arrow keys, to see images of its class."):fo(t,s[n],o[g].index))}let $=o.slice(0,3).map(g=>`${C(g.label,40)} ${O(g.value)}`),b=g=>{let x=co(o,g,n,l);return queueMicrotask(
+()=>{p(),v.setCurrent(m()[Math.max(0,f)])}),x},d=hn(`${e}, by class: ${$.join(", ")}`,b,a,"group"),v=ot(d,m),A=g=>{let x=et(g,".class-bar");return x?Number(x.dataset.
+index):null},M=g=>{let x=A(g);x!==null&&y(x)};d.addEventListener("focusin",M),d.addEventListener("click",M),d.addEventListener("pointerover",g=>{clearTimeout(h);
+let x=A(g);x!==null&&g.pointerType==="mouse"&&(h=setTimeout(y,sl,x))}),d.addEventListener("pointerleave",()=>clearTimeout(h));let L=c("div",{class:"panel"},c("h\
+3",null,e),d,u);return L.addEventListener("keydown",g=>{let x=A(g);if((g.key==="Enter"||g.key===" ")&&x!==null)y(x);else if(g.key==="Escape"&&f>=0)y(-1);else return;
+g.preventDefault()}),P(u,fo(t,s[n],o[0].index)),L}function mo(t){let e=Y(t.layer);return G({title:"Classes",kind:"profile",text:[`The ten classes whose images e\
 xcite the filter most: ${e?"the mean, over a class, of an image's strongest response and of its mean response.":"the mean response over a class."}`," Point at a\
- bar, or tap it, to see images of its class."]},c("div",{class:"panels"},ho(t,e?"Strongest response":"Response","max"),e?ho(t,"Mean response","avg"):null))}function mn({label:t,usual:e,words:n,first:r,draw:s,signal:a}){let o=c("p",{class:"readout","aria-hidden":"true"},e),l=()=>[...i.querySelectorAll(".bin")],i=fn(
+ bar, or tap it, to see images of its class."]},c("div",{class:"panels"},ho(t,e?"Strongest response":"Response","max"),e?ho(t,"Mean response","avg"):null))}function pn({label:t,usual:e,words:n,first:r,draw:s,signal:a}){let o=c("p",{class:"readout","aria-hidden":"true"},e),l=()=>[...i.querySelectorAll(".bin")],i=hn(
 `${t}: ${e}`,f=>{let h=s(f);return h.querySelectorAll(".bin").forEach((m,p)=>{m.setAttribute("role","img"),m.setAttribute("aria-label",n[p]),m.setAttribute("tab\
 index",p===r?"0":"-1")}),h},a,"group");ot(i,l);let u=f=>{let h=l().indexOf(f);o.textContent=h<0?e:n[h]};for(let f of["pointerover","focusin","click"])i.addEventListener(
 f,h=>u(et(h,".bin")));return i.addEventListener("pointerleave",({pointerType:f})=>f==="mouse"&&u(document.activeElement)),i.addEventListener("focusout",()=>u(null)),
-[o,i]}function po(t){return t.map(e=>`${yt(e)}: ${z(e.n,"image")}`)}var al=200,il={top:12,right:14,bottom:40,left:40},ll=52;function go(t,e){let{svg:n,...r}=Vt(e,al,il),
+[o,i]}function po(t){return t.map(e=>`${yt(e)}: ${z(e.n,"image")}`)}var al=200,il={top:12,right:14,bottom:40,left:40},ll=52;function go(t,e){let{svg:n,...r}=Xt(e,al,il),
 [s,a]=r.x,[o]=r.y,l=F.scaleBand(t.map($=>$.from),r.x).paddingInner(t.length>60?0:.12),i=F.scaleLinear([0,F.max(t,$=>$.n)],r.y).nice(4),u=i.ticks(4).filter(Number.
-isInteger);de(n,"rule",r.x,u.map(i)),Xt(n,u,{x:s-8,y:i,anchor:"end",text:H}).attr("dy","0.35em"),hn(n,t,{x:$=>l($.from),width:l.step(),y:r.y}).append("rect").attr(
+isInteger);ge(n,"rule",r.x,u.map(i)),Yt(n,u,{x:s-8,y:i,anchor:"end",text:H}).attr("dy","0.35em"),mn(n,t,{x:$=>l($.from),width:l.step(),y:r.y}).append("rect").attr(
 "class",$=>`mark ${$.to<=0?"off":"max"}`).attr("x",$=>l($.from)).attr("width",Math.max(1,l.bandwidth())).attr("y",$=>i($.n)).attr("height",$=>i(0)-i($.n));let f=t.
-slice(0,-1),h=Math.max(0,f.findIndex($=>$.to>=0)),m=Math.max(1,Math.ceil(f.length*ll/(a-s))),p=f.filter(($,y)=>(y-h)%m===0),x=$=>l($.from)+(l.step()+l.bandwidth())/
-2;return de(n,"axis",r.x,[o]),n.append("g").selectAll("line").data(p).join("line").attr("class","axis").attr("x1",x).attr("x2",x).attr("y1",o).attr("y2",o+5),Xt(
-n,p,{x,y:o+17,anchor:"middle",text:$=>I($.to,2)}),Xt(n,["strongest response in the image →"],{x:a,y:o+35,anchor:"end",text:$=>$}).attr("class","name"),n.node()}function wo({manifest:t,filter:e,signal:n}){let r=Ds(e.stats.distribution,t.activation_edges),s=Kt(r),a=["The number of images by the position of their stronges\
-t response. ","The scale is not even: each bar is a wider range than the one nearer to zero. ","Gray is below zero, where a ReLU lets nothing pass."],o=()=>mn({
-label:"Histogram of the strongest response in each image",usual:`most images (${H(s.n)}): ${yt(s)}`,words:po(r),first:r.indexOf(s),draw:l=>go(r,l),signal:n});return K(
+slice(0,-1),h=Math.max(0,f.findIndex($=>$.to>=0)),m=Math.max(1,Math.ceil(f.length*ll/(a-s))),p=f.filter(($,b)=>(b-h)%m===0),y=$=>l($.from)+(l.step()+l.bandwidth())/
+2;return ge(n,"axis",r.x,[o]),n.append("g").selectAll("line").data(p).join("line").attr("class","axis").attr("x1",y).attr("x2",y).attr("y1",o).attr("y2",o+5),Yt(
+n,p,{x:y,y:o+17,anchor:"middle",text:$=>O($.to,2)}),Yt(n,["strongest response in the image →"],{x:a,y:o+35,anchor:"end",text:$=>$}).attr("class","name"),n.node()}function wo({manifest:t,filter:e,signal:n}){let r=Ds(e.stats.distribution,t.activation_edges),s=Vt(r),a=["The number of images by the position of their stronges\
+t response. ","The scale is not even: each bar is a wider range than the one nearer to zero. ","Gray is below zero, where a ReLU lets nothing pass."],o=()=>pn({
+label:"Histogram of the strongest response in each image",usual:`most images (${H(s.n)}): ${yt(s)}`,words:po(r),first:r.indexOf(s),draw:l=>go(r,l),signal:n});return G(
 {title:"All images",text:a},r.length?c("div",{class:"responses"},o()):c("p",{class:"absent"},"No distribution was recorded."))}function yo({manifest:t,layer:e,filter:n}){
 let{stats:r}=n,s=Y(e),a=n.max.map(u=>u.certificate).filter(Number.isFinite),o=(u,f,...h)=>c("div",{class:"stat"},c("dt",null,u),c("dd",{class:"stat-value"},f),c(
 "dd",{class:"stat-meaning"},h)),l=r.active===0?"No image gives a positive response anywhere: a dead filter.":`The share of images with a positive response${s?" \
-anywhere":""}.`,i=[o("Active",X(r.active),l),o("Class selectivity",I(r.selectivity,2),"0 when all classes excite it alike, 1 when only one does (",mt("https://a\
-rxiv.org/abs/1803.06959","Morcos et al. 2018"),")."),o(s?"Strongest response":"Response",`${I(r.max_mean)} ± ${I(r.max_std)}`,s?"Mean and standard deviation, o\
+anywhere":""}.`,i=[o("Active",X(r.active),l),o("Class selectivity",O(r.selectivity,2),"0 when all classes excite it alike, 1 when only one does (",mt("https://a\
+rxiv.org/abs/1803.06959","Morcos et al. 2018"),")."),o(s?"Strongest response":"Response",`${O(r.max_mean)} ± ${O(r.max_std)}`,s?"Mean and standard deviation, o\
 ver the images, of the highest activation in each.":"Mean and standard deviation, over the images, of the one number that each gives.")];return s&&i.push(o("Mea\
-n response",`${I(r.mean)} ± ${I(r.std)}`,"Mean and standard deviation, over the images, of the activation averaged over each.")),a.length&&W(t,e)&&i.push(o("Cr\
-op check",I(Math.max(...a),2),"The largest relative difference when a crop alone is fed to the network again: ","near 0 proves that the crop is all the unit see\
-s.")),K({title:"Statistics",text:`Over ${z(t.dataset.images,"image")}.`},c("dl",{class:"stats"},i))}function er(t){return c("p",{class:"absent"},c("b",null,t)," Not computed for this filter; run precompute with a larger ",c("code",null,"--filters"),".")}function bo({
+n response",`${O(r.mean)} ± ${O(r.std)}`,"Mean and standard deviation, over the images, of the activation averaged over each.")),a.length&&W(t,e)&&i.push(o("Cr\
+op check",O(Math.max(...a),2),"The largest relative difference when a crop alone is fed to the network again: ","near 0 proves that the crop is all the unit see\
+s.")),G({title:"Statistics",text:`Over ${z(t.dataset.images,"image")}.`},c("dl",{class:"stats"},i))}function er(t){return c("p",{class:"absent"},c("b",null,t)," Not computed for this filter; run precompute with a larger ",c("code",null,"--filters"),".")}function bo({
 manifest:t,images:e},n,r,s){let a=J(t,n.class),o=e[n.image]?.path;return c("figcaption",null,c("span",{class:"rank"},r+1),c("span",{class:"score",title:"activat\
-ion"},I(n.score)),c("span",{class:"class",title:o?`${a}
-${o}`:a},E(a,60)),s?c("span",{class:"detail"},`map row ${s[0]}, column ${s[1]}`):null)}function xo(t){return c("div",{class:"figures",style:{"--entries":t.length}},
-t)}function vo(t,e){let{filter:n,manifest:r,layer:s}=t,a=n.max.map((i,u)=>c("figure",{class:"entry"},oe(t,"max",u,e),bo(t,i,u,Y(s)?i.position:null),Ne(t,u))),o=i=>n.
+ion"},O(n.score)),c("span",{class:"class",title:o?`${a}
+${o}`:a},C(a,60)),s?c("span",{class:"detail"},`map row ${s[0]}, column ${s[1]}`):null)}function xo(t){return c("div",{class:"figures",style:{"--entries":t.length}},
+t)}function vo(t,e){let{filter:n,manifest:r,layer:s}=t,a=n.max.map((i,u)=>c("figure",{class:"entry"},ae(t,"max",u,e),bo(t,i,u,Y(s)?i.position:null),Pe(t,u))),o=i=>n.
 pictures.includes(i),l=o("max_grads")&&(o("cropped_grad")||!W(r,s));return[xo(a),l?null:er("Gradients:")]}function $o(t,e){let{filter:n}=t,r=n.avg.map((a,o)=>c(
-"figure",{class:"entry"},oe(t,"avg",o,e),bo(t,a,o,null))),s=e==="image"||n.pictures.includes("avg_grads");return[xo(r),s?null:er("Gradients of the average:")]}var cl={
+"figure",{class:"entry"},ae(t,"avg",o,e),bo(t,a,o,null))),s=e==="image"||n.pictures.includes("avg_grads");return[xo(r),s?null:er("Gradients of the average:")]}var cl={
 mean:"mean activation reached",position:"activation of the centre unit reached"};function ul({filter:{ascent:t},layer:e,manifest:n}){if(!t)return null;let{score:r,
 ratio:s}=t,a=s!=null,o=n.stages.ascent?.config?.objective??"mean",l=Y(e)?cl[o]??`value of “${o}” reached`:"activation reached";return c("figcaption",null,c(
-"span",{class:"score"},I(r)),c("span",{class:"class"},l),a?c("span",{class:"detail"},`${I(s,2)} times that of the best image of the data set`):null)}function ko(t){
-let e=Pe(t),n=["Made from noise by gradient ascent to excite this filter: a ",mt("https://distill.pub/2017/feature-visualization/","feature visualization"),"."];
-return K({title:"Filter image",kind:e?"filter-image":"filter-image none",text:n},e?c("figure",{class:"entry"},e,ul(t)):er("Filter image:"))}function fl(t,e,n){let{active:r,selectivity:s}=n.stats;if(r===0)return"No image of this data set excites this filter: it is dead here.";let a=n.classes.max[0],l=[
-`It responds ${Y(e)?"somewhere in":"to"} ${r===1?"every image":`${X(r)} of the images`}`];if(a&&l.push(`, most of all to “${E(J(t,a[0]),60)}”`),s!=null){let i=s>
-.6?"strongly":s>.3?"moderately":"barely";l.push(`, and is ${i} selective for its class (${I(s,2)})`)}return`${l.join("")}.`}function hl(t,{before:e,after:n}){let r=a=>a.
+"span",{class:"score"},O(r)),c("span",{class:"class"},l),a?c("span",{class:"detail"},`${O(s,2)} times that of the best image of the data set`):null)}function ko(t){
+let e=_e(t),n=["Made from noise by gradient ascent to excite this filter: a ",mt("https://distill.pub/2017/feature-visualization/","feature visualization"),"."];
+return G({title:"Filter image",kind:e?"filter-image":"filter-image none",text:n},e?c("figure",{class:"entry"},e,ul(t)):er("Filter image:"))}function fl(t,e,n){let{active:r,selectivity:s}=n.stats;if(r===0)return"No image of this data set excites this filter: it is dead here.";let a=n.classes.max[0],l=[
+`It responds ${Y(e)?"somewhere in":"to"} ${r===1?"every image":`${X(r)} of the images`}`];if(a&&l.push(`, most of all to “${C(J(t,a[0]),60)}”`),s!=null){let i=s>
+.6?"strongly":s>.3?"moderately":"barely";l.push(`, and is ${i} selective for its class (${O(s,2)})`)}return`${l.join("")}.`}function hl(t,{before:e,after:n}){let r=a=>a.
 pictures.map(o=>t.strip(o,a.channel)),s=({max:a,avg:o})=>[...a,...o].map(({image:l})=>t.image(l));return t.isPacked?n?r(n):[]:[n,e].flatMap(a=>a?[...r(a),...s(a)]:
 [])}function ml(t,e){return Y(e)?W(t,e)?["The images with the highest single activation; the box is the receptive field of the unit that responds (",e.receptive_field?
-`${_t(e.receptive_field.size)} pixels`:"the whole input","). Below each, that patch and its gradient."]:["The images with the highest single activation. Each un\
-it of this layer sees all of an image; ","a gradient shows which pixels excite the one that responds, by ",pe(t),"; mid-gray means none."]:["This layer has no m\
-ap: each filter gives one number per image. These are the images with the highest; ","a gradient shows which pixels excite the filter, by ",pe(t),"; mid-gray me\
-ans none."]}function pl(t,e,{place:n,of:r,chosen:s}){if(e.sort==="channel"&&!s)return null;let a=s?` with an image of “${E(J(t,e.class),40)}”`:"";return c("\
-p",{class:"sorted-position"},`${H(n)} of ${H(r)} filters${a}, ${ln[e.sort]}`)}async function Mo(t){let{store:e,route:n,signal:r}=t,{manifest:s,root:a}=await dt(
-e,n.network,r),o=bt(s,n.layer),[l,i]=await Promise.all([e.layer(n.network,o.data,r),Ee(e,n.network,r)]),{filters:u,names:f}=l,h=Ae(u,o.name,n.channel),m=f?.[h.channel],
-p=`Filter ${h.channel}${m?`: ${E(m,60)}`:""}`,x=nt({manifest:s,root:a,layer:o,file:l,images:i}),$={manifest:s,root:a,layer:o,sources:x,show:t.show,filter:h,images:i?.
-images??{},signal:r},y=Qn(u,n,h.channel),g=d=>d?{href:O({...t.current(),channel:d.channel}),text:String(d.channel)}:null,v=c("div",{class:"entries"}),T=c("div",
-{class:"entries"}),k=c("div",{class:"toolbar"}),A=c("div",{class:"nav-slot"});function w(d){y=Qn(u,d,h.channel),_(A,pt("filter",g(y.before),g(y.after)),pl(s,n,y)),
-st(k,()=>_(k,Te(d))),_(v,vo($,d.show)),_(T,$o($,d.show))}w(n);let b=["The images that excite the filter most over their whole area. A gradient shows which pixel\
-s excite it, by ",pe(s),"; mid-gray means none."],S=hl(x,y);return{title:`${p}, ${o.name}, ${s.title??s.name}`,crumbs:[{text:o.name,short:U(o.name),href:O({...n,
-channel:null,show:"image"})},{text:String(h.channel),href:O(n)}],get steps(){return{before:g(y.before)?.href,after:g(y.after)?.href}},node:c("article",{class:"v\
-iew filter"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},p),A),c("p",{class:"lede"},fl(s,o,h))),c("div",{class:"hero"},ko($),K(
-{title:"Strongest responses",text:ml(s,o)},k,v)),Y(o)?K({title:"Highest on average",text:b},T):null,c("div",{class:"plots"},mo($),wo($)),io($,t),yo($)),update:w,
-ready:()=>t.prefetch(S)}}function To(t,e=I){let n=Kt(t);return`most (${H(n.n)}) have ${yt(n,e)}`}function Ao(t,e=I){return t.map(n=>`${yt(n,e)}: ${z(n.n,"filter")}`)}var So=76,dl={top:6,
-right:8,bottom:22,left:2};function Eo(t,e,n){let{svg:r,...s}=Vt(e,So,dl),a=F.scaleLinear([t[0].from,t.at(-1).to],s.x),o=F.scaleLinear([0,F.max(t,i=>i.n)],s.y),l=i=>a(
-i.to)-a(i.from);return hn(r,t,{x:i=>a(i.from),width:l,y:s.y}).append("rect").attr("class","mark max").attr("x",i=>a(i.from)+.5).attr("width",i=>Math.max(1,l(i)-
-1)).attr("y",i=>i.n?Math.min(o(i.n),o(0)-1.5):o(0)).attr("height",i=>i.n?Math.max(1.5,o(0)-o(i.n)):0),de(r,"axis",s.x,[o(0)]),Xt(r,a.ticks(Math.max(2,Math.floor(
-e/90))),{x:a,y:So-6,anchor:i=>gl(a(i),e),text:n}),r.node()}function gl(t,e){return t<16?"start":t>e-24?"end":"middle"}var wl=8,Lo=t=>I(t,2),yl=t=>`${Math.round(t*100)} %`;function bl(t){let e=un(t),n=(u,f)=>`Half of the filters reach ${f(F.median(u))} or more.`,r=u=>t.map(u).
+`${Bt(e.receptive_field.size)} pixels`:"the whole input","). Below each, that patch and its gradient."]:["The images with the highest single activation. Each un\
+it of this layer sees all of an image; ","a gradient shows which pixels excite the one that responds, by ",de(t),"; mid-gray means none."]:["This layer has no m\
+ap: each filter gives one number per image. These are the images with the highest; ","a gradient shows which pixels excite the filter, by ",de(t),"; mid-gray me\
+ans none."]}function pl(t,e,{place:n,of:r,chosen:s}){if(e.sort==="channel"&&!s)return null;let a=s?` with an image of “${C(J(t,e.class),40)}”`:"";return c("\
+p",{class:"sorted-position"},`${H(n)} of ${H(r)} filters${a}, ${cn[e.sort]}`)}async function Mo(t){let{store:e,route:n,signal:r}=t,{manifest:s,root:a}=await dt(
+e,n.network,r),o=bt(s,n.layer),[l,i]=await Promise.all([e.layer(n.network,o.data,r),Le(e,n.network,r)]),{filters:u,names:f}=l,h=Ee(u,o.name,n.channel),m=f?.[h.channel],
+p=`Filter ${h.channel}${m?`: ${C(m,60)}`:""}`,y=nt({manifest:s,root:a,layer:o,file:l,images:i}),$={manifest:s,root:a,layer:o,sources:y,show:t.show,filter:h,images:i?.
+images??{},signal:r},b=Qn(u,n,h.channel),d=w=>w?{href:I({...t.current(),channel:w.channel}),text:String(w.channel)}:null,v=c("div",{class:"entries"}),A=c("div",
+{class:"entries"}),M=c("div",{class:"toolbar"}),L=c("div",{class:"nav-slot"});function g(w){b=Qn(u,w,h.channel),P(L,pt("filter",d(b.before),d(b.after)),pl(s,n,b)),
+st(M,()=>P(M,Ae(w))),P(v,vo($,w.show)),P(A,$o($,w.show))}g(n);let x=["The images that excite the filter most over their whole area. A gradient shows which pixel\
+s excite it, by ",de(s),"; mid-gray means none."],S=hl(y,b);return{title:`${p}, ${o.name}, ${s.title??s.name}`,crumbs:[{text:o.name,short:U(o.name),href:I({...n,
+channel:null,show:"image"})},{text:String(h.channel),href:I(n)}],get steps(){return{before:d(b.before)?.href,after:d(b.after)?.href}},node:c("article",{class:"v\
+iew filter"},c("header",{class:"intro"},c("div",{class:"title-row"},c("h1",{tabindex:"-1"},p),L),c("p",{class:"lede"},fl(s,o,h))),c("div",{class:"hero"},ko($),G(
+{title:"Strongest responses",text:ml(s,o)},M,v)),Y(o)?G({title:"Highest on average",text:x},A):null,c("div",{class:"plots"},mo($),wo($)),io($,t),yo($)),update:g,
+ready:()=>t.prefetch(S)}}function To(t,e=O){let n=Vt(t);return`most (${H(n.n)}) have ${yt(n,e)}`}function Ao(t,e=O){return t.map(n=>`${yt(n,e)}: ${z(n.n,"filter")}`)}var So=76,dl={top:6,
+right:8,bottom:22,left:2};function Eo(t,e,n){let{svg:r,...s}=Xt(e,So,dl),a=F.scaleLinear([t[0].from,t.at(-1).to],s.x),o=F.scaleLinear([0,F.max(t,i=>i.n)],s.y),l=i=>a(
+i.to)-a(i.from);return mn(r,t,{x:i=>a(i.from),width:l,y:s.y}).append("rect").attr("class","mark max").attr("x",i=>a(i.from)+.5).attr("width",i=>Math.max(1,l(i)-
+1)).attr("y",i=>i.n?Math.min(o(i.n),o(0)-1.5):o(0)).attr("height",i=>i.n?Math.max(1.5,o(0)-o(i.n)):0),ge(r,"axis",s.x,[o(0)]),Yt(r,a.ticks(Math.max(2,Math.floor(
+e/90))),{x:a,y:So-6,anchor:i=>gl(a(i),e),text:n}),r.node()}function gl(t,e){return t<16?"start":t>e-24?"end":"middle"}var wl=8,Lo=t=>O(t,2),yl=t=>`${Math.round(t*100)} %`;function bl(t){let e=fn(t),n=(u,f)=>`Half of the filters reach ${f(F.median(u))} or more.`,r=u=>t.map(u).
 filter(f=>Number.isFinite(f)),s=r(u=>u.stats.selectivity),a=r(u=>u.stats.active),o=r(u=>u.max[0]?.score),l=r(u=>u.ascent?.ratio);return[{title:"Class selectivit\
 y",values:s,domain:[0,1],text:u=>String(Math.round(u*100)/100),words:()=>["0: all classes excite it alike; 1: only one does. ",n(s,Lo)]},{title:"Share of active\
  images",values:a,domain:[0,1],text:yl,words:()=>["In how many of the images a filter responds. ",e?`${z(e,"filter responds","filters respond")} to none: dead.`:
 n(a,X).replace(" or more",F.median(a)===1?"":" or more")]},{title:"Strongest activation",values:o,text:u=>String(Number(u.toPrecision(3))),words:()=>["The highe\
-st response to any image. ",n(o,I)]},{title:"Filter image against images",values:l,clip:!0,text:u=>`${Math.round(u*100)/100}×`,words:()=>["How many times the m\
+st response to any image. ",n(o,O)]},{title:"Filter image against images",values:l,clip:!0,text:u=>`${Math.round(u*100)/100}×`,words:()=>["How many times the m\
 ean response of the best image the made picture reaches. ",l.length<t.length?`Known for ${z(l.length,"filter")}.`:n(l,Lo)]}].filter(({values:u})=>u.length>=wl)}
 function Co(t,e,n){let r=bl(e).map(({title:s,values:a,domain:o,clip:l,text:i,words:u})=>{let f=qs(a,{domain:o,clip:l});return c("div",{class:"layer-histogram"},
-c("h2",null,s),mn({label:`Histogram of ${s.toLowerCase()} of ${z(a.length,"filter")}`,usual:To(f,i),words:Ao(f,i),first:f.indexOf(Kt(f)),draw:h=>Eo(f,h,i),signal:n}),
+c("h2",null,s),pn({label:`Histogram of ${s.toLowerCase()} of ${z(a.length,"filter")}`,usual:To(f,i),words:Ao(f,i),first:f.indexOf(Vt(f)),draw:h=>Eo(f,h,i),signal:n}),
 c("p",null,u()))});return c("details",{class:"layer-numbers",open:matchMedia("(min-width: 700px)").matches},c("summary",null,"The layer in numbers"),t,r.length?
-c("div",{class:"layer-histograms"},r):null)}var nr={channel:{name:"Number",value:()=>""},selectivity:{name:"Selectivity",value:t=>I(t,2)},active:{name:"Most active",value:t=>t===null?I(t):X(t)},dead:{name:"\
-Least active",value:t=>t===null?I(t):X(t)},score:{name:"Strongest",value:t=>I(t)}};function xl(t,e,n,r){let a=r.class===null||n.some(([o])=>o===r.class)?n:[...n,
+c("div",{class:"layer-histograms"},r):null)}var nr={channel:{name:"Number",value:()=>""},selectivity:{name:"Selectivity",value:t=>O(t,2)},active:{name:"Most active",value:t=>t===null?O(t):X(t)},dead:{name:"\
+Least active",value:t=>t===null?O(t):X(t)},score:{name:"Strongest",value:t=>O(t)}};function xl(t,e,n,r){let a=r.class===null||n.some(([o])=>o===r.class)?n:[...n,
 [r.class,0]];return Lt({id:"class-choice",label:"Best images include",title:"Show only filters that have an image of this class among their strongest",options:[
-{value:"",text:"any class"},...a.map(([o,l])=>({value:o,text:`${E(J(e,o),40)} (${l})`}))],current:r.class??"",onChange:o=>t.go(O({...t.current(),class:o===""?null:
-Number(o)}))})}function vl(t,e,n,r){let s=a=>a?{href:O({network:t.name,layer:a.name}),text:a.name}:null;return c("header",{class:"intro"},c("div",{class:"title-\
-row"},c("h1",{tabindex:"-1",title:e.name},Pt(E(e.name,80))),pt("layer",s(t.layers[n-1]),s(t.layers[n+1]))),r)}function $l(t,e,n,r){let s=F.median(n,o=>o.stats.selectivity),
-a=W(t,e)&&e.receptive_field;return c("dl",{class:"facts"},rt("filters",H(e.channels)),rt("kind",c("span",{title:e.kind},E(e.kind,24))),rt("map",Y(e)?e.shape.slice(
-1).join(" × "):"none"),rt("a unit sees",a?`${_t(e.receptive_field.size)} px`:"all"),r===void 0?null:rt("images that reach it",`${H(r)} of ${H(t.dataset.images)}`),
-rt("dead filters",H(un(n))),s===void 0?null:rt("median selectivity",I(s,2)))}function kl(t,e,n,r,s){let a=r.sort!=="channel"&&n.length&&n.every(i=>cn(i,r.sort)===
-null),o=n.filter(i=>!me(t,e,i,s)).length,l=r.class===null?null:E(J(t,r.class),60);return[z(n.length,"filter"),l===null?null:` with an image of “${l}” among th\
-e strongest`,a?", in order of number: what to sort by is not known here":n.length>1?`, ${ln[r.sort]}`:null,o?`; ${H(o)} without this picture show another instea\
+{value:"",text:"any class"},...a.map(([o,l])=>({value:o,text:`${C(J(e,o),40)} (${l})`}))],current:r.class??"",onChange:o=>t.go(I({...t.current(),class:o===""?null:
+Number(o)}))})}function vl(t,e,n,r){let s=a=>a?{href:I({network:t.name,layer:a.name}),text:a.name}:null;return c("header",{class:"intro"},c("div",{class:"title-\
+row"},c("h1",{tabindex:"-1",title:e.name},_t(C(e.name,80))),pt("layer",s(t.layers[n-1]),s(t.layers[n+1]))),r)}function $l(t,e,n,r){let s=F.median(n,o=>o.stats.selectivity),
+a=W(t,e)&&e.receptive_field;return c("dl",{class:"facts"},rt("filters",H(e.channels)),rt("kind",c("span",{title:e.kind},C(e.kind,24))),rt("map",Y(e)?e.shape.slice(
+1).join(" × "):"none"),rt("a unit sees",a?`${Bt(e.receptive_field.size)} px`:"all"),r===void 0?null:rt("images that reach it",`${H(r)} of ${H(t.dataset.images)}`),
+rt("dead filters",H(fn(n))),s===void 0?null:rt("median selectivity",O(s,2)))}function kl(t,e,n,r,s){let a=r.sort!=="channel"&&n.length&&n.every(i=>un(i,r.sort)===
+null),o=n.filter(i=>!pe(t,e,i,s)).length,l=r.class===null?null:C(J(t,r.class),60);return[z(n.length,"filter"),l===null?null:` with an image of “${l}” among th\
+e strongest`,a?", in order of number: what to sort by is not known here":n.length>1?`, ${cn[r.sort]}`:null,o?`; ${H(o)} without this picture show another instea\
 d`:null,"."]}async function Io(t){let{store:e,route:n,signal:r}=t,{manifest:s,root:a}=await dt(e,n.network,r),o=bt(s,n.layer),l=s.layers.indexOf(o),i=await e.layer(
-n.network,o.data,r),{filters:u,names:f,images:h}=i,m=nt({manifest:s,root:a,layer:o,file:i,wholeThumbs:!0}),p={manifest:s,root:a,layer:o,sources:m,show:t.show},x=so(
-u),$=c("p",{class:"lede"}),y=c("div",{class:"toolbar"}),g=Qe("Show and sort",y,r),v=c("p",{class:"status",role:"status"}),T=c("p",{class:"absent",hidden:!0}),k={
-kind:null,now:n,chosen:[]},A=en({label:`Filters of ${E(o.name)}`,signal:r,make:(d,M)=>c("a",{class:"tile",href:O({...k.now,channel:d.channel})},M?q(null):sn(p,d,
-k.kind),c("span",{class:"tile-foot"},c("span",{class:"tile-number",title:f?.[d.channel]},f?E(f[d.channel],40):d.channel),c("span",{class:"tile-value"},nr[k.now.
-sort].value(cn(d,k.now.sort)))))});function w(d,M){let L=(C,N,B)=>({value:C,text:N,href:O({...d,...B})}),R=nn(s,o,u,M);st(y,()=>_(y,it("Show",R.map(C=>L(C,Ot[C],
-{tile:C})),M),it("Sort by",Object.entries(nr).map(([C,{name:N}])=>L(C,N,{sort:C})),d.sort),x.length?xl(t,s,x,d):null))}function b(d){let M=d.tile??ve(s,o),L=an(
-u,d);k={kind:M,now:d,chosen:L},_($,rn(s,o,M)),w(d,M),g.setState([Ot[M],nr[d.sort].name.toLowerCase(),d.class===null?null:E(J(s,d.class),30)]),_(v,kl(s,o,L,d,M)),
-T.hidden=L.length>0,_(T,"No filter to show. ",c("a",{class:"text-link",href:O({...d,class:null})},"Show all filters")),A.node.hidden=L.length===0,A.show(L)}b(n);
-let S=d=>d?O({network:n.network,layer:d.name}):null;return{title:`${o.name}, ${s.title??s.name}`,crumbs:[{text:o.name,short:U(o.name),href:S(o)}],steps:{before:S(
-s.layers[l-1]),after:S(s.layers[l+1])},node:c("article",{class:"view layer"},vl(s,o,l,$),Co($l(s,o,u,h),u,r),g.node,v,T,A.node),ready:A.start,update:b,focus:d=>d.
-network===n.network&&d.layer===n.layer?A.reveal(k.chosen.findIndex(L=>L.channel===d.channel)):null}}function Oo(){let t=c("p",{class:"live-text",role:"status"}),e=c("span",{class:"live-detail"}),n=c("progress",{class:"live-share",max:1,"aria-label":"Share that\
+n.network,o.data,r),{filters:u,names:f,images:h}=i,m=nt({manifest:s,root:a,layer:o,file:i,wholeThumbs:!0}),p={manifest:s,root:a,layer:o,sources:m,show:t.show},y=so(
+u),$=c("p",{class:"lede"}),b=c("div",{class:"toolbar"}),d=tn("Show and sort",b,r),v=c("p",{class:"status",role:"status"}),A=c("p",{class:"absent",hidden:!0}),M={
+kind:null,now:n,chosen:[]},L=nn({label:`Filters of ${C(o.name)}`,signal:r,make:(w,k)=>c("a",{class:"tile",href:I({...M.now,channel:w.channel})},k?q(null):on(p,w,
+M.kind),c("span",{class:"tile-foot"},c("span",{class:"tile-number",title:f?.[w.channel]},f?C(f[w.channel],40):w.channel),c("span",{class:"tile-value"},nr[M.now.
+sort].value(un(w,M.now.sort)))))});function g(w,k){let T=(E,R,_)=>({value:E,text:R,href:I({...w,..._})}),B=rn(s,o,u,k);st(b,()=>P(b,it("Show",B.map(E=>T(E,Ot[E],
+{tile:E})),k),it("Sort by",Object.entries(nr).map(([E,{name:R}])=>T(E,R,{sort:E})),w.sort),y.length?xl(t,s,y,w):null))}function x(w){let k=w.tile??$e(s,o),T=ln(
+u,w);M={kind:k,now:w,chosen:T},P($,sn(s,o,k)),g(w,k),d.setState([Ot[k],nr[w.sort].name.toLowerCase(),w.class===null?null:C(J(s,w.class),30)]),P(v,kl(s,o,T,w,k)),
+A.hidden=T.length>0,P(A,"No filter to show. ",c("a",{class:"text-link",href:I({...w,class:null})},"Show all filters")),L.node.hidden=T.length===0,L.show(T)}x(n);
+let S=w=>w?I({network:n.network,layer:w.name}):null;return{title:`${o.name}, ${s.title??s.name}`,crumbs:[{text:o.name,short:U(o.name),href:S(o)}],steps:{before:S(
+s.layers[l-1]),after:S(s.layers[l+1])},node:c("article",{class:"view layer"},vl(s,o,l,$),Co($l(s,o,u,h),u,r),d.node,v,A,L.node),ready:L.start,update:x,focus:w=>w.
+network===n.network&&w.layer===n.layer?L.reveal(M.chosen.findIndex(T=>T.channel===w.channel)):null}}function Oo(){let t=c("p",{class:"live-text",role:"status"}),e=c("span",{class:"live-detail"}),n=c("progress",{class:"live-share",max:1,"aria-label":"Share that\
  is done",hidden:!0}),r=c("aside",{class:"live","aria-label":"Progress"},c("span",{class:"live-dot","aria-hidden":"true"}),t,e,n);function s({text:a,detail:o,share:l,
 state:i}){t.textContent!==a&&(t.textContent=a),e.textContent=o,n.hidden=l===null,l!==null&&(n.value=l),r.dataset.state=i}return{node:r,show(a,o,l){s(a?br(a,o,l):
 {text:"The server does not answer",detail:"what it sent is still shown",share:null,state:"rests"})}}}var Ml={missing:"A file is missing",broken:"A file is damaged",format:"This store is newer than the page",offline:"No connection",unknown:"Nothing here",waiting:"\
@@ -799,79 +799,79 @@ u[h]|=s[f][h]}}let o=e.filter(([i,u])=>n.get(i)<n.get(u)),l=([i,u])=>a.has(`${n.
  ${l}`;a.has(h)||(a.set(h,{name:null,y:0,height:0,points:[]}),r(f).push(a.get(h))),a.get(h).points.push(u)}for(let l of a.values())l.y=l.points.reduce((i,{y:u})=>i+
 u,0)/l.points.length;let o=({y:l,height:i})=>l+i/2;for(let l of n.values())l.sort((i,u)=>o(i)-o(u));return n}function Tl(t,e,n){return t.name!==null&&e.name!==null?
 n.gapY/2:t.name===null&&e.name===null?10:18}function _o(t,e){let n=new Map,r=new Map;for(let[o,l]of Sl(t,e)){let i=0,u=l.map((m,p)=>(p>0&&(i+=l[p-1].height+Tl(l[p-
-1],m,e)),i)),f=l.flatMap(({name:m},p)=>m===null?[]:[u[p]]),h=(f[0]+f.at(-1)+e.height)/2;l.forEach(({name:m,points:p},x)=>{m!==null&&n.set(m,{column:o,y:u[x]-h});
-for(let $ of p)r.set($,{column:o,y:u[x]-h})})}let s=e.width/(e.width+e.gapX),a=t.paths.map(o=>({...o,points:o.points.filter(l=>r.has(l)).flatMap(l=>{let{column:i,
+1],m,e)),i)),f=l.flatMap(({name:m},p)=>m===null?[]:[u[p]]),h=(f[0]+f.at(-1)+e.height)/2;l.forEach(({name:m,points:p},y)=>{m!==null&&n.set(m,{column:o,y:u[y]-h});
+for(let $ of p)r.set($,{column:o,y:u[y]-h})})}let s=e.width/(e.width+e.gapX),a=t.paths.map(o=>({...o,points:o.points.filter(l=>r.has(l)).flatMap(l=>{let{column:i,
 y:u}=r.get(l);return[{column:i,y:u},{column:i+s,y:u}]})}));return{nodes:n,paths:a}}var Al=1500,El=1.25,Ll=40;function jo(t,e){let n=new Map(t.map(a=>[a,0])),r=new Map(t.map((a,o)=>[a,o])),s=e.filter(([a,o])=>r.has(a)&&r.has(o)&&r.get(a)<r.get(
 o)).sort((a,o)=>r.get(a[0])-r.get(o[0]));for(let[a,o]of s)n.set(o,Math.max(n.get(o),n.get(a)+1));return n}function rr(t,e){return e.length===t.length-1&&e.every(
 ([n,r],s)=>n===t[s]&&r===t[s+1])}function Cl(t,e,n){let r=jo(t,e),s=new Map,a=new Map;for(let o of t){let l=r.get(o),i=s.get(l)??0;s.set(l,i+1),a.set(o,{column:l,
 y:i*(n.height+n.gapY/2)})}return{nodes:a,paths:e.map(([o,l])=>({from:o,to:l,points:[]}))}}function Il(t,e,n,r){let s=new t.graphlib.Graph;s.setGraph({rankdir:"L\
 R",ranksep:r.gapX,nodesep:r.gapY/2,edgesep:14}),s.setDefaultEdgeLabel(()=>({}));for(let m of e)s.setNode(m,{width:r.width,height:r.height});let a=new Set(e),o=n.
 filter(([m,p])=>a.has(m)&&a.has(p)&&m!==p);for(let[m,p]of o)s.setEdge(m,p);t.layout(s);let l=[...new Set(e.map(m=>Math.round(s.node(m).x)))].sort((m,p)=>m-p),i=new Map;
-for(let m of e){let{x:p,y:x}=s.node(m);i.set(m,{column:l.indexOf(Math.round(p)),y:x-r.height/2})}let u=r.width+r.gapX,f=l[0]-r.width/2,h=o.map(([m,p])=>{let x=s.
-edge(m,p).points.slice(1,-1);return{from:m,to:p,points:x.map($=>({column:($.x-f)/u,y:$.y}))}});return{nodes:i,paths:h}}function zo(t,e,n,r){let s=jo(e,n),a=n.reduce(
+for(let m of e){let{x:p,y}=s.node(m);i.set(m,{column:l.indexOf(Math.round(p)),y:y-r.height/2})}let u=r.width+r.gapX,f=l[0]-r.width/2,h=o.map(([m,p])=>{let y=s.edge(
+m,p).points.slice(1,-1);return{from:m,to:p,points:y.map($=>({column:($.x-f)/u,y:$.y}))}});return{nodes:i,paths:h}}function zo(t,e,n,r){let s=jo(e,n),a=n.reduce(
 (o,[l,i])=>o+Math.max(0,(s.get(i)??0)-(s.get(l)??0)),0);return t&&!rr(e,n)&&a<=Al?Il(t,e,n,r):Cl(e,n,r)}function Ho(t,e,n,r){let{plain:s,shortcuts:a}=Po(e,n),o=zo(
 t,e,s,r);return{nodes:o.nodes,paths:[...o.paths,...a.map(([l,i])=>({from:l,to:i,points:[],over:!0}))]}}function Do(t,e,n,r){return Uo(zo(t,e,n,r),r)}function qo(t,e,n){
 let[r,s]=[t,_o(t,e)].map(o=>({plan:o,...Ol(o,e,n)})),a=s.scale>El*r.scale?s:r;return Uo(a.plan,{...e,room:a.room})}function Ol(t,e,n){let r=e.width+e.gapX,s={room:2*
 r-e.gapX,scale:0};for(let a=2;a<=Ll;a++){let o=a*r-e.gapX,{width:l,height:i,rows:u}=Wo(t,{...e,room:o}),f=Math.min(n.width/l,n.height/i);if(f>s.scale&&(s={room:o,
 scale:f}),u.length===1)break}return s}function Wo(t,e){let n=e.width+e.gapX,r=Math.max(1,Math.floor((e.room+e.gapX)/n)),s=f=>Math.floor(f/r),a=[],o=(f,h,m)=>{a[f]??=
 {top:1/0,bottom:-1/0},a[f].top=Math.min(a[f].top,h),a[f].bottom=Math.max(a[f].bottom,m)},l=-1/0;for(let{column:f,y:h}of t.nodes.values())o(s(f),h,h+e.height),l=
-Math.max(l,f);for(let{from:f,to:h,points:m}of t.paths){if(!m.length)continue;let p=s(t.nodes.get(f)?.column??0);if(p===s(t.nodes.get(h)?.column??0))for(let{y:x}of m)
-o(p,x-8,x+8)}let i=0;for(let f of a)f.y=i,i+=f.bottom-f.top+e.gapY;let u=Math.min(r,l+1);return{step:n,columns:r,rowOf:s,rows:a,width:u*n-e.gapX,height:i-e.gapY}}
-function Uo(t,e){let{step:n,columns:r,rowOf:s,rows:a,width:o,height:l}=Wo(t,e),i=new Map;for(let[m,p]of t.nodes){let x=a[s(p.column)];i.set(m,{x:p.column%r*n,y:x.
-y+p.y-x.top,row:s(p.column)})}let u=o+e.gapX/2;return{width:o,height:l,rows:a.length,cards:i,edges:t.paths.filter(({from:m,to:p})=>i.has(m)&&i.has(p)).map(({from:m,
-to:p,points:x,over:$=!1})=>{let[y,g]=[i.get(m),i.get(p)];return{from:m,to:p,over:$,d:$?f(y,g):h(y,g,x)}})};function f(m,p){let[x,$]=[m.x+e.width*.7,p.x+e.width*
-.3],y=m.row===p.row?Math.abs(p.x-m.x)/n:r,g=Math.min(e.gapY*.85,e.gapY*.2+y*3),[v,T]=[a[m.row].y-g,a[p.row].y-g],k=[[x,m.y],[x,v]];return m.row!==p.row&&k.push(
-[u,v],[u,T]),k.push([$,T],[$,p.y]),Bo(k,8)}function h(m,p,x){let $=[m.x+e.width,m.y+e.height/2],y=[p.x,p.y+e.height/2];if(m.row===p.row){let w=a[m.row],b=m.row*
-r,S=x.map(d=>[(d.column-b)*n,w.y+d.y-w.top]);return Rl([$,...S,y])}let g=$[0]+e.gapX/2,v=y[0]-e.gapX/2,T=a[m.row].y+a[m.row].bottom-a[m.row].top+e.gapY/2,k=a[p.
-row].y-e.gapY/2,A=[$,[g,$[1]],[g,T]];return k>T&&A.push([-e.gapX/2,T],[-e.gapX/2,k]),A.push([v,k],[v,y[1]],y),Bo(A,Math.min(12,e.gapX/2,e.gapY/2))}}var Rl=F.line().
-curve(F.curveBumpX).digits(1);function Bo(t,e){let n=`M${t[0].map(pn).join(",")}`;for(let r=1;r<t.length-1;r++){let[s,a,o]=[t[r-1],t[r],t[r+1]],[l,i]=[Fo(a,s,e),
-Fo(a,o,e)];n+=`L${l.map(pn).join(",")}Q${[...a,...i].map(pn).join(",")}`}return`${n}L${t.at(-1).map(pn).join(",")}`}function Fo([t,e],[n,r],s){let a=Math.hypot(
-n-t,r-e)||1,o=Math.min(s,a/2)/a;return[t+(n-t)*o,e+(r-e)*o]}function pn(t){return Math.round(t*10)/10}function Nl(t){let e=Math.max(1.5,22*t),n=12-e/2;return P("svg",{class:"field",viewBox:"0 0 24 24","aria-hidden":"true"},P("rect",{class:"input",x:1,y:1,width:22,
-height:22,rx:2}),P("rect",{class:"seen",x:n,y:n,width:e,height:e,rx:t===1?2:.5}))}function Pl(t,e){return e.receptive_field&&W(t,e)?`${_t(e.receptive_field.size)}\
+Math.max(l,f);for(let{from:f,to:h,points:m}of t.paths){if(!m.length)continue;let p=s(t.nodes.get(f)?.column??0);if(p===s(t.nodes.get(h)?.column??0))for(let{y}of m)
+o(p,y-8,y+8)}let i=0;for(let f of a)f.y=i,i+=f.bottom-f.top+e.gapY;let u=Math.min(r,l+1);return{step:n,columns:r,rowOf:s,rows:a,width:u*n-e.gapX,height:i-e.gapY}}
+function Uo(t,e){let{step:n,columns:r,rowOf:s,rows:a,width:o,height:l}=Wo(t,e),i=new Map;for(let[m,p]of t.nodes){let y=a[s(p.column)];i.set(m,{x:p.column%r*n,y:y.
+y+p.y-y.top,row:s(p.column)})}let u=o+e.gapX/2;return{width:o,height:l,rows:a.length,cards:i,edges:t.paths.filter(({from:m,to:p})=>i.has(m)&&i.has(p)).map(({from:m,
+to:p,points:y,over:$=!1})=>{let[b,d]=[i.get(m),i.get(p)];return{from:m,to:p,over:$,d:$?f(b,d):h(b,d,y)}})};function f(m,p){let[y,$]=[m.x+e.width*.7,p.x+e.width*
+.3],b=m.row===p.row?Math.abs(p.x-m.x)/n:r,d=Math.min(e.gapY*.85,e.gapY*.2+b*3),[v,A]=[a[m.row].y-d,a[p.row].y-d],M=[[y,m.y],[y,v]];return m.row!==p.row&&M.push(
+[u,v],[u,A]),M.push([$,A],[$,p.y]),Bo(M,8)}function h(m,p,y){let $=[m.x+e.width,m.y+e.height/2],b=[p.x,p.y+e.height/2];if(m.row===p.row){let g=a[m.row],x=m.row*
+r,S=y.map(w=>[(w.column-x)*n,g.y+w.y-g.top]);return Rl([$,...S,b])}let d=$[0]+e.gapX/2,v=b[0]-e.gapX/2,A=a[m.row].y+a[m.row].bottom-a[m.row].top+e.gapY/2,M=a[p.
+row].y-e.gapY/2,L=[$,[d,$[1]],[d,A]];return M>A&&L.push([-e.gapX/2,A],[-e.gapX/2,M]),L.push([v,M],[v,b[1]],b),Bo(L,Math.min(12,e.gapX/2,e.gapY/2))}}var Rl=F.line().
+curve(F.curveBumpX).digits(1);function Bo(t,e){let n=`M${t[0].map(dn).join(",")}`;for(let r=1;r<t.length-1;r++){let[s,a,o]=[t[r-1],t[r],t[r+1]],[l,i]=[Fo(a,s,e),
+Fo(a,o,e)];n+=`L${l.map(dn).join(",")}Q${[...a,...i].map(dn).join(",")}`}return`${n}L${t.at(-1).map(dn).join(",")}`}function Fo([t,e],[n,r],s){let a=Math.hypot(
+n-t,r-e)||1,o=Math.min(s,a/2)/a;return[t+(n-t)*o,e+(r-e)*o]}function dn(t){return Math.round(t*10)/10}function Nl(t){let e=Math.max(1.5,22*t),n=12-e/2;return N("svg",{class:"field",viewBox:"0 0 24 24","aria-hidden":"true"},N("rect",{class:"input",x:1,y:1,width:22,
+height:22,rx:2}),N("rect",{class:"seen",x:n,y:n,width:e,height:e,rx:t===1?2:.5}))}function Pl(t,e){return e.receptive_field&&W(t,e)?`${Bt(e.receptive_field.size)}\
  px`:"whole input"}function _l(t,{kind:e,channel:n,image:r,entry:s,preview:a},o){let l=Ir(t.root,t.layer,e,a);if(e==="image"&&l)return xt({source:l,show:t.show,
-alt:"",eager:o});if(e==="image")return Ht(t,r,"",o);let i=e==="cropped";return ut(t,e,n,{alt:"",source:l,tiles:i?2:1,eager:o,square:i,entry:s})}function Go(t,e,{
-from:n,pictures:r,available:s}){let{manifest:a,layer:o}=t,l=$e(a,o,r,s),i=s.made&&!l.length?Math.min(r,o.channels):0,u=O({network:a.name,layer:o.name});return c(
-"a",{class:"card",href:u,draggable:"false",tabindex:e===0?"0":"-1",data:{layer:o.name}},c("span",{class:"card-head"},qt(e),c("span",{class:"card-name",title:o.name},
-c("bdi",{class:"name-full"},E(o.name,80)),c("span",{class:"name-short","aria-hidden":"true"},Pt(U(o.name,22).replace("…","…⁠"))))),c("span",{class:"strip",
+alt:"",eager:o});if(e==="image")return Dt(t,r,"",o);let i=e==="cropped";return ut(t,e,n,{alt:"",source:l,tiles:i?2:1,eager:o,square:i,entry:s})}function Go(t,e,{
+from:n,pictures:r,available:s}){let{manifest:a,layer:o}=t,l=ke(a,o,r,s),i=s.made&&!l.length?Math.min(r,o.channels):0,u=I({network:a.name,layer:o.name});return c(
+"a",{class:"card",href:u,draggable:"false",tabindex:e===0?"0":"-1",data:{layer:o.name}},c("span",{class:"card-head"},Wt(e),c("span",{class:"card-name",title:o.name},
+c("bdi",{class:"name-full"},C(o.name,80)),c("span",{class:"name-short","aria-hidden":"true"},_t(U(o.name,22).replace("…","…⁠"))))),c("span",{class:"strip",
 "aria-hidden":"true"},l.map(f=>q(null,_l(t,f,e<4))),Array.from({length:i},()=>q(null))),c("span",{class:"card-facts"},c("span",{class:"card-filters"},c("b",null,
-H(o.channels))," filters"),c("span",{class:"card-field"},Nl(Ar(a,o)),Pl(a,o))),c("span",{class:"card-kind"},c("span",{class:"card-type",title:o.kind},E(o.kind,40)),
+H(o.channels))," filters"),c("span",{class:"card-field"},Nl(Ar(a,o)),Pl(a,o))),c("span",{class:"card-kind"},c("span",{class:"card-type",title:o.kind},C(o.kind,40)),
 c("span",{class:"card-shape"},o.shape.join(" × "))),n?c("span",{class:"card-from"},`from ${n}`):null)}var Bl=globalThis.dagre,sr=Bl;var Rt={gapX:36,gapY:44,least:268,most:360},Fl=5,Ko={gapX:44,gapY:60,width:212};function Vo(t,e,n,r){for(let s of t){let{x:a,y:o}=n.cards.get(s.dataset.layer);s.
-style.translate=`${r+a}px ${o}px`}e.replaceChildren(...n.edges.map(({from:s,to:a,over:o,d:l})=>P("path",{d:l,class:o?"shortcut":null,transform:`translate(${r},0\
+style.translate=`${r+a}px ${o}px`}e.replaceChildren(...n.edges.map(({from:s,to:a,over:o,d:l})=>N("path",{d:l,class:o?"shortcut":null,transform:`translate(${r},0\
 )`,data:{from:s,to:a}})))}function Xo(t){return Math.max(0,...t.map(e=>e.offsetHeight))}function jl(t,e){let n=r=>{let s=et(r,".card")?.dataset.layer;for(let a of e.
 querySelectorAll("path"))a.classList.toggle("lit",s!==void 0&&(a.dataset.from===s||a.dataset.to===s))};for(let r of["pointerover","pointerleave","focusin","focu\
-sout"])t.addEventListener(r,n)}function Yo({manifest:t,chain:e,cards:n,label:r,memory:s,signal:a}){let o=t.layers.map(k=>k.name),l=P("g",{class:"edges"}),i=c("d\
-iv",{class:"world"},P("svg",{class:"wires","aria-hidden":"true"},l),c("ol",{class:"cards"},n.map(k=>c("li",null,k)))),u=c("div",{class:"graph listed",role:"grou\
-p","aria-label":r},i),f=Ie(u,i,{memory:s,name:t.name,whole:"network",item:".card",keyOf:k=>k.dataset.layer,signal:a}),h=c("div",{class:"map-bar",hidden:!0},c("p",
+sout"])t.addEventListener(r,n)}function Yo({manifest:t,chain:e,cards:n,label:r,memory:s,signal:a}){let o=t.layers.map(M=>M.name),l=N("g",{class:"edges"}),i=c("d\
+iv",{class:"world"},N("svg",{class:"wires","aria-hidden":"true"},l),c("ol",{class:"cards"},n.map(M=>c("li",null,M)))),u=c("div",{class:"graph listed",role:"grou\
+p","aria-label":r},i),f=Oe(u,i,{memory:s,name:t.name,whole:"network",item:".card",keyOf:M=>M.dataset.layer,signal:a}),h=c("div",{class:"map-bar",hidden:!0},c("p",
 null,"Drag to move about; the wheel, two fingers or the keys + and − zoom, 0 shows the whole network. ","Arrow keys go from layer to layer."),f.tools),p=ot(u,
-()=>n,k=>{k.focus({preventScroll:f.on}),f.on&&u.scrollIntoView({block:"nearest"})});jl(u,l);let x=null;function $(k){let A=Math.max(2,Math.floor((k+Rt.gapX)/(Rt.
-least+Rt.gapX))),w=Math.min(Rt.most,Math.floor((k+Rt.gapX)/A-Rt.gapX));u.style.setProperty("--card",`${w}px`);let b=Do(sr,o,t.edges,{...Rt,width:w,height:Xo(n),
-room:k});u.style.height=`${b.height}px`,Vo(n,l,b,Math.max(0,(k-b.width)/2))}let y=null;function g(k){if(!y){u.style.setProperty("--card",`${Ko.width}px`);let d={
-...Ko,height:Xo(n)};u.style.setProperty("--tall",`${d.height}px`),y={box:d,plan:Ho(sr,o,t.edges,d)}}let{box:A,plan:w}=y,b=qo(w,A,k),S=b.edges.filter(({over:d})=>d).
-length;u.classList.toggle("tangled",S>Fl*n.length),Vo(n,l,b,0),f.begin({width:b.width,height:b.height},k,A,b.cards)}function v(){if(!n.length)return;let k=Le({room:u.
-offsetWidth,layers:n.length,chain:e});x?.how!==k&&(u.classList.toggle("listed",k==="list"),u.classList.toggle("map",k==="map"),h.hidden=k!=="map",u.style.height=
-"",k!=="map"&&f.end());let A=u.clientWidth,w=k==="map"?u.clientHeight:0;if(!(x&&x.how===k&&x.room===A&&x.height===w))if(x={how:k,room:A,height:w},k==="map")g({width:A,
-height:w});else if(k==="rows")$(A);else{for(let b of n)b.style.translate="";l.replaceChildren()}}let T=new ResizeObserver(v);return T.observe(u),a.addEventListener(
-"abort",()=>T.disconnect(),{once:!0}),{node:c("div",{class:"graph-container"},h,u),arrange:v,show(k){p.setCurrent(k),f.on&&f.show(k)}}}var Jo=8,zl=4,Hl={max_activ:"pictures made to excite a few of its filters",cropped:"the patches that excite a few of its filters most",image:"the images that ex\
+()=>n,M=>{M.focus({preventScroll:f.on}),f.on&&u.scrollIntoView({block:"nearest"})});jl(u,l);let y=null;function $(M){let L=Math.max(2,Math.floor((M+Rt.gapX)/(Rt.
+least+Rt.gapX))),g=Math.min(Rt.most,Math.floor((M+Rt.gapX)/L-Rt.gapX));u.style.setProperty("--card",`${g}px`);let x=Do(sr,o,t.edges,{...Rt,width:g,height:Xo(n),
+room:M});u.style.height=`${x.height}px`,Vo(n,l,x,Math.max(0,(M-x.width)/2))}let b=null;function d(M){if(!b){u.style.setProperty("--card",`${Ko.width}px`);let w={
+...Ko,height:Xo(n)};u.style.setProperty("--tall",`${w.height}px`),b={box:w,plan:Ho(sr,o,t.edges,w)}}let{box:L,plan:g}=b,x=qo(g,L,M),S=x.edges.filter(({over:w})=>w).
+length;u.classList.toggle("tangled",S>Fl*n.length),Vo(n,l,x,0),f.begin({width:x.width,height:x.height},M,L,x.cards)}function v(){if(!n.length)return;let M=Ce({room:u.
+offsetWidth,layers:n.length,chain:e});y?.how!==M&&(u.classList.toggle("listed",M==="list"),u.classList.toggle("map",M==="map"),h.hidden=M!=="map",u.style.height=
+"",M!=="map"&&f.end());let L=u.clientWidth,g=M==="map"?u.clientHeight:0;if(!(y&&y.how===M&&y.room===L&&y.height===g))if(y={how:M,room:L,height:g},M==="map")d({width:L,
+height:g});else if(M==="rows")$(L);else{for(let x of n)x.style.translate="";l.replaceChildren()}}let A=new ResizeObserver(v);return A.observe(u),a.addEventListener(
+"abort",()=>A.disconnect(),{once:!0}),{node:c("div",{class:"graph-container"},h,u),arrange:v,show(M){p.setCurrent(M),f.on&&f.show(M)}}}var Jo=8,zl=4,Hl={max_activ:"pictures made to excite a few of its filters",cropped:"the patches that excite a few of its filters most",image:"the images that ex\
 cite a few of its filters most"},Zo=13;function Qo(t,e){return e.length?c("details",{class:"skipped"},c("summary",null,t),c("ul",null,e.map(([n,r])=>c("li",null,
-c("code",{title:n},E(n,120))," ",E(r,200))))):null}function Dl(t){let e=`${z(t.length,"file")} could not be read`;return Qo(e,t.map(({path:n,reason:r})=>[n,r]))}
+c("code",{title:n},C(n,120))," ",C(r,200))))):null}function Dl(t){let e=`${z(t.length,"file")} could not be read`;return Qo(e,t.map(({path:n,reason:r})=>[n,r]))}
 function ql(t){let e=`${z(t.length,"layer")} could not be scanned`;return Qo(e,t.map(({name:n,kind:r,reason:s})=>[n,`(${r}) ${s}`]))}function Wl(t,e){if(t.length<
-2)return null;let n=ke(t);return c("nav",{class:"networks","aria-label":"Networks"},t.map(({name:r},s)=>{let a=r===e?"page":null;return c("a",{class:"choice",href:O(
-{network:r}),title:n[s],"aria-current":a},E(n[s],40))}))}function Ul(t,e){let{classes:n}=t.dataset;return n.length?c("nav",{class:"by-class","aria-label":"Class\
-es"},c("span",{class:"by-class-label"},"Or begin with a class"),c("ul",null,n.slice(0,Zo).map((r,s)=>c("li",null,c("a",{class:"chip",href:O({network:t.name,class:s}),
-title:r},E(r,28)))),n.length>Zo?c("li",null,c("button",{type:"button",class:"chip",on:{click:e}},`search all ${H(n.length)}…`)):null)):null}function Gl(t,e,n){
-if(Bt())return;let{store:r,route:s,signal:a}=e,o=dr({signal:a,fetch:(i,u)=>r.layer(s.network,i,u)}),l=i=>{let u=et(i,".card")?.dataset.layer,f=u===void 0?null:n.
+2)return null;let n=Me(t);return c("nav",{class:"networks","aria-label":"Networks"},t.map(({name:r},s)=>{let a=r===e?"page":null;return c("a",{class:"choice",href:I(
+{network:r}),title:n[s],"aria-current":a},C(n[s],40))}))}function Ul(t,e){let{classes:n}=t.dataset;return n.length?c("nav",{class:"by-class","aria-label":"Class\
+es"},c("span",{class:"by-class-label"},"Or begin with a class"),c("ul",null,n.slice(0,Zo).map((r,s)=>c("li",null,c("a",{class:"chip",href:I({network:t.name,class:s}),
+title:r},C(r,28)))),n.length>Zo?c("li",null,c("button",{type:"button",class:"chip",on:{click:e}},`search all ${H(n.length)}…`)):null)):null}function Gl(t,e,n){
+if(Ft())return;let{store:r,route:s,signal:a}=e,o=dr({signal:a,fetch:(i,u)=>r.layer(s.network,i,u)}),l=i=>{let u=et(i,".card")?.dataset.layer,f=u===void 0?null:n.
 layers.find(h=>h.name===u);f?o.request(f.data):o.cancel()};t.addEventListener("pointerover",i=>i.pointerType!=="touch"&&l(i)),t.addEventListener("pointerleave",
 o.cancel),t.addEventListener("focusin",l)}async function ta(t){let{store:e,route:n,signal:r}=t,[s,a,o,l,i]=await Promise.all([e.index(r),e.comparisons(r),e.network(
-n.network,r),e.folder(n.network,r),re(e.previews(n.network,r),{},r)]),{dataset:u,layers:f,edges:h}=o,m=o.title??o.name,p=f.map(b=>b.name),x=new Set(p),$=rr(p,h),
-y=b=>h.filter(([S,d])=>d===b&&x.has(S)).map(([S])=>S),g=Le({room:1/0,layers:f.length,chain:$})==="map"?zl:Jo,v=({name:b})=>({made:e.made(n.network,b),best:i[b]}),
-T=f.map((b,S)=>Go({manifest:o,root:l,layer:b,sources:nt({manifest:o,root:l,layer:b}),show:t.show},S,{from:$?null:E(y(b.name).join(", "),120),pictures:g,available:v(
-b)})),k=`The layers of ${E(m)}, and which feeds which`,A=Yo({manifest:o,chain:$,cards:T,label:k,memory:t.memory,signal:r});Gl(A.node,t,o);let w=f.length?$e(o,f[0],
-Jo,v(f[0]))[0]?.kind:null;return{title:m,crumbs:[],node:c("article",{class:"view network"},Wl(s.networks,o.name),on("What changed",a.comparisons),c("header",{class:"\
-intro"},c("h1",{tabindex:"-1",title:m},E(m,80)),c("p",{class:"lede"},`What does each filter of ${E(m,60)} look for? `,"Every card is a layer, in the order in wh\
-ich a picture ",`passes through the network, with ${Hl[w??"cropped"]}. `,"Open one to see all of them."),c("dl",{class:"facts"},rt("images",H(u.images)),rt("cla\
+n.network,r),e.folder(n.network,r),se(e.previews(n.network,r),{},r)]),{dataset:u,layers:f,edges:h}=o,m=o.title??o.name,p=f.map(x=>x.name),y=new Set(p),$=rr(p,h),
+b=x=>h.filter(([S,w])=>w===x&&y.has(S)).map(([S])=>S),d=Ce({room:1/0,layers:f.length,chain:$})==="map"?zl:Jo,v=({name:x})=>({made:e.made(n.network,x),best:i[x]}),
+A=f.map((x,S)=>Go({manifest:o,root:l,layer:x,sources:nt({manifest:o,root:l,layer:x}),show:t.show},S,{from:$?null:C(b(x.name).join(", "),120),pictures:d,available:v(
+x)})),M=`The layers of ${C(m)}, and which feeds which`,L=Yo({manifest:o,chain:$,cards:A,label:M,memory:t.memory,signal:r});Gl(L.node,t,o);let g=f.length?ke(o,f[0],
+Jo,v(f[0]))[0]?.kind:null;return{title:m,crumbs:[],node:c("article",{class:"view network"},Wl(s.networks,o.name),an("What changed",a.comparisons),c("header",{class:"\
+intro"},c("h1",{tabindex:"-1",title:m},C(m,80)),c("p",{class:"lede"},`What does each filter of ${C(m,60)} look for? `,"Every card is a layer, in the order in wh\
+ich a picture ",`passes through the network, with ${Hl[g??"cropped"]}. `,"Open one to see all of them."),c("dl",{class:"facts"},rt("images",H(u.images)),rt("cla\
 sses",c("span",{title:u.classes.length?`${J(o,0)}, …`:null},H(u.classes.length))),rt("layers",H(f.length)),rt("filters",H(Mr(o))),rt("input",`${o.input.shape.
-slice(1).join(" × ")} px`),rt("data set",c("span",{title:u.name},E(u.name,40)))),Ul(o,t.search),Dl(u.skipped),ql(o.layers_skipped??[])),A.node),ready:A.arrange,
-focus:b=>{let S=b?.network===n.network&&T.find(d=>d.dataset.layer===b.layer);return S&&A.show(S),S||null}}}function Kl(t,e,n,r){let s=t.layers.filter(a=>n<a.channels&&a.name.toLowerCase().includes(e));return s.sort((a,o)=>+(o.name===r)-+(a.name===r)),s.map(a=>({kind:"\
+slice(1).join(" × ")} px`),rt("data set",c("span",{title:u.name},C(u.name,40)))),Ul(o,t.search),Dl(u.skipped),ql(o.layers_skipped??[])),L.node),ready:L.arrange,
+focus:x=>{let S=x?.network===n.network&&A.find(w=>w.dataset.layer===x.layer);return S&&L.show(S),S||null}}}function Kl(t,e,n,r){let s=t.layers.filter(a=>n<a.channels&&a.name.toLowerCase().includes(e));return s.sort((a,o)=>+(o.name===r)-+(a.name===r)),s.map(a=>({kind:"\
 filter",label:`Filter ${n}`,detail:a.name,to:{layer:a.name,channel:n,class:null}}))}function ea(t,e,n=null,r=8){let s=e.trim().toLowerCase(),a=t.layers.filter(h=>h.
 name.toLowerCase().includes(s)).sort((h,m)=>+(m.name.toLowerCase()===s)-+(h.name.toLowerCase()===s)).map(h=>({kind:"layer",label:h.name,detail:`${h.kind}, ${h.channels}\
  filters`,to:{layer:h.name,channel:null,class:null}}));if(!s)return a.slice(0,r);let o=/^(.*?)[\s:/#]*(\d{1,6})$/.exec(s),l=o&&(o[1]===""||/[\s:/#]\d+$/.test(s)),
@@ -881,37 +881,37 @@ detail:"the filters that prefer this class, in all layers",to:{layer:null,channe
 e"}),a=c("input",{type:"search",id:"search-input",autocomplete:"off",spellcheck:"false",placeholder:"features.28, 142, tabby cat…","aria-controls":"hits",on:{
 input:()=>i()}}),o=c("dialog",{class:"search","aria-label":"Search"},c("div",{class:"search-head"},c("label",{for:"search-input"},"Layer, filter or class"),c("d\
 iv",{class:"search-row"},a,c("button",{type:"button",class:"button",on:{click:()=>o.close()}},"Close"))),s),l=()=>[...s.querySelectorAll("a")];function i(){if(!r)
-return;let u=t(),f=ea(r,a.value,u.layer),h=Object.keys(na).map(m=>({kind:m,some:f.filter(p=>p.kind===m)}));_(s,f.length?null:c("p",{class:"absent"},"Nothing by \
-that name."),h.map(({kind:m,some:p})=>p.length?c("section",null,c("h2",null,na[m]),c("ul",null,p.map(x=>c("li",null,c("a",{href:O({...u,show:"image",circuit:!1,
-...x.to}),title:x.label},c("b",null,E(x.label,60))," ",c("span",null,E(x.detail,80))))))):null))}return o.addEventListener("keydown",u=>{let f=l(),h=f.findIndex(
+return;let u=t(),f=ea(r,a.value,u.layer),h=Object.keys(na).map(m=>({kind:m,some:f.filter(p=>p.kind===m)}));P(s,f.length?null:c("p",{class:"absent"},"Nothing by \
+that name."),h.map(({kind:m,some:p})=>p.length?c("section",null,c("h2",null,na[m]),c("ul",null,p.map(y=>c("li",null,c("a",{href:I({...u,show:"image",circuit:!1,
+...y.to}),title:y.label},c("b",null,C(y.label,60))," ",c("span",null,C(y.detail,80))))))):null))}return o.addEventListener("keydown",u=>{let f=l(),h=f.findIndex(
 m=>m===document.activeElement);if(u.key==="ArrowDown")f[Math.min(f.length-1,h+1)]?.focus();else if(u.key==="ArrowUp")(h<=0?a:f[h-1]).focus();else if(u.key==="En\
 ter"&&document.activeElement===a&&f.length)n(f[0].getAttribute("href")),o.close();else return;u.preventDefault()}),o.addEventListener("click",u=>{(u.target===o||
-et(u,"a"))&&o.close()}),document.body.append(o),async()=>{if(!o.open){r=null,_(s),a.value="",o.showModal(),a.focus();try{r=await e(t()),i()}catch{_(s,c("p",{class:"\
+et(u,"a"))&&o.close()}),document.body.append(o),async()=>{if(!o.open){r=null,P(s),a.value="",o.showModal(),a.focus();try{r=await e(t()),i()}catch{P(s,c("p",{class:"\
 absent"},"There is no network to search in."))}}}}var Vl=["M12 8a4 4 0 100 8 4 4 0 000-8z","M12 2.5v2M12 19.5v2M4.2 4.2l1.5 1.5M18.3 18.3l1.5 1.5M2.5 12h2M19.5 12h2M4.2 19.8l1.5-1.5M18.3 5.7l1.5-1.5"],Xl=["M10 \
 14a4 4 0 006 .4l3-3a4 4 0 00-5.7-5.7l-1.4 1.4","M14 10a4 4 0 00-6-.4l-3 3a4 4 0 005.7 5.7l1.4-1.4"],Yl=["M11 4a7 7 0 100 14 7 7 0 000-14z","M16 16l4.5 4.5"];function Jl(){
 let t=document.documentElement.dataset.theme;return t?t==="dark":matchMedia("(prefers-color-scheme: dark)").matches}function Zl(){let t=Jl()?"light":"dark";document.
 documentElement.dataset.theme=t;try{localStorage.setItem("torchlurk-theme",t)}catch{}}async function Ql(t){try{await navigator.clipboard.writeText(location.href),
 t("Link copied.")}catch{t("The link could not be copied; it is in the address bar.")}}function sa(t,{search:e}){let n=c("ol",{class:"crumbs"}),r=c("p",{class:"t\
 oast",role:"status"}),s=0,a=l=>{clearTimeout(s),r.textContent=l,r.classList.add("on"),s=setTimeout(()=>r.classList.remove("on"),2500)},o=(l,i,u,f)=>c("button",{
-type:"button",class:"icon-button","aria-label":l,title:l,on:{click:u}},Mt(...i),f);return _(t,c("nav",{"aria-label":"You are here",class:"path"},n),c("div",{class:"\
+type:"button",class:"icon-button","aria-label":l,title:l,on:{click:u}},Mt(...i),f);return P(t,c("nav",{"aria-label":"You are here",class:"path"},n),c("div",{class:"\
 tools"},o("Search (press /)",Yl,e,c("kbd",{"aria-hidden":"true"},"/")),o("Copy the link to this view",Xl,()=>Ql(a)),o("Light or dark",Vl,Zl)),r),{show(l,i,u){let f=[
-{text:i??l.network??"",href:O({network:l.network,comparison:l.comparison})},...u];_(n,f.map(({text:h,short:m,href:p},x)=>c("li",null,c("a",{href:p,title:h,class:m?
-"by-end":null,"aria-current":x===f.length-1?"page":null},c("bdi",null,m??E(h,32))))))}}}function tc(t){return t.comparison!==null?t.channel!==null?Gs:t.layer!==null?Zs:no:t.channel!==null?t.circuit?ys:Mo:t.layer!==null?Io:t.class!==null?Ms:ta}function ec(t,e,n,r){
-let s=kr({index:n}),a=Rr(),o=document.title,l=null,i=null,u=new AbortController,f=null,h=null,m=new Map,p=()=>_r(location.hash),x=d=>{location.hash=d},$=(d,M)=>d.
-comparison===null?s.network(d.network,M):s.comparison(d.comparison,M),y=ra({current:p,go:x,placeOf:$}),g=sa(e,{search:y});function v(d){return setTimeout(()=>_(
-t,No(d.layer===null&&d.class===null?8:24)),120)}async function T(d,M){if(d.network!==null||d.comparison!==null)return d;let{networks:L}=await s.index(M);if(!L.length)
-throw new D("waiting","There is no network here yet; the first is shown as soon as it has begun.");let R={...d,network:L[0].name};return history.replaceState(null,
-"",O(R)),R}async function k({again:d=!1}={}){let M=p();if(h=f&&bn(f,M),!d&&i?.update&&In(M,l)){l=M,i.update(M);return}let L=l;u.abort(),u=new AbortController;let{
-signal:R}=u,C=d?0:v(M);t.setAttribute("aria-busy","true");try{let N=await T(M,R),B=wr(a,R),G=await tc(N)({store:s,route:N,signal:R,current:p,go:x,search:y,memory:m,
-...B});if(R.aborted)return;let Q=await $(N,R);clearTimeout(C),[i,l]=[G,N],document.title=`${G.title} – ${o}`,g.show(N,Q.title??Q.name,G.crumbs);let lt=()=>{_(
-t,G.node),G.ready?.()};d?mr(t,lt):(lt(),A(G,L,N))}catch(N){if(clearTimeout(C),R.aborted)return;w(N,M)}finally{R.aborted||t.removeAttribute("aria-busy")}}function A(d,M,L){
-let R=M?d.focus?.(M):null;if(R){R.scrollIntoView({block:"center"}),R.focus({preventScroll:!0});return}scrollTo(0,0),M&&!In(M,L)&&t.querySelector("h1")?.focus({preventScroll:!0})}
-function w(d,M){[i,l]=[null,M],document.title=o;let L=M.layer===null?[]:[{text:M.layer,short:U(M.layer),href:O({...M,channel:null})}];g.show(M,M.network??M.comparison,
-L);let R=Et(M),C=R?{href:O(R),text:"One level up"}:{href:"#/",text:"To the first network"};_(t,Ro(d,()=>k(),M.network===null&&M.comparison===null?null:C))}function b(d){
-let M=et(d,"input, select, textarea, dialog");if(d.defaultPrevented||d.altKey||d.ctrlKey||d.metaKey||M)return;let L={ArrowLeft:i?.steps?.before,ArrowRight:i?.steps?.
-after}[d.key];if(d.key==="/")y();else if(d.key==="Escape"&&Et(p()))x(O(Et(p())));else if(L)x(L);else return;d.preventDefault()}function S(d){let M=Oo();document.
-body.append(M.node);let R=xr({url:d,onUpdate:(C,N)=>(M.show(C,p().network,N),C?(s.follow(C),f=C,bn(C,p())===h?!0:t.hasAttribute("aria-busy")||fr(t)?!1:(k({again:i!==
-null}),!0)):!1)});return addEventListener("hashchange",()=>R.check()),document.addEventListener("visibilitychange",()=>document.hidden?R.pause():R.resume()),R.check().
-then(()=>document.hidden&&R.pause())}return document.querySelector(".skip").addEventListener("click",d=>{d.preventDefault(),t.focus()}),history.scrollRestoration=
-"manual",addEventListener("hashchange",()=>k()),addEventListener("keydown",b),r===void 0?k():S(r)}ec(document.querySelector("main"),document.querySelector("#bar"),
-document.body.dataset.index,document.body.dataset.live);})();
+{text:i??l.network??"",href:I({network:l.network,comparison:l.comparison})},...u];P(n,f.map(({text:h,short:m,href:p},y)=>c("li",null,c("a",{href:p,title:h,class:m?
+"by-end":null,"aria-current":y===f.length-1?"page":null},c("bdi",null,m??C(h,32))))))}}}function tc(t){return t.comparison!==null?t.channel!==null?Gs:t.layer!==null?Zs:no:t.channel!==null?t.circuit?ys:Mo:t.layer!==null?Io:t.class!==null?Ms:ta}function ec(t,e,n,r){
+let s=kr({index:n}),a=Rr(),o=document.title,l=null,i=null,u=new AbortController,f=!1,h=null,m=null,p=new Map,y=()=>_r(location.hash),$=k=>{location.hash=k},b=(k,T)=>k.
+comparison===null?s.network(k.network,T):s.comparison(k.comparison,T),d=ra({current:y,go:$,placeOf:b}),v=sa(e,{search:d});function A(k){return setTimeout(()=>P(
+t,No(k.layer===null&&k.class===null?8:24)),120)}async function M(k,T){if(k.network!==null||k.comparison!==null)return k;let{networks:B}=await s.index(T);if(!B.length)
+throw new D("waiting","There is no network here yet; the first is shown as soon as it has begun.");let E={...k,network:B[0].name};return history.replaceState(null,
+"",I(E)),E}async function L({again:k=!1}={}){let T=y();if(m=h&&bn(h,T),!k&&!f&&i?.update&&In(T,l)){if(I(T)===I(l))return;l=T,i.update(T);return}let B=l;u.abort(),
+u=new AbortController;let{signal:E}=u;f=!0;let R=k?0:A(T);t.setAttribute("aria-busy","true");try{let _=await M(T,E),Q=wr(a,E),K=await tc(_)({store:s,route:_,signal:E,
+current:y,go:$,search:d,memory:p,...Q});if(E.aborted)return;let lt=await b(_,E);clearTimeout(R),[i,l]=[K,_],document.title=`${K.title} – ${o}`,v.show(_,lt.title??
+lt.name,K.crumbs);let Nt=()=>{P(t,K.node),K.ready?.()};k?mr(t,Nt):(Nt(),g(K,B,_))}catch(_){if(clearTimeout(R),E.aborted)return;x(_,T)}finally{E.aborted||(f=!1,t.
+removeAttribute("aria-busy"))}}function g(k,T,B){let E=T?k.focus?.(T):null;if(E){E.scrollIntoView({block:"center"}),E.focus({preventScroll:!0});return}scrollTo(
+0,0),T&&!In(T,B)&&t.querySelector("h1")?.focus({preventScroll:!0})}function x(k,T){[i,l]=[null,T],document.title=o;let B=T.layer===null?[]:[{text:T.layer,short:U(
+T.layer),href:I({...T,channel:null})}];v.show(T,T.network??T.comparison,B);let E=Et(T),R=E?{href:I(E),text:"One level up"}:{href:"#/",text:"To the first network"};
+P(t,Ro(k,()=>L(),T.network===null&&T.comparison===null?null:R))}function S(k){let T=et(k,"input, select, textarea, dialog");if(k.defaultPrevented||k.altKey||k.ctrlKey||
+k.metaKey||T)return;let B={ArrowLeft:i?.steps?.before,ArrowRight:i?.steps?.after}[k.key];if(k.key==="/")d();else if(k.key==="Escape"&&Et(y()))$(I(Et(y())));else if(B)
+$(B);else return;k.preventDefault()}function w(k){let T=Oo();document.body.append(T.node);let E=xr({url:k,onUpdate:(R,_)=>(T.show(R,y().network,_),R?(s.follow(R),
+h=R,bn(R,y())===m?!0:t.hasAttribute("aria-busy")||fr(t)?!1:(L({again:i!==null}),!0)):!1)});return addEventListener("hashchange",()=>E.check()),document.addEventListener(
+"visibilitychange",()=>document.hidden?E.pause():E.resume()),E.check().then(()=>document.hidden&&E.pause())}return document.querySelector(".skip").addEventListener(
+"click",k=>{k.preventDefault(),t.focus()}),history.scrollRestoration="manual",addEventListener("hashchange",()=>L()),addEventListener("keydown",S),r===void 0?L():
+w(r)}ec(document.querySelector("main"),document.querySelector("#bar"),document.body.dataset.index,document.body.dataset.live);})();

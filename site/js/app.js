@@ -52,6 +52,7 @@ export function start(main, bar, index, liveUrl) {
   /** @type {View|null} */
   let view = null;
   let running = new AbortController();
+  let drawing = false; // whether a view is on its way
   let live = null; // the latest message of a live server
   let drawn = null; // what the view depends on in that message
   const memory = new Map(); // what views remember for the visitor's return
@@ -87,7 +88,10 @@ export function start(main, bar, index, liveUrl) {
   async function draw({ again = false } = {}) {
     const asked = current();
     drawn = live && viewDependencies(live, asked);
-    if (!again && view?.update && samePage(asked, shown)) {
+    // A view that another one is about to replace has stopped loading.
+    if (!again && !drawing && view?.update && samePage(asked, shown)) {
+      // Two steps through the history may be one drawing and two events; a second drawing would lose the focus.
+      if (formatRoute(asked) === formatRoute(shown)) return;
       shown = asked;
       view.update(asked);
       return;
@@ -96,6 +100,7 @@ export function start(main, bar, index, liveUrl) {
     running.abort();
     running = new AbortController();
     const { signal } = running;
+    drawing = true;
     const timer = again ? 0 : showSkeletonLater(asked);
     main.setAttribute("aria-busy", "true");
     try {
@@ -122,7 +127,10 @@ export function start(main, bar, index, liveUrl) {
       if (signal.aborted) return;
       fail(error, asked);
     } finally {
-      if (!signal.aborted) main.removeAttribute("aria-busy");
+      if (!signal.aborted) {
+        drawing = false;
+        main.removeAttribute("aria-busy");
+      }
     }
   }
 

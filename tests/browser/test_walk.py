@@ -1,6 +1,7 @@
 """Navigation of the site by mouse, keyboard and URL."""
 
 import re
+import time
 from itertools import combinations
 
 import pytest
@@ -17,6 +18,17 @@ VIEWS = [
     "#/fork/join",
     "#/residual",
 ]
+
+
+def test_a_visitor_who_comes_back_before_the_next_page_is_drawn_stays(page, site, troubles):
+    visit(page, site + "#/chain/conv2")
+    page.route("**/fork/**", lambda route: (time.sleep(0.2), route.continue_()))
+    page.evaluate("location.hash = '#/fork'; setTimeout(() => history.back(), 50)")
+    page.wait_for_timeout(800)
+    heading(page, "conv2")
+    expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
+    expect(page.locator(".tile img").first).to_be_visible()
+    assert troubles == []
 
 
 def test_navigation_by_mouse(page, site, troubles):

@@ -74,8 +74,13 @@ def test_navigation_by_mouse(page, compared, moments, troubles):
     page.click("a[rel=next]")
     heading(page, f"Filter {order[1]}")
     page.go_back()
+    heading(page, f"Filter {order[0]}")
     page.go_back()
     heading(page, "deep")
+    expect(page.locator(".tile:focus .tile-number")).to_have_text(str(order[0]))
+    # Two steps at once may be two events of which the first already has the last address.
+    page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
+    page.wait_for_timeout(50)
     expect(page.locator(".tile:focus .tile-number")).to_have_text(str(order[0]))
     page.click(".crumbs a >> nth=0")
     heading(page, "early → last")
