@@ -11,7 +11,8 @@ from torch import nn
 
 from benchmarks.measure import Row
 from benchmarks.setting import Setting, sample, weighted
-from torchlurk.attribution.gradients import Unit, place_in_input, unit_gradients
+from torchlurk.attribution.gradients import place_in_input, unit_gradients
+from torchlurk.attribution.unit_cuts import Unit
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import Runner, activation
 from torchlurk.runtime.devices import fastest_precision

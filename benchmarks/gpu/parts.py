@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -21,10 +21,11 @@ from unittest.mock import patch
 
 import torch
 
-from benchmarks.gpu.agreement import compare_stores
+from benchmarks.gpu.agreement import Exact, compare_stores, exact_scores, measure_errors
 from benchmarks.gpu.files import unpack_images
 from benchmarks.gpu.recorder import Recorder
 from benchmarks.gpu.settings import ROOT, Settings
+from torchlurk.datasets.batches import batches
 from torchlurk.datasets.image_folder import list_images
 from torchlurk.models.isolation import isolated
 from torchlurk.models.load import load_network
@@ -33,10 +34,12 @@ from torchlurk.models.runner import MEMORY_FORMATS
 from torchlurk.pipeline import pipeline
 from torchlurk.pipeline.config import AscentConfig, GradientsConfig, RunConfig, ScanConfig
 from torchlurk.runtime import devices
+from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import STAGES
 from torchlurk.store.selection import Selection
 
 _PROFILED_LINES = 45
+_FLOAT64_BATCH = 16
 
 
 def measure_machine(settings: Settings, recorder: Recorder) -> None:
@@ -140,6 +143,26 @@ def check_agreement(settings: Settings, recorder: Recorder) -> None:
         )  # fmt: skip
         stores[name] = out
     recorder.facts["agreement"] = asdict(compare_stores(stores["cpu"], stores["device"]))
+    with recorder.stage("float64", count, "image") as advance:
+        exact = _exact_scores(settings, count, [layer.name for layer in read_manifest(out).layers], advance)
+    for name, out in stores.items():
+        recorder.facts[f"float64 and {name}"] = asdict(measure_errors(out, exact))
+
+
+def _exact_scores(
+    settings: Settings, count: int, layers: Sequence[str], advance: Callable[[int], object]
+) -> Exact:
+    """Return the scores of the images in float64, computed on the device."""
+    device, network = torch.device(settings.device), _network(settings)
+    images = list_images(settings.work / f"images-{count}")
+
+    def inputs() -> Iterator[torch.Tensor]:
+        loaded = batches(images, network.preprocess, batch_size=_FLOAT64_BATCH, workers=0)
+        for batch in loaded:
+            yield network.preprocess.to_input(batch.pixels.to(device)).double()
+            advance(len(batch.indices))
+
+    return exact_scores(network.module.eval().double().to(device), layers, inputs())
 
 
 def run_few(settings: Settings, recorder: Recorder) -> None:
@@ -208,7 +231,10 @@ def run_pipeline(
             shard_size=devices.default_shard_size(chosen),
             precision="bfloat16" if fast else "float32",
         ),
-        gradients=GradientsConfig(batch_size=devices.default_gradient_batch(chosen, batch)),
+        gradients=GradientsConfig(
+            batch_size=devices.default_gradient_batch(chosen, batch),
+            precision=devices.fastest_precision(chosen),
+        ),
         ascent=AscentConfig(
             steps=settings.steps,
             batch_size=devices.default_ascent_batch(chosen, batch),

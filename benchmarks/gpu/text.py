@@ -21,9 +21,9 @@ def describe(results: Mapping[str, Any]) -> str:
 
 def _part_lines(part: Mapping[str, Any]) -> Iterator[str]:
     record = part.get("record", {})
-    for key in ("machine", "images_per_second", "agreement"):
+    for key in ("machine", "images_per_second", "agreement", "float64 and cpu", "float64 and device"):
         for name, value in record.get(key, {}).items():
-            yield f"  {name}: {value}"
+            yield f"  {key}, {name}: {value}" if key.startswith("float64") else f"  {name}: {value}"
     yield from _stage_lines(record.get("stages", []))
     for key in ("total_seconds", "store_files", "store_mib", "exit_code", "error"):
         if key in record:

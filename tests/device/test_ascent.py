@@ -72,6 +72,7 @@ def test_a_large_batch_gives_the_images_of_small_ones(device: torch.device) -> N
     check_close(together.images, torch.cat([one.images.cpu() for one in alone]), device, relative=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
 def test_steps_do_not_wait_for_the_device(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     needs_cuda(device)
     step = torch.optim.Adam.step

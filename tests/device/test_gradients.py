@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from tests.device.helpers import check_close
 from tests.networks import BRANCHING_LAYERS, Branching, seeded
 from torchlurk import graph
-from torchlurk.attribution import gradients
+from torchlurk.attribution import gradients, unit_cuts
 from torchlurk.attribution.gradients import (
-    Unit,
+    gradients_of_maps,
     map_gradients,
     place_in_input,
     unit_gradients,
@@ -21,6 +21,7 @@ from torchlurk.attribution.gradients import (
 )
 from torchlurk.attribution.methods import integrated_gradients, smooth_gradient
 from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
+from torchlurk.attribution.unit_cuts import Unit
 from torchlurk.graph import Layer
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import activation
@@ -79,9 +80,15 @@ def reference(layer: str, x: Tensor, rule: ReluRule) -> Tensor:
     return model.last(torch.cat([_Relu.apply(narrow, rule), _Relu.apply(wide, rule)], 1))
 
 
+@pytest.mark.parametrize("equal", [None, False, True])
 @pytest.mark.parametrize("rule", RELU_RULES)
 @pytest.mark.parametrize("name", BRANCHING_LAYERS)
-def test_unit_gradients_and_scores(device: torch.device, name: str, rule: ReluRule) -> None:
+def test_unit_gradients_and_scores(
+    device: torch.device, name: str, rule: ReluRule, equal: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if equal is not None:
+        for module in (gradients, unit_cuts):
+            monkeypatch.setattr(module, "prefers_equal_sizes", lambda _: equal)
     layer, model, x = layers()[name], seeded(Branching), images()
     units = some_units(layer)
     with isolated(model, device):
@@ -99,26 +106,29 @@ def test_unit_gradients_and_scores(device: torch.device, name: str, rule: ReluRu
         value = reference(name, leaf, rule)[0, unit.channel, unit.y, unit.x]
         (expected,) = torch.autograd.grad(value, leaf)
         check_close(place_in_input(found[index], SIZE[1:]), expected[0], device)
-        assert found[index].score == pytest.approx(value.item(), rel=1e-4, abs=1e-5)
+        assert found[index].score.item() == pytest.approx(value.item(), rel=1e-4, abs=1e-5)
         assert scores[index] == pytest.approx(value.item(), rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("at_once", [None, 1, 2, 8])
 @pytest.mark.parametrize("rule", RELU_RULES)
 @pytest.mark.parametrize("name", ["first", "last"])
-def test_map_gradients(
-    device: torch.device, name: str, rule: ReluRule, at_once: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if at_once is not None:
-        monkeypatch.setattr(gradients, "maps_at_once", lambda device: at_once)
-    model, x, channels = seeded(Branching), images(1), [2, 0, 3, 2, 5]
+def test_map_gradients(device: torch.device, name: str, rule: ReluRule) -> None:
+    """Of one image, and of several with lists of different lengths."""
+    model, x = seeded(Branching), images(3)
+    channels: list[list[int]] = [[2, 0, 3, 2], [1, 3], []]
     with isolated(model, device):
-        found = list(map_gradients(model, name, x[0].to(device), channels, rule))
-    assert len(found) == len(channels)
-    for channel, gradient in zip(channels, found, strict=True):
-        leaf = x.double().requires_grad_()
-        (expected,) = torch.autograd.grad(reference(name, leaf, rule)[0, channel].mean(), leaf)
-        check_close(gradient, expected[0], device)
+        found = list(map_gradients(model, name, x[0].to(device), channels[0], rule))
+        maps = [[(name, channel) for channel in of_image] for of_image in channels]
+        together = list(gradients_of_maps(model, x.to(device), maps, rule))
+    assert [len(gradient) for gradient in together] == [2, 2, 1, 1]
+    assert len(found) == 4
+    for image, of_image in enumerate(channels):
+        for position, channel in enumerate(of_image):
+            leaf = x[image][None].double().requires_grad_()
+            (expected,) = torch.autograd.grad(reference(name, leaf, rule)[0, channel].mean(), leaf)
+            check_close(together[position][image], expected[0], device)
+            if image == 0:
+                check_close(found[position], expected[0], device)
 
 
 def test_methods_draw_the_same_numbers_on_every_device(device: torch.device) -> None:

@@ -81,10 +81,9 @@ def comparable(root: Path, device: torch.device) -> dict[str, object]:
     """
     if device.type != "cuda":
         return dict(files(root))
-    (store,) = root.iterdir()
     return {
         name: [(entry.max, entry.avg, entry.classes, entry.stats) for entry in file.filters]
-        for name, file in layers(store).items()
+        for name, file in layers(root / "branching").items()
     }
 
 

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from tests.networks import Branching, Call, conv, inception, module_relus, residual, seeded
 from torchlurk import graph
 from torchlurk.attribution import gradients
-from torchlurk.attribution.gradients import Unit, unit_scores
+from torchlurk.attribution.gradients import unit_scores
 from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
+from torchlurk.attribution.unit_cuts import Unit
 from torchlurk.graph import Layer
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import ForwardError, activation
@@ -138,7 +139,7 @@ def test_unit_gradients_are_those_of_captum(name: str, layer_name: str, rule: Re
     for one in result:
         unit = units[one.index]
         where = (unit.channel, unit.y, unit.x)
-        assert one.score == pytest.approx(float(kept[0][(unit.image, *where)]), rel=1e-10)
+        assert one.score.item() == pytest.approx(float(kept[0][(unit.image, *where)]), rel=1e-10)
         expected = captum_gradient(rewritten, layer_name, pictures[unit.image], rule, where)
         check_same(gradients.place_in_input(one, SIZE[1:]), expected)
         alive += bool(expected.any())
@@ -181,7 +182,7 @@ def test_gradients_do_not_depend_on_the_batch_size(layer_name: str) -> None:
     assert [result.index for result in one] == [result.index for result in many]
     for a, b in zip(one, many, strict=True):
         assert (a.left, a.top) == (b.left, b.top)
-        assert a.score == pytest.approx(b.score, rel=1e-12)
+        assert a.score.item() == pytest.approx(b.score.item(), rel=1e-12)
         torch.testing.assert_close(a.gradient, b.gradient, rtol=1e-10, atol=1e-14)
 
 

@@ -17,9 +17,10 @@ from tests.networks import GRAPHS, Call, Together, add, conv, half_and_half, inc
 from torchlurk import graph
 from torchlurk.attribution import needed
 from torchlurk.attribution.convolution import Convolution, convolve_part
-from torchlurk.attribution.gradients import Unit, map_gradients, place_in_input, unit_gradients, unit_scores
+from torchlurk.attribution.gradients import map_gradients, place_in_input, unit_gradients, unit_scores
 from torchlurk.attribution.needed import NeededConvolutions, needed_by
 from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
+from torchlurk.attribution.unit_cuts import Unit
 from torchlurk.graph import Layer
 from torchlurk.graph.receptive_field import Field
 from torchlurk.models.isolation import isolated
@@ -206,7 +207,9 @@ def check_network(model: nn.Module, layer: Layer, memory_format: MemoryFormat = 
             found = place_in_input(result, SIZE[1:])
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
             score = float(maps[unit.image, unit.channel, unit.y, unit.x])
-            assert (result.score, scores[result.index]) == pytest.approx((score, score), rel=1e-9, abs=1e-12)
+            assert (result.score.item(), scores[result.index]) == pytest.approx(
+                (score, score), rel=1e-9, abs=1e-12
+            )
         for channel, mean in enumerate(means):
             expected = plain_gradient(model, layer.name, pictures[0], lambda m, c=channel: m[c].mean())
             torch.testing.assert_close(mean, expected, rtol=1e-9, atol=1e-12)

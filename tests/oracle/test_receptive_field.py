@@ -25,6 +25,7 @@ from tests.networks import GRAPH_SIZE, GRAPHS, conv, inception, residual, seeded
 from torchlurk import graph
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer, tracing
+from torchlurk.graph.receptive_field import Axis
 from torchlurk.models.hooks import as_feature_map
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
@@ -228,16 +229,41 @@ def test_cuts_of_chains(modules: list[nn.Module], height: int, width: int) -> No
         layers = graph.trace(model, (2, height, width), leaves).layers
     except LurkError:
         assume(False)
-    check_cuts(model, (2, height, width), layers[-1:])
+    for cut in (Axis.cut, Axis.equal_cut):
+        check_cuts(model, (2, height, width), layers[-1:], cut)
+
+
+Cut = Callable[[Axis, int], tuple[int, int, int]]
+"""Returns the cut of an index."""
+
+
+@pytest.mark.parametrize("cut", [Axis.cut, Axis.equal_cut])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_cuts_give_the_numbers_of_the_whole_image(name: str, cut: Cut) -> None:
+    model, layers = built(name)
+    check_cuts(model, GRAPH_SIZE, layers, cut)
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_cuts_give_the_numbers_of_the_whole_image(name: str) -> None:
-    model, layers = built(name)
-    check_cuts(model, GRAPH_SIZE, layers)
+def test_equal_cuts_are_equal(name: str) -> None:
+    """All have one length, at most two strides longer than the longest cut, or the whole axis."""
+    _, layers = built(name)
+    for axis in (axis for layer in layers for axis in (layer.field.rows, layer.field.columns)):
+        cuts = [axis.cut(index) for index in range(len(axis))]
+        equal = [axis.equal_cut(index) for index in range(len(axis))]
+        lengths = {stop - start for start, stop, _ in equal} - {axis.extent}
+        assert len(lengths) <= 1
+        for (start, stop, _), (first, last, _) in zip(cuts, equal, strict=True):
+            assert 0 <= first <= start < stop <= last <= axis.extent
+            assert stop < axis.extent or last == axis.extent
+        if lengths:
+            assert axis.rule is not None
+            assert lengths.pop() < axis.rule.size + 2 * axis.rule.stride
 
 
-def check_cuts(model: nn.Module, shape: tuple[int, int, int], layers: tuple[Layer, ...]) -> None:
+def check_cuts(
+    model: nn.Module, shape: tuple[int, int, int], layers: tuple[Layer, ...], cut: Cut = Axis.cut
+) -> None:
     """Check that the activation and the gradient from a unit's cut equal those from the whole image."""
     model = copy.deepcopy(model).double()
     draw = torch.Generator().manual_seed(3)
@@ -249,9 +275,11 @@ def check_cuts(model: nn.Module, shape: tuple[int, int, int], layers: tuple[Laye
         # An in-place module may change the output of a module inside it; a copy of the first output was kept.
         for channel, (y, x) in enumerate(some_units(layer)):
             score = maps[layer.name][0, channel % layer.shape[0], y, x]
+            if not score.isfinite():  # a maximum of padding alone, which has no gradient
+                continue
             (whole,) = torch.autograd.grad(score, image, retain_graph=True)
-            top, bottom, cy = layer.field.rows.cut(y)
-            left, right, cx = layer.field.columns.cut(x)
+            top, bottom, cy = cut(layer.field.rows, y)
+            left, right, cx = cut(layer.field.columns, x)
             part = image.detach()[:, :, top:bottom, left:right].clone().requires_grad_()
             kept: dict[str, Tensor] = {}
             with keep_outputs(model, kept):

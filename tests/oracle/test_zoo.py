@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from tests.oracle.test_receptive_field import supports
 from tests.oracle.zoo_table import DOCUMENT, parts, row
 from tests.zoo import ZOO, made
-from torchlurk.attribution.gradients import Unit, unit_gradients, unit_scores
+from torchlurk.attribution.gradients import unit_gradients, unit_scores
+from torchlurk.attribution.unit_cuts import Unit
 from torchlurk.graph import Graph, Layer, select
 from torchlurk.models.hooks import as_feature_map
 from torchlurk.models.isolation import isolated

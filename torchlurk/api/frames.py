@@ -30,7 +30,7 @@ from torchlurk.models.validate import as_module
 from torchlurk.runtime import pictures
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.runtime.devices import deterministic_float32
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.jpeg import Pixels, pixels_to_image
 from torchlurk.store.write import write_bytes
 
 _FORMATS: Mapping[str, str] = {".gif": "GIF", ".webp": "WEBP"}
@@ -167,7 +167,7 @@ class FrameRecorder:
         strip = self.out.with_suffix(".png")
         write_bytes(self.out, encode_animation(self.frames, _FORMATS[self.out.suffix.lower()], self.duration))
         tiles = sample_frames(self.frames, _STRIP_FRAMES)
-        write_bytes(strip, _encode([_to_image(pictures.strip(tiles))], "PNG"))
+        write_bytes(strip, _encode([pixels_to_image(pictures.strip(tiles))], "PNG"))
         return [self.out, strip]
 
     def __enter__(self) -> Self:
@@ -197,7 +197,7 @@ def encode_animation(frames: Sequence[Pixels], kind: str, duration: int) -> byte
         kind: `GIF` or `WEBP`.
         duration: Duration of a frame in milliseconds.
     """
-    images = [_to_image(frame) for frame in frames]
+    images = [pixels_to_image(frame) for frame in frames]
     if kind == "WEBP":
         return _encode(images, kind, duration=duration, loop=0, quality=85, method=4)
     return _encode(images, kind, duration=duration, loop=0, optimize=False)
@@ -254,10 +254,6 @@ def _as_input(image: ImageLike | Tensor, preprocess: Input) -> Tensor:
 def _shape(network_input: Tensor) -> tuple[int, int, int]:
     channels, height, width = network_input.shape
     return channels, height, width
-
-
-def _to_image(pixels: Pixels) -> Image.Image:
-    return Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
 
 
 def _encode(images: Sequence[Image.Image], kind: str, **options: int | bool) -> bytes:

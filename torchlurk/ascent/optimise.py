@@ -27,6 +27,7 @@ from torchlurk.graph.receptive_field import Axis, Field
 from torchlurk.models.preserve import preserve
 from torchlurk.models.runner import ForwardError, Runnable, Runner, activation, activations, as_runner
 from torchlurk.runtime.deprecation import former_names
+from torchlurk.runtime.transfer import copy_to_device
 
 _FIRST_SHARE = 5 / 8
 """The sides of the first image of an ascent, as a share of those of the last."""
@@ -56,7 +57,7 @@ class AscentParams:
         (32, 32)
     """
 
-    steps: int = 50
+    steps: int = 42
     rate: float = 0.05
     jitter: Jitter = field(default_factory=Jitter)
     waking: int = 8
@@ -80,7 +81,7 @@ class AscentResult:
 def canvas_size(field: Field, input_size: tuple[int, int]) -> tuple[int, int]:
     """Return the size of the images of a layer, at most that of the network's input.
 
-    Three quarters of the receptive field contain nearly all of a unit's weight (Luo et al. 2016,
+    Five eighths of the receptive field contain nearly all of a unit's weight (Luo et al. 2016,
     "Understanding the effective receptive field"). A margin lets the pattern repeat.
 
     Args:
@@ -150,7 +151,7 @@ def _shrink(side: int, share: float) -> int:
 def _canvas_side(axis: Axis, extent: int) -> int:
     if axis.rule is None:
         return extent
-    side = axis.rule.size * 3 / 4 + 16
+    side = axis.rule.size * 5 / 8 + 16
     return min(extent, max(48, -(-int(side) // 16) * 16))
 
 
@@ -198,10 +199,10 @@ def ascend(
     schedule = size_schedule(size, params.steps, params.resolutions)
     if not all(_accepts(model, layer, smaller, depth) for smaller, _ in schedule[:-1]):
         schedule = [(size, params.steps)]
-    spectrum = initial_spectrum(list(generators), depth, schedule[0][0]).to(device)
-    draws = draw_jitter(list(generators), params.steps).to(device)
+    spectrum = copy_to_device(initial_spectrum(list(generators), depth, schedule[0][0]), device)
+    draws = copy_to_device(draw_jitter(list(generators), params.steps), device)
     colours = colour_axes(depth, device)
-    own_channels = torch.tensor(list(channels), device=device)
+    own_channels = copy_to_device(torch.tensor(list(channels)), device)
     done, before = 0, schedule[0][0]
     for current, steps in schedule:
         spectrum = _optimise(
@@ -218,7 +219,7 @@ def ascend(
         )
         done, before = done + steps, current
     with runner.without_gradients():
-        images = decode_spectrum(spectrum, size, frequency_scale(size).to(device), colours)
+        images = decode_spectrum(spectrum, size, copy_to_device(frequency_scale(size), device), colours)
         scores = objective(activation(model, layer, normalise(images)), own_channels).detach()
     return AscentResult(images, scores)
 
@@ -250,7 +251,7 @@ def _optimise(
         diversity: How to make the images differ.
     """
     spectrum = spectrum.clone().requires_grad_()
-    scale = frequency_scale(size).to(spectrum.device)
+    scale = copy_to_device(frequency_scale(size), spectrum.device)
     optimiser = torch.optim.Adam([spectrum], lr=params.rate)
     cast = torch.autocast(spectrum.device.type, torch.bfloat16) if params.bfloat16 else nullcontext()
     for step in steps:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from torchlurk.runtime.transfer import copy_to_device
+
 _PHOTO_COLOURS: tuple[tuple[float, ...], ...] = (
     (0.2498, 0.1127, 0.0273),
     (0.2583, 0.0077, -0.0525),
@@ -88,14 +90,14 @@ def grow_spectrum(spectrum: Tensor, old: tuple[int, int], new: tuple[int, int]) 
         `(N, C, H', W' // 2 + 1, 2)`.
     """
     device = spectrum.device
-    scaled = torch.view_as_complex(spectrum) * frequency_scale(old).to(device)
+    scaled = torch.view_as_complex(spectrum) * copy_to_device(frequency_scale(old), device)
     images = torch.fft.irfft2(scaled, s=old, norm="ortho")
     rows, columns = (
         (torch.arange(after, device=device) + before // 2 - after // 2) % before
         for before, after in zip(old, new, strict=True)
     )
     tiled = images[:, :, rows[:, None], columns]
-    grown = torch.fft.rfft2(tiled, norm="ortho") / frequency_scale(new).to(device)
+    grown = torch.fft.rfft2(tiled, norm="ortho") / copy_to_device(frequency_scale(new), device)
     return torch.view_as_real(grown).contiguous()
 
 
@@ -103,6 +105,6 @@ def colour_axes(channels: int, device: torch.device) -> Tensor | None:
     """Return the axes of the colours of photographs, `(3, 3)`; `None` unless there are three channels."""
     if channels != 3:
         return None
-    axes = torch.tensor(_PHOTO_COLOURS, device=device)
+    axes = copy_to_device(torch.tensor(_PHOTO_COLOURS), device)
     longest: Tensor = torch.linalg.vector_norm(axes, dim=0).max()
     return axes / longest

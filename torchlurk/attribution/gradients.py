@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -19,29 +18,14 @@ from torch import Tensor
 from torchlurk.attribution.backward import input_gradients, relu_rule
 from torchlurk.attribution.needed import Needed, NeededConvolutions, needed_by
 from torchlurk.attribution.relu_rules import ReluRule
+from torchlurk.attribution.unit_cuts import Cut, Unit, blocks_of_cuts
 from torchlurk.graph.receptive_field import Field
-from torchlurk.models.runner import ForwardError, Runnable, activation, as_runner
-from torchlurk.runtime.devices import is_out_of_memory, maps_at_once
+from torchlurk.models.runner import ForwardError, Runnable, activation, activations, as_runner
+from torchlurk.runtime.devices import is_out_of_memory, prefers_equal_sizes
+from torchlurk.runtime.transfer import copy_to_device
 
 _BATCH_PIXELS = 16 * 224 * 224
 """Pixels of input in one forward, by default."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One unit of a layer on one image.
-
-    Attributes:
-        image: Index of the image.
-        channel: Its filter.
-        y: Its row in the feature map.
-        x: Its column.
-    """
-
-    image: int
-    channel: int
-    y: int
-    x: int
 
 
 @dataclass(frozen=True)
@@ -50,45 +34,17 @@ class UnitGradient:
 
     Attributes:
         index: Which of the requested units.
-        score: Its activation, recomputed from the cut alone.
+        score: Its activation, recomputed from the cut alone; one number on the network's device.
         left: The first column of the cut, in pixels of the input.
         top: The first row of the cut.
         gradient: `(C, h, w)`; it is zero outside the cut.
     """
 
     index: int
-    score: float
+    score: Tensor
     left: int
     top: int
     gradient: Tensor
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """A part of an image from which a unit is recomputed, and the unit's position in its feature map."""
-
-    index: int
-    top: int
-    bottom: int
-    left: int
-    right: int
-    y: int
-    x: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.bottom - self.top, self.right - self.left
-
-    @property
-    def group(self) -> tuple[int, int, int, int]:
-        """Its shape and the unit's position in it, which units of one forward have in common."""
-        return *self.shape, self.y, self.x
-
-
-def _cut(index: int, unit: Unit, field: Field) -> _Cut:
-    top, bottom, y = field.rows.cut(unit.y)
-    left, right, x = field.columns.cut(unit.x)
-    return _Cut(index, top, bottom, left, right, y, x)
 
 
 def unit_gradients(
@@ -117,7 +73,7 @@ def unit_gradients(
     Yields:
         One gradient per unit, in no particular order.
     """
-    for block in _blocks(units, field, batch_pixels):
+    for block in blocks_of_cuts(units, field, batch_pixels, images):
         x = _cut_images(images, units, block)
         try:
             needed = _needed(x, field, units, block)
@@ -161,7 +117,7 @@ def unit_scores(
     members = list(by_position.values())
     first_units = [units[indices[0]] for indices in members]
     scores = [0.0] * len(units)
-    for block in _blocks(first_units, field, batch_pixels):
+    for block in blocks_of_cuts(first_units, field, batch_pixels, images):
         try:
             x = _cut_images(images, first_units, block)
             needed = _needed(x, field, first_units, block)
@@ -184,25 +140,14 @@ def unit_scores(
     return scores
 
 
-def _blocks(units: Sequence[Unit], field: Field, batch_pixels: int) -> Iterator[list[_Cut]]:
-    """Yield the units' cuts in blocks of equal size and position, of at most `batch_pixels` pixels."""
-    cuts = sorted(
-        (_cut(index, unit, field) for index, unit in enumerate(units)),
-        key=lambda cut: (cut.group, cut.index),
-    )
-    for (height, width, _, _), group in groupby(cuts, key=lambda cut: cut.group):
-        same_size = list(group)
-        count = max(1, batch_pixels // (height * width))
-        for start in range(0, len(same_size), count):
-            yield same_size[start : start + count]
-
-
-def _cut_images(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence[_Cut]) -> Tensor:
+def _cut_images(images: Sequence[Tensor], units: Sequence[Unit], block: Sequence[Cut]) -> Tensor:
     return torch.stack([images[units[c.index].image][:, c.top : c.bottom, c.left : c.right] for c in block])
 
 
-def _needed(x: Tensor, field: Field, units: Sequence[Unit], block: Sequence[_Cut]) -> Needed | None:
-    """Return what the units of a block need of their cuts `(N, C, h, w)`."""
+def _needed(x: Tensor, field: Field, units: Sequence[Unit], block: Sequence[Cut]) -> Needed | None:
+    """Return what the units of a block need of their cuts `(N, C, h, w)`, if parts are faster."""
+    if prefers_equal_sizes(x.device):
+        return None
     targets = [(units[cut.index], cut) for cut in block]
     return needed_by(x, field, [((unit.y, unit.x), (cut.top, cut.left)) for unit, cut in targets])
 
@@ -211,18 +156,18 @@ def _backward(
     model: Runnable,
     layer: str,
     x: Tensor,
-    targets: Sequence[tuple[Unit, _Cut]],
+    targets: Sequence[tuple[Unit, Cut]],
     rule: ReluRule,
     needed: Needed | None,
     *,
     bfloat16: bool,
-) -> tuple[list[float], Tensor]:
-    """Return the activations of units and their gradients with respect to their cuts `(N, C, h, w)`."""
+) -> tuple[Tensor, Tensor]:
+    """Return the activations `(N,)` of units and their gradients `(N, C, h, w)` with respect to the cuts."""
     x.requires_grad_()
     scores, gradient = _forward_backward(
         model, layer, x, targets, rule, NeededConvolutions(needed, bfloat16=bfloat16)
     )
-    if not gradient.isfinite().all():
+    if needed is not None and not gradient.isfinite().all():
         # The zeros outside the needed part may have been divided by.
         return _forward_backward(model, layer, x, targets, rule, nullcontext())
     return scores, gradient
@@ -232,21 +177,21 @@ def _forward_backward(
     model: Runnable,
     layer: str,
     x: Tensor,
-    targets: Sequence[tuple[Unit, _Cut]],
+    targets: Sequence[tuple[Unit, Cut]],
     rule: ReluRule,
     convolutions: AbstractContextManager[object],
-) -> tuple[list[float], Tensor]:
+) -> tuple[Tensor, Tensor]:
     with torch.enable_grad(), relu_rule(rule):
         with convolutions:
             maps = activation(model, layer, x)
         rows = torch.arange(len(targets), device=x.device)
         channel, y, column = (
-            torch.tensor(values, device=x.device)
+            copy_to_device(torch.tensor(values), x.device)
             for values in zip(*((unit.channel, cut.y, cut.x) for unit, cut in targets), strict=True)
         )
         scores = maps[rows, channel, y, column]
         (gradient,) = input_gradients(scores.sum(), [x])
-    return scores.detach().tolist(), gradient
+    return scores.detach(), gradient
 
 
 def place_in_input(result: UnitGradient, size: tuple[int, int]) -> Tensor:
@@ -266,9 +211,7 @@ def map_gradients(
     *,
     bfloat16: bool = False,
 ) -> Iterator[Tensor]:
-    """Compute the gradients of the means of feature maps of one image.
-
-    On a CPU one forward serves all; on a GPU several share a backward, see `maps_at_once`.
+    """Compute the gradients of the means of feature maps of one image, which share a forward pass.
 
     Args:
         model: The network, isolated.
@@ -281,17 +224,48 @@ def map_gradients(
     Yields:
         `(C, H, W)` for each channel, in order.
     """
-    at_once = 1 if as_runner(model).one_by_one else maps_at_once(image.device)
-    shared = at_once == 1  # one forward serves all channels; otherwise each has its own copy of the image
-    size = len(channels) if shared else at_once
-    for chunk in (channels[start : start + size] for start in range(0, len(channels), max(size, 1))):
-        x = image.expand(1 if shared else len(chunk), *image.shape).clone().requires_grad_()
-        needed = NeededConvolutions(None, bfloat16=bfloat16) if shared else nullcontext()
-        with torch.enable_grad(), relu_rule(rule), needed:
-            maps = activation(model, layer, x)
-            means = [maps[0 if shared else row, channel].mean() for row, channel in enumerate(chunk)]
-            values = means if shared else [torch.stack(means).sum()]
-        for position, value in enumerate(values):
-            with torch.enable_grad(), relu_rule(rule):
-                (gradient,) = input_gradients(value, [x], retain_graph=position < len(values) - 1)
-            yield from gradient
+    maps = [[(layer, channel) for channel in channels]]
+    for gradient in gradients_of_maps(model, image[None], maps, rule, bfloat16=bfloat16):
+        yield gradient[0]
+
+
+def gradients_of_maps(
+    model: Runnable,
+    images: Tensor,
+    maps: Sequence[Sequence[tuple[str, int]]],
+    rule: ReluRule,
+    *,
+    bfloat16: bool = False,
+) -> Iterator[Tensor]:
+    """Compute the gradients of the means of feature maps of several images, in one forward pass.
+
+    A backward pass gives the gradient of one map of each image.
+
+    Args:
+        model: The network, isolated.
+        images: `(N, C, H, W)`, preprocessed.
+        maps: For each image layers, as dotted names, and filters; no list is longer than the one before it.
+        rule: How ReLUs pass the gradient back.
+        bfloat16: Whether the backward pass of convolutions is computed in bfloat16.
+
+    Yields:
+        For each position in the lists, `(M, C, H, W)`, the gradients of the M images whose list reaches it.
+    """
+    layers = list(dict.fromkeys(layer for of_image in maps for layer, _ in of_image))
+    x = images.clone().requires_grad_()
+    with torch.enable_grad(), relu_rule(rule), NeededConvolutions(None, bfloat16=bfloat16):
+        found = dict(zip(layers, activations(model, layers, x), strict=True))
+        totals = [
+            torch.stack([found[layer][row, channel].mean() for row, (layer, channel) in enumerate(one)]).sum()
+            for one in _by_position(maps)
+        ]
+    for position, total in enumerate(totals):
+        with torch.enable_grad(), relu_rule(rule):
+            (gradient,) = input_gradients(total, [x], retain_graph=position < len(totals) - 1)
+        yield gradient[: sum(len(of_image) > position for of_image in maps)]
+
+
+def _by_position(maps: Sequence[Sequence[tuple[str, int]]]) -> Iterator[list[tuple[str, int]]]:
+    """Yield the first maps of all lists, then the second ones, and so on."""
+    for position in range(max(map(len, maps), default=0)):
+        yield [of_image[position] for of_image in maps if len(of_image) > position]

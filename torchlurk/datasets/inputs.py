@@ -14,7 +14,7 @@ from PIL import Image
 from torchlurk.datasets.resize_crop import INTERPOLATIONS, ResizeCrop, resize_and_crop
 from torchlurk.errors import LurkError
 from torchlurk.runtime.deprecation import warn_renamed
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.jpeg import Pixels
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)

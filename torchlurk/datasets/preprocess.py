@@ -16,7 +16,7 @@ from torchlurk.datasets.resize_crop import ResizeCrop
 from torchlurk.datasets.transform import Transform, input_from_transform, noise_image
 from torchlurk.errors import LurkError, Option
 from torchlurk.runtime.deprecation import warn_renamed
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.jpeg import Pixels
 
 MeanStd = tuple[float | Sequence[float], float | Sequence[float]]
 """Mean and standard deviation of each channel, or one of each for all channels, for values in [0, 1]."""

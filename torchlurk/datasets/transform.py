@@ -17,7 +17,7 @@ from torchlurk.datasets.inputs import ImageArray, Input, Preprocess, as_rgb, den
 from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.torchvision_steps import repeated, steps_as_preprocess, transform_steps
 from torchlurk.errors import LurkError, Option
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.jpeg import Pixels
 
 Transform = Callable[[Image.Image], Any]
 """From a PIL image, RGB, to a float tensor `(C, H, W)`."""

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from torchlurk.attribution.randomise import magnitude
 from torchlurk.explaining.methods import METHODS
-from torchlurk.runtime.pictures import Pixels, gradient_tiles
+from torchlurk.runtime.jpeg import Pixels
+from torchlurk.runtime.pictures import gradient_tiles
 
 Window = tuple[slice, slice]
 """Rows and columns of a picture."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from torchlurk.attribution.targets import Target
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.jpeg import Pixels
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torchlurk.explaining.params import AttributionParams
 from torchlurk.explaining.record import ScoresFile, explanations_to_record
 from torchlurk.explaining.sheet import SheetCell, SheetRow, contact_sheet
 from torchlurk.models.network import Network
-from torchlurk.runtime.pictures import Pixels, jpeg
+from torchlurk.runtime.jpeg import JpegOptions, Pixels, jpeg
 from torchlurk.store.write import write_bytes, write_json
 
 SHEET = "sheet.jpg"
@@ -61,7 +61,7 @@ def write_explanations(
             tiles = _render_all(control.attributions, display_channels)
             control_pictures[-1].append(_write_pngs(out, f"{name}/random", tiles))
     sheet = _draw_sheet(params, explanations, display_channels, tile)
-    write_bytes(out / SHEET, jpeg(sheet, 80, sharp_colour=True))
+    write_bytes(out / SHEET, jpeg(sheet, JpegOptions(80, sharp_colour=True)))
     scores = explanations_to_record(network, params, explanations, SHEET, pictures, control_pictures)
     write_json(out / SCORES, scores)
     return scores

@@ -15,7 +15,7 @@ from torchlurk.datasets.inputs import ImageArray, Input
 from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
 from torchlurk.errors import LurkError
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.jpeg import Pixels
 
 ImageLike = str | Path | Image.Image
 """An image: a file, or a PIL image."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.jpeg import Pixels
 
 _TEXT_COLOUR, _NOTE_COLOUR, _BACKGROUND = (20, 20, 20), (95, 95, 95), (255, 255, 255)
 

@@ -92,6 +92,21 @@ class Axis:
         start = max(start, 0) // self.rule.stride * self.rule.stride
         return start, stop, index - start // self.rule.stride
 
+    def equal_cut(self, index: int) -> tuple[int, int, int]:
+        """Return `cut`, extended so that the cuts of all indices have the same length.
+
+        Near a border it is extended to the inside. It still ends at a border that the receptive field
+        crosses, and starts at a multiple of the total stride.
+        """
+        start, stop, position = self.cut(index)
+        if self.rule is None or stop - start == self.extent:
+            return start, stop, position
+        stride = self.rule.stride
+        longest = min(self.rule.size + self.rule.offset % stride, self.extent)
+        last = (self.extent - longest) // stride * stride
+        first = min(start, last)
+        return first, first + self.extent - last, position + (start - first) // stride
+
 
 @dataclass(frozen=True)
 class Field:

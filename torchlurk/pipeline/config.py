@@ -96,7 +96,7 @@ class AscentConfig:
 
     strategy: Strategy = "fourier"
     objective: ObjectiveName = "mean"
-    steps: int = 50
+    steps: int = 42
     resolutions: int = 3
     seed: int = 0
     batch_size: int = 4

@@ -11,7 +11,7 @@ import msgspec
 from torchlurk.graph import Layer
 from torchlurk.pipeline.rendering import receptive_field_size
 from torchlurk.runtime import pictures
-from torchlurk.runtime.pictures import Pixels, PixelSize
+from torchlurk.runtime.jpeg import Encode, JpegJob, JpegOptions, Pixels, PixelSize, encode_jpegs, thumb_job
 from torchlurk.store.packs import thumb_source
 from torchlurk.store.pictures import IMAGE
 from torchlurk.store.schema import PICTURE_KINDS, THUMB_KINDS, Filter
@@ -50,44 +50,56 @@ class EncodedFilter:
     thumbs: Mapping[str, bytes]
 
 
-def encode_result(result: FilterResult, natural: Mapping[str, PixelSize]) -> EncodedFilter:
+def encode_result(
+    result: FilterResult, natural: Mapping[str, PixelSize], encode: Encode = encode_jpegs
+) -> EncodedFilter:
     """Encode the new pictures of a filter, and make small pictures of them.
 
     Args:
         result: The results of the filter.
         natural: Height and width of what a tile of each kind of picture shows, before it is resized.
+        encode: Encodes pictures.
     """
-    thumbs = {kind: shared.result() for kind, shared in result.thumbs.items()}
+    strips = {kind: picture_job(kind, pictures.strip(tiles)) for kind, tiles in result.tiles.items()}
+    own: dict[str, JpegJob] = {}
     for kind in THUMB_KINDS:
-        source = None if kind in (IMAGE, *thumbs) else thumb_source(kind, result.tiles)
+        source = None if kind in (IMAGE, *result.thumbs) else thumb_source(kind, result.tiles)
         if source is not None:
             tile = result.tiles[source][0]
-            thumbs[kind] = encode_thumb(tile, natural.get(source, tile.shape[:2]))
-    encoded = {kind: encode_picture(kind, pictures.strip(tiles)) for kind, tiles in result.tiles.items()}
+            own[kind] = thumb_of(tile, natural.get(source, tile.shape[:2]))
+    files = encode([*strips.values(), *own.values()])
+    shared = {kind: thumb.result() for kind, thumb in result.thumbs.items()}
+    thumbs = shared | dict(zip(own, files[len(strips) :], strict=True))
+    encoded = dict(zip(strips, files, strict=False))
     return EncodedFilter(with_pictures(result.entry, *encoded), encoded, thumbs)
 
 
-def encode_picture(kind: str, pixels: Pixels) -> bytes:
-    """Encode a picture of a filter as JPEG."""
+def picture_job(kind: str, pixels: Pixels) -> JpegJob:
+    """Return the job that encodes a picture of a filter."""
     sharp = kind in _SHARP_COLOUR
-    return pictures.jpeg(pixels, 88 if sharp else 82, sharp_colour=sharp)
+    return JpegJob(pixels, JpegOptions(88 if sharp else 82, sharp))
 
 
-def encode_image(pixels: Pixels) -> bytes:
-    """Encode an image that filters refer to as JPEG."""
+def image_job(pixels: Pixels) -> JpegJob:
+    """Return the job that encodes an image that filters refer to."""
     # The page enlarges small images so that single pixels show.
     small = max(pixels.shape[:2]) <= pictures.MAX_TILE
-    return pictures.jpeg(pixels, 95 if small else 88, sharp_colour=small)
+    return JpegJob(pixels, JpegOptions(95 if small else 88, small))
 
 
-def encode_thumb(pixels: Pixels, natural: PixelSize) -> bytes:
-    """Encode a small picture as JPEG.
+def thumb_of(pixels: Pixels, natural: PixelSize) -> JpegJob:
+    """Return the job that encodes a small picture.
 
     Args:
         pixels: The tile or the image, `(H, W, C)`.
         natural: Height and width of what it shows, before it was resized.
     """
-    return pictures.thumb_jpeg(pixels, sharp_colour=pictures.shows_single_pixels(natural))
+    return thumb_job(pixels, sharp_colour=pictures.shows_single_pixels(natural))
+
+
+def encode_one(job: JpegJob, encode: Encode = encode_jpegs) -> bytes:
+    """Encode one picture."""
+    return encode([job])[0]
 
 
 def natural_sizes(layer: Layer, input_size: PixelSize) -> dict[str, PixelSize]:

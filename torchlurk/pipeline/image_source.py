@@ -14,7 +14,7 @@ from torchlurk.datasets.images import ImageSet
 from torchlurk.datasets.inputs import ImageArray, Input
 from torchlurk.models.network import Network
 from torchlurk.runtime.devices import image_memory
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.jpeg import Pixels
 from torchlurk.runtime.transfer import copy_to_device
 
 
@@ -59,7 +59,11 @@ class ImageSource:
 
     def display_channels(self, values: Tensor) -> Tensor:
         """Return the channels of values `(N, C, H, W)` that a picture shows: three, or one for gray."""
-        return values[:, list(self.preprocess.display_channels)]
+        channels = self.preprocess.display_channels
+        if list(channels) == list(range(values.shape[1])):
+            return values
+        # An index of several numbers would be copied to the device, which would be waited for.
+        return torch.stack([values[:, channel] for channel in channels], dim=1)
 
 
 class _Cache:

@@ -36,7 +36,7 @@ from torchlurk.pipeline.stages.context import (
     reset_stage,
     update_stage,
 )
-from torchlurk.pipeline.stages.encoders import encoder_threads, picture_encoders
+from torchlurk.pipeline.stages.encoders import encoder_pool, picture_encoders
 from torchlurk.pipeline.stages.manifest import new_manifest
 from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_float32
 from torchlurk.runtime.distributed import ProcessGroup
@@ -100,7 +100,7 @@ def precompute(
         stack.enter_context(isolated(network.module, device, network.shape))
         stack.enter_context(deterministic_float32(device))
         stack.enter_context(cpu_threads(config.threads))
-        encoders = stack.enter_context(picture_encoders(encoder_threads(config.workers)))
+        encoders = stack.enter_context(picture_encoders(encoder_pool(config.workers)))
         probes = probe_inputs(images, network.preprocess, PROBE_IMAGES).to(device)
         runner, graph = prepare(network.module, network.shape, config.scan.layers, probes)
         if set(config.stages) - {"scan"}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,11 +12,12 @@ from torch import Tensor
 from torchlurk.ascent import optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.relu_rules import ReluRule
+from torchlurk.attribution.unit_cuts import Unit
 from torchlurk.graph import Layer
 from torchlurk.models.runner import Runnable
 from torchlurk.pipeline.image_source import ImageSource
 from torchlurk.runtime import pictures
-from torchlurk.runtime.pictures import Pixels, PixelSize
+from torchlurk.runtime.jpeg import Pixels, PixelSize
 from torchlurk.store.schema import Filter
 
 _GRAY_SPREAD = 0.02
@@ -88,8 +89,8 @@ def unit_pictures(
     *,
     images_per_batch: int,
     bfloat16: bool = False,
-) -> Iterator[UnitPictures]:
-    """Compute the gradient tiles of the `max` entries of some filters, in the filters' order.
+) -> Callable[[], Iterator[UnitPictures]]:
+    """Compute the gradient tiles of the `max` entries of some filters.
 
     Args:
         model: The network, isolated.
@@ -100,17 +101,18 @@ def unit_pictures(
         rule: Rule for the backward pass of ReLUs.
         images_per_batch: Pixels per batch, in units of whole input images.
         bfloat16: Whether the backward pass of convolutions is computed in bfloat16.
+
+    Returns:
+        Waits for the device, and yields the results in the filters' order.
     """
     sizes = tile_sizes(layer, source)
     used = sorted({e.image for entry in filters for e in entry.max})
     index = {image: i for i, image in enumerate(used)}
-    units = [
-        gradients.Unit(index[e.image], entry.channel, *e.position) for entry in filters for e in entry.max
-    ]
+    units = [Unit(index[e.image], entry.channel, *e.position) for entry in filters for e in entry.max]
     images = source.inputs(used)
     wholes: dict[int, Tensor] = {}
     cuts: dict[int, Tensor] = {}
-    scores: dict[int, float] = {}
+    scores: dict[int, Tensor] = {}
     for result in gradients.unit_gradients(
         model, layer.name, layer.field, images, units, rule,
         batch_pixels=images_per_batch * source.shape[1] * source.shape[2], bfloat16=bfloat16,
@@ -120,30 +122,54 @@ def unit_pictures(
         window = layer.field.window(unit.y, unit.x)
         cuts[result.index] = pictures.crop_gradient(wholes[result.index], window)
         scores[result.index] = result.score
-    whole = _gradient_tiles(source, wholes, sizes["max_grads"])
-    cropped = _gradient_tiles(source, cuts, sizes["cropped_grad"])
-    first = 0
-    for entry in filters:
-        ranks = range(first, first + len(entry.max))
-        yield UnitPictures(
-            entry.channel,
-            tuple(whole[i] for i in ranks),
-            tuple(cropped[i] for i in ranks),
-            tuple(scores[i] for i in ranks),
-        )
-        first += len(entry.max)
+    drawn_whole = draw_tiles(source, wholes, sizes["max_grads"])
+    drawn_cuts = draw_tiles(source, cuts, sizes["cropped_grad"])
+
+    def fetch() -> Iterator[UnitPictures]:
+        whole, cropped = drawn_whole.fetch(), drawn_cuts.fetch()
+        numbers = torch.stack([scores[i] for i in range(len(units))]).tolist() if units else []
+        first = 0
+        for entry in filters:
+            ranks = range(first, first + len(entry.max))
+            yield UnitPictures(
+                entry.channel,
+                tuple(whole[i] for i in ranks),
+                tuple(cropped[i] for i in ranks),
+                tuple(numbers[i] for i in ranks),
+            )
+            first += len(entry.max)
+
+    return fetch
 
 
-def _gradient_tiles(
+@dataclass(frozen=True)
+class DrawnTiles(Generic[_Key]):
+    """Tiles that a device may still be drawing.
+
+    Attributes:
+        keys: Their keys.
+        drawn: The tiles in this order, `(N, h, w, C)` uint8 in each group.
+    """
+
+    keys: Sequence[_Key]
+    drawn: Sequence[Tensor]
+
+    def fetch(self) -> dict[_Key, Pixels]:
+        """Wait for the tiles, and return them by key."""
+        tiles = (tile for group in self.drawn for tile in pictures.to_arrays(group))
+        return dict(zip(self.keys, tiles, strict=True))
+
+
+def draw_tiles(
     source: ImageSource, gradients_by_key: Mapping[_Key, Tensor], size: PixelSize
-) -> dict[_Key, Pixels]:
-    """Return gradients `(C, H, W)` of one size as tiles; each group costs a GPU as much as a single one."""
+) -> DrawnTiles[_Key]:
+    """Draw gradients `(C, H, W)` of one size as tiles; each group costs a GPU as much as a single one."""
     keys = list(gradients_by_key)
-    tiles: list[Pixels] = []
+    drawn: list[Tensor] = []
     for start in range(0, len(keys), _TILES_AT_ONCE):
         stacked = torch.stack([gradients_by_key[key] for key in keys[start : start + _TILES_AT_ONCE]])
-        tiles += pictures.gradient_tiles(source.display_channels(stacked), size)
-    return dict(zip(keys, tiles, strict=True))
+        drawn.append(pictures.draw_gradients(source.display_channels(stacked), size))
+    return DrawnTiles(keys, drawn)
 
 
 def crop_scores(
@@ -179,44 +205,10 @@ def crop_scores(
             layer.name,
             layer.field,
             source.inputs(group),
-            [gradients.Unit(index, channel, *position) for index, channel, _, position in entries],
+            [Unit(index, channel, *position) for index, channel, _, position in entries],
             batch_pixels=images_per_batch * source.shape[1] * source.shape[2],
         )
         yield [(channel, rank, score) for (_, channel, rank, _), score in zip(entries, scores, strict=True)]
-
-
-def map_pictures(
-    model: Runnable,
-    layer: Layer,
-    filters: Sequence[Filter],
-    source: ImageSource,
-    rule: ReluRule,
-    *,
-    bfloat16: bool = False,
-) -> Iterator[tuple[int, list[Pixels]]]:
-    """Yield each filter's channel and the gradient tiles of its `avg` entries.
-
-    One forward pass per image serves all filters. Tiles are yielded when the last one is computed.
-    """
-    entries_by_image: dict[int, list[tuple[int, int]]] = {}
-    for entry in filters:
-        for rank, e in enumerate(entry.avg):
-            entries_by_image.setdefault(e.image, []).append((entry.channel, rank))
-    size = tile_sizes(layer, source)["avg_grads"]
-    tiles: dict[tuple[int, int], Pixels] = {}
-    remaining = {entry.channel: len(entry.avg) for entry in filters}
-    for image in entries_by_image:  # in the filters' order, so that strips are completed one after the other
-        channels = [channel for channel, _ in entries_by_image[image]]
-        results = gradients.map_gradients(
-            model, layer.name, source.input(image), channels, rule, bfloat16=bfloat16
-        )
-        by_entry = dict(zip(entries_by_image[image], results, strict=True))
-        tiles |= _gradient_tiles(source, by_entry, size)
-        for channel, _ in by_entry:
-            remaining[channel] -= 1
-            if not remaining[channel]:
-                ranks = sorted(r for c, r in tiles if c == channel)
-                yield channel, [tiles.pop((channel, r)) for r in ranks]
 
 
 @dataclass(frozen=True)
@@ -251,7 +243,7 @@ def ascent_pictures(
     source: ImageSource,
     seed: int,
     best_score: Callable[[Filter], float],
-) -> Iterator[AscentPicture]:
+) -> Callable[[], Iterator[AscentPicture]]:
     """Compute the image that maximises the objective of each filter; a failure is tried again once.
 
     Args:
@@ -263,12 +255,18 @@ def ascent_pictures(
         source: Turns images into pictures.
         seed: Seed of all random numbers.
         best_score: Returns the highest value of the objective on an image of the data set.
+
+    Returns:
+        Waits for the device, and yields the results.
     """
 
-    def attempt(block: Sequence[Filter], number: int) -> Mapping[int, AscentPicture]:
+    def attempt(block: Sequence[Filter], number: int) -> optimise.AscentResult:
         channels = [entry.channel for entry in block]
-        generators = [optimise.filter_generator(seed, layer.name, c, number) for c in channels]
-        result = ascend(layer, channels, generators)
+        return ascend(
+            layer, channels, [optimise.filter_generator(seed, layer.name, c, number) for c in channels]
+        )
+
+    def draw(block: Sequence[Filter], result: optimise.AscentResult) -> Mapping[int, AscentPicture]:
         tiles = pictures.to_pixels(source.display_channels(result.images))
         spreads = result.images.std(dim=(1, 2, 3)).tolist()
         scores = result.scores.tolist()
@@ -277,14 +275,19 @@ def ascent_pictures(
             for entry, tile, score, spread in zip(block, tiles, scores, spreads, strict=True)
         }
 
-    channels = [entry.channel for entry in filters if entry.channel in requested]
-    results = dict(attempt(filters, 0))
-    failed = [entry for entry in filters if not results[entry.channel].found]
-    if any(entry.channel in channels for entry in failed):
-        for channel, again in attempt(failed, 1).items():
-            if again.found or again.score > results[channel].score:
-                results[channel] = again
-    yield from (results[channel] for channel in channels)
+    first = attempt(filters, 0)
+
+    def fetch() -> Iterator[AscentPicture]:
+        channels = [entry.channel for entry in filters if entry.channel in requested]
+        results = dict(draw(filters, first))
+        failed = [entry for entry in filters if not results[entry.channel].found]
+        if any(entry.channel in channels for entry in failed):
+            for channel, again in draw(failed, attempt(failed, 1)).items():
+                if again.found or again.score > results[channel].score:
+                    results[channel] = again
+        yield from (results[channel] for channel in channels)
+
+    return fetch
 
 
 def _ascent_picture(channel: int, tile: Pixels, score: float, spread: float, best: float) -> AscentPicture:

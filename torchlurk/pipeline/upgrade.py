@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from torchlurk.pipeline.encoding import encode_thumb
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.pipeline.encoding import encode_one, thumb_of
+from torchlurk.runtime.jpeg import Pixels
 from torchlurk.store.packs import thumb_source, write_images, write_layer
 from torchlurk.store.pictures import (
     IMAGE,
@@ -80,7 +80,7 @@ def _copy_pictures(store: Path, manifest: Manifest) -> None:
     @lru_cache(maxsize=_CACHED_THUMBS)
     def image_thumb(image: int) -> bytes:
         pixels = _decode(find_picture(images, image, IMAGE))
-        return encode_thumb(pixels, pixels.shape[:2])
+        return encode_one(thumb_of(pixels, pixels.shape[:2]))
 
     for layer in manifest.layers:
         file = read_layer(store, layer)
@@ -113,7 +113,7 @@ def _thumbs_of_pictures(
             natural = manifest.input.shape[1:]
         elif source != "max_activ" and layer.receptive_field is not None:
             natural = layer.receptive_field.size
-        thumbs[entry.channel, kind] = encode_thumb(tile, natural)
+        thumbs[entry.channel, kind] = encode_one(thumb_of(tile, natural))
     return thumbs
 
 

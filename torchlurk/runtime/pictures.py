@@ -1,22 +1,16 @@
-"""Tensors to 8-bit pictures: tiles, strips, JPEG. Knows nothing of networks."""
+"""Tensors to 8-bit pictures: tiles and strips. Knows nothing of networks."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-Pixels = NDArray[np.uint8]
-"""`(H, W, 3)` RGB, or `(H, W, 1)` grayscale."""
-
-PixelSize = tuple[int, int]
-"""`(height, width)` in pixels."""
+from torchlurk.runtime.jpeg import Pixels, PixelSize, pixels_to_image
 
 GRAY = 128
 """Value of the padding around a crop, and of a zero gradient."""
@@ -26,12 +20,6 @@ MIN_TILE = 48
 
 MAX_TILE = 112
 """Tiles with a longer long side are reduced to this; a page shows four of them side by side."""
-
-THUMB_SIZE = 80
-"""Longest side of a small picture in pixels."""
-
-_THUMB_QUALITY = 78
-"""JPEG quality of small pictures: about 2 KB each."""
 
 _FULL_COLOUR_QUANTILE = 0.99
 """Quantile of a gradient's nonzero magnitudes that is drawn in full colour."""
@@ -74,11 +62,15 @@ def crop(pixels: Pixels, window: tuple[int, int, int, int], tile: PixelSize) -> 
 
 
 def _resize(pixels: Pixels, size: PixelSize) -> Pixels:
-    if pixels.shape[:2] == size:
+    height, width = pixels.shape[:2]
+    if (height, width) == size:
         return pixels
-    enlarged = size[0] > pixels.shape[0] or size[1] > pixels.shape[1]
+    factor, rest = divmod(size[0], height)
+    if not rest and size[1] == width * factor:  # as in `tile_size`; the same as Pillow's, in less time
+        return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    enlarged = size[0] > height or size[1] > width
     method = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
-    resized = np.asarray(_to_image(pixels).resize((size[1], size[0]), method))
+    resized = np.asarray(pixels_to_image(pixels).resize((size[1], size[0]), method))
     return resized.reshape(*size, pixels.shape[2])
 
 
@@ -99,6 +91,11 @@ def crop_gradient(gradient: Tensor, window: tuple[int, int, int, int]) -> Tensor
 
 
 def gradient_tiles(gradients: Tensor, tile: PixelSize) -> list[Pixels]:
+    """Draw signed gradients, see `draw_gradients`; return N tiles."""
+    return to_arrays(draw_gradients(gradients, tile))
+
+
+def draw_gradients(gradients: Tensor, tile: PixelSize) -> Tensor:
     """Draw signed gradients: zero is mid-gray, the 0.99 quantile of the magnitudes is full colour.
 
     Args:
@@ -106,7 +103,7 @@ def gradient_tiles(gradients: Tensor, tile: PixelSize) -> list[Pixels]:
         tile: Size of the tiles.
 
     Returns:
-        N tiles.
+        The tiles, `(N, h, w, 3)` or `(N, h, w, 1)` uint8, on the device of the gradients.
     """
     size = tuple(gradients.shape[-2:])
     if size != tile:
@@ -117,7 +114,7 @@ def gradient_tiles(gradients: Tensor, tile: PixelSize) -> list[Pixels]:
         full = torch.stack([_full_colour(gradient) for gradient in gradients]).view(-1, 1, 1, 1)
     else:
         full = _full_colours(gradients)
-    return to_pixels((gradients / full * (127 / 255) + GRAY / 255).clamp(0, 1))
+    return _to_bytes((gradients / full * (127 / 255) + GRAY / 255).clamp(0, 1))
 
 
 def _full_colour(gradient: Tensor) -> Tensor:
@@ -149,9 +146,17 @@ def to_pixels(images: Tensor) -> list[Pixels]:
     Returns:
         N arrays, `(H, W, 3)` or `(H, W, 1)`.
     """
+    return to_arrays(_to_bytes(images))
+
+
+def _to_bytes(images: Tensor) -> Tensor:
     displayed = images[:, :3] if images.shape[1] >= 3 else images[:, :1]
-    array = displayed.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return [np.ascontiguousarray(pixels) for pixels in array]
+    return displayed.mul(255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def to_arrays(drawn: Tensor) -> list[Pixels]:
+    """Copy pictures `(N, H, W, C)` uint8 from their device."""
+    return list(drawn.cpu().numpy())
 
 
 def strip(tiles: Sequence[Pixels]) -> Pixels:
@@ -162,39 +167,3 @@ def strip(tiles: Sequence[Pixels]) -> Pixels:
 def shows_single_pixels(natural: PixelSize) -> bool:
     """Return whether a picture of `natural` size is so small that it is displayed enlarged."""
     return max(natural) < MIN_TILE
-
-
-def thumb_jpeg(pixels: Pixels, *, sharp_colour: bool = False) -> bytes:
-    """Encode a picture as a small JPEG, reduced to at most 80 pixels.
-
-    Args:
-        pixels: `(H, W, 3)` or `(H, W, 1)`.
-        sharp_colour: As in `jpeg`.
-    """
-    height, width = pixels.shape[:2]
-    long = max(height, width)
-    if long > THUMB_SIZE:
-        size = max(1, round(width * THUMB_SIZE / long)), max(1, round(height * THUMB_SIZE / long))
-        reduced = np.asarray(_to_image(pixels).resize(size, Image.Resampling.LANCZOS))
-        pixels = reduced.reshape(*reduced.shape[:2], pixels.shape[2])
-    # Optimised tables: those of the standard are a fifth of such a small file.
-    return jpeg(pixels, _THUMB_QUALITY, sharp_colour=sharp_colour, optimize=True)
-
-
-def _to_image(pixels: Pixels) -> Image.Image:
-    return Image.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
-
-
-def jpeg(pixels: Pixels, quality: int = 85, *, sharp_colour: bool = False, optimize: bool = False) -> bytes:
-    """Encode a picture as JPEG.
-
-    Args:
-        pixels: `(H, W, 3)` or `(H, W, 1)`.
-        quality: Pillow's quality, 1 to 95.
-        sharp_colour: Do not subsample the colour channels; small and enlarged pictures need this.
-        optimize: Compute the Huffman tables, which takes longer and saves some bytes.
-    """
-    buffer = io.BytesIO()
-    subsampling = 0 if sharp_colour else 2
-    _to_image(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, optimize=optimize)
-    return buffer.getvalue()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import torch
+
+_T = TypeVar("_T")
 
 
 def copy_to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -19,6 +23,21 @@ def copy_to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
 def batches_in_flight(device: torch.device) -> int:
     """Return the number of batches that are prepared while the device computes an earlier one."""
     return 0 if device.type != "cuda" else 1
+
+
+def ahead(items: Iterable[_T], count: int) -> Iterator[_T]:
+    """Yield each item after so many later ones have been started, so that a device need not wait.
+
+    Args:
+        items: The items; taking one starts it.
+        count: Number of later items.
+    """
+    started: deque[_T] = deque()
+    for item in items:
+        started.append(item)
+        if len(started) > count:
+            yield started.popleft()
+    yield from started
 
 
 def read_later(flag: torch.Tensor) -> Callable[[], bool]:

@@ -15,6 +15,7 @@ from torchlurk import graph
 from torchlurk.ascent import objectives, optimise
 from torchlurk.attribution import gradients
 from torchlurk.attribution.backward import relu_rule
+from torchlurk.attribution.unit_cuts import Unit
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
 from torchlurk.models.runner import activation, capture_outputs, forward_until
@@ -45,7 +46,7 @@ def trace_graph(model: nn.Module) -> graph.Graph:
 
 
 def units() -> list[gradients.Unit]:
-    return [gradients.Unit(i, 1, i, 2 * i) for i in range(2)]
+    return [Unit(i, 1, i, 2 * i) for i in range(2)]
 
 
 def batches() -> Iterator[scan.ScanBatch]:

@@ -22,7 +22,7 @@ from torchlurk.pipeline.config import (
 
 def test_the_store_keeps_the_names_of_its_format() -> None:
     assert config_to_record(AscentConfig(strategy="naive")) == {
-        "way": "naive", "objective": "mean", "steps": 50, "resolutions": 3, "seed": 0, "batch_size": 4,
+        "way": "naive", "objective": "mean", "steps": 42, "resolutions": 3, "seed": 0, "batch_size": 4,
         "precision": "float32",
     }  # fmt: skip
     assert config_to_record(GradientsConfig(certify="all")) == {"method": "deconv", "batch_size": 16}

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.golden.run import EXPECTED
-from torchlurk.pipeline.encoding import FilterResult, encode_image, encode_result, encode_thumb
-from torchlurk.runtime.pictures import Pixels, thumb_jpeg
+from torchlurk.pipeline.encoding import FilterResult, encode_one, encode_result, image_job, thumb_of
+from torchlurk.runtime.jpeg import Pixels, thumb_job
 from torchlurk.store.read import read_layer, read_manifest
 
 ENTRY = msgspec.structs.replace(
@@ -58,7 +58,7 @@ def test_a_small_picture_has_at_most_80_pixels_and_is_never_enlarged(
     size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     pixels = smooth(*size, 1)
-    small = decode(thumb_jpeg(pixels))
+    small = decode(encode_one(thumb_job(pixels)))
     assert small.size == expected[::-1]
     reduced = Image.fromarray(pixels).resize(expected[::-1], Image.Resampling.LANCZOS)
     assert error(small, reduced) < (4 if min(size) > 3 else 60)
@@ -69,12 +69,12 @@ def test_a_small_picture_of_a_photograph_has_about_2_kilobytes() -> None:
     for path in sorted((EXPECTED.parents[2] / "data/photos").glob("*/*.jpg"))[::20]:
         with Image.open(path) as photo:
             pixels = np.asarray(photo.convert("RGB").resize((224, 224)))
-        sizes.append(len(encode_thumb(pixels, (224, 224))))
+        sizes.append(len(encode_one(thumb_of(pixels, (224, 224)))))
     assert np.mean(sizes) < 2300
 
 
 def test_a_gray_picture_stays_gray() -> None:
-    small = decode(thumb_jpeg(smooth(100, 100, 2)[:, :, :1]))
+    small = decode(encode_one(thumb_job(smooth(100, 100, 2)[:, :, :1])))
     assert (small.size, small.mode) == ((80, 80), "L")
 
 
@@ -112,7 +112,7 @@ def test_enlarged_single_pixels_keep_their_colours() -> None:
     for natural, expected in (((3, 3), 1), ((47, 20), 1), ((48, 48), 2)):
         found = encode_result(FilterResult(ENTRY, {"cropped": [tile] * 3}), {**NATURAL, "cropped": natural})
         assert subsampling(found.thumbs["cropped"]) == expected
-    assert subsampling(encode_thumb(smooth(32, 32, 1), (32, 32))) == 1
-    assert subsampling(encode_thumb(smooth(64, 64, 1), (64, 64))) == 2
-    assert subsampling(encode_image(smooth(112, 112, 1))) == 1
-    assert subsampling(encode_image(smooth(113, 112, 1))) == 2
+    assert subsampling(encode_one(thumb_of(smooth(32, 32, 1), (32, 32)))) == 1
+    assert subsampling(encode_one(thumb_of(smooth(64, 64, 1), (64, 64)))) == 2
+    assert subsampling(encode_one(image_job(smooth(112, 112, 1)))) == 1
+    assert subsampling(encode_one(image_job(smooth(113, 112, 1)))) == 2

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.networks import BRANCHING_LAYERS, Branching
 from torchlurk import graph
@@ -20,8 +20,8 @@ from torchlurk.ascent import naive, optimise
 from torchlurk.ascent.objectives import centre_unit, channel_mean
 from torchlurk.ascent.optimise import AscentParams, ascend, filter_generator
 from torchlurk.attribution import gradients
-from torchlurk.attribution.gradients import Unit
 from torchlurk.attribution.relu_rules import RELU_RULES, ReluRule
+from torchlurk.attribution.unit_cuts import Unit
 from torchlurk.datasets.inputs import Preprocess
 from torchlurk.graph import Layer
 from torchlurk.models.runner import Runner
@@ -45,6 +45,7 @@ def fake(layers: dict[str, Layer], monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """Tensors without values, from here on; the layers are traced before."""
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(Tensor, "pin_memory", lambda values: values)  # which they do not have
     with FakeTensorMode():
         yield
 
@@ -152,7 +153,7 @@ def without_generators(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def test_gradients_of_units(
     layers: dict[str, Layer], fake: None, monkeypatch: pytest.MonkeyPatch, rule: ReluRule
 ) -> None:
-    """The scores are needed as numbers, once for each batch and after its backward pass."""
+    """No value is needed, so that the next block can be started before this one is finished."""
     done: list[int] = []
 
     def count(value: Tensor, inputs: list[Tensor], **more: object) -> tuple[Tensor, ...]:
@@ -162,13 +163,19 @@ def test_gradients_of_units(
     monkeypatch.setattr(gradients, "input_gradients", count)
     images = list(torch.randn(2, *SIZE, device=CUDA))
     units = [Unit(0, 1, 3, 4), Unit(1, 2, 3, 5), Unit(1, 0, 4, 4)]
-    with pytest.raises(DataDependentOutputException):
-        list(gradients.unit_gradients(network(), "last", layers["last"].field, images, units, rule))
-    assert done  # the forward and what is given to the backward pass are on the device
+    results = list(gradients.unit_gradients(network(), "last", layers["last"].field, images, units, rule))
+    assert sorted(result.index for result in results) == [0, 1, 2]
+    assert {result.score.device for result in results} == {CUDA}
+    assert done == [3]  # cuts of one size, so one backward pass
     done.clear()
     found = list(gradients.map_gradients(network(), "last", images[0], [1, 4], rule))
     assert [tuple(gradient.shape) for gradient in found] == [SIZE] * 2
-    assert done == [2]  # one backward pass for both
+    assert done == [1, 1]
+    done.clear()
+    maps = [[("last", 1), ("first", 4)], [("last", 2)]]
+    together = gradients.gradients_of_maps(network(), torch.stack(images), maps, rule)
+    assert [tuple(gradient.shape) for gradient in together] == [(2, *SIZE), (1, *SIZE)]
+    assert done == [2, 2]  # a backward pass for the first of both lists, and one for the second
 
 
 def test_inputs_and_pictures(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,10 +187,9 @@ def test_inputs_and_pictures(fake: None, monkeypatch: pytest.MonkeyPatch) -> Non
         assert preprocess.normalise(preprocess.denormalise(x)).device == CUDA
     cut = pictures.crop_gradient(torch.zeros(3, 20, 20, device=CUDA), (-2, 4, 12, 18))
     assert (cut.device, tuple(cut.shape)) == (CUDA, (3, 14, 14))
-    monkeypatch.setattr(pictures, "to_pixels", lambda images: [images])
     for size in ((20, 20), (10, 10), (60, 60)):
-        (drawn,) = pictures.gradient_tiles(torch.randn(4, 3, 20, 20, device=CUDA), size)
-        assert (drawn.device, tuple(drawn.shape)) == (CUDA, (4, 3, *size))
+        drawn = pictures.draw_gradients(torch.randn(4, 3, 20, 20, device=CUDA), size)
+        assert (drawn.device, drawn.dtype, tuple(drawn.shape)) == (CUDA, torch.uint8, (4, *size, 3))
 
 
 @pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])

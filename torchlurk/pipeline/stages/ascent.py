@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -17,7 +17,7 @@ from torchlurk.graph import Layer
 from torchlurk.pipeline import rendering
 from torchlurk.pipeline.config import config_to_record
 from torchlurk.pipeline.encoding import FilterResult
-from torchlurk.pipeline.rendering import Ascend
+from torchlurk.pipeline.rendering import Ascend, AscentPicture
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import (
     RunContext,
@@ -28,7 +28,7 @@ from torchlurk.pipeline.stages.context import (
     requested_channels,
 )
 from torchlurk.runtime.devices import BatchLimiter, ascent_block, retry_on_oom
-from torchlurk.runtime.pictures import PixelSize
+from torchlurk.runtime.jpeg import PixelSize
 from torchlurk.store import schema
 from torchlurk.store.schema import Filter, Manifest
 
@@ -47,14 +47,13 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
     """
     config = context.config.ascent
     channels = requested_channels(context)
-    strategy = _naive(context) if config.strategy == "naive" else _fourier(context)
+    image_sizes = _image_sizes(context, manifest)
+    strategy = _naive(context) if config.strategy == "naive" else _fourier(context, image_sizes)
     ranking = OBJECTIVES[config.objective].ranking
     ascend_in_parts = _split_on_oom(context.limiter, strategy)
-    image_sizes = _image_sizes(context)
 
     def compute(block: Block, advance: Advance) -> Iterator[FilterResult]:
-        by_channel = {entry.channel: entry for entry in block.filters}
-        for result in rendering.ascent_pictures(
+        fetch = rendering.ascent_pictures(
             block.layer,
             block.filters,
             block.requested,
@@ -62,28 +61,37 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
             context.source,
             config.seed,
             lambda entry: _best_score(entry, ranking),
-        ):
-            record = schema.Ascent(
-                score=schema.round_float32(result.score),
-                ratio=None if result.ratio is None else schema.round_float32(result.ratio),
-                found=result.found,
-            )
-            advance(1)
-            entry = msgspec.structs.replace(by_channel[result.channel], ascent=record)
-            yield FilterResult(entry, {"max_activ": [result.picture]})
+        )
+        return _results(block, fetch, advance)
 
     run_blocks(
         context,
         manifest,
         TASKS[0],
-        config_to_record(config),
+        [config_to_record(config), image_sizes],
         lambda files: missing(channels, files, "max_activ"),
-        compute,
+        lambda _: compute,
         size=_block_sizes(context, image_sizes),
     )
     # Sizes for all layers: an earlier run may have been interrupted before it wrote them.
     tiles = msgspec.structs.replace(manifest.tiles, max_activ=image_sizes)
     return msgspec.structs.replace(manifest, tiles=tiles)
+
+
+def _results(
+    block: Block, fetch: Callable[[], Iterator[AscentPicture]], advance: Advance
+) -> Iterator[FilterResult]:
+    """Yield the results of a block that the device may still be computing."""
+    by_channel = {entry.channel: entry for entry in block.filters}
+    for result in fetch():
+        record = schema.Ascent(
+            score=schema.round_float32(result.score),
+            ratio=None if result.ratio is None else schema.round_float32(result.ratio),
+            found=result.found,
+        )
+        advance(1)
+        entry = msgspec.structs.replace(by_channel[result.channel], ascent=record)
+        yield FilterResult(entry, {"max_activ": [result.picture]})
 
 
 def _block_sizes(context: RunContext, image_sizes: Mapping[str, PixelSize]) -> int | dict[str, int]:
@@ -141,31 +149,34 @@ def _split_on_oom(limiter: BatchLimiter, ascend_all: Ascend) -> Ascend:
     return ascend_in_parts
 
 
-def _image_sizes(context: RunContext) -> dict[str, PixelSize]:
-    """Return height and width of the images of each layer."""
+def _image_sizes(context: RunContext, manifest: Manifest) -> dict[str, PixelSize]:
+    """Return height and width of the images of each layer; those of a layer that has images are kept."""
     depth, height, width = context.source.shape
     if context.config.ascent.strategy == "naive":
         return {layer.name: (height, width) for layer in context.graph.layers}
+    files = read_layer_files(context, manifest)
     return {
-        layer.name: supported_canvas_size(context.runner, layer.name, layer.field, (height, width), depth)
+        layer.name: manifest.tiles.max_activ[layer.name]
+        if any("max_activ" in entry.pictures for entry in files[layer.name].filters)
+        else supported_canvas_size(context.runner, layer.name, layer.field, (height, width), depth)
         for layer in context.graph.layers
     }
 
 
-def _fourier(context: RunContext) -> Ascend:
-    """Return the ascent in Fourier space (Olah et al. 2017)."""
+def _fourier(context: RunContext, image_sizes: Mapping[str, PixelSize]) -> Ascend:
+    """Return the ascent in Fourier space (Olah et al. 2017), with images of these sizes by layer."""
     preprocess = context.network.preprocess
     config = context.config.ascent
     params = AscentParams(
         steps=config.steps, resolutions=config.resolutions, bfloat16=config.precision == "bfloat16"
     )
-    depth, height, width = context.source.shape
+    depth = context.source.shape[0]
     objective = OBJECTIVES[config.objective].score
 
     def ascend_fourier(
         layer: Layer, channels: Sequence[int], generators: Sequence[torch.Generator]
     ) -> AscentResult:
-        size = supported_canvas_size(context.runner, layer.name, layer.field, (height, width), depth)
+        size = image_sizes[layer.name]
         sized = dataclasses.replace(params, jitter=jitter_for_size(Jitter(), size))
         return ascend(
             context.runner,

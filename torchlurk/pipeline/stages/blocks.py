@@ -10,7 +10,8 @@ must not depend on which others were requested, in this run or an earlier one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial as bind
 
@@ -19,6 +20,7 @@ from torchlurk.graph import Layer
 from torchlurk.pipeline.encoding import EncodedFilter, FilterResult, encode_result, natural_sizes
 from torchlurk.pipeline.stages.block_results import read_block, write_block
 from torchlurk.pipeline.stages.context import RunContext, read_layer_files, with_filters
+from torchlurk.runtime.transfer import ahead, batches_in_flight
 from torchlurk.store import schema
 from torchlurk.store.packs import write_layer
 from torchlurk.store.partial import PartialResults, digest_records
@@ -59,7 +61,14 @@ Advance = Callable[[int], object]
 """Advances a progress bar by a number of filters."""
 
 ComputeBlock = Callable[[Block, Advance], Iterator[FilterResult]]
-"""Computes a block: yields the new results of the requested filters, and advances the bar by each."""
+"""Computes a block: returns the new results of the requested filters, and advances the bar by each.
+
+With CUDA, what it asks of the device before it returns is computed while the results of the block before are
+collected."""
+
+
+Plan = Callable[[Sequence[Block]], ComputeBlock]
+"""Takes the blocks that a process is going to compute, and returns the function that computes one of them."""
 
 
 def split_into_blocks(
@@ -93,7 +102,7 @@ def run_blocks(
     task: str,
     config: object,
     select: Callable[[Mapping[str, LayerFile]], Mapping[str, Sequence[int]]],
-    compute: ComputeBlock,
+    plan: Plan,
     *,
     size: int | Mapping[str, int],
 ) -> dict[str, LayerFile]:
@@ -107,7 +116,7 @@ def run_blocks(
         task: Name of the partial results and of the progress bar.
         config: What affects the results, besides the run's identity.
         select: Returns the channels to compute, by layer.
-        compute: Computes a block.
+        plan: Returns the function that computes the blocks of this process.
         size: Filters per block, of every layer or by layer.
 
     Returns:
@@ -134,8 +143,9 @@ def run_blocks(
         advance(sum(filters[piece] for piece in finished))
         if merger:
             merger.merge(finished)
-        for block in context.group.local_share(remaining):
-            write_block(partial, block.piece, _compute_encoded(context, block, compute, advance))
+        local = list(context.group.local_share(remaining))
+        for block, encoded in _compute_encoded(context, local, plan(local), advance):
+            write_block(partial, block.piece, encoded)
             awaited.pop(block.piece, None)
             if merger:
                 merger.merge([block.piece, *collect_finished(context, partial, awaited, advance)])
@@ -150,15 +160,52 @@ def run_blocks(
 
 
 def _compute_encoded(
-    context: RunContext, block: Block, compute: ComputeBlock, advance: Advance
-) -> list[EncodedFilter]:
-    """Compute a block; its pictures are encoded by `context.encoders` meanwhile."""
-    natural = natural_sizes(block.layer, context.source.shape[1:])
-    futures = [
-        context.encoders.submit(bind(encode_result, result, natural)) for result in compute(block, advance)
-    ]
-    context.encoders.finish()
-    return [future.result() for future in futures]
+    context: RunContext, blocks: Iterable[Block], compute: ComputeBlock, advance: Advance
+) -> Iterator[tuple[Block, list[EncodedFilter]]]:
+    """Yield each block with its results, as soon as its pictures are encoded.
+
+    They are encoded while the network computes the next block. If that fails, the block is yielded before the
+    exception is raised.
+    """
+    started = ((block, compute(block, advance)) for block in blocks)
+    before: _Encoding | None = None
+    problem: Exception | None = None
+    try:
+        for block, results in ahead(started, batches_in_flight(context.source.device)):
+            natural = natural_sizes(block.layer, context.source.shape[1:])
+            futures: list[Future[EncodedFilter]] = []
+            for result in results:
+                futures.append(context.encoders.submit(bind(encode_result, result, natural)))
+                if before and before.is_done:
+                    yield before.block, before.results
+                    before = None
+            if before:
+                yield before.block, before.results
+            before = _Encoding(block, futures)
+    except Exception as error:
+        problem = error
+    if before:
+        yield before.block, before.results
+    if problem:
+        raise problem
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """A block that is computed, and whose pictures are being encoded."""
+
+    block: Block
+    futures: Sequence[Future[EncodedFilter]]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all pictures are encoded."""
+        return all(future.done() for future in self.futures)
+
+    @property
+    def results(self) -> list[EncodedFilter]:
+        """The results, after the last picture is encoded."""
+        return [future.result() for future in self.futures]
 
 
 def collect_finished(

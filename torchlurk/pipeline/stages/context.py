@@ -47,7 +47,7 @@ class RunContext:
         out: Folder of the store.
         config: Options of the run.
         reporter: Receives messages and progress.
-        encoders: Threads that encode pictures.
+        encoders: Threads or processes that encode pictures.
         group: Processes that share the run.
         limiter: Batch size that fits into memory.
         sleep: Waits for a number of seconds.

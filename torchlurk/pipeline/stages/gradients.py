@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from torchlurk.pipeline import records, rendering
 from torchlurk.pipeline.config import config_to_record
 from torchlurk.pipeline.encoding import FilterResult
-from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
+from torchlurk.pipeline.map_gradients import MapPictures
+from torchlurk.pipeline.rendering import UnitPictures
+from torchlurk.pipeline.stages.blocks import Advance, Block, ComputeBlock, run_blocks
 from torchlurk.pipeline.stages.context import (
     RunContext,
     delete_pictures,
@@ -19,7 +21,7 @@ from torchlurk.pipeline.stages.context import (
     requested_channels,
 )
 from torchlurk.runtime.devices import retry_on_oom
-from torchlurk.store.schema import LayerFile, Manifest
+from torchlurk.store.schema import Filter, LayerFile, Manifest
 
 TASKS: tuple[str, ...] = ("max gradients", "avg gradients", "certificates")
 """Names of the partial results of the stage."""
@@ -27,10 +29,8 @@ TASKS: tuple[str, ...] = ("max gradients", "avg gradients", "certificates")
 _TOLERANCE = 1e-3
 """Certificates above this relative difference are reported: the crop does not explain its score."""
 
-_MAPS_PER_BLOCK = 512
-"""Filters per block of map gradients; filters that have images in common share their forward passes.
-
-Of 2,000 images, 2.3 entries of the lists of 512 filters share one; of those of 64 filters, 1.2."""
+_MAPS_PER_BLOCK = 64
+"""Filters per block of map gradients; filters of several blocks share forward passes, see `MapPictures`."""
 
 _CROPS_PER_BLOCK = 64
 """Filters per block of certificates; they share forward passes."""
@@ -51,7 +51,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
         TASKS[0],
         recorded,
         lambda files: missing(channels, files, "max_grads"),
-        lambda block, advance: _unit_gradients(context, block, advance),
+        lambda _: lambda block, advance: _unit_gradients(context, block, advance),
         size=max(1, config.batch_size // context.config.scan.k),
     )
     run_blocks(
@@ -60,7 +60,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
         TASKS[1],
         recorded,
         lambda files: missing(channels, files, "avg_grads"),
-        lambda block, advance: _map_gradients(context, block, advance),
+        lambda blocks: _plan_map_gradients(context, blocks),
         size=_MAPS_PER_BLOCK,
     )
     files = run_blocks(
@@ -69,7 +69,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
         TASKS[2],
         recorded,
         lambda files: _uncertified(context, files),
-        lambda block, advance: _certify(context, block, advance),
+        lambda _: lambda block, advance: _certify(context, block, advance),
         size=_CROPS_PER_BLOCK,
     )
     if context.group.is_main:
@@ -100,28 +100,33 @@ def _uncertified(context: RunContext, files: Mapping[str, LayerFile]) -> dict[st
 
 
 def _unit_gradients(context: RunContext, block: Block, advance: Advance) -> Iterator[FilterResult]:
-    """Compute the gradients of the `max` entries of a block, and yield its requested filters."""
-    config, layer = context.config.gradients, block.layer
-    results = retry_on_oom(
+    """Compute the gradients of the `max` entries of a block, and return its requested filters."""
+    config = context.config.gradients
+    fetch = retry_on_oom(
         context.limiter,
         config.batch_size,
-        lambda limit: list(
-            rendering.unit_pictures(
-                context.runner,
-                layer,
-                block.filters,
-                context.source,
-                config.method,
-                images_per_batch=limit,
-                bfloat16=config.precision == "bfloat16",
-            )
+        lambda limit: rendering.unit_pictures(
+            context.runner,
+            block.layer,
+            block.filters,
+            context.source,
+            config.method,
+            images_per_batch=limit,
+            bfloat16=config.precision == "bfloat16",
         ),
     )
-    for entry, result in zip(block.filters, results, strict=True):
+    return _unit_results(block, fetch, advance)
+
+
+def _unit_results(
+    block: Block, fetch: Callable[[], Iterator[UnitPictures]], advance: Advance
+) -> Iterator[FilterResult]:
+    """Yield the requested filters of a block that the device may still be computing."""
+    for entry, result in zip(block.filters, fetch(), strict=True):
         if entry.channel not in block.requested:
             continue
         tiles = {"max_grads": result.whole}
-        if not layer.sees_all:
+        if not block.layer.sees_all:
             tiles["cropped_grad"] = result.cropped
         certified = [
             records.with_certificate(e, score) for e, score in zip(entry.max, result.scores, strict=True)
@@ -130,16 +135,31 @@ def _unit_gradients(context: RunContext, block: Block, advance: Advance) -> Iter
         yield FilterResult(msgspec.structs.replace(entry, max=certified), tiles)
 
 
-def _map_gradients(context: RunContext, block: Block, advance: Advance) -> Iterator[FilterResult]:
-    """Compute the gradients of the `avg` entries of a block's requested filters, and yield these."""
-    layer, config = block.layer, context.config.gradients
-    by_channel = {entry.channel: entry for entry in block.filters if entry.channel in block.requested}
-    for channel, tiles in rendering.map_pictures(
-        context.runner, layer, list(by_channel.values()), context.source, config.method,
+def _plan_map_gradients(context: RunContext, blocks: Sequence[Block]) -> ComputeBlock:
+    """Return a function that computes the gradients of the `avg` entries of a block's requested filters."""
+    config = context.config.gradients
+    pictures = MapPictures(
+        context.runner,
+        context.source,
+        config.method,
+        context.limiter,
+        [(block.layer, _requested(block)) for block in blocks],
         bfloat16=config.precision == "bfloat16",
-    ):  # fmt: skip
-        advance(1)
-        yield FilterResult(by_channel[channel], {"avg_grads": tiles})
+    )
+
+    def compute(block: Block, advance: Advance) -> Iterator[FilterResult]:
+        filters = _requested(block)
+        by_channel = {entry.channel: entry for entry in filters}
+        for channel, tiles in pictures.draw(block.layer, filters):
+            advance(1)
+            yield FilterResult(by_channel[channel], {"avg_grads": tiles})
+
+    return compute
+
+
+def _requested(block: Block) -> list[Filter]:
+    """Return the requested filters of a block."""
+    return [entry for entry in block.filters if entry.channel in block.requested]
 
 
 def _certify(context: RunContext, block: Block, advance: Advance) -> Iterator[FilterResult]:

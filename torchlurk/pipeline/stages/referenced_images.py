@@ -8,7 +8,7 @@ from functools import partial as bind
 import msgspec
 
 from torchlurk.errors import LurkError
-from torchlurk.pipeline.encoding import encode_image
+from torchlurk.pipeline.encoding import encode_one, image_job
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.store import schema
 from torchlurk.store.packs import join_pictures, split_images, write_images
@@ -70,7 +70,7 @@ def _are_written(context: RunContext, used: Sequence[int]) -> bool:
 def _encode(context: RunContext, piece: str, images: Sequence[int]) -> bytes:
     """Return some images as a pack, after its record."""
     futures = {
-        (image, IMAGE): context.encoders.submit(bind(encode_image, context.source.picture(image)))
+        (image, IMAGE): context.encoders.submit(bind(encode_one, image_job(context.source.picture(image))))
         for image in images
     }
     context.encoders.finish()

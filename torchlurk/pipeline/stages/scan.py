@@ -12,13 +12,13 @@ import torch
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer, describe_skipped
 from torchlurk.pipeline import records, rendering
-from torchlurk.pipeline.encoding import FilterResult, encode_thumb, natural_sizes
+from torchlurk.pipeline.encoding import FilterResult, encode_one, natural_sizes, thumb_of
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import RunContext, update_stage
 from torchlurk.pipeline.stages.manifest import new_manifest
 from torchlurk.pipeline.stages.referenced_images import IMAGES_TASK, write_referenced_images
 from torchlurk.pipeline.stages.scan_shards import scan_images
-from torchlurk.runtime.pictures import Pixels
+from torchlurk.runtime.jpeg import Pixels
 from torchlurk.scan.shards import Shard
 from torchlurk.scan.state import candidate_images, with_lists_of
 from torchlurk.store.partial import PartialResults
@@ -162,12 +162,12 @@ def _write_crops(context: RunContext, manifest: Manifest) -> dict[str, LayerFile
     @lru_cache(maxsize=_CACHED_THUMBS)
     def crop_thumb(layer: str, image: int, position: tuple[int, int]) -> Future[bytes]:
         natural = natural_sizes(context.graph.layer(layer), context.source.shape[1:])["cropped"]
-        return context.encoders.submit(partial(encode_thumb, tile(layer, image, position), natural))
+        return context.encoders.submit(partial(encode_one, thumb_of(tile(layer, image, position), natural)))
 
     @lru_cache(maxsize=_CACHED_THUMBS)
     def image_thumb(image: int) -> Future[bytes]:
         pixels = context.source.picture(image)
-        return context.encoders.submit(partial(encode_thumb, pixels, pixels.shape[:2]))
+        return context.encoders.submit(partial(encode_one, thumb_of(pixels, pixels.shape[:2])))
 
     def compute(block: Block, advance: Advance) -> Iterator[FilterResult]:
         name = block.layer.name
@@ -185,7 +185,9 @@ def _write_crops(context: RunContext, manifest: Manifest) -> dict[str, LayerFile
             advance(1)
             yield FilterResult(entry, tiles, thumbs)
 
-    return run_blocks(context, manifest, "crops", None, _without_crops, compute, size=_FILTERS_PER_BLOCK)
+    return run_blocks(
+        context, manifest, "crops", None, _without_crops, lambda _: compute, size=_FILTERS_PER_BLOCK
+    )
 
 
 def _without_crops(files: Mapping[str, LayerFile]) -> dict[str, Sequence[int]]:
