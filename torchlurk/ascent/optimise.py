@@ -81,7 +81,7 @@ class AscentResult:
 def canvas_size(field: Field, input_size: tuple[int, int]) -> tuple[int, int]:
     """Return the size of the images of a layer, at most that of the network's input.
 
-    Five eighths of the receptive field contain nearly all of a unit's weight (Luo et al. 2016,
+    Half of a large receptive field contains nearly all of a unit's weight (Luo et al. 2016,
     "Understanding the effective receptive field"). A margin lets the pattern repeat.
 
     Args:
@@ -151,7 +151,7 @@ def _shrink(side: int, share: float) -> int:
 def _canvas_side(axis: Axis, extent: int) -> int:
     if axis.rule is None:
         return extent
-    side = axis.rule.size * 5 / 8 + 16
+    side = axis.rule.size / 2 + 24
     return min(extent, max(48, -(-int(side) // 16) * 16))
 
 
