@@ -28,6 +28,13 @@ MOST_INHIBITING = 6
 MOST_CONSUMERS = 12
 """Largest number of filters downstream in a list."""
 
+LIST_DIGITS = 4
+"""Significant digits of the contributions in lists. Digits are most of the bytes of a compressed file: with
+six, those of VGG16 have 1.36 MB, and with these 1.17 MB."""
+
+_DIGITS = 6
+"""Significant digits of sums."""
+
 _LEVELS = 8
 """Steps from zero to the scale of a kernel."""
 
@@ -151,21 +158,27 @@ def wiring_to_records(wiring: LayerWiring, kernels: Sequence[Tensor | None]) -> 
             for column in columns
         }
         sizes = [float(abs(kernel).max()) for kernel in weights.values() if kernel is not None]
-        scale = round6(max(sizes, default=0.0))
+        scale = round_to(max(sizes, default=0.0), _DIGITS)
         excited_by, inhibited_by = (
             [
-                Contributor(*names[column], round6(row[column]), kernel_to_letters(weights[column], scale))
+                Contributor(
+                    *names[column],
+                    round_to(row[column], LIST_DIGITS),
+                    kernel_to_letters(weights[column], scale),
+                )
                 for column in columns
             ]
             for columns in lists
         )
         records.append(
             FilterCircuit(
-                score=round6(score),
-                excitation=round6(excitation),
-                inhibition=round6(inhibition),
-                rest=round6(score - excitation - inhibition),
-                sums=[(round6(positive), round6(negative)) for positive, negative in sums],
+                score=round_to(score, _DIGITS),
+                excitation=round_to(excitation, _DIGITS),
+                inhibition=round_to(inhibition, _DIGITS),
+                rest=round_to(score - excitation - inhibition, _DIGITS),
+                sums=[
+                    (round_to(positive, _DIGITS), round_to(negative, _DIGITS)) for positive, negative in sums
+                ],
                 scale=scale,
                 excited_by=excited_by,
                 inhibited_by=inhibited_by,
@@ -184,7 +197,7 @@ def with_consumers(records: Sequence[FilterCircuit], consumption: Consumption) -
         msgspec.structs.replace(
             record,
             used_by=[
-                Consumer(layer, channel, round6(share))
+                Consumer(layer, channel, round_share(share))
                 for layer, channel, share in zip(*row, strict=True)
                 if share != 0
             ],
@@ -219,6 +232,11 @@ def kernel_to_letters(kernel: _Kernel | None, scale: float) -> str:
     return (levels.astype(np.int64).ravel() + _ZERO).astype(np.uint8).tobytes().decode("ascii")
 
 
-def round6(value: float) -> float:
-    """Return a number with six significant digits; minus zero becomes zero."""
-    return float(f"{value:.6g}") + 0.0
+def round_to(value: float, digits: int) -> float:
+    """Return a number with so many significant digits; minus zero becomes zero."""
+    return float(f"{value:.{digits}g}") + 0.0
+
+
+def round_share(share: float) -> float:
+    """Return a share with three significant digits, or four from 10% on, so that percentages are exact."""
+    return round_to(share, LIST_DIGITS if abs(share) >= 0.1 else LIST_DIGITS - 1)

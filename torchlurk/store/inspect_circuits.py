@@ -11,7 +11,10 @@ from torchlurk.store.read import read_circuits
 from torchlurk.store.schema import CircuitFile, FilterCircuit, Manifest, circuit_path
 
 _TOLERANCE = 1e-5
-"""Largest difference of two sums, as a share of the magnitudes in them: numbers have six digits."""
+"""Largest difference of two sums, as a share of the magnitudes in them: sums have six digits."""
+
+_LIST_TOLERANCE = 1e-3
+"""The same for the sums of lists, whose numbers have four digits."""
 
 
 def check_circuits(store: Path, manifest: Manifest) -> Iterator[str]:
@@ -60,8 +63,8 @@ def _is_consistent(entry: FilterCircuit) -> bool:
         and equal(sum(negative for _, negative in entry.sums), entry.inhibition)
         and all(one > 0 for one in excited)
         and all(one < 0 for one in inhibited)
-        and sum(excited) <= entry.excitation + _TOLERANCE * size
-        and sum(inhibited) >= entry.inhibition - _TOLERANCE * size
+        and sum(excited) <= entry.excitation + _LIST_TOLERANCE * size
+        and sum(inhibited) >= entry.inhibition - _LIST_TOLERANCE * size
         and _is_descending(excited)
         and _is_descending(-one for one in inhibited)
         and _is_descending(shares)

@@ -15,7 +15,8 @@ from torchlurk.pipeline.wiring import (
     kernel_to_letters,
     mean_wiring,
     no_consumption,
-    round6,
+    round_share,
+    round_to,
     wiring_to_records,
     with_consumers,
 )
@@ -98,7 +99,10 @@ def test_consumers_come_from_whole_matrices() -> None:
         records([[]]), add_consumers(no_consumption(1), 0, below.shares(0)[:, 40:])
     )  # fmt: skip
     totals = [sum(10.0 + other for other in range(40)) + 0.5, 804.0]
-    assert found.used_by == [Consumer(0, 1, round6(-4 / totals[1])), Consumer(0, 0, round6(0.5 / totals[0]))]
+    assert found.used_by == [
+        Consumer(0, 1, round_share(-4 / totals[1])),
+        Consumer(0, 0, round_share(0.5 / totals[0])),
+    ]
 
 
 def test_consumers_of_several_layers_are_merged_by_magnitude() -> None:
@@ -151,8 +155,16 @@ def test_letters_are_read_as_the_nearest_of_17_levels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(1 / 3, 0.333333), (-123456.7, -123457.0), (-0.0, 0.0), (1e-30, 1e-30)]
+    ("value", "digits", "expected"),
+    [
+        (1 / 3, 6, 0.333333),
+        (-123456.7, 6, -123457.0),
+        (-0.0, 6, 0.0),
+        (1e-30, 6, 1e-30),
+        (2 / 3, 4, 0.6667),
+        (-123456.7, 3, -123000.0),
+    ],
 )
-def test_numbers_have_six_digits(value: float, expected: float) -> None:
-    assert round6(value) == expected
-    assert str(round6(value)) != "-0.0"
+def test_numbers_have_few_digits(value: float, digits: int, expected: float) -> None:
+    assert round_to(value, digits) == expected
+    assert str(round_to(value, digits)) != "-0.0"
