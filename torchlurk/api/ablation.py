@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from torchlurk.attribution.targets import find_module
+from torchlurk.attribution.targets import LOGITS, find_module
 from torchlurk.circuits.ablation import FixedChannels, channel_means
 from torchlurk.circuits.ablation_effects import AblationBatch, ablation_effects, reachable_layers
 from torchlurk.circuits.ablation_table import Ablation, AblationKind, class_effects, filter_effects
@@ -25,9 +25,6 @@ from torchlurk.runtime.devices import BatchLimiter, cpu_threads, deterministic_f
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.runtime.transfer import copy_to_device
 from torchlurk.training.class_mapping import match_outputs
-
-_LOGITS = "logits"
-"""The pattern of the layer that gives the network's output."""
 
 _CHANNELS = Option("channels", flag="--filter")
 
@@ -85,7 +82,7 @@ def ablate_network(
             an activation is not finite.
     """
     module, device = network.module, settings.device
-    if request.layer != _LOGITS:
+    if request.layer != LOGITS:
         find_module(module, request.layer)  # raises an error with the nearest names
     limiter = BatchLimiter(settings.reporter.report)
     with ExitStack() as stack:
@@ -137,7 +134,7 @@ def _scanned_layer(module: nn.Module, graph: Graph, name: str) -> Layer:
     Raises:
         LurkError: Its output is not feature maps of single images, or it is never called.
     """
-    if name == _LOGITS and name not in dict(module.named_modules()):
+    if name == LOGITS and name not in dict(module.named_modules()):
         name = graph.logits or name
     for layer in graph.layers:
         if layer.name == name:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from torchlurk.attribution.targets import LayerUnit, find_module, parse_unit, pick_unit
+from torchlurk.attribution.targets import LayerUnit, parse_unit
 from torchlurk.circuits.contributions import Contributions, Units, unit_contributions
+from torchlurk.circuits.one_unit import prepared, strongest_unit
 from torchlurk.errors import LurkError
-from torchlurk.graph import Graph, prepare
 from torchlurk.models.isolation import isolated
-from torchlurk.models.runner import Runner, activation
 from torchlurk.models.validate import as_module, check_module
 
 _MAX_SHOWN = 12
@@ -111,54 +109,13 @@ def contributions(
         kind = f"{tuple(x.shape)}, {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
         raise LurkError(f"x is {kind}", "give one image as a tensor of floats, (1, C, H, W)")
     parsed = parse_unit(unit) if isinstance(unit, str) else unit
-    with ExitStack() as stack:
-        stack.enter_context(isolated(model))
-        runner, graph = _prepare(model, x, parsed.layer, layers)
-        stack.enter_context(runner.in_memory_format())
-        name = _layer_name(model, graph, parsed.layer)
-        parsed = _strongest(runner, LayerUnit(name, parsed.channel, parsed.at), x)
+    with isolated(model), prepared(model, x, parsed.layer, layers) as (runner, graph, name):
+        parsed = strongest_unit(runner, LayerUnit(name, parsed.channel, parsed.at), x)
         assert parsed.at is not None
         numbers = (0, parsed.channel, *parsed.at)
         units = Units(*(x.new_tensor([number]).long() for number in numbers))
         found = unit_contributions(runner, graph.layers, x, {name: units})[name]
     return _result(parsed, found)
-
-
-def _prepare(model: nn.Module, x: Tensor, layer: str, patterns: Sequence[str] | None) -> tuple[Runner, Graph]:
-    """Decide how the network is run, and find the layer of the unit and those that count as upstream."""
-    if patterns is None:
-        named = model.named_modules()
-        patterns = [name for name, module in named if name and isinstance(module, nn.Conv2d | nn.Linear)]
-    if layer != "logits":
-        find_module(model, layer)
-    runner, graph = prepare(model, (x.shape[1], x.shape[2], x.shape[3]), (*patterns, layer), x.detach())
-    for skipped in graph.skipped:
-        if skipped.name == layer:
-            raise LurkError(
-                f"layer {skipped.name!r} ({skipped.kind}) {skipped.reason}", "name a unit of another layer"
-            )
-    return runner, graph
-
-
-def _layer_name(model: nn.Module, graph: Graph, name: str) -> str:
-    """Return the name of a layer; that of the module that gives the network's output for `logits`."""
-    is_alias = name == "logits" and graph.logits is not None and name not in dict(model.named_modules())
-    return graph.logits or name if is_alias else name
-
-
-def _strongest(runner: Runner, unit: LayerUnit, x: Tensor) -> LayerUnit:
-    """Return a unit with a position: its own, or that of its map's maximum.
-
-    Raises:
-        LurkError: There is no such filter or position.
-    """
-    with runner.without_gradients():
-        maps = activation(runner, unit.layer, x).detach()
-    pick_unit(maps, unit, type(find_module(runner.model, unit.layer)).__name__)
-    if unit.at is not None:
-        return unit
-    y, column = divmod(int(maps[0, unit.channel].flatten().argmax()), maps.shape[3])
-    return LayerUnit(unit.layer, unit.channel, (y, column))
 
 
 def _result(unit: LayerUnit, found: Contributions) -> UnitContributions:

@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from torchlurk.api.targets import check_channels, find_single_layer
-from torchlurk.api.visualizer import LOGITS, FeatureVisualizer
+from torchlurk.api.visualizer import FeatureVisualizer
 from torchlurk.ascent.optimise import AscentParams
 from torchlurk.attribution.backward import relu_rule
 from torchlurk.attribution.gradients import map_gradients
 from torchlurk.attribution.relu_rules import ReluRule
+from torchlurk.attribution.targets import LOGITS
 from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.preprocess import PreprocessLike
 from torchlurk.errors import LurkError, Option

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
-from torchlurk.api import plots
+from torchlurk.api import circuit_plot, plots
 from torchlurk.api.reading import GradientKind, LayerView, ListKind
 
 if TYPE_CHECKING:
@@ -135,3 +135,38 @@ class FilterPlots(ABC):
             >>> ax = lurker.plot_filter_viz("features.17", 1)
         """
         return plots.plot_filter_viz(self[layer][channel], ax)
+
+    def plot_circuit(
+        self,
+        layer: str | SupportsIndex,
+        channel: SupportsIndex,
+        ax: Axes | None = None,
+        *,
+        exciting: int = 6,
+        inhibiting: int = 3,
+    ) -> Axes:
+        """Draw a filter and the filters upstream that contribute most to it, with their kernels.
+
+        Below the crop of each filter upstream is its kernel, red where a weight is positive and blue where it
+        is negative.
+
+        Args:
+            layer: Name or position of the layer.
+            channel: The filter, from 0.
+            ax: Axes to draw into; by default those of a new figure.
+            exciting: Largest number of exciting filters, at most 12.
+            inhibiting: Largest number of inhibiting filters, at most 6.
+
+        Returns:
+            The axes.
+
+        Raises:
+            LurkError: The layer or filter does not exist, the store has no circuits, or matplotlib is not
+                installed.
+
+        Examples:
+            >>> ax = lurker.plot_circuit("features.17", 0)
+            >>> ax.get_title().startswith("features.17, filter 0: ")
+            True
+        """
+        return circuit_plot.plot_circuit(self[layer][channel], ax, exciting=exciting, inhibiting=inhibiting)

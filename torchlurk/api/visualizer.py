@@ -16,6 +16,7 @@ from torchlurk.ascent.diversity import DiversityPenalty
 from torchlurk.ascent.objectives import Objective
 from torchlurk.ascent.optimise import AscentParams, ascend, filter_generator
 from torchlurk.ascent.transforms import Jitter
+from torchlurk.attribution.targets import LOGITS
 from torchlurk.datasets.inputs import Input
 from torchlurk.datasets.preprocess import PreprocessLike, resolve_preprocess
 from torchlurk.errors import LurkError, Option
@@ -27,9 +28,6 @@ from torchlurk.pipeline.stages.ascent import jitter_for_size
 from torchlurk.runtime import pictures
 from torchlurk.runtime.deprecation import renamed_arguments
 from torchlurk.runtime.devices import default_batch_size, deterministic_float32
-
-LOGITS = "logits"
-"""Name of the layer that computes the network's output."""
 
 WHOLE_IMAGE_PARAMS = AscentParams(
     steps=64, rate=0.025, jitter=Jitter(shift=12.0, scale=0.2, turn=12.0), resolutions=1

@@ -19,6 +19,10 @@ _MAX_LISTED = 12
 _UNIT = re.compile(r"(?P<layer>[^:@]+):(?P<channel>\d+)(?:@(?P<y>\d+),(?P<x>\d+))?")
 
 
+LOGITS = "logits"
+"""The name that stands for the layer that gives the network's output."""
+
+
 @dataclass(frozen=True)
 class ClassLogit:
     """The output of a classifier for a class, before any softmax.

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     help="Explain the mean of a filter's activation map instead of a class, or one position of the map.",
 )
 @click.option(
+    "--circuit",
+    is_flag=True,
+    help="Also draw which filters directly upstream the unit, or the class, is made of, and where in the "
+    "image each contributes: circuit.jpg and circuit.json.",
+)
+@click.option(
     "--methods",
     metavar="METHOD,...",
     help=f"Methods to show, in order. [default: all, {', '.join(METHOD_NAMES)}]",
@@ -91,7 +97,7 @@ def explain(**arguments: Any) -> None:
 
 def _explain(
     *, images: tuple[Path, ...], model: str, weights: str, allow_unsafe_pickle: bool,
-    classes: tuple[str, ...], unit: str | None, methods: str | None, randomize: Any,
+    classes: tuple[str, ...], unit: str | None, circuit: bool, methods: str | None, randomize: Any,
     samples: int, sigma: float, steps: int, size: int | tuple[int, int] | None,
     show_channels: tuple[int, ...] | None, words: Path | None, seed: int, device: str, tile: int, out: Path,
 ) -> None:  # fmt: skip
@@ -133,6 +139,21 @@ def _explain(
     for explanation in explanations:
         _print_explanation(explanation)
     echo(str(out / SHEET))
+    if circuit:
+        from torchlurk.explaining.circuit import explain_circuits
+        from torchlurk.explaining.circuit_files import CIRCUIT_SHEET, circuit_caption, write_circuits
+
+        circuits = explain_circuits(
+            network.module,
+            network.preprocess,
+            images,
+            [explanation.target for explanation in explanations],
+            classes=_read_names(words) if words else names,
+        )
+        write_circuits(out, network, circuits, tile)
+        for one in circuits:
+            echo(circuit_caption(one))
+        echo(str(out / CIRCUIT_SHEET))
 
 
 def _check_targets(images: tuple[Path, ...], classes: tuple[str, ...], unit: str | None) -> None:

@@ -10,19 +10,34 @@ from torchlurk.explaining.params import AttributionParams
 from torchlurk.runtime.deprecation import warn_renamed
 
 if TYPE_CHECKING:
+    from torchlurk.explaining.circuit import CircuitPart, UnitCircuit, explain_circuits
     from torchlurk.explaining.explanation import Completeness, Control, Explanation, Prediction
     from torchlurk.explaining.methods import METHODS
     from torchlurk.explaining.run import explain
 
-__all__ = ["METHODS", "AttributionParams", "Completeness", "Control", "Explanation", "Prediction", "explain"]
+__all__ = [
+    "METHODS",
+    "AttributionParams",
+    "CircuitPart",
+    "Completeness",
+    "Control",
+    "Explanation",
+    "Prediction",
+    "UnitCircuit",
+    "explain",
+    "explain_circuits",
+]
 
 _MODULES = {
     "METHODS": "methods",
+    "CircuitPart": "circuit",
     "Completeness": "explanation",
     "Control": "explanation",
     "Explanation": "explanation",
     "Prediction": "explanation",
+    "UnitCircuit": "circuit",
     "explain": "run",
+    "explain_circuits": "circuit",
 }
 """Module of each export that is imported when it is first used."""
 

@@ -21,7 +21,7 @@ class SheetCell:
 
     Attributes:
         pixels: `(H, W, 3)`; `None` for an empty cell.
-        note: A few words below the picture.
+        note: A few words below the picture, in one line or several.
     """
 
     pixels: Pixels | None
@@ -62,7 +62,7 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow], tile: int) -
     sheet_width = gap + len(columns) * (width + gap)
     captions = [_wrap(row.caption, font, sheet_width - 2 * gap) for row in rows]
     row_heights = [
-        line * (len(lines) + any(cell.note for cell in row.cells)) + height + gap
+        line * (len(lines) + max(_note_lines(cell) for cell in row.cells)) + height + gap
         for row, lines in zip(rows, captions, strict=True)
     ]
     sheet = Image.new("RGB", (sheet_width, heading_height + gap + sum(row_heights)), _BACKGROUND)
@@ -81,9 +81,15 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[SheetRow], tile: int) -
             left = gap + column * (width + gap)
             if cell.pixels is not None:
                 sheet.paste(_scale(cell.pixels, tile), (left, picture_top))
-            draw.text((left, picture_top + height), cell.note, _NOTE_COLOUR, font)
+            for number, text in enumerate(cell.note.split("\n")):
+                text = _truncate_start(text, font, width + gap // 2)
+                draw.text((left, picture_top + height + number * line), text, _NOTE_COLOUR, font)
         top += row_height
     return np.asarray(sheet)
+
+
+def _note_lines(cell: SheetCell) -> int:
+    return len(cell.note.split("\n")) if cell.note else 0
 
 
 def _scaled_size(pixels: Pixels, tile: int) -> tuple[int, int]:
@@ -119,3 +125,12 @@ def _truncate(text: str, font: _Font, width: int) -> str:
     while text and font.getlength(f"{text}...") > width:
         text = text[:-1]
     return f"{text}..."
+
+
+def _truncate_start(text: str, font: _Font, width: int) -> str:
+    """Return a line, shortened at its start if it is too long: names of layers differ at the end."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"...{text}") > width:
+        text = text[1:]
+    return f"...{text}"

@@ -7,13 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as pyplot
 import numpy as np
 import pytest
 
 from tests.golden.run import EXPECTED
 from tests.helpers import refusal
 from tests.processes import run_without_torch
-from torchlurk import LayerView, open_store
+from torchlurk import LayerView, Lurk, open_store
+from torchlurk.api.circuit_plot import plot_circuit
 
 STORE = EXPECTED / "branching"
 
@@ -37,7 +39,7 @@ def test_made_of_has_the_rows_of_both_lists() -> None:
         ]
         assert [r.share for r in rows] == pytest.approx([c / total for _, _, c, _ in listed])
         # All filters are in the lists, so the shares are whole.
-        assert sum(abs(r.share) for r in rows) == pytest.approx(1, rel=1e-5)
+        assert sum(abs(r.share) for r in rows) == pytest.approx(1, rel=5e-4)
         for row, (_, _, _, letters) in zip(rows, listed, strict=True):
             weights = [(ord(letter) - ord("i")) / 8 * entry["scale"] for letter in letters]
             assert row.kernel is not None
@@ -100,3 +102,30 @@ def test_torch_is_not_needed() -> None:
         assert store.layer("head")[0].made_of()[0].share > 0
         """
     )
+
+
+def test_the_plot_shows_the_crop_and_the_kernel_of_each_filter() -> None:
+    view = layer("head")[0]
+    rows = view.made_of()
+    ax = plot_circuit(view, exciting=2, inhibiting=1)
+    excited = [row for row in rows if row.contribution > 0][:2]
+    inhibited = [row for row in rows if row.contribution < 0][:1]
+    labels = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert labels == [
+        "head\n0",
+        *(f"{row.layer}\n{row.channel}: {row.share:+.0%}" for row in (*excited, *inhibited)),
+    ]
+    (image,) = ax.get_images()
+    canvas = np.asarray(image.get_array())
+    assert canvas.shape == (198, len(labels) * 102 - 6, 3)
+    assert (canvas[102:, :96] == 255).all()  # the filter itself has no kernel
+    for number, row in enumerate((*excited, *inhibited), 1):
+        assert row.kernel is not None
+        drawn = canvas[102:, number * 102 : number * 102 + 96].astype(int)
+        height, width = row.kernel.shape
+        centres = drawn[96 // height // 2 :: 96 // height, 96 // width // 2 :: 96 // width]
+        warmth = centres[:height, :width, 0] - centres[:height, :width, 2]
+        assert (np.sign(warmth) == np.sign(row.kernel))[abs(row.kernel) > 0.1 * abs(row.kernel).max()].all()
+    assert f"{view.circuit.score:.4g} = {view.excitation:.4g} excitation" in ax.get_title()
+    assert Lurk.load(STORE).plot_circuit("head", 0, ax=ax) is ax
+    pyplot.close("all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
@@ -225,3 +226,30 @@ def test_the_trunk_has_no_classes(run: Run, tmp_path: Path, monkeypatch: pytest.
     refused(run("cat.png"), "no classes", "--unit")
     assert run("cat.png", "--unit", "conv:1", "--out", "made").exit_code == 0
     assert not scores(tmp_path / "made").images[0].predictions
+
+
+def test_circuit_draws_what_units_and_classes_are_made_of(run: Run, tmp_path: Path) -> None:
+    result = run(
+        "cat.png", "a dog.jpg", "--unit", "last:2", "--circuit", "--methods", "guided", "--out", "made"
+    )
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert re.fullmatch(
+        r"cat\.png: last:2@\d+,\d+, \S+ = \S+ excitation - \S+ inhibition [+-] \S+ rest", lines[-3]
+    )
+    assert lines[-1] == str(Path("made/circuit.jpg"))
+    file = msgspec.json.decode((tmp_path / "made/circuit.json").read_bytes())
+    assert [image["image"] for image in file["images"]] == ["cat.png", "a dog.jpg"]
+    assert {part["layer"] for image in file["images"] for part in image["excited_by"]} == {"conv"}
+    result = run("cat.png", "--class", "dog", "--circuit", "--methods", "guided", "--out", "classes")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-2].startswith("cat.png: dog (2), ")
+
+
+def test_circuit_of_the_first_layer_is_one_line(run: Run, tmp_path: Path) -> None:
+    result = run("cat.png", "--unit", "conv:2", "--circuit", "--methods", "guided", "--out", "made")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "torchlurk: no layer is directly upstream of 'conv'; choose a unit of a later layer"
+    )
+    assert (tmp_path / "made/sheet.jpg").exists()
