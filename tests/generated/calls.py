@@ -143,7 +143,7 @@ def compute_circuits(case: Case, model: nn.Module, folder: Path) -> None:
             error = abs(entry.excitation + entry.inhibition + entry.rest - score)
             check(error <= 2e-5 * size, "sum of the parts of a score")
             used = sum(abs(row.share) for row in entry.made_of())
-            check(used <= 1 + 2e-5, "shares of what a filter is made of")
+            check(used <= 1 + 5e-4, "shares of what a filter is made of")  # contributions have four digits
 
 
 def compute_grads(case: Case, model: nn.Module, folder: Path) -> None:
