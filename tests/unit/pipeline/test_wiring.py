@@ -11,6 +11,7 @@ from torchlurk.api.circuits import letters_to_kernel
 from torchlurk.pipeline.contribution_sums import no_units, sum_units
 from torchlurk.pipeline.wiring import (
     LayerWiring,
+    _largest,
     add_consumers,
     kernel_to_letters,
     mean_wiring,
@@ -168,3 +169,15 @@ def test_letters_are_read_as_the_nearest_of_17_levels() -> None:
 def test_numbers_have_few_digits(value: float, digits: int, expected: float) -> None:
     assert round_to(value, digits) == expected
     assert str(round_to(value, digits)) != "-0.0"
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+@pytest.mark.parametrize("size", [0, 1, 3, 12, 40])
+def test_the_largest_values_are_those_of_a_stable_sort(size: int, count: int) -> None:
+    draw = np.random.default_rng(size * 100 + count)
+    for _ in range(50):
+        values = draw.integers(-3, 4, size).astype(np.float64)  # many are equal
+        expected = [
+            at for at in sorted(range(size), key=lambda at: (-values[at], at))[:count] if values[at] > 0
+        ]
+        assert _largest(values, count) == expected
