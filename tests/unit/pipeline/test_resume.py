@@ -45,5 +45,5 @@ def test_a_scan_is_continued_with_the_batch_size_of_the_store(tmp_path: Path, re
     manifest["stages"]["scan"]["config"]["batch_size"] = recorded
     (store / "network.json").write_text(json.dumps(manifest))
     assert default_scan_batch(store, cpu, (64, 64), overwrite=False) == recorded
-    assert default_scan_batch(store, cpu, (64, 64), overwrite=True) == 64
-    assert default_scan_batch(tmp_path / "new", cpu, (64, 64), overwrite=False) == 64
+    assert default_scan_batch(store, cpu, (32, 32), overwrite=True) == 64
+    assert default_scan_batch(tmp_path / "new", cpu, (32, 32), overwrite=False) == 64
