@@ -52,7 +52,7 @@ export function start(main, bar, index, liveUrl) {
   /** @type {View|null} */
   let view = null;
   let running = new AbortController();
-  let drawing = false; // whether a view is on its way
+  let drawing = false; // whether a new view is being drawn
   let live = null; // the latest message of a live server
   let drawn = null; // what the view depends on in that message
   const memory = new Map(); // what views remember for the visitor's return
@@ -88,9 +88,9 @@ export function start(main, bar, index, liveUrl) {
   async function draw({ again = false } = {}) {
     const asked = current();
     drawn = live && viewDependencies(live, asked);
-    // A view that another one is about to replace has stopped loading.
+    // A view that is about to be replaced no longer loads its pictures, so it is drawn again.
     if (!again && !drawing && view?.update && samePage(asked, shown)) {
-      // Two steps through the history may be one drawing and two events; a second drawing would lose the focus.
+      // Two quick steps back fire two events for one address; drawing the view twice would lose the focus.
       if (formatRoute(asked) === formatRoute(shown)) return;
       shown = asked;
       view.update(asked);

@@ -43,8 +43,8 @@ def test_a_process_loads_no_torch_and_no_shared_memory(folder: Path) -> None:
     try:
         process.send([str(path) for path in sorted(folder.iterdir())])
         process.receive(room(12))
-        maps = Path(f"/proc/{process._process.pid}/maps").read_text()
-        status = Path(f"/proc/{process._process.pid}/status").read_text()
+        maps = Path(f"/proc/{process._worker.process.pid}/maps").read_text()
+        status = Path(f"/proc/{process._worker.process.pid}/status").read_text()
     finally:
         process.close()
     assert "torch" not in maps
@@ -61,7 +61,7 @@ def test_a_crash_is_reported_only_where_its_batch_is_received(folder: Path) -> N
         process.send([str(folder / "00.png")])
         process.receive(room(12))
         assert signal.getsignal(signal.SIGCHLD) == before
-        os.kill(process._process.pid, signal.SIGSEGV)
+        os.kill(process._worker.process.pid, signal.SIGSEGV)
         for _ in range(20):  # the caller computes
             time.sleep(0.01)
         process.send([str(folder / "01.png")])

@@ -11,6 +11,7 @@ from PIL import Image
 from torchlurk.api.circuits import UpstreamFilter
 from torchlurk.api.filters import FilterView
 from torchlurk.api.plots import escape_mathtext, resolve_axes
+from torchlurk.circuits.score_sum import format_sum
 from torchlurk.errors import LurkError
 
 if TYPE_CHECKING:
@@ -69,18 +70,9 @@ def plot_circuit(view: FilterView, ax: Axes | None = None, *, exciting: int = 6,
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    ax.set_title(escape_mathtext(_sum(view)))
+    total = format_sum(view.circuit.score, view.excitation, view.inhibition, view.rest)
+    ax.set_title(escape_mathtext(f"{view.layer.name}, filter {view.channel}: {total}"))
     return ax
-
-
-def _sum(view: FilterView) -> str:
-    """Return the sum that gives the score of a filter, for people."""
-    sign = "-" if view.rest < 0 else "+"
-    name = f"{view.layer.name}, filter {view.channel}"
-    return (
-        f"{name}: {view.circuit.score:.4g} = {view.excitation:.4g} excitation "
-        f"- {abs(view.inhibition):.4g} inhibition {sign} {abs(view.rest):.4g} rest"
-    )
 
 
 def _picture(view: FilterView) -> _Picture:

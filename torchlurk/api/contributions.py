@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchlurk.attribution.targets import LayerUnit, parse_unit
 from torchlurk.circuits.contributions import Contributions, Units, unit_contributions
 from torchlurk.circuits.one_unit import prepared, strongest_unit
+from torchlurk.circuits.score_sum import format_sum
 from torchlurk.errors import LurkError
 from torchlurk.models.isolation import isolated
 from torchlurk.models.validate import as_module, check_module
@@ -59,10 +60,8 @@ class UnitContributions:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield (
-            f"{self.unit}: {self.score:.4g} = {self.excitation:.4g} excitation "
-            f"- {-self.inhibition:.4g} inhibition {'-' if self.rest < 0 else '+'} {abs(self.rest):.4g} rest"
-        )
+        total = format_sum(self.score, self.excitation, self.inhibition, self.rest)
+        yield f"{self.unit}: {total}"
         for one in self.filters[:_MAX_SHOWN]:
             yield f"{one.value:+10.4g}  {one.layer}:{one.channel}"
         if len(self.filters) > _MAX_SHOWN:

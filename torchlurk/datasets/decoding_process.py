@@ -27,30 +27,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import IO, Final, cast
 
 import torch
 
 from torchlurk.datasets import worker
 from torchlurk.datasets.resize_crop import ResizeCrop
 from torchlurk.errors import LurkError, Option
-
-_PACKAGE_ROOT: Final = str(Path(worker.__file__).parents[2])
-"""The folder that holds the package."""
+from torchlurk.runtime.worker_process import WorkerProcess
 
 
 class DecodingProcess:
-    """A process that decodes one batch at a time.
-
-    It ends with its pipe, so that it never outlives the caller, even if that is killed.
-    """
+    """A process that decodes one batch at a time."""
 
     def __init__(self, params: ResizeCrop) -> None:
         """Start the process.
@@ -62,16 +52,7 @@ class DecodingProcess:
         self._paths: Sequence[str] = ()
         # Decoders written in C print a line for each bad file; it is read only if the process dies.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", worker.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            # The packages of the caller, wherever they come from, and this very package.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([_PACKAGE_ROOT, *filter(None, sys.path)])},
-        )
-        self._requests = cast("IO[bytes]", self._process.stdin)
-        self._replies = cast("IO[bytes]", self._process.stdout)
+        self._worker = WorkerProcess(worker.__file__, self._stderr)
 
     def send(self, paths: Sequence[str]) -> None:
         """Request a batch.
@@ -84,8 +65,8 @@ class DecodingProcess:
         self._paths = paths
         request = {"paths": list(paths), "resize_crop": asdict(self._params)}
         with contextlib.suppress(BrokenPipeError):  # `receive` reports it
-            self._requests.write(json.dumps(request).encode() + b"\n")
-            self._requests.flush()
+            self._worker.requests.write(json.dumps(request).encode() + b"\n")
+            self._worker.requests.flush()
 
     def receive(self, pixels: torch.Tensor) -> list[str | None]:
         """Wait for the batch that was requested.
@@ -100,11 +81,11 @@ class DecodingProcess:
         Raises:
             LurkError: The process has died, because a decoder crashed or memory ran out.
         """
-        line = self._replies.readline()
+        line = self._worker.replies.readline()
         reasons: list[str | None] = json.loads(line) if line.endswith(b"\n") else []
         good = pixels[: reasons.count(None)]
         view = memoryview(good.numpy().data).cast("B") if good.numel() else memoryview(b"")
-        while view and (count := self._replies.readinto(view)):  # type: ignore[attr-defined]
+        while view and (count := self._worker.replies.readinto(view)):  # type: ignore[attr-defined]
             view = view[count:]
         if view or len(reasons) != len(self._paths):
             raise self._death()
@@ -112,7 +93,7 @@ class DecodingProcess:
 
     def _death(self) -> LurkError:
         """Return the error for a process that has died."""
-        code = self._process.wait()
+        code = self._worker.process.wait()
         self._stderr.seek(0)
         last = self._stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
         return LurkError(
@@ -122,10 +103,6 @@ class DecodingProcess:
         )
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
-        self._process.kill()
-        self._process.wait()
-        with contextlib.suppress(BrokenPipeError):  # from a request that it never read
-            self._requests.close()
-        self._replies.close()
+        """Kill the process."""
+        self._worker.close()
         self._stderr.close()

@@ -6,14 +6,13 @@ It imports Pillow and numpy, but not torch, and so starts in a tenth of a second
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from torchlurk.datasets.decode import decode_image
 from torchlurk.datasets.limits import BadImage
 from torchlurk.datasets.resize_crop import ResizeCrop, resize_and_crop
+from torchlurk.runtime.worker_process import run_worker
 
 
 def answer_requests(requests: BinaryIO, replies: BinaryIO) -> None:
@@ -48,9 +47,4 @@ def _params(fields: dict[str, Any]) -> ResizeCrop:
 
 
 if __name__ == "__main__":
-    # Ctrl-C reaches the whole process group; the parent closes the pipe, which ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        answer_requests(sys.stdin.buffer, sys.stdout.buffer)
-    except BrokenPipeError:
-        sys.stderr.close()  # the parent is gone: say nothing about unflushed output
+    run_worker(answer_requests)

@@ -192,7 +192,7 @@ def _explain_unit(
 
 
 def _copied_layer(found: ContributionMaps) -> str | None:
-    """Return the layer upstream of which a unit is the mean, or the maximum, of one map; `None` otherwise.
+    """Return the upstream layer if the unit depends on a single one of its maps; otherwise `None`.
 
     A network may end with a convolution and a pooling. What that convolution is made of says more of a class.
     """

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from torchlurk.circuits.score_sum import format_sum
 from torchlurk.explaining.circuit import CircuitPart, UnitCircuit
 from torchlurk.explaining.drawing import Window, draw_frame
+from torchlurk.explaining.record import ExplainedModel, describe_model
 from torchlurk.explaining.sheet import SheetCell, SheetRow, contact_sheet
 from torchlurk.models.network import Network
 from torchlurk.runtime.jpeg import JpegOptions, Pixels, jpeg
-from torchlurk.store.schema import Digest, Record
+from torchlurk.store.schema import Record, Relative
 from torchlurk.store.write import write_bytes, write_json
 
 CIRCUIT_SHEET = "circuit.jpg"
@@ -57,10 +59,8 @@ class UnitCircuitsFile(Record, frozen=True):
     """Content of `circuit.json`."""
 
     format: int
-    model: str
-    weights: str
-    weights_sha256: Digest
-    sheet: str
+    model: ExplainedModel
+    sheet: Relative
     images: tuple[UnitCircuitRecord, ...]
 
 
@@ -85,9 +85,7 @@ def write_circuits(
     write_bytes(out / CIRCUIT_SHEET, sheet)
     file = UnitCircuitsFile(
         _FORMAT,
-        network.source,
-        network.weights,
-        network.weights_sha256,
+        describe_model(network),
         CIRCUIT_SHEET,
         tuple(_circuit_to_record(circuit) for circuit in circuits),
     )
@@ -97,11 +95,8 @@ def write_circuits(
 
 def circuit_caption(circuit: UnitCircuit) -> str:
     """Return the caption of an image: its name, the unit, and the sum that gives its activation."""
-    sign = "-" if circuit.rest < 0 else "+"
-    return (
-        f"{circuit.name}: {circuit.target_name}, {circuit.score:.4g} = {circuit.excitation:.4g} excitation "
-        f"- {abs(circuit.inhibition):.4g} inhibition {sign} {abs(circuit.rest):.4g} rest"
-    )
+    total = format_sum(circuit.score, circuit.excitation, circuit.inhibition, circuit.rest)
+    return f"{circuit.name}: {circuit.target_name}, {total}"
 
 
 def draw_circuits(circuits: Sequence[UnitCircuit], tile: int) -> Pixels:

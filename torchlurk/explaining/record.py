@@ -92,6 +92,11 @@ class ScoresFile(Record, frozen=True):
     images: tuple[ImageRecord, ...]
 
 
+def describe_model(network: Network) -> ExplainedModel:
+    """Return the record of a network."""
+    return ExplainedModel(network.title, network.source, network.weights, network.weights_sha256)
+
+
 def explanations_to_record(
     network: Network,
     params: AttributionParams,
@@ -113,7 +118,7 @@ def explanations_to_record(
     preprocess = network.preprocess
     return ScoresFile(
         format=_FORMAT,
-        model=ExplainedModel(network.title, network.source, network.weights, network.weights_sha256),
+        model=describe_model(network),
         input=ExplainedInput(network.shape, preprocess.mean, preprocess.std),
         methods={name: METHODS[name].recorded_parameters(params) for name in params.methods},
         sheet=sheet,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from typing import BinaryIO
 
 import numpy as np
 
 from torchlurk.runtime.jpeg import JpegJob, JpegOptions, encode_jpegs
+from torchlurk.runtime.worker_process import run_worker
 
 
 def answer_jobs(requests: BinaryIO, replies: BinaryIO) -> None:
@@ -32,9 +31,4 @@ def answer_jobs(requests: BinaryIO, replies: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    # Ctrl-C reaches the whole process group; the parent closes the pipe, which ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        answer_jobs(sys.stdin.buffer, sys.stdout.buffer)
-    except BrokenPipeError:
-        sys.stderr.close()  # the parent is gone: say nothing about unflushed output
+    run_worker(answer_jobs)

@@ -78,7 +78,7 @@ def test_navigation_by_mouse(page, compared, moments, troubles):
     page.go_back()
     heading(page, "deep")
     expect(page.locator(".tile:focus .tile-number")).to_have_text(str(order[0]))
-    # Two steps at once may be two events of which the first already has the last address.
+    # Two quick steps back fire two events, and both see the address of the second step.
     page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
     page.wait_for_timeout(50)
     expect(page.locator(".tile:focus .tile-number")).to_have_text(str(order[0]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from torchlurk.pipeline import records, rendering
 from torchlurk.pipeline.config import config_to_record
 from torchlurk.pipeline.encoding import FilterResult
-from torchlurk.pipeline.map_gradients import MapPictures
+from torchlurk.pipeline.map_pictures import MapPictures
 from torchlurk.pipeline.rendering import UnitPictures
 from torchlurk.pipeline.stages.blocks import Advance, Block, ComputeBlock, run_blocks
 from torchlurk.pipeline.stages.context import (
@@ -51,7 +52,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
         TASKS[0],
         recorded,
         lambda files: missing(channels, files, "max_grads"),
-        lambda _: lambda block, advance: _unit_gradients(context, block, advance),
+        lambda _: partial(_unit_gradients, context),
         size=max(1, config.batch_size // context.config.scan.k),
     )
     run_blocks(
@@ -60,7 +61,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
         TASKS[1],
         recorded,
         lambda files: missing(channels, files, "avg_grads"),
-        lambda blocks: _plan_map_gradients(context, blocks),
+        partial(_plan_map_gradients, context),
         size=_MAPS_PER_BLOCK,
     )
     files = run_blocks(
@@ -69,7 +70,7 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
         TASKS[2],
         recorded,
         lambda files: _uncertified(context, files),
-        lambda _: lambda block, advance: _certify(context, block, advance),
+        lambda _: partial(_certify, context),
         size=_CROPS_PER_BLOCK,
     )
     if context.group.is_main:

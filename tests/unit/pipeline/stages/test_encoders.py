@@ -36,9 +36,17 @@ def test_the_files_do_not_depend_on_who_encodes_them(pool: EncoderPool) -> None:
 def test_a_process_that_dies_is_replaced_by_this_one() -> None:
     process = EncodingProcess()
     assert process.encode(jobs()) == encode_jpegs(jobs())
-    process._process.kill()
+    process._worker.process.kill()
     for _ in range(2):
         assert process.encode(jobs()) == encode_jpegs(jobs())
+    process.close()
+
+
+def test_a_process_takes_pictures_that_are_not_contiguous() -> None:
+    process = EncodingProcess()
+    turned = [JpegJob(job.pixels.transpose(1, 0, 2), job.options) for job in jobs()]
+    gray = JpegJob(jobs()[0].pixels[:, ::2, 1:2], JpegOptions(90))
+    assert process.encode([*turned, gray]) == encode_jpegs([*turned, gray])
     process.close()
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.golden.run import EXPECTED, golden_run
 from torchlurk.errors import LurkError
-from torchlurk.pipeline import map_gradients
+from torchlurk.pipeline import map_pictures
 from torchlurk.pipeline.stages import blocks
 from torchlurk.store.pictures import layer_pictures
 from torchlurk.store.read import read_layer, read_manifest
@@ -39,9 +39,9 @@ def test_batches_give_the_pictures_of_single_images(
 ) -> None:
     """As on CUDA: several images share a forward, and the next ones are started before these are drawn."""
     expected = run(tmp_path / "single")
-    monkeypatch.setattr(map_gradients, "images_at_once", lambda _: images)
-    monkeypatch.setattr(map_gradients, "_MAPS_PER_FORWARD", per_forward)
-    for module in (map_gradients, blocks):
+    monkeypatch.setattr(map_pictures, "images_at_once", lambda _: images)
+    monkeypatch.setattr(map_pictures, "_MAPS_PER_FORWARD", per_forward)
+    for module in (map_pictures, blocks):
         monkeypatch.setattr(module, "batches_in_flight", lambda _: 1)
     found = run(tmp_path / "batches")
     assert found.keys() == expected.keys()
@@ -52,7 +52,7 @@ def test_batches_give_the_pictures_of_single_images(
 
 def test_a_batch_that_does_not_fit_is_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run(tmp_path / "single")
-    compute, sizes = map_gradients.gradients.gradients_of_maps, []
+    compute, sizes = map_pictures.gradients.gradients_of_maps, []
 
     def limited(model, images, *args, **options):  # type: ignore[no-untyped-def]
         sizes.append(len(images))
@@ -60,8 +60,8 @@ def test_a_batch_that_does_not_fit_is_divided(tmp_path: Path, monkeypatch: pytes
             raise MemoryError
         return compute(model, images, *args, **options)
 
-    monkeypatch.setattr(map_gradients, "images_at_once", lambda _: 6)
-    monkeypatch.setattr(map_gradients.gradients, "gradients_of_maps", limited)
+    monkeypatch.setattr(map_pictures, "images_at_once", lambda _: 6)
+    monkeypatch.setattr(map_pictures.gradients, "gradients_of_maps", limited)
     found = run(tmp_path / "batches")
     assert max(sizes) == 6
     assert sizes[-1] <= 2
@@ -73,22 +73,22 @@ def test_one_image_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch
     def fail(*_args: object, **_options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(map_gradients.gradients, "gradients_of_maps", fail)
+    monkeypatch.setattr(map_pictures.gradients, "gradients_of_maps", fail)
     with pytest.raises(LurkError, match="a batch of one image does not fit into memory"):
         run(tmp_path / "none")
 
 
-def shared(*lengths: int) -> list[map_gradients._SharedForward]:
+def shared(*lengths: int) -> list[map_pictures._SharedForward]:
     return [
-        map_gradients._SharedForward(image, [("conv", channel, image) for channel in range(length)])
+        map_pictures._SharedForward(image, [("conv", channel, image) for channel in range(length)])
         for image, length in enumerate(lengths)
     ]
 
 
 def test_batches_hold_images_with_equally_many_entries() -> None:
     parts = shared(1, 9, 2, 4, 1)
-    assert list(map_gradients._batches(parts, 1)) == [[part] for part in parts]
-    batches = list(map_gradients._batches(parts, 3))
+    assert list(map_pictures._batches(parts, 1)) == [[part] for part in parts]
+    batches = list(map_pictures._batches(parts, 3))
     lengths = [[len(part.entries) for part in batch] for batch in batches]
     assert lengths == [[4, 4, 4], [2, 1, 1], [1]]
     entries = sorted(entry for batch in batches for part in batch for entry in part.entries)
@@ -99,16 +99,16 @@ def test_batches_hold_images_with_equally_many_entries() -> None:
 def test_layers_that_share_forward_passes_give_the_same_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiles: int
 ) -> None:
-    monkeypatch.setattr(map_gradients, "_TILES_IN_MEMORY", 0)
+    monkeypatch.setattr(map_pictures, "_TILES_IN_MEMORY", 0)
     expected = run(tmp_path / "alone")
-    compute, forwards = map_gradients.gradients.gradients_of_maps, []
+    compute, forwards = map_pictures.gradients.gradients_of_maps, []
 
     def counted(model, images, maps, *args, **options):  # type: ignore[no-untyped-def]
         forwards.append(len({layer for of_image in maps for layer, _ in of_image}))
         return compute(model, images, maps, *args, **options)
 
-    monkeypatch.setattr(map_gradients.gradients, "gradients_of_maps", counted)
-    monkeypatch.setattr(map_gradients, "_TILES_IN_MEMORY", tiles)
+    monkeypatch.setattr(map_pictures.gradients, "gradients_of_maps", counted)
+    monkeypatch.setattr(map_pictures, "_TILES_IN_MEMORY", tiles)
     monkeypatch.setattr("torchlurk.pipeline.stages.gradients._MAPS_PER_BLOCK", 2)
     found = run(tmp_path / "shared")
     assert found.keys() == expected.keys()
@@ -129,5 +129,5 @@ def test_layers_are_grouped_while_their_tiles_fit() -> None:
     blocks = [(Named(name), [entry] * count) for name, count in (("a", 2), ("b", 3), ("b", 1), ("c", 4))]
     per_filter = len(entry.avg)
     for capacity, groups in ((0, [0, 1, 2]), (6, [0, 0, 1]), (8, [0, 0, 1]), (10, [0, 0, 0])):
-        found = map_gradients._group_layers(blocks, capacity * per_filter)  # type: ignore[arg-type]
+        found = map_pictures._group_layers(blocks, capacity * per_filter)  # type: ignore[arg-type]
         assert list(found.values()) == groups
