@@ -6,7 +6,7 @@ image share one, also entries of later blocks and of the next layers; their tile
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -30,8 +30,8 @@ _MAPS_PER_FORWARD = 4
 """Entries of an image that share a forward pass in a batch of several images."""
 
 _TILES_IN_MEMORY = 6144
-"""Tiles of the layers that share forward passes, on a CPU: 230 MB of 112 x 112 pixels. An interruption loses
-those whose block is not finished: for VGG16 on two cores, up to seven minutes of work."""
+"""Tiles of the blocks that share forward passes: 230 MB of 112 x 112 pixels. An interruption loses those
+whose block is not finished: for VGG16 on two cores, up to seven minutes of work."""
 
 
 class MapPictures:
@@ -67,12 +67,13 @@ class MapPictures:
         self._bfloat16 = bfloat16
         self._at_once = 1 if as_runner(model).one_by_one else images_at_once(source.device)
         self._sizes = {layer.name: tile_sizes(layer, source)["avg_grads"] for layer, _ in blocks}
-        capacity = _TILES_IN_MEMORY if self._at_once == 1 else 0
-        self._group_of = _group_layers(blocks, capacity)
+        groups = _group_blocks(blocks, _TILES_IN_MEMORY, across_layers=self._at_once == 1)
+        self._group_of: dict[tuple[str, int], int] = {}
         self._pending: dict[tuple[int, int], list[_Entry]] = {}
-        for layer, filters in blocks:
+        for (layer, filters), group in zip(blocks, groups, strict=True):
+            self._group_of[_block_key(layer, filters)] = group
             for image, entry in _entries(layer, filters):
-                self._pending.setdefault((self._group_of[layer.name], image), []).append(entry)
+                self._pending.setdefault((group, image), []).append(entry)
         self._tiles: dict[_Entry, Pixels] = {}
 
     def draw(self, layer: Layer, filters: Sequence[Filter]) -> Iterator[tuple[int, list[Pixels]]]:
@@ -80,14 +81,14 @@ class MapPictures:
 
         Args:
             layer: The layer of the block.
-            filters: The filters of the block; each is drawn once.
+            filters: The filters of the block, as in `blocks`; each is drawn once.
         """
         remaining = {
             entry.channel: {(layer.name, entry.channel, rank) for rank in range(len(entry.avg))}
             for entry in filters
             if entry.avg
         }
-        group = self._group_of[layer.name]
+        group = self._group_of[_block_key(layer, filters)]
         # In the filters' order, so that those of a block are finished one after the other.
         images = dict.fromkeys(image for image, _ in _entries(layer, filters))
         parts = [
@@ -137,22 +138,34 @@ def _entries(layer: Layer, filters: Sequence[Filter]) -> Iterator[tuple[int, _En
             yield e.image, (layer.name, entry.channel, rank)
 
 
-def _group_layers(blocks: Sequence[tuple[Layer, Sequence[Filter]]], capacity: int) -> Mapping[str, int]:
-    """Return the number of the group of each layer; layers of a group share forward passes.
+def _block_key(layer: Layer, filters: Sequence[Filter]) -> tuple[str, int]:
+    """Return what identifies a block: its layer and its first channel."""
+    return layer.name, filters[0].channel
+
+
+def _group_blocks(
+    blocks: Sequence[tuple[Layer, Sequence[Filter]]], capacity: int, *, across_layers: bool
+) -> list[int]:
+    """Return the number of the group of each block; consecutive blocks of a group share forward passes.
 
     Args:
-        blocks: The blocks, in the order of the layers.
-        capacity: The largest number of entries in a group of several layers.
+        blocks: The blocks, in their order.
+        capacity: The largest number of entries in a group of several blocks.
+        across_layers: Whether a group may have blocks of several layers. In a batch of several images, the
+            forward pass of all of them would go as far as that of the deepest layer.
     """
-    groups: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    for layer, filters in blocks:
-        counts[layer.name] = counts.get(layer.name, 0) + sum(len(entry.avg) for entry in filters)
-    number, held = 0, 0
-    for name, count in counts.items():
-        if held and held + count > capacity:
-            number, held = number + 1, 0
-        groups[name] = number
+    groups: list[int] = []
+    held = 0
+    for number, (layer, filters) in enumerate(blocks):
+        count = sum(len(entry.avg) for entry in filters)
+        is_new_layer = number > 0 and blocks[number - 1][0].name != layer.name
+        if not groups:
+            groups.append(0)
+        elif held + count > capacity or (is_new_layer and not across_layers):
+            groups.append(groups[-1] + 1)
+            held = 0
+        else:
+            groups.append(groups[-1])
         held += count
     return groups
 

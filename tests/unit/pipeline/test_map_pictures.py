@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_batches_hold_images_with_equally_many_entries() -> None:
     assert entries == sorted(entry for part in parts for entry in part.entries)
 
 
-@pytest.mark.parametrize("tiles", [0, 20, 40, 10_000])
+@pytest.mark.parametrize("tiles", [0, 15, 20, 10_000])
 def test_layers_that_share_forward_passes_give_the_same_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiles: int
 ) -> None:
@@ -113,21 +114,48 @@ def test_layers_that_share_forward_passes_give_the_same_pictures(
     found = run(tmp_path / "shared")
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[key], expected[key]) for key in expected)
-    assert max(forwards) == {0: 1, 20: 2, 40: 3, 10_000: 4}[tiles]
+    assert max(forwards) == {0: 1, 15: 2, 20: 3, 10_000: 4}[tiles]
 
 
-def test_layers_are_grouped_while_their_tiles_fit() -> None:
+def test_blocks_are_grouped_while_their_tiles_fit() -> None:
     store = EXPECTED / "branching"
-    manifest = read_manifest(store)
-    layer, *_ = (golden_layer for golden_layer in manifest.layers)
-    entry = read_layer(store, layer).filters[0]
+    entry = read_layer(store, read_manifest(store).layers[0]).filters[0]
+    sizes = [("a", 2), ("b", 3), ("b", 1), ("b", 4), ("c", 4)]
+    blocks = [(SimpleNamespace(name=name), [entry] * count) for name, count in sizes]
 
-    class Named:
-        def __init__(self, name: str) -> None:
-            self.name = name
+    def groups(filters: int, *, across_layers: bool) -> list[int]:
+        return map_pictures._group_blocks(
+            blocks,  # type: ignore[arg-type]
+            filters * len(entry.avg),
+            across_layers=across_layers,
+        )
 
-    blocks = [(Named(name), [entry] * count) for name, count in (("a", 2), ("b", 3), ("b", 1), ("c", 4))]
-    per_filter = len(entry.avg)
-    for capacity, groups in ((0, [0, 1, 2]), (6, [0, 0, 1]), (8, [0, 0, 1]), (10, [0, 0, 0])):
-        found = map_pictures._group_layers(blocks, capacity * per_filter)  # type: ignore[arg-type]
-        assert list(found.values()) == groups
+    assert groups(0, across_layers=True) == [0, 1, 2, 3, 4]
+    assert groups(6, across_layers=True) == [0, 0, 0, 1, 2]
+    assert groups(8, across_layers=True) == [0, 0, 0, 1, 1]
+    assert groups(99, across_layers=True) == [0, 0, 0, 0, 0]
+    # A layer with more tiles than fit is divided, so that memory is bounded.
+    assert groups(4, across_layers=False) == [0, 1, 1, 2, 3]
+    assert groups(99, across_layers=False) == [0, 1, 1, 1, 2]
+    assert map_pictures._group_blocks([], 5, across_layers=True) == []
+
+
+@pytest.mark.parametrize("images", [1, 4])
+def test_few_tiles_are_in_memory_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int
+) -> None:
+    """However many filters a layer has."""
+    held: list[int] = []
+    draw = map_pictures.MapPictures.draw
+
+    def counted(self, layer, filters):  # type: ignore[no-untyped-def]
+        for result in draw(self, layer, filters):
+            held.append(len(self._tiles))
+            yield result
+
+    monkeypatch.setattr(map_pictures.MapPictures, "draw", counted)
+    monkeypatch.setattr(map_pictures, "images_at_once", lambda _: images)
+    monkeypatch.setattr(map_pictures, "_TILES_IN_MEMORY", 12)
+    monkeypatch.setattr("torchlurk.pipeline.stages.gradients._MAPS_PER_BLOCK", 2)
+    run(tmp_path / "store")
+    assert max(held) <= 12
