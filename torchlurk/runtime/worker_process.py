@@ -33,7 +33,7 @@ class WorkerProcess:
             program: Path of its file, which calls `run_worker`.
             stderr: Receives what it prints; by default the caller's standard error.
         """
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
             [sys.executable, "-P", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -41,8 +41,8 @@ class WorkerProcess:
             # The packages of the caller, wherever they come from, and this very package.
             env={**os.environ, "PYTHONPATH": os.pathsep.join([_PACKAGE_ROOT, *filter(None, sys.path)])},
         )
-        self.requests = cast("IO[bytes]", self.process.stdin)
-        self.replies = cast("IO[bytes]", self.process.stdout)
+        self.requests: IO[bytes] = cast("IO[bytes]", self.process.stdin)
+        self.replies: IO[bytes] = cast("IO[bytes]", self.process.stdout)
 
     def close(self) -> None:
         """Kill the process."""
