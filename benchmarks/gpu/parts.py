@@ -13,11 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 
@@ -187,7 +186,7 @@ def run_all(settings: Settings, recorder: Recorder, *, images: int, fast: bool) 
         settings: The settings.
         recorder: The record.
         images: Number of images.
-        fast: Scan in bfloat16, and compute gradients in TensorFloat-32 with benchmarked algorithms.
+        fast: Scan in bfloat16, and score the candidates again in float32.
     """
     out = settings.work / f"all-{images}-{'fast' if fast else 'exact'}" / "store"
     begin = time.perf_counter()
@@ -248,10 +247,7 @@ def run_pipeline(
     recorder.facts.setdefault("config", {})[str(out.parent.name)] = json.loads(
         json.dumps(asdict(replace(config, selection=Selection())), default=str)
     )
-    precision = (
-        patch.object(pipeline, "deterministic_float32", lambda _: _tensorfloat32()) if fast else nullcontext()
-    )
-    with precision, recorder.stage("everything"):
+    with recorder.stage("everything"):
         pipeline.precompute(network, listed, out, config, chosen, recorder.reporter())
 
 

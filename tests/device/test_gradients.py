@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.device.helpers import check_close
+from tests.device.helpers import check_close, no_synchronisation
 from tests.networks import BRANCHING_LAYERS, Branching, seeded
 from torchlurk import graph
 from torchlurk.attribution import gradients, unit_cuts
@@ -129,6 +129,25 @@ def test_map_gradients(device: torch.device, name: str, rule: ReluRule) -> None:
             check_close(together[position][image], expected[0], device)
             if image == 0:
                 check_close(found[position], expected[0], device)
+
+
+@pytest.mark.parametrize("rule", RELU_RULES)
+def test_the_next_gradients_are_started_without_waiting(device: torch.device, rule: ReluRule) -> None:
+    layer, model, x = layers()["last"], seeded(Branching), images(2)
+    maps = [[("last", 2), ("first", 0)], [("first", 1)]]
+    with isolated(model, device):
+        pictures = x.to(device)
+
+        def start() -> list[Tensor]:
+            units = unit_gradients(model, "last", layer.field, list(pictures), some_units(layer)[:1], rule)
+            return [*gradients_of_maps(model, pictures, maps, rule), *(one.gradient for one in units)]
+
+        expected = start()  # chooses algorithms, and waits
+        with no_synchronisation(device):
+            found = start()
+    assert len(found) == 3
+    for one, again in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, again)
 
 
 def test_methods_draw_the_same_numbers_on_every_device(device: torch.device) -> None:

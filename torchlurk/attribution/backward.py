@@ -117,10 +117,6 @@ def input_gradients(
 ) -> tuple[Tensor, ...]:
     """Compute the gradients of a scalar under the active ReLU rule.
 
-    `torch.autograd.grad` disables function modes while it runs, and with them the rule for ReLUs that a
-    custom function computes again in the backward pass, as reversible and memory-efficient blocks do. So the
-    engine is called directly.
-
     Args:
         value: A tensor of one number, with a gradient history.
         inputs: Tensors in that history.
@@ -132,13 +128,44 @@ def input_gradients(
     Raises:
         LurkError: The value has no gradient history.
     """
-    require_history(value)
+    return vector_jacobian_products([value], [torch.ones_like(value)], inputs, retain_graph=retain_graph)
+
+
+def vector_jacobian_products(
+    outputs: Sequence[Tensor],
+    vectors: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    *,
+    retain_graph: bool = False,
+) -> tuple[Tensor, ...]:
+    """Compute the products of vectors and Jacobian matrices, summed over outputs, under the active ReLU rule.
+
+    `torch.autograd.grad` disables function modes while it runs, and with them the rule for ReLUs that a
+    custom function computes again in the backward pass, as reversible and memory-efficient blocks do. So the
+    engine is called directly.
+
+    Args:
+        outputs: Tensors; those without a gradient history are constant.
+        vectors: For each of them a tensor of its shape, the weights of its values.
+        inputs: Tensors in the history of the outputs.
+        retain_graph: Whether the history is needed again.
+
+    Returns:
+        For each of `inputs` a tensor of its shape; zero where no output depends on it.
+
+    Raises:
+        LurkError: No output has a gradient history.
+    """
+    pairs = [(y, vector) for y, vector in zip(outputs, vectors, strict=True) if y.requires_grad]
+    if not pairs:
+        raise no_history()
+    with_history, weights = zip(*pairs, strict=True)
     gradients = torch.autograd.Variable._execution_engine.run_backward(
-        (value,), (torch.ones_like(value),), retain_graph, False, tuple(inputs),
+        with_history, weights, retain_graph, False, tuple(inputs),
         allow_unreachable=True, accumulate_grad=False,
     )  # fmt: skip
-    pairs = zip(gradients, inputs, strict=True)
-    return tuple(torch.zeros_like(x) if gradient is None else gradient for gradient, x in pairs)
+    found = zip(gradients, inputs, strict=True)
+    return tuple(torch.zeros_like(x) if gradient is None else gradient for gradient, x in found)
 
 
 def require_history(values: Tensor) -> None:

@@ -8,6 +8,7 @@ forward serves all filters of that image.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from torchlurk.attribution.backward import input_gradients, relu_rule
+from torchlurk.attribution.backward import input_gradients, relu_rule, vector_jacobian_products
 from torchlurk.attribution.needed import Needed, NeededConvolutions, needed_by
 from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.attribution.unit_cuts import Cut, Unit, blocks_of_cuts
@@ -255,17 +256,27 @@ def gradients_of_maps(
     x = images.clone().requires_grad_()
     with torch.enable_grad(), relu_rule(rule), NeededConvolutions(None, bfloat16=bfloat16):
         found = dict(zip(layers, activations(model, layers, x), strict=True))
-        totals = [
-            torch.stack([found[layer][row, channel].mean() for row, (layer, channel) in enumerate(one)]).sum()
-            for one in _by_position(maps)
-        ]
-    for position, total in enumerate(totals):
+    count = max(map(len, maps), default=0)
+    for position in range(count):
+        chosen: dict[str, list[tuple[int, int]]] = {}
+        rows = [(row, *of_image[position]) for row, of_image in enumerate(maps) if len(of_image) > position]
+        for row, layer, channel in rows:
+            chosen.setdefault(layer, []).append((row, channel))
+        outputs = [found[layer] for layer in chosen]
+        weights = [_weights_of_means(found[layer], of_layer) for layer, of_layer in chosen.items()]
         with torch.enable_grad(), relu_rule(rule):
-            (gradient,) = input_gradients(total, [x], retain_graph=position < len(totals) - 1)
-        yield gradient[: sum(len(of_image) > position for of_image in maps)]
+            (gradient,) = vector_jacobian_products(outputs, weights, [x], retain_graph=position < count - 1)
+        yield gradient[: len(rows)]
 
 
-def _by_position(maps: Sequence[Sequence[tuple[str, int]]]) -> Iterator[list[tuple[str, int]]]:
-    """Yield the first maps of all lists, then the second ones, and so on."""
-    for position in range(max(map(len, maps), default=0)):
-        yield [of_image[position] for of_image in maps if len(of_image) > position]
+def _weights_of_means(values: Tensor, chosen: Sequence[tuple[int, int]]) -> Tensor:
+    """Return the weights of values `(N, C, H, W)` in the sum of the means of some maps, by row and channel.
+
+    To start from them is faster than to select each map in the graph: the backward pass of each selection
+    would fill a tensor of this size.
+    """
+    weights = torch.zeros(values.shape, dtype=values.dtype, device=values.device)
+    rows, channels = copy_to_device(torch.tensor(chosen), values.device).unbind(1)
+    # A number of Python would be copied to the device, which would be waited for.
+    weights[rows, channels] = weights.new_full((), 1 / math.prod(values.shape[2:]))
+    return weights

@@ -6,7 +6,7 @@ image share one, also entries of later blocks and of the next layers; their tile
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -17,21 +17,28 @@ from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.graph import Layer
 from torchlurk.models.runner import Runnable, as_runner
 from torchlurk.pipeline.image_source import ImageSource
-from torchlurk.pipeline.rendering import DrawnTiles, draw_tiles, tile_sizes
+from torchlurk.pipeline.rendering import DrawnTiles, draw_tiles
 from torchlurk.runtime.devices import BatchLimiter, images_at_once, retry_on_oom
 from torchlurk.runtime.jpeg import Pixels
+from torchlurk.runtime.pictures import tile_size
 from torchlurk.runtime.transfer import ahead, batches_in_flight
 from torchlurk.store.schema import Filter
 
 _Entry = tuple[str, int, int]
 """An entry of a top list: a layer, a channel, and the rank in its list."""
 
-_MAPS_PER_FORWARD = 4
+_MAPS_PER_FORWARD = 8
 """Entries of an image that share a forward pass in a batch of several images."""
 
-_TILES_IN_MEMORY = 6144
-"""Tiles of the blocks that share forward passes: 230 MB of 112 x 112 pixels. An interruption loses those
-whose block is not finished: for VGG16 on two cores, up to seven minutes of work."""
+
+def tiles_in_memory(device: torch.device) -> int:
+    """Return the number of pictures that may wait in memory for others of their block.
+
+    Those of 112 x 112 pixels take 230 MB; on CUDA, where the images are in memory too, 900 MB. An
+    interruption loses the pictures whose block is not finished: for VGG16, up to seven minutes of work on two
+    cores, and a quarter of a minute on a GPU.
+    """
+    return 6144 if device.type != "cuda" else 24_576
 
 
 class MapPictures:
@@ -66,8 +73,10 @@ class MapPictures:
         self._limiter = limiter
         self._bfloat16 = bfloat16
         self._at_once = 1 if as_runner(model).one_by_one else images_at_once(source.device)
-        self._sizes = {layer.name: tile_sizes(layer, source)["avg_grads"] for layer, _ in blocks}
-        groups = _group_blocks(blocks, _TILES_IN_MEMORY, across_layers=self._at_once == 1)
+        self._size = tile_size(source.shape[1:])  # a tile shows the whole input
+        layers = dict.fromkeys(layer.name for layer, _ in blocks)
+        self._depths = {name: depth for depth, name in enumerate(layers)}
+        groups = _group_blocks(blocks, tiles_in_memory(source.device))
         self._group_of: dict[tuple[str, int], int] = {}
         self._pending: dict[tuple[int, int], list[_Entry]] = {}
         for (layer, filters), group in zip(blocks, groups, strict=True):
@@ -94,7 +103,7 @@ class MapPictures:
         parts = [
             _SharedForward(i, self._pending.pop((group, i))) for i in images if (group, i) in self._pending
         ]
-        started = (self._start(batch) for batch in _batches(parts, self._at_once))
+        started = (self._start(batch) for batch in _batches(parts, self._at_once, self._depths))
         finished = ahead(started, batches_in_flight(self._source.device))
         for drawn in chain([[]], finished):
             for tiles in drawn:
@@ -117,10 +126,7 @@ class MapPictures:
         found = gradients.gradients_of_maps(self._model, images, maps, self._rule, bfloat16=self._bfloat16)
         for position, of_position in enumerate(found):
             entries = [one.entries[position] for one in batch if len(one.entries) > position]
-            by_entry = dict(zip(entries, of_position, strict=True))
-            for layer in dict.fromkeys(layer for layer, *_ in entries):
-                of_layer = {entry: gradient for entry, gradient in by_entry.items() if entry[0] == layer}
-                yield draw_tiles(self._source, of_layer, self._sizes[layer])
+            yield draw_tiles(self._source, dict(zip(entries, of_position, strict=True)), self._size)
 
 
 @dataclass(frozen=True)
@@ -143,25 +149,20 @@ def _block_key(layer: Layer, filters: Sequence[Filter]) -> tuple[str, int]:
     return layer.name, filters[0].channel
 
 
-def _group_blocks(
-    blocks: Sequence[tuple[Layer, Sequence[Filter]]], capacity: int, *, across_layers: bool
-) -> list[int]:
+def _group_blocks(blocks: Sequence[tuple[Layer, Sequence[Filter]]], capacity: int) -> list[int]:
     """Return the number of the group of each block; consecutive blocks of a group share forward passes.
 
     Args:
         blocks: The blocks, in their order.
         capacity: The largest number of entries in a group of several blocks.
-        across_layers: Whether a group may have blocks of several layers. In a batch of several images, the
-            forward pass of all of them would go as far as that of the deepest layer.
     """
     groups: list[int] = []
     held = 0
-    for number, (layer, filters) in enumerate(blocks):
+    for _, filters in blocks:
         count = sum(len(entry.avg) for entry in filters)
-        is_new_layer = number > 0 and blocks[number - 1][0].name != layer.name
         if not groups:
             groups.append(0)
-        elif held + count > capacity or (is_new_layer and not across_layers):
+        elif held + count > capacity:
             groups.append(groups[-1] + 1)
             held = 0
         else:
@@ -170,12 +171,19 @@ def _group_blocks(
     return groups
 
 
-def _batches(parts: Sequence[_SharedForward], at_once: int) -> Iterator[Sequence[_SharedForward]]:
-    """Yield the images that share a batch.
+def _batches(
+    parts: Sequence[_SharedForward], at_once: int, depths: Mapping[str, int]
+) -> Iterator[Sequence[_SharedForward]]:
+    """Yield the images that share a batch; a batch of one image has all its entries.
 
-    Each image of a batch takes part in as many backward passes as the one with most entries. So an image with
-    many of them is in a batch several times, and those with equally many are together. A batch of one image
-    has all its entries.
+    Each image of a batch takes part in as many backward passes as the one with most entries, and in a forward
+    pass as far as the deepest layer. So an image with many entries is in a batch several times, and images
+    with equally many, in equally deep layers, are together.
+
+    Args:
+        parts: The images, with their entries from shallow to deep layers.
+        at_once: Number of images in a batch.
+        depths: The positions of the layers in their order.
     """
     if at_once == 1:
         yield from ([part] for part in parts)
@@ -185,5 +193,5 @@ def _batches(parts: Sequence[_SharedForward], at_once: int) -> Iterator[Sequence
         for part in parts
         for start in range(0, len(part.entries), _MAPS_PER_FORWARD)
     ]
-    divided.sort(key=lambda part: -len(part.entries))
+    divided.sort(key=lambda part: (-len(part.entries), depths[part.entries[-1][0]]))
     yield from (divided[start : start + at_once] for start in range(0, len(divided), at_once))

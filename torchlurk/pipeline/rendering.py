@@ -39,8 +39,7 @@ def receptive_field_size(layer: Layer) -> PixelSize:
 
 def tile_sizes(layer: Layer, source: ImageSource) -> dict[str, PixelSize]:
     """Return height and width in pixels of a tile of each kind of picture of a layer."""
-    field = pictures.tile_size(receptive_field_size(layer))
-    whole = pictures.tile_size((source.shape[1], source.shape[2]))
+    field, whole = pictures.tile_size(receptive_field_size(layer)), pictures.tile_size(source.shape[1:])
     return {
         "cropped": field,
         "cropped_grad": field,
@@ -59,8 +58,8 @@ def crop_tile(layer: Layer, source: ImageSource, image: int, position: tuple[int
         image: Id of the image.
         position: `(y, x)` of the unit in the feature map.
     """
-    size = tile_sizes(layer, source)["cropped"]
-    return pictures.crop(source.picture(image), layer.field.window(*position), size)
+    window, size = layer.field.window(*position), pictures.tile_size(receptive_field_size(layer))
+    return pictures.crop(source.picture(image), window, size)
 
 
 @dataclass(frozen=True)
@@ -109,12 +108,11 @@ def unit_pictures(
     used = sorted({e.image for entry in filters for e in entry.max})
     index = {image: i for i, image in enumerate(used)}
     units = [Unit(index[e.image], entry.channel, *e.position) for entry in filters for e in entry.max]
-    images = source.inputs(used)
     wholes: dict[int, Tensor] = {}
     cuts: dict[int, Tensor] = {}
     scores: dict[int, Tensor] = {}
     for result in gradients.unit_gradients(
-        model, layer.name, layer.field, images, units, rule,
+        model, layer.name, layer.field, source.inputs(used), units, rule,
         batch_pixels=images_per_batch * source.shape[1] * source.shape[2], bfloat16=bfloat16,
     ):  # fmt: skip
         unit = units[result.index]

@@ -208,9 +208,11 @@ def with_consumers(records: Sequence[FilterCircuit], consumption: Consumption) -
 
 def _largest(values: NDArray[np.float64], count: int) -> list[int]:
     """Return the positions of the largest positive values, largest first; of equal ones, the first."""
-    # Sorting the few candidates instead of all values takes half of the time.
-    lowest = np.partition(values, -count)[-count] if len(values) > count else values.min(initial=0)
-    (candidates,) = np.nonzero((values >= lowest) & (values > 0))
+    (candidates,) = np.nonzero(values > 0)
+    if len(candidates) > count:
+        # Numbers are sorted faster than positions, so those too small for the list are left out first.
+        lowest = np.sort(values[candidates])[-count]
+        candidates = candidates[values[candidates] >= lowest]
     order = np.argsort(-values[candidates], kind="stable")[:count]
     largest: list[int] = candidates[order].tolist()
     return largest

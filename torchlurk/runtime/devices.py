@@ -121,7 +121,7 @@ def default_ascent_batch(device: torch.device, batch_size: int) -> int:
     Blocks are small, since a block is always computed whole: also for a single filter of it. On a CPU,
     convolutions gain little from more.
     """
-    return min(batch_size, 4 if device.type != "cuda" else 128)
+    return min(batch_size, 4 if device.type != "cuda" else 256)
 
 
 _SMALLEST_CANVAS = 48 * 48

@@ -88,19 +88,29 @@ def shared(*lengths: int) -> list[map_pictures._SharedForward]:
 
 def test_batches_hold_images_with_equally_many_entries() -> None:
     parts = shared(1, 9, 2, 4, 1)
-    assert list(map_pictures._batches(parts, 1)) == [[part] for part in parts]
-    batches = list(map_pictures._batches(parts, 3))
+    assert list(map_pictures._batches(parts, 1, {"conv": 0})) == [[part] for part in parts]
+    batches = list(map_pictures._batches(parts, 3, {"conv": 0}))
     lengths = [[len(part.entries) for part in batch] for batch in batches]
-    assert lengths == [[4, 4, 4], [2, 1, 1], [1]]
+    assert lengths == [[8, 4, 2], [1, 1, 1]]
     entries = sorted(entry for batch in batches for part in batch for entry in part.entries)
     assert entries == sorted(entry for part in parts for entry in part.entries)
+
+
+def test_batches_hold_images_with_entries_in_equally_deep_layers() -> None:
+    parts = [
+        map_pictures._SharedForward(image, [("shallow", 0, image), (layer, 0, image)])
+        for image, layer in enumerate(["deep", "shallow", "middle", "deep", "shallow"])
+    ]
+    batches = map_pictures._batches(parts, 2, {"shallow": 0, "middle": 1, "deep": 2})
+    last = [[part.entries[-1][0] for part in batch] for batch in batches]
+    assert last == [["shallow", "shallow"], ["middle", "deep"], ["deep"]]
 
 
 @pytest.mark.parametrize("tiles", [0, 15, 20, 10_000])
 def test_layers_that_share_forward_passes_give_the_same_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiles: int
 ) -> None:
-    monkeypatch.setattr(map_pictures, "_TILES_IN_MEMORY", 0)
+    monkeypatch.setattr(map_pictures, "tiles_in_memory", lambda _: 0)
     expected = run(tmp_path / "alone")
     compute, forwards = map_pictures.gradients.gradients_of_maps, []
 
@@ -109,7 +119,7 @@ def test_layers_that_share_forward_passes_give_the_same_pictures(
         return compute(model, images, maps, *args, **options)
 
     monkeypatch.setattr(map_pictures.gradients, "gradients_of_maps", counted)
-    monkeypatch.setattr(map_pictures, "_TILES_IN_MEMORY", tiles)
+    monkeypatch.setattr(map_pictures, "tiles_in_memory", lambda _: tiles)
     monkeypatch.setattr("torchlurk.pipeline.stages.gradients._MAPS_PER_BLOCK", 2)
     found = run(tmp_path / "shared")
     assert found.keys() == expected.keys()
@@ -123,21 +133,16 @@ def test_blocks_are_grouped_while_their_tiles_fit() -> None:
     sizes = [("a", 2), ("b", 3), ("b", 1), ("b", 4), ("c", 4)]
     blocks = [(SimpleNamespace(name=name), [entry] * count) for name, count in sizes]
 
-    def groups(filters: int, *, across_layers: bool) -> list[int]:
-        return map_pictures._group_blocks(
-            blocks,  # type: ignore[arg-type]
-            filters * len(entry.avg),
-            across_layers=across_layers,
-        )
+    def groups(filters: int) -> list[int]:
+        return map_pictures._group_blocks(blocks, filters * len(entry.avg))  # type: ignore[arg-type]
 
-    assert groups(0, across_layers=True) == [0, 1, 2, 3, 4]
-    assert groups(6, across_layers=True) == [0, 0, 0, 1, 2]
-    assert groups(8, across_layers=True) == [0, 0, 0, 1, 1]
-    assert groups(99, across_layers=True) == [0, 0, 0, 0, 0]
     # A layer with more tiles than fit is divided, so that memory is bounded.
-    assert groups(4, across_layers=False) == [0, 1, 1, 2, 3]
-    assert groups(99, across_layers=False) == [0, 1, 1, 1, 2]
-    assert map_pictures._group_blocks([], 5, across_layers=True) == []
+    assert groups(0) == [0, 1, 2, 3, 4]
+    assert groups(4) == [0, 1, 1, 2, 3]
+    assert groups(6) == [0, 0, 0, 1, 2]
+    assert groups(8) == [0, 0, 0, 1, 1]
+    assert groups(99) == [0, 0, 0, 0, 0]
+    assert map_pictures._group_blocks([], 5) == []
 
 
 @pytest.mark.parametrize("images", [1, 4])
@@ -155,7 +160,7 @@ def test_few_tiles_are_in_memory_at_a_time(
 
     monkeypatch.setattr(map_pictures.MapPictures, "draw", counted)
     monkeypatch.setattr(map_pictures, "images_at_once", lambda _: images)
-    monkeypatch.setattr(map_pictures, "_TILES_IN_MEMORY", 12)
+    monkeypatch.setattr(map_pictures, "tiles_in_memory", lambda _: 12)
     monkeypatch.setattr("torchlurk.pipeline.stages.gradients._MAPS_PER_BLOCK", 2)
     run(tmp_path / "store")
     assert max(held) <= 12

@@ -160,7 +160,14 @@ def test_gradients_of_units(
         done.append(len(inputs[0]))
         return zeros(value, inputs)
 
+    def count_products(
+        outputs: list[Tensor], vectors: list[Tensor], inputs: list[Tensor], **more: object
+    ) -> object:
+        assert [(v.device, v.shape) for v in vectors] == [(y.device, y.shape) for y in outputs]
+        return count(outputs[0], inputs)
+
     monkeypatch.setattr(gradients, "input_gradients", count)
+    monkeypatch.setattr(gradients, "vector_jacobian_products", count_products)
     images = list(torch.randn(2, *SIZE, device=CUDA))
     units = [Unit(0, 1, 3, 4), Unit(1, 2, 3, 5), Unit(1, 0, 4, 4)]
     results = list(gradients.unit_gradients(network(), "last", layers["last"].field, images, units, rule))
