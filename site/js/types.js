@@ -59,6 +59,7 @@
  * @property {number[]} activation_edges the n edges of the n + 1 bins of `Stats.distribution`
  * @property {{scan: Stage, gradients: Stage, ascent: Stage, circuits?: Stage}} stages
  * @property {Array<{name: string, kind: string, reason: string}>} [layers_skipped]
+ * @property {string[]} [expanded] the layers that have expanded weights
  */
 
 /**
@@ -139,6 +140,12 @@
  * @property {string[]} downstream
  * @property {boolean} repeated
  * @property {CircuitRecord[]} filters
+ *
+ * @typedef {object} ExpandedFile expanded/NAME.json
+ * @property {number} format
+ * @property {string} layer
+ * @property {Array<{layer: string, kernel: number[]|null}>} upstream
+ * @property {Array<{channel: number, scale: number, kernels: Array<[number, number, string]>}>} filters
  */
 
 /* ---- Records of a comparison -------------------------------------------------------------------------------- */
@@ -268,6 +275,7 @@
  * @property {(network: string, signal?: AbortSignal) => Promise<Previews>} previews
  * @property {(network: string, data: string, signal?: AbortSignal) => Promise<LayerFile>} layer
  * @property {(network: string, path: string, signal?: AbortSignal) => Promise<CircuitsFile>} circuits
+ * @property {(network: string, path: string, signal?: AbortSignal) => Promise<ExpandedFile>} expanded
  * @property {(signal?: AbortSignal) => Promise<Comparisons>} comparisons
  * @property {(comparison: string, signal?: AbortSignal) => Promise<Comparison>} comparison
  * @property {(comparison: string, data: string, signal?: AbortSignal) => Promise<ChangesFile>} changes
@@ -362,7 +370,10 @@
  * @property {number} channel
  * @property {number} value its contribution; downstream its share
  * @property {number} share of the sum of all absolute contributions, with the sign of its own
- * @property {{levels: number[], size: Size}|null} kernel the weights in eighths of the scale, row by row
+ * @property {Kernel|null} kernel
+ *
+ * Weights in eighths of a scale, row by row.
+ * @typedef {{levels: number[], size: Size}} Kernel
  *
  * What circuits/NAME.json says of one filter, checked. The score is the sum of excitation, inhibition and rest.
  * @typedef {object} Circuit

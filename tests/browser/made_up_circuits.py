@@ -1,4 +1,4 @@
-"""Circuits of a synthetic store, as docs/reference/format.md describes them."""
+"""Circuits and expanded weights of a synthetic store, as docs/reference/format.md describes them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 UP, DOWN, INHIBITING = 12, 12, 6
+EXPANDED = 8  # filters of each layer
 LETTERS = "abcdefghijklmnopq"
 
 
@@ -41,9 +42,40 @@ def add_circuits(store: Path, images: str = "top") -> Path:
             ],
         }
         replace(store / "circuits" / f"{Path(layer['data']).stem}.json", record)
+    manifest["expanded"] = add_expanded_weights(store, manifest)
     stage = {"complete": True, "config": {"images": images}}
     replace(store / "network.json", {**manifest, "stages": {**manifest["stages"], "circuits": stage}})
     return store
+
+
+def add_expanded_weights(store: Path, manifest: dict) -> list[str]:
+    """Write random weights of 5 x 5 to all filters two layers upstream, and return the layers."""
+    channels = {layer["name"]: layer["channels"] for layer in manifest["layers"]}
+    edges = {tuple(edge) for edge in manifest["edges"]}
+    written = []
+    for layer in manifest["layers"]:
+        name = layer["name"]
+        sources = [a for a in channels if any((a, b) in edges and (b, name) in edges for b in channels)]
+        if not sources:
+            continue
+        rng = random.Random(name)
+        rows = [[at, p] for at, source in enumerate(sources) for p in range(channels[source])]
+        record = {
+            "format": 2,
+            "layer": name,
+            "upstream": [{"layer": source, "kernel": [5, 5]} for source in sources],
+            "filters": [
+                {
+                    "channel": channel,
+                    "scale": 0.002,
+                    "kernels": [[*row, "".join(rng.choices(LETTERS, k=25))] for row in rows],
+                }
+                for channel in range(min(EXPANDED, layer["channels"]))
+            ],
+        }
+        replace(store / "expanded" / f"{Path(layer['data']).stem}.json", record)
+        written.append(name)
+    return written
 
 
 def circuit(rng: random.Random, above: Sequence[int], below: Sequence[int], kernels: bool) -> dict:

@@ -13,7 +13,8 @@ from tests.golden.test_golden import files
 from tests.golden.test_resume import stopped_at
 from torchlurk.errors import Terminated
 from torchlurk.store.inspect import inspect
-from torchlurk.store.read import read_circuits, read_layer, read_manifest
+from torchlurk.store.read import read_layer, read_manifest
+from torchlurk.store.read_circuits import read_circuits
 from torchlurk.store.schema import LayerFile
 
 pytestmark = pytest.mark.device

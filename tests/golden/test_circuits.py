@@ -24,7 +24,8 @@ from torchlurk.errors import LurkError, Terminated
 from torchlurk.pipeline.stages import circuits
 from torchlurk.store.inspect import inspect
 from torchlurk.store.partial import PARTIAL
-from torchlurk.store.read import read_circuits, read_layer, read_manifest
+from torchlurk.store.read import read_layer, read_manifest
+from torchlurk.store.read_circuits import read_circuits
 from torchlurk.store.schema import CircuitFile, CircuitImages
 from torchlurk.web.publish import build_site
 
@@ -131,7 +132,7 @@ def test_circuits_are_complete_whatever_filters_are_selected(made: Path, tmp_pat
     assert read_manifest(made).stages.circuits.made == {}
     images: CircuitImages = read(made)["stem"].images
     golden_run(tmp_path / "branching", stages=ONLY, circuits=images, filters=(1,), layers=("head",))
-    assert files(tmp_path / "branching") == files(made)
+    assert files(tmp_path / "branching/circuits") == files(made / "circuits")
 
 
 @pytest.mark.parametrize("images", ["top", "all"])
@@ -192,10 +193,11 @@ def test_circuits_that_exist_are_not_computed_again(
 
 def without_circuits(store: Path) -> None:
     """Make a store what an earlier version has written."""
-    shutil.rmtree(store / "circuits", ignore_errors=True)
+    for folder in ("circuits", "expanded"):
+        shutil.rmtree(store / folder, ignore_errors=True)
     path = store / "network.json"
     manifest = json.loads(path.read_text())
-    del manifest["stages"]["circuits"]
+    del manifest["stages"]["circuits"], manifest["expanded"]
     path.write_text(json.dumps(manifest))
 
 

@@ -162,7 +162,7 @@ def test_a_run_computes_only_what_is_missing(tmp_path: Path) -> None:
     golden_run(tmp_path / "branching", filters=3, reporter=replace(QUIET, bar=bar))
     after = unpacked(tmp_path / "branching")
     assert before == {name: after[name] for name in before}
-    assert bars == [("max gradients", 11), ("avg gradients", 11), ("ascent", 11)]
+    assert bars == [("expanded weights", 2), ("max gradients", 11), ("avg gradients", 11), ("ascent", 11)]
     assert read_manifest(tmp_path / "branching").stages.ascent.made["head"] == [(0, 3)]
 
 
@@ -321,7 +321,8 @@ def test_progress_is_written_while_a_run_is_active(tmp_path: Path) -> None:
 
     golden_run(out, reporter=Reporter(report=lambda line: None, bar=bar))
     assert list(dict.fromkeys(work for work, _ in told)) == [
-        "scan", "crops", "images", "circuits", "max gradients", "avg gradients", "ascent",
+        "scan", "crops", "images", "circuits", "expanded weights", "max gradients", "avg gradients",
+        "ascent",
     ]  # fmt: skip
     assert read_progress(out) is None
     assert names(out) == names(EXPECTED / "branching")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, SupportsIndex, get_args
 
-from torchlurk.circuits.ablation_table import Ablation, AblationKind
+from torchlurk.circuits.ablation_table import Ablation, AblationKind, with_contributions
 from torchlurk.errors import LurkError, Option, check_choice
+from torchlurk.store.read import read_manifest
+from torchlurk.store.read_circuits import read_all_circuits
+from torchlurk.store.schema import CircuitFile
 
 if TYPE_CHECKING:
     from torchlurk.pipeline.session import Session
@@ -37,7 +41,7 @@ class FilterAblation(ABC):
 
         Returns:
             The mean change of the maximum of every filter in the later layers among those of the `Lurk`, and
-            of the logit of every class.
+            of the logit of every class; beside it the contributions, if the store has circuits.
 
         Raises:
             LurkError: The layer or filter does not exist, nothing depends on it, or no image can be read.
@@ -61,7 +65,18 @@ class FilterAblation(ABC):
             reporter=session.reporter,
         )
         request = AblationRequest(layer, _as_channels(channels), to, options.layers)
-        return ablate_network(session.network, session.images, request, settings)
+        circuits = _read_circuits(session.out)
+        return with_contributions(
+            ablate_network(session.network, session.images, request, settings), circuits
+        )
+
+
+def _read_circuits(store: Path) -> list[CircuitFile]:
+    """Return the circuits of a store; none if there is no such store, or if it is damaged."""
+    try:
+        return read_all_circuits(store, read_manifest(store))
+    except LurkError:
+        return []
 
 
 def _as_channels(channels: SupportsIndex | Iterable[SupportsIndex]) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ class FilterEffectRecord(Record, frozen=True):
     after: float
     change: float
     relative: float | None
+    contribution: float | None
 
 
 class LayerEffectRecord(Record, frozen=True):
@@ -129,6 +130,7 @@ def _layer_to_record(ablation: Ablation, layer: str, top: int) -> LayerEffectRec
             after=round_float32(effect.after),
             change=round_float32(effect.change),
             relative=None if effect.relative is None else round_float32(effect.relative),
+            contribution=None if effect.contribution is None else round_float32(effect.contribution),
         )
         for effect in effects[:top]
     ]

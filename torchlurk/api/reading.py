@@ -24,7 +24,8 @@ from torchlurk.store.pictures import (
     layer_pictures,
     stored_images,
 )
-from torchlurk.store.read import read_circuits, read_images, read_layer, read_manifest
+from torchlurk.store.read import read_images, read_layer, read_manifest
+from torchlurk.store.read_circuits import read_circuits
 from torchlurk.store.selection import check_channel, find_layer
 
 __all__ = [

@@ -5,8 +5,8 @@ Needs no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from torchlurk.errors import LurkError
@@ -14,6 +14,7 @@ from torchlurk.runtime.optional import import_pandas
 
 if TYPE_CHECKING:
     from torchlurk.circuits.ablation_means import LogitsEffect, MaximaEffect
+    from torchlurk.store.schema import CircuitFile
 
 AblationKind = Literal["zero", "mean"]
 """What filters are set to: zero, or the mean of their values, see `ablation.channel_means`."""
@@ -31,6 +32,9 @@ class FilterEffect:
         change: `after - before`.
         relative: `change` divided by the mean size of `before` over the filters of the layer, which makes
             layers comparable; `None` if this is 0.
+        contribution: What the ablated filters contribute to this one at its strongest units, by the circuits
+            of the store: the change that these predict, with the opposite sign. `None` where the lists of
+            the circuits do not name them.
     """
 
     layer: str
@@ -39,6 +43,7 @@ class FilterEffect:
     after: float
     change: float
     relative: float | None
+    contribution: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,9 +133,9 @@ class Ablation:
         Raises:
             LurkError: Pandas is not installed.
         """
-        names = ("layer", "channel", "before", "after", "change", "relative")
+        names = ("layer", "channel", "before", "after", "change", "relative", "contribution")
         columns = {name: [getattr(effect, name) for effect in self.filters] for name in names}
-        return import_pandas().DataFrame(columns).astype({"relative": "float64"})
+        return import_pandas().DataFrame(columns).astype({"relative": "float64", "contribution": "float64"})
 
     def __repr__(self) -> str:
         return (
@@ -151,6 +156,30 @@ def filter_effects(layers: Mapping[str, MaximaEffect]) -> tuple[FilterEffect, ..
     effects = [effect for name, maxima in layers.items() for effect in _effects_of_layer(name, maxima)]
     # Stable, so that equal filters stay in the order of layers and channels.
     return tuple(sorted(effects, key=lambda effect: -_size(effect)))
+
+
+def with_contributions(found: Ablation, circuits: Iterable[CircuitFile]) -> Ablation:
+    """Return an ablation with the contributions of the ablated filters to those that read them.
+
+    Args:
+        found: The ablation.
+        circuits: The circuits of the same network, of any layers.
+    """
+    sums: dict[tuple[str, int], float] = {}
+    for file in circuits:
+        names = [source.layer for source in file.upstream]
+        for channel, entry in enumerate(file.filters):
+            parts = [
+                one.contribution
+                for one in (*entry.excited_by, *entry.inhibited_by)
+                if names[one.upstream] == found.layer and one.channel in found.channels
+            ]
+            if parts:
+                sums[file.layer, channel] = sum(parts)
+    filters = tuple(
+        replace(effect, contribution=sums.get((effect.layer, effect.channel))) for effect in found.filters
+    )
+    return replace(found, filters=filters)
 
 
 def _size(effect: FilterEffect) -> float:

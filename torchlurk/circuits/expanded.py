@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchlurk.circuits.cuts import Call, cut_forward, find_cuts
+from torchlurk.circuits.cuts import Call, Cuts, cut_forward, find_cuts
 from torchlurk.circuits.linearise import Linearised
 from torchlurk.errors import LurkError
 from torchlurk.graph import Layer
@@ -21,7 +21,14 @@ from torchlurk.models.runner import Runner, forward_until
 
 
 def expanded_weights(
-    runner: Runner, layers: Sequence[Layer], layer: str, channels: Sequence[int], upstream: str, x: Tensor
+    runner: Runner,
+    layers: Sequence[Layer],
+    layer: str,
+    channels: Sequence[int],
+    upstream: str,
+    x: Tensor,
+    *,
+    cuts: Cuts | None = None,
 ) -> Tensor:
     """Compute the weights of filters with respect to a layer upstream, in the linearised network.
 
@@ -32,6 +39,7 @@ def expanded_weights(
         channels: The filters.
         upstream: A layer that `layer` depends on, directly or not.
         x: `(1, C, H, W)`, an input; the weights depend on it only through what `Linearised` leaves as it is.
+        cuts: Where the network is cut, `find_cuts(runner, layers, x)` by default.
 
     Returns:
         `(F, C_upstream, kh, kw)`: the gradient of the filter's central unit with respect to the upstream
@@ -44,7 +52,7 @@ def expanded_weights(
     for name in (layer, upstream):
         if name not in by_name:
             raise LurkError(f"layer {name!r} is not among the scanned layers", "name one of them")
-    modules = find_cuts(runner, layers, x).modules
+    modules = (cuts or find_cuts(runner, layers, x)).modules
     found: list[Tensor] = []
 
     def observe(call: Call) -> None:

@@ -98,12 +98,15 @@ def _ablate(
 
     from torchlurk.api.ablation import AblationRequest, RunSettings, ablate_network
     from torchlurk.api.ablation_record import write_ablation
+    from torchlurk.circuits.ablation_table import with_contributions
     from torchlurk.datasets.batches import first_image
     from torchlurk.datasets.images import notes_of
     from torchlurk.datasets.open import open_images
     from torchlurk.models.load import load_network
     from torchlurk.models.weights import default_cache
     from torchlurk.runtime.devices import choose_device, default_batch_size, default_workers
+    from torchlurk.store.read import read_manifest
+    from torchlurk.store.read_circuits import read_all_circuits
     from torchlurk.store.write import check_writable
 
     torch_device = choose_device(device)
@@ -116,6 +119,7 @@ def _ablate(
     for note in notes_of(image_set):
         report(note)
     threads = torch.get_num_threads()
+    circuits = [] if store is None else read_all_circuits(store, read_manifest(store))
     if store is None:
         network = load_network(
             model, weights, size, cache, report=report, first=lambda: first_image(image_set),
@@ -145,7 +149,8 @@ def _ablate(
         threads=threads,
         reporter=TERMINAL,
     )
-    found = ablate_network(network, image_set, AblationRequest(layer, channels, to, patterns), settings)
+    request = AblationRequest(layer, channels, to, patterns)
+    found = with_contributions(ablate_network(network, image_set, request, settings), circuits)
     _print_ablation(found, top)
     if out is not None:
         write_ablation(out, found, network, image_set, top)
@@ -183,15 +188,19 @@ def _print_ablation(found: Ablation, top: int) -> None:
 
     value = "zero" if found.to == "zero" else "the mean"
     echo(f"{found.layer}, {describe_channels(found.channels)} set to {value}, {found.images} images")
+    shown = found.filters[:top]
+    columns = ("before", "after", "change", "relative")
+    with_circuits = any(one.contribution is not None for one in shown)
     filters = {
         f"{one.layer}:{one.channel}": (
             *_numbers(one),
             "" if one.relative is None else f"{one.relative:+.1%}",
+            *(["" if one.contribution is None else f"{one.contribution:+.4g}"] if with_circuits else ()),
         )
-        for one in found.filters[:top]
+        for one in shown
     }
     classes = {f"{one.name} ({one.index})": _numbers(one) for one in found.classes[:top]}
-    _print_table("mean maximum", ("before", "after", "change", "relative"), filters)
+    _print_table("mean maximum", (*columns, "contribution") if with_circuits else columns, filters)
     _print_table("mean logit", ("before", "after", "change"), classes)
     if found.agreement is not None:
         echo(f"the predicted class stays the same for {found.agreement:.1%} of the images")
@@ -209,4 +218,5 @@ def _print_table(title: str, columns: tuple[str, ...], rows: Mapping[str, tuple[
     if rows:
         width = max(map(len, (title, *rows)))
         for name, cells in {title: columns, **rows}.items():
-            echo(f"{name:{width}} {' '.join(f'{cell:>10}' for cell in cells)}".rstrip())
+            padded = (cell.rjust(max(10, len(column))) for cell, column in zip(cells, columns, strict=True))
+            echo(f"{name:{width}} {' '.join(padded)}".rstrip())

@@ -102,8 +102,8 @@ def scan_identity(manifest: Manifest) -> str:
     record = msgspec.to_builtins(
         msgspec.structs.replace(manifest, format=1, name="", title="", dataset=dataset, stages=scan_only)
     )
-    # So are those of a version without circuits.
-    del record["stages"]["circuits"]
+    # So are those of a version without circuits, or without expanded weights.
+    del record["stages"]["circuits"], record["expanded"]
     return digest_records(record)
 
 
@@ -204,8 +204,8 @@ def _delete_store(out: Path) -> None:
     # The manifest first: without it there is no store, and nobody reads the rest.
     for name in ("network.json", "classes.json", "images.json", schema.CHECKSUMS, schema.PROGRESS):
         (out / name).unlink(missing_ok=True)
-    folders = (schema.CIRCUITS, schema.IMAGES, schema.PICTURES, schema.THUMBS, *schema.PICTURE_KINDS)
-    for name in (PARTIAL, "layers", *folders):
+    folders = (schema.CIRCUITS, schema.EXPANDED, schema.IMAGES, schema.PICTURES, schema.THUMBS)
+    for name in (PARTIAL, "layers", *folders, *schema.PICTURE_KINDS):
         shutil.rmtree(out / name, ignore_errors=True)
 
 

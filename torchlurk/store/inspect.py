@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from torchlurk.errors import LurkError
-from torchlurk.store.inspect_circuits import check_circuits
+from torchlurk.store.inspect_circuits import check_circuits, check_expanded
 from torchlurk.store.inspect_pictures import check_layer_pictures, check_packs, check_picture
 from torchlurk.store.pictures import IMAGE, stored_images
 from torchlurk.store.read import (
@@ -27,6 +27,7 @@ from torchlurk.store.schema import (
     LayerRecord,
     Manifest,
     circuit_path,
+    expanded_path,
     referenced_images,
 )
 
@@ -97,6 +98,7 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> St
     problems.extend(_check_images(store, manifest, used))
     problems.extend(_check_classes(store, manifest))
     problems.extend(check_circuits(store, manifest))
+    problems.extend(check_expanded(store, manifest))
     worst = max(certificates, default=None)
     return StoreReport(manifest, filters, full, pictures, len(used), worst, tuple(problems))
 
@@ -122,6 +124,7 @@ def _check_checksums(store: Path, manifest: Manifest, sleep: Callable[[float], o
     names = ["network.json", "images.json", "classes.json", *(layer.data for layer in manifest.layers)]
     if manifest.stages.circuits.complete:
         names += [circuit_path(layer.name) for layer in manifest.layers]
+        names += [expanded_path(layer) for layer in manifest.expanded]
     for name in names:
         try:
             same = _matches_checksum(store, name, sleep)

@@ -1,4 +1,4 @@
-"""Checks of the circuits of a store: all layers have them, and their numbers agree."""
+"""Checks of the circuits of a store: all layers have them, and their numbers agree; also expanded weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from torchlurk.errors import LurkError
-from torchlurk.store.read import read_circuits
+from torchlurk.store.read_circuits import read_circuits, read_expanded
 from torchlurk.store.schema import CircuitFile, FilterCircuit, Manifest, circuit_path
 
 _TOLERANCE = 1e-5
@@ -45,6 +45,23 @@ def check_circuits(store: Path, manifest: Manifest) -> Iterator[str]:
         wrong = [channel for channel, entry in enumerate(file.filters) if not _is_consistent(entry)]
         if wrong:
             yield f"{path!r} has sums that do not agree, of {len(wrong)} filters (first of filter {wrong[0]})"
+
+
+def check_expanded(store: Path, manifest: Manifest) -> Iterator[str]:
+    """Check the expanded weights of the layers that have some.
+
+    Args:
+        store: Folder of the store.
+        manifest: The manifest of the store.
+
+    Yields:
+        What is missing or damaged, a line each.
+    """
+    for name in manifest.expanded if manifest.stages.circuits.complete else ():
+        try:
+            read_expanded(store, manifest, name)
+        except LurkError as problem:
+            yield problem.without_hint()
 
 
 def _is_consistent(entry: FilterCircuit) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,6 @@ from torchlurk.store.schema import (
     FORMAT,
     PICTURE_KINDS,
     PROGRESS,
-    CircuitFile,
     Classes,
     ImageEntries,
     ImagesFile,
@@ -25,7 +24,6 @@ from torchlurk.store.schema import (
     Manifest,
     Pack,
     Progress,
-    circuit_path,
 )
 
 _T = TypeVar("_T")
@@ -74,7 +72,8 @@ def quote_exception(problem: Exception) -> str:
     return text if len(text) <= _MAX_QUOTE else f"{text[: _MAX_QUOTE - 1]}…"
 
 
-def _quote_name(name: str) -> str:
+def quote_name(name: str) -> str:
+    """Return a name from a file in quotes, cut if it is long."""
     return repr(name if len(name) <= _MAX_QUOTE else f"{name[: _MAX_QUOTE - 1]}…")
 
 
@@ -180,63 +179,12 @@ def read_layer(store: Path, layer: LayerRecord) -> LayerFile:
     packs = file.packs or LayerPacks()
     if not (fits and names_fit and all(f.channel == at for at, f in enumerate(file.filters))):
         raise LurkError(
-            f"{str(store / layer.data)!r} is not the data of {_quote_name(layer.name)} with its "
+            f"{str(store / layer.data)!r} is not the data of {quote_name(layer.name)} with its "
             f"{layer.channels} filters",
             RECOMPUTE,
         )
     check_pack_rows(store / layer.data, (*packs.pictures, *packs.thumbs))
     return file
-
-
-def read_circuits(store: Path, manifest: Manifest, layer: LayerRecord) -> CircuitFile:
-    """Read the circuits of a layer.
-
-    Args:
-        store: Folder of the store.
-        manifest: The manifest of the store.
-        layer: The layer in the manifest.
-
-    Raises:
-        LurkError: The file is missing or damaged, has a newer format, or is not that of the layer.
-    """
-    path = store / circuit_path(layer.name)
-    file = read_json(path, CircuitFile)
-    if file.layer != layer.name or len(file.filters) != layer.channels:
-        raise LurkError(
-            f"{str(path)!r} does not have the circuits of {_quote_name(layer.name)} with its "
-            f"{layer.channels} filters",
-            RECOMPUTE,
-        )
-    if problem := _dangling_reference(file, {other.name: other.channels for other in manifest.layers}):
-        raise LurkError(f"{str(path)!r} is damaged ({problem})", RECOMPUTE)
-    return file
-
-
-def _dangling_reference(file: CircuitFile, channels: Mapping[str, int]) -> str:
-    """Return which entry of a layer's circuits refers to nothing; empty if none does.
-
-    Args:
-        file: The circuits.
-        channels: Number of filters of each layer.
-    """
-    for name in (*(layer.layer for layer in file.upstream), *file.downstream):
-        if name not in channels:
-            return f"{_quote_name(name)} is not a layer"
-    above = [channels[layer.layer] for layer in file.upstream]
-    below = [channels[name] for name in file.downstream]
-    weights = [0 if layer.kernel is None else layer.kernel[0] * layer.kernel[1] for layer in file.upstream]
-    for channel, entry in enumerate(file.filters):
-        if len(entry.sums) != len(above):
-            return f"filter {channel} does not have one sum for each layer upstream"
-        for one in (*entry.excited_by, *entry.inhibited_by):
-            if one.upstream >= len(above) or one.channel >= above[one.upstream]:
-                return f"filter {channel} refers to a filter upstream that does not exist"
-            if len(one.kernel) not in (0, weights[one.upstream]):
-                return f"filter {channel} has a kernel of another size than its layer"
-        for use in entry.used_by:
-            if use.downstream >= len(below) or use.channel >= below[use.downstream]:
-                return f"filter {channel} refers to a filter downstream that does not exist"
-    return ""
 
 
 def check_pack_rows(path: Path, packs: Sequence[Pack]) -> None:
@@ -261,7 +209,7 @@ def check_pack_rows(path: Path, packs: Sequence[Pack]) -> None:
 def _bad_ids(images: ImageEntries) -> str:
     """Return what is wrong with the ids of images; empty if nothing is."""
     bad = [image for image in images if not (image.isascii() and image.isdecimal())]
-    return f"{_quote_name(bad[0])} is not the id of an image" if bad else ""
+    return f"{quote_name(bad[0])} is not the id of an image" if bad else ""
 
 
 def read_checksums(store: Path) -> dict[str, str]:

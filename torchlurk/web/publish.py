@@ -23,6 +23,7 @@ from torchlurk.store.previews import PREVIEW_THUMBS, PREVIEWS, make_previews
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import (
     CIRCUITS,
+    EXPANDED,
     FORMAT,
     IMAGES,
     PICTURE_KINDS,
@@ -247,7 +248,8 @@ def _published_files(store: Path) -> Iterator[Path]:
     # A store of format 1 has a file for each picture.
     packs += [f"{IMAGES}/*.jpg", *(f"{folder}/*/*.jpg" for folder in PICTURE_KINDS)]
     # What a manifest says is complete exists already when the manifest is read.
-    data = ("network.json", "images.json", "classes.json", "layers/*.json", f"{CIRCUITS}/*.json")
+    folders = ("layers", CIRCUITS, EXPANDED)
+    data = ("network.json", "images.json", "classes.json", *(f"{folder}/*.json" for folder in folders))
     for pattern in (*packs, *data, *packs):
         for path in sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != "."):
             # In a store from somewhere else, a link could publish any file of this machine.

@@ -25,6 +25,7 @@ from torchlurk.store.schema import (
     Preview,
     Progress,
     circuit_path,
+    expanded_path,
 )
 
 STORE_FILES = ("network.json", "images.json", "classes.json")
@@ -53,7 +54,7 @@ class LiveNetwork(msgspec.Struct, frozen=True):
     Attributes:
         name: Name of the network.
         path: Name of its folder.
-        files: Stamps of those of `STORE_FILES` that exist, and of the circuits of its layers.
+        files: Stamps of those of `STORE_FILES` that exist, and of its layers' circuits and expanded weights.
         layers: Layers whose file exists, by name.
         stages: Whether each stage is complete.
         progress: Progress of the active run; `None` if there is none.
@@ -179,7 +180,8 @@ class StoreWatcher:
         except LurkError:
             return None
         circuits = [circuit_path(layer.name) for layer in manifest.layers]
-        stamps |= {name: stamp for name in circuits if (stamp := file_stamp(folder / name))}
+        expanded = [expanded_path(layer) for layer in manifest.expanded]
+        stamps |= {name: stamp for name in (*circuits, *expanded) if (stamp := file_stamp(folder / name))}
         layers = {
             record.name: layer
             for record in manifest.layers

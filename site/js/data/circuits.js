@@ -1,7 +1,7 @@
 /** What a filter is made of and what it is used for: questions to circuits/NAME.json. Uses no DOM. */
 import { layerFolder } from "./manifest.js";
 
-/** @import { Circuit, CircuitPart, CircuitsFile, Layer, Manifest, Size } from "../types.js" */
+/** @import { Circuit, CircuitPart, CircuitsFile, ExpandedFile, Kernel, Layer, Manifest, Size } from "../types.js" */
 
 /** The letter of a weight that is zero, and how many letters lead from it to the scale of a filter. */
 const ZERO = "i".charCodeAt(0);
@@ -21,6 +21,33 @@ export function hasCircuits(manifest) {
  */
 export function circuitsPath(layer) {
   return `circuits/${layerFolder(layer)}.json`;
+}
+
+/**
+ * The path of the expanded weights of a layer, in the store.
+ * @param {Pick<Layer, "data">} layer
+ */
+export function expandedPath(layer) {
+  return `expanded/${layerFolder(layer)}.json`;
+}
+
+/**
+ * The expanded weights of a filter with respect to another.
+ * @param {ExpandedFile} file of the layer of the filter
+ * @param {number} channel
+ * @param {{layer: Layer, channel: number}} upstream the other
+ * @returns {{kernel: Kernel, scale: number}|null} null where the file does not say
+ */
+export function expandedKernel(file, channel, upstream) {
+  if (!Array.isArray(file.filters) || !Array.isArray(file.upstream)) return null;
+  const record = file.filters.find((filter) => filter?.channel === channel);
+  const at = file.upstream.findIndex((source) => source?.layer === upstream.layer.name);
+  const rows = Array.isArray(record?.kernels) ? record.kernels.filter(Array.isArray) : [];
+  const row = rows.find(([source, other]) => source === at && other === upstream.channel);
+  const size = kernelSize(file.upstream[at]?.kernel);
+  const levels = row && kernelLevels(row[2], size);
+  if (!levels || !(record.scale > 0) || !Number.isFinite(record.scale)) return null;
+  return { kernel: { levels, size }, scale: record.scale };
 }
 
 /**
@@ -135,7 +162,7 @@ export function partsByLayer(parts, upstream, sign) {
 
 /**
  * What a kernel looks like, in words.
- * @param {NonNullable<CircuitPart["kernel"]>} kernel
+ * @param {Kernel} kernel
  * @param {(weight: number) => string} text of the largest weight, given in units of the scale
  */
 export function kernelText({ levels, size: [height, width] }, text) {
@@ -155,7 +182,7 @@ export function kernelText({ levels, size: [height, width] }, text) {
 
 /**
  * The shapes of a kernel's picture: the cells of each level as one path, in units of a cell.
- * @param {NonNullable<CircuitPart["kernel"]>} kernel
+ * @param {Kernel} kernel
  * @returns {Array<{level: number, d: string}>} `level` from -1 to 1; zeros are left out
  */
 export function kernelPaths({ levels, size: [, width] }) {

@@ -38,7 +38,7 @@ export function viewDependencies(live, route) {
   const base = [names, files["network.json"]];
   if (route.channel !== null) {
     base.push(files["images.json"]);
-    base.push(Object.entries(files).filter(([name]) => name.startsWith("circuits/")));
+    base.push(Object.entries(files).filter(([name]) => /^(circuits|expanded)\//.test(name)));
   }
   if (route.layer !== null) base.push(layers[route.layer]?.stamp);
   else base.push(Object.entries(layers).map(([name, { stamp }]) => [name, stamp]));
@@ -54,6 +54,7 @@ const WORK = {
   crops: "Cutting out the crops",
   images: "Writing the images",
   circuits: "Computing what filters are made of",
+  "expanded weights": "Computing the expanded weights of filters",
   "max gradients": "Computing gradients of the strongest units",
   "avg gradients": "Computing gradients of the mean activations",
   certificates: "Checking the crops",

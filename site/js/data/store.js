@@ -55,6 +55,7 @@ const CONTENT = {
   changes: "What changed in this layer",
   classes: "What each class excites",
   circuits: "What this filter is made of",
+  expanded: "The expanded weights of this filter",
 };
 
 /** By kind of file, the fields that it must have. */
@@ -69,6 +70,7 @@ const REQUIRED = {
   changes: ["format", "layer", "pairs"],
   previews: ["format", "layers"],
   circuits: ["format", "layer", "images", "upstream", "downstream", "filters"],
+  expanded: ["format", "layer", "upstream", "filters"],
 };
 
 /** The fields of images.json since format 2. */
@@ -221,6 +223,8 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
       once(layerCache, `${await folder(name, signal)}${urlOf(data)}`, "layer", signal),
     circuits: async (name, path, signal) =>
       once(circuitCache, `${await folder(name, signal)}${urlOf(path)}`, "circuits", signal),
+    expanded: async (name, path, signal) =>
+      once(circuitCache, `${await folder(name, signal)}${urlOf(path)}`, "expanded", signal),
     comparisons,
     comparison: async (name, signal) =>
       once(cache, `${await comparisonFolder(name, signal)}comparison.json`, "comparison", signal),

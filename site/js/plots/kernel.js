@@ -3,11 +3,11 @@ import { s } from "../dom/dom.js";
 import { kernelPaths, kernelText } from "../data/circuits.js";
 import { number } from "../text/format.js";
 
-/** @import { CircuitPart } from "../types.js" */
+/** @import { Kernel } from "../types.js" */
 
 /**
  * The cells of a kernel, in units of a cell.
- * @param {NonNullable<CircuitPart["kernel"]>} kernel
+ * @param {Kernel} kernel
  */
 export function kernelCells(kernel) {
   const [height, width] = kernel.size;
@@ -21,7 +21,7 @@ export function kernelCells(kernel) {
 }
 
 /**
- * @param {NonNullable<CircuitPart["kernel"]>} kernel
+ * @param {Kernel} kernel
  * @param {number} scale the weight of the strongest colour
  */
 export function kernelPicture(kernel, scale) {

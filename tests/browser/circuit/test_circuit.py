@@ -153,6 +153,38 @@ def test_nodes_are_opened_folded_and_removed(page, site, troubles):
     assert troubles == []
 
 
+def test_the_panel_shows_the_expanded_weights_of_a_filter_two_layers_on(page, site, troubles):
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url))
+    visit(page, f"{site}{CIRCUIT}?depth=2&width=3")
+    expanded = page.locator(".node-expanded")
+    node(page, "1").click()
+    expect(page.locator(".node-panel .kernel")).to_have_count(1)
+    expect(expanded).to_have_count(0)
+    assert not any("/expanded/" in url for url in fetched), "only a filter two layers on needs them"
+    node(page, "1.2").click()
+    expect(expanded).to_contain_text("Expanded weights to conv3:7, summed over all paths")
+    expect(expanded.locator(".kernel title")).to_have_text(re.compile("^kernel of 5 by 5 weights, "))
+    assert [url.rpartition("/")[2] for url in fetched if "/expanded/" in url] == ["conv3.json"]
+    node(page, "").click()
+    expect(expanded).to_have_count(0)
+    visit(page, f"{site}#/chain/circuit/conv1/3?depth=2&width=3&direction=down")
+    node(page, "0.0").click()
+    expect(page.locator(".node-panel-name")).to_contain_text("conv3:")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"format":2,"layer":"conv3","upstream":[],"filters":[null,{"channel":7}]}']
+)
+def test_damaged_expanded_weights_are_left_out(page, site, text):
+    page.route("**/expanded/conv3.json", lambda route: route.fulfill(body=text))
+    visit(page, f"{site}{CIRCUIT}?depth=2&width=3")
+    with page.expect_response("**/expanded/conv3.json"):
+        node(page, "1.2").click()
+    expect(page.locator(".node-panel-name")).to_contain_text("conv1:")
+    expect(page.locator(".node-expanded")).to_have_count(0)
+
+
 def test_depth_width_and_direction_are_in_the_address(page, site, troubles):
     visit(page, f"{site}#/chain/circuit/conv1/3?direction=down&depth=1&width=2")
     expect(nodes(page)).to_have_count(3)

@@ -153,11 +153,32 @@ def test_the_classes_alone_can_depend_on_a_layer(make: Make) -> None:
     assert [one.change for one in found.classes[1:]] == [0, 0]
 
 
+def test_contributions_stand_beside_the_changes(make: Make) -> None:
+    lurker = make()
+    assert all(one.contribution is None for one in lurker.ablate("narrow", [0, 2]).filters), "no store yet"
+    lurker.compute_top_imgs()
+    lurker.compute_circuits()
+    found = lurker.ablate("narrow", [0, 2])
+    for effect in found.filters_of("last"):
+        made_of = lurker["last"][effect.channel].made_of()
+        parts = [row.contribution for row in made_of if row.layer == "narrow" and row.channel in (0, 2)]
+        assert effect.contribution == (pytest.approx(sum(parts)) if parts else None)
+    assert any(one.contribution is not None for one in found.filters)
+
+
 def test_tables(make: Make) -> None:
     found = make().ablate("narrow", 0)
     frame = found.to_pandas()
     assert isinstance(frame, pd.DataFrame)
-    assert list(frame.columns) == ["layer", "channel", "before", "after", "change", "relative"]
+    assert list(frame.columns) == [
+        "layer",
+        "channel",
+        "before",
+        "after",
+        "change",
+        "relative",
+        "contribution",
+    ]
     assert frame.channel.tolist() == [row.channel for row in found.filters]
     assert frame.relative.dtype == "float64"
     assert found.filters_of("last") == found.filters

@@ -88,6 +88,26 @@ def test_the_command_prints_and_writes_what_changes(run: Run, tmp_path: Path) ->
     assert found.agreement is not None
 
 
+def test_a_store_with_circuits_gives_the_contributions(run: Run, tmp_path: Path) -> None:
+    where = ("--images", "photos", "--stages", "scan,circuits", "--out", "saved/net")
+    assert run("precompute", "--model", "nets.py:named", *where).exit_code == 0
+    result = run(
+        "ablate", "saved/net", "--model", "nets.py:named", "--images", "photos", "--layer", "conv",
+        "--filter", "3", "--layers", "last", "--out", "ablation.json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == ["mean", "maximum", "before", "after", "change", "relative", "contribution"]
+    (layer,) = json.loads((tmp_path / "ablation.json").read_text())["layers"]
+    shown = {one["channel"]: one["contribution"] for one in layer["filters"]}
+    assert any(shown.values())
+    for line, (channel, contribution) in zip(lines[2:], shown.items(), strict=False):
+        name, *numbers = line.split()
+        assert name == f"last:{channel}"
+        assert len(numbers) == 5 - (contribution is None)
+        assert contribution is None or float(numbers[-1]) == pytest.approx(contribution, rel=1e-3)
+
+
 def test_fewer_rows_and_other_layers(run: Run, tmp_path: Path) -> None:
     result = run(
         *MODEL, "--layer", "conv", "--filter", "3", "--to", "mean", "--layers", "relu", "--layers", "last",

@@ -13,7 +13,8 @@ import pytest
 from tests.golden.run import EXPECTED
 from torchlurk.errors import LurkError
 from torchlurk.store.inspect import inspect
-from torchlurk.store.read import read_circuits, read_manifest
+from torchlurk.store.read import read_manifest
+from torchlurk.store.read_circuits import read_circuits
 from torchlurk.store.write import write_checksums
 
 Change = Callable[[dict[str, Any]], object]

@@ -23,6 +23,7 @@ from torchlurk.pipeline.contribution_sums import (
     sum_units,
     sums_to_bytes,
 )
+from torchlurk.pipeline.stages import expanded
 from torchlurk.pipeline.stages.blocks import Advance
 from torchlurk.pipeline.stages.circuit_units import ImageBatch, UnitSelection, all_units, listed_units
 from torchlurk.pipeline.stages.context import RunContext, read_layer_files
@@ -36,9 +37,10 @@ from torchlurk.pipeline.wiring import (
 )
 from torchlurk.runtime.devices import retry_on_oom
 from torchlurk.store.partial import PartialResults, digest_records
-from torchlurk.store.read import read_circuits
+from torchlurk.store.read_circuits import read_circuits
 from torchlurk.store.schema import (
     CIRCUITS,
+    EXPANDED,
     FORMAT,
     CircuitFile,
     LayerFile,
@@ -48,8 +50,8 @@ from torchlurk.store.schema import (
 )
 from torchlurk.store.write import encode_json, write_files
 
-TASKS: tuple[str, ...] = ("circuits",)
-"""Names of the partial results of the stage."""
+TASKS: tuple[str, ...] = ("circuits", expanded.TASK)
+"""Names of the progress bars of the stage, and of its partial results."""
 
 _SUMS_IN_MEMORY = 30_000_000
 """Numbers in the merged sums of layers that are in memory together."""
@@ -59,19 +61,33 @@ _MAX_REPORTED = 5
 
 
 def run(context: RunContext, manifest: Manifest) -> Manifest:
-    """Write the circuits of all filters.
+    """Write the circuits of all filters, and the expanded weights that requested filters lack.
 
     Returns:
-        The manifest, unchanged.
+        The manifest with the layers that have expanded weights; it is not written yet.
     """
-    if context.group.broadcast(lambda: is_complete(context, manifest)):
-        # They are written together, and deleted before their options change.
-        return manifest
-    config, files = context.config.circuits, read_layer_files(context, manifest)
-    selection = all_units(context) if config.images == "all" else listed_units(context, files)
+    files = read_layer_files(context, manifest)
     reaching = _reaching_images(files)
     # Of one image for the whole run: which units share a batch must not matter.
     cuts = find_cuts(context.runner, context.graph.layers, _input(context, min(reaching.values())))
+    # They are written together, and deleted before their options change.
+    if not context.group.broadcast(lambda: _has_circuits(context, manifest)):
+        _run_circuits(context, manifest, files, reaching, cuts)
+    inputs = {image: _input(context, image) for image in set(reaching.values())}
+    inputs_of = {name: inputs[image] for name, image in reaching.items()}
+    return expanded.write_weights(context, manifest, inputs_of, cuts)
+
+
+def _run_circuits(
+    context: RunContext,
+    manifest: Manifest,
+    files: Mapping[str, LayerFile],
+    reaching: Mapping[str, int],
+    cuts: Cuts,
+) -> None:
+    """Write the circuits of all filters."""
+    config = context.config.circuits
+    selection = all_units(context) if config.images == "all" else listed_units(context, files)
     identity = digest_records(
         context.identity, TASKS[0], config_to_record(config), list(selection.images), selection.shard_size
     )
@@ -92,17 +108,21 @@ def run(context: RunContext, manifest: Manifest) -> Manifest:
         _write_circuits(context, manifest, _merge_layers(context, manifest, partial, lengths, reaching, cuts))
         partial.remove_all()
     context.group.barrier()
-    return manifest
 
 
 def is_complete(context: RunContext, manifest: Manifest) -> bool:
-    """Return whether the circuits of all layers exist."""
+    """Return whether the circuits of all layers exist, and the expanded weights of the requested filters."""
+    return _has_circuits(context, manifest) and not expanded.channels_without_weights(context, manifest)
+
+
+def _has_circuits(context: RunContext, manifest: Manifest) -> bool:
     return all((context.out / circuit_path(layer.name)).is_file() for layer in manifest.layers)
 
 
 def delete_results(context: RunContext, manifest: Manifest) -> None:  # noqa: ARG001
-    """Delete the circuits of all layers."""
-    shutil.rmtree(context.out / CIRCUITS, ignore_errors=True)
+    """Delete the circuits and expanded weights of all layers."""
+    for folder in (CIRCUITS, EXPANDED):
+        shutil.rmtree(context.out / folder, ignore_errors=True)
 
 
 def _merge_into(merged: dict[str, ContributionSums], new: Mapping[str, ContributionSums]) -> None:

@@ -7,7 +7,7 @@ that names its place.
 |---|---|
 | `network` | `index.json` and the manifest, `network.json` |
 | `filters` | `layers/<layer>.json`, `images.json`, `classes.json` |
-| `circuits` | `circuits/<layer>.json` |
+| `circuits` | `circuits/<layer>.json`, `expanded/<layer>.json` |
 | `packs` | files of many pictures, which layers and images name |
 | `progress` | `progress.json`, and `previews.json` of a site |
 | `paths` | names of files and folders |
@@ -35,6 +35,9 @@ from torchlurk.store.schema.circuits import (
     CircuitImages,
     Consumer,
     Contributor,
+    ExpandedFile,
+    ExpandedKernel,
+    ExpandedWeights,
     FilterCircuit,
     KernelLetters,
     UpstreamLayer,
@@ -75,6 +78,7 @@ from torchlurk.store.schema.packs import LayerPacks, Pack
 from torchlurk.store.schema.paths import (
     CHECKSUMS,
     CIRCUITS,
+    EXPANDED,
     IMAGES,
     LONGEST,
     PICTURE_KINDS,
@@ -82,6 +86,7 @@ from torchlurk.store.schema.paths import (
     THUMB_KINDS,
     THUMBS,
     circuit_path,
+    expanded_path,
     image_path,
     layer_path,
     picture_path,
@@ -92,6 +97,7 @@ from torchlurk.store.schema.progress import PROGRESS, Preview, Previews, Preview
 __all__ = [
     "CHECKSUMS",
     "CIRCUITS",
+    "EXPANDED",
     "FORMAT",
     "IMAGES",
     "LONGEST",
@@ -112,6 +118,9 @@ __all__ = [
     "Contributor",
     "Dataset",
     "Digest",
+    "ExpandedFile",
+    "ExpandedKernel",
+    "ExpandedWeights",
     "Filter",
     "FilterCircuit",
     "Format",
@@ -148,6 +157,7 @@ __all__ = [
     "Tiles",
     "UpstreamLayer",
     "circuit_path",
+    "expanded_path",
     "image_path",
     "layer_path",
     "picture_path",

@@ -1,4 +1,7 @@
-"""Records of `circuits/<layer>.json`: what the filters of a layer are made of, and what they are used for."""
+"""Records of `circuits/<layer>.json`: what the filters of a layer are made of, and what they are used for.
+
+And of `expanded/<layer>.json`: their weights with respect to filters further upstream.
+"""
 
 from __future__ import annotations
 
@@ -109,3 +112,48 @@ class CircuitFile(Record, frozen=True):
     downstream: list[str]
     repeated: bool
     filters: list[FilterCircuit]
+
+
+class ExpandedKernel(Record, frozen=True, array_like=True):
+    """The weights of a filter with respect to one further upstream, as `[upstream, channel, weights]`.
+
+    Attributes:
+        upstream: The layer of the filter upstream, as an index into `ExpandedFile.upstream`.
+        channel: Its number in that layer.
+        weights: The weights.
+    """
+
+    upstream: NonNegativeInt
+    channel: NonNegativeInt
+    weights: KernelLetters
+
+
+class ExpandedWeights(Record, frozen=True):
+    """The expanded weights of a filter (Voss et al. 2021).
+
+    Attributes:
+        channel: The filter.
+        scale: The largest magnitude of a weight; 0 without kernels.
+        kernels: Those with respect to the filters that contribute most to the filters that contribute most to
+            this one, by layer and channel.
+    """
+
+    channel: NonNegativeInt
+    scale: Annotated[float, msgspec.Meta(ge=0)]
+    kernels: list[ExpandedKernel]
+
+
+class ExpandedFile(Record, frozen=True):
+    """`expanded/<layer>.json`: the expanded weights of those filters of a layer that a run has selected.
+
+    Attributes:
+        format: Number of the format.
+        layer: Name of the layer.
+        upstream: The layers upstream, in execution order, with the size of the kernels.
+        filters: The filters, by channel.
+    """
+
+    format: Format
+    layer: str
+    upstream: list[UpstreamLayer]
+    filters: list[ExpandedWeights]

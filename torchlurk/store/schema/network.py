@@ -166,6 +166,7 @@ class Manifest(Record, frozen=True):
         stages: States of the stages.
         memory_format: Memory format of inputs and weights; it may affect the last digits.
         layers_skipped: Layers that were selected and could not be scanned.
+        expanded: Layers of which some filters have expanded weights.
     """
 
     format: Format
@@ -184,3 +185,4 @@ class Manifest(Record, frozen=True):
     stages: Stages
     memory_format: Literal["contiguous", "channels_last"] = "channels_last"
     layers_skipped: list[SkippedLayerRecord] = msgspec.field(default_factory=list)
+    expanded: list[str] = msgspec.field(default_factory=list)

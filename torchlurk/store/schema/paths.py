@@ -23,6 +23,9 @@ IMAGES = "images"
 CIRCUITS = "circuits"
 """Folder of the circuits of the layers."""
 
+EXPANDED = "expanded"
+"""Folder of the expanded weights of the layers."""
+
 CHECKSUMS = "SHA256SUMS"
 """Name of the file with the digests of the JSON files."""
 
@@ -61,6 +64,11 @@ def layer_path(layer: str) -> str:
 def circuit_path(layer: str) -> str:
     """Return the path of the file with a layer's circuits in the store."""
     return f"{CIRCUITS}/{safe_name(layer)}.json"
+
+
+def expanded_path(layer: str) -> str:
+    """Return the path of the file with the expanded weights of a layer's filters in the store."""
+    return f"{EXPANDED}/{safe_name(layer)}.json"
 
 
 def picture_path(kind: str, layer: str, channel: int) -> str:

@@ -10,7 +10,7 @@ import { balanceSum } from "../shared/balance.js";
 import { signedPercent } from "../filter/circuit-rows.js";
 
 /** @import { TreeNode } from "../../data/circuit-tree.js" */
-/** @import { Circuit, Route } from "../../types.js" */
+/** @import { Circuit, Kernel, Layer, Route } from "../../types.js" */
 
 /** @param {Pick<TreeNode, "layer"|"channel">} filter */
 const shortName = ({ layer, channel }) => `${truncateStart(layer.name, 24)}:${channel}`;
@@ -35,6 +35,32 @@ function meaning({ part, parent, copies, failed }, direction) {
 }
 
 /**
+ * @typedef {object} Expanded the weights of a filter with respect to one two layers upstream
+ * @property {{layer: Layer, channel: number}} filter
+ * @property {{layer: Layer, channel: number}} upstream
+ * @property {Kernel} kernel
+ * @property {number} scale
+ */
+
+/**
+ * @param {Expanded} expanded
+ * @param {string} direction
+ */
+function expandedWeights({ filter, upstream, kernel, scale }, direction) {
+  return h(
+    "figure",
+    { class: "node-expanded" },
+    kernelPicture(kernel, scale),
+    h(
+      "figcaption",
+      { class: "chart-note" },
+      `Expanded weights ${direction === "up" ? `to ${shortName(filter)}` : `from ${shortName(upstream)}`}, summed over `,
+      "all paths: excitation and inhibition cancel, so pale weights need not mean a weak connection.",
+    ),
+  );
+}
+
+/**
  * @param {object} options
  * @param {string} options.network
  * @param {() => Route} options.current
@@ -53,8 +79,9 @@ export function nodePanel({ network, current, toggle, remove }) {
      * @param {string|null} url of its picture
      * @param {string|null} name of its class
      * @param {Circuit|null|undefined} circuit of the filter
+     * @param {Expanded|null} expanded
      */
-    show(one, url, name, circuit) {
+    show(one, url, name, circuit, expanded) {
       const { depth, width, direction } = current();
       const up = direction === "up";
       const place = { network, layer: one.layer.name, channel: one.channel };
@@ -91,6 +118,7 @@ export function nodePanel({ network, current, toggle, remove }) {
           one.parent || !circuit?.upstream.length ? null : balanceSum(circuit),
           h("p", null, meaning(one, direction) || "The root of this circuit."),
         ),
+        expanded ? expandedWeights(expanded, direction) : null,
         one.parent ? h("div", { class: "actions" }, actions()) : null,
       ];
       node.classList.toggle("root", !one.parent);

@@ -115,7 +115,22 @@ export async function circuitView(ctx) {
       element.setAttribute("aria-selected", String(isChosen));
       element.classList.toggle("same", !isChosen && element.dataset.filter === filterKey(node));
     }
-    panel.show(node, thumbs.url(node), thumbs.nameOf(node), circuits.circuit(node.layer, node.channel));
+    const circuit = circuits.circuit(node.layer, node.channel);
+    panel.show(node, thumbs.url(node), thumbs.nameOf(node), circuit, expandedOf(node));
+  }
+
+  /**
+   * The expanded weights between a node and the one two steps before it; where they are not read yet, they are shown
+   * as soon as they are.
+   * @param {TreeNode} node
+   */
+  function expandedOf(node) {
+    const before = node.parent?.parent;
+    if (!before) return null;
+    const [filter, upstream] = ctx.current().direction === "up" ? [before, node] : [node, before];
+    const found = circuits.expanded(filter, upstream);
+    if (found === undefined) circuits.readExpanded(filter.layer).then(() => signal.aborted || mark());
+    return found ? { filter, upstream, ...found } : null;
   }
 
   let size = null; // of the window that was drawn last
