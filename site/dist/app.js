@@ -332,14 +332,14 @@ lance-row"},l("exciting",0,n)),c("span",{class:"balance-row"},l("inhibiting",n+r
 ites";a.push(`It ${o} ${le(e)}: ${kt(t.share)} of its sum (${O(t.value)}).`)}else if(t){let o=t.share<0?"is inhibited by":"is excited by";a.push(`It ${o} ${le(e)}\
 , which has ${kt(t.share)} of its sum.`)}return n>1&&a.push(`It occurs ${z(n,"time")} here.`),r&&a.push("Its circuit cannot be read."),a.join(" ")}function ri({
 filter:t,upstream:e,kernel:n,scale:r},s){return c("figure",{class:"node-expanded"},oe(n,r),c("figcaption",{class:"chart-note"},`Expanded weights ${s==="up"?`to ${le(
-t)}`:`from ${le(e)}`}, summed over `,"all paths: excitation and inhibition cancel, so pale weights need not mean a weak connection."))}function ds({network:t,current:e,
-toggle:n,remove:r}){let s=c("section",{class:"node-panel","aria-label":"Chosen filter"}),a=(o,l,i)=>c("button",{type:"button",class:"button",data:{value:o},on:{
-click:i}},l);return{node:s,show(o,l,i,u,f){let{depth:h,width:m,direction:p}=e(),y=p==="up",$={network:t,layer:o.layer.name,channel:o.channel},b=y?"inputs":"user\
-s",d=()=>[o.canOpen?a("toggle",`${o.isOpen?"Hide":"Show"} ${b}`,()=>n(o)):null,a("remove","Remove",()=>r(o)),c("a",{class:"button",href:I({...$,circuit:!0,depth:h,
-width:m,direction:p}),title:`A circuit of its own: what it is ${y?"made of":"used for"}`},"Make root")],v=[c("div",{class:"node-panel-pictures"},l?W(null,c("img",
-{src:l,alt:`${Z(o)}, its best crop`})):null,o.part?.kernel?oe(o.part.kernel,o.scale):null),c("div",{class:"node-panel-text"},c("p",{class:"node-panel-name"},c("\
-a",{class:"text-link",href:I($),title:o.layer.name},le(o)),i?` ${L(i,40)}`:null),o.parent||!u?.upstream.length?null:Hn(u),c("p",null,ni(o,p)||"The root of this \
-circuit.")),f?ri(f,p):null,o.parent?c("div",{class:"actions"},d()):null];s.classList.toggle("root",!o.parent),st(s,()=>P(s,v))}}}var si=["fill","fill-opacity","stroke","stroke-width","stroke-opacity","stroke-dasharray","stroke-linecap","font-family","font-size","font-weight","text-anchor"],
+t)}`:`from ${le(e)}`}: the sum over `,"all paths, in which excitation and inhibition cancel."))}function ds({network:t,current:e,toggle:n,remove:r}){let s=c("se\
+ction",{class:"node-panel","aria-label":"Chosen filter"}),a=(o,l,i)=>c("button",{type:"button",class:"button",data:{value:o},on:{click:i}},l);return{node:s,show(o,l,i,u,f){
+let{depth:h,width:m,direction:p}=e(),y=p==="up",$={network:t,layer:o.layer.name,channel:o.channel},b=y?"inputs":"users",d=()=>[o.canOpen?a("toggle",`${o.isOpen?
+"Hide":"Show"} ${b}`,()=>n(o)):null,a("remove","Remove",()=>r(o)),c("a",{class:"button",href:I({...$,circuit:!0,depth:h,width:m,direction:p}),title:`A circuit o\
+f its own: what it is ${y?"made of":"used for"}`},"Make root")],v=[c("div",{class:"node-panel-pictures"},l?W(null,c("img",{src:l,alt:`${Z(o)}, its best crop`})):
+null,o.part?.kernel?oe(o.part.kernel,o.scale):null),c("div",{class:"node-panel-text"},c("p",{class:"node-panel-name"},c("a",{class:"text-link",href:I($),title:o.
+layer.name},le(o)),i?` ${L(i,40)}`:null),o.parent||!u?.upstream.length?null:Hn(u),c("p",null,ni(o,p)||"The root of this circuit.")),f?ri(f,p):null,o.parent?c("d\
+iv",{class:"actions"},d()):null];s.classList.toggle("root",!o.parent),st(s,()=>P(s,v))}}}var si=["fill","fill-opacity","stroke","stroke-width","stroke-opacity","stroke-dasharray","stroke-linecap","font-family","font-size","font-weight","text-anchor"],
 Rt=24,gs=62,oi=2,ai=12e3,ii=/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|\p{Surrogate}/gu;function ys(t,e,n){let[r,s]=["width","height"].map(u=>Number(
 t.getAttribute(u))),a={width:Math.max(520,r+2*Rt),height:s+gs+2*Rt};t.setAttribute("x",String((a.width-r)/2)),t.setAttribute("y",String(gs+Rt)),t.setAttribute("\
 overflow","visible");for(let u of t.querySelectorAll(".node-handle"))u.remove();let o=N("svg",{class:"circuit-paper",...a,viewBox:`0 0 ${a.width} ${a.height}`},

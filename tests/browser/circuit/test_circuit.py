@@ -163,7 +163,7 @@ def test_the_panel_shows_the_expanded_weights_of_a_filter_two_layers_on(page, si
     expect(expanded).to_have_count(0)
     assert not any("/expanded/" in url for url in fetched), "only a filter two layers on needs them"
     node(page, "1.2").click()
-    expect(expanded).to_contain_text("Expanded weights to conv3:7, summed over all paths")
+    expect(expanded).to_contain_text("Expanded weights to conv3:7: the sum over all paths")
     expect(expanded.locator(".kernel title")).to_have_text(re.compile("^kernel of 5 by 5 weights, "))
     assert [url.rpartition("/")[2] for url in fetched if "/expanded/" in url] == ["conv3.json"]
     node(page, "").click()

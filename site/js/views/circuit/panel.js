@@ -54,8 +54,8 @@ function expandedWeights({ filter, upstream, kernel, scale }, direction) {
     h(
       "figcaption",
       { class: "chart-note" },
-      `Expanded weights ${direction === "up" ? `to ${shortName(filter)}` : `from ${shortName(upstream)}`}, summed over `,
-      "all paths: excitation and inhibition cancel, so pale weights need not mean a weak connection.",
+      `Expanded weights ${direction === "up" ? `to ${shortName(filter)}` : `from ${shortName(upstream)}`}: the sum over `,
+      "all paths, in which excitation and inhibition cancel.",
     ),
   );
 }
