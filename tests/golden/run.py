@@ -13,7 +13,14 @@ from tests.golden.network import golden_network, write_images
 from torchlurk.attribution.relu_rules import ReluRule
 from torchlurk.datasets.image_folder import list_images
 from torchlurk.models.network import Network
-from torchlurk.pipeline.config import AscentConfig, CircuitsConfig, GradientsConfig, RunConfig, ScanConfig
+from torchlurk.pipeline.config import (
+    AscentConfig,
+    CircuitsConfig,
+    GradientsConfig,
+    KeepActivations,
+    RunConfig,
+    ScanConfig,
+)
 from torchlurk.pipeline.pipeline import precompute
 from torchlurk.runtime.distributed import ProcessGroup
 from torchlurk.runtime.reporting import Reporter
@@ -42,6 +49,7 @@ def golden_run(
     device: torch.device = CPU,
     resolutions: int = 3,
     circuits: CircuitImages = "top",
+    keep_activations: KeepActivations = "auto",
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "waves"
@@ -55,6 +63,7 @@ def golden_run(
             workers=workers,
             stages=stages,
             overwrite=overwrite,
+            keep_activations=keep_activations,
         )
         network = network or golden_network()
         precompute(network, list_images(images), out, config, device, reporter, group)

@@ -15,7 +15,7 @@ from torch import nn
 from tests.networks import BRANCHING_LAYERS, Branching, branching_maps, seeded
 from torchlurk import graph
 from torchlurk.pipeline import records
-from torchlurk.scan.reduce import positions_of_maxima
+from torchlurk.scan.reduce import reduce_map
 from torchlurk.scan.scan import ScanBatch, scan
 from torchlurk.scan.shards import Shard, merge_shards, to_bytes
 from torchlurk.scan.state import ACTIVATION_EDGES, ScanState, initial_state
@@ -220,8 +220,9 @@ def test_first_of_equal_maxima_in_reading_order() -> None:
     x[0, 1, 3, 2] = x[0, 1, 1, 5] = x[0, 1, 1, 6] = 2.0
     x[1, 0, 4, 6] = x[1, 0, 4, 0] = -0.0
     x[1, 0, 3, 6] = 0.0
-    found = positions_of_maxima(x, torch.tensor([0, 0, 1, 1]), torch.tensor([1, 0, 0, 2]))
-    assert found.tolist() == [1 * 7 + 5, 0, 3 * 7 + 6, 0]
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        found = reduce_map(x.contiguous(memory_format=memory_format)).positions
+        assert found.tolist() == [[0, 1 * 7 + 5, 0], [3 * 7 + 6, 0, 0]]
 
 
 def test_merged_shards_equal_one_scan() -> None:

@@ -18,6 +18,7 @@ from torchlurk.pipeline.config import (
     Certify,
     CircuitsConfig,
     GradientsConfig,
+    KeepActivations,
     SessionOptions,
     Strategy,
 )
@@ -135,12 +136,16 @@ class Lurk(StoreAccess, FilterAblation):
         StoreAccess.__init__(lurk, Path(out))
         return lurk
 
-    def compute_top_imgs(self, *, overwrite: bool = False) -> None:
+    def compute_top_imgs(
+        self, *, keep_activations: KeepActivations = "auto", overwrite: bool = False
+    ) -> None:
         """Scan the images: compute top lists, class profiles and statistics of all filters.
 
         If the store has them, nothing is computed.
 
         Args:
+            keep_activations: Whether to keep the activations of all images: `auto`, the default, if they take
+                at most 2 GB; `yes`, also for a store that lacks them; or `no`.
             overwrite: Delete a store that was computed with other options.
 
         Raises:
@@ -154,7 +159,8 @@ class Lurk(StoreAccess, FilterAblation):
         session = self._require_session("compute_top_imgs")
         from torchlurk.pipeline.session import compute
 
-        compute(session, "scan", overwrite=overwrite)
+        check_choice("keep_activations", keep_activations, get_args(KeepActivations))
+        compute(session, "scan", keep_activations=keep_activations, overwrite=overwrite)
 
     def compute_circuits(
         self, images: CircuitImages = CircuitsConfig.images, *, overwrite: bool = False

@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Any, SupportsIndex, get_args
+
+from numpy.typing import NDArray
 
 from torchlurk.api.filters import FilterView, Profile, TopImage
+from torchlurk.api.image_table import ImageRow, ImageTable
 from torchlurk.api.kinds import GradientKind, ListKind
-from torchlurk.errors import LurkError, Option
+from torchlurk.errors import LurkError, Option, check_choice
 from torchlurk.store import schema
+from torchlurk.store.activations import ActivationKind, read_array, read_image_table
 from torchlurk.store.pictures import (
     IMAGE,
     StoredPicture,
@@ -179,6 +183,55 @@ class LayerView:
                 ("call compute_circuits(), or run torchlurk precompute with ", Option("stages", "circuits")),
             )
         return read_circuits(self.store.path, self.store.manifest, self.facts)
+
+    def activations(self, kind: ActivationKind = "max") -> NDArray[Any]:
+        """Return the activations of all images, as a memory-mapped array that is read-only.
+
+        An image that could not be read, or that does not reach the layer, has NaN.
+
+        Args:
+            kind: `max`, the maxima of the feature maps; `mean`, their means; or `position`, where the maxima
+                are, as `y * W + x`.
+
+        Returns:
+            `(images, channels)`: float32, or the smallest unsigned integer type for positions. The rows are
+            those of `images`.
+
+        Raises:
+            LurkError: The store does not have them.
+
+        Examples:
+            >>> maxima = lurker["features.17"].activations()
+            >>> maxima.shape, maxima.dtype
+            ((215, 128), dtype('float32'))
+        """
+        check_choice("kind", kind, get_args(ActivationKind))
+        self._require_activations()
+        return read_array(self.store.path, self.facts, kind)
+
+    def images(self) -> ImageTable:
+        """Return path and class of all images, in the order of the rows of `activations`.
+
+        Raises:
+            LurkError: The store does not have the activations.
+
+        Examples:
+            >>> images = lurker["features.17"].images()
+            >>> best = lurker["features.17"].activations()[:, 5].argmax()
+            >>> images[best].path == lurker["features.17"][5].max[0].path
+            True
+        """
+        self._require_activations()
+        return ImageTable(
+            ImageRow(path, self.store.label(number)) for path, number in read_image_table(self.store.path)
+        )
+
+    def _require_activations(self) -> None:
+        if not self.store.manifest.activations:
+            raise LurkError(
+                f"{str(self.store.path)!r} has no activations of all images",
+                ("compute them with ", Option("keep_activations", "yes")),
+            )
 
     @property
     def excitation(self) -> tuple[float, ...]:

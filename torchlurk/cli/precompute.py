@@ -16,7 +16,14 @@ from torchlurk.ascent.objectives import OBJECTIVES
 from torchlurk.attribution.relu_rules import RELU_RULES
 from torchlurk.cli import options, terminal
 from torchlurk.cli.precompute_config import PrecomputeArguments, run_config
-from torchlurk.pipeline.config import AscentConfig, CircuitsConfig, GradientsConfig, RunConfig, ScanConfig
+from torchlurk.pipeline.config import (
+    AscentConfig,
+    CircuitsConfig,
+    GradientsConfig,
+    KeepActivations,
+    RunConfig,
+    ScanConfig,
+)
 from torchlurk.runtime.names import check_store_name
 from torchlurk.store.schema import CircuitImages
 
@@ -73,6 +80,13 @@ if TYPE_CHECKING:
     type=options.StagesType(),
     default=",".join(RunConfig.stages),
     help="Stages to run, separated by commas.",
+)
+@click.option(
+    "--keep-activations",
+    type=click.Choice(get_args(KeepActivations)),
+    default=RunConfig.keep_activations,
+    help="Keep maximum, mean and position of the maximum of every filter for all images. auto: if they take "
+    "at most 2 GB; yes: also add them to a store without them.",
 )
 @click.option(
     "--circuits",

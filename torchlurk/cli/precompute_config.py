@@ -46,6 +46,7 @@ class PrecomputeArguments:
     seed: int
     strict: bool
     overwrite: bool
+    keep_activations: Any
 
 
 def run_config(
@@ -100,4 +101,5 @@ def run_config(
         workers=devices.default_workers(device) if arguments.workers is None else arguments.workers,
         threads=arguments.threads or group.broadcast(lambda: resume.default_threads(out)),
         overwrite=arguments.overwrite,
+        keep_activations=arguments.keep_activations,
     )

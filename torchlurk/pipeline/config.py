@@ -23,6 +23,9 @@ from torchlurk.store.selection import Selection
 Strategy = Literal["fourier", "naive"]
 """How filter images are parametrised, see `AscentConfig`."""
 
+KeepActivations = Literal["auto", "yes", "no"]
+"""Whether a scan keeps the activations of all images; `auto` if they take at most 2 GB."""
+
 Certify = Literal["chosen", "all"]
 """Which crops get a certificate, see `GradientsConfig`."""
 
@@ -120,6 +123,8 @@ class RunConfig:
             it.
         threads: CPU threads per operation; it affects the last digits of scores.
         overwrite: Recompute the requested stages even if the store has them.
+        keep_activations: Whether to keep the maxima, means and positions of all images. `yes` also adds them
+            to a store without them.
     """
 
     scan: ScanConfig
@@ -131,6 +136,7 @@ class RunConfig:
     workers: int = 1
     threads: int = 1
     overwrite: bool = False
+    keep_activations: KeepActivations = "auto"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from torchlurk.pipeline.preload import images_without_pictures, preload_images
 from torchlurk.pipeline.progress import report_progress
 from torchlurk.pipeline.resume import open_existing, report_interruption, scan_identity
 from torchlurk.pipeline.stages import ascent, circuits, gradients, scan
+from torchlurk.pipeline.stages.activations import add_activations, lacks_activations
 from torchlurk.pipeline.stages.context import (
     RunContext,
     completed_runs,
@@ -154,6 +155,8 @@ def _run_scan(
             )
         return existing
     if existing is not None and existing.stages.scan.complete:
+        if lacks_activations(context, existing):
+            return add_activations(context, existing, device)
         context.reporter.report("scan: complete already")
         return existing
     # From here on the folder is a store, although an incomplete one.

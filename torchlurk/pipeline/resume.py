@@ -24,6 +24,7 @@ from torchlurk.pipeline.upgrade import upgrade_store
 from torchlurk.runtime.devices import fastest_precision, scan_batch_size
 from torchlurk.runtime.reporting import Reporter
 from torchlurk.store import schema
+from torchlurk.store.activations import ACTIVATIONS, ACTIVATIONS_DRAFT
 from torchlurk.store.partial import PARTIAL, count_partial_results, digest_records
 from torchlurk.store.read import read_manifest
 from torchlurk.store.schema import Config, Manifest, Stage
@@ -102,8 +103,8 @@ def scan_identity(manifest: Manifest) -> str:
     record = msgspec.to_builtins(
         msgspec.structs.replace(manifest, format=1, name="", title="", dataset=dataset, stages=scan_only)
     )
-    # So are those of a version without circuits, or without expanded weights.
-    del record["stages"]["circuits"], record["expanded"]
+    # So are those of a version without circuits, expanded weights, or activations.
+    del record["stages"]["circuits"], record["expanded"], record["activations"]
     return digest_records(record)
 
 
@@ -205,7 +206,7 @@ def _delete_store(out: Path) -> None:
     for name in ("network.json", "classes.json", "images.json", schema.CHECKSUMS, schema.PROGRESS):
         (out / name).unlink(missing_ok=True)
     folders = (schema.CIRCUITS, schema.EXPANDED, schema.IMAGES, schema.PICTURES, schema.THUMBS)
-    for name in (PARTIAL, "layers", *folders, *schema.PICTURE_KINDS):
+    for name in (PARTIAL, "layers", ACTIVATIONS, ACTIVATIONS_DRAFT, *folders, *schema.PICTURE_KINDS):
         shutil.rmtree(out / name, ignore_errors=True)
 
 

@@ -30,6 +30,7 @@ from torchlurk.pipeline.config import (
     AscentConfig,
     CircuitsConfig,
     GradientsConfig,
+    KeepActivations,
     RunConfig,
     ScanConfig,
     SessionOptions,
@@ -131,6 +132,7 @@ def compute(
     circuits: CircuitsConfig | None = None,
     gradients: GradientsConfig | None = None,
     ascent: AscentConfig | None = None,
+    keep_activations: KeepActivations = "auto",
     overwrite: bool = False,
 ) -> None:
     """Run one stage of the pipeline.
@@ -142,6 +144,7 @@ def compute(
         circuits: Options of the circuits.
         gradients: Options of the gradients; the batch size is the session's.
         ascent: Options of the ascent; batch size and seed are the session's.
+        keep_activations: Whether a scan keeps the activations of all images.
         overwrite: Recompute the stage even if the store has it.
 
     Raises:
@@ -177,6 +180,7 @@ def compute(
         workers=default_workers(session.device) if options.workers is None else options.workers,
         threads=options.threads or default_threads(session.out),
         overwrite=overwrite,
+        keep_activations=keep_activations,
     )
     network = session.network
     if session.is_user_module:

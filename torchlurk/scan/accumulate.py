@@ -6,30 +6,15 @@ A batch then costs a few operations, and not a few for each layer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 
 import torch
 from torch import Tensor
 
 from torchlurk.runtime.devices import small_operations
+from torchlurk.scan.reduce import MapReductions
 from torchlurk.scan.state import ACTIVATION_EDGES, LayerState, ScanState
 from torchlurk.scan.topk import TopK, push_
-
-
-@dataclass(frozen=True)
-class LayerBatch:
-    """What a scan keeps of the feature maps of one layer for a batch of images.
-
-    Attributes:
-        maxima: `(N, C)` float32, the maximum of each map.
-        means: `(N, C)` float32, its mean.
-        positions: `(N, C)` int64, the position of each maximum that may enter a list, as `y * W + x`.
-    """
-
-    maxima: Tensor
-    means: Tensor
-    positions: Tensor
 
 
 class Accumulator:
@@ -53,11 +38,7 @@ class Accumulator:
             },
         )
 
-    def lowest(self, layer: str) -> Tensor:
-        """Return the lowest score in the list by maximum of each filter of a layer, `(C,)`."""
-        return self.state.layers[layer].max.scores[:, -1]
-
-    def add(self, batch: Mapping[str, LayerBatch], images: Tensor, labels: Tensor) -> None:
+    def add(self, batch: Mapping[str, MapReductions], images: Tensor, labels: Tensor) -> None:
         """Add a batch of images.
 
         Args:
@@ -71,7 +52,7 @@ class Accumulator:
             for names in _adjacent(list(self._columns), batch):
                 columns = slice(self._columns[names[0]].start, self._columns[names[-1]].stop)
                 parts = [batch[name] for name in names]
-                joint = LayerBatch(
+                joint = MapReductions(
                     torch.cat([part.maxima for part in parts], dim=1),
                     torch.cat([part.means for part in parts], dim=1),
                     torch.cat([part.positions for part in parts], dim=1),
@@ -82,7 +63,9 @@ class Accumulator:
                     self.state.layers[name].images.add_(counts)
 
 
-def add_batch_(state: LayerState, batch: LayerBatch, images: Tensor, labels: Tensor, edges: Tensor) -> None:
+def add_batch_(
+    state: LayerState, batch: MapReductions, images: Tensor, labels: Tensor, edges: Tensor
+) -> None:
     """Add a batch to the lists and sums of some filters, in place; `state.images` is not changed.
 
     Args:

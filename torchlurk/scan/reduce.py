@@ -18,21 +18,27 @@ class MapReductions:
     Attributes:
         maxima: `(N, C)` float32.
         means: `(N, C)` float32.
+        positions: `(N, C)` int64, where the maximum is, as `y * W + x`; of equal maxima, the first in reading
+            order.
     """
 
     maxima: Tensor
     means: Tensor
+    positions: Tensor
 
 
 def reduce_map(x: Tensor) -> MapReductions:
-    """Compute the maximum and the mean of each feature map of `(N, C, H, W)`, in float32."""
+    """Compute maximum and mean of each feature map of `(N, C, H, W)`, and the position of the maximum."""
     if _suits_pooling(x):
         # Row by row: a sum over a whole map, number by number, would lose digits.
         row = (1, x.shape[3])
-        return MapReductions(
-            F.max_pool2d(x, row).amax(dim=(2, 3)), F.avg_pool2d(x, row).mean(dim=(2, 3), dtype=torch.float32)
-        )
-    return MapReductions(x.amax(dim=(2, 3)).float(), x.mean(dim=(2, 3), dtype=torch.float32))
+        row_maxima = F.max_pool2d(x, row)[..., 0]
+        means = F.avg_pool2d(x, row).mean(dim=(2, 3), dtype=torch.float32)
+    else:
+        row_maxima = x.amax(dim=3)
+        means = x.mean(dim=(2, 3), dtype=torch.float32)
+    with small_operations():
+        return MapReductions(row_maxima.amax(dim=2).float(), means, _positions(x, row_maxima))
 
 
 def _suits_pooling(x: Tensor) -> bool:
@@ -46,40 +52,13 @@ def _suits_pooling(x: Tensor) -> bool:
     )
 
 
-def positions_of_maxima(x: Tensor, rows: Tensor, channels: Tensor) -> Tensor:
-    """Return where feature maps have their maximum; of equal maxima, the first in reading order.
+def _positions(x: Tensor, row_maxima: Tensor) -> Tensor:
+    """Return the positions of the maxima of `(N, C, H, W)`, given those of the rows, `(N, C, H)`.
 
-    Args:
-        x: `(N, C, H, W)` activations.
-        rows: `(M,)` indices into N.
-        channels: `(M,)` indices into C.
-
-    Returns:
-        `(M,)` int64, each `y * W + x`.
+    Only the row with the maximum is searched: to search the maps takes far longer than to find the maxima.
     """
     # `argmax` returns the first of equal maxima; `max` and `topk` promise nothing.
-    return x[rows, channels].flatten(1).argmax(dim=1)
-
-
-def positions_of_candidates(x: Tensor, maxima: Tensor, lowest: Tensor) -> Tensor:
-    """Return the positions of the maxima that may enter a list.
-
-    These are few once the lists are full, and finding a position costs far more than finding a maximum.
-
-    Args:
-        x: `(N, C, H, W)` activations.
-        maxima: `(N, C)` their maxima.
-        lowest: `(C,)` the lowest score in the list of each filter.
-
-    Returns:
-        `(N, C)` int64, each `y * W + x`. Of maxima below the lowest score, the value is not defined.
-    """
-    if x.device.type != "cpu":
-        # One more pass over the maps is cheaper than a synchronisation to learn which are needed.
-        return x.flatten(2).argmax(dim=2)
-    with small_operations():
-        positions = torch.zeros(maxima.shape, dtype=torch.int64)
-        rows, channels = (maxima >= lowest).nonzero(as_tuple=True)
-        if len(rows):
-            positions[rows, channels] = positions_of_maxima(x, rows, channels)
-    return positions
+    rows = row_maxima.argmax(dim=2)
+    images = torch.arange(x.shape[0], device=x.device)[:, None]
+    channels = torch.arange(x.shape[1], device=x.device)
+    return rows * x.shape[3] + x[images, channels, rows].argmax(dim=2)

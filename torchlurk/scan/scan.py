@@ -8,7 +8,7 @@ forward, all layers at once; a forward that fails leaves the state as it was.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,8 +19,8 @@ from torchlurk.models.hooks import Observer
 from torchlurk.models.runner import Runnable, Runner, as_runner, capture_outputs, forward_until
 from torchlurk.runtime.devices import BatchLimiter, is_out_of_memory, small_operations
 from torchlurk.runtime.transfer import batches_in_flight, read_later
-from torchlurk.scan.accumulate import Accumulator, LayerBatch
-from torchlurk.scan.reduce import positions_of_candidates, reduce_map
+from torchlurk.scan.accumulate import Accumulator
+from torchlurk.scan.reduce import MapReductions, reduce_map
 from torchlurk.scan.state import ScanState
 
 _LEAVE_OUT = ("leave it out of ", Option("layers"))
@@ -59,6 +59,10 @@ class ScanBatch:
         return ScanBatch(self.images[rows], self.labels[rows], self.x[rows])
 
 
+Keep = Callable[[Tensor, Mapping[str, MapReductions]], None]
+"""Takes the ids `(N,)` of the images of a forward, and what it gives for each layer that they reach."""
+
+
 def scan(
     model: Runnable,
     start: ScanState,
@@ -66,6 +70,7 @@ def scan(
     *,
     bfloat16: bool = False,
     limiter: BatchLimiter | None = None,
+    keep: Keep | None = None,
 ) -> Iterator[ScanState]:
     """Update a state with batches of images.
 
@@ -76,6 +81,7 @@ def scan(
         bfloat16: Whether to run the forward in bfloat16, which is faster and gives scores of two to three
             digits; `candidate_images` then lists the images to score again.
         limiter: The number of images that fit into memory; a batch that does not fit is halved and retried.
+        keep: Is called with the results of each forward.
 
     Yields:
         The state after each batch. The next batch changes its tensors in place; `start` is not changed.
@@ -102,7 +108,7 @@ def scan(
             cast = torch.autocast(part.x.device.type, torch.bfloat16, enabled=bfloat16)
             try:
                 with runner.without_gradients(), cast:
-                    reduced = _reduce_layers(runner, part, accumulator, sizes)
+                    reduced = _reduce_layers(runner, part, start.layers, sizes)
             except _RowCountError as problem:
                 # The path depends on the data; which row belongs to which image is known only one by one.
                 if count == 1:
@@ -121,20 +127,22 @@ def scan(
                 while len(checks) > batches_in_flight(part.images.device):
                     checks.popleft()()
                 accumulator.add(reduced, part.images, part.labels)
+                if keep is not None:
+                    keep(part.images, reduced)
         yield accumulator.state
     for check in checks:
         check()
 
 
 def _reduce_layers(
-    runner: Runner, batch: ScanBatch, accumulator: Accumulator, sizes: dict[str, torch.Size]
-) -> dict[str, LayerBatch]:
+    runner: Runner, batch: ScanBatch, layers: Collection[str], sizes: dict[str, torch.Size]
+) -> dict[str, MapReductions]:
     """Run a forward and return what it gives for each layer, in the order of the state.
 
     Args:
         runner: How to run the network.
         batch: The images of the forward.
-        accumulator: Knows which maxima may enter a list.
+        layers: Names of the layers.
         sizes: The size of each layer's maps; filled by the first forward, checked by later ones.
 
     Raises:
@@ -142,8 +150,7 @@ def _reduce_layers(
         _RowCountError: A layer does not give one row for each image. A single image may give no row, which
             means that it does not reach the layer.
     """
-    layers = accumulator.state.layers
-    reduced: dict[str, LayerBatch] = {}
+    reduced: dict[str, MapReductions] = {}
     remaining = set(layers)
 
     def observer(name: str) -> Observer:
@@ -160,9 +167,7 @@ def _reduce_layers(
                     _LEAVE_OUT,
                 )
             if len(maps) == len(batch.images):
-                found = reduce_map(maps)
-                positions = positions_of_candidates(maps, found.maxima, accumulator.lowest(name))
-                reduced[name] = LayerBatch(found.maxima, found.means, positions)
+                reduced[name] = reduce_map(maps)
             elif len(maps) or len(batch.images) > 1:
                 raise _RowCountError(name, len(maps))
 
@@ -184,7 +189,7 @@ class _RowCountError(BaseException):
         self.rows = rows
 
 
-def _check_finite(reduced: Mapping[str, LayerBatch], images: Tensor) -> Callable[[], None]:
+def _check_finite(reduced: Mapping[str, MapReductions], images: Tensor) -> Callable[[], None]:
     """Return a check of the activations of a batch, which raises `NonFiniteActivation`."""
     if not reduced:
         return lambda: None

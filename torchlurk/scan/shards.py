@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from torchlurk.scan.kept import LayerActivations
 from torchlurk.scan.state import ScanState, initial_state
 from torchlurk.scan.topk import TopK, merge_topk
 from torchlurk.store.schema import SkippedFile
@@ -25,6 +26,7 @@ _LIST_PARTS = ("scores", "images", "places")
 """The names in a shard's bytes of the tensors of a `TopK`, in the order of its fields."""
 _SUMS_BY_CLASS = ("images", "max_by_class", "avg_by_class", "positive_by_class")
 _SUMS_BY_FILTER = ("max_squares", "avg_squares", "active", "counts")
+_ACTIVATIONS = "activations"
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ class Shard:
         state: The state of a scan that starts at the shard's first image.
         skipped: The images that could not be read.
         batch: The largest number of images in a forward; smaller than requested if memory ran out.
+        activations: The activations of all its images by layer, if the scan keeps them.
     """
 
     state: ScanState
     skipped: tuple[SkippedFile, ...]
     batch: int
+    activations: Mapping[str, LayerActivations] = field(default_factory=dict)
 
 
 def to_bytes(shard: Shard) -> bytes:
@@ -62,7 +66,25 @@ def to_bytes(shard: Shard) -> bytes:
             tensors[f"{name}/{key}"] = getattr(layer, key)[present]
         for key in _SUMS_BY_FILTER:
             tensors[f"{name}/{key}"] = getattr(layer, key)
+    for name, activations in shard.activations.items():
+        for key, array in vars(activations).items():
+            tensors[f"{name}/{_ACTIVATIONS}/{key}"] = torch.from_numpy(array)
     return save({key: value.contiguous() for key, value in tensors.items()})
+
+
+def read_activations(content: bytes, layers: Iterable[str]) -> dict[str, LayerActivations]:
+    """Decode the activations of a shard by layer.
+
+    Args:
+        content: The bytes of a shard that has them.
+        layers: Names of the layers.
+    """
+    tensors = load(content)
+    keys = [each.name for each in fields(LayerActivations)]
+    return {
+        name: LayerActivations(*(tensors[f"{name}/{_ACTIVATIONS}/{key}"].numpy() for key in keys))
+        for name in layers
+    }
 
 
 def merge_shards(contents: Iterable[bytes], channels: Mapping[str, int], classes: int, k: int) -> Shard:

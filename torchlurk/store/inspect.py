@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from torchlurk.errors import LurkError
+from torchlurk.store.activations import check_activations
 from torchlurk.store.inspect_circuits import check_circuits, check_expanded
 from torchlurk.store.inspect_pictures import check_layer_pictures, check_packs, check_picture
 from torchlurk.store.pictures import IMAGE, stored_images
@@ -99,6 +100,7 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> St
     problems.extend(_check_classes(store, manifest))
     problems.extend(check_circuits(store, manifest))
     problems.extend(check_expanded(store, manifest))
+    problems.extend(check_activations(store, manifest))
     worst = max(certificates, default=None)
     return StoreReport(manifest, filters, full, pictures, len(used), worst, tuple(problems))
 

@@ -59,7 +59,7 @@ def write_files(files: Iterable[tuple[Path, bytes]]) -> None:
                 os.fchmod(file.fileno(), 0o644)
         # File systems write what several threads wait for in one go.
         with ThreadPoolExecutor(min(_FLUSHING_THREADS, len(temporary) or 1)) as pool:
-            flushes = {target: pool.submit(_flush, path) for target, path in temporary.items()}
+            flushes = {target: pool.submit(sync_file, path) for target, path in temporary.items()}
             for target, flush in flushes.items():
                 current = target
                 flush.result()
@@ -81,7 +81,7 @@ def write_files(files: Iterable[tuple[Path, bytes]]) -> None:
                 path.unlink()
 
 
-def _flush(path: Path) -> None:
+def sync_file(path: Path) -> None:
     """Flush the content of a file to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

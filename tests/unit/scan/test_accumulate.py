@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from torchlurk.scan.accumulate import Accumulator, LayerBatch
+from torchlurk.scan.accumulate import Accumulator
+from torchlurk.scan.reduce import MapReductions
 from torchlurk.scan.state import ACTIVATION_EDGES, initial_state
 
 CHANNELS = {"a": 3, "b": 2, "c": 4}
 CLASSES = 3
 
 
-def batch(images: list[int], channels: int) -> LayerBatch:
+def batch(images: list[int], channels: int) -> MapReductions:
     """Numbers that identify the image and the filter; halves, which add exactly."""
     ids = torch.tensor(images)[:, None]
     maxima = (ids * 7 % 5 + torch.arange(channels)).float() / 2
-    return LayerBatch(maxima, maxima - 1, ids * 10 + torch.arange(channels))
+    return MapReductions(maxima, maxima - 1, ids * 10 + torch.arange(channels))
 
 
 def test_each_layer_gets_the_images_that_reached_it() -> None:

@@ -50,7 +50,7 @@ from torchlurk.store.schema import (
 )
 from torchlurk.store.write import encode_json, write_files
 
-TASKS: tuple[str, ...] = ("circuits", expanded.TASK)
+TASKS: tuple[str, ...] = ("circuits", expanded.WEIGHTS_TASK)
 """Names of the progress bars of the stage, and of its partial results."""
 
 _SUMS_IN_MEMORY = 30_000_000

@@ -27,7 +27,7 @@ from torchlurk.store.schema import (
 )
 from torchlurk.store.write import write_json
 
-TASK = "expanded weights"
+WEIGHTS_TASK = "expanded weights"
 """Name of the progress bar."""
 
 NEIGHBOURS = 4
@@ -115,7 +115,7 @@ def write_weights(
     """
     lacking = context.group.broadcast(lambda: channels_without_weights(context, manifest))
     circuits = {layer.name: read_circuits(context.out, manifest, layer) for layer in manifest.layers}
-    with context.reporter.bar(TASK, sum(map(len, lacking.values())), "filter") as advance:
+    with context.reporter.bar(WEIGHTS_TASK, sum(map(len, lacking.values())), "filter") as advance:
         for name in context.group.local_share(list(lacking)):
             pairs = {channel: _two_steps_upstream(circuits, name, channel) for channel in lacking[name]}
             found = _compute(context, name, pairs, inputs[name], cuts) if name in inputs else {}

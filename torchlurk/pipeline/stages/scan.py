@@ -13,6 +13,7 @@ from torchlurk.errors import LurkError
 from torchlurk.graph import Layer, describe_skipped
 from torchlurk.pipeline import records, rendering
 from torchlurk.pipeline.encoding import FilterResult, encode_one, natural_sizes, thumb_of
+from torchlurk.pipeline.stages.activations import activation_writer, keeps_activations
 from torchlurk.pipeline.stages.blocks import Advance, Block, run_blocks
 from torchlurk.pipeline.stages.context import RunContext, update_stage
 from torchlurk.pipeline.stages.manifest import new_manifest
@@ -90,15 +91,18 @@ def _scan(context: RunContext, device: torch.device) -> None:
     """Scan all images and write the JSON files; pictures are written later."""
     config = context.config.scan
     images = range(len(context.images.paths))
+    writer = activation_writer(context) if keeps_activations(context) else None
     if config.precision == "bfloat16":
-        rough = scan_images(context, device, "rough", images, config.k * _CANDIDATES_PER_ENTRY, bfloat16=True)
+        rough = scan_images(
+            context, device, "rough", images, config.k * _CANDIDATES_PER_ENTRY, bfloat16=True, writer=writer
+        )
         candidates = context.group.broadcast(lambda: candidate_images(rough.state) if rough else [])
         exact = scan_images(context, device, "again", candidates, config.k, bfloat16=False)
         result = rough and exact and _replace_lists(rough, exact)
     else:
-        result = scan_images(context, device, "scan", images, config.k, bfloat16=False)
+        result = scan_images(context, device, "scan", images, config.k, bfloat16=False, writer=writer)
     if result is not None:
-        _write_results(context, device, result)
+        _write_results(context, device, result, activations=writer is not None)
     context.group.barrier()
 
 
@@ -108,13 +112,14 @@ def _replace_lists(rough: Shard, exact: Shard) -> Shard:
     return Shard(state, rough.skipped, min(rough.batch, exact.batch))
 
 
-def _write_results(context: RunContext, device: torch.device, result: Shard) -> None:
+def _write_results(context: RunContext, device: torch.device, result: Shard, *, activations: bool) -> None:
     """Write the JSON files of a scan; `classes.json` comes last and marks the others as complete."""
     state = result.state
     scanned = int(state.images.sum())
     if not scanned:
         raise _no_readable_image(context, result)
     manifest = new_manifest(context, device, list(result.skipped))
+    manifest = msgspec.structs.replace(manifest, activations=activations)
     fitted = result.batch if result.batch < context.config.scan.batch_size else None
     stage = msgspec.structs.replace(manifest.stages.scan, fitted=fitted)
     stages = msgspec.structs.replace(manifest.stages, scan=stage)

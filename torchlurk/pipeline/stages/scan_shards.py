@@ -13,15 +13,25 @@ from torchlurk.errors import LurkError
 from torchlurk.pipeline.stages.blocks import POLL_INTERVAL, Advance, collect_finished
 from torchlurk.pipeline.stages.context import RunContext
 from torchlurk.runtime.transfer import copy_to_device
+from torchlurk.scan.kept import collect_activations
+from torchlurk.scan.reduce import MapReductions
 from torchlurk.scan.scan import NonFiniteActivation, ScanBatch, scan
-from torchlurk.scan.shards import Shard, merge_shards, to_bytes
+from torchlurk.scan.shards import Shard, merge_shards, read_activations, to_bytes
 from torchlurk.scan.state import initial_state, state_to
 from torchlurk.store import schema
+from torchlurk.store.activations import ActivationWriter
 from torchlurk.store.partial import PartialResults, digest_records
 
 
 def scan_images(
-    context: RunContext, device: torch.device, task: str, images: Sequence[int], k: int, *, bfloat16: bool
+    context: RunContext,
+    device: torch.device,
+    task: str,
+    images: Sequence[int],
+    k: int,
+    *,
+    bfloat16: bool,
+    writer: ActivationWriter | None = None,
 ) -> Shard | None:
     """Scan images shard by shard; shards that have a partial result are not computed again.
 
@@ -34,27 +44,45 @@ def scan_images(
         images: Ids of the images.
         k: Number of images in each top list.
         bfloat16: Run the forward pass in bfloat16, see `scan.scan`.
+        writer: Writes the activations of the images, which are all images of the data set; by default, they
+            are not kept.
 
     Returns:
         The merged result of all shards in the main process; `None` in the others.
     """
     size = context.config.scan.shard_size
-    partial = PartialResults(
-        context.out, task, digest_records(context.identity, task, list(images) if task == "again" else [])
-    )
+    # Shards of a version that kept no activations are still valid for runs that keep none.
+    kept = ["activations"] if writer else []
+    identity = digest_records(context.identity, task, list(images) if task == "again" else [], *kept)
+    partial = PartialResults(context.out, task, identity)
     lengths = shard_lengths(len(images), size)
 
     def compute(shards: Sequence[int], advance: Advance) -> Generator[tuple[int, bytes], None, None]:
         with closing(load_batches(context, images, shards, size)) as loaded:
             for number, batches_of_shard in groupby(loaded, key=lambda batch: batch.shard):
-                shard = _scan_shard(context, device, images, batches_of_shard, k, bfloat16, advance)
+                ids = images[number * size : (number + 1) * size]
+                kept = range(ids[0], ids[-1] + 1) if writer else None
+                shard = _scan_shard(context, device, images, batches_of_shard, k, bfloat16, advance, kept)
                 yield number, to_bytes(shard)
 
     compute_shards(context, partial, lengths, compute)
     if not context.group.is_main:
         return None
     channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
-    return merge_shards(map(partial.read, lengths), channels, len(context.images.classes), k)
+    contents: Iterator[bytes] = map(partial.read, lengths)
+    if writer:
+        contents = _with_rows_written(contents, writer, size)
+    return merge_shards(contents, channels, len(context.images.classes), k)
+
+
+def _with_rows_written(contents: Iterable[bytes], writer: ActivationWriter, size: int) -> Iterator[bytes]:
+    """Yield the contents of all shards, and write the activations of each."""
+    writer.begin()
+    for number, content in enumerate(contents):
+        for layer, found in read_activations(content, writer.shapes).items():
+            writer.write(layer, number * size, vars(found))
+        yield content
+    writer.finish()
 
 
 def shard_lengths(images: int, size: int) -> dict[str, int]:
@@ -114,11 +142,16 @@ def _scan_shard(
     k: int,
     bfloat16: bool,
     advance: Advance,
+    kept: range | None,
 ) -> Shard:
-    """Scan one shard from its decoded batches."""
+    """Scan one shard from its decoded batches, and keep the activations of some consecutive images."""
     channels = {layer.name: layer.shape[0] for layer in context.graph.layers}
     state = initial_state(channels, len(context.images.classes), k, device)
     skipped: list[schema.SkippedFile] = []
+    forwards: list[tuple[torch.Tensor, Mapping[str, MapReductions]]] = []
+
+    def keep(ids: torch.Tensor, reduced: Mapping[str, MapReductions]) -> None:
+        forwards.append((ids, reduced))
 
     def scan_batches() -> Iterator[ScanBatch]:
         for batch in loaded:
@@ -136,7 +169,12 @@ def _scan_shard(
 
     try:
         for current in scan(
-            context.runner, state, scan_batches(), bfloat16=bfloat16, limiter=context.limiter
+            context.runner,
+            state,
+            scan_batches(),
+            bfloat16=bfloat16,
+            limiter=context.limiter,
+            keep=None if kept is None else keep,
         ):
             state = current
     except NonFiniteActivation as problem:
@@ -149,6 +187,7 @@ def _scan_shard(
         state_to(state, torch.device("cpu")),
         tuple(skipped),
         context.limiter.cap(context.config.scan.batch_size),
+        {} if kept is None else collect_activations(forwards, context.graph.layers, kept),
     )
 
 

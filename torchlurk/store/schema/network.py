@@ -167,6 +167,7 @@ class Manifest(Record, frozen=True):
         memory_format: Memory format of inputs and weights; it may affect the last digits.
         layers_skipped: Layers that were selected and could not be scanned.
         expanded: Layers of which some filters have expanded weights.
+        activations: Whether the store has the activations of all images.
     """
 
     format: Format
@@ -186,3 +187,4 @@ class Manifest(Record, frozen=True):
     memory_format: Literal["contiguous", "channels_last"] = "channels_last"
     layers_skipped: list[SkippedLayerRecord] = msgspec.field(default_factory=list)
     expanded: list[str] = msgspec.field(default_factory=list)
+    activations: bool = False
