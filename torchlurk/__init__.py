@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torchlurk.api.circuits import DownstreamFilter, UpstreamFilter
     from torchlurk.api.contributions import Contribution, UnitContributions, contributions
-    from torchlurk.api.filters import FilterView, TopImage
+    from torchlurk.api.entries import TopImage
+    from torchlurk.api.filters import FilterView
     from torchlurk.api.frames import FrameRecorder
     from torchlurk.api.lurker import Lurk
     from torchlurk.api.reading import LayerView, StoreView, open_store
@@ -109,7 +110,7 @@ _EXPORTS = {
     "LurkError": "torchlurk.errors:LurkError",
     "Preprocess": "torchlurk.datasets.inputs:Preprocess",
     "StoreView": "torchlurk.api.reading:StoreView",
-    "TopImage": "torchlurk.api.filters:TopImage",
+    "TopImage": "torchlurk.api.entries:TopImage",
     "Transferred": "torchlurk.training.api:Transferred",
     "UnitContributions": "torchlurk.api.contributions:UnitContributions",
     "UpstreamFilter": "torchlurk.api.circuits:UpstreamFilter",

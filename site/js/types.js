@@ -60,6 +60,7 @@
  * @property {{scan: Stage, gradients: Stage, ascent: Stage, circuits?: Stage}} stages
  * @property {Array<{name: string, kind: string, reason: string}>} [layers_skipped]
  * @property {string[]} [expanded] the layers that have expanded weights
+ * @property {boolean} [spectra] whether the filters have spectra
  */
 
 /**
@@ -146,6 +147,16 @@
  * @property {string} layer
  * @property {Array<{layer: string, kernel: number[]|null}>} upstream
  * @property {Array<{channel: number, scale: number, kernels: Array<[number, number, string]>}>} filters
+ */
+
+/**
+ * @typedef {[image: number, score: number, position: [number, number], box: Box]} SpectrumRow
+ *
+ * @typedef {object} SpectrumFile spectrum/NAME.json
+ * @property {number} format
+ * @property {string} layer
+ * @property {number[]} quantiles
+ * @property {SpectrumRow[][][]} filters by channel and quantile
  */
 
 /* ---- Records of a comparison -------------------------------------------------------------------------------- */
@@ -276,6 +287,7 @@
  * @property {(network: string, data: string, signal?: AbortSignal) => Promise<LayerFile>} layer
  * @property {(network: string, path: string, signal?: AbortSignal) => Promise<CircuitsFile>} circuits
  * @property {(network: string, path: string, signal?: AbortSignal) => Promise<ExpandedFile>} expanded
+ * @property {(network: string, path: string, signal?: AbortSignal) => Promise<SpectrumFile>} spectra
  * @property {(signal?: AbortSignal) => Promise<Comparisons>} comparisons
  * @property {(comparison: string, signal?: AbortSignal) => Promise<Comparison>} comparison
  * @property {(comparison: string, data: string, signal?: AbortSignal) => Promise<ChangesFile>} changes
@@ -359,6 +371,13 @@
  * @property {LayerSide[]} sides
  * @property {ChangesFile} file
  * @property {PairChanges} changes those of the pair
+ */
+
+/**
+ * The images of a filter at a quantile of its maxima.
+ * @typedef {object} QuantileImages
+ * @property {number} quantile
+ * @property {Array<{image: number, score: number, position: [number, number], box: Box}>} images
  */
 
 /* ---- Circuits ------------------------------------------------------------------------------------------------ */

@@ -16,6 +16,7 @@ from torchlurk.web.publish import build_site
 from torchlurk.web.static_server import make_server, serve_in_thread
 
 from .made_up_circuits import add_circuits
+from .made_up_spectra import add_spectra
 from .packed import pack_store
 
 K = 4
@@ -247,9 +248,9 @@ def residual(stages=(3, 4, 6, 3), channels=12) -> tuple[list[tuple[str, int]], l
 
 @contextmanager
 def served(stores: list[Path], folder: Path, circuits: Collection[str] = ()) -> Iterator[str]:
-    """Serve a site of stores, and yield its URL; the stores named in `circuits` have circuits."""
+    """Serve a site of stores, and yield its URL; the stores named in `circuits` have circuits and spectra."""
     site = build_site(stores, folder / PREFIX).out
     for name in circuits:
-        add_circuits(site / STORES_FOLDER / name)
+        add_spectra(add_circuits(site / STORES_FOLDER / name))
     with serve_in_thread(make_server(folder, port=0)) as url:
         yield f"{url}{PREFIX}/"

@@ -79,7 +79,8 @@ def test_a_run_upgrades_it_without_changing_a_picture(old: Path) -> None:
         assert (old / name).read_bytes() == (new / name).read_bytes()
     manifest = json.loads((new / "network.json").read_text())
     del manifest["stages"]["ascent"]["config"]["resolutions"]
-    manifest["activations"] = False  # a store without them stays without, unless they are requested
+    # A store without them stays without, unless they are requested.
+    manifest["activations"] = manifest["spectra"] = False
     assert json.loads((old / "network.json").read_text()) == manifest
     assert unpacked(old).keys() == unpacked(new).keys()
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from torchlurk.api.cards import filter_card, render_card
 from torchlurk.api.circuits import DownstreamTable, UpstreamTable, downstream_table, upstream_table
+from torchlurk.api.entries import Profile, Quantile, TopImage
 from torchlurk.api.kinds import GRADIENT_PICTURES, GradientKind, ListKind, lookup_kind
 from torchlurk.errors import LurkError, Option
 from torchlurk.runtime.deprecation import renamed_arguments
@@ -17,44 +18,6 @@ from torchlurk.store.pictures import StoredPicture
 
 if TYPE_CHECKING:
     from torchlurk.api.reading import LayerView
-
-
-@dataclass(frozen=True)
-class TopImage:
-    """An image in a top list of a filter.
-
-    Attributes:
-        image: Its id in the store.
-        path: Its path in the data set.
-        label: Name of its class.
-        score: The activation: the highest one of the feature map, or its mean.
-        position: `(y, x)` of the highest activation in the feature map; `None` in a list by mean, as are the
-            following.
-        box: Receptive field of that unit: left, top, right, bottom, in pixels of the input, half-open.
-        certificate: Relative difference between the score and the activation computed from the crop alone;
-            `None` also where it was not computed.
-    """
-
-    image: int
-    path: str
-    label: str
-    score: float
-    position: tuple[int, int] | None = None
-    box: tuple[int, int, int, int] | None = None
-    certificate: float | None = None
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Class profile of a filter: at most ten classes with the mean over their images, highest first.
-
-    Attributes:
-        max: Class names and means of the highest activation of the feature map.
-        avg: Class names and means of the map's mean.
-    """
-
-    max: tuple[tuple[str, float], ...]
-    avg: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -100,6 +63,25 @@ class FilterView:
     def avg(self) -> tuple[TopImage, ...]:
         """Images with the highest mean activation, best first."""
         return tuple(TopImage(*self._image(e)) for e in self.entry.avg)
+
+    @property
+    def spectrum(self) -> tuple[Quantile, ...]:
+        """Images at quantiles of the maxima, from what silences the filter to what excites it.
+
+        Raises:
+            LurkError: The store has no spectra.
+        """
+        file = self.layer.spectra
+        return tuple(
+            Quantile(quantile, tuple(self._spectrum_image(entry) for entry in pair))
+            for quantile, pair in zip(file.quantiles, file.filters[self.channel], strict=True)
+        )
+
+    def _spectrum_image(self, entry: schema.SpectrumEntry) -> TopImage:
+        store = self.layer.store
+        label = store.images[str(entry.image)].label
+        listed = schema.AvgEntry(entry.image, label, entry.score)
+        return TopImage(*self._image(listed), position=entry.position, box=entry.box)
 
     def _image(self, entry: schema.MaxEntry | schema.AvgEntry) -> tuple[int, str, str, float]:
         """Return id, path, class name and score of an entry."""

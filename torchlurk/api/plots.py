@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torchlurk.api.filters import FilterView, TopImage
+from torchlurk.api.entries import TopImage
+from torchlurk.api.filters import FilterView
 from torchlurk.api.kinds import GRADIENT_PICTURES, GradientKind, ListKind, lookup_kind
 from torchlurk.errors import LurkError, Option
 

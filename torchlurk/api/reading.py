@@ -14,7 +14,8 @@ from typing import Any, SupportsIndex, get_args
 
 from numpy.typing import NDArray
 
-from torchlurk.api.filters import FilterView, Profile, TopImage
+from torchlurk.api.entries import Profile, TopImage
+from torchlurk.api.filters import FilterView
 from torchlurk.api.image_table import ImageRow, ImageTable
 from torchlurk.api.kinds import GradientKind, ListKind
 from torchlurk.errors import LurkError, Option, check_choice
@@ -30,7 +31,10 @@ from torchlurk.store.pictures import (
 )
 from torchlurk.store.read import read_images, read_layer, read_manifest
 from torchlurk.store.read_circuits import read_circuits
+from torchlurk.store.read_spectrum import read_spectrum
 from torchlurk.store.selection import check_channel, find_layer
+
+_WITH_ACTIVATIONS = ("compute them with ", Option("keep_activations", "yes"))
 
 __all__ = [
     "FilterView",
@@ -177,11 +181,12 @@ class LayerView:
         Raises:
             LurkError: The store has no circuits, or the file is missing or damaged.
         """
-        if not self.store.manifest.stages.circuits.complete:
-            raise LurkError(
-                f"{str(self.store.path)!r} has no circuits yet",
-                ("call compute_circuits(), or run torchlurk precompute with ", Option("stages", "circuits")),
-            )
+        self._require(
+            self.store.manifest.stages.circuits.complete,
+            "circuits yet",
+            "call compute_circuits(), or run torchlurk precompute with ",
+            Option("stages", "circuits"),
+        )
         return read_circuits(self.store.path, self.store.manifest, self.facts)
 
     def activations(self, kind: ActivationKind = "max") -> NDArray[Any]:
@@ -206,7 +211,7 @@ class LayerView:
             ((215, 128), dtype('float32'))
         """
         check_choice("kind", kind, get_args(ActivationKind))
-        self._require_activations()
+        self._require(self.store.manifest.activations, "activations of all images", *_WITH_ACTIVATIONS)
         return read_array(self.store.path, self.facts, kind)
 
     def images(self) -> ImageTable:
@@ -221,17 +226,20 @@ class LayerView:
             >>> images[best].path == lurker["features.17"][5].max[0].path
             True
         """
-        self._require_activations()
+        self._require(self.store.manifest.activations, "activations of all images", *_WITH_ACTIVATIONS)
         return ImageTable(
             ImageRow(path, self.store.label(number)) for path, number in read_image_table(self.store.path)
         )
 
-    def _require_activations(self) -> None:
-        if not self.store.manifest.activations:
-            raise LurkError(
-                f"{str(self.store.path)!r} has no activations of all images",
-                ("compute them with ", Option("keep_activations", "yes")),
-            )
+    def _require(self, present: bool, what: str, *hint: str | Option) -> None:
+        if not present:
+            raise LurkError(f"{str(self.store.path)!r} has no {what}", hint)
+
+    @cached_property
+    def spectra(self) -> schema.SpectrumFile:
+        """Content of the file of its spectra; raises `LurkError` if the store has none."""
+        self._require(self.store.manifest.spectra, "spectra", *_WITH_ACTIVATIONS)
+        return read_spectrum(self.store.path, self.facts)
 
     @property
     def excitation(self) -> tuple[float, ...]:

@@ -103,8 +103,8 @@ def scan_identity(manifest: Manifest) -> str:
     record = msgspec.to_builtins(
         msgspec.structs.replace(manifest, format=1, name="", title="", dataset=dataset, stages=scan_only)
     )
-    # So are those of a version without circuits, expanded weights, or activations.
-    del record["stages"]["circuits"], record["expanded"], record["activations"]
+    # So are those of a version without circuits, or without what they do not contain.
+    del record["stages"]["circuits"], record["expanded"], record["activations"], record["spectra"]
     return digest_records(record)
 
 
@@ -205,8 +205,9 @@ def _delete_store(out: Path) -> None:
     # The manifest first: without it there is no store, and nobody reads the rest.
     for name in ("network.json", "classes.json", "images.json", schema.CHECKSUMS, schema.PROGRESS):
         (out / name).unlink(missing_ok=True)
-    folders = (schema.CIRCUITS, schema.EXPANDED, schema.IMAGES, schema.PICTURES, schema.THUMBS)
-    for name in (PARTIAL, "layers", ACTIVATIONS, ACTIVATIONS_DRAFT, *folders, *schema.PICTURE_KINDS):
+    results = ("layers", ACTIVATIONS, ACTIVATIONS_DRAFT, schema.CIRCUITS, schema.EXPANDED, schema.SPECTRA)
+    pictures = (schema.IMAGES, schema.PICTURES, schema.THUMBS, *schema.PICTURE_KINDS)
+    for name in (PARTIAL, *results, *pictures):
         shutil.rmtree(out / name, ignore_errors=True)
 
 

@@ -20,6 +20,7 @@ from torchlurk.store.read import (
     read_layer,
     read_manifest,
 )
+from torchlurk.store.read_spectrum import read_spectrum
 from torchlurk.store.schema import (
     CHECKSUMS,
     PICTURE_KINDS,
@@ -30,6 +31,7 @@ from torchlurk.store.schema import (
     circuit_path,
     expanded_path,
     referenced_images,
+    spectrum_path,
 )
 
 _RETRIES = 10
@@ -96,6 +98,13 @@ def inspect(store: Path, *, sleep: Callable[[float], object] = time.sleep) -> St
         problems.extend(layer_problems)
     if full < filters:
         problems.append(f"{filters - full} filters have fewer than {expected} entries in a list")
+    for layer in manifest.layers if manifest.spectra else ():
+        try:
+            spectra = read_spectrum(store, layer).filters
+        except LurkError as problem:
+            problems.append(problem.without_hint())
+        else:
+            used.update(entry.image for spectrum in spectra for pair in spectrum for entry in pair)
     problems.extend(_check_images(store, manifest, used))
     problems.extend(_check_classes(store, manifest))
     problems.extend(check_circuits(store, manifest))
@@ -127,6 +136,8 @@ def _check_checksums(store: Path, manifest: Manifest, sleep: Callable[[float], o
     if manifest.stages.circuits.complete:
         names += [circuit_path(layer.name) for layer in manifest.layers]
         names += [expanded_path(layer) for layer in manifest.expanded]
+    if manifest.spectra:
+        names += [spectrum_path(layer.name) for layer in manifest.layers]
     for name in names:
         try:
             same = _matches_checksum(store, name, sleep)

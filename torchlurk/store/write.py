@@ -14,7 +14,16 @@ import msgspec
 
 from torchlurk.errors import LurkError, Option
 from torchlurk.store.read import read_checksums, read_manifest
-from torchlurk.store.schema import CHECKSUMS, CIRCUITS, EXPANDED, FORMAT, PROGRESS, Index, NetworkEntry
+from torchlurk.store.schema import (
+    CHECKSUMS,
+    CIRCUITS,
+    EXPANDED,
+    FORMAT,
+    PROGRESS,
+    SPECTRA,
+    Index,
+    NetworkEntry,
+)
 
 TEMPORARY_SUFFIX = ".part"
 """Suffix of temporary files."""
@@ -122,7 +131,7 @@ def write_checksums(store: Path, changed: Iterable[str] | None = None) -> None:
         LurkError: The file cannot be written.
     """
     if changed is None:
-        folders = ("layers", CIRCUITS, EXPANDED)
+        folders = ("layers", CIRCUITS, EXPANDED, SPECTRA)
         files = [*store.glob("*.json"), *(path for name in folders for path in store.glob(f"{name}/*.json"))]
         digests = {}
         changed = [path.relative_to(store).as_posix() for path in files if path != store / PROGRESS]

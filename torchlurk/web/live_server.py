@@ -13,7 +13,7 @@ import msgspec
 
 from torchlurk.runtime.resources import site_folder
 from torchlurk.store.comparison import COMPARISON, COMPARISONS
-from torchlurk.store.schema import CIRCUITS, EXPANDED, IMAGES, PICTURE_KINDS, PICTURES, THUMBS
+from torchlurk.store.schema import CIRCUITS, EXPANDED, IMAGES, PICTURE_KINDS, PICTURES, SPECTRA, THUMBS
 from torchlurk.web.page import STORES_FOLDER, render_page, static_files
 from torchlurk.web.snapshot import STORE_FILES, StoreWatcher, watch_stores
 from torchlurk.web.static_server import FileContent, Resolver, listen, read_inside, serve_in_thread
@@ -25,7 +25,7 @@ _SERVED = re.compile(
     "|".join(
         [
             *(re.escape(name) for name in (*STORE_FILES, COMPARISON)),
-            rf"(layers|{CIRCUITS}|{EXPANDED})/[^/]+\.json",
+            rf"(layers|{CIRCUITS}|{EXPANDED}|{SPECTRA})/[^/]+\.json",
             rf"{PICTURES}/[^/]+/[0-9]+\.[0-9a-f]+\.bin",
             rf"{THUMBS}/[^/]+/[a-z_]+-[0-9]+\.[0-9a-f]+\.bin",
             rf"{IMAGES}/[0-9]+\.[0-9a-f]+\.bin",

@@ -28,6 +28,7 @@ from torchlurk.store.schema import (
     IMAGES,
     PICTURE_KINDS,
     PICTURES,
+    SPECTRA,
     THUMBS,
     Index,
     Manifest,
@@ -248,7 +249,7 @@ def _published_files(store: Path) -> Iterator[Path]:
     # A store of format 1 has a file for each picture.
     packs += [f"{IMAGES}/*.jpg", *(f"{folder}/*/*.jpg" for folder in PICTURE_KINDS)]
     # What a manifest says is complete exists already when the manifest is read.
-    folders = ("layers", CIRCUITS, EXPANDED)
+    folders = ("layers", CIRCUITS, EXPANDED, SPECTRA)
     data = ("network.json", "images.json", "classes.json", *(f"{folder}/*.json" for folder in folders))
     for pattern in (*packs, *data, *packs):
         for path in sorted(p for p in store.glob(pattern) if p.is_file() and p.name[0] != "."):

@@ -26,6 +26,7 @@ from torchlurk.store.schema import (
     Progress,
     circuit_path,
     expanded_path,
+    spectrum_path,
 )
 
 STORE_FILES = ("network.json", "images.json", "classes.json")
@@ -181,7 +182,10 @@ class StoreWatcher:
             return None
         circuits = [circuit_path(layer.name) for layer in manifest.layers]
         expanded = [expanded_path(layer) for layer in manifest.expanded]
-        stamps |= {name: stamp for name in (*circuits, *expanded) if (stamp := file_stamp(folder / name))}
+        spectra = [spectrum_path(layer.name) for layer in manifest.layers] if manifest.spectra else []
+        stamps |= {
+            name: stamp for name in (*circuits, *expanded, *spectra) if (stamp := file_stamp(folder / name))
+        }
         layers = {
             record.name: layer
             for record in manifest.layers

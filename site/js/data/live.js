@@ -38,7 +38,7 @@ export function viewDependencies(live, route) {
   const base = [names, files["network.json"]];
   if (route.channel !== null) {
     base.push(files["images.json"]);
-    base.push(Object.entries(files).filter(([name]) => /^(circuits|expanded)\//.test(name)));
+    base.push(Object.entries(files).filter(([name]) => /^(circuits|expanded|spectrum)\//.test(name)));
   }
   if (route.layer !== null) base.push(layers[route.layer]?.stamp);
   else base.push(Object.entries(layers).map(([name, { stamp }]) => [name, stamp]));

@@ -56,6 +56,7 @@ const CONTENT = {
   classes: "What each class excites",
   circuits: "What this filter is made of",
   expanded: "The expanded weights of this filter",
+  spectra: "The images of this filter by response",
 };
 
 /** By kind of file, the fields that it must have. */
@@ -71,6 +72,7 @@ const REQUIRED = {
   previews: ["format", "layers"],
   circuits: ["format", "layer", "images", "upstream", "downstream", "filters"],
   expanded: ["format", "layer", "upstream", "filters"],
+  spectra: ["format", "layer", "quantiles", "filters"],
 };
 
 /** The fields of images.json since format 2. */
@@ -225,6 +227,8 @@ export function openStore({ index, fetch = globalThis.fetch.bind(globalThis), la
       once(circuitCache, `${await folder(name, signal)}${urlOf(path)}`, "circuits", signal),
     expanded: async (name, path, signal) =>
       once(circuitCache, `${await folder(name, signal)}${urlOf(path)}`, "expanded", signal),
+    spectra: async (name, path, signal) =>
+      once(circuitCache, `${await folder(name, signal)}${urlOf(path)}`, "spectra", signal),
     comparisons,
     comparison: async (name, signal) =>
       once(cache, `${await comparisonFolder(name, signal)}comparison.json`, "comparison", signal),

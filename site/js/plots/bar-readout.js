@@ -10,10 +10,11 @@ import { plot } from "./plot.js";
  * @param {string[]} options.words what each bar means
  * @param {number} options.first the bar that is in the tab order at first
  * @param {(width: number) => SVGElement} options.draw draws one `g.bin` for each bar, in order, see `barColumns`
+ * @param {(index: number) => void} [options.onBar] called with the bar that is pointed at; -1 for none
  * @param {AbortSignal} options.signal
  * @returns {HTMLElement[]} the text, and below it the plot
  */
-export function barReadout({ label, usual, words, first, draw, signal }) {
+export function barReadout({ label, usual, words, first, draw, onBar, signal }) {
   // Hidden from screen readers: the bars have labels of their own.
   const line = h("p", { class: "readout", "aria-hidden": "true" }, usual);
   const bars = () => /** @type {SVGElement[]} */ ([...chart.querySelectorAll(".bin")]);
@@ -35,6 +36,7 @@ export function barReadout({ label, usual, words, first, draw, signal }) {
   const describe = (bar) => {
     const at = bars().indexOf(bar);
     line.textContent = at < 0 ? usual : words[at];
+    onBar?.(at);
   };
   for (const type of ["pointerover", "focusin", "click"]) {
     chart.addEventListener(type, (event) => describe(closest(event, ".bin")));

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 import torch
 
-from torchlurk.pipeline.stages.context import RunContext
+from torchlurk.pipeline.stages.context import RunContext, read_layer_files
+from torchlurk.pipeline.stages.referenced_images import write_referenced_images
 from torchlurk.pipeline.stages.scan_shards import scan_images
+from torchlurk.pipeline.stages.spectrum import spectrum_image_ids, write_spectra
 from torchlurk.store.activations import ActivationWriter, activation_bytes
 from torchlurk.store.partial import PartialResults
 from torchlurk.store.schema import Manifest
@@ -41,7 +43,7 @@ def lacks_activations(context: RunContext, manifest: Manifest) -> bool:
 
 
 def add_activations(context: RunContext, manifest: Manifest, device: torch.device) -> Manifest:
-    """Run all images again, and add their activations to a scanned store; nothing else changes.
+    """Run all images again, and add their activations and the spectra to a scanned store.
 
     Returns:
         The manifest that was written.
@@ -55,7 +57,10 @@ def add_activations(context: RunContext, manifest: Manifest, device: torch.devic
         bfloat16=context.config.scan.precision == "bfloat16",
         writer=activation_writer(context),
     )
-    manifest = msgspec.structs.replace(manifest, activations=True)
+    manifest = write_spectra(context, msgspec.structs.replace(manifest, activations=True))
+    write_referenced_images(
+        context, read_layer_files(context, manifest), spectrum_image_ids(context, manifest)
+    )
     if context.group.is_main:
         write_json(context.out / "network.json", manifest)
         write_checksums(context.out)

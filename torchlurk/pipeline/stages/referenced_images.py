@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial as bind
 
 import msgspec
@@ -21,14 +21,20 @@ IMAGES_TASK = "images"
 """Name of the partial results and of the progress bar."""
 
 
-def write_referenced_images(context: RunContext, files: Mapping[str, LayerFile]) -> None:
+def write_referenced_images(
+    context: RunContext, files: Mapping[str, LayerFile], others: Iterable[int] = ()
+) -> None:
     """Write the images that some filter refers to, and the list of them, unless they are written already.
 
     All processes of the run call this.
+
+    Args:
+        context: The run.
+        files: The layers, whose lists refer to images.
+        others: Ids of other images that the store refers to.
     """
-    used = sorted(
-        {image for file in files.values() for f in file.filters for image in schema.referenced_images(f)}
-    )
+    listed = (image for file in files.values() for f in file.filters for image in schema.referenced_images(f))
+    used = sorted({*listed, *others})
     if context.group.broadcast(lambda: _are_written(context, used)):
         return
     identity = digest_records(context.identity, IMAGES_TASK, used)

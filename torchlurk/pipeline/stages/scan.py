@@ -19,6 +19,7 @@ from torchlurk.pipeline.stages.context import RunContext, update_stage
 from torchlurk.pipeline.stages.manifest import new_manifest
 from torchlurk.pipeline.stages.referenced_images import IMAGES_TASK, write_referenced_images
 from torchlurk.pipeline.stages.scan_shards import scan_images
+from torchlurk.pipeline.stages.spectrum import spectrum_image_ids, write_spectra
 from torchlurk.runtime.jpeg import Pixels
 from torchlurk.scan.shards import Shard
 from torchlurk.scan.state import candidate_images, with_lists_of
@@ -73,7 +74,9 @@ def run(context: RunContext, manifest: Manifest, device: torch.device) -> Manife
         _scan(context, device)
     manifest = read_manifest(context.out)
     files = _write_crops(context, manifest)
-    write_referenced_images(context, files)
+    if manifest.activations:
+        manifest = write_spectra(context, manifest)
+    write_referenced_images(context, files, spectrum_image_ids(context, manifest))
     if context.group.is_main:
         # The layers' files hold the results of the shards, and have been read back for the crops.
         for task in SHARD_TASKS:

@@ -8,6 +8,7 @@ that names its place.
 | `network` | `index.json` and the manifest, `network.json` |
 | `filters` | `layers/<layer>.json`, `images.json`, `classes.json` |
 | `circuits` | `circuits/<layer>.json`, `expanded/<layer>.json` |
+| `spectrum` | `spectrum/<layer>.json` |
 | `packs` | files of many pictures, which layers and images name |
 | `progress` | `progress.json`, and `previews.json` of a site |
 | `paths` | names of files and folders |
@@ -83,6 +84,7 @@ from torchlurk.store.schema.paths import (
     LONGEST,
     PICTURE_KINDS,
     PICTURES,
+    SPECTRA,
     THUMB_KINDS,
     THUMBS,
     circuit_path,
@@ -91,8 +93,10 @@ from torchlurk.store.schema.paths import (
     layer_path,
     picture_path,
     safe_name,
+    spectrum_path,
 )
 from torchlurk.store.schema.progress import PROGRESS, Preview, Previews, PreviewThumb, Progress
+from torchlurk.store.schema.spectrum import SpectrumEntry, SpectrumFile
 
 __all__ = [
     "CHECKSUMS",
@@ -104,6 +108,7 @@ __all__ = [
     "PICTURES",
     "PICTURE_KINDS",
     "PROGRESS",
+    "SPECTRA",
     "STAGES",
     "THUMBS",
     "THUMB_KINDS",
@@ -150,6 +155,8 @@ __all__ = [
     "Relative",
     "SkippedFile",
     "SkippedLayerRecord",
+    "SpectrumEntry",
+    "SpectrumFile",
     "Stage",
     "Stages",
     "Stats",
@@ -164,6 +171,7 @@ __all__ = [
     "referenced_images",
     "round_float32",
     "safe_name",
+    "spectrum_path",
 ]
 
 if not TYPE_CHECKING:

@@ -168,6 +168,7 @@ class Manifest(Record, frozen=True):
         layers_skipped: Layers that were selected and could not be scanned.
         expanded: Layers of which some filters have expanded weights.
         activations: Whether the store has the activations of all images.
+        spectra: Whether the store has the spectra of all filters.
     """
 
     format: Format
@@ -188,3 +189,4 @@ class Manifest(Record, frozen=True):
     layers_skipped: list[SkippedLayerRecord] = msgspec.field(default_factory=list)
     expanded: list[str] = msgspec.field(default_factory=list)
     activations: bool = False
+    spectra: bool = False

@@ -26,6 +26,9 @@ CIRCUITS = "circuits"
 EXPANDED = "expanded"
 """Folder of the expanded weights of the layers."""
 
+SPECTRA = "spectrum"
+"""Folder of the spectra of the layers."""
+
 CHECKSUMS = "SHA256SUMS"
 """Name of the file with the digests of the JSON files."""
 
@@ -69,6 +72,11 @@ def circuit_path(layer: str) -> str:
 def expanded_path(layer: str) -> str:
     """Return the path of the file with the expanded weights of a layer's filters in the store."""
     return f"{EXPANDED}/{safe_name(layer)}.json"
+
+
+def spectrum_path(layer: str) -> str:
+    """Return the path of the file with the spectra of a layer's filters in the store."""
+    return f"{SPECTRA}/{safe_name(layer)}.json"
 
 
 def picture_path(kind: str, layer: str, channel: int) -> str:

@@ -4,6 +4,7 @@ import { circuitOf, circuitsPath, coveredShare, hasCircuits, partsByLayer } from
 import { formatRoute } from "../../data/route.js";
 import { number, percent, truncate, truncateStart } from "../../text/format.js";
 import { balance } from "../shared/balance.js";
+import { onceNearWindow } from "../shared/near-window.js";
 import { section } from "../shared/section.js";
 import { partRows } from "./circuit-rows.js";
 
@@ -12,9 +13,6 @@ import { partRows } from "./circuit-rows.js";
 
 /** How many filters are shown before the visitor asks for more. */
 const FIRST = { exciting: 6, inhibiting: 3, users: 6 };
-
-/** How far from the window the section is read. */
-const NEAR = "300px";
 
 const WORDS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
 
@@ -169,15 +167,6 @@ export function circuitSection(scene, { store, current }) {
     }
     body.removeAttribute("aria-busy");
   }
-  const observer = new IntersectionObserver(
-    ([entry]) => {
-      if (!entry.isIntersecting) return;
-      observer.disconnect();
-      read();
-    },
-    { rootMargin: NEAR },
-  );
-  observer.observe(body);
-  signal.addEventListener("abort", () => observer.disconnect(), { once: true });
+  onceNearWindow(body, read, signal);
   return section({ title: "Circuit", kind: "circuit-section", text }, body);
 }

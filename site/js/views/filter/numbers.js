@@ -6,20 +6,26 @@ import { binText, fullestBin, sparseBins } from "../../plots/bins.js";
 import { responseBinTexts, responseHistogram } from "../../plots/response-histogram.js";
 import { count, number, percent, plural } from "../../text/format.js";
 import { section } from "../shared/section.js";
+import { spectrumStrip } from "./spectrum.js";
 
-/** @import { FilterScene, Scene } from "../../types.js" */
+/** @import { Context, FilterScene, Scene } from "../../types.js" */
 
 /**
  * The distribution of the strongest responses over the images.
  * @param {FilterScene} scene
+ * @param {Pick<Context, "store">} ctx
  */
-export function responseSection({ manifest, filter, signal }) {
+export function responseSection(scene, ctx) {
+  const { manifest, filter, signal } = scene;
   const rows = sparseBins(filter.stats.distribution, manifest.activation_edges);
   const fullest = fullestBin(rows);
   const text = [
     "The number of images by the position of their strongest response. ",
     "The scale is not even: each bar is a wider range than the one nearer to zero. ",
     "Gray is below zero, where a ReLU lets nothing pass.",
+    manifest.spectra
+      ? " Below, images from what silences the filter to what excites it, at quantiles of these responses."
+      : null,
   ];
   const readout = () =>
     barReadout({
@@ -28,12 +34,14 @@ export function responseSection({ manifest, filter, signal }) {
       words: responseBinTexts(rows),
       first: rows.indexOf(fullest),
       draw: (width) => responseHistogram(rows, width),
+      onBar: (at) => spectrum?.mark(rows[at] ?? null),
       signal,
     });
+  const spectrum = rows.length ? spectrumStrip(scene, ctx) : null;
   return section(
     { title: "All images", text },
     rows.length
-      ? h("div", { class: "responses" }, readout())
+      ? h("div", { class: "responses" }, readout(), spectrum?.node)
       : h("p", { class: "absent" }, "No distribution was recorded."),
   );
 }

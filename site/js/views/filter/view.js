@@ -164,7 +164,7 @@ export async function filterView(ctx) {
         section({ title: "Strongest responses", text: strongestText(manifest, layer) }, toolbar, strongest),
       ),
       hasMap(layer) ? section({ title: "Highest on average", text: averageText }, averages) : null,
-      h("div", { class: "plots" }, classSection(scene), responseSection(scene)),
+      h("div", { class: "plots" }, classSection(scene), responseSection(scene, ctx)),
       circuitSection(scene, ctx),
       statisticsSection(scene),
     ),

@@ -73,7 +73,7 @@ export function bestImage(layerScene, channel, { image }) {
 /**
  * The receptive field of the unit that responds, over an image; null where that is the whole image.
  * @param {LayerScene} layerScene
- * @param {Entry|null} entry
+ * @param {Pick<Entry, "box">|null} entry
  */
 export function receptiveFieldBox({ manifest, layer }, entry) {
   return entry?.box && hasCrops(manifest, layer) ? boxOverlay(entry.box, manifest.input.shape) : null;
