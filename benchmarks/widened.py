@@ -65,9 +65,10 @@ def _rearranged(store: Path, layer: Record, order: Sequence[int], out: Path) -> 
     (out / layer["data"]).write_text(json.dumps(record), "utf-8")
     manifest = read_json(store / "network.json")
     wide = {**layer, "channels": count, "shape": [count, *layer["shape"][1:]]}
-    # Without circuits, whose layers are not here.
+    # Without what refers to all layers of the store, or to all its filters.
     stages = {name: stage for name, stage in manifest["stages"].items() if name != "circuits"}
     changed = {"name": out.name, "title": out.name, "layers": [wide], "edges": [], "stages": stages}
+    changed |= {"expanded": [], "activations": False, "spectra": False}
     (out / "network.json").write_text(json.dumps({**manifest, **changed}), "utf-8")
     os.link(store / "images.json", out / "images.json")
     shutil.copytree(store / "images", out / "images", copy_function=os.link)

@@ -36,6 +36,9 @@ ActivationKind = Literal["max", "mean", "position"]
 """The maxima of the feature maps, their means, or the positions of the maxima as `y * W + x`."""
 
 _HINT = ("compute them again with ", Option("keep_activations", "yes"))
+_MAX_REASON = 200
+"""Characters of an error of numpy, which may quote the file."""
+
 _BLOCK = 1 << 24
 """Bytes that are read at once for a digest."""
 
@@ -66,6 +69,8 @@ def array_path(layer: str, kind: ActivationKind) -> str:
 class ActivationWriter:
     """Writes the activations of a store, some rows at a time, in a folder that is moved into the store.
 
+    If it is not finished, `discard` frees the disk.
+
     Attributes:
         store: Folder of the store.
         shapes: The shape `(C, H, W)` of each layer, by name.
@@ -87,7 +92,7 @@ class ActivationWriter:
         Raises:
             LurkError: They cannot be written.
         """
-        shutil.rmtree(self.draft, ignore_errors=True)
+        self.discard()
         with _report_write_errors(self.draft):
             for layer, shape in self.shapes.items():
                 for kind in get_args(ActivationKind):
@@ -111,6 +116,10 @@ class ActivationWriter:
                 rows = open_memmap(self.draft / array_path(layer, kind), "r+")
                 rows[first : first + len(arrays[kind])] = arrays[kind]
                 rows.flush()
+
+    def discard(self) -> None:
+        """Remove what is not finished."""
+        shutil.rmtree(self.draft, ignore_errors=True)
 
     def finish(self) -> None:
         """Write the table of the images and the digests, and move the folder into the store.
@@ -167,8 +176,8 @@ def read_array(
     path = store / ACTIVATIONS / array_path(layer.name, kind)
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
+    except Exception as problem:  # numpy parses the header as Python, which may fail in any way
+        reason = getattr(problem, "strerror", None) or str(problem)[:_MAX_REASON]
         raise LurkError(f"cannot read {str(path)!r} ({reason})", _HINT) from problem
     expected = array_type(kind, layer.shape)
     if array.ndim != 2 or array.shape[1] != layer.channels or array.dtype != expected:

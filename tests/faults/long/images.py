@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
+
+import numpy as np
 
 from tests.faults.long.commands import Outcome, difference, lurk, missing_setpriv, tree, unprivileged
 from tests.faults.long.harness import Kind, Row, Trial
@@ -100,8 +102,8 @@ def _compared(folder: Path, dirty: Outcome, clean: Outcome, order: list[str], ba
     if not wrong:
         clean_number = {path: at for at, path in enumerate(path for path in order if path not in bad)}
         new = {at: clean_number[path] for at, path in enumerate(order) if path in clean_number}
-        actual = _renumbered(folder / "dirty", new.__getitem__)
-        expected = _renumbered(folder / "clean", lambda at: at)
+        actual = _renumbered(folder / "dirty", new)
+        expected = _renumbered(folder / "clean", {at: at for at in new.values()})
         for name in sorted(actual.keys() | expected.keys()):
             if count := difference(actual.get(name, b""), expected.get(name, b"")):
                 differing += count
@@ -113,13 +115,16 @@ def _compared(folder: Path, dirty: Outcome, clean: Outcome, order: list[str], ba
     return Row(REST, rest, 0 if wrong else rest, differing, tracebacks, measured, tuple(wrong))
 
 
-def _renumbered(store: Path, new: Callable[[int], int]) -> dict[str, bytes]:
-    """Return JSON and pictures of a store with its images renumbered, without the values that must differ."""
+def _renumbered(store: Path, new: Mapping[int, int]) -> dict[str, bytes]:
+    """Return JSON, pictures and activations of a store with its images renumbered.
+
+    Values that must differ are left out.
+    """
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict):
             return {
-                key: new(item) if key == "image" else walk(item)
+                key: new[item] if key == "image" else walk(item)
                 for key, item in value.items()
                 if key != "packs"  # they have the digests of packs, whose pictures are compared
             }
@@ -130,12 +135,17 @@ def _renumbered(store: Path, new: Callable[[int], int]) -> dict[str, bytes]:
         if name.endswith(".json"):
             value = walk(json.loads(data))
             if name == "images.json":
-                value["images"] = {str(new(int(key))): item for key, item in value["images"].items()}
+                value["images"] = {str(new[int(key)]): item for key, item in value["images"].items()}
+            elif name.startswith("spectrum/"):
+                for pair in (pair for spectrum in value["filters"] for pair in spectrum):
+                    pair[:] = [[new[image], *rest] for image, *rest in pair]
             elif name == "network.json":
                 value |= {"name": "", "dataset": value["dataset"] | {"digest": "", "skipped": []}}
             renumbered[name] = json.dumps(value, sort_keys=True).encode()
+        elif name.endswith(".npy"):
+            renumbered[name] = np.load(store / name)[list(new)].tobytes()
     for name, data in unpacked(store).items():
-        in_order = f"images/{new(int(Path(name).stem))}.jpg" if name.startswith("images/") else name
+        in_order = f"images/{new[int(Path(name).stem)]}.jpg" if name.startswith("images/") else name
         renumbered[in_order] = data
     return renumbered
 

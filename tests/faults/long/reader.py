@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import get_args
 
 from tests.faults.long.harness import Kind, Row, Trial
 from tests.faults.long.mutation import BYTE_MUTATIONS, JSON_MUTATIONS
@@ -18,6 +19,7 @@ from torchlurk.api.reading import open_store
 from torchlurk.comparing.run import ComparisonRequest, compare_stores
 from torchlurk.errors import LurkError
 from torchlurk.store import inspect, read
+from torchlurk.store.activations import ActivationKind
 from torchlurk.store.partial import PartialResults
 from torchlurk.store.read_comparison import read_comparison, read_comparisons, read_layer_comparison
 from torchlurk.store.write import write_index
@@ -87,6 +89,28 @@ def _circuits(store: Path) -> None:
             unit.used_by()
 
 
+def _spectra(store: Path) -> None:
+    view = open_store(store)
+    for layer in view.manifest.layers:
+        for unit in view.layer(layer.name):
+            _ = unit.spectrum
+
+
+def _activations(store: Path) -> None:
+    view = open_store(store)
+    for layer in view.manifest.layers:
+        view.layer(layer.name).images()
+        for kind in get_args(ActivationKind):
+            view.layer(layer.name).activations(kind).sum()
+
+
+FOLDERS = {
+    "circuits": (_circuits, _serve, _site, _inspect),
+    "expanded": (_serve, _site, _inspect),
+    "spectrum": (_spectra, _serve, _site, _inspect),
+}
+"""The readers of the files in folders that have one for each layer."""
+
 READERS: dict[str, tuple[Callable[[Path], object], ...]] = {
     "network.json": (read.read_manifest, _serve, _index, _site, _python),
     "images.json": (read.read_images, _serve, _python),
@@ -131,8 +155,9 @@ def read_damaged(trial: Trial) -> list[Row]:
             readers = [*READERS.get(path.name, ()), _inspect]
             if path.suffix == ".bin":
                 readers += [_python, *([_site] if "thumbs" in path.parts else [])]
-            if path.parent.name == "circuits":
-                readers = [_circuits, _serve, _site, _inspect]
+            readers = [*FOLDERS.get(path.parent.name, readers)]
+            if "activations" in path.parts:
+                readers.append(_activations)
             if path in layers:
                 layer = layers[path]
                 readers = [

@@ -27,6 +27,7 @@ from tests.faults.long.images import NET
 from tests.faults.long.pictures import good
 from torchlurk.errors import LurkError
 from torchlurk.store import read, schema
+from torchlurk.store.activations import ACTIVATIONS, check_activations
 from torchlurk.store.inspect_pictures import check_layer_pictures
 from torchlurk.store.partial import PARTIAL
 from torchlurk.store.write import TEMPORARY_SUFFIX
@@ -150,6 +151,14 @@ def prepare(folder: Path, random: Random) -> Setup:
     return Setup(folder, tree(folder / "whole"), random)
 
 
+ONE_PER_LAYER = {
+    schema.CIRCUITS: schema.CircuitFile,
+    schema.EXPANDED: schema.ExpandedFile,
+    schema.SPECTRA: schema.SpectrumFile,
+}
+"""The record of the files in each folder that has one for each layer."""
+
+
 def damaged_files(store: Path, may_remain: Callable[[str], bool] = lambda _: False) -> Iterator[str]:
     """Yield the problems of a complete or incomplete store.
 
@@ -171,19 +180,20 @@ def damaged_files(store: Path, may_remain: Callable[[str], bool] = lambda _: Fal
             continue  # contains its own digest; a damaged piece is computed again
         if path.suffix == ".json":
             try:
-                one_per_layer = schema.CircuitFile if path.parent.name == "circuits" else schema.LayerFile
+                one_per_layer = ONE_PER_LAYER.get(path.parent.name, schema.LayerFile)
                 msgspec.json.decode(path.read_bytes(), type=kinds.get(name, one_per_layer))
             except msgspec.DecodeError as problem:
                 yield f"{name}: {problem}"
         elif path.suffix == ".bin":
             if hashlib.sha256(path.read_bytes()).hexdigest()[:12] not in path.name:
                 yield f"{name}: has another digest than its name"
-        elif not may_remain(path.name):
+        elif not name.startswith(f"{ACTIVATIONS}/") and not may_remain(path.name):
             yield f"{name} is left over"
     if not (store / "network.json").exists():
         return
     try:
         manifest = read.read_manifest(store)
+        yield from check_activations(store, manifest)
         for layer in manifest.layers if manifest.stages.scan.complete else ():
             yield from check_layer_pictures(store, manifest, read.read_layer(store, layer))
     except LurkError as problem:

@@ -77,12 +77,16 @@ def scan_images(
 
 def _with_rows_written(contents: Iterable[bytes], writer: ActivationWriter, size: int) -> Iterator[bytes]:
     """Yield the contents of all shards, and write the activations of each."""
-    writer.begin()
-    for number, content in enumerate(contents):
-        for layer, found in read_activations(content, writer.shapes).items():
-            writer.write(layer, number * size, vars(found))
-        yield content
-    writer.finish()
+    try:
+        writer.begin()
+        for number, content in enumerate(contents):
+            for layer, found in read_activations(content, writer.shapes).items():
+                writer.write(layer, number * size, vars(found))
+            yield content
+        writer.finish()
+    except BaseException:
+        writer.discard()
+        raise
 
 
 def shard_lengths(images: int, size: int) -> dict[str, int]:
