@@ -166,6 +166,9 @@ def test_the_panel_shows_the_expanded_weights_of_a_filter_two_layers_on(page, si
     expect(expanded).to_contain_text("Expanded weights to conv3:7: the sum over all paths")
     expect(expanded.locator(".kernel title")).to_have_text(re.compile("^kernel of 5 by 5 weights, "))
     assert [url.rpartition("/")[2] for url in fetched if "/expanded/" in url] == ["conv3.json"]
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert_no_faults(page)
     node(page, "").click()
     expect(expanded).to_have_count(0)
     visit(page, f"{site}#/chain/circuit/conv1/3?depth=2&width=3&direction=down")
