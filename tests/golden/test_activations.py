@@ -1,4 +1,4 @@
-"""The activations of all images in a store: beside plain torch, and whatever computes them."""
+"""Activations of all images: compared with plain torch, and independent of shards and interruptions."""
 
 from __future__ import annotations
 

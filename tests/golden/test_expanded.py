@@ -1,4 +1,4 @@
-"""Expanded weights of whole runs: beside plain torch, and whatever is selected and in which order."""
+"""Expanded weights of whole runs: compared with plain torch, and independent of the order of requests."""
 
 from __future__ import annotations
 
@@ -104,6 +104,19 @@ def test_a_store_without_them_is_read_and_extended(made: Path, tmp_path: Path) -
     assert files(out) == files(made)
     site = build_site([out], tmp_path / "site").out
     assert (site / "saved_model/branching/expanded/head.json").is_file()
+
+
+def test_a_run_computes_the_first_of_many_selected_filters(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "branching"
+    monkeypatch.setattr(expanded, "_MOST_FILTERS", 2)
+    golden_run(out, stages=ONLY, filters=None)
+    file = read_expanded(out, read_manifest(out), "head")
+    assert file.filters == read_expanded(made, read_manifest(made), "head").filters[:2]
+    lines: list[str] = []
+    golden_run(out, stages=ONLY, filters=None, reporter=replace(QUIET, report=lines.append))
+    assert "circuits: complete already" in lines
 
 
 def test_large_kernels_and_many_layers_are_left_out(

@@ -1,4 +1,4 @@
-"""Spectra of whole runs: beside a plain sort, and whatever computes them."""
+"""Spectra of whole runs: compared with a plain sort, and independent of how they are computed."""
 
 from __future__ import annotations
 

@@ -32,9 +32,9 @@ class FilterEffect:
         change: `after - before`.
         relative: `change` divided by the mean size of `before` over the filters of the layer, which makes
             layers comparable; `None` if this is 0.
-        contribution: What the ablated filters contribute to this one at its strongest units, by the circuits
-            of the store: the change that these predict, with the opposite sign. `None` where the lists of
-            the circuits do not name them.
+        contribution: The contribution of the ablated filters to this one at its strongest units, from the
+            circuits of the store; the circuits predict minus this change. `None` if the lists of the circuits
+            do not contain the ablated filters.
     """
 
     layer: str

@@ -72,6 +72,24 @@ def quote_exception(problem: Exception) -> str:
     return text if len(text) <= _MAX_QUOTE else f"{text[: _MAX_QUOTE - 1]}…"
 
 
+def check_owner(path: Path, name: str, filters: int, layer: LayerRecord, what: str) -> None:
+    """Raise an error if a file does not describe all filters of a layer.
+
+    Args:
+        path: Path of the file.
+        name: Name of the layer in the file.
+        filters: Number of filters in the file.
+        layer: The layer in the manifest.
+        what: What the file has of each filter, for the error.
+    """
+    if name != layer.name or filters != layer.channels:
+        raise LurkError(
+            f"{str(path)!r} does not have the {what} of {quote_name(layer.name)} with its "
+            f"{layer.channels} filters",
+            RECOMPUTE,
+        )
+
+
 def quote_name(name: str) -> str:
     """Return a name from a file in quotes, cut if it is long."""
     return repr(name if len(name) <= _MAX_QUOTE else f"{name[: _MAX_QUOTE - 1]}…")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from torchlurk.errors import LurkError
-from torchlurk.store.read import RECOMPUTE, quote_name, read_json
+from torchlurk.store.read import RECOMPUTE, check_owner, quote_name, read_json
 from torchlurk.store.schema import (
     CircuitFile,
     ExpandedFile,
@@ -31,12 +31,7 @@ def read_circuits(store: Path, manifest: Manifest, layer: LayerRecord) -> Circui
     """
     path = store / circuit_path(layer.name)
     file = read_json(path, CircuitFile)
-    if file.layer != layer.name or len(file.filters) != layer.channels:
-        raise LurkError(
-            f"{str(path)!r} does not have the circuits of {quote_name(layer.name)} with its "
-            f"{layer.channels} filters",
-            RECOMPUTE,
-        )
+    check_owner(path, file.layer, len(file.filters), layer, "circuits")
     if problem := _dangling_reference(file, {other.name: other.channels for other in manifest.layers}):
         raise LurkError(f"{str(path)!r} is damaged ({problem})", RECOMPUTE)
     return file

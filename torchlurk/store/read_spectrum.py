@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from torchlurk.errors import LurkError
-from torchlurk.store.read import RECOMPUTE, quote_name, read_json
+from torchlurk.store.read import RECOMPUTE, check_owner, read_json
 from torchlurk.store.schema import LayerRecord, SpectrumFile, spectrum_path
 
 _IMAGES_OF_A_QUANTILE = 2
@@ -23,12 +23,7 @@ def read_spectrum(store: Path, layer: LayerRecord) -> SpectrumFile:
     """
     path = store / spectrum_path(layer.name)
     file = read_json(path, SpectrumFile)
-    if file.layer != layer.name or len(file.filters) != layer.channels:
-        raise LurkError(
-            f"{str(path)!r} does not have the spectra of {quote_name(layer.name)} with its "
-            f"{layer.channels} filters",
-            RECOMPUTE,
-        )
+    check_owner(path, file.layer, len(file.filters), layer, "spectra")
     if problem := _wrong_entry(file, layer):
         raise LurkError(f"{str(path)!r} is damaged ({problem})", RECOMPUTE)
     return file

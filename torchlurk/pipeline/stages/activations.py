@@ -57,6 +57,7 @@ def add_activations(context: RunContext, manifest: Manifest, device: torch.devic
         bfloat16=context.config.scan.precision == "bfloat16",
         writer=activation_writer(context),
     )
+    context.group.barrier()  # the main process has written them
     manifest = write_spectra(context, msgspec.structs.replace(manifest, activations=True))
     write_referenced_images(
         context, read_layer_files(context, manifest), spectrum_image_ids(context, manifest)

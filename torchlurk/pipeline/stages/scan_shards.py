@@ -52,8 +52,9 @@ def scan_images(
     """
     size = context.config.scan.shard_size
     # Shards of a version that kept no activations are still valid for runs that keep none.
-    kept = ["activations"] if writer else []
-    identity = digest_records(context.identity, task, list(images) if task == "again" else [], *kept)
+    with_activations = ["activations"] if writer else []
+    again = list(images) if task == "again" else []
+    identity = digest_records(context.identity, task, again, *with_activations)
     partial = PartialResults(context.out, task, identity)
     lengths = shard_lengths(len(images), size)
 

@@ -144,7 +144,7 @@ class ExpandedWeights(Record, frozen=True):
 
 
 class ExpandedFile(Record, frozen=True):
-    """`expanded/<layer>.json`: the expanded weights of those filters of a layer that a run has selected.
+    """`expanded/<layer>.json`: the expanded weights of a few filters of a layer.
 
     Attributes:
         format: Number of the format.

@@ -166,7 +166,7 @@ class Manifest(Record, frozen=True):
         stages: States of the stages.
         memory_format: Memory format of inputs and weights; it may affect the last digits.
         layers_skipped: Layers that were selected and could not be scanned.
-        expanded: Layers of which some filters have expanded weights.
+        expanded: Layers with a file of expanded weights.
         activations: Whether the store has the activations of all images.
         spectra: Whether the store has the spectra of all filters.
     """
